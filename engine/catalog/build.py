@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.catalog.model import Catalog, Table
+from engine.catalog.policies import UNKNOWN, Policies
 from engine.errors import CatalogError
 from engine.values.pg_types import Collation, Column, TypeInfo
 
@@ -28,8 +29,12 @@ _BYTEWISE_LOCALES = _C_LOCALES | {"c.utf-8", "c.utf8"}
 _ONE_BYTE = ("LATIN", "ISO_8859_", "WIN", "KOI8")
 
 
-def build_catalog(document: Json, *, stream_generated: bool = True) -> Catalog:
+def build_catalog(
+    document: Json, *, stream_generated: bool = True, policies: Mapping[int, Policies] | None = None
+) -> Catalog:
     """Turn the document of the named query ``catalog`` into a :class:`Catalog`.
+
+    ``policies``: of the tables with row-level security, by oid; None where no role is served.
 
     Raises ``CatalogError`` if a type refers to one that is not described.
     """
@@ -50,11 +55,19 @@ def build_catalog(document: Json, *, stream_generated: bool = True) -> Catalog:
     by_collection: dict[str, Table] = {}
     by_oid: dict[int, Table] = {}
     for entry in document["tables"]:
-        table = _table(entry, types, collations, published)
+        table = _table(entry, types, collations, published, policies)
         by_collection[table.collection] = table
         by_oid |= dict.fromkeys(table.members, table)
     by_type, by_relation = _uses(by_collection.values())
-    return Catalog(by_collection, by_oid, by_type, by_relation, published.problem)
+    return Catalog(
+        by_collection,
+        by_oid,
+        by_type,
+        by_relation,
+        published.problem,
+        roles=frozenset(document["roles"]),
+        by_source=_sources(by_collection.values()),
+    )
 
 
 def camel_case(name: str) -> str:
@@ -108,6 +121,15 @@ def _uses(tables: Iterable[Table]) -> tuple[dict[int, set[int]], dict[int, set[i
                 if part.relation:
                     by_relation.setdefault(part.relation, set()).add(table.oid)
     return by_type, by_relation
+
+
+def _sources(tables: Iterable[Table]) -> dict[int, set[int]]:
+    """The tables by what their policies read."""
+    by_source: dict[int, set[int]] = {}
+    for table in tables:
+        for oid in table.policies.tables if table.policies is not None else ():
+            by_source.setdefault(oid, set()).add(table.oid)
+    return by_source
 
 
 class _Types:
@@ -171,7 +193,13 @@ def _collation(entry: Json, encoding: str) -> Collation:
     )
 
 
-def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], published: _Published) -> Table:
+def _table(
+    entry: Json,
+    types: _Types,
+    collations: Mapping[int, Collation],
+    published: _Published,
+    policies: Mapping[int, Policies] | None,
+) -> Table:
     every = _columns(entry, types, collations, published)
     collision = _field_problem(every)
     if collision:
@@ -180,7 +208,7 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], publ
     identity = _identity(entry, key)
     wanted = {*key["columns"], *identity}
     passing = _unpublished(entry, published)
-    problem = passing or _problem(entry) or collision
+    problem = passing or _problem(entry, served=policies is not None) or collision
     withheld = problem is None and not any(column["exposed"] for column in entry["columns"])
     if withheld:
         problem = _withheld(entry)
@@ -205,6 +233,8 @@ def _table(entry: Json, types: _Types, collations: Mapping[int, Collation], publ
         problem=problem,
         remediable=passing is not None,
         withheld=withheld,
+        access={role: frozenset(attnums) for role, attnums in (entry["access"] or {}).items()},
+        policies=policies.get(entry["oid"], UNKNOWN) if policies is not None and entry["row_security"] else None,
     )
 
 
@@ -250,12 +280,15 @@ def _identity(entry: Json, key: Json) -> list[str]:
     return []
 
 
-def _problem(entry: Json) -> str | None:
+def _problem(entry: Json, *, served: bool) -> str | None:
     """Why the table cannot be subscribed to, or None. expose() checked this once; the table may have changed since."""
     table = f"{entry['schema']}.{entry['name']}"
     leaves = [member for member in entry["members"] or () if member["leaf"]]
-    if entry["row_security"]:
-        return f"row-level security is enabled on {table}, and live queries do not apply policies"
+    if entry["row_security"] and not served:
+        return (
+            f"row-level security is enabled on {table}, and no role is served that its policies could be applied for: "
+            "realtime.serve_role() serves one"
+        )
     if not entry["readable"]:
         return f"no exposed column of {table} is there any more; expose it again"
     if entry["inherited"]:

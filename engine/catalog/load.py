@@ -7,25 +7,33 @@ is cached: the watcher of ``realtime.ddl`` messages loads a new catalog and comp
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
 from engine.catalog.build import build_catalog
 from engine.catalog.model import Catalog, Marks
+from engine.catalog.policies import Policies, policies_of
 from engine.errors import CatalogError
 from engine.postgres.statements.named_queries import query
 
-__all__ = ["load_catalog", "load_marks"]
+__all__ = ["CLAIMS_SETTING", "load_catalog", "load_marks"]
 
 
-async def load_catalog(connection: psycopg.AsyncConnection[Any], *, stream_generated: bool = True) -> Catalog:
+CLAIMS_SETTING: Final = "request.jwt.claims"
+"""Where policies find the claims of a token, as PostgREST sets it."""
+
+
+async def load_catalog(
+    connection: psycopg.AsyncConnection[Any], *, stream_generated: bool = True, claims_setting: str = CLAIMS_SETTING
+) -> Catalog:
     """Describe all exposed tables as they are now.
 
     Args:
         connection: may see all of ``pg_catalog`` and the ``realtime`` schema.
         stream_generated: False if the output plugin sends no generated columns at all (wal2json), whatever the
             publication has.
+        claims_setting: the setting in which policies find claims.
 
     Raises:
         CatalogError: the description cannot be read (not migrated, no privilege) or makes no sense.
@@ -37,12 +45,14 @@ async def load_catalog(connection: psycopg.AsyncConnection[Any], *, stream_gener
             cursor = await connection.execute(query("catalog").encode())
             row = await cursor.fetchone()
             schemas = await _schemas(connection)
+            policies = await _policies(connection, claims_setting) if row is not None and row[0]["roles"] else None
     except psycopg.Error as error:
         raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
     if row is None:
         raise CatalogError("the catalog cannot be read: the current database is not in pg_database")
-    catalog = build_catalog(row[0] | {"published_schemas": schemas}, stream_generated=stream_generated)
-    return replace(catalog, marks=marks)
+    document = row[0] | {"published_schemas": schemas}
+    catalog = build_catalog(document, stream_generated=stream_generated, policies=policies)
+    return replace(catalog, marks=marks, claims_setting=claims_setting)
 
 
 async def load_marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
@@ -64,6 +74,12 @@ async def _marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
     types, publication = found.pop(None, ""), found.pop(0, "")
     schemas = await _schemas(connection)
     return Marks(" ".join([publication, *sorted(schemas)]), types, {oid: mark for oid, mark in found.items() if oid})
+
+
+async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> dict[int, Policies]:
+    """What the policies of the exposed tables read, by table."""
+    cursor = await connection.execute(query("catalog_policies").encode())
+    return {oid: policies_of(name, rows, mark, setting) for oid, name, rows, mark in await cursor.fetchall()}
 
 
 async def _schemas(connection: psycopg.AsyncConnection[Any]) -> list[str]:

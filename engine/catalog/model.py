@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from engine.catalog.policies import Policies
 from engine.transaction import Relation
 from engine.values import Codec, column_codec
 from engine.values.pg_types import Column
@@ -29,7 +30,10 @@ class Table:
     streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
     those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``remediable``: because the stream
     does not bring all of its changes until the publication is corrected or the replica identity, so it passes.
-    ``withheld``: because ``realtime_reader`` has lost its privilege on all that was exposed.
+    ``withheld``: because ``realtime_reader`` has lost its privilege on all that was exposed. ``access``: the attnums of the
+    columns that each served role may read. ``policies``: what its policies read; None without row-level security.
+    ``policed``: why rows have to be read as the subscriber's role, in plain words, and ``readable``: what it may read, where
+    the table is as one role sees it (:mod:`engine.catalog.rights`).
     """
 
     oid: int
@@ -48,6 +52,10 @@ class Table:
     problem: str | None = None
     remediable: bool = False
     withheld: bool = False
+    access: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    policies: Policies | None = None
+    policed: str | None = None
+    readable: frozenset[int] = frozenset()
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)
     by_name: Mapping[str, Column] = field(init=False, repr=False)
@@ -110,7 +118,9 @@ class Catalog:
 
     ``by_type`` are the oids of the tables that have a column of a type, or of one made of it; ``by_relation`` the same by
     the ``pg_class`` entry of composite types. ``problem``: what is wrong with the publication as a whole, in plain words.
-    ``marks`` were read just before the rest.
+    ``marks`` were read just before the rest. ``roles``: that subscribers may read as; ``claims_setting``: where
+    policies find claims. ``by_source`` are the oids of the tables
+    whose policies read a table that need not be exposed. ``by_role``: made by :func:`engine.catalog.rights.seen_by`.
     """
 
     by_collection: Mapping[str, Table]
@@ -119,12 +129,17 @@ class Catalog:
     by_relation: Mapping[int, Set[int]] = field(default_factory=dict)
     problem: str | None = None
     marks: Marks | None = None
+    roles: frozenset[str] = frozenset()
+    claims_setting: str = ""
+    by_source: Mapping[int, Set[int]] = field(default_factory=dict)
+    by_role: dict[str, Catalog] = field(init=False, default_factory=dict, repr=False)
 
     def concerned(self, oids: Collection[int], types: Iterable[int] = ()) -> set[int]:
         """The tables (their oids) that a change of these relations and types concerns; empty: none that is exposed."""
         found = {table.oid for oid in oids if (table := self.by_oid.get(oid))}
         for oid in oids:
             found |= self.by_relation.get(oid, frozenset())
+            found |= self.by_source.get(oid, frozenset())
         for oid in types:
             found |= self.by_type.get(oid, frozenset())
         return found

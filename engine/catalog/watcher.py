@@ -15,7 +15,7 @@ import psycopg
 import structlog
 from tenacity import RetryCallState, wait_random_exponential
 
-from engine.catalog.load import load_catalog, load_marks
+from engine.catalog.load import CLAIMS_SETTING, load_catalog, load_marks
 from engine.catalog.model import Catalog, Marks
 from engine.errors import BunbaseError, SubscriptionFailedError
 from engine.postgres.errors import UNREADABLE
@@ -41,14 +41,16 @@ class CatalogWatcher:
     Args:
         reader: where to load it from.
         stream_generated: whether the decoder sends generated columns.
+        claims_setting: the setting in which policies find claims.
 
     ``snapshot`` (a whole one) was taken before the last load, and so before any read that waited for it. ``obstacle``: why
     the last attempt to read definitions failed, ``failing_since``: when the first of those attempts did (monotonic seconds).
     """
 
-    def __init__(self, reader: Reader, stream_generated: bool) -> None:
+    def __init__(self, reader: Reader, stream_generated: bool, claims_setting: str = CLAIMS_SETTING) -> None:
         self._reader = reader
         self._stream_generated = stream_generated
+        self._claims_setting = claims_setting
         self._ready = asyncio.Event()
         self._invalid = asyncio.Event()
         self._unseen: set[int] = set()
@@ -173,6 +175,8 @@ class CatalogWatcher:
 
     async def _load(self) -> Catalog:
         async with self._reader.connection() as connection:
-            catalog = await load_catalog(connection, stream_generated=self._stream_generated)
+            catalog = await load_catalog(
+                connection, stream_generated=self._stream_generated, claims_setting=self._claims_setting
+            )
         await self._reader.snapshot()  # later than what was loaded: it shows up to where that can be
         return catalog

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from engine.identity.visibility import ANONYMOUS, Visibility
+from engine.identity.visibility import ANONYMOUS, Viewer, Visibility
 
-__all__ = ["Principal"]
+__all__ = ["Principal", "viewer_of"]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -35,3 +35,11 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=_nothing, repr=False)
     expires_at: float | None = None
     authenticated: bool = False
+
+
+def viewer_of(principal: Principal, anonymous_role: str) -> Viewer:
+    """``principal`` as it is now, for planning its queries. ``anonymous_role``: of one without a role."""
+    visibility = principal.visibility
+    if visibility == ANONYMOUS:
+        visibility = replace(ANONYMOUS, role=anonymous_role)
+    return Viewer(visibility, principal.claims)

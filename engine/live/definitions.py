@@ -164,7 +164,9 @@ class Definitions:
         self._log_unfollowed(catalog)
 
     def _log_unfollowed(self, catalog: Catalog) -> None:
-        lacking = [table.problem for table in catalog.by_collection.values() if table.remediable and table.problem]
+        tables = catalog.by_collection.values()
+        lacking = [table.problem for table in tables if table.remediable and table.problem]
+        lacking += [table.policies.problem for table in tables if table.policies and table.policies.problem]
         problem = catalog.problem or (lacking[0] if lacking else None)
         if len(lacking) > 1 and catalog.problem is None:
             problem = f"{problem} (and {len(lacking) - 1} more)"

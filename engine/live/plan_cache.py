@@ -7,9 +7,10 @@ from contextlib import nullcontext
 from hashlib import blake2b
 
 from engine.catalog.model import Catalog
+from engine.catalog.rights import claims_read
 from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
-from engine.identity.visibility import Visibility
+from engine.identity.visibility import Viewer, Visibility
 from engine.live.planning_budget import PLANNING
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
@@ -42,28 +43,28 @@ class Planner:
         self._room = room
         self._catalog = Catalog({}, {})
         self._plans: FairCache[tuple[Visibility, bytes], Plan] = FairCache(room)
-        self._checked = SqlCache(room)
+        self._checked: dict[str, SqlCache] = {}  # by role: the tables differ
 
     @property
     def weight(self) -> int:
         """Bytes that plans and checked SQL take, as estimated."""
-        return self._plans.weight + self._checked.weight
+        return self._plans.weight + sum(cache.weight for cache in self._checked.values())
 
     def use(self, catalog: Catalog) -> None:
         """Plan under ``catalog`` from now on."""
         self._catalog = catalog
         self._plans.clear()
-        self._checked = SqlCache(self._room)
+        self._checked.clear()
 
-    async def plan(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan:
-        """The plan for ``spec`` under ``visibility``, made now if need be.
+    async def plan(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Plan:
+        """The plan for ``spec`` of ``viewer``, made now if need be.
 
         Raises ``QueryRejectedError`` as ``plan_query`` does, ``psycopg.Error`` or ``PoolTimeout`` if the database is away,
         ``TableLockedError`` if a table is locked.
         """
         catalog = self._catalog
         text = _text(collection, spec)
-        key = visibility, blake2b(text, digest_size=16).digest()
+        key = self._shared_by(viewer, collection, spec), blake2b(text, digest_size=16).digest()
         plan = self._plans.get(key)
         if plan is not None:
             return plan
@@ -72,10 +73,24 @@ class Planner:
         budget = PLANNING.get()
         async with nullcontext() if budget is None else budget.lock(), self._reader.planning(tables) as connection:
             with nullcontext() if budget is None else budget.charging():
-                plan = await plan_query(collection, spec, catalog, connection, self._checked, visibility)
+                plan = await plan_query(collection, spec, catalog, connection, self._checks(viewer), viewer)
         if catalog is self._catalog:
             self._plans.put(key, plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
         return plan
+
+    def _shared_by(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Visibility:
+        """With whom a plan may be shared: SQL can name any table, and call functions that read any claim."""
+        if viewer.role not in self._catalog.roles:
+            return viewer.visibility
+        table = self._catalog.by_collection.get(collection)
+        return viewer.reads(None if "sql" in spec or table is None else claims_read([table]), "")
+
+    def _checks(self, viewer: Viewer) -> SqlCache:
+        role = viewer.role if viewer.role in self._catalog.roles else ""
+        found = self._checked.get(role)
+        if found is None:
+            found = self._checked[role] = SqlCache(self._room)
+        return found
 
 
 def _written_out(plan: Plan) -> int:

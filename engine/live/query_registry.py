@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 
-from engine.identity.visibility import Visibility
+from engine.identity.visibility import Viewer, Visibility
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
 
@@ -36,15 +36,17 @@ class QueryRegistry:
     def __iter__(self) -> Iterator[LiveQuery]:
         return iter(self._queries.values())
 
-    def obtain(self, plan: Plan, collection: str, spec: Mapping[str, object]) -> tuple[LiveQuery, bool]:
-        """The query of that plan, and whether it is new."""
+    def obtain(
+        self, plan: Plan, collection: str, spec: Mapping[str, object], viewer: Viewer | None = None
+    ) -> tuple[LiveQuery, bool]:
+        """The query of that plan, made for ``viewer``, and whether it is new."""
         query = self._queries.get((plan.visibility, plan.key))
         if query is not None and query.ended:
             self._remove(query)
             query = None
         if query is None:
             query = self._queries[plan.visibility, plan.key] = LiveQuery(plan.visibility, plan.key, collection, spec)
-            query.plan = plan
+            query.plan, query.viewer = plan, viewer or query.viewer
             return query, True
         self._wanted(query)
         return query, False
@@ -53,6 +55,9 @@ class QueryRegistry:
         """Remove a subscription from its query; a query without subscribers is kept for ``idle_ttl`` seconds."""
         query = subscription.query
         query.subscriptions.pop(subscription, None)
+        self._left(query)
+
+    def _left(self, query: LiveQuery) -> None:
         if query.subscriptions or query in self._idle or not self._is_kept(query):
             return
         if query.ended:
@@ -64,6 +69,13 @@ class QueryRegistry:
             self.idle_weight += weight
             while self.idle_weight > self._room:
                 self._let_go(next(iter(self._idle)))
+
+    def move(self, subscription: Subscription, query: LiveQuery) -> None:
+        """Attach a detached subscription to ``query``; the former one is kept as after :meth:`release`."""
+        former = subscription.query
+        subscription.attach(query)
+        if query is not former:
+            self._left(former)
 
     def close(self) -> None:
         """Cancel all timers."""

@@ -22,6 +22,7 @@ class ReadState:
         "failing",
         "instead",
         "last_read",
+        "parked",
         "ready",
         "refusals",
         "replan",
@@ -42,6 +43,9 @@ class ReadState:
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
         self.instead: str | None = None  # why it is re-read although it could be incremental
         self.refusals = 0  # reads in a row that PostgreSQL refused although no privilege was lost
+        self.parked = (
+            False  # its subscribers are to be moved: under present rights it would show what another query does
+        )
         self.timeouts = 0  # reads in a row that did not end in the slow lane either
         self.failing: tuple[float, str] | None = None  # since when the database cannot be reached for it, and why
 

@@ -103,7 +103,7 @@ def documents(read: ReadResult) -> list[tuple[str, bytes]]:
 
 def rejection_of(error: Exception) -> QueryRejectedError:
     """The error for subscribers of a query that ``error`` ended."""
-    if isinstance(error, ResultTooLargeError):
+    if isinstance(error, QueryRejectedError):
         return error
     if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
         return InvalidQueryError("the query takes too long")

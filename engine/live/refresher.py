@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import structlog
@@ -54,11 +54,15 @@ from engine.query.planner import reread_instead
 from engine.stream.driver import StreamDriver
 from engine.values.labels import UnknownLabelError
 
-__all__ = ["Refresher"]
+__all__ = ["Refresher", "RightsChangedError"]
 
 _log = structlog.get_logger(__name__)
 
 _REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
+
+
+class RightsChangedError(Exception):
+    """Policies or privileges changed before the first read of a query: it has to be planned for its subscriber again."""
 
 
 class Refresher:
@@ -68,9 +72,11 @@ class Refresher:
         catalog: invalidated when a read shows that it is out of date.
         stream: reads are joined to it by its tail, between two transactions.
         background: runs the read tasks; tasks that wait for it are woken when a query has been read.
+        moved: called with a query whose subscribers may see other rows than it has, since policies or privileges changed. It
+            is not read any more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         *,
         settings: LiveSettings,
@@ -80,6 +86,7 @@ class Refresher:
         catalog: CatalogWatcher,
         stream: StreamDriver,
         background: Background,
+        moved: Callable[[LiveQuery], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
@@ -90,6 +97,7 @@ class Refresher:
         self._background = background
         self._failed = FailedReads(settings, reader, catalog)
         self._states: dict[LiveQuery, ReadState] = {}
+        self._moved = moved
         self.reads = 0
 
     def __iter__(self) -> Iterator[LiveQuery]:
@@ -193,14 +201,19 @@ class Refresher:
             await self._catalog.current(None if state.ready.done() else READ_TIMEOUT)
             state.replan, replanned = False, None
             try:
-                replanned = await self._planning.plan_again(query.visibility, query.collection, query.spec)
+                replanned = await self._planning.plan_again(query.viewer, query.collection, query.spec)
             finally:
                 state.replan = state.replan or replanned is None
             if replanned is None:
                 return False
             if state.instead is not None and isinstance(replanned, IncrementalPlan):
                 replanned = reread_instead(replanned, state.instead)
-            query.plan = replanned
+            if replanned.visibility != query.visibility:
+                self._park(query, state)
+                return True
+            query.plan, state.parked = replanned, False
+        if state.parked:
+            return True
         plan = query.plan
         ticket = self._stream.tail.begin_read()
         read: ReadResult | None = None
@@ -223,6 +236,18 @@ class Refresher:
                 return not state.replan and query in self._states and self._hand_over(query, state, plan, read)
         finally:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
+
+    def _park(self, query: LiveQuery, state: ReadState) -> None:
+        state.parked = True
+        self._dispatcher.forget(query)
+        query.pending.clear()
+        if not state.ready.done():
+            self.forget(query)
+            query.ended = True
+            state.ready.set_exception(RightsChangedError())
+            state.ready.exception()  # retrieved, also without subscribers
+        else:
+            self._moved(query)
 
     async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""

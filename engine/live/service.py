@@ -8,24 +8,30 @@ their I/O outside and hand over between two transactions: reads (:mod:`engine.li
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping
 from time import monotonic
 
+import psycopg
 import structlog
 
 from engine.background import BackgroundService
 from engine.catalog.watcher import CatalogWatcher
 from engine.errors import (
     PrivilegeLostError,
+    QueryRejectedError,
 )
-from engine.identity.principal import Principal
+from engine.identity.principal import Principal, viewer_of
+from engine.identity.visibility import Viewer
 from engine.live.core.dispatcher import Dispatcher
+from engine.live.core.document_changes import WindowEvent
 from engine.live.core.resume_log import Resume
-from engine.live.core.shared_query import Deliver, Subscription
+from engine.live.core.shared_query import Deliver, LiveQuery, Subscription
 from engine.live.definitions import Definitions
 from engine.live.plan_cache import Planner
 from engine.live.query_registry import QueryRegistry
-from engine.live.refresher import Refresher
+from engine.live.reads import rejection_of
+from engine.live.refresher import Refresher, RightsChangedError
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
@@ -68,7 +74,7 @@ class LiveQueries(BackgroundService):
         self._reader = reader
         self._dispatcher = Dispatcher(stream.tail, monotonic, self.settings.max_rows, self.settings.spare_rows)
         self._planner = Planner(self._reader, self.settings.plan_bytes)
-        self._catalog = CatalogWatcher(reader, self.settings.stream_generated)
+        self._catalog = CatalogWatcher(reader, self.settings.stream_generated, self.settings.claims_setting)
         self._planning = SubscriptionPlanner(self._planner, self._catalog, reader, stream)
         self._refresher = Refresher(
             settings=self.settings,
@@ -78,6 +84,7 @@ class LiveQueries(BackgroundService):
             catalog=self._catalog,
             stream=stream,
             background=self._background,
+            moved=self._moved,
         )
         self._definitions = Definitions(
             settings=self.settings,
@@ -90,6 +97,7 @@ class LiveQueries(BackgroundService):
             background=self._background,
         )
         self._queries = QueryRegistry(self.settings.idle_ttl, self._refresher.forget, self.settings.idle_bytes)
+        self._moves = 0  # subscriptions that wait for the rows that they may see now
         stream.add_consumer(self)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -139,7 +147,7 @@ class LiveQueries(BackgroundService):
 
         Raises ``failure`` if the service has failed.
         """
-        while self._stream.passed < position or self._refresher.busy or not self._catalog.is_current:
+        while self._stream.passed < position or self._refresher.busy or self._moves or not self._catalog.is_current:
             if self._stream.passed < position:
                 await self._stream.changed()
             else:
@@ -166,18 +174,34 @@ class LiveQueries(BackgroundService):
 
         Raises ``QueryRejectedError`` (with the protocol's code) if the query cannot be accepted.
         """
+        viewer = viewer_of(principal, self.settings.anonymous_role)
+        while True:
+            try:
+                return await self._subscribe(viewer, collection, spec, deliver, resume)
+            except RightsChangedError:
+                continue
+
+    async def _subscribe(
+        self,
+        viewer: Viewer,
+        collection: str,
+        spec: Mapping[str, object],
+        deliver: Deliver,
+        resume: Resume | None = None,
+    ) -> Subscription:
         try:
-            plan = await self._planning.plan(principal.visibility, collection, spec)
+            plan = await self._planning.plan(viewer, collection, spec)
         except PrivilegeLostError as lost:
             if lost.outdated:
                 self._catalog.invalidate()
             raise
-        query, is_new = self._queries.obtain(plan, collection, spec)
+        query, is_new = self._queries.obtain(plan, collection, spec, viewer)
         if is_new:
             if isinstance(plan, ReReadPlan):
                 _log.info("query_reread", collection=collection, reason=plan.reason)
             self._refresher.keep(query)
         subscription = Subscription(query, deliver, self._refresher, self._queries.release, resume)
+        subscription.viewer = viewer
         query.subscriptions[subscription] = None
         try:
             await self._refresher.ready(query)
@@ -185,6 +209,43 @@ class LiveQueries(BackgroundService):
             self._queries.release(subscription)
             raise
         return subscription
+
+    async def reopen(self, principal: Principal, subscription: Subscription) -> None:
+        """The principal of a subscription has another role or other claims: it gets the difference to what it may see now.
+
+        Nothing is delivered from this call on until the new rows have been read. Where they cannot be, the subscription ends
+        with the error. Does not raise ``QueryRejectedError``.
+        """
+        await self._reopen(subscription, viewer_of(principal, self.settings.anonymous_role))
+
+    async def _reopen(self, subscription: Subscription, viewer: Viewer) -> None:
+        subscription.viewer = viewer
+        subscription.detach()
+        self._moves += 1
+        try:
+            await self._move(subscription, viewer)
+        finally:
+            self._moves -= 1
+            self._background.changed()
+
+    async def _move(self, subscription: Subscription, viewer: Viewer) -> None:
+        former = subscription.query
+        hold: Subscription | None = None
+        try:
+            while hold is None:
+                with contextlib.suppress(RightsChangedError):
+                    hold = await self._subscribe(viewer, former.collection, former.spec, lambda *_: None)
+        except (QueryRejectedError, psycopg.Error, OSError) as error:
+            if subscription.viewer is viewer:
+                subscription.fail(WindowEvent(self.position, False, (), rejection_of(error)))
+            return
+        if subscription.viewer is viewer and subscription in subscription.query.subscriptions:
+            self._queries.move(subscription, hold.query)
+        hold.cancel()
+
+    def _moved(self, query: LiveQuery) -> None:
+        for subscription in list(query.subscriptions):
+            self._background.spawn(self._reopen(subscription, subscription.viewer))
 
     # -- the stream (see engine.stream.consumer) -------------------------------------------------------------------
 

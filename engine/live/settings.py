@@ -21,7 +21,8 @@ class LiveSettings:
     :mod:`engine.postgres.read_lanes`); ``lock_timeout_ms``: longest time of one wait for a lock. ``slow_pause``:
     seconds at most between two attempts of a query that does not end within ``read_timeout_ms`` any more.
     ``stream_generated``: whether the decoder sends generated columns. ``watch_interval``: seconds between two looks at
-    definitions whose changes were not announced.
+    definitions whose changes were not announced. ``anonymous_role``: the role of subscribers without token, if it is served.
+    ``claims_setting``: where policies find the claims of a token.
     """
 
     idle_ttl: float = 15.0
@@ -39,3 +40,5 @@ class LiveSettings:
     lock_timeout_ms: int = 1_000
     slow_pause: float = 30.0
     stream_generated: bool = True
+    anonymous_role: str = "anonymous"
+    claims_setting: str = "request.jwt.claims"

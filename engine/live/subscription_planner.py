@@ -22,7 +22,7 @@ from engine.errors import (
     RealtimeError,
     UnknownCollectionError,
 )
-from engine.identity.visibility import Visibility
+from engine.identity.visibility import Viewer
 from engine.live.catch_up import CATCH_UP, catch_up
 from engine.live.plan_cache import Plan, Planner
 from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_statements
@@ -45,7 +45,7 @@ class SubscriptionPlanner:
         self._reader = reader
         self._stream = stream
 
-    async def plan(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan:
+    async def plan(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Plan:
         """The plan of a new subscription. Raises ``QueryRejectedError``, which is final."""
         deadline = time.monotonic() + _DATABASE_TIMEOUT
         cut_off = 0
@@ -53,7 +53,7 @@ class SubscriptionPlanner:
             await self._catalog.current(CATCH_UP)
             version = self._catalog.version
             try:
-                plan = await self._planner.plan(visibility, collection, spec)
+                plan = await self._planner.plan(viewer, collection, spec)
             except QueryRejectedError as refused:
                 caught_up = await catch_up(self._reader, self._stream)
                 if self._outdated(version):
@@ -77,7 +77,7 @@ class SubscriptionPlanner:
             if not self._outdated(version):
                 return plan
 
-    async def plan_again(self, visibility: Visibility, collection: str, spec: Mapping[str, object]) -> Plan | None:
+    async def plan_again(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Plan | None:
         """Another plan of an accepted query; None: the catalog was out of date; plan again when it is current.
 
         Also a change that was not announced makes a rejection void.
@@ -86,7 +86,7 @@ class SubscriptionPlanner:
         """
         version = self._catalog.version
         try:
-            return await self._planner.plan(visibility, collection, spec)
+            return await self._planner.plan(viewer, collection, spec)
         except PrivilegeLostError:
             raise  # by the database as it is now: no definition explains it
         except QueryRejectedError:

@@ -6,7 +6,7 @@ One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round tri
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence, Set
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import psycopg
@@ -22,7 +22,7 @@ from engine.postgres.read_lanes import Lanes
 from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.postgres.statements.arrays import plain_array, text_array
 from engine.postgres.statements.named_queries import query
-from engine.postgres.statements.statement import Origin, Statement
+from engine.postgres.statements.statement import Guard, Origin, RoleReading, Statement
 from engine.transaction import Value
 
 __all__ = ["Reader", "ResultTooLargeError"]
@@ -164,9 +164,12 @@ class Reader:
             connection.cursor() as first,
             connection.cursor() as granted,
             connection.cursor() as viewed,
+            AsyncExitStack() as more,
             psycopg.AsyncRawCursor(connection) as second,
         ):
             origin = statement.origin
+            guards = statement.role.guards if statement.role is not None else ()
+            marks = [await more.enter_async_context(connection.cursor()) for _ in guards]
             changed = False
             try:
                 async with connection.pipeline():
@@ -184,12 +187,9 @@ class Reader:
                         await connection.execute(query("show_view"))
                         await viewed.execute(query("view_columns"))
                         await connection.execute(query("only_read"))
-                    if statement.as_reader or origin is not None:
-                        await connection.execute(query("become_reader"))
-                        await second.execute(*_by_function(statement), prepare=False)
-                    else:
-                        await second.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
+                    await _run(connection, second, statement)
                     await connection.execute(query("end_read"))
+                    await _look_at_policies(marks, guards)  # later than what was read
             except psycopg.Error as error:
                 if origin is None or not _is_other_table(error):
                     raise
@@ -205,6 +205,8 @@ class Reader:
             types = tuple(result.ftype(column) for column in range(result.nfields))
             seen = await viewed.fetchall() if origin is not None and origin.view else None
             as_meant = origin is None or _is_of(origin, await granted.fetchall(), seen)
+            found = [await cursor.fetchone() for cursor in marks]
+            as_meant = as_meant and found == [(guard.mark,) for guard in guards]
             return ReadResult(snapshot, _rows(result, most) if as_meant else [], types, as_meant)
 
     def _parse(self, row: tuple[str, str, str]) -> Snapshot:
@@ -217,12 +219,49 @@ class Reader:
         return snapshot
 
 
-def _by_function(statement: Statement) -> tuple[bytes, list[object]]:
-    """The statement that runs ``statement`` as ``realtime_reader``, out of which nothing that it calls gets."""
+async def _run(connection: psycopg.AsyncConnection, cursor: psycopg.AsyncRawCursor, statement: Statement) -> None:
+    """Run ``statement`` over ``cursor`` as whom it has to, in a pipeline."""
+    role = statement.role
+    if role is not None:
+        await _become(connection, statement, role)
+        await cursor.execute(*_by_function(statement, role.function, by_path=False), prepare=False)
+    elif statement.as_reader or statement.origin is not None:
+        await connection.execute(query("become_reader"))
+        await cursor.execute(*_by_function(statement), prepare=False)
+    else:
+        await cursor.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
+
+
+async def _look_at_policies(cursors: Sequence[psycopg.AsyncCursor], guards: Sequence[Guard]) -> None:
+    for cursor, guard in zip(cursors, guards, strict=True):
+        values = {"tables": list(guard.tables), "functions": list(guard.functions)}
+        await cursor.execute(query("policies_mark"), values)
+
+
+async def _become(connection: psycopg.AsyncConnection, statement: Statement, role: RoleReading) -> None:
+    """Prepare the transaction for reading as ``role``, in a pipeline: claims, and names found by the operator's search path,
+    which functions in policies rely on. What a client wrote is checked by the privileges of ``realtime_reader`` first.
+    """
+    await connection.execute(query("begin_claims"), {"setting": role.setting, "claims": role.claims})
+    await connection.execute(query("become_reader"))
+    await connection.execute(query("path_of_role_here"))
+    if statement.as_reader:
+        await connection.execute(query("explain_read"), {"sql": statement.sql, "params": list(statement.params)})
+    await connection.execute(query("leave_reader"))
+
+
+def _by_function(
+    statement: Statement, function: str = "realtime.read_as_reader", *, by_path: bool | None = None
+) -> tuple[bytes, list[object]]:
+    """The statement that runs ``statement`` in ``function``, out of whose role nothing that it calls gets. ``by_path``:
+    the search path is to be set; None: as the statement has it.
+    """
     columns = ", ".join(f"c{number} {name}" for number, name in enumerate(statement.types))
-    sql = f"select * from realtime.read_as_reader($1, $2, $3, $4, $5, $6, $7) as ({columns})"
-    by_path = "true" if statement.as_reader or statement.by_path else "false"
-    values: list[object] = [statement.sql, text_array(statement.params), by_path, None, None, None, None]
+    sql = f"select * from {function}($1, $2, $3, $4, $5, $6, $7) as ({columns})"
+    if by_path is None:
+        by_path = statement.as_reader or statement.by_path
+    path = "true" if by_path else "false"
+    values: list[object] = [statement.sql, text_array(statement.params), path, None, None, None, None]
     origin = statement.origin
     if origin is not None and not origin.view:
         values[3:] = [

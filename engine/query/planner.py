@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from engine.catalog.model import Catalog, Table
+from engine.catalog.rights import seen_by
 from engine.errors import (
     InvalidQueryError,
     PermissionDeniedError,
@@ -21,7 +22,7 @@ from engine.errors import (
     QueryRejectedError,
     UnknownCollectionError,
 )
-from engine.identity.visibility import ANONYMOUS, Visibility
+from engine.identity.visibility import Viewer
 from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
 from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
@@ -42,8 +43,11 @@ from engine.query.sql.safety.dry_run import SqlSession, sql_session
 from engine.query.sql.safety.refusals import refuse_problem, rejecting
 from engine.query.sql.to_predicate import is_number
 from engine.query.sql.to_query import query_of
+from engine.query.subscribers_role import read_as
 
 __all__ = ["SqlCache", "plan_query", "reread_instead"]
+
+ANYONE = Viewer()
 
 # Implicit casts that a literal number brings along: LIMIT 5 is int8(5).
 _LITERAL_CASTS = frozenset({"int8", "int4", "float8", "numeric"})
@@ -59,7 +63,7 @@ async def plan_query(
     catalog: Catalog,
     connection: psycopg.AsyncConnection[Any],
     cache: SqlCache | None = None,
-    visibility: Visibility = ANONYMOUS,
+    viewer: Viewer = ANYONE,
 ) -> IncrementalPlan | ReReadPlan:
     """Plan a subscription's query.
 
@@ -69,7 +73,7 @@ async def plan_query(
         catalog: what is exposed.
         connection: under ``SESSION_SETTINGS``, as a role that may become ``realtime_reader``. Nothing stays behind in it.
         cache: of SQL checked against this catalog.
-        visibility: what the subscriber may see; the plan is for it alone.
+        viewer: the subscriber. The plan is for those who share its ``visibility``.
 
     Raises:
         UnknownCollection: no such collection.
@@ -81,19 +85,36 @@ async def plan_query(
         CatalogError: the connection's role lacks a privilege that checking SQL needs.
         psycopg.Error: Postgres failed for reasons of its own.
     """
-    table = catalog.by_collection.get(collection)
+    seen = seen_by(catalog, viewer.role)
+    table = seen.by_collection.get(collection)
     if table is None:
         raise UnknownCollectionError(f"no collection is named {collection!r}")
     try:
-        return replace(await _plan(table, spec, catalog, connection, cache), visibility=visibility)
+        return await _plan_for(viewer, table, spec, seen, connection, cache)
     except (PermissionDeniedError, PrivilegeLostError) as refused:
-        lost = await _lost(refused, table, spec, catalog, connection)
+        lost = await _lost(refused, table, spec, seen, connection)
         if lost is not None:
             raise lost from refused
         if not isinstance(refused.__cause__, psycopg.errors.InsufficientPrivilege):
             raise
     # The missing privilege may have been restored meanwhile.
-    return replace(await _plan(table, spec, catalog, connection, cache), visibility=visibility)
+    return await _plan_for(viewer, table, spec, seen, connection, cache)
+
+
+async def _plan_for(
+    viewer: Viewer,
+    table: Table,
+    spec: Mapping[str, object],
+    seen: Catalog,
+    connection: psycopg.AsyncConnection[Any],
+    cache: SqlCache | None,
+) -> IncrementalPlan | ReReadPlan:
+    plan = read_as(viewer, await _plan(table, spec, seen, connection, cache), seen)
+    if isinstance(plan, ReReadPlan) and plan.statement.as_reader and plan.statement.role is not None:
+        with rejecting():
+            async with sql_session(connection) as session:
+                await session.explain_as(plan.statement.role, plan.statement.sql, plan.statement.params)
+    return plan
 
 
 async def _plan(

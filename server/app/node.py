@@ -92,7 +92,12 @@ class Node:
         pooled = self._settings.pooled_dsn
         if pooled is not None:
             await check_pooler(self._dsn, pooled)
-        tuning = LiveSettings(readers=self._settings.pool_size, stream_generated=self._feed.plugin != "wal2json")
+        tuning = LiveSettings(
+            readers=self._settings.pool_size,
+            stream_generated=self._feed.plugin != "wal2json",
+            anonymous_role=self._settings.anonymous_role,
+            claims_setting=self._settings.claims_setting,
+        )
         reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
         stream = StreamDriver(self._feed, reader)
         live = LiveQueries(stream, reader, tuning)

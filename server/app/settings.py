@@ -81,6 +81,17 @@ class Settings(BaseSettings):
     auth_leeway: float = Field(
         10.0, ge=0, le=300, description="seconds by which the clocks of issuers may differ from this one"
     )
+    anonymous_role: str = Field(
+        "anonymous",
+        min_length=1,
+        max_length=63,
+        description="role as which clients without a token read, if it is served",
+    )
+    claims_setting: str = Field(
+        "request.jwt.claims",
+        pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+$",
+        description="PostgreSQL setting in which policies find the claims of a token",
+    )
     allow_anonymous: bool = Field(True, description="accept clients without a token, as anonymous ones")
     content_hook: str | None = Field(
         None, description="function that is asked about each message of a client, as module:function"

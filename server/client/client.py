@@ -184,14 +184,25 @@ class Client:
             subscription.cancel()
         self._paused.pop(request, None)
 
+    def reopen_queries(self) -> None:
+        """The principal has other claims: its live queries get the difference to what it may see now."""
+        for subscription in self._live.values():
+            task = asyncio.create_task(self._live_queries.reopen(self._principal, subscription))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     async def _open(self, request: LiveRequest) -> None:
         self._budget = self._budget or PlanningBudget()
         PLANNING.set(self._budget)
         try:
             await self._authorizer.authorize(self._principal, Action.QUERY, request.collection)
+            claims = self._principal.claims
             subscription = await self._live_queries.subscribe(
                 self._principal, request.collection, request.query, partial(self._deliver, request), request.resume
             )
+            while claims is not self._principal.claims:
+                claims = self._principal.claims
+                await self._live_queries.reopen(self._principal, subscription)
         except RealtimeError as error:
             self._reject(request, error)
             return

@@ -6,7 +6,7 @@ Everything is called in the event loop; ``deliver`` is called synchronously.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
@@ -88,4 +88,8 @@ class LiveQueryService(Protocol):
         resume: Resume | None = None,
     ) -> LiveSubscription:
         """Open a live query for ``principal``. Raises ``QueryRejectedError`` if it cannot be accepted."""
+        ...
+
+    async def reopen(self, principal: Principal, subscription: Any) -> None:
+        """``principal`` has other claims: ``subscription`` gets the difference to what it may see now, or ends."""
         ...

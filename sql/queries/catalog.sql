@@ -19,7 +19,7 @@ publication as (
   from pg_publication p where p.pubname = 'bunbase_realtime'
 ),
 tables as (
-  select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, k.name as collection, k.camel_case,
+  select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, c.relnamespace, k.name as collection, k.camel_case,
          k.columns is null and exists (
            select from aclexplode(c.relacl) x
            where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT') as whole,
@@ -44,6 +44,7 @@ select jsonb_build_object(
     select jsonb_build_object('insert', p.pubinsert, 'update', p.pubupdate, 'delete', p.pubdelete, 'truncate', p.pubtruncate,
                               'via_root', p.pubviaroot, 'all_tables', p.puballtables, 'generated', p.pubgencols)
     from publication p),
+  'roles', (select coalesce(jsonb_agg(s.name), '[]') from realtime.served_roles() s),
   'collations', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'oid', l.oid::bigint, 'name', l.oid::regcollation::text, 'provider', l.collprovider, 'collate', l.collcollate,
@@ -78,6 +79,13 @@ select jsonb_build_object(
       'inherited', t.relkind = 'r' and (exists (select from pg_inherits i where i.inhparent = t.oid)
                                         or exists (select from pg_inherits i where i.inhrelid = t.oid)),
       'published', u.oid is not null, 'readable', t.readable,
+      'access', (  -- the columns that each served role may select
+        select jsonb_object_agg(s.name, case when has_schema_privilege(s.role, t.relnamespace, 'usage') then (
+          select coalesce(jsonb_agg(a.attnum order by a.attnum), '[]')
+          from pg_attribute a
+          where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped and has_column_privilege(s.role, t.oid, a.attnum, 'select'))
+          else '[]' end)
+        from realtime.served_roles() s),
       'published_columns', (
         select jsonb_agg(a.attname order by a.attnum)
         from jsonb_array_elements_text(nullif(u.attnums, 'null')) l (attnum)
@@ -130,6 +138,21 @@ select jsonb_build_object(
 )
 from pg_database d where d.datname = current_database()
 
+-- name: catalog_policies
+-- Of each exposed table with row-level security what decides which rows are seen (realtime.policy_sources), and its mark (as policies_mark). Only
+-- read where a role is served: it waits for locks on these tables.
+select c.oid::bigint, c.oid::regclass::text, coalesce(jsonb_agg(jsonb_build_object(
+  'kind', s.kind, 'oid', s.object::bigint, 'name', s.name, 'source', s.source, 'language', s.language, 'volatility', s.volatility,
+  'problem', s.problem, 'published', s.published)), '[]'), realtime.policies_mark(
+  array_agg(s.object) filter (where s.kind = 'table'), array_agg(s.object) filter (where s.kind = 'function'))
+from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowsecurity
+cross join lateral realtime.policy_sources(c.oid::regclass) s
+group by c.oid
+
+-- name: policies_mark
+-- The mark of policies and functions as they are now.
+select realtime.policies_mark(%(tables)s::oid[], %(functions)s::oid[])
+
 -- name: catalog_schemas
 -- Schemas that the publication publishes as a whole (PostgreSQL 15 and later).
 select n.nspname::text
@@ -147,10 +170,17 @@ select null::bigint as oid, md5(coalesce(string_agg(format('%s %s %s %s', y.oid,
    where f.attrelid = y.typrelid and f.attnum > 0 and not f.attisdropped))), ';' order by y.oid), '')) as mark
 from realtime.types_in_use u join pg_type y on y.oid = u.oid
 union all
-select 0, format('%s %s', p.oid, p.xmin) from pg_publication p where p.pubname = 'bunbase_realtime'
+select 0, format('%s %s %s', p.oid, p.xmin, (
+  -- Of rights: GRANT of a role and ALTER ROLE fire no event trigger.
+  select md5(string_agg(s.name || s.reading, ',' order by s.name)
+    || (select string_agg(format('%s %s', m.roleid, m.member), ',' order by m.roleid, m.member) from pg_auth_members m)
+    || (select string_agg(format('%s %s %s', r.oid, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r)
+    || coalesce((select string_agg(format('%s %s', o.oid, o.xmin), ',' order by o.oid) from pg_policy o), ''))
+  from realtime.served_roles() s))
+from pg_publication p where p.pubname = 'bunbase_realtime'
 union all
 select c.oid::bigint, md5(concat_ws(';',
-  k.name, k.columns::text, k.camel_case::text, c.relname, c.relnamespace, c.relkind, c.relreplident, c.relrowsecurity::text, c.relacl::text,
+  k.name, k.columns::text, k.camel_case::text, c.relname, c.relnamespace, c.relkind, c.relreplident, c.relrowsecurity::text, c.relforcerowsecurity::text, c.relowner::text, c.relacl::text,
   (select format('%s %s', r.oid, r.xmin)
    from pg_publication p join pg_publication_rel r on r.prpubid = p.oid where p.pubname = 'bunbase_realtime' and r.prrelid = c.oid),
   (select string_agg(format('%s %s %s %s %s %s %s', a.attnum, a.attname, a.atttypid, a.attcollation, a.attnotnull, a.attgenerated, a.attacl),

@@ -37,6 +37,19 @@ set transaction read only
 -- Clients' queries run with the privileges of the exposed columns only, and so does everything that they call.
 set local role realtime_reader
 
+-- name: begin_claims
+-- The claims that policies read, and policies themselves, until the end of the transaction; and the present role, to become it again.
+select set_config(%(setting)s, %(claims)s, true), set_config('row_security', 'on', true), set_config('realtime.own_role', current_setting('role'), true)
+
+-- name: explain_read
+-- Whether realtime_reader may read what a statement reads, too; its tables stay locked until the end of the transaction, so they are the same.
+select count(*)
+from realtime.read_as_reader(%(sql)s, %(params)s::text[], false, null, null, null, null, true) as (line text)
+
+-- name: leave_reader
+-- Become the role again that the session had before.
+select set_config('role', current_setting('realtime.own_role'), true)
+
 -- name: path_of_role_here
 -- Resolve names by the search_path of the role or the database until the end of the transaction: clients' SQL is read so.
 select realtime.use_path_of_role()

@@ -21,6 +21,11 @@ begin
        and realtime.try_to_watch_partitions(one.relation) then
       raise info 'made or enabled the trigger realtime_truncate on partitions of %', one.relation;
     end if;
+    begin
+      perform realtime.publish_policy_tables(one.relation);
+    exception when feature_not_supported or object_not_in_prerequisite_state then
+      raise warning 'realtime: the collection % cannot be followed: %', one.name, sqlerrm;
+    end;
     perform realtime.grant_type_schemas(one.relation);
     notice := realtime.restore_reader(one.name);
     if notice is not null then

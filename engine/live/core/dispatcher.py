@@ -313,4 +313,5 @@ class Dispatcher:
 
 
 def _facts(table: Table) -> tuple[object, ...]:
-    return table.signature, table.members, table.problem, table.remediable, table.withheld
+    rights = table.access, table.policies
+    return table.signature, table.members, table.problem, table.remediable, table.withheld, rights

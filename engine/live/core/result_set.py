@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import QueryRejectedError
 from engine.values.nesting import MAX_LEVELS, may_be_too_deep, too_deep_field
 
 if TYPE_CHECKING:
     from engine.live.core.rows import Row
+    from engine.lsn import Lsn
     from engine.query.compile.plan import IncrementalPlan
     from engine.transaction import Value
 
-__all__ = ["DocumentTooDeepError", "ResultSet", "check_nesting"]
+__all__ = ["DocumentTooDeepError", "ListSource", "ResultSet", "check_nesting"]
 
 Documents = Sequence[tuple[str, bytes]]
 
@@ -33,6 +34,14 @@ def check_nesting(documents: Iterable[tuple[str, bytes]]) -> None:
                 f"the field {field!r} of the row {identifier[:_LONGEST_ID]!r} is nested more than {MAX_LEVELS} levels deep, "
                 "which many programs cannot read; select rows or fields without it"
             )
+
+
+class ListSource(Protocol):
+    """What keeps the lists current."""
+
+    @property
+    def position(self) -> Lsn:
+        """The commit LSN up to which they are current."""
 
 
 class ResultSet:

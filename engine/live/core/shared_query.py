@@ -13,14 +13,14 @@ includes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from engine.errors import QueryRejectedError, SubscriptionFailedError
-from engine.identity.visibility import Visibility
+from engine.identity.visibility import Viewer, Visibility
 from engine.live.core.document_changes import REMOVED, DocChange, WindowEvent, list_changes
-from engine.live.core.result_set import DocumentTooDeepError, ResultSet, check_nesting
+from engine.live.core.result_set import DocumentTooDeepError, ListSource, ResultSet, check_nesting
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn
 from engine.query.ir.reread_plan import ReReadPlan
@@ -30,16 +30,13 @@ if TYPE_CHECKING:
     from engine.live.core.window import Window
     from engine.query.compile.plan import IncrementalPlan
 
-__all__ = ["Deliver", "ListSource", "LiveQuery", "Subscription"]
+__all__ = ["Deliver", "LiveQuery", "Subscription"]
 
 Deliver = Callable[["Subscription", WindowEvent], None]
 
 _log = structlog.get_logger(__name__)
-
 _QUERY = 8 * 1024  # bytes that any query takes: plan, window, tasks
 _COPIES = 8  # times that the literals of a query are kept, in its plan and the matcher
-
-
 _EMPTY = ResultSet(())
 
 
@@ -47,8 +44,9 @@ class LiveQuery:
     """One canonical query with its subscribers, who all may see the same: ``visibility``.
 
     Its rows are in ``window`` (incremental) or in ``rows`` (read last, re-read). A change of the table's definition can
-    turn one into the other; subscribers only ever see the difference. ``pending`` are the transactions (32-bit ids) on the
-    tables of a re-read query that the rows read last do not show yet.
+    turn one into the other; subscribers only ever see the difference. ``viewer``: one of its subscribers, for whom it is
+    planned again. ``pending`` are the transactions (32-bit ids) on the tables of a re-read query that the rows read last do
+    not show yet.
     """
 
     __slots__ = (
@@ -67,12 +65,14 @@ class LiveQuery:
         "spec",
         "stale_since",
         "subscriptions",
+        "viewer",
         "visibility",
         "window",
     )
 
     def __init__(self, visibility: Visibility, key: str, collection: str, spec: Mapping[str, object]) -> None:
         self.visibility = visibility
+        self.viewer = Viewer(visibility)
         self.key = key
         self.collection = collection
         self.spec = spec
@@ -180,14 +180,6 @@ class LiveQuery:
         return event
 
 
-class ListSource(Protocol):
-    """What keeps the lists current."""
-
-    @property
-    def position(self) -> Lsn:
-        """The commit LSN up to which they are current."""
-
-
 class Subscription:
     """One subscriber's view of a live query, whose list ``source`` keeps current.
 
@@ -195,7 +187,20 @@ class Subscription:
     ``error``. ``deliver`` is called in the event loop and must not block.
     """
 
-    __slots__ = ("_begun", "_deliver", "_ended", "_has", "_paused", "_release", "_resume", "_source", "query")
+    __slots__ = (
+        "_begun",
+        "_deliver",
+        "_detached",
+        "_ended",
+        "_has",
+        "_kept",
+        "_paused",
+        "_release",
+        "_resume",
+        "_source",
+        "query",
+        "viewer",
+    )
 
     def __init__(
         self,
@@ -206,14 +211,18 @@ class Subscription:
         resume: Resume | None = None,
     ) -> None:
         self.query = query
+        self.viewer = query.viewer
         self._resume = resume
         self._deliver = deliver
         self._source = source
         self._release = release
         self._begun = False
         self._ended: WindowEvent | None = None
-        self._paused: ResultSet | None = None
-        self._has = 0  # the number of the last of the query's events that its list includes, unless paused
+        self._kept: ResultSet | None = None
+        self._paused = self._detached = False
+        self._has = (
+            0  # the number of the last of the query's events that its list includes, unless paused; -1: none yet
+        )
 
     @property
     def strategy(self) -> str:
@@ -248,7 +257,9 @@ class Subscription:
         if self._ended is not None:
             self._deliver(self, self._ended)
             return
-        self._begun, self._has = True, self.query.emissions
+        self._begun, self._has = True, -1 if self._detached else self.query.emissions
+        if self._detached:
+            return
         try:
             missed = None if self._resume is None else self.query.log.since(self._resume)
             if missed is None:
@@ -265,13 +276,41 @@ class Subscription:
 
     def pause(self) -> None:
         """Stop delivering, including an event in delivery; the subscriber's current list is kept."""
-        if self._paused is None and self._begun:
-            self._paused = self.query.listing_after(self._has)
+        self._paused = self._begun
+        self._keep()
 
     def resume(self) -> None:
         """Deliver what has changed since :meth:`pause` as one event (none if nothing has), and continue."""
-        paused, self._paused = self._paused, None
-        if paused is None or not self._begun:
+        self._paused = False
+        if not self._detached:
+            self._go_on()
+
+    def detach(self) -> None:
+        """The subscriber may see other rows from now on: deliver nothing of the present query any more."""
+        self._detached = True
+        self._keep()
+
+    def attach(self, query: LiveQuery) -> None:
+        """After :meth:`detach`: deliver the difference to ``query``. A state of before is not resumed from: see the log."""
+        former, self._detached = self.query, False
+        if query is not former:
+            former.log = ResumeLog()
+            former.subscriptions.pop(self, None)
+            self.query, self._resume = query, None
+            query.subscriptions[self] = None
+        if not self._paused:
+            self._go_on()
+
+    def _keep(self) -> None:
+        if self._kept is None and self._begun and self._has >= 0:
+            self._kept = self.query.listing_after(self._has)
+
+    def _go_on(self) -> None:
+        if self._begun and self._has < 0:
+            self.begin()
+            return
+        kept, self._kept = self._kept, None
+        if kept is None or not self._begun:
             return
         if self._ended is not None:
             self._begun = False
@@ -279,7 +318,7 @@ class Subscription:
             return
         position, self._has = self._source.position, self.query.emissions
         try:
-            changes = list_changes(paused.pairs, self.query.listing().pairs)
+            changes = list_changes(kept.pairs, self.query.listing().pairs)
             if changes:
                 self.query.log.delivered(position)
                 self._deliver(self, WindowEvent(position, False, changes, None, self.query.committed_at))
@@ -288,7 +327,7 @@ class Subscription:
 
     def deliver(self, event: WindowEvent, emission: int) -> None:
         """Deliver the query's event number ``emission``, unless paused, or the list already includes it."""
-        if self._begun and self._paused is None and self._has < emission:
+        if self._begun and self._kept is None and 0 <= self._has < emission:
             self._has = emission
             self._deliver(self, event)
 
@@ -296,7 +335,7 @@ class Subscription:
         """The query or this subscription has ended: deliver ``event`` and release the query. Does not raise."""
         self._ended = event
         self._release(self)
-        if self._begun and self._paused is None:
+        if self._begun and not self._paused:
             self._begun = False
             try:
                 self._deliver(self, event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Origin", "Statement"]
+__all__ = ["Guard", "Origin", "RoleReading", "Statement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,33 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """Policies under which a statement must have been run: their mark (``realtime.policies_mark()``), of these tables and
+    functions.
+    """
+
+    tables: tuple[int, ...]
+    functions: tuple[int, ...]
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleReading:
+    """As which served role a statement runs, with the claims, a JSON object, in ``setting``."""
+
+    role: str
+    setting: str
+    claims: str
+    guards: tuple[Guard, ...] = ()
+
+    @property
+    def function(self) -> str:
+        """The function that reads as the role; see ``sql/schema/4_access/15_served_roles.sql``."""
+        name = f"read_as:{self.role}".replace('"', '""')
+        return f'realtime."{name}"'
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """SQL with ``$1``-style parameters, bound as text of unknown type unless the SQL casts them.
 
@@ -35,6 +62,7 @@ class Statement:
     otherwise in ``pg_catalog`` only. Clients' own SQL always is.
     ``origin``: what it must have read for its rows to be used.
     ``types``: of its columns, as SQL names them; used of what runs as ``realtime_reader`` only.
+    ``role``: runs as this role instead; with ``as_reader``, ``realtime_reader`` must be allowed to run it, too.
     """
 
     sql: str
@@ -43,3 +71,4 @@ class Statement:
     by_path: bool = False
     origin: Origin | None = None
     types: tuple[str, ...] = ("text", "text")
+    role: RoleReading | None = None

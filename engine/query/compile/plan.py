@@ -77,6 +77,8 @@ def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncr
     query = normalise(query)
     if table.problem:
         return NotIncremental(table.problem)
+    if table.policed:
+        return NotIncremental(table.policed)
     if not table.identity:
         return NotIncremental(f"rows of {table.schema}.{table.name} cannot be followed: no usable replica identity")
     try:

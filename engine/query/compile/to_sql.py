@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.catalog.model import Table
-from engine.errors import InvalidQueryError
+from engine.errors import InvalidQueryError, PermissionDeniedError
 from engine.postgres.identifiers import quoted_name
 from engine.postgres.statements.statement import Origin, Statement
 from engine.query.compile.documents import projection
@@ -70,7 +70,11 @@ def used_columns(query: Query, table: Table) -> list[Column]:
 def _origin(table: Table, columns: Sequence[Column]) -> Origin:
     exposed = tuple(column.attnum for column in columns if column.exposed)
     view = ""
-    if len(exposed) < len(columns):
+    if table.policed is not None:  # the role itself reads hidden columns: a view would read rows as its owner
+        unreadable = [column.name for column in columns if column.attnum not in table.readable]
+        if unreadable:
+            raise PermissionDeniedError(f"the role may not read the column {unreadable[0]!r} of {_name(table)}")
+    elif len(exposed) < len(columns):
         names = ", ".join(quoted_name(column.name) for column in columns)
         view = f"create temporary view {_VIEW} as select {names} from {_name(table)}"
     return Origin(

@@ -29,6 +29,7 @@ class ReReadPlan:
         time_dependent: its answer also changes with the clock (``now()``), not only with its tables.
         columns: names of the document's fields, in output order.
         visibility: what its subscribers may see.
+        calls_own: it calls functions that did not come with PostgreSQL, or reads settings: they may read claims.
     """
 
     key: str
@@ -38,6 +39,7 @@ class ReReadPlan:
     time_dependent: bool
     columns: tuple[str, ...]
     visibility: Visibility = ANONYMOUS
+    calls_own: bool = False
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:

@@ -37,6 +37,7 @@ def reread_sql(checked: CheckedSql, bound: Bound, reason: str) -> ReReadPlan:
         reason=reason,
         time_dependent=checked.reads_clock or bound.special_times,
         columns=checked.columns,
+        calls_own=any(not each.built_in or each.name == "current_setting" for each in checked.functions),
     )
 
 

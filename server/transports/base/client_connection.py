@@ -102,6 +102,8 @@ class ClientConnection:
         """The client has proved its identity again."""
         if not self.closing:
             self._expiry_timer.start(principal.expires_at)
+        if self._client is not None:
+            self._client.reopen_queries()
 
     def _warn_of_expiry(self, seconds: float) -> None:
         self.send(server_messages.expiring(seconds))

@@ -41,9 +41,9 @@ begin
   elsif exists (select from pg_inherits i where relation in (i.inhparent, i.inhrelid)) and target.relkind <> 'p' then
     raise exception '% takes part in table inheritance, which live queries do not follow', relation
       using errcode = 'feature_not_supported';
-  elsif target.relrowsecurity then
-    raise exception 'row-level security is enabled on %, and live queries do not apply policies', relation
-      using errcode = 'feature_not_supported';
+  elsif target.relrowsecurity and not exists (select from realtime.served_roles()) then
+    raise exception 'row-level security is enabled on %, and no role is served that its policies could be applied for', relation
+      using errcode = 'feature_not_supported', hint = 'SELECT realtime.serve_role(''ROLE''); for each role that tokens may name. Then expose it.';
   end if;
 end
 $$;
@@ -122,6 +122,7 @@ begin
   end if;
   perform realtime.set_identity(m.member, expose_table.replica_identity) from realtime.leaves(expose_table.relation) m (member);
   perform realtime.publish_table(expose_table.relation);
+  perform realtime.publish_policy_tables(expose_table.relation);
   if target.relkind = 'p' then
     perform realtime.watch_partitions(expose_table.relation);
   end if;

@@ -100,7 +100,7 @@ begin
   if tg_event = 'sql_drop' then
     select array_agg(distinct o.objid) filter (where o.classid = 'pg_class'::regclass)
            || array_agg(distinct to_regclass(format('%I.%I', o.address_names[1], o.address_names[2]))::oid)
-              filter (where o.object_type = 'publication relation' and o.address_args = '{bunbase_realtime}')
+              filter (where o.object_type = 'policy' or o.object_type = 'publication relation' and o.address_args = '{bunbase_realtime}')
            -- a dropped relation may have come before an exposed table of its name in the search path
            || array_agg(distinct (select k.relation::oid from realtime.collections k join pg_class e on e.oid = k.relation
                                   where e.relname = o.object_name limit 1))
@@ -121,6 +121,7 @@ begin
   else
     select array_agg(distinct o.objid) filter (where o.classid = 'pg_class'::regclass and o.object_type not in ('index', 'sequence'))
            || array_agg(distinct (select x.conrelid from pg_constraint x where x.oid = o.objid)) filter (where o.object_type = 'table constraint')
+           || array_agg(distinct (select p.polrelid from pg_policy p where p.oid = o.objid)) filter (where o.object_type = 'policy')
            || array_agg(distinct (select r.prrelid from pg_publication_rel r where r.oid = o.objid and r.prpubid = ours))
               filter (where o.object_type = 'publication relation'),
            array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
@@ -135,6 +136,7 @@ begin
     -- expose() announces what it grants by its row in realtime.collections
     if tg_tag in ('GRANT', 'REVOKE', 'DROP OWNED') and coalesce(current_setting('realtime.granting', true), '') <> 'on' then
       changed := changed || realtime.changed_privileges();
+      everything := everything or exists (select from realtime.served_roles());  -- perhaps it was a privilege of one of them
     end if;
     perform realtime.follow_columns(changed);
   end if;

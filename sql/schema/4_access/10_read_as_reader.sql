@@ -5,6 +5,8 @@
 -- (guc.c: "cannot set parameter ... within security-definer function"). sql/upkeep/45_reader.sql gives the function to realtime_reader, the
 -- only role that may call it: servers become that role first. So it gives no rights to its caller, and the caller's search_path is as
 -- good as one that it would set.
+--
+-- realtime.serve_role() makes functions of the same body for other roles.
 
 create or replace function realtime.use_path_of_role() returns text
 language plpgsql as $$
@@ -42,7 +44,7 @@ create or replace function realtime.read_as_reader(
 language plpgsql security definer as $$
 begin
   if current_user operator(pg_catalog.<>) 'realtime_reader' then
-    raise exception 'realtime.read_as_reader() must belong to realtime_reader' using errcode = 'insufficient_privilege',
+    raise exception 'the function that reads as % must belong to it', 'realtime_reader' using errcode = 'insufficient_privilege',
       hint = 'Run: realtime migrate';
   end if;
   perform pg_catalog.set_config('transaction_read_only', 'on', true);
@@ -56,7 +58,7 @@ begin
   execute 'prepare realtime_read as ' operator(pg_catalog.||) statement;
   if relation is not null and exists (
     select from rows from (pg_catalog.unnest(columns), pg_catalog.unnest(attnums)) c (name, attnum)
-    cross join lateral pg_catalog.pg_get_object_address('table column', read_as_reader.name operator(pg_catalog.||) c.name, '{}') a
+    cross join lateral pg_catalog.pg_get_object_address('table column', $5 operator(pg_catalog.||) c.name, '{}') a
     where a.objid operator(pg_catalog.<>) relation or a.objsubid operator(pg_catalog.<>) c.attnum
   ) then
     raise exception 'the names of a query mean other columns now' using errcode = 'RT011';

@@ -13,7 +13,7 @@ import pytest
 from engine.catalog.load import load_catalog
 from engine.errors import FeedError, InvalidQueryError, PermissionDeniedError
 from engine.feed.feed import Feed, FeedSettings
-from engine.identity.visibility import ANONYMOUS
+from engine.identity.visibility import Viewer
 from engine.live.plan_cache import Planner
 from engine.postgres.snapshot_reader import Reader as LiveReader
 from server.app.settings import Settings
@@ -111,11 +111,11 @@ async def test_names_that_clients_may_not_use_are_refused_as_in_english(base: st
             with pytest.raises(
                 PermissionDeniedError, match=f'"{name}" cannot be named: it does not exist or is not exposed'
             ):
-                await planner.plan(ANONYMOUS, "t", {"sql": f"select id, (null::{name}) is null as x from t"})
+                await planner.plan(Viewer(), "t", {"sql": f"select id, (null::{name}) is null as x from t"})
         with pytest.raises(InvalidQueryError, match=r"existiert nicht .*, or one of its types is not exposed"):
-            await planner.plan(ANONYMOUS, "t", {"sql": "select missing(id) as x from t"})
+            await planner.plan(Viewer(), "t", {"sql": "select missing(id) as x from t"})
         with pytest.raises(InvalidQueryError) as refused:
-            await planner.plan(ANONYMOUS, "t", {"sql": "select id + date '2000-01-01' || true as x from t"})
+            await planner.plan(Viewer(), "t", {"sql": "select id + date '2000-01-01' || true as x from t"})
         assert "types is not exposed" not in str(refused.value), "this is about an operator"
     finally:
         await reader.close()

@@ -13,7 +13,7 @@ import pytest
 from engine.catalog.load import load_catalog
 from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.identity.principal import Principal
-from engine.identity.visibility import ANONYMOUS
+from engine.identity.visibility import Viewer
 from engine.live.plan_cache import Planner
 from engine.live.planning_budget import PLANNING, PlanningBudget
 from engine.postgres.errors import TableLockedError
@@ -43,17 +43,17 @@ async def test_a_flood_of_large_queries_is_bounded_and_leaves_the_plans_of_other
         async with reader.connection() as connection:
             planner.use(await load_catalog(connection))
         good: list[dict[str, object]] = [{"limit": 5}, {"sql": "select count(*) from t"}]
-        plans = [await planner.plan(ANONYMOUS, "t", spec) for spec in good]
-        assert [await planner.plan(ANONYMOUS, "t", spec) for spec in good] == plans
+        plans = [await planner.plan(Viewer(), "t", spec) for spec in good]
+        assert [await planner.plan(Viewer(), "t", spec) for spec in good] == plans
         for number in range(60):
             long = f"{number:09}" + "y" * 10_000
-            await planner.plan(ANONYMOUS, "t", {"where": [["body", "==", long]]})
-            await planner.plan(ANONYMOUS, "t", {"sql": "select id from t where body = $1", "params": [long]})
+            await planner.plan(Viewer(), "t", {"where": [["body", "==", long]]})
+            await planner.plan(Viewer(), "t", {"sql": "select id from t where body = $1", "params": [long]})
             await planner.plan(
-                ANONYMOUS, "t", {"sql": f"select id from t where n in ({', '.join(['1'] * 200)}, {number})"}
+                Viewer(), "t", {"sql": f"select id from t where n in ({', '.join(['1'] * 200)}, {number})"}
             )
             assert planner.weight <= 2 * room
-        again = [await planner.plan(ANONYMOUS, "t", spec) for spec in good]
+        again = [await planner.plan(Viewer(), "t", spec) for spec in good]
         assert all(kept is plan for kept, plan in zip(again, plans, strict=True))
     finally:
         await reader.close()
@@ -82,9 +82,7 @@ async def test_sql_of_clients_leaves_no_cycles_that_only_the_garbage_collector_f
         gc.disable()
         for number in range(3):
             with suppress(QueryRejectedError):
-                await planner.plan(
-                    ANONYMOUS, "t", {"sql": sql.format(values=", ".join(map(str, range(number, 2_000))))}
-                )
+                await planner.plan(Viewer(), "t", {"sql": sql.format(values=", ".join(map(str, range(number, 2_000))))})
         assert gc.collect() < 2_000, "fewer objects than one of these trees has"
     finally:
         gc.enable()
@@ -181,7 +179,7 @@ async def test_time_that_a_locked_table_takes_is_not_charged_to_the_connection_t
         async with reader.connection() as connection:
             planner.use(await load_catalog(connection))
         with open_transaction(base, "lock table t in access exclusive mode"), pytest.raises(TableLockedError):
-            await planner.plan(ANONYMOUS, "t", {"sql": "select id from t"})
+            await planner.plan(Viewer(), "t", {"sql": "select id from t"})
         assert budget.wait < 1
     finally:
         await reader.close()

@@ -23,11 +23,11 @@ def dsn(pg: LocalPostgres) -> Iterator[str]:
         yield dsn
 
 
-def catalog_after(dsn: str, sql: str, **options: bool) -> Catalog:
+def catalog_after(dsn: str, sql: str, stream_generated: bool = True) -> Catalog:
     async def load() -> Catalog:
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
             await connection.execute(sql.encode())
-            return await load_catalog(connection, **options)
+            return await load_catalog(connection, stream_generated=stream_generated)
 
     return asyncio.run(load())
 

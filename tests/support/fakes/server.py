@@ -108,6 +108,9 @@ class FakeLiveQueries:
         self.subscriptions.append(subscription)
         return subscription
 
+    async def reopen(self, principal: Principal, subscription: FakeLiveSubscription) -> None:
+        """All see the same."""
+
     def change(self, rows: list[str]) -> None:
         self.position += 1
         self.rows = rows

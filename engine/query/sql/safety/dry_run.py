@@ -14,7 +14,9 @@ import psycopg
 
 from engine.errors import CatalogError, PrivilegeLostError
 from engine.postgres.connections.session_settings import OWN_NAMES
+from engine.postgres.statements.arrays import text_array
 from engine.postgres.statements.named_queries import query
+from engine.postgres.statements.statement import RoleReading
 from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.parsing.parameters import ParameterType
 from engine.query.sql.safety.calls import CallTree, CatalogQuery
@@ -223,6 +225,16 @@ class SqlSession(ReaderTransaction):
         """
         self._enter()
         await self._as_reader("plan_explain", sql, params)
+
+    async def explain_as(self, role: RoleReading, sql: str, params: Sequence[str | None]) -> None:
+        """As :meth:`explain`, as a served role."""
+        self._leave()
+        settings = "select pg_catalog.set_config($1, $2, true)"
+        self._settings.append((settings.encode(), [role.setting, role.claims]))
+        statement = (
+            f"select line from {role.function}($1, $2, false, null, null, null, null, true) as (line pg_catalog.text)"
+        )
+        await self._run(statement, [sql, text_array(params)])
 
 
 def _only_hidden(found: Sequence[tuple[_Key, list[int]]], hidden: Set[int]) -> list[_Key]:

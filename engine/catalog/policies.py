@@ -1,0 +1,106 @@
+"""What decides which rows of a table with row-level security are seen: from the rows of ``realtime.policy_sources()``.
+
+Which claims are read, and whether the clock is, is found in the text of policies and functions. Where a text may read more
+than what is found, all claims count: then fewer subscribers share a window, and none sees what is not for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["UNKNOWN", "Policies", "policies_of"]
+
+_SETTING: Final = re.compile(r"current_setting", re.IGNORECASE)
+_CONSTANT: Final = re.compile(r"current_setting\(\s*'([^']*)'(?:::text)?\s*(?:,\s*(?:true|false)\s*)?\)", re.IGNORECASE)
+# current_setting('request.jwt.claims', true)::json ->> 'sub', also with nullif(…, '') or coalesce(…, '') around the setting
+_KEY: Final = re.compile(
+    r"\s*(?:,\s*''(?:::text)?\s*\))?\s*\)*\s*::\s*jsonb?\s*\)*\s*->>?\s*\(?\s*'((?:[^']|'')+)'(?!\s*\|\|)",
+    re.IGNORECASE,
+)
+_ELSEWHERE: Final = re.compile(r"\b(set_config|pg_settings|pg_show_all_settings|show)\b", re.IGNORECASE)
+_CLOCK: Final = re.compile(
+    r"\b(?:(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|age|random|gen_random_uuid)\s*\("
+    r"|current_date|current_time|current_timestamp|localtime|localtimestamp"
+    r"|pg_(?!catalog\b|temp\b)\w+|information_schema|has_\w+_privilege|'(?:now|today|tomorrow|yesterday)')",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What the policies of a table read.
+
+    ``tables``: oids of the tables on which it depends which rows are seen, its own too; ``functions``: of the functions.
+    ``claims``: names of the claims that are read; None: perhaps all. ``clock``: it depends on the clock or on system
+    catalogs, whose changes are not in the WAL. ``problem``: why live queries cannot follow them, in words.
+    ``sources``: a text of all this and of the conditions themselves, by which two states are compared. ``mark``: of them in
+    the database (``realtime.policies_mark()``), no later than the rest.
+    """
+
+    tables: frozenset[int]
+    functions: frozenset[int]
+    claims: frozenset[str] | None
+    clock: bool
+    problem: str | None
+    sources: str
+    mark: str = ""
+
+
+UNKNOWN: Final = Policies(
+    frozenset(), frozenset(), None, clock=False, problem="its policies are being changed; try again", sources=""
+)
+"""Of a table that got row-level security while the catalog was read; the change is announced, and the catalog read again."""
+
+
+def policies_of(table: str, rows: Iterable[Mapping[str, Any]], mark: str, setting: str) -> Policies:
+    """The policies of ``table`` (its name). ``setting`` has the claims."""
+    found = sorted(rows, key=lambda row: (row["kind"], row["oid"]))
+    texts = [row["source"] for row in found if row["source"] and row["language"] not in ("c", "internal")]
+    compiled = any(row["language"] in ("c", "internal") and row["volatility"] != "i" for row in found)
+    claims: frozenset[str] | None = frozenset()
+    for text in texts:
+        read = _claims_in(text, setting)
+        claims = None if claims is None or read is None else claims | read
+    return Policies(
+        tables=frozenset(row["oid"] for row in found if row["kind"] == "table"),
+        functions=frozenset(row["oid"] for row in found if row["kind"] == "function"),
+        claims=None if compiled else claims,
+        clock=compiled or any(_CLOCK.search(text) for text in texts),
+        problem=_problem(table, found),
+        sources=repr([(row["kind"], row["oid"], row["source"]) for row in found]),
+        mark=mark,
+    )
+
+
+def _problem(table: str, found: Iterable[Mapping[str, Any]]) -> str | None:
+    for row in found:
+        if row["problem"]:
+            return f"the policies of {table} cannot be followed: {row['problem']}"
+    unpublished = [row["name"] for row in found if not row["published"]]
+    if unpublished:
+        return (
+            f"the policies of {table} read {', '.join(unpublished)}, which the publication bunbase_realtime does not have; "
+            f"expose {table} again, or run `realtime migrate`"
+        )
+    return None
+
+
+def _claims_in(text: str, setting: str) -> frozenset[str] | None:
+    """The claims that the text of a policy or function reads; None: perhaps all."""
+    if _ELSEWHERE.search(text):
+        return None
+    names: set[str] = set()
+    for each in _SETTING.finditer(text):
+        constant = _CONSTANT.match(text, each.start())
+        if constant is None:
+            return None
+        if constant[1].lower() != setting.lower():
+            continue
+        key = _KEY.match(text, constant.end())
+        if key is None:
+            return None
+        names.add(key[1].replace("''", "'"))
+    return frozenset(names)

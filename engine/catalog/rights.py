@@ -1,0 +1,82 @@
+"""The exposed tables as one role sees them.
+
+For a served role (``realtime.serve_role``) a table with row-level security, or with columns that the role may not read, is
+read as that role: PostgreSQL applies policies and privileges. Every other table is the same one for all, and so are its
+windows. For other roles a table with row-level security cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from hashlib import blake2b
+
+from engine.catalog.model import Catalog, Table
+
+__all__ = ["claims_read", "rights_on", "seen_by"]
+
+
+def seen_by(catalog: Catalog, role: str) -> Catalog:
+    """``catalog`` for subscribers with ``role``, made once. A table that differs for them is another object."""
+    role = role if role in catalog.roles else ""  # there are as many others as tokens may name
+    seen = catalog.by_role.get(role)
+    if seen is None:
+        tables = {name: _table(table, role, catalog) for name, table in catalog.by_collection.items()}
+        by_oid = {oid: tables[table.collection] for oid, table in catalog.by_oid.items()}
+        seen = catalog.by_role[role] = replace(catalog, by_collection=tables, by_oid=by_oid)
+    return seen
+
+
+def _table(table: Table, role: str, catalog: Catalog) -> Table:
+    if table.problem is not None:
+        return table
+    name = f"{table.schema}.{table.name}"
+    if role not in catalog.roles:
+        if table.policies is None:
+            return table
+        return replace(
+            table,
+            problem=f"row-level security is enabled on {name}, and the role of this subscriber is not served: "
+            "realtime.serve_role() serves it",
+        )
+    readable = table.access.get(role, frozenset())
+    hidden = any(column.attnum not in readable for column in table.exposed_columns)
+    if table.policies is None and not hidden:
+        return table
+    problem = table.policies.problem if table.policies is not None else None
+    if not any(column.attnum in readable for column in table.exposed_columns):
+        problem = f"the role {role} may not read {name}"
+    return replace(
+        table,
+        columns=tuple(replace(c, exposed=c.exposed and c.attnum in readable) for c in table.columns),
+        unstreamed=tuple(replace(c, exposed=c.exposed and c.attnum in readable) for c in table.unstreamed),
+        problem=problem,
+        remediable=table.policies is not None and problem == table.policies.problem,
+        policed=f"row-level security is enabled on {name}"
+        if table.policies is not None
+        else f"the role {role} may not read all columns of {name}",
+        readable=readable,
+    )
+
+
+def claims_read(tables: Collection[Table]) -> frozenset[str] | None:
+    """The claims that the policies of ``tables`` read; None: perhaps all."""
+    names: frozenset[str] = frozenset()
+    for table in tables:
+        if table.policies is not None:
+            if table.policies.claims is None:
+                return None
+            names |= table.policies.claims
+    return names
+
+
+def rights_on(tables: Collection[Table]) -> str:
+    """A digest of what decides which rows and columns of ``tables``, as a role sees them, are shown. Empty if that is the
+    same for all.
+    """
+    parts = [
+        (table.oid, sorted(table.readable), table.policies and table.policies.sources)
+        for table in sorted(tables, key=lambda table: table.oid)
+        if table.policed is not None
+    ]
+    return blake2b(repr(parts).encode(), digest_size=8).hexdigest() if parts else ""

@@ -1,0 +1,41 @@
+"""Whose rows a plan reads: those of the subscriber's role and claims, where PostgreSQL decides which these are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.catalog.model import Catalog
+from engine.catalog.rights import claims_read, rights_on
+from engine.identity.visibility import Viewer, Visibility
+from engine.postgres.statements.statement import Guard, RoleReading
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan
+
+__all__ = ["read_as"]
+
+
+def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -> IncrementalPlan | ReReadPlan:
+    """``plan``, made for the tables as ``seen`` by the viewer's role, with its visibility.
+
+    A table that is the same for all is read as ``realtime_reader``, and all subscribers with the role share what is read.
+    With another table among those of the plan, or functions that may read claims, the statement runs as the role.
+    """
+    if viewer.role not in seen.roles:
+        return replace(plan, visibility=viewer.visibility)
+    oids = plan.dependencies if isinstance(plan, ReReadPlan) else {plan.table.oid}
+    tables = [seen.by_oid[oid] for oid in oids]
+    policed = [table for table in tables if table.policed is not None]
+    if isinstance(plan, IncrementalPlan) or not (policed or plan.calls_own):
+        assert not policed  # such a table is never followed incrementally
+        return replace(plan, visibility=Visibility(viewer.role))
+    visibility = viewer.reads(None if plan.calls_own else claims_read(policed), rights_on(policed))
+    policies = [table.policies for table in policed if table.policies is not None]
+    guards = [Guard(tuple(sorted(each.tables)), tuple(sorted(each.functions)), each.mark) for each in policies]
+    role = RoleReading(viewer.role, seen.claims_setting, visibility.claims.decode(), tuple(guards))
+    return replace(
+        plan,
+        statement=replace(plan.statement, role=role),
+        dependencies=plan.dependencies.union(*(each.tables for each in policies)),
+        time_dependent=plan.time_dependent or any(each.clock for each in policies),
+        visibility=visibility,
+    )

@@ -1,0 +1,127 @@
+-- What the policies of a table read. Rows that a client may see change with all of it.
+
+create or replace function realtime.mentions(source text, name text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  -- A name that needs quotes is searched as it is: found too often, never missed.
+  select case when name ~ '^[a-z_][a-z0-9_$]*$'
+              then lower(source) ~ ('(^|[^a-z0-9_$])' || replace(name, '$', '\$') || '($|[^a-z0-9_$])')
+              else position(lower(name) in lower(source)) > 0 end
+$$;
+comment on function realtime.mentions(text, text) is 'Whether the text of a function has a name in it, also as a word of something else';
+
+create or replace function realtime.unseen_in(routine oid) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select case
+    when l.lanname not in ('sql', 'plpgsql', 'c', 'internal') then format('%s is written in %s', f.oid::regprocedure, l.lanname)
+    when l.lanname in ('c', 'internal') and f.provolatile = 'v' then format('%s is volatile, and no SQL', f.oid::regprocedure)
+    when l.lanname = 'plpgsql' and realtime.mentions(f.prosrc, 'execute') then format('%s runs SQL that it makes itself', f.oid::regprocedure)
+    when position('u&"' in lower(f.prosrc)) > 0 then format('%s has names with Unicode escapes', f.oid::regprocedure)
+    when l.lanname in ('sql', 'plpgsql') and f.prosrc ~* '(query_to|cursor_to|table_to|schema_to|database_to|ts_stat|ts_rewrite)'
+      then format('%s calls a function that runs a text', f.oid::regprocedure)
+  end
+  from pg_proc f join pg_language l on l.oid = f.prolang where f.oid = routine
+$$;
+comment on function realtime.unseen_in(oid) is 'Why the tables that a function reads cannot be found in its text; null: they can';
+
+create or replace function realtime.policy_sources(relation regclass)
+returns table (kind text, object oid, name text, source text, language text, volatility "char", problem text, published boolean)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- From the table to its policies (those for SELECT), from these by pg_depend to tables, views and functions, and so on. Of a function whose
+  -- body is a text pg_depend has nothing: each table and function whose name is a word of the text counts.
+  with recursive walk (class, object) as (
+    select 'pg_class'::regclass::oid, policy_sources.relation::oid
+    union
+    select e.class, e.object
+    from walk w cross join lateral (
+      select 'pg_policy'::regclass::oid, p.oid
+      from pg_policy p join pg_class c on c.oid = p.polrelid and c.relrowsecurity
+      where w.class = 'pg_class'::regclass and p.polrelid = w.object and p.polcmd in ('r', '*')
+      union all
+      select w.class, i.inhrelid from pg_inherits i where w.class = 'pg_class'::regclass and i.inhparent = w.object
+      union all
+      select w.class, i.inhparent from pg_inherits i where w.class = 'pg_class'::regclass and i.inhrelid = w.object
+      union all
+      select 'pg_rewrite'::regclass, r.oid from pg_rewrite r where w.class = 'pg_class'::regclass and r.ev_class = w.object
+      union all
+      select d.refclassid, d.refobjid
+      from pg_depend d
+      where w.class in ('pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass)
+        and d.classid = w.class and d.objid = w.object
+        and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass)
+      union all
+      select 'pg_proc'::regclass, o.oprcode::oid from pg_operator o where w.class = 'pg_operator'::regclass and o.oid = w.object
+      union all
+      select 'pg_class'::regclass, c.oid
+      from pg_proc f
+      join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
+      join pg_class c on c.relkind in ('r', 'p', 'v', 'm', 'f') and realtime.mentions(f.prosrc, c.relname)
+      join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      where w.class = 'pg_proc'::regclass and f.oid = w.object and f.prosqlbody is null
+      union all
+      select 'pg_proc'::regclass, g.oid
+      from pg_proc f
+      join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
+      join pg_proc g on g.oid >= 16384 and g.oid <> f.oid and g.prokind <> 'a' and realtime.mentions(f.prosrc, g.proname)
+      where w.class = 'pg_proc'::regclass and f.oid = w.object and f.prosqlbody is null
+    ) e (class, object)
+  )
+  select 'table', c.oid, c.oid::regclass::text, null, null, null,
+         case when c.relkind = 'f' then format('%s is a foreign table, whose changes are not in the WAL', c.oid::regclass)
+              when c.relkind = 'm' then format('%s is a materialized view, whose changes are not in the WAL', c.oid::regclass)
+              when c.relpersistence <> 'p' then format('%s is unlogged or temporary: its changes are not in the WAL', c.oid::regclass) end,
+         c.relispartition or c.relkind not in ('r', 'p') or realtime.is_published(c.oid) and not exists (
+           select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid and p.pubname = 'bunbase_realtime'
+           where r.prrelid = c.oid and to_jsonb(r) ->> 'prqual' is not null)
+  from walk w join pg_class c on c.oid = w.object
+  where w.class = 'pg_class'::regclass and c.relkind in ('r', 'p', 'f', 'm')
+  union all
+  select 'function', f.oid, f.oid::regprocedure::text, coalesce(pg_get_function_sqlbody(f.oid), f.prosrc), l.lanname, f.provolatile,
+         realtime.unseen_in(f.oid), true
+  from walk w join pg_proc f on f.oid = w.object join pg_language l on l.oid = f.prolang where w.class = 'pg_proc'::regclass and f.oid >= 16384
+  union all
+  select 'policy', p.oid, format('%I on %s', p.polname, p.polrelid::regclass), pg_get_expr(p.polqual, p.polrelid), null, null,
+         case when pg_get_expr(p.polqual, p.polrelid) ~* '(query_to|cursor_to|table_to|schema_to|database_to|ts_stat|ts_rewrite)'
+              then format('policy %I on %s calls a function that runs a text', p.polname, p.polrelid::regclass) end, true
+  from walk w join pg_policy p on p.oid = w.object where w.class = 'pg_policy'::regclass
+$$;
+comment on function realtime.policy_sources(regclass) is
+  'The tables, functions and policies that decide which rows of a table with row-level security are seen. problem: why changes of what it reads '
+  'cannot be followed; published: whether its changes are in the publication. It waits for locks on tables with policies';
+
+create or replace function realtime.policies_mark(tables oid[], functions oid[]) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select md5(concat_ws(';',
+    (select string_agg(format('%s %s', p.oid, p.xmin), ',' order by p.oid) from pg_policy p where p.polrelid = any (tables)),
+    '', (select string_agg(format('%s %s', f.oid, f.xmin), ',' order by f.oid) from pg_proc f where f.oid = any (functions)),
+    '', (select string_agg(format('%s %s %s', c.oid, c.relrowsecurity, c.relforcerowsecurity), ',' order by c.oid) from pg_class c where c.oid = any (tables))))
+$$;
+comment on function realtime.policies_mark(oid[], oid[]) is 'A text that changes with the policies of these tables and with these functions';
+
+create or replace function realtime.publish_policy_tables(relation regclass) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  found record;
+begin
+  if not exists (select from pg_class c where c.oid = relation and c.relrowsecurity) then
+    return;
+  end if;
+  for found in select s.* from realtime.policy_sources(relation) s loop
+    if found.problem is not null then
+      raise exception 'policies of % depend on what live queries cannot follow: %', relation, found.problem using errcode = 'feature_not_supported',
+        hint = 'Write the condition of the policy in SQL over tables, or in a function in SQL or PL/pgSQL without EXECUTE.';
+    elsif found.kind = 'table' and found.object <> relation and not found.published then
+      if realtime.identity_problem(found.object) is not null then
+        raise exception 'policies of % read %, which cannot be published: %', relation, found.name, realtime.identity_problem(found.object)
+          using errcode = 'object_not_in_prerequisite_state',
+                hint = format('Add a primary key to %s, or ALTER TABLE %s REPLICA IDENTITY FULL.', found.name, found.name);
+      end if;
+      perform realtime.publish_table(found.object);
+      if (select c.relkind = 'p' from pg_class c where c.oid = found.object) then
+        perform realtime.watch_partitions(found.object);
+      end if;
+    end if;
+  end loop;
+end
+$$;
+comment on function realtime.publish_policy_tables(regclass) is
+  'Adds the tables that the policies of a table read to the publication. Raises an error for what cannot be followed';

@@ -1,0 +1,275 @@
+"""Tables with row-level security: every subscriber has the rows that PostgreSQL gives its role and claims."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from engine.errors import QueryRejectedError
+from engine.identity.principal import Principal
+from engine.identity.visibility import Visibility
+from tests.oracle.queries import Query
+from tests.support.nodes.live_node import Follower, LiveNode, connect, live_node, read, run
+
+ALL = {"orderBy": ["id"]}
+SQL = {"sql": "select id, body from note order by id"}
+SUM = {"sql": "select count(*) as n, sum(id) as total from note"}
+SCHEMA = (
+    "create table note (id int primary key, owner text not null, org int not null, body text, secret text)",
+    "create table member (org int, person text, primary key (org, person))",
+    "create function claim(name text) returns text language sql stable as "
+    "$$ select nullif(current_setting('request.jwt.claims', true), '')::json ->> name $$",
+    "create function me() returns text language sql stable as "
+    "$$ select current_setting('request.jwt.claims', true)::json ->> 'sub' $$",
+    "alter table note enable row level security",
+    "insert into member values (1, 'ann'), (1, 'bob'), (2, 'bob')",
+    "insert into note values (1, 'ann', 1, 'a'), (2, 'bob', 1, 'b'), (3, 'bob', 2, 'c'), (4, 'eve', 3, 'd')",
+)
+
+
+@dataclass
+class Rows:
+    """A database with two served roles: ``people`` and ``staff``."""
+
+    dsn: str
+    people: str
+    staff: str
+
+    def principal(self, user: str, role: str | None = None, **claims: Any) -> Principal:
+        role = role or self.people
+        claims = {"sub": user, **claims}
+        return Principal(user, visibility=Visibility(role), claims=claims, authenticated=True)
+
+    def truth(self, principal: Principal, sql: str) -> list[Any]:
+        """The rows that PostgreSQL gives the principal."""
+        role = principal.visibility.role
+        claims = json.dumps({"role": role, **principal.claims})
+        with connect(self.dsn) as connection, connection.transaction():
+            connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+            connection.execute(f'set local role "{role}"'.encode())
+            return [row for (row,) in connection.execute(f"select row_to_json(q) from ({sql}) q".encode())]
+
+
+@pytest.fixture
+def rows(database: str) -> Iterator[Rows]:
+    people, staff = (f"{name}_{uuid.uuid4().hex[:8]}" for name in ("people", "staff"))
+    run(
+        database,
+        *(f"create role {role} nologin" for role in (people, staff)),
+        *SCHEMA,
+        f"grant select (id, owner, org, body) on note to {people}, {staff}",
+        f"grant select on member to {people}",
+        f"create policy own on note to {people} using (owner = me())",
+        f"create policy every on note to {staff} using (true)",
+        *(f"select realtime.serve_role('{role}')" for role in (people, staff)),
+        "select realtime.expose('note')",
+    )
+    try:
+        yield Rows(database, people, staff)
+    finally:
+        for role in (people, staff):
+            run(database, f"drop owned by {role}", f"drop role {role}")
+
+
+class Watching:
+    """Followers of one query, each with its principal."""
+
+    def __init__(self, rows: Rows, node: LiveNode, spec: dict[str, Any], sql: str) -> None:
+        self._rows, self._node, self._spec, self._sql = rows, node, spec, sql
+        self.followers: list[tuple[Principal, Follower]] = []
+
+    async def add(self, *principals: Principal) -> None:
+        for principal in principals:
+            follower = await self._node.follow(Query("note", self._spec, ""), principal=principal)
+            self.followers.append((principal, follower))
+
+    async def check(self) -> None:
+        await self._node.caught_up()
+        for principal, follower in self.followers:
+            assert follower.error is None, follower.error
+            found = [json.loads(doc) for _, doc in follower.list]
+            assert found == self._rows.truth(principal, self._sql), (principal.user_id, self._spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sql"),
+    [
+        (ALL, "select id, owner, org, body from note order by id"),
+        (SQL, SQL["sql"]),
+        (SUM, SUM["sql"]),
+    ],
+    ids=["builder", "rows by SQL", "aggregate by SQL"],
+)
+async def test_each_subscriber_has_what_its_role_and_claims_show_after_every_change(
+    rows: Rows, spec: dict[str, Any], sql: str
+) -> None:
+    own = f"drop policy own on note; create policy own on note to {rows.people} "
+    steps = [
+        # a row appears, moves out of sight, and is deleted where it is not seen
+        "insert into note values (5, 'ann', 1, 'e', 'x')",
+        "update note set owner = 'eve' where id = 5",
+        "delete from note where id = 5",
+        "update note set owner = 'ann' where id = 3",
+        # another policy, over another table, and changes there
+        own + "using (org in (select m.org from member m where m.person = me())); select realtime.expose('note')",
+        "insert into member values (3, 'ann')",
+        "delete from member where person = 'bob'",
+        "update member set person = 'eve' where person = 'ann' and org = 3",
+        # other claims are read
+        own + "using (org = (claim('org'))::int)",
+        own + "using ((current_setting('request.jwt.claims', true)::json ->> 'banned') is null)",
+        f"create policy few on note as restrictive to {rows.people} using (id < 4)",
+        "alter policy few on note using (id in (1, 4))",
+        own + "using (org = (claim('org'))::int)",
+        "drop policy few on note",
+        "create or replace function claim(name text) returns text language sql stable as $$ select '2' $$",
+        # a function with the rights of its owner, a view, and TRUNCATE of what they read
+        "create function knows(who text, what int) returns boolean language plpgsql stable security definer as "
+        "$$ begin return exists (select from circle where person = who and org = what); end $$",
+        "create view circle as select * from member; " + own + "using (knows(me(), org))",
+        "insert into member values (2, 'ann'), (1, 'eve')",
+        "truncate member",
+        # who the policies are for
+        "alter table note disable row level security",
+        "insert into note values (6, 'bob', 2, 'f', 'x')",
+        "alter table note enable row level security",
+        f"grant {rows.staff} to {rows.people}; alter table note force row level security",
+    ]
+    async with live_node(rows.dsn) as node:
+        watching = Watching(rows, node, spec, sql)
+        await watching.add(
+            rows.principal("ann", org=1),
+            rows.principal("bob", org=2, banned=True),
+            rows.principal("eve", org=1),
+            rows.principal("ann", org=2),
+            rows.principal("ann", rows.staff),
+        )
+        await watching.check()
+        for step in steps:
+            run(rows.dsn, step)
+            await watching.check()
+
+
+async def test_columns_that_the_role_may_not_read_are_not_there(rows: Rows) -> None:
+    run(rows.dsn, f"grant select on note to {rows.staff}")
+    async with live_node(rows.dsn) as node:
+        ann, boss = rows.principal("ann"), rows.principal("boss", rows.staff)
+        mine = await node.follow(Query("note", ALL, ""), principal=ann)
+        theirs = await node.follow(Query("note", ALL, ""), principal=boss)
+        assert [json.loads(doc) for _, doc in mine.list] == [{"id": 1, "owner": "ann", "org": 1, "body": "a"}]
+        assert all("secret" in json.loads(doc) for _, doc in theirs.list)
+        for spec in ({"where": [["secret", "==", "x"]]}, {"sql": "select secret from note"}):
+            with pytest.raises(QueryRejectedError):
+                await node.follow(Query("note", spec, ""), principal=ann)
+        star = await node.follow(Query("note", {"sql": "select * from note order by id"}, ""), principal=ann)
+        assert [json.loads(doc) for _, doc in star.list] == [json.loads(doc) for _, doc in mine.list]
+        run(rows.dsn, f"revoke select (body) on note from {rows.people}")
+        await node.caught_up()
+        assert [json.loads(doc) for _, doc in mine.list] == [{"id": 1, "owner": "ann", "org": 1}]
+        run(rows.dsn, f"revoke select (id, owner, org) on note from {rows.people}")
+        await node.caught_up()
+        assert mine.error is not None
+        assert theirs.error is None
+
+
+async def test_subscribers_without_a_served_role_see_nothing_of_the_table(rows: Rows) -> None:
+    run(
+        rows.dsn,
+        "create table open (id int primary key)",
+        "insert into open values (1)",
+        "select realtime.expose('open')",
+    )
+    async with live_node(rows.dsn) as node:
+        for principal in (Principal(), rows.principal("ann", "another"), Principal("ann", authenticated=True)):
+            for spec in (ALL, SQL, SUM):
+                with pytest.raises(QueryRejectedError, match="row-level security is enabled"):
+                    await node.follow(Query("note", spec, ""), principal=principal)
+            follower = await node.follow(Query("open", ALL, ""), principal=principal)
+            assert follower.ids == ["1"]
+
+
+async def test_one_window_serves_all_whose_claims_are_equal_as_far_as_policies_read_them(rows: Rows) -> None:
+    async with live_node(rows.dsn) as node:
+        followers = [
+            await node.follow(Query("note", ALL, ""), principal=principal)
+            for principal in (rows.principal("ann", exp=1), rows.principal("ann", exp=2), rows.principal("bob"))
+        ]
+        first, second, other = (follower.subscription.query for follower in followers if follower.subscription)
+        assert first is second
+        assert first is not other
+        assert first.strategy == "re-read"
+
+
+async def test_a_refreshed_token_moves_its_live_queries(rows: Rows) -> None:
+    async with live_node(rows.dsn) as node:
+        principal = rows.principal("ann")
+        follower = await node.follow(Query("note", ALL, ""), principal=principal)
+        stays = await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))
+        assert follower.ids == ["1"]
+        assert follower.subscription is not None
+        epoch = follower.subscription.epoch
+        for claims, role, ids in (
+            ({"sub": "bob"}, rows.people, ["2", "3"]),
+            ({"sub": "bob"}, rows.staff, ["1", "2", "3", "4"]),
+            ({"sub": "nobody"}, rows.people, []),
+        ):
+            principal.claims, principal.visibility = claims, Visibility(role)
+            await node.live.reopen(principal, follower.subscription)
+            assert follower.ids == ids
+        assert follower.subscription.epoch != epoch, "a list of before is not resumed from"
+        assert stays.ids == ["1"]
+        principal.visibility = Visibility("another")
+        await node.live.reopen(principal, follower.subscription)
+        assert isinstance(follower.error, QueryRejectedError)
+
+
+async def test_no_claim_stays_in_a_pooled_connection(rows: Rows) -> None:
+    async with live_node(rows.dsn) as node:
+        await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))
+        run(rows.dsn, "create table plain (id int primary key, c text)", "select realtime.expose('plain')")
+        await node.caught_up()
+        for _ in range(12):  # more than there are connections
+            async with node.live._reader.connection() as connection:
+                cursor = await connection.execute(
+                    "select current_setting('request.jwt.claims', true), current_setting('role'), "
+                    "current_setting('row_security')"
+                )
+                claims, role, policies = await cursor.fetchone() or ()
+                assert not claims
+                assert (role, policies) == ("none", "off")
+
+
+def test_exposing_needs_a_served_role_and_policies_that_can_be_followed(database: str) -> None:
+    run(
+        database,
+        "create table guarded (id int primary key, body text)",
+        "create table elsewhere (id int primary key)",
+        "alter table guarded enable row level security",
+        "create function hidden() returns boolean language plpgsql stable as "
+        "$$ begin execute 'select 1 from elsewhere'; return true; end $$",
+        "create policy p on guarded using (id in (select id from elsewhere))",
+    )
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="no role is served"):
+        run(database, "select realtime.expose('guarded')")
+    role = f"reader_{uuid.uuid4().hex[:8]}"
+    run(database, f"create role {role}", f"select realtime.serve_role('{role}')")
+    try:
+        run(database, "select realtime.expose('guarded')")
+        assert read(database, "select realtime.is_published('elsewhere')") == [(True,)]
+        run(database, "create policy q on guarded using (hidden())")
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="runs SQL that it makes itself"):
+            run(database, "select realtime.expose('guarded')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            run(database, "select realtime.serve_role('realtime_reader')")
+        with pytest.raises(psycopg.errors.UndefinedObject):
+            run(database, "select realtime.serve_role('nowhere')")
+        run(database, f"select realtime.unserve_role('{role}')")
+        assert read(database, "select count(*) from realtime.served_roles()") == [(0,)]
+    finally:
+        run(database, f"drop owned by {role}", f"drop role {role}")
