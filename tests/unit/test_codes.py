@@ -54,6 +54,14 @@ def test_every_error_code_has_an_http_status_and_a_row_with_its_meaning_in_the_d
     assert rows == {code.value: code.meaning for code in ErrorCode}
 
 
+def test_every_error_code_has_a_section_with_its_cause_and_cure() -> None:
+    page = (ROOT / "docs/errors.md").read_text()
+    sections = re.findall(r"^## (RT_\d{3}): (.*)\n\n\* \*\*Cause\*\*: [^*]+\n\* \*\*Cure\*\*: ", page, re.M)
+    assert sections == [(code.value, code.meaning) for code in ErrorCode]
+    closes = {int(number) for number in re.findall(r"\b(1\d{3}|4\d{3})\b", page)}
+    assert closes - {404, 1024} <= {code.value for code in CloseCode}
+
+
 def test_every_close_code_has_a_row_in_the_docs() -> None:
     section = PROTOCOL.partition("## Close codes")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\d{4}) \| ([^|]+?) \| ([^|]+?) \|", section, re.M)

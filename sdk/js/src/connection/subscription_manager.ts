@@ -18,7 +18,6 @@ import type { Subscription } from "./subscription.js";
 import type { ConnectionState } from "../protocol/types.js";
 import type { Acknowledged, ClientMessage, Incoming, Rejected, Routed } from "../protocol/wire.js";
 
-const BLOCKED = 1000; // ms without sending after the server has refused because of its limit
 const IDLE = 1000; // ms
 const HANDOVER = 2000; // ms in which the old link has to deliver its last messages
 const RETRY_CAP = 30_000; // ms
@@ -282,7 +281,7 @@ export class SubscriptionManager implements ConnectionHandler {
   private _error(link: Link, message: Rejected): void {
     const { code, ref, id, message: text } = message;
     const error = new RealtimeError(code, text, message);
-    if (isLimit(message)) link._pacer._block(this._settings._clock.now() + BLOCKED);
+    if (isLimit(message)) link._pacer._block(this._settings._clock.now() + (message.retryAfter ?? 1) * 1000);
     if (ref !== undefined)
       return isLimit(message) ? this._sendQueue._again(ref) : this._sendQueue._answered(ref, error);
     const subscription = this._slotsOf(link)._find(message);

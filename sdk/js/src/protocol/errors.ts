@@ -10,12 +10,19 @@ export class RealtimeError extends Error {
   readonly channel: string | undefined;
   /** The request it answers, if it answers one. */
   readonly ref: string | undefined;
+  /** Seconds after which the request may be repeated, with `RT_006`, where waiting helps. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: ErrorCode | (string & {}), message: string, about: { channel?: string; ref?: string } = {}) {
+  constructor(
+    code: ErrorCode | (string & {}),
+    message: string,
+    about: { channel?: string; ref?: string; retryAfter?: number } = {},
+  ) {
     super(message);
     this.name = "RealtimeError";
     this.code = code;
     this.channel = about.channel;
     this.ref = about.ref;
+    this.retryAfter = about.retryAfter;
   }
 }

@@ -43,6 +43,7 @@ export interface Rejected {
   channel?: string | undefined;
   id?: string | undefined;
   ref?: string | undefined;
+  retryAfter?: number;
 }
 
 /** A change of a live query's list. @internal */

@@ -112,10 +112,11 @@ class ConnectionManager:
 
     async def _establish(self, wait: bool) -> Link | None:
         """Connect, however many attempts that takes; None if there were too many."""
-        options, failures, problem = self._options, 0, ""
+        options, failures, problem, asked = self._options, 0, "", 0.0
         while failures == 0 or failures <= options.max_reconnect_attempts:
             if wait or failures:
-                await self._back_off(failures - (not wait) + min(self._shaky, 5))
+                await self._back_off(failures - (not wait) + min(self._shaky, 5), asked)
+                asked = 0.0
             for name in self._order():
                 try:
                     link = await self._open(name)
@@ -123,7 +124,7 @@ class ConnectionManager:
                     if ended.code in _FINAL:
                         self._report("closed", str(ended), _FINAL[ended.code])
                         return None
-                    problem = str(ended)
+                    problem, asked = str(ended), max(asked, ended.retry_after)
                     continue
                 self._level = options.transports.index(name)
                 return link
@@ -138,8 +139,9 @@ class ConnectionManager:
         last = self._options.transports[self._level]
         return [last, *(name for name in self._options.transports if name != last)]
 
-    async def _back_off(self, attempt: int) -> None:
-        delay = full_jitter(attempt, self._options.reconnect_delay, self._options.max_reconnect_delay)
+    async def _back_off(self, attempt: int, at_least: float) -> None:
+        """Wait before an attempt: ``at_least`` these seconds, which the server asked for."""
+        delay = at_least + full_jitter(attempt, self._options.reconnect_delay, self._options.max_reconnect_delay)
         self._retry_now.clear()
         try:
             async with asyncio.timeout(delay):

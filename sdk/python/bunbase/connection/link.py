@@ -131,7 +131,8 @@ class Link:
         try:
             return await self.transport.receive()
         except ConnectionEndedError as ended:
-            raise ConnectionEndedError(str(first[0].get("message", ended)), ended.code) from ended
+            text, wait = str(first[0].get("message", ended)), first[0].get("retryAfter", 0.0)
+            raise ConnectionEndedError(text, ended.code, wait) from ended
 
     def post(self, *messages: Message) -> None:
         """Send a message on this connection, before those of the send queue."""
@@ -200,7 +201,7 @@ class Link:
             self._process_own(message)
         elif not self.ended.done():
             if kind == "error" and message.get("code") == ErrorCode.RATE_LIMITED:
-                self.pacer.block(time.monotonic() + _RETRY_LIMITED)
+                self.pacer.block(time.monotonic() + float(message.get("retryAfter", _RETRY_LIMITED)))
             self._handler.received(self, message)
 
     def _process_own(self, message: Message) -> None:

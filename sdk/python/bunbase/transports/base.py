@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from bunbase.protocol.codec import Format
 
-__all__ = ["Address", "Transport"]
+__all__ = ["Address", "Transport", "retry_after_of"]
 
 Message = dict[str, Any]
 
@@ -52,6 +52,12 @@ class Address:
         if self.format == "msgpack":
             parameters["format"] = "msgpack"
         return "ws" + self.http.removeprefix("http") + (f"?{urlencode(parameters)}" if parameters else "")
+
+
+def retry_after_of(headers: Mapping[str, str]) -> float:
+    """The seconds in ``Retry-After``; 0 without it. Dates, which this server never sends, are ignored."""
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0
 
 
 class Transport(ABC):

@@ -16,7 +16,7 @@ from bunbase.core.backoff import full_jitter
 from bunbase.protocol import codec
 from bunbase.protocol.codes import CloseCode
 from bunbase.protocol.errors import ConnectionEndedError
-from bunbase.transports.base import Address, Message, Transport
+from bunbase.transports.base import Address, Message, Transport, retry_after_of
 
 __all__ = ["JSON_HEADERS", "PostingTransport", "refused"]
 
@@ -135,4 +135,5 @@ def refused(what: str, answer: httpx.Response) -> ConnectionEndedError:
         return ConnectionEndedError(f"{what}: the server asks not to come back", CloseCode.DISCONNECTED)
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         return ConnectionEndedError(f"{what}: {answer.text[:200]}", CloseCode.AUTHENTICATION_FAILED)
-    return ConnectionEndedError(f"{what}: HTTP {answer.status_code} {answer.text[:200]}")
+    text = f"{what}: HTTP {answer.status_code} {answer.text[:200]}"
+    return ConnectionEndedError(text, retry_after=retry_after_of(answer.headers))

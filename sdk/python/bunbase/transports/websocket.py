@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from bunbase.protocol import codec
 from bunbase.protocol.codes import CloseCode
 from bunbase.protocol.errors import ConnectionEndedError
-from bunbase.transports.base import Message, Transport
+from bunbase.transports.base import Message, Transport, retry_after_of
 
 __all__ = ["WebSocketTransport"]
 
@@ -36,7 +36,8 @@ class WebSocketTransport(Transport):
                 max_size=None,
             )
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise ConnectionEndedError(f"WebSocket: {error or type(error).__name__}") from error
+            wait = retry_after_of(error.response.headers) if isinstance(error, InvalidStatus) else 0.0
+            raise ConnectionEndedError(f"WebSocket: {error or type(error).__name__}", retry_after=wait) from error
         self._received()
 
     async def send(self, messages: list[Message]) -> None:

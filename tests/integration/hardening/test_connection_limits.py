@@ -7,6 +7,9 @@ import signal
 from contextlib import AsyncExitStack
 
 import httpx
+import pytest
+from bunbase.protocol.errors import ConnectionEndedError
+from bunbase.transports import TRANSPORTS, Address
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
@@ -66,6 +69,12 @@ async def test_connections_of_users_and_addresses_are_counted_on_all_nodes_until
             for answer in (await http.get("/sse", headers=header), await http.post("/poll", json={}, headers=header)):
                 assert (answer.status_code, answer.json()["code"]) == (429, "RT_006")
                 assert answer.headers["retry-after"] == "10"
+        for name in TRANSPORTS:
+            transport = TRANSPORTS[name](Address(one.url, headers={"X-Forwarded-For": "192.0.2.2"}), GIVE_UP_AFTER)
+            with pytest.raises(ConnectionEndedError) as refused:
+                await transport.open()
+            assert refused.value.retry_after == 10
+            await transport.close(leave=False)
         await two.end(signal.SIGKILL)
         write(database, REMOVE_NODE)
         async with asyncio.timeout(GIVE_UP_AFTER):  # until the stream has shown that
