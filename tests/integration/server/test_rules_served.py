@@ -19,9 +19,10 @@ ROOM = "private:room-123"
 MEMBERS = "auth.uid != null && data.members.includes(auth.uid)"
 
 
-@pytest.fixture
-async def node(database: str) -> AsyncIterator[NodeHere]:
-    node = NodeHere(database, "pgoutput")
+@pytest.fixture(params=["pgoutput", "wal2json"])
+async def node(request: pytest.FixtureRequest) -> AsyncIterator[NodeHere]:
+    database = request.getfixturevalue("database" if request.param == "pgoutput" else "database15")
+    node = NodeHere(database, request.param)
     await node.start()
     yield node
     await node.stop()
