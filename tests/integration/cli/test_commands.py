@@ -178,8 +178,10 @@ def test_doctor_warns_once_of_slots_of_others_that_hold_wal_and_never_advises_to
 def test_doctor_reports_each_finding_once_with_all_its_remedies(database: str, role: str) -> None:
     run_sql(database, f'grant usage on schema realtime to "{role}"; grant select on realtime.migrations to "{role}"')
     unchecked = [f.text for f in diagnose(as_role(database, role), Settings()) if f.text.startswith("not everything")]
-    assert unchecked == ["not everything can be checked: permission denied for table collections"]
-    run_sql(database, f'grant select on realtime.collections, realtime.nodes to "{role}"')
+    assert unchecked == [
+        "not everything can be checked: permission denied for table collections; permission denied for table rules"
+    ]
+    run_sql(database, f'grant select on realtime.collections, realtime.nodes, realtime.rules to "{role}"')
     findings = diagnose(as_role(database, role), Settings())
     assert len({finding.text for finding in findings}) == len(findings)
     [lacking] = [finding for finding in findings if "lacks privileges that serving needs" in finding.text]
