@@ -30,6 +30,7 @@ import structlog
 from engine.background import Background
 from engine.catalog.watcher import CatalogWatcher
 from engine.errors import (
+    BunbaseError,
     PrivilegeLostError,
     QueryRejectedError,
     SubscriptionFailedError,
@@ -61,7 +62,7 @@ _log = structlog.get_logger(__name__)
 _REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
 
 
-class RightsChangedError(Exception):
+class RightsChangedError(BunbaseError):
     """Policies or privileges changed before the first read of a query: it has to be planned for its subscriber again."""
 
 
