@@ -77,9 +77,9 @@ class _Good:
         self.times[name].append((time.perf_counter() - began) * 1000)
 
     async def _until(self, kind: str) -> None:
-        while (heard := json.loads(await self._client.recv()))["type"] != kind:
-            if heard["type"] == "error":
-                raise RuntimeError(f"the good client was refused: {heard}")
+        while (received := json.loads(await self._client.recv()))["type"] != kind:
+            if received["type"] == "error":
+                raise RuntimeError(f"the good client was refused: {received}")
 
 
 async def _plans(url: str, seconds: float) -> None:

@@ -36,7 +36,7 @@ class Bench:
         """Measure both."""
         port = free_port()
         relay = await Child.start("tests.bench.parts.relay", port=port)
-        await relay.hear()
+        await relay.receive()
         await self._measure("bare picows", f"ws://127.0.0.1:{port}/realtime", relay.pid)
         await relay.end()
         async with serving(dsn, free_port(), ephemeral=True, max_message_rate=1e6) as server:
@@ -52,11 +52,11 @@ class Bench:
             seconds=self._seconds,
         )
         server, database = Cpu(pid), Cpu(postmaster(self._postgres))
-        joins = await load.hear()
+        joins = await load.receive()
         self._join(what, joins, server.seconds(), database.seconds())
         server, database = Cpu(pid), Cpu(postmaster(self._postgres))
         load.say("go")
-        updates = await load.hear()
+        updates = await load.receive()
         self._update(what, updates, server.seconds(), database.seconds())
         await load.end()
 

@@ -69,7 +69,7 @@ async def one(dsn: str, what: str, transport: str, delay: float, most: float, cl
             "transport": transport,
         }
         load = await Child.start("tests.bench.parts.load_reconnect", **arguments, delay=delay, most=most)
-        assert await load.hear() == {"ready": clients}
+        assert await load.receive() == {"ready": clients}
         await server.end(signal.SIGKILL)
     write(dsn, f"select realtime.broadcast('bench:' || n, 'after', '1') from generate_series(0, {CHANNELS - 1}) n")
     async with serving(dsn, port, slot_name=slot, trust_user_parameter="true") as server:
@@ -84,7 +84,7 @@ async def watched(server: ServerProcess, load: Child, answered: float) -> dict[s
     used = Load(server.process.pid)
     cpu, clients_cpu = Cpu(server.process.pid), Cpu(load.pid)
     watching = asyncio.create_task(used.watch())
-    people = await load.hear()
+    people = await load.receive()
     spent, clients_spent = cpu.seconds(), clients_cpu.seconds()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)

@@ -74,7 +74,7 @@ class Bench:
     async def _relay(self) -> AsyncIterator[tuple[Child, str]]:
         port = free_port()
         relay = await Child.start("tests.bench.parts.relay", port=port)
-        await relay.hear()
+        await relay.receive()
         yield relay, f"ws://127.0.0.1:{port}/realtime"
         await relay.end()
 
@@ -105,10 +105,10 @@ class Bench:
             warmup=2.0,
             every=SUBSCRIBERS,
         )
-        await load.hear()
+        await load.receive()
         server, database = Cpu(pid), Cpu(postmaster(self._postgres))
         load.say("go")
-        seen: dict[str, Any] = await load.hear()
+        seen: dict[str, Any] = await load.receive()
         seen |= {"server": server.seconds(), "postgres": database.seconds()}
         await load.end()
         return seen
@@ -130,12 +130,12 @@ class Bench:
         load = await Child.start(
             "tests.bench.parts.load", url=server.websocket, channel=CHANNEL, subscribers=SUBSCRIBERS, every=SUBSCRIBERS
         )
-        await load.hear()
+        await load.receive()
         cpu, database = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
         load.say("wait")
         tps, count = await self._pgbench(script, rate)
         load.say(count)
-        seen: dict[str, Any] = await load.hear()
+        seen: dict[str, Any] = await load.receive()
         seen |= {"rate": tps, "server": cpu.seconds(), "postgres": database.seconds()}
         await load.end()
         return seen
@@ -161,7 +161,7 @@ class Bench:
                 server.process.send_signal(signal.SIGCONT)
             count = transactions * BATCH
             load.say(count)
-            seen = await load.hear()
+            seen = await load.receive()
             seen |= {"took": seen["last"] - began, "taken": [], "server": cpu.seconds(), "postgres": database.seconds()}
             self._add("alone: server, what waited in the WAL", seen)
             await load.end()
@@ -170,7 +170,7 @@ class Bench:
             cpu, database = Cpu(relay.pid), Cpu(postmaster(self._postgres))
             load.say(count)
             relay.say(count)
-            seen = await load.hear()
+            seen = await load.receive()
             seen |= {"taken": [], "server": cpu.seconds(), "postgres": database.seconds()}
             self._add("alone: bare picows", seen)
             await load.end()
@@ -179,7 +179,7 @@ class Bench:
         load = await Child.start(
             "tests.bench.parts.load", url=url, channel=CHANNEL, subscribers=1, every=16, check=False
         )
-        await load.hear()
+        await load.receive()
         return load
 
     # -- the table

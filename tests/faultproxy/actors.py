@@ -39,7 +39,7 @@ class Actor:
         self.url = url
         self.transports = transports
         self.format = format
-        self.heard: list[tuple[str, int, str]] = []
+        self.received: list[tuple[str, int, str]] = []
         self.acked: list[int] = []
         self.refused: list[tuple[int, str]] = []
         self.gaps = 0
@@ -65,7 +65,7 @@ class Actor:
         for kind, value in fact.items():
             match kind:
                 case "message":
-                    self.heard.append((value[0], value[1], value[2]))
+                    self.received.append((value[0], value[1], value[2]))
                 case "acked":
                     self.acked.append(value)
                 case "refused":
@@ -100,7 +100,7 @@ class PythonActor(Actor):
         )
         self.realtime.on("connected", lambda: self.note({"connected": True}))
         self.channel = channel = self.realtime.channel(CHANNEL, presence={"name": self.name})
-        channel.on(EVENT, self._heard)
+        channel.on(EVENT, self._received)
         channel.on("gap", lambda _: self.note({"gap": True}))
         for event in ("presence:join", "presence:leave", "presence:update", "subscribed"):
             channel.on(event, lambda *_: self.note({"users": [user.id for user in channel.presence.users]}))
@@ -129,7 +129,7 @@ class PythonActor(Actor):
         for task in tuple(self.sends):
             task.cancel()
 
-    def _heard(self, message: Message) -> None:
+    def _received(self, message: Message) -> None:
         self.note({"message": [message.data["from"], message.data["n"], message.position]})
 
     def _shown(self, snapshot: Snapshot) -> None:

@@ -101,11 +101,11 @@ class FaultRun:
             pytest.fail(f"{actor.name}: {what}: {self._state(actor)}")
 
     def _state(self, actor: Actor) -> str:
-        counts = Counter(sender for sender, _, _ in actor.heard)
+        counts = Counter(sender for sender, _, _ in actor.received)
         sent = self.sent[actor.name]
         return (
             f"sent {sent}, acked {len(actor.acked)}, refused {actor.refused[:3]}, "
-            f"heard {dict(counts)} of {dict(self.sent)}, "
+            f"received {dict(counts)} of {dict(self.sent)}, "
             f"users {sorted(actor.users)}, connections {actor.connections}, docs {actor.docs}"
         )
 
@@ -115,14 +115,14 @@ class FaultRun:
             await self.until(actor, "all is acknowledged", lambda a=actor: len(a.acked) >= self.sent[a.name])
         total = sum(self.sent.values())
         for actor in self.actors:
-            await self.until(actor, "all has arrived", lambda a=actor: len(a.heard) >= total)
+            await self.until(actor, "all has arrived", lambda a=actor: len(a.received) >= total)
         truth = [
             (message["data"]["from"], message["data"]["n"], message["position"]) for message in await self.history()
         ]
         for actor in self.actors:
             assert not actor.refused
             assert not actor.gaps
-            assert actor.heard == truth, f"{actor.name} heard everything once, in the order of the commits"
+            assert actor.received == truth, f"{actor.name} received everything once, in the order of the commits"
         for name, count in self.sent.items():
             assert [n for sender, n, _ in truth if sender == name] == list(range(count)), f"{name}'s order"
         await self._check_lists()

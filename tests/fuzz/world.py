@@ -67,23 +67,23 @@ class World:
         world = cls(server, dsn)
         stack.callback(world._writer.close)
         world._witness = SocketClient(await stack.enter_async_context(connect(server.websocket)), packed=False)
-        await world._witness.hear("connected")
+        await world._witness.receive("connected")
         await world._witness.join("witness")
         await world._witness.join("db:collection:items", query={"where": [["id", "==", 1]]})
-        await world._witness.hear("snapshot")
+        await world._witness.receive("snapshot")
         return world
 
     async def check(self) -> None:
-        """The server has logged no failure, and its other client still hears of messages and of rows."""
+        """The server has logged no failure, and its other client still receives messages and rows."""
         self._round += 1
         witness = self._witness
         await witness.say(type="message", channel="witness", event="e", data=self._round)
-        while (heard := await witness.hear("message"))["channel"] != "witness":  # what REST tells everybody
+        while (received := await witness.receive("message"))["channel"] != "witness":  # what REST tells everybody
             pass
-        if heard["data"] != self._round or (await witness.hear("ack", "error"))["type"] != "ack":
+        if received["data"] != self._round or (await witness.receive("ack", "error"))["type"] != "ack":
             raise BrokenError("the other client's message was lost")
         self._writer.execute("update items set small = small # 1 where id = 1")
-        await witness.hear("snapshot")
+        await witness.receive("snapshot")
         self.check_log()
 
     def check_log(self) -> None:
@@ -102,7 +102,7 @@ class World:
         format = "?format=msgpack" if packed else ""
         async with connect(self._server.websocket + format, max_size=None) as socket:
             talker = SocketClient(socket, packed=packed)
-            await talker.hear("connected")
+            await talker.receive("connected")
             await talker.say(type="subscribe", channel="presence:1")
             await _answer(talker)
             for message in messages:
@@ -128,11 +128,11 @@ class World:
                 _judge(await reader.read())
                 return
             wanted = sum(name in ("channel", "subscribe") for name, _ in parse_qsl(query, keep_blank_values=True))
-            heard: Counter[str] = Counter()
+            received: Counter[str] = Counter()
             async with asyncio.timeout(GIVE_UP_AFTER):
                 session = _sane(await _event(reader))["session"]
-                while heard["answers"] < wanted:
-                    heard["answers"] += _sane(await _event(reader))["type"] in _ANSWERS
+                while received["answers"] < wanted:
+                    received["answers"] += _sane(await _event(reader))["type"] in _ANSWERS
                 await self.post(
                     "/realtime/send", json.dumps({"session": session, "messages": [{"type": "ping"}]}).encode()
                 )

@@ -1,4 +1,4 @@
-"""A client that keeps what it hears as the protocol says, comes back after a broken connection and resumes.
+"""A client that keeps what it receives as the protocol says, comes back after a broken connection and resumes.
 
 What can be judged at once is judged at once: positions grow, joins and leaves alternate, every answer belongs to a question.
 Whether the record is the right one is for :mod:`tests.model.oracle`.
@@ -38,7 +38,7 @@ class Sent:
 
 
 class Client:
-    """``changed`` is called after whatever it heard; ``failed`` with what must not happen."""
+    """``changed`` is called after whatever it received; ``failed`` with what must not happen."""
 
     def __init__(
         self, name: str, user: str | None, changed: Callable[[], None], failed: Callable[[BaseException], None]
@@ -188,7 +188,7 @@ class Client:
     async def _read(self, socket: ClientConnection, node: ModelNode) -> None:
         try:
             async for text in socket:
-                self._hear(json.loads(text), node)
+                self._receive(json.loads(text), node)
                 self._changed()
         except ConnectionClosed:
             pass
@@ -222,7 +222,7 @@ class Client:
         if subscription.begins is not None:
             self.over.append(subscription)
 
-    def _hear(self, message: dict[str, Any], node: ModelNode) -> None:
+    def _receive(self, message: dict[str, Any], node: ModelNode) -> None:
         kind, subscription = message["type"], self.subscriptions.get(message.get("channel", ""))
         if kind == "message":
             if message["channel"] == "*":

@@ -1,4 +1,4 @@
-"""What the clients must have heard: the tables say it, and a slot of test_decoding says independently in which order."""
+"""What the clients must have received: the tables say it, and a slot of test_decoding says independently in which order."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ def check_subscription(truth: Truth, subscription: TrackedSubscription, *, whole
     expected = truth.expected(subscription)
     if not whole:
         expected = expected[: len(subscription.record)]
-    heard, expected = _shown(subscription.record), _shown(expected)
-    assert heard == expected, (context, difference(heard, expected))
+    received, expected = _shown(subscription.record), _shown(expected)
+    assert received == expected, (context, difference(received, expected))
 
 
 def _shown(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -146,21 +146,22 @@ def _shown(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _check_passing(truth: Truth, subscription: TrackedSubscription, *, whole: bool) -> None:
-    heard = [number_in(message["data"]) for message in subscription.record]
+    received = [number_in(message["data"]) for message in subscription.record]
     wal = truth.wal.passing.get(subscription.channel, [])
-    places = [wal.index(number) for number in heard]
-    assert places == sorted(set(places)), (subscription.client, heard, wal)
+    places = [wal.index(number) for number in received]
+    assert places == sorted(set(places)), (subscription.client, received, wal)
     if subscription.lossless and places and "filter" not in subscription.options:
-        assert places == list(range(places[0], places[0] + len(places))), (subscription.client, heard, wal)
-        assert not whole or places[-1] == len(wal) - 1, (subscription.client, heard, wal)
+        assert places == list(range(places[0], places[0] + len(places))), (subscription.client, received, wal)
+        assert not whole or places[-1] == len(wal) - 1, (subscription.client, received, wal)
 
 
-def difference(heard: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
+def difference(received: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
     """The first place where two lists part, in words."""
-    for place, (one, other) in enumerate(zip(heard, expected, strict=False)):
+    for place, (one, other) in enumerate(zip(received, expected, strict=False)):
         if one != other:
-            return f"at {place}: heard {heard[place : place + 3]}, expected {expected[place : place + 3]}"
-    return f"heard {len(heard)}, expected {len(expected)}: {(heard + expected)[min(len(heard), len(expected)) :][:3]}"
+            return f"at {place}: received {received[place : place + 3]}, expected {expected[place : place + 3]}"
+    beyond = (received + expected)[min(len(received), len(expected)) :][:3]
+    return f"received {len(received)}, expected {len(expected)}: {beyond}"
 
 
 def check_acks(truth: Truth, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""One client's subscription to a channel over all the connections it lives through, and what it has heard."""
+"""One client's subscription to a channel over all the connections it lives through, and what it has received."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TrackedSubscription:
     resumed: int = 0
     rooms: list[str] = field(default_factory=list)
     user: str | None = None
-    _heard: Position = _START
+    _received: Position = _START
     _node: ModelNode | None = None
     _gaps: int = 0
 
@@ -70,7 +70,7 @@ class TrackedSubscription:
             self.unbroken = False
             self.resumed += 1
             self.unrecovered |= answer["recovered"] is not True
-        self._heard = _START
+        self._received = _START
         assert ("presence" in answer) == self.seen
         self.members = {user["id"]: user for user in answer["presence"]["users"]} if self.seen else None
         if self.seen:
@@ -79,8 +79,8 @@ class TrackedSubscription:
     def message(self, message: dict[str, Any]) -> None:
         assert self.state in ("on", "leaving"), (self.state, message)
         key = parse_position(message["position"])
-        assert key > self._heard, f"{message} after {self._heard}"
-        self._heard = key
+        assert key > self._received, f"{message} after {self._received}"
+        self._received = key
         if key > self.last:
             self.last = key
             self.record.append(message)

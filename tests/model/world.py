@@ -89,7 +89,7 @@ class World:
         await asyncio.gather(*(node.stop() for node in self.nodes if node.up))
 
     async def until(self, condition: Callable[[], bool], at_most: float | None = None) -> None:
-        """Wait until ``condition`` holds (or ``at_most`` seconds); it is looked at whenever a client has heard something."""
+        """Wait until ``condition`` holds (or ``at_most`` seconds); evaluated whenever a client has received something."""
         try:
             async with asyncio.timeout(at_most or GIVE_UP_AFTER):
                 while not condition():

@@ -17,7 +17,7 @@ Work = Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]
 
 
 class Writer:
-    """``failed`` hears of errors that no writer should have. A deadlock or a refused message only rolls back."""
+    """``failed`` receives errors that no writer should have. A deadlock or a refused message only rolls back."""
 
     def __init__(self, dsn: str, failed: Callable[[BaseException], None]) -> None:
         self.dsn = dsn

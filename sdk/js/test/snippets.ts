@@ -37,7 +37,7 @@ export async function connectionManagement(): Promise<Realtime> {
   return realtime;
 }
 
-export async function channelSubscription(realtime: Realtime, heard: () => Promise<void>): Promise<void> {
+export async function channelSubscription(realtime: Realtime, received: () => Promise<void>): Promise<void> {
   const channel = realtime.channel("chat:room-123", {
     presence: true,
   });
@@ -55,7 +55,7 @@ export async function channelSubscription(realtime: Realtime, heard: () => Promi
     userId: currentUser.id,
   });
 
-  await heard();
+  await received();
 
   // Unsubscribe
   await channel.unsubscribe();
@@ -93,7 +93,7 @@ export async function presence(realtime: Realtime): Promise<Channel> {
   return presenceChannel;
 }
 
-export async function liveQueries(heard: () => Promise<void>): Promise<void> {
+export async function liveQueries(received: () => Promise<void>): Promise<void> {
   // Subscribe to live query
   const subscription = db
     .collection("messages")
@@ -114,7 +114,7 @@ export async function liveQueries(heard: () => Promise<void>): Promise<void> {
       });
     });
 
-  await heard();
+  await received();
 
   // Unsubscribe
   subscription.unsubscribe();

@@ -54,7 +54,7 @@ async def run(plan: Plan) -> dict[str, Any]:
         for number in range(plan.publishers)
     ]
     say("ready")
-    told = await hear()
+    told = await receive()
     began = time.time()
     cpu = time.process_time()
     for subscriber in subscribers:
@@ -66,7 +66,7 @@ async def run(plan: Plan) -> dict[str, Any]:
         expected = sum(publisher.sent for publisher in publishers)
         sent_in = time.time() - began
     else:
-        expected = int((await hear()) if told == "wait" else told)
+        expected = int((await receive()) if told == "wait" else told)
         sent_in = 0.0
     await received(subscribers, publishers, expected)
     return result(subscribers, publishers, checker, expected, began, sent_in, time.process_time() - cpu)
@@ -133,7 +133,7 @@ def say(value: object) -> None:
     print(json.dumps(value), flush=True)
 
 
-async def hear() -> Any:
+async def receive() -> Any:
     """A line from the parent process."""
     return json.loads(await asyncio.to_thread(sys.stdin.readline))
 

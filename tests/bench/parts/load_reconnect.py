@@ -42,7 +42,7 @@ class One:
         """Subscribe."""
         await self.realtime.connect()
         channel = self.realtime.channel(f"bench:{self._number % self._arguments['channels']}", presence=True)
-        channel.on("*", self._heard)
+        channel.on("*", self._received)
         await channel.subscribe()
         first = asyncio.Event()
         query = self.realtime.database().collection("messages").where("room", "==", f"r{self._number % 20}").limit(20)
@@ -54,7 +54,7 @@ class One:
         query.on_snapshot(shown)
         await first.wait()
 
-    def _heard(self, message: Message) -> None:
+    def _received(self, message: Message) -> None:
         self.messages.append(message.event)
         if message.event == "after":
             self.recovered = time.time()

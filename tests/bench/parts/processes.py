@@ -42,7 +42,7 @@ class Child:
         """Its process id."""
         return self._process.pid
 
-    async def hear(self) -> Any:
+    async def receive(self) -> Any:
         """The next line it says. Raises ``RuntimeError`` if it has ended instead."""
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()

@@ -18,7 +18,7 @@ TOO_LARGE = "x" * (128 * 1024)
 
 async def _refused(client: TransportClient, **message: object) -> Any:
     await client.say(**message)
-    return (await client.hear("error"))["code"]
+    return (await client.receive("error"))["code"]
 
 
 async def _codes_of(server: ServerProcess, transport: str, database: str) -> list[str]:
@@ -40,8 +40,8 @@ async def _codes_of(server: ServerProcess, transport: str, database: str) -> lis
             await _refused(ada, type="presence:update", channel="chat:1", data={}, ref="p"),
         ]
         write(database, "select realtime.disconnect(user_id => 'ada')")
-        failed = (await ada.hear("error"))["code"]
-        assert (await ada.hear("close"))["code"] == CloseCode.DISCONNECTED
+        failed = (await ada.receive("error"))["code"]
+        assert (await ada.receive("close"))["code"] == CloseCode.DISCONNECTED
     return [failed, *codes]
 
 

@@ -114,12 +114,12 @@ async def test_acks_deliveries_and_history_are_the_same_after_crashes_under_load
 
         publishing = [asyncio.create_task(keep_publishing(publisher)) for publisher in range(8)]
         for _ in range(3):
-            heard = len(live.messages)
-            await live.until(lambda: len(live.messages) > heard + 50)
+            received = len(live.messages)
+            await live.until(lambda: len(live.messages) > received + 50)
             run(dsn, "select realtime.broadcast('room', 'aside', '0')")  # its commit is not flushed
             await crash(lazy)
-        heard = len(live.messages)
-        await live.until(lambda: len(live.messages) > heard + 50)
+        received = len(live.messages)
+        await live.until(lambda: len(live.messages) > received + 50)
         stopped.set()
         counts = await asyncio.gather(*publishing)
         await one.channels.recorded()

@@ -59,7 +59,7 @@ async def stays_until_removed(one: ChannelNode, user: Ended) -> None:
 
 @contextmanager
 def deaf(one: ChannelNode) -> Iterator[None]:
-    """The node hears nothing of what commits meanwhile before the end."""
+    """The node receives nothing of what commits meanwhile before the end."""
     with open_transaction(one.dsn) as lock:
         lock.execute("select from realtime.nodes where id = %s for no key update", [one.feed.settings.node])
         slot = one.feed.settings.slot_name
@@ -116,22 +116,22 @@ async def test_a_connection_whose_row_is_deleted_before_its_insert_returned_is_e
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with channel_node(database) as one:
-        store, heard = one.channels._store, asyncio.Event()
+        store, received = one.channels._store, asyncio.Event()
         write = store.connect
 
         async def write_and_linger(member: Member) -> None:
             await write(member)
-            await heard.wait()
+            await received.wait()
 
         monkeypatch.setattr(store, "connect", write_and_linger)
         for statement in ("delete from realtime.connections", "truncate realtime.connections cascade"):
-            heard.clear()
+            received.clear()
             ann = Ended(one, Member(f"ann {statement}"))
             coming = asyncio.create_task(one.channels.connect(ann.member, ann.deliver))
             await until(lambda: read(database, "select from realtime.connections"))
             run(database, statement)
             assert await ann.end() is DisconnectedError
-            heard.set()
+            received.set()
             await coming
 
 

@@ -67,9 +67,9 @@ async def test_the_granted_role_serves_everything_where_public_may_not_even_conn
     async with two_users(hardened.as_role(hardened.role)) as (ada, bob, http):
         await ada.join(presence={"name": "Ada"})
         await bob.join(presence=True)
-        assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
+        assert (await ada.receive("presence:join"))["user"]["id"] == "bob"
         await bob.ask(type="message", channel="chat:1", event="said", data={"n": 1})
-        assert (await ada.hear("message"))["data"] == {"n": 1}
+        assert (await ada.receive("message"))["data"] == {"n": 1}
         made = await http.post("/channels", json={"name": "room", "capacity": 1})
         assert made.status_code == 201, made.text
         assert (await ada.join("room"))["type"] == "subscribed"
@@ -77,15 +77,15 @@ async def test_the_granted_role_serves_everything_where_public_may_not_even_conn
 
         items = "db:collection:items"
         await ada.say(type="subscribe", channel=items, id="built", query={"orderBy": [["id", "desc"]], "limit": 1})
-        assert (await ada.hear("subscribed", "error"))["type"] == "subscribed"
-        assert (await ada.hear("snapshot"))["changes"][0]["doc"]["data"] == {"id": 2, "title": "b"}
+        assert (await ada.receive("subscribed", "error"))["type"] == "subscribed"
+        assert (await ada.receive("snapshot"))["changes"][0]["doc"]["data"] == {"id": 2, "title": "b"}
         counted = {"sql": "select count(*) as n from shop.items where title > $1", "params": [""]}
         await bob.say(type="subscribe", channel=items, id="sql", query=counted)
-        assert (await bob.hear("subscribed", "error"))["type"] == "subscribed"
-        assert (await bob.hear("snapshot"))["changes"][0]["doc"]["data"] == {"n": 2}
+        assert (await bob.receive("subscribed", "error"))["type"] == "subscribed"
+        assert (await bob.receive("snapshot"))["changes"][0]["doc"]["data"] == {"n": 2}
         run_sql(hardened.dsn, "insert into shop.items values (3, 'c', 's')")
-        assert (await bob.hear("snapshot"))["changes"][0]["doc"]["data"] == {"n": 3}
-        added = [change for change in (await ada.hear("snapshot"))["changes"] if change["type"] == "added"]
+        assert (await bob.receive("snapshot"))["changes"][0]["doc"]["data"] == {"n": 3}
+        added = [change for change in (await ada.receive("snapshot"))["changes"] if change["type"] == "added"]
         assert added[0]["doc"]["data"] == {"id": 3, "title": "c"}
 
 

@@ -95,7 +95,7 @@ async def test_a_running_node_goes_on_when_a_later_version_migrates(database: st
         await rows.subscribe({"orderBy": ["id"], "limit": 100})
         for number in range(12):  # often enough that every statement is prepared, with the functions of before
             await ada.ask(type="message", channel="chat:1", event="said", data=number, id=f"before-{number}")
-            assert (await bob.hear("message"))["data"] == number
+            assert (await bob.receive("message"))["data"] == number
             write(database, f"insert into messages values ({number}, 'a', 'x')")
             await rows.event()
 
@@ -104,26 +104,26 @@ async def test_a_running_node_goes_on_when_a_later_version_migrates(database: st
 
         for number in range(12, 24):
             await ada.ask(type="message", channel="chat:1", event="said", data=number, id=f"after-{number}")
-            assert (await bob.hear("message"))["data"] == number
+            assert (await bob.receive("message"))["data"] == number
             write(database, f"insert into messages values ({number}, 'a', 'y')")
             await rows.event()
         assert [document["id"] for _, document in rows.list] == list(range(24))
         write(database, "select realtime.broadcast('chat:1', 'said', '24')")
-        assert (await bob.hear("message"))["data"] == 24
+        assert (await bob.receive("message"))["data"] == 24
         assert (await http.post("/channels/chat:1/broadcast", json={"event": "said", "data": 25})).status_code < 300
-        assert (await bob.hear("message"))["data"] == 25
+        assert (await bob.receive("message"))["data"] == 25
         history = (await http.get("/channels/chat:1/messages", params={"limit": 3})).json()["messages"]
         assert [message["data"] for message in history][-1] == 25
         async with user_client(server, "cid") as cid:
             joined = await cid.join(presence={"name": "Cid"})
             assert joined["presence"]["count"] == 3
             await ada.ask(type="presence:update", channel="chat:1", data={"status": "away"})
-            assert (await cid.hear("presence:update"))["user"]["state"]["status"] == "away"
+            assert (await cid.receive("presence:update"))["user"]["state"]["status"] == "away"
         write(database, "create table later (id int primary key); select realtime.expose('later')")
         await rows.client.send(
             '{"type": "subscribe", "channel": "db:collection:later", "id": "l", "query": {"orderBy": ["id"]}}'
         )
-        assert (await rows.hear())["type"] == "subscribed"
+        assert (await rows.receive())["type"] == "subscribed"
         await rows.client.close()
         async with asyncio.timeout(GIVE_UP_AFTER):
             while (await server.healthy())["problems"]:  # noqa: ASYNC110 - locks of the migrate, for a moment

@@ -31,7 +31,7 @@ async def test_python_and_javascript_understand_each_other(database: str) -> Non
             await channel.subscribe()
             await channel.send("question", SECRET)
             async for message in answers:
-                assert message.data == {"heard": SECRET}
+                assert message.data == {"received": SECRET}
                 break
         assert await node.wait() == 0
     stored = read(database, "select payload from realtime.messages where channel = 'chat:sealed' order by seq")

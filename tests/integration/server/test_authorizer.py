@@ -57,7 +57,7 @@ async def test_a_collection_that_the_authorizer_closes_is_refused_with_its_reaso
             assert (refused["type"], refused["code"], refused["id"]) == ("error", "RT_003", "q"), transport
             assert refused["message"] == "ada may not read the collection 'secrets'"
             assert (await ada.join("db:collection:notes", id="q", query={}))["type"] == "subscribed"
-            assert len((await ada.hear("snapshot"))["changes"]) == 1
+            assert len((await ada.receive("snapshot"))["changes"]) == 1
             assert (await ada.join("chat:1"))["type"] == "subscribed"
             await ada.leave()
         expected = [(Action.QUERY, "secrets"), (Action.QUERY, "notes"), (Action.SUBSCRIBE, "chat:1")]

@@ -34,18 +34,18 @@ async def test_messages_of_clients_rest_and_sql_are_the_same_and_in_one_order(da
         write(
             database, "insert into realtime.messages (channel, event, payload) values ('chat:1', 'said', '{\"n\": 4}')"
         )
-        heard = [[await each.hear("message") for _ in range(4)] for each in (ada, bob)]
-        assert heard[0] == heard[1]
-        assert [(message["data"], message["sender"]) for message in heard[0]] == [
+        received = [[await each.receive("message") for _ in range(4)] for each in (ada, bob)]
+        assert received[0] == received[1]
+        assert [(message["data"], message["sender"]) for message in received[0]] == [
             ({"n": 1}, "ada"),
             ({"n": 2}, "robot"),
             ({"n": 3}, None),
             ({"n": 4}, None),
         ]
-        assert heard[0][0]["position"] == ack["position"]
+        assert received[0][0]["position"] == ack["position"]
         again = await ada.ask(type="message", channel="chat:1", event="said", data={"n": 1}, id="mine")
         assert (again["id"], again["position"]) == ("mine", ack["position"])
-        assert await listed(http, 4) == [message["position"] for message in heard[0]]
+        assert await listed(http, 4) == [message["position"] for message in received[0]]
 
 
 async def test_a_client_gets_history_and_resumes_without_gap_or_repetition(database: str) -> None:
@@ -54,14 +54,14 @@ async def test_a_client_gets_history_and_resumes_without_gap_or_repetition(datab
             for number in range(10):
                 await ada.ask(type="message", channel="chat:1", event="said", data=number)
             await ada.join(history=3)
-            heard = [await ada.hear("message") for _ in range(3)]
-            assert [message["data"] for message in heard] == [7, 8, 9]
+            received = [await ada.receive("message") for _ in range(3)]
+            assert [message["data"] for message in received] == [7, 8, 9]
         write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(10, 19) n")
         async with user_client(server, "ada") as ada:
-            joined = await ada.join(since=heard[-1]["position"])
+            joined = await ada.join(since=received[-1]["position"])
             assert joined["recovered"] is True
             write(database, "select realtime.broadcast('chat:1', 'said', '20')")
-            assert [(await ada.hear("message"))["data"] for _ in range(11)] == list(range(10, 21))
+            assert [(await ada.receive("message"))["data"] for _ in range(11)] == list(range(10, 21))
             refused = await ada.join("chat:2", since="yesterday")
             assert (refused["code"], refused["channel"]) == ("RT_007", "chat:2")
 
@@ -74,13 +74,13 @@ async def test_presence_is_seen_by_the_others_and_a_dropped_client_may_come_back
         async with user_client(server, "bob") as bob:
             joined = await bob.join(presence={"name": "Bob", "status": "online"})
             assert joined["presence"]["count"] == 2
-            arrived = await ada.hear("presence:join")
+            arrived = await ada.receive("presence:join")
             assert (arrived["user"]["id"], arrived["user"]["name"]) == ("bob", "Bob")
             await bob.ask(type="presence:update", channel="chat:1", data={"status": "typing"})
-            assert (await ada.hear("presence:update"))["user"]["state"]["status"] == "typing"
+            assert (await ada.receive("presence:update"))["user"]["state"]["status"] == "typing"
             users = (await http.get("/channels/chat:1/presence")).json()
             assert (users["count"], [user["name"] for user in users["users"]]) == (2, ["Ada", "Bob"])
-        left = await ada.hear("presence:leave")
+        left = await ada.receive("presence:leave")
         assert left["user"]["id"] == "bob"
 
 
@@ -91,14 +91,14 @@ async def test_a_full_room_and_a_closed_one_refuse_and_the_connection_lives_on(d
         full = await bob.join(id="x")
         assert (full["code"], full["channel"], full["id"]) == ("RT_008", "chat:1", "x")
         assert (await http.patch("/channels/chat:1", json={"capacity": 2})).status_code == 200
-        assert (await ada.hear("room:updated"))["room"]["capacity"] == 2
+        assert (await ada.receive("room:updated"))["room"]["capacity"] == 2
         assert (await bob.join())["type"] == "subscribed"
         assert (await http.delete("/channels/chat:1")).status_code == 204
-        assert (await ada.hear("room:closed"))["channel"] == "chat:1"
+        assert (await ada.receive("room:closed"))["channel"] == "chat:1"
         refused = await ada.ask(type="message", channel="chat:1", event="e", data=1, ref="r")
         assert (refused["code"], refused["ref"]) == ("RT_004", "r")
         await ada.say(type="ping")
-        assert await ada.hear("pong") == {"type": "pong"}
+        assert await ada.receive("pong") == {"type": "pong"}
 
 
 async def test_a_kick_ends_a_subscription_and_a_delete_ends_a_connection(database: str) -> None:
@@ -106,15 +106,15 @@ async def test_a_kick_ends_a_subscription_and_a_delete_ends_a_connection(databas
         await ada.join(presence=True)
         await bob.join(presence=True)
         assert (await http.post("/channels/chat:1/kick", json={"userId": "bob", "reason": "spam"})).status_code == 200
-        kicked = await bob.hear("error")
+        kicked = await bob.receive("error")
         assert (kicked["code"], kicked["channel"]) == ("RT_003", "chat:1")
-        assert (await ada.hear("presence:leave"))["user"]["id"] == "bob"
+        assert (await ada.receive("presence:leave"))["user"]["id"] == "bob"
         connections = (await http.get("/connections", params={"userId": "bob"})).json()["connections"]
         assert [each["id"] for each in connections] == [bob.id]
         assert (await http.delete(f"/connections/{bob.id}")).status_code == 204
-        assert (await bob.hear("error"))["code"] == "RT_001"
+        assert (await bob.receive("error"))["code"] == "RT_001"
         with pytest.raises(ConnectionClosed) as closed:
-            await bob.hear("nothing more")
+            await bob.receive("nothing more")
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4001
         assert [each["userId"] for each in (await http.get("/connections")).json()["connections"]] == ["ada"]
@@ -130,7 +130,7 @@ async def test_a_filter_lets_only_what_is_wanted_through(database: str) -> None:
                       realtime.broadcast('chat:1', 'note', '{"amount": 500}'),
                       realtime.broadcast('chat:1', 'order', '{"amount": 500}')""",
         )
-        assert (await ada.hear("message"))["data"] == {"amount": 500}
+        assert (await ada.receive("message"))["data"] == {"amount": 500}
         refused = await ada.join("chat:2", filter={"where": [["amount", "~~~", 1]]})
         assert (refused["code"], refused["channel"]) == ("RT_007", "chat:2")
 
@@ -152,6 +152,6 @@ async def test_a_server_that_stops_takes_its_members_with_it(database: str) -> N
         await ada.join(presence=True)
         async with running_server(database, ephemeral="true") as second, user_client(second, "bob") as bob:
             await bob.join(presence=True)
-            assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
+            assert (await ada.receive("presence:join"))["user"]["id"] == "bob"
             await second.end()
-            assert (await ada.hear("presence:leave"))["user"]["id"] == "bob"
+            assert (await ada.receive("presence:leave"))["user"]["id"] == "bob"

@@ -107,7 +107,7 @@ async def test_messages_and_presence_are_sanitized_before_they_are_stored_and_de
         assert read(database, "select metadata ->> 'name' from realtime.presence") == [("Ada",)]
         data = {"html": "<b onclick=alert(1)>hi</b><script>alert(1)</script>", "n": 1.5}
         assert await publish(ada, data) == ("ack", "")
-        assert (await ada.hear("message"))["data"] == {"html": "<b>hi</b>", "n": 1.5}
+        assert (await ada.receive("message"))["data"] == {"html": "<b>hi</b>", "n": 1.5}
         assert read(database, STORED) == [('{"n": 1.5, "html": "<b>hi</b>"}',)]
 
 
@@ -125,7 +125,7 @@ async def test_words_are_masked_rejected_or_flagged_in_the_log_which_does_not_re
         assert await publish(ada, {"text": "Worse"}) == ("RT_007", reason)
         assert await publish(ada, {"text": "see HTTP://x.example"}) == ("RT_007", reason)
         assert await publish(ada, {"text": "M\u200bild, oddly odd", "n": 1}) == ("ack", "")
-        assert (await ada.hear("message"))["data"] == {"text": "*****, oddly odd", "n": 1}
+        assert (await ada.receive("message"))["data"] == {"text": "*****, oddly odd", "n": 1}
         assert read(database, STORED) == [('{"n": 1, "text": "*****, oddly odd"}',)]
         await server.end()
     [flagged] = [line for line in server.lines if "content_flagged" in line]

@@ -90,7 +90,7 @@ async def test_a_query_that_cannot_be_accepted_is_refused_and_the_connection_liv
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         reader = await list_client(server)
         await reader.client.send(json.dumps({"type": "subscribe", "channel": channel, "id": "x", "query": query}))
-        answer = await reader.hear()
+        answer = await reader.receive()
         assert (answer["type"], answer["code"], answer["channel"], answer["id"]) == ("error", code, channel, "x")
         assert (await reader.subscribe(TOP))["type"] == "subscribed"
         await reader.client.close()
@@ -101,7 +101,7 @@ async def test_closing_a_collection_ends_its_subscriptions_with_an_error(table: 
         reader = await list_client(server)
         await reader.subscribe(TOP)
         write(table, "select realtime.unexpose('messages')")
-        answer = await reader.hear()
+        answer = await reader.receive()
         assert (answer["type"], answer["code"], answer["id"]) == ("error", "RT_004", "q")
         await reader.client.close()
 

@@ -56,7 +56,7 @@ async def test_a_killed_server_misses_nothing_of_what_was_in_the_wal_and_invisib
         await before.until(["1", "2", "5"])
         await server.end(signal.SIGKILL)
         with pytest.raises(ConnectionClosed):
-            await before.hear()
+            await before.receive()
         run(base, "update messages set likes = 200 where id = 3")
         async with serving(base, port, slot_name=slot, ephemeral=True) as again:
             after = await list_client(again)

@@ -49,7 +49,7 @@ async def _attack(hostile: HostileClient) -> None:
 
 
 async def _ping(client: object) -> None:
-    """Ask the server, not the socket; the good client has nothing else to hear."""
+    """Ask the server, not the socket; the good client has nothing else to receive."""
     await client.send(json.dumps({"type": "ping"}))  # type: ignore[attr-defined]
     async with asyncio.timeout(GIVE_UP_AFTER):
         assert json.loads(await client.recv()) == {"type": "pong"}  # type: ignore[attr-defined]

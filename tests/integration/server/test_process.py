@@ -30,7 +30,7 @@ async def test_after_a_kill_a_new_process_takes_the_slot_over_and_misses_nothing
     await reader.subscribe(TOP)
     await server.end(signal.SIGKILL)
     with pytest.raises(ConnectionClosed):
-        await reader.hear()
+        await reader.receive()
     write(table, "insert into messages values (1, 'a', 'while no server ran', 1)")
     async with serving(table, port, slot_name=slot) as again:
         reader = await list_client(again)
@@ -49,7 +49,7 @@ async def test_stopping_asks_clients_to_reconnect_and_leaves_no_ephemeral_slot(t
     await reader.subscribe(TOP)
     ending = asyncio.create_task(server.end())
     with pytest.raises(ConnectionClosed) as closed:
-        await reader.hear()
+        await reader.receive()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
     assert await ending == 0
@@ -101,7 +101,7 @@ async def test_health_reports_an_outage_and_everything_resumes_afterwards(scratc
             assert (bad["status"], bad["feed"]["state"]) == ("degraded", "reconnecting")
             assert bad["feed"]["reason"]
             await reader.client.send('{"type":"ping"}')
-            assert await reader.hear() == {"type": "pong"}
+            assert await reader.receive() == {"type": "pong"}
             postgres.start()
             await server.healthy()
             write(dsn, "insert into messages values (1, 'a', 'after the outage', 1)")

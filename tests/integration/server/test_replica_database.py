@@ -33,9 +33,9 @@ async def answer(client: ClientConnection, message: dict[str, Any], *types: str)
     """Send ``message``; returns the next message of one of these types."""
     await client.send(json.dumps(message))
     async with asyncio.timeout(GIVE_UP_AFTER):
-        while (heard := json.loads(await client.recv()))["type"] not in types:
-            assert heard["type"] != "error", heard
-    found: dict[str, Any] = heard
+        while (received := json.loads(await client.recv()))["type"] not in types:
+            assert received["type"] != "error", received
+    found: dict[str, Any] = received
     return found
 
 

@@ -69,21 +69,21 @@ async def test_members_of_a_room_come_and_go_with_its_metadata(world: World) -> 
     assert refused["message"] == f"you may not subscribe to '{ROOM}': the rule of '{ROOM}' does not allow it"
 
     world.members("ann", "eve")
-    lost = await bob.hear("error")
+    lost = await bob.receive("error")
     assert (lost["code"], lost["channel"]) == ("RT_003", ROOM)
-    assert (await ann.hear("presence:leave"))["user"]["id"] == "bob"
+    assert (await ann.receive("presence:leave"))["user"]["id"] == "bob"
     assert (await eve.join(ROOM))["type"] == "subscribed"
     await bob.say(type="message", channel=ROOM, event="said", data=1)
-    assert (await bob.hear("error"))["code"] == "RT_003"
+    assert (await bob.receive("error"))["code"] == "RT_003"
     await eve.say(type="message", channel=ROOM, event="said", data=2)
-    assert (await ann.hear("message"))["data"] == 2
+    assert (await ann.receive("message"))["data"] == 2
     await bob.say(type="ping")
-    await bob.hear("pong")
-    assert [message for message in bob.heard if message["type"] == "message"] == []
+    await bob.receive("pong")
+    assert [message for message in bob.received if message["type"] == "message"] == []
 
     world.members("ann", "bob")
     assert (await bob.join(ROOM))["type"] == "subscribed"
-    assert (await eve.hear("error"))["code"] == "RT_003"
+    assert (await eve.receive("error"))["code"] == "RT_003"
 
 
 async def test_a_rule_that_is_saved_changed_or_deleted_acts_on_clients_that_are_connected(world: World) -> None:
@@ -94,18 +94,18 @@ async def test_a_rule_that_is_saved_changed_or_deleted_acts_on_clients_that_are_
         assert (await each.join("private:staff"))["type"] == "subscribed"
     assert (await ann.join("private:user-ann"))["type"] == "subscribed"
     world.rules("private:st*", subscribe="auth.uid == 'bob'")
-    assert (await ann.hear("error"))["channel"] == "private:staff"
+    assert (await ann.receive("error"))["channel"] == "private:staff"
     world.sql("""update realtime.rules set rules = '{"subscribe": "auth.uid =="}' where channel = 'private:st*'""")
-    assert (await bob.hear("error"))["channel"] == "private:staff"
+    assert (await bob.receive("error"))["channel"] == "private:staff"
     assert (await bob.join("private:staff"))["code"] == "RT_003", "a rule that does not compile denies"
     assert world._node._node.status()["rules"]["problems"][0].startswith("rule of 'private:st*', subscribe: ")
     world.sql("delete from realtime.rules where channel = 'private:st*'")
     assert (await bob.join("private:staff"))["type"] == "subscribed"
     world.sql("truncate realtime.rules")
-    assert (await bob.hear("error"))["channel"] == "private:staff"
+    assert (await bob.receive("error"))["channel"] == "private:staff"
     assert (await ann.join("private:user-ann", id="again"))["type"] == "error"
     await ann.say(type="message", channel="private:user-ann", event="said", data=1)
-    assert (await ann.hear("message"))["data"] == 1, "the user's own channel is open without a rule"
+    assert (await ann.receive("message"))["data"] == 1, "the user's own channel is open without a rule"
 
 
 async def test_presence_and_publishing_have_rules_of_their_own(world: World) -> None:
@@ -115,11 +115,11 @@ async def test_presence_and_publishing_have_rules_of_their_own(world: World) -> 
     assert (await ann.join("public:board"))["type"] == "subscribed"
     for event, kind in (("note", "ack"), ("other", "error")):
         await ann.say(type="message", channel="public:board", event=event, data=1)
-        assert (await ann.hear("ack", "error"))["type"] == kind
+        assert (await ann.receive("ack", "error"))["type"] == kind
     world.rules("public:board", presence="auth.uid == 'ann'")
     await ann.say(type="unsubscribe", channel="public:board")
     assert (await ann.join("public:board", presence=True))["type"] == "subscribed"
     world.rules("public:board", presence=False)
-    lost = await ann.hear("error")
+    lost = await ann.receive("error")
     assert lost["message"].startswith("you may not be present in 'public:board'")
     assert (await ann.join("public:board"))["type"] == "subscribed"

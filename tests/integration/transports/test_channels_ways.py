@@ -23,7 +23,7 @@ async def user(server: ServerProcess, user: str, **attributes: Any) -> AsyncIter
     address = f"{server.websocket}?user={user}&attributes={quote(json.dumps(attributes))}"
     async with connect(address, max_size=None) as socket:
         one = UserClient(socket)
-        one.id = (await one.hear("connected"))["connectionId"]
+        one.id = (await one.receive("connected"))["connectionId"]
         yield one
         await socket.close(CloseCode.GOING_AWAY)  # not for good
 
@@ -31,9 +31,9 @@ async def user(server: ServerProcess, user: str, **attributes: Any) -> AsyncIter
 async def texts(one: UserClient) -> list[str]:
     """Everything that was said up to now, and by whom it was not meant is not there."""
     await one.say(type="ping")
-    await one.hear("pong")
-    found = [message["data"] for message in one.heard if message["type"] == "message"]
-    one.heard = [message for message in one.heard if message["type"] != "message"]
+    await one.receive("pong")
+    found = [message["data"] for message in one.received if message["type"] == "message"]
+    one.received = [message for message in one.received if message["type"] != "message"]
     return found
 
 
@@ -43,29 +43,29 @@ async def test_publish_presence_history_kick_and_close_work_with_every_decoder(s
         joined = await ada.join(presence={"name": "Ada"}, history=5)
         assert joined["epoch"]
         assert (await bob.join(presence={"name": "Bob"}))["presence"]["count"] == 2
-        assert (await ada.hear("presence:join"))["user"]["name"] == "Bob"
+        assert (await ada.receive("presence:join"))["user"]["name"] == "Bob"
         for number in range(5):
             ack = await ada.ask(type="message", channel="chat:1", event="said", data=number, ref=str(number))
             page = (await http.get("/channels/chat:1/messages", params={"limit": 1})).json()
             # What has been acknowledged can be read at once.
             assert [each["position"] for each in page["messages"]] == [ack["position"]]
             assert page["epoch"] == joined["epoch"]
-            assert (await bob.hear("message"))["position"] == ack["position"]
+            assert (await bob.receive("message"))["position"] == ack["position"]
         await bob.ask(type="presence:update", channel="chat:1", data={"status": "away"})
-        assert (await ada.hear("presence:update"))["user"]["state"] == {"status": "away"}
+        assert (await ada.receive("presence:update"))["user"]["state"] == {"status": "away"}
         await http.post("/channels/chat:1/kick", json={"userId": "bob"})
-        assert (await bob.hear("error"))["code"] == "RT_003"
-        assert (await ada.hear("presence:leave"))["user"]["id"] == "bob"
+        assert (await bob.receive("error"))["code"] == "RT_003"
+        assert (await ada.receive("presence:leave"))["user"]["id"] == "bob"
         again = await bob.join(since=ack["position"], epoch=joined["epoch"])
         assert again["recovered"] is True
         await bob.say(type="unsubscribe", channel="chat:1")
-        await bob.hear("unsubscribed")
+        await bob.receive("unsubscribed")
         assert (await bob.join(since=ack["position"], epoch="of another cluster"))["recovered"] is False
         assert (await http.delete("/channels/chat:1")).status_code == 204
         for one in (ada, bob):
-            assert (await one.hear("room:closed"))["channel"] == "chat:1"
+            assert (await one.receive("room:closed"))["channel"] == "chat:1"
             await one.say(type="unsubscribe", channel="chat:1")
-            assert (await one.hear("error"))["code"] == "RT_004"  # the subscription has ended already
+            assert (await one.receive("error"))["code"] == "RT_004"  # the subscription has ended already
             refused = await one.ask(type="message", channel="chat:1", event="said", data=1)
             assert refused["code"] == "RT_004"
         assert (await ada.join("chat:2"))["type"] == "subscribed"
@@ -114,14 +114,14 @@ async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(so
             for says, wanted in cases:
                 await send({**says, "event": "news", "data": by})
                 await send({"event": "end", "data": "end"})
-                heard = {}
+                received = {}
                 for name, one in everybody.items():
-                    heard[name] = [await one.hear("message")]
-                    while heard[name][-1]["data"] != "end":
-                        heard[name].append(await one.hear("message"))
-                assert {name for name, said in heard.items() if len(said) == 2} == wanted, (by, says)
+                    received[name] = [await one.receive("message")]
+                    while received[name][-1]["data"] != "end":
+                        received[name].append(await one.receive("message"))
+                assert {name for name, said in received.items() if len(said) == 2} == wanted, (by, says)
                 channel = "chat:1" if "channels" in says else "*"
-                assert {message["channel"] for said in heard.values() for message in said[:-1]} == {channel}
+                assert {message["channel"] for said in received.values() for message in said[:-1]} == {channel}
         refused = await http.post("/broadcast", json={"event": "e", "users": ["a"], "channels": ["b"]})
         assert (refused.status_code, refused.json()["code"]) == (400, "RT_007")
         write(source.dsn, "select realtime.close_channel('chat:1')")
@@ -169,7 +169,7 @@ async def test_a_message_that_is_too_large_is_refused_by_every_way_and_nothing_i
         frame = await ada.ask(type="message", channel="chat:1", event="said", data="x" * 200_000)
         assert frame["code"] == "RT_005"
         assert (await ada.ask(type="message", channel="chat:1", event="said", data="small", id="i"))["type"] == "ack"
-        assert (await ada.hear("message"))["data"] == "small"
+        assert (await ada.receive("message"))["data"] == "small"
         assert read(database, "select count(*) from realtime.messages") == [(1,)]
 
 
@@ -185,10 +185,10 @@ async def test_members_of_a_server_that_was_killed_leave_within_its_lease(source
             user_client(second, "bob") as bob,
         ):
             await bob.join(presence=True)
-            assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
+            assert (await ada.receive("presence:join"))["user"]["id"] == "bob"
             assert (await http.get("/channels/chat:1/presence")).json()["count"] == 2
             await second.end(signal.SIGKILL)
-            left = await ada.hear("presence:leave")
+            left = await ada.receive("presence:leave")
             assert (left["user"]["id"], left["count"]) == ("bob", 1)
         assert (await http.get("/channels/chat:1/presence")).json()["count"] == 1
         assert [each["userId"] for each in (await http.get("/connections")).json()["connections"]] == ["ada"]
@@ -201,24 +201,25 @@ async def test_presence_has_states_typing_counts_and_last_seen(database: str) ->
         await ada.join(presence=True)
         async with user_client(server, "bob") as bob:
             await bob.join(presence={"name": "Bob", "mood": "curious"})
-            assert (await ada.hear("presence:join"))["user"]["state"] == {"mood": "curious"}
+            assert (await ada.receive("presence:join"))["user"]["state"] == {"mood": "curious"}
             async with user_client(server, "bob") as twin:
                 assert (await twin.join(presence=True))["presence"]["count"] == 2
-                changed = await ada.hear("presence:update")
+                changed = await ada.receive("presence:update")
                 assert changed["user"]["state"] == {}  # the connection that changed last speaks for the user
-            back = await ada.hear("presence:update")  # a connection that broke does not speak
+            back = await ada.receive("presence:update")  # a connection that broke does not speak
             assert back["user"]["state"] == {"mood": "curious"}
             await bob.ask(type="presence:update", channel="chat:1", data={"typing": True})
-            assert (await ada.hear("presence:update"))["user"]["state"] == {"mood": "curious", "typing": True}
-            assert (await ada.hear("presence:update"))["user"]["state"] == {"mood": "curious"}  # taken back by itself
+            assert (await ada.receive("presence:update"))["user"]["state"] == {"mood": "curious", "typing": True}
+            taken_back = await ada.receive("presence:update")  # by itself
+            assert taken_back["user"]["state"] == {"mood": "curious"}
             users = (await http.get("/channels/chat:1/presence")).json()
             assert users["count"] == 2
         # A connection that broke may come back within the timeout: no event is sent.
         async with user_client(server, "bob") as bob:
             await bob.join(presence={"name": "Bob"})
-        left = await ada.hear("presence:leave")
+        left = await ada.receive("presence:leave")
         assert (left["user"]["id"], left["count"]) == ("bob", 1)
         assert left["user"]["lastSeen"] is not None
-        assert not [message for message in ada.heard if message["type"] == "presence:join"]
+        assert not [message for message in ada.received if message["type"] == "presence:join"]
         [(user, channel)] = read(database, "select user_id, channel from realtime.last_seen")
         assert (user, channel) == ("bob", "chat:1")

@@ -14,10 +14,10 @@ LISTS = 12
 ROWS = 40
 
 
-async def hear_lists(client: TransportClient, lists: dict[str, list[Any]], until: str) -> None:
+async def receive_lists(client: TransportClient, lists: dict[str, list[Any]], until: str) -> None:
     """Apply what comes until every list shows ``until`` in all of its rows."""
     while not all(rows and all(row["n"] == until for row in rows) for rows in lists.values()):
-        event = await client.hear("snapshot")
+        event = await client.receive("snapshot")
         rows = lists[event["id"]]
         if event["reset"]:
             rows.clear()
@@ -45,9 +45,9 @@ async def test_a_commit_that_fills_the_buffer_reaches_every_list(database: str, 
         for number in range(LISTS):
             query = {"where": [["id", ">", -number]], "orderBy": [["id", "asc"]]}
             assert (await ada.join(channel, id=str(number), query=query))["type"] == "subscribed"
-        await hear_lists(ada, lists, "0")
+        await receive_lists(ada, lists, "0")
         write(database, "update t set n = '1'")
-        await hear_lists(ada, lists, "1")
+        await receive_lists(ada, lists, "1")
         write(database, "update t set n = '2' where id % 2 = 0", "update t set n = '2' where id % 2 = 1")
-        await hear_lists(ada, lists, "2")
+        await receive_lists(ada, lists, "2")
         assert all([row["id"] for row in rows] == list(range(1, ROWS + 1)) for rows in lists.values())

@@ -111,20 +111,20 @@ async def test_a_client_of_messagepack_may_also_speak_json_and_is_refused_what_i
     async with running_server(database) as server, transport_client(server.url, "msgpack") as ada:
         assert isinstance(ada, SocketClient)
         await ada.socket.send('{"type":"ping"}')
-        assert await ada.hear() == {"type": "pong"}
+        assert await ada.receive() == {"type": "pong"}
         binary = {"type": "message", "channel": "c", "event": "e", "data": b"b", "ref": "7"}
         await ada.socket.send(msgspec.msgpack.encode(binary))
-        refused = await ada.hear()
+        refused = await ada.receive()
         assert (refused["code"], refused["channel"], refused["ref"]) == ("RT_007", "c", "7")
         await ada.socket.send(b"\xc1")
-        assert (await ada.hear())["code"] == "RT_007"
+        assert (await ada.receive())["code"] == "RT_007"
         await ada.join()
         write(database, "select realtime.broadcast('chat:1', 'e', '{\"n\": 123456789012345678901234}')")
-        assert (await ada.hear("message"))["data"] == {"n": 1.2345678901234568e23}
+        assert (await ada.receive("message"))["data"] == {"n": 1.2345678901234568e23}
 
 
 async def test_binary_messages_are_refused_without_the_subprotocol_of_messagepack(database: str) -> None:
     async with running_server(database) as server, transport_client(server.url, "websocket") as ada:
         assert isinstance(ada, SocketClient)
         await ada.socket.send(msgspec.msgpack.encode({"type": "ping"}))
-        assert (await ada.hear())["code"] == "RT_007"
+        assert (await ada.receive())["code"] == "RT_007"

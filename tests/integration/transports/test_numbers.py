@@ -108,9 +108,9 @@ async def send(client: TransportClient, text: str) -> None:
 
 
 async def rows(client: TransportClient) -> list[str]:
-    answer = await client.hear("subscribed", "error")
+    answer = await client.receive("subscribed", "error")
     assert answer["type"] == "subscribed", answer
-    snapshot = await client.hear("snapshot")
+    snapshot = await client.receive("snapshot")
     return [change["doc"]["id"] for change in snapshot["changes"]]
 
 
@@ -164,7 +164,7 @@ async def test_a_number_that_cannot_be_compared_is_refused_with_its_field_and_va
     async with transport_client(server.url, "websocket") as client:
         for number, (query, words) in enumerate(REFUSED):
             await send(client, framed(query, str(number)))
-            answer = await client.hear("subscribed", "error")
+            answer = await client.receive("subscribed", "error")
             assert (answer.get("code"), words in answer.get("message", "")) == ("RT_007", True), (query, answer)
 
 
@@ -176,12 +176,12 @@ async def test_the_numbers_of_a_message_and_of_a_presence_stay_as_they_were_writ
         saying = '{"type":"message","channel":"chat:1","event":"e","data":{"at":DIGITS}}'
         await client.socket.send(joining.replace("DIGITS", digits))
         await client.socket.send(saying.replace("DIGITS", digits))
-        heard: list[str] = []
-        while not any('"message"' in text and '"event"' in text for text in heard):
-            heard.append(str(await client.socket.recv()))
-        assert digits in heard[-1]
-        assert any(digits in text and "presence" in text for text in heard), heard
-        assert json.loads(heard[-1])["data"]["at"] == float(digits)
+        received: list[str] = []
+        while not any('"message"' in text and '"event"' in text for text in received):
+            received.append(str(await client.socket.recv()))
+        assert digits in received[-1]
+        assert any(digits in text and "presence" in text for text in received), received
+        assert json.loads(received[-1])["data"]["at"] == float(digits)
 
 
 async def test_an_audience_distinguishes_attributes_by_all_their_digits(server: ServerProcess, dsn: str) -> None:
@@ -196,4 +196,4 @@ async def test_an_audience_distinguishes_attributes_by_all_their_digits(server: 
         await client.join("chat:2")
         say("0.12345678901234567890124", '"for another"')
         say("0.12345678901234567890123", '"for her"')
-        assert (await client.hear("message"))["data"] == "for her"
+        assert (await client.receive("message"))["data"] == "for her"

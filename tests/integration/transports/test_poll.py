@@ -36,11 +36,11 @@ async def test_an_answer_that_was_lost_is_given_again_with_what_is_new(database:
         write(database, "select realtime.broadcast('chat:1', 'e', '1')")
         lost = await ask(http, session=session, cursor=cursor)
         write(database, "select realtime.broadcast('chat:1', 'e', '2')")
-        heard = lost["messages"]
-        while len(heard) < 2:
+        received = lost["messages"]
+        while len(received) < 2:
             again = await ask(http, session=session, cursor=cursor, timeout=0)
-            heard = again["messages"]
-        assert [message["data"] for message in heard] == [1, 2]
+            received = again["messages"]
+        assert [message["data"] for message in received] == [1, 2]
         assert again["cursor"] > lost["cursor"] > cursor
         others = await ask(http, session=session, cursor=lost["cursor"], timeout=0)
         assert [message["data"] for message in others["messages"]] == [2]
@@ -58,10 +58,10 @@ async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(da
         lost = await ask(http, session=session, cursor=cursor)
         assert [message["data"] for message in lost["messages"]] == [3, 1, 2]
         write(database, "select " + say.format(2, 4, 9))
-        heard = lost
-        while len(heard["messages"]) < 4:
-            heard = await ask(http, session=session, cursor=cursor, timeout=0)
-        assert [message["data"] for message in heard["messages"]] == [3, 1, 2, 4]
+        received = lost
+        while len(received["messages"]) < 4:
+            received = await ask(http, session=session, cursor=cursor, timeout=0)
+        assert [message["data"] for message in received["messages"]] == [3, 1, 2, 4]
 
 
 async def test_a_missing_batch_is_noticed_whether_or_not_the_next_one_has_messages(database: str) -> None:
@@ -99,11 +99,14 @@ async def test_a_batch_that_is_repeated_is_carried_out_once(database: str) -> No
         for _ in range(3):
             await ask(http, session=session, cursor=cursor, timeout=0, seq=1, messages=[message])
         await ask(http, session=session, cursor=cursor, timeout=0, seq=2, messages=[message | {"data": 2}])
-        heard: list[dict[str, Any]] = []
-        while sum(each["type"] == "message" for each in heard) < 2 or sum(each["type"] == "ack" for each in heard) < 2:
+        received: list[dict[str, Any]] = []
+        while (
+            sum(each["type"] == "message" for each in received) < 2
+            or sum(each["type"] == "ack" for each in received) < 2
+        ):
             answer = await ask(http, session=session, cursor=cursor)
-            heard, cursor = heard + answer["messages"], answer["cursor"]
-        assert [each["data"] for each in heard if each["type"] == "message"] == [1, 2]
+            received, cursor = received + answer["messages"], answer["cursor"]
+        assert [each["data"] for each in received if each["type"] == "message"] == [1, 2]
 
 
 async def test_an_answer_holds_a_quarter_of_a_megabyte_and_the_next_one_the_rest(database: str) -> None:
@@ -113,13 +116,13 @@ async def test_an_answer_holds_a_quarter_of_a_megabyte_and_the_next_one_the_rest
             database,
             "select realtime.broadcast('chat:1', 'e', to_jsonb(n || repeat('x', 100000))) from generate_series(1, 8) n",
         )
-        heard: list[int] = []
-        while len(heard) < 8:
+        received: list[int] = []
+        while len(received) < 8:
             answer = await http.post("/poll", json={"session": session, "cursor": cursor})
             assert len(answer.content) < 300_000
             cursor = answer.json()["cursor"]
-            heard += [int(message["data"].rstrip("x")) for message in answer.json()["messages"]]
-        assert heard == list(range(1, 9))
+            received += [int(message["data"].rstrip("x")) for message in answer.json()["messages"]]
+        assert received == list(range(1, 9))
 
 
 async def test_a_poller_that_does_not_return_is_disconnected(database: str) -> None:
@@ -133,8 +136,8 @@ async def test_a_poller_that_does_not_return_is_disconnected(database: str) -> N
         opened = await http.post(
             "/poll?user=ada", json={"messages": [{"type": "subscribe", "channel": "chat:1", "presence": True}]}
         )
-        assert (await bob.hear("presence:join"))["user"]["id"] == "ada"
-        assert (await bob.hear("presence:leave"))["user"]["id"] == "ada"
+        assert (await bob.receive("presence:join"))["user"]["id"] == "ada"
+        assert (await bob.receive("presence:leave"))["user"]["id"] == "ada"
         late = await http.post("/poll", json={"session": opened.json()["session"], "cursor": 1})
         assert (late.status_code, late.json()["code"]) == (404, "RT_001")
         assert (await server.health())[1]["connections"] == 1
@@ -179,13 +182,13 @@ async def test_a_slow_poller_is_closed_with_the_code_to_resume(database: str) ->
         await quick.join()
         for n in range(1, 101):
             write(database, f"select realtime.broadcast('chat:1', 'e', to_jsonb({n} || repeat('x', 5000)))")
-            await quick.hear("message")
-        heard = 0
-        while (message := await ada.hear())["type"] == "message":
-            heard += 1
-            assert int(message["data"].rstrip("x")) == heard
+            await quick.receive("message")
+        received = 0
+        while (message := await ada.receive())["type"] == "message":
+            received += 1
+            assert int(message["data"].rstrip("x")) == received
         assert (message["type"], message["code"], message["reason"]) == ("close", 4008, "resume")
-        assert 262_144 // 5200 < heard < 100
+        assert 262_144 // 5200 < received < 100
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Source:
         self.http = http
         self.query = query
         self.last_id = ""
-        self.heard: dict[str, dict[str, Any]] = {}
+        self.received: dict[str, dict[str, Any]] = {}
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[EventStreamClient]:
@@ -47,15 +47,15 @@ class Source:
             await stream.close()
 
     async def listen(self, stream: EventStreamClient, most: int, wanted: int) -> None:
-        """Take up to ``most`` events, or until so many messages in all have been heard."""
+        """Take up to ``most`` events, or until so many messages in all have been received."""
         for _ in range(most):
-            if len(self.heard) == wanted:
+            if len(self.received) == wanted:
                 return
-            self.take(await stream.hear())
+            self.take(await stream.receive())
 
     def take(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":
-            self.heard[f"{message['channel']} {message['position']}"] = message
+            self.received[f"{message['channel']} {message['position']}"] = message
 
 
 def positions(message: dict[str, Any]) -> tuple[int, int, int]:
@@ -82,14 +82,14 @@ async def test_a_stream_cut_anywhere_loses_nothing_when_it_is_resumed(database: 
         cuts = random.Random(7)
         wanted = 3 * 30
         async with asyncio.timeout(4 * GIVE_UP_AFTER):
-            while len(source.heard) < wanted:
+            while len(source.received) < wanted:
                 async with source.open() as stream:
                     await source.listen(stream, cuts.randrange(1, 150), wanted)
-                if len(source.heard) == 3 * 30:
+                if len(source.received) == 3 * 30:
                     fill(database, 30, 60)
                     wanted = 3 * 60
         for name in CHANNELS:
-            mine = [message for message in source.heard.values() if message["channel"] == name]
+            mine = [message for message in source.received.values() if message["channel"] == name]
             assert [message["data"] for message in sorted(mine, key=positions)] == list(range(60))
 
 
@@ -102,20 +102,20 @@ async def test_ids_only_grow_and_come_after_everything_before_them_also_while_ch
         async with source.open() as stream:
             opened, early = 0, []
             while opened < len(CHANNELS):
-                message = await stream.hear()
+                message = await stream.receive()
                 source.take(message)
                 opened += message["type"] == "subscribed"
                 if stream.last_id:
-                    early.append((read_id(stream.last_id), len(source.heard)))
+                    early.append((read_id(stream.last_id), len(source.received)))
             await source.listen(stream, 15, 15)
             for id, count in early:
-                for message in list(source.heard.values())[count:]:
+                for message in list(source.received.values())[count:]:
                     place = id.of(message["channel"])
                     assert place is None or parse_position(message["position"]) > parse_position(place.position)
             fill(database, 5, 10)
             seen = []
             for _ in range(15):
-                await stream.hear("message")
+                await stream.receive("message")
                 seen.append(stream.last_id.partition(";"))
             assert {epoch for _, _, epoch in seen} == {(await _epoch(server))}
             numbers = [positions({"position": id}) for id, _, _ in seen if id.count("/") == 2]
@@ -139,19 +139,19 @@ async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stre
         source = Source(http, "channel=chat:1&channel=chat:2")
         async with source.open() as stream:
             for _ in range(2):
-                await stream.hear("subscribed")
+                await stream.receive("subscribed")
             write(database, f"select {low}, {filler}, {say.format(2, 100, 5)}, {say.format(2, 101, 0)}")
-            first = await stream.hear("message")
+            first = await stream.receive("message")
             assert (first["channel"], first["data"]) == ("chat:2", 100)
             before = at(stream.last_id) if stream.last_id else None
             assert before is None or before < parse_position(first["position"])
             for _ in range(50):
-                source.take(await stream.hear("message"))
+                source.take(await stream.receive("message"))
             assert before is None or before < at(stream.last_id)
             assert at(stream.last_id) < parse_position(first["position"])
         async with source.open() as stream:  # more than is taken at once: ids know of what waits
             await source.listen(stream, 200, 102)
-        numbers = [str(message["data"]).rstrip("x") for message in sorted(source.heard.values(), key=positions)]
+        numbers = [str(message["data"]).rstrip("x") for message in sorted(source.received.values(), key=positions)]
         assert numbers == [str(n) for n in range(102)]
 
 
@@ -161,10 +161,10 @@ async def test_an_id_of_another_history_is_reported_and_the_last_messages_come_i
         headers = {"Last-Event-ID": "0/1;elsewhere"}
         asked = {"channel": "chat:1", "history": "2"}
         stream = EventStreamClient(http, await open_stream(http, params=asked, headers=headers))
-        assert (await stream.hear("subscribed"))["recovered"] is False
-        assert [(await stream.hear("message"))["data"] for _ in range(2)] == [1, 2]
+        assert (await stream.receive("subscribed"))["recovered"] is False
+        assert [(await stream.receive("message"))["data"] for _ in range(2)] == [1, 2]
         write(database, "select realtime.broadcast('chat:1', 'said', '4')")
-        assert (await stream.hear("message"))["data"] == 4
+        assert (await stream.receive("message"))["data"] == 4
         await stream.close()
 
 
@@ -173,13 +173,16 @@ async def test_the_address_can_hold_whole_subscriptions(table: str) -> None:
     filtered = quote(json.dumps({"type": "subscribe", "channel": "chat:1", "filter": {"events": ["wanted"]}}))
     async with running_server(table) as server, rest_client(server) as http:
         stream = EventStreamClient(http, await open_stream(http, params=f"subscribe={query}&subscribe={filtered}"))
-        assert {(await stream.hear("subscribed"))["channel"] for _ in range(2)} == {"db:collection:messages", "chat:1"}
-        assert (await stream.hear("snapshot"))["reset"] is True
+        assert {(await stream.receive("subscribed"))["channel"] for _ in range(2)} == {
+            "db:collection:messages",
+            "chat:1",
+        }
+        assert (await stream.receive("snapshot"))["reset"] is True
         write(table, "insert into messages values (1, 'a', E'two\\nlines', 5)")
-        [change] = (await stream.hear("snapshot"))["changes"]
+        [change] = (await stream.receive("snapshot"))["changes"]
         assert change["doc"]["data"]["body"] == "two\nlines"
         write(table, "select realtime.broadcast('chat:1', 'no', '1'), realtime.broadcast('chat:1', 'wanted', '2')")
-        assert (await stream.hear("message"))["data"] == 2
+        assert (await stream.receive("message"))["data"] == 2
         await stream.close()
 
 
@@ -192,7 +195,7 @@ async def test_json_written_over_several_lines_stays_one_event(database: str) ->
     )
     async with running_server(database) as server, transport_client(server.url, "sse") as ada:
         await ada.join("db:collection:notes")
-        [change] = (await ada.hear("snapshot"))["changes"]
+        [change] = (await ada.receive("snapshot"))["changes"]
         assert change["doc"]["data"]["body"] == {"a": 1}
 
 
@@ -222,11 +225,11 @@ async def test_a_disconnected_client_gets_the_code_not_to_return(database: str) 
     async with running_server(database) as server, rest_client(server) as http, rest_client(server) as api:
         source = Source(http, "channel=chat:1")
         async with source.open() as stream:
-            connected = await stream.hear("connected")
-            await stream.hear("subscribed")
+            connected = await stream.receive("connected")
+            await stream.receive("subscribed")
             await api.delete(f"/connections/{connected['connectionId']}")
-            assert (await stream.hear("close"))["code"] == 4001
-            assert (await stream.hear())["type"] in ("error", "end")
+            assert (await stream.receive("close"))["code"] == 4001
+            assert (await stream.receive())["type"] in ("error", "end")
         again = await http.get("/sse?channel=chat:1", headers={"Last-Event-ID": source.last_id})
         assert again.status_code == 204
 
@@ -246,7 +249,7 @@ async def test_a_repeated_batch_is_carried_out_once_and_a_missing_one_is_noticed
         assert gap.status_code == 409
         uncounted = await http.post("/send", json={"session": body["session"], "messages": [message | {"data": 2}]})
         assert uncounted.status_code == 202
-        assert [(await ada.hear("message"))["data"] for _ in range(3)] == [1, 1, 2]
+        assert [(await ada.receive("message"))["data"] for _ in range(3)] == [1, 1, 2]
 
 
 async def test_an_invalid_batch_is_refused_and_one_invalid_message_is_answered_in_the_stream(database: str) -> None:
@@ -265,8 +268,8 @@ async def test_an_invalid_batch_is_refused_and_one_invalid_message_is_answered_i
         plain = {"session": secret, "messages": [5, {"type": "ping"}]}
         sent = await http.post("/send", content=json.dumps(plain), headers={"Content-Type": "text/plain"})
         assert sent.status_code == 202
-        assert (await ada.hear("error"))["code"] == "RT_007"
-        assert (await ada.hear())["type"] == "pong"
+        assert (await ada.receive("error"))["code"] == "RT_007"
+        assert (await ada.receive())["type"] == "pong"
         wrong = await http.get("/send")
         assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
 
@@ -280,7 +283,7 @@ async def test_sending_waits_while_too_much_is_under_way(database: str) -> None:
         ]
         for batch in batches:
             await ada.send(*batch)
-        acks = [await ada.hear("ack") for _ in range(3000)]
+        acks = [await ada.receive("ack") for _ in range(3000)]
         assert len({ack["id"] for ack in acks}) == 3000
 
 
@@ -292,8 +295,8 @@ async def test_ending_the_session_ends_the_stream(database: str) -> None:
     ):
         ended = await http.request("DELETE", "/session", json={"session": ada.connected["session"]})
         assert ended.status_code == 204
-        assert (await ada.hear("close"))["code"] == 1000
-        assert (await ada.hear())["type"] == "end"
+        assert (await ada.receive("close"))["code"] == 1000
+        assert (await ada.receive())["type"] == "end"
 
 
 async def test_pages_of_allowed_origins_only_may_use_it(database: str) -> None:

@@ -22,9 +22,9 @@ async def test_a_message_of_one_channel_is_no_gap_in_the_others(database: str) -
         source = Source(http, EVERYTHING)
         async with source.open() as stream:
             for _ in CHANNELS:
-                await stream.hear("subscribed")
+                await stream.receive("subscribed")
             write(database, "select realtime.broadcast('chat:1', 'said', '1')")
-            message = await stream.hear("message")
+            message = await stream.receive("message")
             assert stream.last_id.startswith(message["position"])
         last_id = source.last_id
     write(database, "select realtime.broadcast('chat:2', 'said', '2')")
@@ -32,8 +32,8 @@ async def test_a_message_of_one_channel_is_no_gap_in_the_others(database: str) -
         source = Source(http, EVERYTHING)
         source.last_id = last_id
         async with source.open() as stream:
-            assert [(await stream.hear("subscribed"))["recovered"] for _ in CHANNELS] == [True] * len(CHANNELS)
-            assert (await stream.hear("message"))["data"] == 2
+            assert [(await stream.receive("subscribed"))["recovered"] for _ in CHANNELS] == [True] * len(CHANNELS)
+            assert (await stream.receive("message"))["data"] == 2
 
 
 async def test_a_slow_client_resumes_without_loss(database: str) -> None:
@@ -45,9 +45,9 @@ async def test_a_slow_client_resumes_without_loss(database: str) -> None:
         source = Source(http, EVERYTHING)
         async with source.open() as stream:
             for _ in CHANNELS:
-                await stream.hear("subscribed")
+                await stream.receive("subscribed")
             write(database, "select realtime.broadcast('chat:1', 'said', '1')")
-            await stream.hear("message")
+            await stream.receive("message")
             assert stream.last_id
         for name in CHANNELS:
             write(
@@ -56,17 +56,17 @@ async def test_a_slow_client_resumes_without_loss(database: str) -> None:
                 " from generate_series(10, 49) n",
             )
         visits = 0
-        while len(source.heard) < 40 * len(CHANNELS):
+        while len(source.received) < 40 * len(CHANNELS):
             visits += 1
-            assert visits <= 40, f"{len(source.heard)} messages after {visits} visits"
+            assert visits <= 40, f"{len(source.received)} messages after {visits} visits"
             async with source.open() as stream:
                 while (message := await stream.next())["type"] not in ("close", "end"):
                     source.take(message)
-                    if len(source.heard) == 40 * len(CHANNELS):
+                    if len(source.received) == 40 * len(CHANNELS):
                         break
         assert visits > 1
         for name in CHANNELS:
-            mine = sorted((m for m in source.heard.values() if m["channel"] == name), key=positions)
+            mine = sorted((m for m in source.received.values() if m["channel"] == name), key=positions)
             assert [int(message["data"][:2]) for message in mine] == list(range(10, 50))
 
 
@@ -83,29 +83,29 @@ async def test_a_client_closed_before_its_first_history_resumes_each_channel(dat
         asyncio.timeout(2 * GIVE_UP_AFTER),
     ):
         source = Source(http, f"{EVERYTHING}&channel=presence:lobby&subscribe={unwanted}&history=1000")
-        while len(source.heard) < everything:
-            before = len(source.heard)
-            codes.append(await _hear_in_order(source, everything))
-            assert len(source.heard) > before, f"nothing new after {codes}"
+        while len(source.received) < everything:
+            before = len(source.received)
+            codes.append(await _receive_in_order(source, everything))
+            assert len(source.received) > before, f"nothing new after {codes}"
         assert set(codes[:-1]) == {4008}
         assert len(codes) <= 2 * everything * 5000 // 65_536
         for name in CHANNELS:
-            mine = [message for message in source.heard.values() if message["channel"] == name]
+            mine = [message for message in source.received.values() if message["channel"] == name]
             assert [message["data"].rstrip("x") for message in mine] == [str(n) for n in range(40)]
         async with source.open() as stream:  # then it is as if nothing had been
-            epochs = {(await stream.hear("subscribed"))["epoch"] for _ in (*CHANNELS, "presence:lobby", "chat:4")}
+            epochs = {(await stream.receive("subscribed"))["epoch"] for _ in (*CHANNELS, "presence:lobby", "chat:4")}
             write(database, "select realtime.broadcast('chat:2', 'said', '\"last\"')")
-            while (last := await stream.hear("message"))["data"] != "last":
+            while (last := await stream.receive("message"))["data"] != "last":
                 pass
             assert stream.last_id == f"{last['position']};{epochs.pop()}"
 
 
-async def _hear_in_order(source: Source, wanted: int) -> int | None:
-    """Listen until ``wanted`` messages have been heard in all, or the stream is closed; then its code."""
+async def _receive_in_order(source: Source, wanted: int) -> int | None:
+    """Listen until ``wanted`` messages have been received in all, or the stream is closed; then its code."""
     last: dict[str, Position] = {}
     async with source.open() as stream:
-        while len(source.heard) < wanted:
-            message = await stream.hear()
+        while len(source.received) < wanted:
+            message = await stream.receive()
             if message["type"] == "close":
                 code: int = message["code"]
                 return code
@@ -122,9 +122,9 @@ async def test_a_gap_in_one_channel_is_reported_for_that_channel_only(database: 
     async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(GIVE_UP_AFTER):
         source = Source(http, f"{EVERYTHING}&history=3")
         async with source.open() as stream:
-            epoch = (await stream.hear("connected"))["epoch"]
+            epoch = (await stream.receive("connected"))["epoch"]
             await source.listen(stream, 100, 9)
-        first = min((m for m in source.heard.values() if m["channel"] == "chat:2"), key=positions)
+        first = min((m for m in source.received.values() if m["channel"] == "chat:2"), key=positions)
         again = Source(http, EVERYTHING)
         own = {
             "chat:1": StreamPosition("0/1", "elsewhere"),
@@ -133,11 +133,11 @@ async def test_a_gap_in_one_channel_is_reported_for_that_channel_only(database: 
         }
         again.last_id = write_id(own) or ""
         async with again.open() as stream:
-            told = [await stream.hear("subscribed") for _ in CHANNELS]
+            told = [await stream.receive("subscribed") for _ in CHANNELS]
             assert {answer["channel"]: answer.get("recovered") for answer in told} == {
                 "chat:1": False,
                 "chat:2": True,
                 "chat:3": None,
             }
-            heard = [await stream.hear("message") for _ in range(2)]
-            assert [(message["channel"], message["data"]) for message in heard] == [("chat:2", 1), ("chat:2", 2)]
+            received = [await stream.receive("message") for _ in range(2)]
+            assert [(message["channel"], message["data"]) for message in received] == [("chat:2", 1), ("chat:2", 2)]

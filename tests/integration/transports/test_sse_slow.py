@@ -28,7 +28,7 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
             )
             sent += 50
             for _ in range(50):
-                await quick.hear("message")
+                await quick.receive("message")
             assert sent < 20_000
         text = (await asyncio.wait_for(reader.read(), GIVE_UP_AFTER)).decode()
         writer.close()
@@ -38,13 +38,13 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
         assert 10 < got < sent
         source = Source(http, "channel=chat:1")
         source.last_id = ids[-1]
-        while len(source.heard) < sent - got:  # each time it is sent as much as may wait
+        while len(source.received) < sent - got:  # each time it is sent as much as may wait
             async with source.open() as stream:
-                assert (await stream.hear("subscribed"))["recovered"] is True
-                while len(source.heard) < sent - got and (message := await stream.hear())["type"] != "close":
+                assert (await stream.receive("subscribed"))["recovered"] is True
+                while len(source.received) < sent - got and (message := await stream.receive())["type"] != "close":
                     source.take(message)
-        heard = [int(message["data"].rstrip("x")) for message in source.heard.values()]
-        assert heard == list(range(got + 1, sent + 1))
+        received = [int(message["data"].rstrip("x")) for message in source.received.values()]
+        assert received == list(range(got + 1, sent + 1))
 
 
 async def test_a_peer_that_takes_nothing_any_more_is_dropped_by_time_however_little_waits(database: str) -> None:
@@ -63,7 +63,7 @@ async def test_a_peer_that_takes_nothing_any_more_is_dropped_by_time_however_lit
             )
             write(database, large)
             for _ in range(100):
-                await quick.hear("message")
+                await quick.receive("message")
             await server.connections(1)
         writer.close()
 

@@ -32,7 +32,7 @@ async def test_a_client_is_greeted_with_its_limits(database: str, transport: str
         assert greeting["epoch"]
         assert ("session" in greeting) == (transport in ("sse", "poll"))
         await ada.say(type="ping")
-        assert await ada.hear() == {"type": "pong"}
+        assert await ada.receive() == {"type": "pong"}
 
 
 async def test_history_then_live_messages_in_one_order_and_acks(database: str, transport: str) -> None:
@@ -42,10 +42,10 @@ async def test_history_then_live_messages_in_one_order_and_acks(database: str, t
         assert joined["epoch"] == ada.connected["epoch"]
         ack = await ada.ask(type="message", channel="chat:1", event="said", data=6, ref="r", id="mine")
         assert (ack["type"], ack["ref"], ack["id"]) == ("ack", "r", "mine")
-        heard = [await ada.hear("message") for _ in range(4)]
-        assert [message["data"] for message in heard] == [3, 4, 5, 6]
-        assert heard[-1]["position"] == ack["position"]
-        assert heard[-1]["sender"] == "ada"
+        received = [await ada.receive("message") for _ in range(4)]
+        assert [message["data"] for message in received] == [3, 4, 5, 6]
+        assert received[-1]["position"] == ack["position"]
+        assert received[-1]["sender"] == "ada"
 
 
 async def test_members_are_seen_to_come_change_and_go(database: str, transport: str) -> None:
@@ -55,12 +55,12 @@ async def test_members_are_seen_to_come_change_and_go(database: str, transport: 
         assert [user["id"] for user in joined["presence"]["users"]] == ["ada"]
         async with transport_client(server.url, transport, user="bob") as bob:
             assert (await bob.join(presence=True))["presence"]["count"] == 2
-            assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
+            assert (await ada.receive("presence:join"))["user"]["id"] == "bob"
             ack = await bob.ask(type="presence:update", channel="chat:1", data={"status": "away"}, ref="p")
             assert (ack["type"], ack["ref"]) == ("ack", "p")
-            assert (await ada.hear("presence:update"))["user"]["state"] == {"status": "away"}
+            assert (await ada.receive("presence:update"))["user"]["state"] == {"status": "away"}
             await bob.leave()
-        assert (await ada.hear("presence:leave"))["user"]["id"] == "bob"
+        assert (await ada.receive("presence:leave"))["user"]["id"] == "bob"
 
 
 async def test_a_client_that_ends_the_connection_leaves_at_once(database: str, transport: str) -> None:
@@ -69,9 +69,9 @@ async def test_a_client_that_ends_the_connection_leaves_at_once(database: str, t
         await ada.join(presence=True)
         async with transport_client(server.url, transport, user="bob") as bob:
             await bob.join(presence=True)
-            assert (await ada.hear("presence:join"))["user"]["id"] == "bob"
+            assert (await ada.receive("presence:join"))["user"]["id"] == "bob"
             await bob.leave()
-            left = await ada.hear("presence:leave")
+            left = await ada.receive("presence:leave")
             assert (left["user"]["id"], left["count"]) == ("bob", 1)
 
 
@@ -89,28 +89,28 @@ async def test_a_live_query_is_followed_until_it_is_unsubscribed(table: str, tra
     async with running_server(table) as server, transport_client(server.url, transport) as ada:
         channel = "db:collection:messages"
         assert (await ada.join(channel, id="q", query=TOP))["strategy"] == "incremental"
-        first = await ada.hear("snapshot")
+        first = await ada.receive("snapshot")
         assert (first["reset"], first["changes"]) == (True, [])
         write(table, "insert into messages values (1, 'a', 'one', 5), (2, 'a', 'two', 6), (3, 'b', 'no', 7)")
-        change = await ada.hear("snapshot")
+        change = await ada.receive("snapshot")
         assert (change["channel"], change["id"], change["reset"]) == (channel, "q", False)
         kept: list[str] = []
         for each in change["changes"]:
             kept.insert(each["newIndex"], each["doc"]["data"]["body"])
         assert kept == ["two", "one"]
         await ada.say(type="unsubscribe", channel=channel, id="q")
-        assert (await ada.hear("unsubscribed"))["id"] == "q"
+        assert (await ada.receive("unsubscribed"))["id"] == "q"
 
 
 async def test_an_invalid_message_is_answered_and_the_session_goes_on(database: str, transport: str) -> None:
     async with running_server(database) as server, transport_client(server.url, transport) as ada:
         await ada.say(type="message", channel="private:1", event="e", ref="1")
-        assert (await ada.hear("error"))["code"] == "RT_003"
+        assert (await ada.receive("error"))["code"] == "RT_003"
         await ada.say(type="message", channel="chat:1", event="e", colour="red", ref="2")
-        refused = await ada.hear("error")
+        refused = await ada.receive("error")
         assert (refused["code"], refused["channel"]) == ("RT_007", "chat:1")
         await ada.say(type="message", channel="chat:1", event="e", data="x" * 140_000, ref="3")
-        assert (await ada.hear("error"))["code"] == "RT_005"
+        assert (await ada.receive("error"))["code"] == "RT_005"
         assert (await ada.ask(type="message", channel="chat:1", event="e", data=1, ref="4"))["ref"] == "4"
 
 
@@ -118,10 +118,10 @@ async def test_faster_than_allowed_is_refused_and_a_flood_ends_the_session(datab
     async with running_server(database, max_message_rate=2) as server, transport_client(server.url, transport) as ada:
         message = {"type": "message", "channel": "chat:1", "event": "e", "data": 1}
         await ada.burst(*(message | {"ref": str(number)} for number in range(3)))
-        refused = await ada.hear("error")
+        refused = await ada.receive("error")
         assert (refused["code"], refused["ref"]) == ("RT_006", "2")
         await ada.burst(*[{"type": "ping"}] * 60)
-        assert (await ada.hear("close"))["code"] == 1008
+        assert (await ada.receive("close"))["code"] == 1008
 
 
 async def test_a_kick_ends_a_subscription_and_a_deleted_row_the_session(database: str, transport: str) -> None:
@@ -134,15 +134,15 @@ async def test_a_kick_ends_a_subscription_and_a_deleted_row_the_session(database
         await bob.join(presence=True)
         async with rest_client(server) as http:
             assert (await http.post("/channels/chat:1/kick", json={"userId": "ada"})).status_code == 200
-            kicked = await ada.hear("error")
+            kicked = await ada.receive("error")
             assert (kicked["code"], kicked["channel"]) == ("RT_003", "chat:1")
-            assert (await bob.hear("presence:leave"))["user"]["id"] == "ada"
+            assert (await bob.receive("presence:leave"))["user"]["id"] == "ada"
             [row] = (await http.get("/connections", params={"userId": "ada"})).json()["connections"]
             assert row["id"] == ada.connected["connectionId"]
             assert row["transport"] == ("websocket" if transport == "msgpack" else transport)
             assert (await http.delete(f"/connections/{row['id']}")).status_code == 204
-        assert (await ada.hear("error"))["code"] == "RT_001"
-        closed = await ada.hear("close")
+        assert (await ada.receive("error"))["code"] == "RT_001"
+        closed = await ada.receive("close")
         assert (closed["code"], closed["reason"]) == (4001, "disconnected")
         await server.connections(1)
 
@@ -156,7 +156,7 @@ async def test_an_unknown_client_with_a_secret_is_the_same_user_on_every_transpo
         await bob.join(presence=True)
         async with transport_client(server.url, transport, client=secret, apikey="key") as ada:
             await ada.join(presence=True)
-            assert (await bob.hear("presence:join"))["user"]["id"] == user
+            assert (await bob.receive("presence:join"))["user"]["id"] == user
             async with transport_client(server.url, "websocket", client=secret) as again:
                 assert (await again.join(presence=True))["presence"]["count"] == 2
         assert secret not in "".join(server.lines)
@@ -171,7 +171,7 @@ async def test_a_draining_server_asks_its_clients_to_reconnect_and_waits_for_the
     ):
         await ada.join()
         server.process.send_signal(signal.SIGTERM)
-        moving = await ada.hear("reconnect")
+        moving = await ada.receive("reconnect")
         assert 0 <= moving["delay"] < GIVE_UP_AFTER * 1000
         status, health = await server.health()
         assert (status, health["status"]) == (503, "draining")
@@ -189,7 +189,7 @@ async def test_a_draining_server_closes_the_remaining_connections_after_drain_ti
 ) -> None:
     async with running_server(database, drain_time=0.2) as server, transport_client(server.url, transport) as ada:
         server.process.send_signal(signal.SIGTERM)
-        assert (await ada.hear("close"))["code"] == 1001
+        assert (await ada.receive("close"))["code"] == 1001
 
 
 async def test_a_second_signal_ends_the_wait(database: str, transport: str) -> None:
@@ -198,8 +198,8 @@ async def test_a_second_signal_ends_the_wait(database: str, transport: str) -> N
         transport_client(server.url, transport) as ada,
     ):
         server.process.send_signal(signal.SIGTERM)
-        await ada.hear("reconnect")
+        await ada.receive("reconnect")
         server.process.send_signal(signal.SIGTERM)
-        assert (await ada.hear("close"))["code"] == 1001
+        assert (await ada.receive("close"))["code"] == 1001
         async with asyncio.timeout(GIVE_UP_AFTER):
             assert await server.process.wait() == 0

@@ -1,4 +1,4 @@
-"""A client of an event stream that may be cut off at any byte, and checks each id that arrives against what it has heard."""
+"""A client of an event stream that may be cut off at any byte, and checks each id against what it has received."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EventSourceClient:
         self.pairs = [("channel", channel) for channel in channels] + [("history", str(history))] * (history > 0)
         self.limits = limits
         self.last_id = ""
-        self.heard: dict[str, set[tuple[int, int]]] = defaultdict(set)
+        self.received: dict[str, set[tuple[int, int]]] = defaultdict(set)
         self.places: dict[str, Position] = {}
         self.starts: dict[str, Position] = {}
         self.codes: list[int] = []
@@ -96,7 +96,7 @@ class EventSourceClient:
         return not closed and cut is None
 
     def _read(self, text: bytes) -> set[str]:
-        """Hear what is in the stream. Returns the channels that were opened."""
+        """Receive what is in the stream. Returns the channels that were opened."""
         self._in_stream = {}
         opened: set[str] = set()
         *blocks, _ = text.decode().split("\n\n")
@@ -104,7 +104,7 @@ class EventSourceClient:
             fields = dict(line.partition(": ")[::2] for line in block.split("\n"))
             if "data" in fields:
                 message = json.loads(fields["data"])
-                self._hear(message)
+                self._receive(message)
                 if message["type"] == "subscribed":
                     opened.add(message["channel"])
             if "id" in fields:
@@ -113,7 +113,7 @@ class EventSourceClient:
                 self._check(fields["id"])
         return opened
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         channel = message.get("channel", "")
         if message["type"] == "close":
             self.codes.append(message["code"])
@@ -124,10 +124,10 @@ class EventSourceClient:
             lsn, seq = parse_position(message["position"])
             assert (lsn, seq) > self._in_stream.get(channel, (0, 0)), "out of order"
             self._in_stream[channel] = (lsn, seq)
-            self.heard[channel].add((lsn, seq))
+            self.received[channel].add((lsn, seq))
 
     def _check(self, id: str) -> None:
-        """Everything up to the place of each channel has been heard, and it does not go back."""
+        """Everything up to the place of each channel has been received, and it does not go back."""
         for channel in self.channels:
             place = read_id(id).of(channel)
             if place is None:
@@ -140,9 +140,9 @@ class EventSourceClient:
             assert self.missing(channel, position) == set(), f"{id} skips in {channel}"
 
     def missing(self, channel: str, end: Position) -> set[tuple[int, int]]:
-        """What the client should have heard of ``channel`` up to ``end``, and did not."""
+        """What the client should have received of ``channel`` up to ``end``, and did not."""
         start = self.starts.get(channel)
         said = {each.key for each in self.archive.of(channel, ever=True) if each.key is not None}
         owed = {key for key in said if start is not None and start < key <= end}
         owed |= {key for key in self.given.get(channel, ()) if key <= end}
-        return owed - self.heard[channel]
+        return owed - self.received[channel]

@@ -46,19 +46,19 @@ class ListClient:
     async def subscribe(self, query: dict[str, Any], id: str = "q") -> dict[str, Any]:
         message = {"type": "subscribe", "channel": "db:collection:messages", "id": id, "query": query}
         await self.client.send(json.dumps(message))
-        answer = await self.hear()
+        answer = await self.receive()
         if answer["type"] == "subscribed":
             await self.event()
         return answer
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         async with asyncio.timeout(GIVE_UP_AFTER):
             message: dict[str, Any] = json.loads(await self.client.recv())
         return message
 
     async def event(self) -> None:
         """Take the next event and apply it."""
-        event = await self.hear()
+        event = await self.receive()
         assert event["type"] == "snapshot", event
         self.events.append(event)
         if event["reset"]:
@@ -82,7 +82,7 @@ class ListClient:
 async def list_client(server: ServerProcess, **options: Any) -> ListClient:
     client = await connect(server.websocket, **options)
     target = ListClient(client)
-    greeting = await target.hear()
+    greeting = await target.receive()
     assert greeting["type"] == "connected"
     assert greeting["connectionId"]
     return target

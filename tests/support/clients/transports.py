@@ -1,4 +1,4 @@
-"""The same client over each transport: what it says and hears is alike, whatever carries it."""
+"""The same client over each transport: what it says and receives is alike, whatever carries it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LAST = ("close", "end")
 
 
 class TransportClient:
-    """A client that keeps what it hears. A close is heard as a last message of the type ``close``."""
+    """A client that keeps what it receives. A close is received as a last message of the type ``close``."""
 
     connected: Message
 
     def __init__(self) -> None:
-        self.heard: list[Message] = []
+        self.received: list[Message] = []
 
     async def say(self, **message: object) -> None:
         raise NotImplementedError
@@ -49,24 +49,24 @@ class TransportClient:
         """Say all of it at once, whatever comes of it."""
         raise NotImplementedError
 
-    async def hear(self, *kinds: str) -> Message:
+    async def receive(self, *kinds: str) -> Message:
         """The next message of one of these kinds; of any kind if none is given. Others are kept for later."""
         async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
-                for place, message in enumerate(self.heard):
+                for place, message in enumerate(self.received):
                     if not kinds or message["type"] in kinds:
-                        return self.heard.pop(place)
+                        return self.received.pop(place)
                 message = await self.next()
-                self.heard.append(message)
+                self.received.append(message)
                 assert not kinds or message["type"] in kinds or message["type"] not in _LAST, message
 
     async def join(self, channel: str = "chat:1", **options: object) -> Message:
         await self.say(type="subscribe", channel=channel, **options)
-        return await self.hear("subscribed", "error")
+        return await self.receive("subscribed", "error")
 
     async def ask(self, **message: object) -> Message:
         await self.say(**message)
-        return await self.hear("ack", "error")
+        return await self.receive("ack", "error")
 
 
 class SocketClient(TransportClient):
@@ -193,7 +193,7 @@ async def transport_client(url: str, transport: str, **parameters: str) -> Async
     async with httpx.AsyncClient(base_url=f"{url}/realtime", timeout=GIVE_UP_AFTER) as http:
         target = await _opened(http, url, transport, parameters)
         try:
-            target.connected = await target.hear("connected")
+            target.connected = await target.receive("connected")
             yield target
         finally:
             await target.close()

@@ -1,4 +1,4 @@
-"""Who talks over a server: clients of its WebSocket that keep what they hear, and one of its REST API."""
+"""Who talks over a server: clients of its WebSocket that keep what they receive, and one of its REST API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, servin
 
 
 class UserClient(SocketClient):
-    """A client that keeps what it hears; a close is raised, and leaving the block is ending the connection."""
+    """A client that keeps what it receives; a close is raised, and leaving the block is ending the connection."""
 
     def __init__(self, socket: ClientConnection) -> None:
         super().__init__(socket, packed=False)
@@ -32,7 +32,7 @@ class UserClient(SocketClient):
 async def user_client(server: ServerProcess, user: str) -> AsyncIterator[UserClient]:
     async with connect(f"{server.websocket}?user={user}", max_size=None) as socket:
         client = UserClient(socket)
-        client.id = (await client.hear("connected"))["connectionId"]
+        client.id = (await client.receive("connected"))["connectionId"]
         yield client
 
 

@@ -253,7 +253,7 @@ async def say(socket: ClientConnection, message: object) -> None:
     await socket.send(json.dumps(message))
 
 
-async def hear(socket: ClientConnection) -> dict[str, Any]:
+async def receive(socket: ClientConnection) -> dict[str, Any]:
     message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 60))
     return message
 
@@ -270,6 +270,6 @@ async def closed_after(doing: Coroutine[Any, Any, None]) -> int:
     return closed.value.rcvd.code
 
 
-async def hear_to_the_end(client: ClientConnection) -> None:
+async def receive_to_the_end(client: ClientConnection) -> None:
     while True:
-        await hear(client)
+        await receive(client)

@@ -35,11 +35,11 @@ class ChannelSubscriber:
         self.subscription: Subscription | None = None
         self.presence: dict[str, Any] | None = None
         self.position = ""
-        self._heard = asyncio.Event()
+        self._received = asyncio.Event()
 
     def deliver(self, event: ChannelEvent) -> None:
         self.events.append(json.loads(event.json))
-        self._heard.set()
+        self._received.set()
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -60,8 +60,8 @@ class ChannelSubscriber:
         """Wait until ``condition`` holds; it is looked at after every event."""
         async with asyncio.timeout(GIVE_UP_AFTER):
             while not condition():
-                self._heard.clear()
-                await self._heard.wait()
+                self._received.clear()
+                await self._received.wait()
 
     def cancel(self) -> None:
         assert self.subscription is not None

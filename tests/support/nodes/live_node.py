@@ -38,10 +38,10 @@ class Follower(Client):
         self.failures: list[AssertionError] = []
         self.resets = 0
         self._inspect = inspect
-        self._heard = asyncio.Event()
+        self._received = asyncio.Event()
 
     def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
-        self._heard.set()
+        self._received.set()
         self.resets += event.reset
         try:
             super().deliver(subscription, event)
@@ -54,8 +54,8 @@ class Follower(Client):
         """Wait until ``condition`` holds; it is looked at after every event."""
         async with asyncio.timeout(GIVE_UP_AFTER):
             while not condition():
-                self._heard.clear()
-                await self._heard.wait()
+                self._received.clear()
+                await self._received.wait()
 
     def leave(self) -> None:
         assert self.subscription is not None

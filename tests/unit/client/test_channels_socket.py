@@ -15,20 +15,20 @@ from engine.channels.core.messages.model import DisconnectedError, KickedError, 
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from tests.support.clients.raw_socket import masked, read_frame, reading, slow_client
 from tests.support.fakes.channels import Event, FullError
-from tests.support.fakes.server import FakeServer, closed_after, fake_server, hear, hear_to_the_end, say
+from tests.support.fakes.server import FakeServer, closed_after, fake_server, receive, receive_to_the_end, say
 
 GIVE_UP_AFTER = 60
 
 
 async def subscribed(client: ClientConnection, channel: str = "chat:1", **options: object) -> dict[str, Any]:
     await say(client, {"type": "subscribe", "channel": channel, **options})
-    answer = await hear(client)
+    answer = await receive(client)
     assert answer["type"] == "subscribed", answer
     return answer
 
 
 async def greeted(client: ClientConnection) -> ClientConnection:
-    assert (await hear(client))["type"] == "connected"
+    assert (await receive(client))["type"] == "connected"
     return client
 
 
@@ -44,14 +44,14 @@ async def test_history_comes_after_the_answer_and_before_what_follows() -> None:
             door.rooms.send("chat:1", {"n": number})
         await subscribed(client, history=2)
         door.rooms.send("chat:1", {"n": 5})
-        assert [(await hear(client))["n"] for _ in range(3)] == [3, 4, 5]
+        assert [(await receive(client))["n"] for _ in range(3)] == [3, 4, 5]
 
 
 async def test_a_message_is_acknowledged_with_its_ref_id_and_position() -> None:
     async with fake_server() as door, door.connect("?user=ada") as client:
         await greeted(client)
         await say(client, {"type": "message", "channel": "c", "event": "e", "data": {"a": 1}, "ref": "17", "id": "u"})
-        assert await hear(client) == {"type": "ack", "channel": "c", "ref": "17", "id": "u", "position": "0/20/1"}
+        assert await receive(client) == {"type": "ack", "channel": "c", "ref": "17", "id": "u", "position": "0/20/1"}
         [message] = door.rooms.published
         assert (message.data, message.member.user_id) == (b'{"a": 1}', "ada")
 
@@ -65,7 +65,7 @@ async def test_publishes_are_handed_over_in_order_and_reading_stops_while_too_ma
             await door.rooms.changed.wait_for(lambda: any(connection.reading_paused for connection in door.connections))
         assert len(door.rooms.published) < 600
         door.rooms.gate.set()
-        acks = [await hear(client) for _ in range(3000)]
+        acks = [await receive(client) for _ in range(3000)]
         await sending
         assert [json.loads(message.data)["n"] for message in door.rooms.published] == list(range(3000))
         assert {ack["ref"] for ack in acks} == {str(number) for number in range(3000)}
@@ -84,7 +84,7 @@ async def test_a_message_is_stored_also_when_its_sender_has_disconnected() -> No
             door.rooms.gate.clear()
             await say(client, {"type": "message", "channel": "c", "event": "e", "data": 1})
             await say(client, {"type": "ping"})
-            assert (await hear(client))["type"] == "pong"
+            assert (await receive(client))["type"] == "pong"
         await until_gone(door)
         door.rooms.gate.set()
         await door.services.background.drain(GIVE_UP_AFTER)
@@ -99,11 +99,11 @@ async def test_closed_channels_are_refused_by_name(channel: str, code: str) -> N
     async with fake_server() as door, door.connect() as client:
         await greeted(client)
         await say(client, {"type": "message", "channel": channel, "event": "e", "data": 1, "ref": "r"})
-        refused = await hear(client)
+        refused = await receive(client)
         assert (refused["code"], refused["channel"], refused["ref"]) == (code, channel, "r")
         if channel != "db:collection:messages":
             await say(client, {"type": "subscribe", "channel": channel})
-            assert (await hear(client))["code"] == code
+            assert (await receive(client))["code"] == code
         assert (door.rooms.published, door.rooms.subscriptions) == ([], [])
 
 
@@ -116,7 +116,7 @@ async def test_a_failed_request_is_answered_and_can_be_repeated(failure: Excepti
         await greeted(client)
         door.rooms.refuse = failure
         await say(client, {"type": "subscribe", "channel": "chat:1", "id": "a"})
-        refused = await hear(client)
+        refused = await receive(client)
         assert (refused["code"], refused["channel"], refused["id"]) == (code, "chat:1", "a")
         assert "bug" not in refused["message"]
         door.rooms.refuse = None
@@ -128,8 +128,8 @@ async def test_presence_is_part_of_the_answer_and_an_update_is_acknowledged() ->
         await greeted(client)
         await say(client, {"type": "subscribe", "channel": "chat:1", "presence": True})
         await say(client, {"type": "presence:update", "channel": "chat:1", "data": {"status": "typing"}, "ref": "1"})
-        assert (await hear(client))["presence"] == {"users": ["ada"], "count": 1}
-        assert await hear(client) == {"type": "ack", "channel": "chat:1", "ref": "1"}
+        assert (await receive(client))["presence"] == {"users": ["ada"], "count": 1}
+        assert await receive(client) == {"type": "ack", "channel": "chat:1", "ref": "1"}
         assert door.rooms.presences == [("chat:1", "c1", {"status": "typing"})]
 
 
@@ -141,7 +141,7 @@ async def test_unsubscribing_leaves_and_losing_the_connection_only_drops() -> No
             await subscribed(client, "chat:2", presence=True)
             first, second = door.rooms.subscriptions
             await say(client, {"type": "unsubscribe", "channel": "chat:1"})
-            assert (await hear(client))["type"] == "unsubscribed"
+            assert (await receive(client))["type"] == "unsubscribed"
             assert (first.cancelled, second.cancelled) == ("left", "")
         await until_gone(door)
         assert second.cancelled == "dropped"
@@ -154,7 +154,7 @@ async def test_unsubscribing_while_it_is_being_opened_leaves_nothing_behind() ->
         door.rooms.gate.clear()
         await say(client, {"type": "subscribe", "channel": "chat:1"})
         await say(client, {"type": "unsubscribe", "channel": "chat:1"})
-        assert (await hear(client))["type"] == "unsubscribed"
+        assert (await receive(client))["type"] == "unsubscribed"
         door.rooms.gate.set()
         await door.services.background.drain(GIVE_UP_AFTER)
         assert door.rooms.subscriptions == []
@@ -167,14 +167,14 @@ async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection() -
         await subscribed(client)
         [subscription] = door.rooms.subscriptions
         subscription.deliver(Event(error=KickedError("you were removed: spam")))
-        kicked = await hear(client)
+        kicked = await receive(client)
         assert (kicked["type"], kicked["code"], kicked["channel"]) == ("error", "RT_003", "chat:1")
         subscription.deliver(Event({"n": 1}))
         door.rooms.members["test"](Event({"n": 2}))
-        assert await hear(client) == {"n": 2}
+        assert await receive(client) == {"n": 2}
         door.rooms.members["test"](Event(error=DisconnectedError("disconnected")))
-        assert (await hear(client))["code"] == "RT_001"
-        assert await closed_after(hear_to_the_end(client)) == 4001
+        assert (await receive(client))["code"] == "RT_001"
+        assert await closed_after(receive_to_the_end(client)) == 4001
 
 
 async def test_clients_of_a_node_taken_for_dead_are_asked_to_resume() -> None:
@@ -182,8 +182,8 @@ async def test_clients_of_a_node_taken_for_dead_are_asked_to_resume() -> None:
         await greeted(client)
         await subscribed(client)
         door.rooms.members["test"](Event(error=NodeRemovedError("this server was taken for dead")))
-        assert (await hear(client))["code"] == "RT_001"
-        assert await closed_after(hear_to_the_end(client)) == 4008
+        assert (await receive(client))["code"] == "RT_001"
+        assert await closed_after(receive_to_the_end(client)) == 4008
 
 
 async def test_a_slow_subscriber_is_asked_to_resume_and_others_get_every_message() -> None:
@@ -200,21 +200,21 @@ async def test_a_slow_subscriber_is_asked_to_resume_and_others_get_every_message
         while len(door.rooms.subscriptions) == 2 and not any(c.closing for c in door.connections):
             sent += 1
             door.rooms.send("chat:1", {"n": sent, "text": "x" * 5000})
-            assert (await hear(quick))["n"] == sent
+            assert (await receive(quick))["n"] == sent
         for _ in range(50):
             sent += 1
             door.rooms.send("chat:1", {"n": sent, "text": "x" * 5000})
-            assert (await hear(quick))["n"] == sent
+            assert (await receive(quick))["n"] == sent
         reading(writer).resume_reading()
-        heard = 0
+        received = 0
         while True:
             opcode, payload = await asyncio.wait_for(read_frame(reader), GIVE_UP_AFTER)
             if opcode == Opcode.CLOSE:
                 break
-            heard += 1
-            assert json.loads(payload)["n"] == heard
+            received += 1
+            assert json.loads(payload)["n"] == received
         assert (int.from_bytes(payload[:2], "big"), payload[2:]) == (4008, b"resume")
-        assert 256 // 5 < heard < sent
+        assert 256 // 5 < received < sent
         writer.close()
 
 
@@ -225,7 +225,7 @@ async def test_a_burst_larger_than_the_buffer_does_not_close_a_reading_client() 
         await subscribed(client)
         for number in range(500):
             door.rooms.send("chat:1", {"n": number, "text": "x" * 1000})
-        assert [(await hear(client))["n"] for _ in range(500)] == list(range(500))
+        assert [(await receive(client))["n"] for _ in range(500)] == list(range(500))
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from tests.bench.bench_match import plan_for
 
 
 class Play:
-    """A registry, and what its subscribers heard last."""
+    """A registry, and what its subscribers received last."""
 
     def __init__(self) -> None:
         self.forgotten: list[LiveQuery] = []
         self.registry = QueryRegistry(3600.0, self.forgotten.append)
-        self.heard: list[QueryRejectedError | None] = []
+        self.received: list[QueryRejectedError | None] = []
 
     def query(self) -> tuple[LiveQuery, bool]:
         return self.registry.obtain(plan_for("room"), "messages", {})
@@ -28,7 +28,7 @@ class Play:
         return subscription
 
     def _deliver(self, _: Subscription, event: WindowEvent) -> None:
-        self.heard.append(event.error)
+        self.received.append(event.error)
 
 
 async def test_the_end_of_a_query_releases_its_subscriptions_and_forgets_it() -> None:
@@ -38,13 +38,13 @@ async def test_the_end_of_a_query_releases_its_subscriptions_and_forgets_it() ->
     first.begin()
     second.begin()
     second.pause()
-    play.heard.clear()
+    play.received.clear()
     error = SubscriptionFailedError("the table was dropped")
     query.end(7, error)
     assert (len(play.registry), play.registry.idle_weight, query.subscriptions) == (0, 0, {})
-    assert play.heard == [error], "the paused one hears of it when it resumes"
+    assert play.received == [error], "the paused one receives it when it resumes"
     second.resume()
-    assert play.heard == [error, error]
+    assert play.received == [error, error]
     for subscription in (first, second):  # as a client does that unsubscribes
         subscription.cancel()
     again, is_new = play.query()

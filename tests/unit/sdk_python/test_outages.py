@@ -36,14 +36,14 @@ class Away(FakeLiveQueries):
 
 
 async def test_a_live_query_that_is_opened_while_the_database_is_away_is_served_when_it_is_back() -> None:
-    heard: asyncio.Queue[Any] = asyncio.Queue()
+    received: asyncio.Queue[Any] = asyncio.Queue()
     async with (
         asyncio.timeout(GIVE_UP_AFTER),
         fake_server(lists=Away()) as door,
         Realtime(f"http://127.0.0.1:{door.port}", transports=("websocket",)) as realtime,
     ):
-        query = realtime.database().collection("messages").on_snapshot(heard.put_nowait)
-        query.on("error", heard.put_nowait)
-        first = await heard.get()
+        query = realtime.database().collection("messages").on_snapshot(received.put_nowait)
+        query.on("error", received.put_nowait)
+        first = await received.get()
         assert not isinstance(first, RealtimeError), first
         assert isinstance(first, Snapshot)

@@ -150,7 +150,7 @@ async def test_a_channel_that_failed_is_named_until_it_is_open_again() -> None:
     archive.commit([FakeMessage("a")])
     assert await listening
     assert f"(0/6E;e|e;{_hash('b')}:0/64)" in source.ids
-    assert source.heard["b"] == {(110, 0)}
+    assert source.received["b"] == {(110, 0)}
     assert source.last_id == "0/78/0;e"
 
 

@@ -95,14 +95,14 @@ async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(
         assert connection.state is State.AUTHENTICATING
         assert door.rooms.members == {}
         authenticator.gate.set()
-        heard = await opening
-        assert heard[0]["type"] == "connected"
-        assert "pong" in [message["type"] for message in heard] or transport == "sse"
+        received = await opening
+        assert received[0]["type"] == "connected"
+        assert "pong" in [message["type"] for message in received] or transport == "sse"
         await door.left_alone()
 
 
 async def _ping_early(door: FakeServer, transport: str) -> list[dict[str, Any]]:
-    """What a client hears that has said something before it was greeted (SSE: subscribed in its address)."""
+    """What a client receives that has said something before it was greeted (SSE: subscribed in its address)."""
     if transport in ("websocket", "msgpack"):
         query = "?format=msgpack" if transport == "msgpack" else ""
         async with connect(f"ws://127.0.0.1:{door.port}/realtime{query}") as socket:
@@ -113,16 +113,16 @@ async def _ping_early(door: FakeServer, transport: str) -> list[dict[str, Any]]:
         if transport == "sse":
             response = await http.send(http.build_request("GET", "/sse?channel=chat:1"), stream=True)
             stream = EventStreamClient(http, response)
-            heard = [await stream.next(), await stream.next()]
-            assert heard[1]["type"] == "subscribed"
+            received = [await stream.next(), await stream.next()]
+            assert received[1]["type"] == "subscribed"
             await stream.close()
-            return heard
+            return received
         answer = (await http.post("/poll", json={"messages": [{"type": "ping"}]})).json()
         poll = PollingClient(http, answer["session"], answer["cursor"])
         poll.waiting = answer["messages"]
-        heard = [await poll.next(), await poll.next()]
+        received = [await poll.next(), await poll.next()]
         await poll.leave()
-        return heard
+        return received
 
 
 @CLIENT_TRANSPORTS

@@ -9,7 +9,7 @@ from server.transports.base.expiry import ExpiryTimer
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 
-class Heard:
+class TimedExpiry:
     """What the timer called."""
 
     def __init__(self) -> None:
@@ -24,44 +24,44 @@ class Heard:
 
 
 async def test_the_warning_comes_once_and_before_the_end() -> None:
-    heard = Heard()
+    expiry = TimedExpiry()
     async with asyncio.timeout(GIVE_UP_AFTER):
-        heard.timer.start(time.time() + 1)
-        await heard.warned.wait()
-        assert 0 < heard.warnings[0] <= 1 / 3, "two thirds of a short time have passed"
-        await heard.ended.wait()
-    assert len(heard.warnings) == 1
+        expiry.timer.start(time.time() + 1)
+        await expiry.warned.wait()
+        assert 0 < expiry.warnings[0] <= 1 / 3, "two thirds of a short time have passed"
+        await expiry.ended.wait()
+    assert len(expiry.warnings) == 1
 
 
 async def test_what_has_ended_already_ends_in_a_turn_of_its_own() -> None:
-    heard = Heard()
+    expiry = TimedExpiry()
     async with asyncio.timeout(GIVE_UP_AFTER):
-        heard.timer.start(time.time() - 1)
-        assert not heard.ended.is_set()
-        await heard.ended.wait()
-    assert heard.warnings == []
+        expiry.timer.start(time.time() - 1)
+        assert not expiry.ended.is_set()
+        await expiry.ended.wait()
+    assert expiry.warnings == []
 
 
 async def test_a_new_end_replaces_the_old_one() -> None:
-    heard = Heard()
-    heard.timer.start(time.time() - 1)
-    heard.timer.start(time.time() + 3600)
-    never = Heard()
+    expiry = TimedExpiry()
+    expiry.timer.start(time.time() - 1)
+    expiry.timer.start(time.time() + 3600)
+    never = TimedExpiry()
     never.timer.start(time.time() - 1)
     never.timer.start(None)
-    other = Heard()
+    other = TimedExpiry()
     async with asyncio.timeout(GIVE_UP_AFTER):
         other.timer.start(time.time() - 1)
         await other.ended.wait()  # whatever was due before is through
-    assert not heard.ended.is_set()
+    assert not expiry.ended.is_set()
     assert not never.ended.is_set()
-    heard.timer.stop()
+    expiry.timer.stop()
 
 
 async def test_a_clock_that_jumps_over_the_end_is_noticed() -> None:
-    heard = Heard()
-    heard.timer.start(time.time() + 3600)
-    heard.timer._expires_at = time.time() - 1
-    heard.timer._look()
-    assert heard.ended.is_set()
-    assert heard.warnings == []
+    expiry = TimedExpiry()
+    expiry.timer.start(time.time() + 3600)
+    expiry.timer._expires_at = time.time() - 1
+    expiry.timer._look()
+    assert expiry.ended.is_set()
+    assert expiry.warnings == []

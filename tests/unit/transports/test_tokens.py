@@ -187,9 +187,9 @@ class Brief(AddressAuthenticator):
 async def test_a_connection_ends_with_its_token(transport: str, seconds: float) -> None:
     async with fake_server(authenticator=Brief(seconds)) as door, asyncio.timeout(GIVE_UP_AFTER):
         async with transport_client(door.url, transport) as ada:
-            error = await ada.hear("error")
+            error = await ada.receive("error")
             assert (error["code"], error["message"]) == ("RT_002", "token expired")
-            closed = await ada.hear("close")
+            closed = await ada.receive("close")
             assert (closed["code"], closed["reason"]) == (CloseCode.TOKEN_EXPIRED, "token expired")
         await door.left_alone()
 
@@ -205,14 +205,14 @@ async def test_a_client_is_warned_and_stays_connected_with_a_new_token(transport
         principal = connection.client._principal
         assert (await ada.join("chat:1"))["type"] == "subscribed"
         await ada.say(type="auth", token=token(exp=now + 7200), ref="7")
-        renewed = await ada.hear("authenticated")
+        renewed = await ada.receive("authenticated")
         assert renewed["ref"] == "7"
         assert 7000 < renewed["expiresIn"] <= 7200
         assert principal.expires_at == now + 7200, "the one principal of the connection has changed"
         assert len(door.rooms.of("chat:1")) == 1
         connection._expiry_timer._warn_at = 0.0
         connection._expiry_timer._look()
-        assert 7000 < (await ada.hear("auth:expiring"))["seconds"] <= 7200
+        assert 7000 < (await ada.receive("auth:expiring"))["seconds"] <= 7200
         await ada.leave()
 
 
@@ -262,8 +262,8 @@ async def test_a_user_whose_role_changes_is_connected_anew(transport: str) -> No
     ):
         await ada.join("chat:1")
         await ada.say(type="auth", token=token(role="reader"))
-        await ada.hear("authenticated")
-        assert (await ada.hear("close"))["code"] == CloseCode.RESUME
+        await ada.receive("authenticated")
+        assert (await ada.receive("close"))["code"] == CloseCode.RESUME
         await door.left_alone()
         assert door.rooms.of("chat:1") == []
 
@@ -282,10 +282,10 @@ async def test_renewals_are_bounded_and_in_order() -> None:
     async with fake_server(authenticator=slow) as door, transport_client(door.url, "websocket") as ada:
         for number in range(9):
             await ada.say(type="auth", token="t", ref=str(number))
-        refused = await ada.hear("error")
+        refused = await ada.receive("error")
         assert (refused["code"], refused["ref"]) == ("RT_006", "8")
         slow.gate.set()
-        assert [(await ada.hear("authenticated"))["ref"] for _ in range(8)] == [str(number) for number in range(8)]
+        assert [(await ada.receive("authenticated"))["ref"] for _ in range(8)] == [str(number) for number in range(8)]
         await ada.leave()
 
 

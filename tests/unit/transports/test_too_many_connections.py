@@ -58,7 +58,7 @@ async def test_a_connection_that_turns_out_to_be_one_too_many_is_closed_with_the
     async with fake_server(limiter=limiter) as door, transport_client(door.url, transport, user="ada") as client:
         limiter.follow(Elsewhere())
         limiter.shown("test")
-        error = await client.hear("error")
+        error = await client.receive("error")
         assert (error["code"], error["retryAfter"]) == ("RT_006", 10)
-        assert (await client.hear("close"))["code"] == CloseCode.POLICY_VIOLATION
+        assert (await client.receive("close"))["code"] == CloseCode.POLICY_VIOLATION
         assert len(limiter) == 0

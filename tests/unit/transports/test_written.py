@@ -39,19 +39,19 @@ async def test_bytes_and_the_time_since_the_commit_are_observed_on_every_transpo
     ):
         await client.join("chat:1")
         await client.join("db:collection:list", id="q")
-        await client.hear("snapshot")
+        await client.receive("snapshot")
         name = "websocket" if transport == "msgpack" else transport
         assert {each for each, _, _ in written.writes} == {name}
         assert written.latencies == []  # nothing of that is the effect of a commit
         hour = time.time_ns() // 1000 - 3600 * 10**6
         _deliver(door, Event({"type": "message", "channel": "chat:1", "data": "x" * 1000}, committed_at=hour))
-        assert len((await client.hear("message"))["data"]) == 1000
+        assert len((await client.receive("message"))["data"]) == 1000
         [(latency, count)] = written.latencies
         assert count == 1
         assert 3600 * 10**6 <= latency < 2 * 3600 * 10**6
         assert sum(size for _, size, _ in written.writes) > 1000
         _change(door.lists, hour)
-        await client.hear("snapshot")
+        await client.receive("snapshot")
         assert [count for _, count in written.latencies] == [1, 1]
         await client.leave()
 
@@ -79,7 +79,7 @@ async def test_the_messages_of_a_batch_are_counted_each_and_written_as_one() -> 
         assert subscription.deliver_batch is not None
         before = len(written.writes)
         subscription.deliver_batch(Batch(events))
-        assert [(await client.hear("message"))["n"] for _ in range(3)] == [0, 1, 2]
+        assert [(await client.receive("message"))["n"] for _ in range(3)] == [0, 1, 2]
         [(_, size, [(_, count)])] = written.writes[before:]
         assert (size, count) == (sum(2 + len(event.json) for event in events), 3)
 

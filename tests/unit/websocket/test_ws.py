@@ -18,14 +18,22 @@ from websockets.frames import Opcode
 from engine.errors import UnknownCollectionError
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from tests.support.clients.raw_socket import handshake, masked, read_frame
-from tests.support.fakes.server import FakeServer, closed_after, fake_server, hear, hear_to_the_end, say, subscribe
+from tests.support.fakes.server import (
+    FakeServer,
+    closed_after,
+    fake_server,
+    receive,
+    receive_to_the_end,
+    say,
+    subscribe,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -> None:
     async with fake_server() as door, door.connect() as client:
-        assert await hear(client) == {
+        assert await receive(client) == {
             "type": "connected",
             "connectionId": "test",
             "pingInterval": 25_000,
@@ -33,8 +41,8 @@ async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -
         }
         door.lists.rows = ["a"]
         await subscribe(client)
-        assert (await hear(client))["type"] == "subscribed"
-        assert await hear(client) == {
+        assert (await receive(client))["type"] == "subscribed"
+        assert await receive(client) == {
             "type": "snapshot",
             "channel": "db:collection:list",
             "id": "q",
@@ -44,60 +52,60 @@ async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -
         }
         for number in range(100):
             door.lists.change([str(number)])
-        assert [(await hear(client))["changes"] for _ in range(100)] == [[str(n)] for n in range(100)]
+        assert [(await receive(client))["changes"] for _ in range(100)] == [[str(n)] for n in range(100)]
         await say(client, {"type": "unsubscribe", "channel": "db:collection:list", "id": "q"})
-        assert (await hear(client))["type"] == "unsubscribed"
+        assert (await receive(client))["type"] == "unsubscribed"
         assert door.lists.subscriptions == []
 
 
 async def test_a_refused_query_is_an_error_and_the_connection_lives_on() -> None:
     async with fake_server() as door, door.connect() as client:
-        await hear(client)
+        await receive(client)
         await subscribe(client, collection="none")
-        assert (await hear(client))["code"] == "RT_007"
+        assert (await receive(client))["code"] == "RT_007"
         await say(client, {"type": "ping"})
-        assert await hear(client) == {"type": "pong"}
+        assert await receive(client) == {"type": "pong"}
 
 
 async def test_a_subscription_that_ends_by_itself_sends_an_error() -> None:
     async with fake_server() as door, door.connect() as client:
-        await hear(client)
+        await receive(client)
         await subscribe(client)
-        await hear(client)
-        await hear(client)
+        await receive(client)
+        await receive(client)
         door.lists.end(UnknownCollectionError("list was closed"))
-        answer = await hear(client)
+        answer = await receive(client)
         assert (answer["type"], answer["code"], answer["id"]) == ("error", "RT_004", "q")
         await subscribe(client)
-        assert (await hear(client))["type"] == "subscribed"
+        assert (await receive(client))["type"] == "subscribed"
 
 
 async def test_a_query_unsubscribed_while_it_is_being_opened_is_cancelled() -> None:
     async with fake_server() as door, door.connect() as client:
         door.lists.gate = asyncio.Event()
-        await hear(client)
+        await receive(client)
         await subscribe(client)
         await say(client, {"type": "unsubscribe", "channel": "db:collection:list", "id": "q"})
-        assert (await hear(client))["type"] == "unsubscribed"
+        assert (await receive(client))["type"] == "unsubscribed"
         door.lists.gate.set()
         await say(client, {"type": "ping"})
-        assert await hear(client) == {"type": "pong"}
+        assert await receive(client) == {"type": "pong"}
         assert door.lists.subscriptions == []
 
 
 async def test_a_closed_connection_gives_its_subscriptions_back() -> None:
     async with fake_server() as door:
         async with door.connect() as client:
-            await hear(client)
+            await receive(client)
             await subscribe(client)
-            await hear(client)
+            await receive(client)
         await door.left_alone()
         assert door.lists.subscriptions == []
 
 
 async def test_messages_may_come_in_fragments_with_pings_between_them() -> None:
     async with fake_server() as door, door.connect(ping_interval=None) as client:
-        await hear(client)
+        await receive(client)
         text = json.dumps({"type": "subscribe", "channel": "db:collection:list", "id": "ä" * 50})
 
         async def parts() -> AsyncIterator[str]:
@@ -105,7 +113,7 @@ async def test_messages_may_come_in_fragments_with_pings_between_them() -> None:
                 yield text[start : start + 7]
 
         await client.send(parts())
-        assert (await hear(client))["id"] == "ä" * 50
+        assert (await receive(client))["id"] == "ä" * 50
         await (await client.ping())
 
 
@@ -113,12 +121,12 @@ async def test_messages_may_come_in_fragments_with_pings_between_them() -> None:
 @pytest.mark.parametrize("size", [128 * 1024 + 1, 1024 * 1024])
 async def test_a_message_that_is_too_large_is_drained_and_refused(size: int, fragmented: bool) -> None:
     async with fake_server() as door, door.connect() as client:
-        await hear(client)
+        await receive(client)
         text = "x" * size
         await client.send([text[: size // 2], text[size // 2 :]] if fragmented else text)
-        assert (await hear(client))["code"] == "RT_005"
+        assert (await receive(client))["code"] == "RT_005"
         await say(client, {"type": "ping"})
-        assert await hear(client) == {"type": "pong"}
+        assert await receive(client) == {"type": "pong"}
 
 
 @pytest.mark.parametrize("fragmented", [False, True])
@@ -128,7 +136,7 @@ async def test_a_message_beyond_the_hard_cap_closes_the_connection(fragmented: b
         async def send() -> None:
             text = "x" * (1024 * 1024 + 1)
             await client.send([text[:400_000], text[400_000:]] if fragmented else text)
-            await hear_to_the_end(client)
+            await receive_to_the_end(client)
 
         assert await closed_after(send()) == 1009
         await door.left_alone()
@@ -136,11 +144,11 @@ async def test_a_message_beyond_the_hard_cap_closes_the_connection(fragmented: b
 
 async def test_binary_messages_are_refused_and_the_connection_lives_on() -> None:
     async with fake_server() as door, door.connect() as client:
-        await hear(client)
+        await receive(client)
         await client.send(b'{"type":"ping"}')
-        assert (await hear(client))["code"] == "RT_007"
+        assert (await receive(client))["code"] == "RT_007"
         await say(client, {"type": "ping"})
-        assert await hear(client) == {"type": "pong"}
+        assert await receive(client) == {"type": "pong"}
 
 
 async def test_a_flood_of_messages_is_refused_then_closed() -> None:
@@ -149,7 +157,7 @@ async def test_a_flood_of_messages_is_refused_then_closed() -> None:
         async def flood() -> None:
             for _ in range(1000):
                 await client.send('{"type":"ping"}')
-            await hear_to_the_end(client)
+            await receive_to_the_end(client)
 
         assert await closed_after(flood()) == 1008
 
@@ -160,7 +168,7 @@ async def test_a_flood_of_websocket_pings_is_closed() -> None:
         async def flood() -> None:
             for _ in range(1000):
                 await client.ping()
-            await hear_to_the_end(client)
+            await receive_to_the_end(client)
 
         assert await closed_after(flood()) == 1008
 
@@ -243,7 +251,7 @@ async def test_random_bytes_never_hurt_the_server() -> None:
             writer.close()
         await door.left_alone()
         async with door.connect() as client:
-            assert (await hear(client))["type"] == "connected"
+            assert (await receive(client))["type"] == "connected"
 
 
 async def test_only_the_one_path_is_a_websocket() -> None:

@@ -1,7 +1,7 @@
 """The cases of the Autobahn test suite (through ``kosoku``, which runs them on Python 3) against the WebSocket end.
 
-The cases want a server that says what it hears, so here a connection does that instead of asking its session. The handshake,
-framing, fragments, UTF-8, control frames and closing are those of every connection.
+The cases want a server that echoes what it receives, so here a connection does that instead of asking its session. The
+handshake, framing, fragments, UTF-8, control frames and closing are those of every connection.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IMPERFECT = frozenset({"NON-STRICT", "FAILED", "ERROR", "UNCLEAN", "WRONG CODE",
 
 
 class Echo(WebSocketConnection):
-    """Says what it hears, and nothing else."""
+    """Echoes what it receives, and nothing else."""
 
     def write(self, frame: Frame) -> None:
         pass

@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 
 from server.limits.connection_limits import ConnectionLimits
 from tests.support.clients.raw_socket import handshake, masked, read_frame, reading, slow_client
-from tests.support.fakes.server import closed_after, fake_server, hear, hear_to_the_end, subscribe
+from tests.support.fakes.server import closed_after, fake_server, receive, receive_to_the_end, subscribe
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,21 +41,21 @@ SMALL = ConnectionLimits(buffer_size=64 * 1024)
 
 async def test_a_slow_client_gets_the_current_rows_and_others_never_notice() -> None:
     async with fake_server(connection_limits=SMALL) as door, door.connect() as quick:
-        await hear(quick)
+        await receive(quick)
         await subscribe(quick)
-        await hear(quick)
-        await hear(quick)
+        await receive(quick)
+        await receive(quick)
         reader, writer, _ = await slow_client(door, queries=3)
         slow = [s for s in door.lists.subscriptions if s.deliver is not door.lists.subscriptions[0].deliver]
         changes = 0
         while not all(s.paused for s in slow):
             changes += 1
             door.lists.change([str(changes), "x" * 5000])
-            assert (await hear(quick))["changes"][0] == str(changes)
+            assert (await receive(quick))["changes"][0] == str(changes)
         for _ in range(500):
             changes += 1
             door.lists.change([str(changes), "x" * 5000])
-            assert (await hear(quick))["changes"][0] == str(changes)
+            assert (await receive(quick))["changes"][0] == str(changes)
         reading(writer).resume_reading()
         latest: dict[str, str] = {}
         received = 0
@@ -82,7 +82,7 @@ async def test_a_slow_client_is_not_read_from_either() -> None:
             masked(Opcode.TEXT, b'{"type":"subscribe","channel":"db:collection:list","id":"more"}'),
         )
         async with door.connect() as other:
-            await hear(other)
+            await receive(other)
         assert connection.client.session.subscriptions == before
         writer.close()
 
@@ -103,28 +103,28 @@ async def test_a_client_that_takes_nothing_at_all_is_dropped() -> None:
 async def test_a_first_snapshot_larger_than_the_buffer_arrives_whole() -> None:
     async with fake_server(connection_limits=SMALL) as door, door.connect(max_size=None) as client:
         door.lists.rows = ["x" * 1000] * 1000
-        await hear(client)
+        await receive(client)
         await subscribe(client, "a")
         await subscribe(client, "b")
-        heard = [await hear(client) for _ in range(4)]
-        assert sorted((frame["type"], frame["id"]) for frame in heard) == [
+        received = [await receive(client) for _ in range(4)]
+        assert sorted((frame["type"], frame["id"]) for frame in received) == [
             ("snapshot", "a"),
             ("snapshot", "b"),
             ("subscribed", "a"),
             ("subscribed", "b"),
         ]
         door.lists.change(["after"])
-        assert [(await hear(client))["changes"] for _ in range(2)] == [["after"]] * 2
+        assert [(await receive(client))["changes"] for _ in range(2)] == [["after"]] * 2
 
 
 async def test_shutting_down_asks_clients_to_reconnect_after_their_pending_messages() -> None:
     async with fake_server() as door, door.connect() as client:
-        await hear(client)
+        await receive(client)
         await subscribe(client)
-        await hear(client)
-        await hear(client)
+        await receive(client)
+        await receive(client)
         door.lists.change(["last"])
         assert door.server is not None
         door.server.ended.set()
-        assert (await hear(client))["changes"] == ["last"]
-        assert await closed_after(hear_to_the_end(client)) == 1001
+        assert (await receive(client))["changes"] == ["last"]
+        assert await closed_after(receive_to_the_end(client)) == 1001

@@ -34,13 +34,13 @@ async def test_a_high_message_overtakes_a_backlog_of_low_ones_and_each_channel_k
         deliver(Event({"type": "message", "channel": "high", "data": 2}, priority=5))
         deliver(Event({"type": "message", "channel": "low", "data": count + 1}))
         reading(writer).resume_reading()
-        heard: list[tuple[str, int]] = []
-        while len(heard) < count + 3:
+        received: list[tuple[str, int]] = []
+        while len(received) < count + 3:
             message = json.loads((await read_frame(reader))[1])
             if message["type"] == "message":
-                heard.append((message["channel"], message["data"]))
-        assert [data for channel, data in heard if channel == "low"] == list(range(1, count + 2))
-        assert [data for channel, data in heard if channel == "high"] == [1, 2]
-        assert heard.index(("high", 2)) <= already + 2
+                received.append((message["channel"], message["data"]))
+        assert [data for channel, data in received if channel == "low"] == list(range(1, count + 2))
+        assert [data for channel, data in received if channel == "high"] == [1, 2]
+        assert received.index(("high", 2)) <= already + 2
         writer.close()
         await door.left_alone()

@@ -31,10 +31,12 @@ def message(number: int, data: object, event: str = "said") -> MessageEvent:
     )
 
 
-def subscriber(hub: ChannelHub, where: Where, heard: list[ChannelEvent], events: tuple[str, ...] | None = None) -> None:
+def subscriber(
+    hub: ChannelHub, where: Where, received: list[ChannelEvent], events: tuple[str, ...] | None = None
+) -> None:
     options = ChannelOptions(where=where, events=events)
     member = Member(str(len(hub)), None)
-    subscription = Subscription("c", options, member, heard.append, str, lambda _: b"", lambda _: None)
+    subscription = Subscription("c", options, member, received.append, str, lambda _: b"", lambda _: None)
     subscription.begin()
     hub.add(subscription)
 
@@ -44,9 +46,9 @@ def alike(number: int) -> Where:
 
 
 def test_the_filters_of_many_subscribers_about_large_messages_are_asked_in_batches() -> None:
-    hub, heard = ChannelHub(), list[ChannelEvent]()
+    hub, received = ChannelHub(), list[ChannelEvent]()
     for number in range(40):
-        subscriber(hub, alike(number), heard)
+        subscriber(hub, alike(number), received)
     events = [message(number, {"a": "abc_" * 30_000}) for number in range(3)]
     work = list(work_between_yields(hub.judge(events), events))
     assert len(work) > 3
@@ -56,7 +58,7 @@ def test_the_filters_of_many_subscribers_about_large_messages_are_asked_in_batch
     for event in events:
         assert event.steps == 0, "what filters looked at is kept"
     hub.messages(events)
-    assert heard == []
+    assert received == []
 
 
 def work_between_yields(judging: Iterator[None], events: list[MessageEvent]) -> Iterator[int]:
@@ -77,8 +79,8 @@ def test_judged_ahead_or_not_the_same_messages_reach_the_same_subscribers(
     messages: list[tuple[int, str]], wanted: list[tuple[int, bool]]
 ) -> None:
     def delivered(ahead: Callable[[ChannelHub, list[MessageEvent]], object]) -> list[list[str]]:
-        hub, heard = ChannelHub(), [list[ChannelEvent]() for _ in wanted]
-        for (number, narrow), events in zip(wanted, heard, strict=True):
+        hub, received = ChannelHub(), [list[ChannelEvent]() for _ in wanted]
+        for (number, narrow), events in zip(wanted, received, strict=True):
             subscriber(hub, (["a.n", "==", number],), events, ("said",) if narrow else None)
         told = [
             message(place, {"a": {"n": number}, "more": "x" * 4_000 * (place % 3)}, event)
@@ -86,7 +88,7 @@ def test_judged_ahead_or_not_the_same_messages_reach_the_same_subscribers(
         ]
         ahead(hub, told)
         hub.messages(told)
-        return [[json.loads(event.json)["id"] for event in events] for events in heard]
+        return [[json.loads(event.json)["id"] for event in events] for events in received]
 
     at_once = delivered(lambda hub, told: None)
     assert delivered(lambda hub, told: list(hub.judge(told))) == at_once
@@ -94,7 +96,7 @@ def test_judged_ahead_or_not_the_same_messages_reach_the_same_subscribers(
 
 
 def test_a_message_that_cannot_be_read_is_read_once_for_all_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub, heard, reads = ChannelHub(), list[ChannelEvent](), 0
+    hub, received, reads = ChannelHub(), list[ChannelEvent](), 0
 
     def counted(text: bytes) -> object:
         nonlocal reads
@@ -103,18 +105,18 @@ def test_a_message_that_cannot_be_read_is_read_once_for_all_filters(monkeypatch:
 
     monkeypatch.setattr("engine.channels.core.delivery.events.read_json", counted)
     for _ in range(20):
-        subscriber(hub, (["a", "is-null"],), heard)
+        subscriber(hub, (["a", "is-null"],), received)
     event = message(1, None)
     event.row.payload = b"[" * 5_000 + b"]" * 5_000
     list(hub.judge([event]))
     hub.messages([event])
-    assert (reads, heard) == (1, [])
+    assert (reads, received) == (1, [])
 
 
 async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop, reads, busiest, heard = asyncio.get_running_loop(), 0, 0, False
+    loop, reads, busiest, received = asyncio.get_running_loop(), 0, 0, False
 
     def counted(text: bytes) -> object:
         nonlocal reads
@@ -124,7 +126,7 @@ async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
     def turn() -> None:
         nonlocal reads, busiest
         busiest, reads = max(busiest, reads), 0
-        if not heard:
+        if not received:
             loop.call_soon(turn)
 
     monkeypatch.setattr("engine.channels.core.delivery.events.read_json", counted)
@@ -141,5 +143,5 @@ async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
         for asked in pasts:
             listener = await here.listen("room", where=({"not": alike(0)[0]}, ["n", "==", 7]), **asked)
             assert [data["n"] for data in listener.data] == [7]
-        heard = True
+        received = True
     assert 0 < busiest <= 40, "messages of which the filter was asked in one turn of the loop"

@@ -49,8 +49,8 @@ async def test_a_publisher_that_loses_its_connection_publishes_each_message_once
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a")
         publishing = asyncio.create_task(keep_publishing(one, 400, ids=False))
-        for heard in (50, 150, 250):
-            await listener.until(lambda: len(listener.messages) > heard)
+        for received in (50, 150, 250):
+            await listener.until(lambda: len(listener.messages) > received)
             assert terminate(source.dsn, "realtime publisher%") == 1
         await publishing
         await once_each(listener, 400)
@@ -60,8 +60,8 @@ async def test_all_connections_are_lost_and_nothing_else_is(source: Source) -> N
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a", user="w", presence={})
         publishing = asyncio.create_task(keep_publishing(one, 300, ids=True))
-        for heard in (50, 150):
-            await listener.until(lambda: len(listener.messages) > heard)
+        for received in (50, 150):
+            await listener.until(lambda: len(listener.messages) > received)
             terminate(source.dsn, "realtime%")
         await publishing
         await once_each(listener, 300)

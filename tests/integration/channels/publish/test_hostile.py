@@ -24,20 +24,20 @@ DEEP_LIST = "(repeat('[', 3000) || repeat(']', 3000))::jsonb"
 class Ear(ChannelSubscriber):
     """Writes down names of events, or kinds where there are none: the rest may be more than Python reads."""
 
-    heard: list[str]
+    received: list[str]
 
     def deliver(self, event: ChannelEvent) -> None:
         found = re.search(rb'"event":"([^"]*)"|"type":"([^"]*)"', event.json.replace(b'"type":"message",', b"", 1))
         assert found is not None
-        self.heard.append((found[1] or found[2]).decode())
-        self._heard.set()
+        self.received.append((found[1] or found[2]).decode())
+        self._received.set()
 
 
 async def listen(one: ChannelNode, channel: str, user: str, **options: Any) -> Ear:
     ear = await one.member(user)
     ear.__class__ = Ear
     assert isinstance(ear, Ear)
-    ear.heard = []
+    ear.received = []
     await one.listen(channel, ear, **options)
     return ear
 
@@ -56,13 +56,13 @@ async def test_messages_that_cannot_be_read_are_delivered_and_meet_no_filter(sou
             """insert into realtime.messages (channel, event, payload) values ('c', 'end', '{"x": 1e301}')""",
         )
         for ear in (everything, above, missing):
-            await ear.until(lambda: "end" in ear.heard)
-        assert everything.heard == ["huge", "deep", "end"]
-        assert above.heard == ["huge", "end"]
-        assert missing.heard == ["huge", "end"]
+            await ear.until(lambda: "end" in ear.received)
+        assert everything.received == ["huge", "deep", "end"]
+        assert above.received == ["huge", "end"]
+        assert missing.received == ["huge", "end"]
         again = await listen(one, "c", "again", history=3, where=[["x", ">", 0]])
-        await again.until(lambda: "end" in again.heard)
-        assert again.heard == ["huge", "end"]
+        await again.until(lambda: "end" in again.received)
+        assert again.received == ["huge", "end"]
 
 
 async def test_unreadable_audiences_and_routes_match_no_subscriber(source: Source) -> None:
@@ -85,9 +85,9 @@ async def test_unreadable_audiences_and_routes_match_no_subscriber(source: Sourc
                 f"insert into realtime.messages (channel, event, audience) values ('c', 'secret', {audience})",
             )
         run(source.dsn, "insert into realtime.messages (channel, event) values ('c', 'end'), ('d', 'end')")
-        await ear.until(lambda: "end" in ear.heard)
-        await routed.until(lambda: "end" in routed.heard)
-        assert ear.heard == routed.heard == ["end"]
+        await ear.until(lambda: "end" in ear.received)
+        await routed.until(lambda: "end" in routed.received)
+        assert ear.received == routed.received == ["end"]
 
 
 async def test_presence_and_rooms_that_cannot_be_read_are_shown_as_they_are(source: Source) -> None:
@@ -96,11 +96,11 @@ async def test_presence_and_rooms_that_cannot_be_read_are_shown_as_they_are(sour
         ann = await listen(one, "p", "ann", presence={})
         for number, value in enumerate((HUGE, DEEP, "'{\"name\": 5}'"), 1):
             run(source.dsn, f"update realtime.presence set metadata = {value}, state = {value}")
-            await ann.until(lambda: ann.heard.count("presence:update") == number)
+            await ann.until(lambda: ann.received.count("presence:update") == number)
             run(source.dsn, f"update realtime.channels set metadata = {value}")
-            await ann.until(lambda: ann.heard.count("room:updated") == number)
+            await ann.until(lambda: ann.received.count("room:updated") == number)
         await one.channels.set_presence("p", ann.member, {"x": 10**1000})
-        await ann.until(lambda: ann.heard.count("presence:update") == 4)
+        await ann.until(lambda: ann.received.count("presence:update") == 4)
         assert read(source.dsn, "select (state ->> 'x')::numeric = 10::numeric ^ 1000 from realtime.presence") == [
             (True,)
         ]
@@ -118,8 +118,8 @@ async def test_unreadable_logical_messages_of_other_programs_are_ignored(source:
                 f"""select pg_logical_emit_message(true, '{prefix}', '{{"channel":"'::bytea || '\\xff' || '"}}'::bytea)""",
             )
         await one.publish("c", 1, "end")
-        await ear.until(lambda: "end" in ear.heard)
-        assert ear.heard == ["end"]
+        await ear.until(lambda: "end" in ear.received)
+        assert ear.received == ["end"]
 
 
 def test_conditions_nested_too_deeply_are_refused_in_words() -> None:

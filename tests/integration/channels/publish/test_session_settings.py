@@ -64,7 +64,7 @@ class Watcher:
     def __init__(self) -> None:
         self.documents: list[dict[str, Any]] = []
         self.error: Exception | None = None
-        self._heard = asyncio.Event()
+        self._received = asyncio.Event()
 
     def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
         if event.error is not None:
@@ -76,14 +76,14 @@ class Watcher:
                 del self.documents[change["oldIndex"]]
             if change["newIndex"] >= 0:
                 self.documents.insert(change["newIndex"], change["doc"]["data"])
-        self._heard.set()
+        self._received.set()
 
     async def until(self, documents: list[dict[str, Any]]) -> None:
         async with asyncio.timeout(GIVE_UP_AFTER):
             while self.documents != documents:
                 assert self.error is None, self.error
-                self._heard.clear()
-                await self._heard.wait()
+                self._received.clear()
+                await self._received.wait()
 
 
 @pytest.mark.parametrize("where", ["database", "database15"])

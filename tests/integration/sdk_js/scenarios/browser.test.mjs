@@ -53,7 +53,7 @@ async function open(through = gate) {
   return page;
 }
 
-/** A user in a chat room: what the page has heard can be asked. */
+/** A user in a chat room: what the page has received can be asked. */
 async function chatter(room, options, through = gate) {
   const page = await open(through);
   await page.evaluate(async ([room, options]) => (await import("/page.mjs")).join(room, options), [room, options]);
@@ -66,7 +66,7 @@ async function chatter(room, options, through = gate) {
 async function setOffline(page, offline) {
   await page.context().setOffline(offline);
   if (BROWSER !== "firefox") return;
-  // Its emulation (network conditions of WebDriver BiDi) leaves WebSockets alone, and pages hear nothing of it.
+  // Its emulation (network conditions of WebDriver BiDi) leaves WebSockets alone, and pages receive nothing of it.
   page.gate.block(...(offline ? ["websocket"] : []));
   await page.evaluate((event) => dispatchEvent(new Event(event)), offline ? "offline" : "online");
 }
@@ -92,9 +92,9 @@ for (const transport of ["websocket", "sse", "polling"])
     await both(({ users }) => assert.deepEqual(users, ["ada", "bob"]));
     await ada.say(0, 20);
     await bob.say(20, 40);
-    await both(({ heard }) =>
+    await both(({ received }) =>
       assert.deepEqual(
-        [...heard].sort((a, b) => a - b),
+        [...received].sort((a, b) => a - b),
         upTo(40),
       ),
     );
@@ -104,12 +104,12 @@ for (const transport of ["websocket", "sse", "polling"])
     await ada.say(40, 60);
     await bob.say(60, 80);
     await away;
-    const { heard } = await bob.chat();
-    assert.equal(heard.length, 40);
+    const { received } = await bob.chat();
+    assert.equal(received.length, 40);
     await setOffline(bob, false);
-    await both(({ heard, acknowledged, gaps, transport: used }) => {
+    await both(({ received, acknowledged, gaps, transport: used }) => {
       assert.deepEqual(
-        [...heard].sort((a, b) => a - b),
+        [...received].sort((a, b) => a - b),
         upTo(80),
       );
       for (const [from, to] of [
@@ -119,13 +119,13 @@ for (const transport of ["websocket", "sse", "polling"])
         [60, 80],
       ])
         assert.deepEqual(
-          heard.filter((n) => from <= n && n < to),
+          received.filter((n) => from <= n && n < to),
           upTo(80).slice(from, to),
         );
       assert.deepEqual([acknowledged, gaps, used], [40, 0, transport]);
     });
     const [first, second] = [await ada.chat(), await bob.chat()];
-    assert.deepEqual(first.heard, second.heard);
+    assert.deepEqual(first.received, second.received);
     assert.deepEqual(
       [first.users, second.users],
       [
@@ -163,13 +163,13 @@ test("with WebSockets blocked a page falls to event streams, then to polling, an
     for (const page of [ada, bob])
       await eventually(async () =>
         assert.deepEqual(
-          [...(await page.chat()).heard].sort((a, b) => a - b),
+          [...(await page.chat()).received].sort((a, b) => a - b),
           upTo(count),
         ),
       );
   }
   const [first, second] = [await ada.chat(), await bob.chat()];
-  assert.deepEqual(first.heard, second.heard);
+  assert.deepEqual(first.received, second.received);
   assert.deepEqual([first.presence, first.gaps, second.gaps], [["join bob"], 0, 0]);
   assert.deepEqual(
     [first.users, second.users],
@@ -200,33 +200,33 @@ for (const transport of ["websocket", "sse", "polling"])
     await new Promise((resolve) => setTimeout(resolve, 3000)); // time for more attempts than there are
     assert.equal((await page.chat()).state, "reconnecting");
     await setOffline(page, false);
-    await eventually(async () => assert.deepEqual((await page.chat()).heard, upTo(6)));
+    await eventually(async () => assert.deepEqual((await page.chat()).received, upTo(6)));
     assert.deepEqual(page.errors, []);
     await page.context().close();
   });
 
-test("a plain EventSource, as documented, hears everything once over a loss of network", async () => {
+test("a plain EventSource, as documented, receives everything once over a loss of network", async () => {
   const room = name();
   const page = await open();
   await page.evaluate((room) => {
     const source = new EventSource(`/realtime/sse?channel=${room}&history=10`);
-    const [seen, heard] = [new Set(), (globalThis.heard = [])];
+    const [seen, received] = [new Set(), (globalThis.received = [])];
     source.onmessage = ({ data }) => {
       const message = JSON.parse(data);
       if (seen.has(message.position)) return;
       seen.add(message.position);
-      heard.push(message.data);
+      received.push(message.data);
     };
   }, room);
   const say = (n) => sql(`select realtime.broadcast('${room}', 'n', '${n}')`);
-  const hears = (count) =>
-    eventually(async () => assert.deepEqual(await page.evaluate(() => globalThis.heard), upTo(count)));
+  const receives = (count) =>
+    eventually(async () => assert.deepEqual(await page.evaluate(() => globalThis.received), upTo(count)));
   await say(0);
-  await hears(1);
+  await receives(1);
   gate.block("sse");
   for (const n of [1, 2, 3]) await say(n);
   gate.block();
   await say(4);
-  await hears(5);
+  await receives(5);
   await page.context().close();
 });

@@ -14,17 +14,17 @@ const told = (channel, event = "n") => {
 };
 const upTo = (count) => Array.from({ length: count }, (_, index) => index);
 
-test("what one client sends all subscribers hear, in order, with sender and position", async () => {
+test("what one client sends all subscribers receive, in order, with sender and position", async () => {
   const room = name();
   const [ada, bob] = [client({ user: "ada" }), client({ user: "bob" })];
   const [here, there] = [ada.channel(room), bob.channel(room)];
   await Promise.all([here.subscribe(), there.subscribe()]);
-  const heard = [];
-  there.on("new-message", (message) => heard.push(message));
+  const received = [];
+  there.on("new-message", (message) => received.push(message));
   const mine = told(here, "new-message");
   const ack = await here.send("new-message", { text: "Hello!" });
-  await eventually(() => assert.equal(heard.length, 1));
-  const [{ timestamp, ...message }] = heard;
+  await eventually(() => assert.equal(received.length, 1));
+  const [{ timestamp, ...message }] = received;
   assert.deepEqual(message, {
     channel: room,
     event: "new-message",
@@ -38,25 +38,25 @@ test("what one client sends all subscribers hear, in order, with sender and posi
   await eventually(() => assert.deepEqual(mine.slice(1), upTo(200)));
   await eventually(() =>
     assert.deepEqual(
-      heard.slice(1).map(({ data }) => data),
+      received.slice(1).map(({ data }) => data),
       upTo(200),
     ),
   );
   await Promise.all(acks); // long polling brings them later than the messages
 });
 
-test("after unsubscribing nothing is heard, and subscribing again begins anew", async () => {
+test("after unsubscribing nothing is received, and subscribing again begins anew", async () => {
   const room = name();
   const channel = client().channel(room);
   await channel.subscribe();
-  const heard = told(channel);
+  const received = told(channel);
   await channel.send("n", 1);
-  await eventually(() => assert.deepEqual(heard, [1]));
+  await eventually(() => assert.deepEqual(received, [1]));
   await channel.unsubscribe();
   await channel.send("n", 2);
   await channel.subscribe();
   await channel.send("n", 3);
-  await eventually(() => assert.deepEqual(heard, [1, 3]));
+  await eventually(() => assert.deepEqual(received, [1, 3]));
 });
 
 test("history comes before what is new, also for listeners that are added after subscribing", async () => {
@@ -65,20 +65,20 @@ test("history comes before what is new, also for listeners that are added after 
   for (const each of upTo(5)) await writer.send("n", each);
   const reader = client().channel(room, { history: 3 });
   await reader.subscribe();
-  const heard = told(reader);
+  const received = told(reader);
   await writer.send("n", 5);
-  await eventually(() => assert.deepEqual(heard, [2, 3, 4, 5]));
+  await eventually(() => assert.deepEqual(received, [2, 3, 4, 5]));
 });
 
 test("a filter lets only what is wanted through", async () => {
   const room = name();
   const channel = client().channel(room, { filter: { events: ["n"], where: [["price", ">", 10]] } });
   await channel.subscribe();
-  const heard = told(channel, "*");
+  const received = told(channel, "*");
   await channel.send("m", { price: 20 });
   await channel.send("n", { price: 5 });
   await channel.send("n", { price: 20 });
-  await eventually(() => assert.deepEqual(heard, [{ price: 20 }]));
+  await eventually(() => assert.deepEqual(received, [{ price: 20 }]));
 });
 
 test("presence: who is there, who comes, changes and goes", async () => {
@@ -166,22 +166,22 @@ test("who is disconnected stays away until connect()", async () => {
   await once(eve, "connected");
 });
 
-test("a killed server: everything that was acknowledged, and everything that was sent meanwhile, is heard once and in order", async () => {
+test("a killed server: everything that was acknowledged, and everything that was sent meanwhile, is received once and in order", async () => {
   const room = name();
   const [here, there] = [client().channel(room), client().channel(room)];
   await Promise.all([here.subscribe(), there.subscribe()]);
-  const heard = told(there);
+  const received = told(there);
   const gaps = [];
   there.on("gap", () => gaps.push(1));
   const sent = [];
   for (const each of upTo(100)) sent.push(here.send("n", each));
-  await eventually(() => assert.ok(heard.length > 10));
+  await eventually(() => assert.ok(received.length > 10));
   await control("kill");
   for (const each of upTo(100)) sent.push(here.send("n", 100 + each));
   await control("start");
   const acks = await Promise.all(sent);
   assert.equal(new Set(acks.map(({ id }) => id)).size, 200);
-  await eventually(() => assert.deepEqual(heard, upTo(200)));
+  await eventually(() => assert.deepEqual(received, upTo(200)));
   assert.deepEqual(gaps, []);
 });
 

@@ -11,7 +11,7 @@ test("a rolling restart loses nothing, doubles nothing, and no member leaves", a
   const room = name("presence");
   const people = ["ada", "bob"].map((user) => client({ user, upgradeInterval: 1000 }));
   const channels = people.map((each) => each.channel(room));
-  const heard = channels.map((channel) => {
+  const received = channels.map((channel) => {
     const list = [];
     channel.on("n", ({ data }) => list.push(data));
     channel.on("gap", () => list.push("gap"));
@@ -33,10 +33,10 @@ test("a rolling restart loses nothing, doubles nothing, and no member leaves", a
   await Promise.all(acks);
   await eventually(() =>
     assert.deepEqual(
-      [...heard[0]].sort((a, b) => a - b),
+      [...received[0]].sort((a, b) => a - b),
       Array.from({ length: count }, (_, index) => index),
     ),
   );
-  await eventually(() => assert.deepEqual(heard[1], heard[0]));
+  await eventually(() => assert.deepEqual(received[1], received[0]));
   assert.ok(transports.length);
 });

@@ -52,13 +52,13 @@ export async function runAll(snippets, { url, key, sql, eventually, equal }) {
   equal(fresh()[0][0], 0);
 
   const orders = ada.channel("admin:orders");
-  const heard = [];
+  const received = [];
   await orders.subscribe();
-  orders.on("new-order", ({ data }) => heard.push(data));
+  orders.on("new-order", ({ data }) => received.push(data));
   await snippets.broadcasting();
   await eventually(() =>
     equal(
-      heard.map(({ orderId, amount, timestamp }) => [orderId, amount, !Number.isNaN(Date.parse(timestamp))]),
+      received.map(({ orderId, amount, timestamp }) => [orderId, amount, !Number.isNaN(Date.parse(timestamp))]),
       [[7, 99.5, true]],
     ),
   );

@@ -33,10 +33,10 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
   };
   const realtime = client(options);
   const channel = realtime.channel(room);
-  const heard = [];
+  const received = [];
   const changes = [];
-  channel.on("n", ({ data }) => heard.push(data));
-  channel.on("gap", () => heard.push("gap"));
+  channel.on("n", ({ data }) => received.push(data));
+  channel.on("gap", () => received.push("gap"));
   realtime.on("transport", () => changes.push(realtime.transport));
   let list = [];
   let shown;
@@ -70,8 +70,8 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
     ]) {
       gate.block(...blocked);
       await eventually(() => assert.equal(realtime.transport, wanted));
-      const from = heard.length;
-      await eventually(() => assert.ok(heard.length > from + 20));
+      const from = received.length;
+      await eventually(() => assert.ok(received.length > from + 20));
     }
   } finally {
     clearInterval(chatter);
@@ -79,17 +79,17 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
   await Promise.all(done);
   await eventually(() =>
     assert.deepEqual(
-      [...heard].sort((a, b) => a - b),
+      [...received].sort((a, b) => a - b),
       upTo(count),
     ),
   );
-  await eventually(() => assert.deepEqual(other, heard));
+  await eventually(() => assert.deepEqual(other, received));
   await eventually(async () =>
     assert.deepEqual([...shown].sort(), (await sql("select body from messages")).map(([body]) => body).sort()),
   );
   for (const parity of [0, 1])
     assert.deepEqual(
-      heard.filter((n) => n % 2 === parity),
+      received.filter((n) => n % 2 === parity),
       upTo(count).filter((n) => n % 2 === parity),
     );
   assert.deepEqual(changes, ["websocket", "sse", "polling", "sse", "websocket"]);
@@ -124,13 +124,13 @@ test("members of an encrypted channel read each other; the server and its tables
   const there = client({ transports: ["polling"] }).channel(room, { encryption: { keyId: "k2", keys } });
   const stranger = client().channel(room, { encryption: { keyId: "k1", keys: { k1: Buffer.alloc(32, 3) } } });
   await Promise.all([here, there, stranger].map((each) => each.subscribe()));
-  const heard = [];
+  const received = [];
   const refused = [];
-  there.on("n", ({ data }) => heard.push(data));
+  there.on("n", ({ data }) => received.push(data));
   stranger.on("n", () => assert.fail("without the key"));
   stranger.on("error", ({ code }) => refused.push(code));
   const acks = upTo(10).map((n) => (n % 2 ? here : there).send("n", { secret: n }));
-  await eventually(() => assert.deepEqual(heard.map(({ secret }) => secret).sort(), upTo(10)));
+  await eventually(() => assert.deepEqual(received.map(({ secret }) => secret).sort(), upTo(10)));
   await eventually(() => assert.deepEqual(refused, Array(10).fill("RT_007")));
   const stored = await sql(
     `select payload->>'kid', payload->>'ct' ~ '^[A-Za-z0-9_-]+$', payload::text like '%secret%' from realtime.messages where channel = '${room}'`,
@@ -157,12 +157,12 @@ test("a history that had not arrived when the connection broke arrives with all 
   for (const each of upTo(4)) await writer.send("a-message", each);
   const options = { transports: ["websocket"], WebSocket: BreaksBeforeMessages, maxReconnectDelay: 200 };
   const channel = client(options).channel(writer.name, { history: 2 });
-  const heard = [];
-  channel.on("a-message", ({ data }) => heard.push(data));
-  channel.on("gap", () => heard.push("gap"));
+  const received = [];
+  channel.on("a-message", ({ data }) => received.push(data));
+  channel.on("gap", () => received.push("gap"));
   await channel.subscribe();
   for (const each of upTo(4)) await writer.send("a-message", 4 + each);
   await eventually(() => assert.ok(breaks > 2));
   breaking = false;
-  await eventually(() => assert.deepEqual(heard, [2, 3, 4, 5, 6, 7]));
+  await eventually(() => assert.deepEqual(received, [2, 3, 4, 5, 6, 7]));
 });

@@ -12,7 +12,7 @@ export async function join(room, options) {
   const realtime = new Realtime({ ...options, reconnectDelay: 200 });
   const channel = realtime.channel(room);
   const chat = (globalThis.chat = {
-    heard: [],
+    received: [],
     gaps: 0,
     acknowledged: 0,
     users: [],
@@ -22,7 +22,7 @@ export async function join(room, options) {
   });
   realtime.on("state", (state) => (chat.state = state));
   realtime.on("transport", () => (chat.transport = realtime.transport));
-  channel.on("n", ({ data }) => chat.heard.push(data));
+  channel.on("n", ({ data }) => chat.received.push(data));
   channel.on("gap", () => chat.gaps++);
   const present = async () => (chat.users = (await channel.getPresence()).users.map(({ id }) => id).sort());
   channel.on("subscribed", present);

@@ -6,7 +6,7 @@ const realtime = client({ transports: ["websocket"] });
 const keys = JSON.parse(process.env.KEYS);
 const channel = realtime.channel("chat:sealed", { encryption: { keyId: "k2", keys } });
 channel.on("question", async ({ data }) => {
-  await channel.send("answer", { heard: data });
+  await channel.send("answer", { received: data });
   realtime.disconnect();
 });
 await channel.subscribe();
