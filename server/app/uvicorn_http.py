@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import h11
 import msgspec
@@ -67,6 +67,9 @@ class HttpProtocol(H11Protocol):
     The application sees the client behind the ``proxies`` in ``scope["client"]``.
     """
 
+    head_timeout: ClassVar[float] = 10.0
+    """Seconds for a request line with its headers."""
+
     def __init__(
         self,
         acceptor: HandshakeHandler,
@@ -82,21 +85,47 @@ class HttpProtocol(H11Protocol):
         self._proxies = proxies or TrustedProxies()
         self._accepted: tuple[WebSocketConnection, bytes, str | None] | None = None
         self._lingering = False
+        self._head_timer: asyncio.TimerHandle | None = None
         self.conn = self._http = _Connection(h11.SERVER, _LONGEST_HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
+        self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
         if not self._lingering:
             super().data_received(data)
+            if self.conn.trailing_data[0]:  # the beginning of another request on the same connection
+                self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    # Slow heads.
+
+    def _expect_head(self) -> None:
+        """The head of a request must be complete within ``head_timeout``: uvicorn waits for it without end."""
+        if self._head_timer is None and self.conn.their_state is h11.IDLE:
+            self._head_timer = self.loop.call_later(self.head_timeout, self._drop_slow_head)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _drop_slow_head(self) -> None:
+        self._head_timer = None
+        self.transport.close()
 
     # WebSockets.
 
     def _should_upgrade(self) -> bool:
+        self._stop_head_timer()
         scope = self.scope
         if self.client is not None:
             peer, port = self.client

@@ -31,6 +31,7 @@ from engine.channels.core.delivery.events import iso_time
 from engine.identity.networks import network_of
 from engine.postgres.connections.pool import Pool
 from engine.postgres.statements.named_queries import query
+from server.http.bodies import read_body
 from server.http.problems import ProblemError, problem_of, wrong_fields
 from server.http.rate_limits import rate_limit_headers
 from server.limits.network_rates import NetworkRates, Usage
@@ -180,7 +181,7 @@ class Rest:
             raise ProblemError(
                 ErrorCode.INVALID_MESSAGE, "send the body as application/json", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
             )
-        content = await self._read(request)
+        content = await read_body(request, self._message_size + _ENVELOPE)
         try:
             raw = {name: bytes(value) for name, value in _fields.decode(content).items()}
             check_storable(_anything.decode(content), suspicious=b"\\u0000" in content)
@@ -189,21 +190,6 @@ class Rest:
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidMessageError) as wrong:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {wrong}") from wrong
         return _checked(endpoint.body, content), raw
-
-    async def _read(self, request: Request) -> bytes:
-        limit = self._message_size + _ENVELOPE
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise ProblemError(
-                    ErrorCode.MESSAGE_TOO_LARGE,
-                    f"the body is larger than {limit} bytes",
-                    headers={"Connection": "close"},
-                )
-            parts.append(part)
-        return b"".join(parts)
 
 
 async def _at_once() -> None:

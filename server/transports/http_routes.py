@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from engine.errors import RealtimeError
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, packed_of
 from server.client.background import Background
+from server.http.bodies import read_body
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.transports.http_sessions import HttpSessions, ended
@@ -225,16 +226,9 @@ def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> HandshakeRequest
 
 
 async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body:
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > _MAX_BODY:
-            text = f"the body is larger than {_MAX_BODY} bytes"
-            raise ProblemError(ErrorCode.MESSAGE_TOO_LARGE, text, headers={"Connection": "close"})
-        parts.append(part)
+    content = await read_body(request, _MAX_BODY)
     try:
-        return decoder.decode(b"".join(parts))
+        return decoder.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {wrong}") from wrong
 
