@@ -33,9 +33,9 @@ from engine.channels.core.messages.model import (
     Publication,
     UnavailableError,
 )
-from engine.channels.core.policy_rows import PolicyRows
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
+from engine.channels.core.watched_rows import WatchedRows
 from engine.channels.db.refusals import refusals
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
@@ -227,7 +227,7 @@ class Channels(BackgroundService):
             await self._connections.membership.change(channel, member, data)
 
     @property
-    def policies(self) -> PolicyRows:
+    def policies(self) -> WatchedRows:
         """The rows of ``realtime.content_policies``, as of the stream's position."""
         return self.core.policies
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.channels.core.policy_rows import PolicyRows
+from engine.channels.core.watched_rows import WatchedRows
 from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.authorizer import Authorizer, NameRules
 from server.client.background import Background
@@ -32,7 +32,7 @@ class SharedServices:
     channels: ChannelService
     authorizer: Authorizer = field(default_factory=NameRules)
     authenticator: Authenticator = field(default_factory=AddressAuthenticator)
-    content: ContentInspector = field(default_factory=lambda: ContentInspector(PolicyRows()))
+    content: ContentInspector = field(default_factory=lambda: ContentInspector(WatchedRows()))
     content_hook: ContentHook | None = None
     background: Background = field(default_factory=Background)
     intake: SharedIntake = field(default_factory=SharedIntake)

@@ -8,8 +8,8 @@ from typing import Any, Final
 import structlog
 
 from engine.channels.core.messages.model import Member, PresenceRefusedError
-from engine.channels.core.policy_rows import PolicyRows
 from engine.channels.core.routing import matches_pattern
+from engine.channels.core.watched_rows import WatchedRows
 from engine.values.exact_json import exact_decoder, write_exact
 from server.content.errors import ContentRefusedError
 from server.content.policy import Policy, compile_policy
@@ -25,7 +25,7 @@ _decode: Callable[[bytes], Any] = exact_decoder(Any).decode
 class ContentInspector:
     """Checks data by the policies of ``rows``, as they are at that moment. A changed row is compiled once."""
 
-    def __init__(self, rows: PolicyRows) -> None:
+    def __init__(self, rows: WatchedRows) -> None:
         self._rows = rows
         self._version = -1
         self._compiled: dict[str, tuple[Mapping[str, str | None], Policy]] = {}

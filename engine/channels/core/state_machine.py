@@ -38,11 +38,11 @@ from engine.channels.core.effects import (
     TableTruncated,
 )
 from engine.channels.core.messages.decode import DecodedTransaction, RecordReader, RowChange, start
-from engine.channels.core.policy_rows import PolicyRows
 from engine.channels.core.presence_lists import PresenceState, presence_row
 from engine.channels.core.rooms import Rooms
 from engine.channels.core.routing import Routes
 from engine.channels.core.unrecorded import UnrecordedMessages
+from engine.channels.core.watched_rows import WatchedRows
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 from engine.transaction import Kind, Transaction
@@ -63,7 +63,7 @@ class ChannelCore:
         self.presence = PresenceState()
         self.rooms = Rooms()
         self.routes = Routes()
-        self.policies = PolicyRows()
+        self.policies = WatchedRows()
         self.access = AccessRules()
         self.hub = ChannelHub()
         self.messages = 0

@@ -9,7 +9,7 @@ import pytest
 
 from engine.channels.core.messages.decode import RowChange
 from engine.channels.core.messages.model import Member, PresenceRefusedError
-from engine.channels.core.policy_rows import PolicyRows
+from engine.channels.core.watched_rows import WatchedRows
 from engine.transaction import Kind
 from server.content.errors import ContentRefusedError, PolicyUnusableError
 from server.content.inspector import ContentInspector
@@ -30,8 +30,8 @@ def row(name: str, channel: str = "*", event: str = "*", schema: Any = TEXT, ena
     }
 
 
-def inspector(*rows: Row) -> tuple[ContentInspector, PolicyRows]:
-    held = PolicyRows()
+def inspector(*rows: Row) -> tuple[ContentInspector, WatchedRows]:
+    held = WatchedRows()
     held.load(rows)
     return ContentInspector(held), held
 
