@@ -231,6 +231,11 @@ class Channels(BackgroundService):
         """The rows of ``realtime.content_policies``, as of the stream's position."""
         return self.core.policies
 
+    @property
+    def api_keys(self) -> WatchedRows:
+        """The rows of ``realtime.api_keys``, as of the stream's position."""
+        return self.core.api_keys
+
     def presence(self, channel: str) -> dict[str, Any]:
         """Who is present, as of the stream's position."""
         users = self.core.presence.users(channel)

@@ -23,11 +23,14 @@ from engine.postgres.connections.pooler_check import check_pooler
 from engine.stream.driver import StreamDriver
 from server.app.drain import Connections, drain
 from server.app.insecure import insecure_settings
+from server.app.key_watch import KeyWatch
 from server.app.settings import Settings
 from server.app.version import package_version
+from server.auth.api_keys import KeyRing
 from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
 from server.auth.authorizer import NameRules
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
+from server.auth.key_gate import KeyGate
 from server.auth.tokens import TokenVerifier
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
@@ -71,6 +74,7 @@ class Node:
         self._connections = Connections()
         self.addresses = AddressLists(settings.allowed_ips, settings.denied_ips)
         self._limiter = ConnectionLimiter(settings.arrival_limits)
+        self.keys = KeyRing()
         self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()
         self._draining = False
@@ -127,7 +131,7 @@ class Node:
             live,
             channels,
             RuleAuthorizer(channels, NameRules(self._settings.open_channels)),
-            self._authenticator(),
+            self._authenticator(channels),
             content=ContentInspector(channels.policies),
             content_hook=hook,
         )
@@ -144,12 +148,17 @@ class Node:
         self._stack.callback(hook.close)
         return hook
 
-    def _authenticator(self) -> TokenAuthenticator:
+    def _authenticator(self, channels: Channels) -> KeyGate:
         verifier = TokenVerifier(self._settings.auth_issuers, self._settings.auth_leeway)
         self._stack.push_async_callback(verifier.close)
         verifier.start()
         without = AddressAuthenticator(trust_user_parameter=self._settings.trust_user_parameter)
-        return TokenAuthenticator(verifier, without, allow_anonymous=self._settings.allow_anonymous)
+        tokens = TokenAuthenticator(verifier, without, allow_anonymous=self._settings.allow_anonymous)
+        gate = KeyGate(self.keys, tokens, required=self._settings.require_api_key)
+        watch = KeyWatch(self.keys, gate, self._connections)
+        self._stack.callback(watch.stop)
+        watch.start(channels.api_keys)
+        return gate
 
     def _shown(self, connection: ConnectionInserted) -> None:
         """The stream shows a connection of any node."""

@@ -33,6 +33,7 @@ from server.app.version import package_version
 from server.http.client_address import TrustedProxies
 from server.limits.network_rates import NetworkRates, Quota
 from server.rest import Rest
+from server.rest.access import Access
 from server.transports.http_routes import transport_routes
 
 __all__ = ["NodeFailedError", "serve"]
@@ -176,7 +177,7 @@ def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
     return Rest(
         settings.pooled_dsn or dsn,
         package_version(),
-        key=key,
+        access=Access(key, node.keys, required=settings.require_api_key),
         pool_size=settings.rest_pool_size,
         message_size=_MAX_DATA,
         recorded=node.recorded,

@@ -100,8 +100,11 @@ class Settings(BaseSettings):
     content_hook_errors: Literal["deny", "allow"] = Field(
         "deny", description="what becomes of a message if it fails or takes longer"
     )
+    require_api_key: bool = Field(
+        False, description="refuse clients without an API key, and REST requests without a key also from this machine"
+    )
     rest_key: SecretStr | None = Field(
-        None, description="key that REST requests must carry; without one REST answers this machine only"
+        None, description="key for REST requests, beside secret API keys; without one this machine needs no key"
     )
     rest_pool_size: int = Field(4, ge=1, le=100, description="database connections that REST requests share")
     max_subscriptions: int = Field(100, ge=1, description="subscriptions per connection")

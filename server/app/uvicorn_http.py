@@ -21,7 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
+from server.auth.identity import API_KEY, HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
 from server.http.client_address import TrustedProxies
 from server.http.problems import MEDIA_TYPE, problem_document
 from server.http.security_headers import SECURITY_HEADERS
@@ -138,7 +138,8 @@ class HttpProtocol(H11Protocol):
             offered = protocols(self.headers)
             ip = None if scope["client"] is None else scope["client"][0]
             query, authorization = query_of(scope["query_string"]), self._header(b"authorization")
-            connection = self._acceptor.accept(handshake_of(origin, query, ip, authorization, offered))
+            keys = self._header(API_KEY.encode())
+            connection = self._acceptor.accept(handshake_of(origin, query, ip, authorization, offered, keys))
             self._accepted = connection, key, PROTOCOL if PROTOCOL in offered else None
         except HandshakeRejectedError as refused:
             scope["state"]["refused"] = refused

@@ -22,6 +22,7 @@ from engine.values.exact_json import exact_decoder
 from server.protocol.validation import InvalidMessageError, check_storable
 
 __all__ = [
+    "API_KEY",
     "TOKEN_PROTOCOL",
     "HandshakeRejectedError",
     "HandshakeRequest",
@@ -33,6 +34,9 @@ __all__ = [
 
 TOKEN_PROTOCOL: Final = "bunbase.token."
 """How a subprotocol begins that carries a token, in base64url."""
+
+API_KEY: Final = "apikey"
+"""The header and the parameter of the address that carry an API key."""
 
 _MAX_USER = 256
 _MAX_QUERY = 8192
@@ -63,14 +67,16 @@ class HandshakeRejectedError(BunbaseError):
 class HandshakeRequest:
     """The fields of an upgrade request.
 
-    ``query``: its parameters, the last one of each name, without the token; ``ip``: the peer's address; ``token``: what is
-    to prove the client's identity. It appears in no log and no error.
+    ``query``: its parameters, the last one of each name, without the token and the key; ``ip``: the peer's address;
+    ``token``: what is to prove the client's identity; ``api_key``: of which application it is. These two appear in no log
+    and no error.
     """
 
     origin: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     ip: str | None = None
     token: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
 
 
 def handshake_of(
@@ -79,12 +85,15 @@ def handshake_of(
     ip: str | None,
     authorization: Sequence[str],
     protocols: Sequence[str] = (),
+    api_keys: Sequence[str] = (),
 ) -> HandshakeRequest:
-    """The handshake with these query parameters, values of the header ``Authorization``, and offered subprotocols.
+    """The handshake with these query parameters, values of the header ``Authorization``, offered subprotocols, and values
+    of the header ``apikey``.
 
     A token is ``Authorization: Bearer TOKEN``; where that header cannot be set, the subprotocol ``bunbase.token.`` and the
-    token in base64url; or ``?token=TOKEN``. Other schemes are of a proxy, and ignored. Raises ``HandshakeRejectedError``
-    for more than one token (RFC 6750, 2: one method only).
+    token in base64url; or ``?token=TOKEN``. Other schemes are of a proxy, and ignored. An API key is
+    the header ``apikey`` or ``?apikey=KEY``. Raises ``HandshakeRejectedError`` for more than one token (RFC 6750, 2: one
+    method only) or key.
     """
     query = dict(parameters)
     schemes = (each.partition(" ") for each in authorization)
@@ -97,7 +106,10 @@ def handshake_of(
             HTTPStatus.BAD_REQUEST,
             "token: one is accepted, in the header Authorization, as a subprotocol or in the address",
         )
-    return HandshakeRequest(origin, query, ip, tokens[0] if tokens else None)
+    keys = [*api_keys, *([] if (named := query.pop(API_KEY, None)) is None else [named])]
+    if len(keys) > 1:
+        raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "apikey: one is accepted, as a header or in the address")
+    return HandshakeRequest(origin, query, ip, tokens[0] if tokens else None, keys[0] if keys else None)
 
 
 def _unwrapped(protocol: str) -> str:

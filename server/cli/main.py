@@ -18,6 +18,7 @@ from server.app.settings import SettingsError
 from server.app.version import package_version
 from server.cli.doctor.diagnose import diagnose
 from server.cli.exposing import expose, grant, unexpose
+from server.cli.keys import keys_app
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
 from server.cli.migration.migrate import MigrationError, check_served, migrate
 from server.cli.prelude import database_error, dsn_of, read_settings, report
@@ -182,6 +183,7 @@ def doctor(config: options.ConfigFile = None, dsn: options.Dsn = None, decoder: 
 
 app.command()(grant)
 app.command()(token)
+app.add_typer(keys_app, name="keys")
 app.add_typer(slots_app, name="slots")
 app.add_typer(rules_app, name="rules")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from typing import Annotated, Any
 
@@ -16,11 +15,9 @@ from server.auth.issuers import TokenIssuer
 from server.auth.tokens import TokenVerifier
 from server.cli.prelude import read_settings
 from server.cli.terminal import options
+from server.cli.terminal.durations import seconds_of
 
 __all__ = ["NoSecretError", "token"]
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 
 
 class NoSecretError(RealtimeError):
@@ -45,7 +42,7 @@ def token(
             **({} if signer.issuer is None else {"iss": signer.issuer}),
             **({"aud": signer.audience[0]} if signer.audience else {}),
             "iat": now,
-            "exp": now + _seconds(expires),
+            "exp": now + seconds_of(expires, "--expires"),
             **claims,
             signer.user_claim: user,
         },
@@ -81,10 +78,3 @@ def _value(claim: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _seconds(text: str) -> int:
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no time such as 30s, 10m, 8h or 1d", param_hint="--expires")
-    return int(found[1]) * _UNITS[found[2]]

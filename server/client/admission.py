@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.channels.core.messages.model import UnavailableError
+from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
 from server.client.failures import client_error
@@ -31,6 +32,13 @@ class Connection(Protocol):
     @property
     def state(self) -> State:
         """Where in its life it is."""
+
+    @property
+    def handshake(self) -> HandshakeRequest:
+        """What opened it."""
+
+    def refuse(self, refusal: RealtimeError) -> None:
+        """What let the client in has ended: send the reason, and end the connection."""
 
     def send(self, payload: bytes) -> None:
         """Send a message."""

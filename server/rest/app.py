@@ -62,7 +62,7 @@ class Rest:
     Args:
         dsn: the database.
         version: of this server, for the description.
-        key: see :class:`server.rest.access.Access`.
+        access: who is let in.
         pool_size: database connections at most.
         message_size: bytes of a message's data that are read at all; the database has the limit.
         recorded: waits until the messages committed by now can be read back; else the history lags by a moment.
@@ -75,7 +75,7 @@ class Rest:
         dsn: str,
         version: str,
         *,
-        key: str | None,
+        access: Access,
         pool_size: int,
         message_size: int,
         recorded: Callable[[], Awaitable[None]] | None = None,
@@ -84,10 +84,10 @@ class Rest:
     ) -> None:
         self._recorded = recorded or _at_once
         self._rates = rates
-        self._access = Access(key)
+        self._access = access
         self._message_size = message_size
-        self._description = msgspec.json.encode(openapi(ENDPOINTS, version, keyed=key is not None))
-        self._page = docs_page(ENDPOINTS, openapi(ENDPOINTS, version, keyed=key is not None))
+        self._description = msgspec.json.encode(openapi(ENDPOINTS, version, keyed=access.keyed))
+        self._page = docs_page(ENDPOINTS, openapi(ENDPOINTS, version, keyed=access.keyed))
         self._opened = False
         self._pooled = pooled
         self._pool = Pool(
@@ -162,7 +162,7 @@ class Rest:
         if request.method == "GET" and segments == ("docs",):
             return HTMLResponse(self._page, headers=DOCS_HEADERS)
         endpoint, path = _find(request.method, segments)
-        self._access.check(request)
+        self._access.check(request, endpoint.scope)
         if not self._opened:
             raise ProblemError(ErrorCode.CONNECTION_FAILED, "the server is starting or stopping; try again")
         body, raw = await self._body(request, endpoint)

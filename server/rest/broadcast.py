@@ -46,5 +46,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         answer=Announced,
         status=HTTPStatus.CREATED,
         problems=(ErrorCode.NOT_FOUND,),
+        scope="publish",
     ),
 )

@@ -157,6 +157,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         answer=BroadcastDone,
         status=HTTPStatus.CREATED,
         problems=_ROOM,
+        scope="publish",
     ),
     Endpoint(
         "GET",
@@ -168,8 +169,17 @@ ENDPOINTS: Sequence[Endpoint] = (
         "together. `before`, not the number of messages on the page, shows whether there are earlier ones.",
         query=MessageQuery,
         answer=MessageList,
+        scope="history",
     ),
-    Endpoint("GET", "/channels/{id}/presence", "getPresence", "See who is in a channel", _presence, answer=Presence),
+    Endpoint(
+        "GET",
+        "/channels/{id}/presence",
+        "getPresence",
+        "See who is in a channel",
+        _presence,
+        answer=Presence,
+        scope="presence",
+    ),
     Endpoint(
         "POST",
         "/channels/{id}/kick",
@@ -179,6 +189,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "Its subscriptions to the channel end with an error, on whichever server they are. It may subscribe again.",
         body=Kick,
         answer=Kicked,
+        scope="connections",
     ),
     Endpoint(
         "GET",
@@ -189,6 +200,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "Rooms are channels with settings of their own; other channels exist while they are in use.",
         query=ChannelQuery,
         answer=ChannelList,
+        scope="channels",
     ),
     Endpoint(
         "POST",
@@ -201,8 +213,18 @@ ENDPOINTS: Sequence[Endpoint] = (
         answer=Channel,
         status=HTTPStatus.CREATED,
         conflict="there is an open room of this name",
+        scope="channels",
     ),
-    Endpoint("GET", "/channels/{id}", "getChannel", "Read a room's settings", _get, answer=Channel, problems=_ROOM),
+    Endpoint(
+        "GET",
+        "/channels/{id}",
+        "getChannel",
+        "Read a room's settings",
+        _get,
+        answer=Channel,
+        problems=_ROOM,
+        scope="channels",
+    ),
     Endpoint(
         "PATCH",
         "/channels/{id}",
@@ -213,6 +235,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         body=ChannelChanges,
         answer=Channel,
         problems=_ROOM,
+        scope="channels",
     ),
     Endpoint(
         "DELETE",
@@ -224,5 +247,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         "they expire.",
         status=HTTPStatus.NO_CONTENT,
         problems=_ROOM,
+        scope="channels",
     ),
 )

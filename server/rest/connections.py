@@ -62,6 +62,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "Of all servers, in order of their ids.",
         query=ConnectionQuery,
         answer=ConnectionList,
+        scope="connections",
     ),
     Endpoint(
         "DELETE",
@@ -72,6 +73,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "All connections of the user are closed, on whichever server they are.",
         query=UserQuery,
         answer=Disconnected,
+        scope="connections",
     ),
     Endpoint(
         "DELETE",
@@ -82,5 +84,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         "The connection is closed with code 4001, on whichever server it is.",
         status=HTTPStatus.NO_CONTENT,
         problems=(ErrorCode.NOT_FOUND,),
+        scope="connections",
     ),
 )

@@ -30,10 +30,11 @@ def docs_page(endpoints: Sequence[Endpoint], document: Mapping[str, Any]) -> str
     """The page of ``document``, which describes ``endpoints``."""
     schemas = document["components"]["schemas"]
     access = (
-        "Requests carry the header <code>Authorization: Bearer KEY</code> with the server’s <code>rest_key</code>."
-        if "security" in document
-        else "This server has no <code>rest_key</code>, so it answers requests from its own machine only."
+        "Requests carry the header <code>Authorization: Bearer KEY</code> with the server’s <code>rest_key</code> or a "
+        "secret API key."
     )
+    if {} in document["security"]:
+        access += " Requests from the server’s own machine need none."
     contents = "".join(
         f'<li><a href="#{endpoint.name}">{_method(endpoint)}<span>{escape(endpoint.summary)}</span></a></li>'
         for endpoint in endpoints
@@ -58,7 +59,7 @@ def _section(endpoint: Endpoint, document: Mapping[str, Any], schemas: _Schema) 
     operation = document["paths"][f"/realtime{endpoint.path}"][endpoint.method.lower()]
     parts = [
         f'<section id="{endpoint.name}"><h2>{_method(endpoint)}<code>/realtime{escape(endpoint.path)}</code></h2>'
-        f"<p>{escape(endpoint.summary)}. {_prose(endpoint.description)}</p>"
+        f"<p>{escape(endpoint.summary)}. {_prose(operation['description'])}</p>"
     ]
     if operation["parameters"]:
         rows = [(p["name"], p["schema"], p["description"], p["required"]) for p in operation["parameters"]]
@@ -126,7 +127,7 @@ def _prose(text: str) -> str:
 def _example(endpoint: Endpoint, document: Mapping[str, Any]) -> str:
     path = endpoint.path.replace("{id}", "chat:room-123").replace("{connectionId}", "3f9a5c02b7d1-5e0c6a4f")
     lines = [f"curl {'' if endpoint.method == 'GET' else f'-X {endpoint.method} '}http://localhost:8000/realtime{path}"]
-    if "security" in document:
+    if {} not in document["security"]:
         lines.append('-H "Authorization: Bearer $KEY"')
     if endpoint.body is not None:
         fields = endpoint.body.model_fields.items()

@@ -58,7 +58,7 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """``path`` is below ``/realtime``; ``{name}`` stands for one segment of it. ``problems``: codes it may answer with;
-    ``conflict``: when it answers 409.
+    ``conflict``: when it answers 409; ``scope``: what an API key must have.
     """
 
     method: str
@@ -73,6 +73,7 @@ class Endpoint:
     status: HTTPStatus = HTTPStatus.OK
     problems: tuple[ErrorCode, ...] = ()
     conflict: str = ""
+    scope: str = field(kw_only=True)
     segments: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:

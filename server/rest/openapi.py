@@ -21,20 +21,27 @@ _DESCRIPTIONS = {
     "connectionId": "The connection's id, as sent to its client in `connected`.",
 }
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]+$"}
-_ALWAYS = (ErrorCode.CONNECTION_FAILED, ErrorCode.INVALID_MESSAGE)
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The rest_key, or a secret API key, which may be limited to some of the scopes.",
+}
+_ALWAYS = (
+    ErrorCode.CONNECTION_FAILED,
+    ErrorCode.AUTHENTICATION_FAILED,
+    ErrorCode.PERMISSION_DENIED,
+    ErrorCode.INVALID_MESSAGE,
+)
 _Models = Mapping[Any, dict[str, Any]]
 
 
 def openapi(endpoints: Sequence[Endpoint], version: str, *, keyed: bool) -> dict[str, Any]:
-    """The description. ``keyed``: requests need the server's key."""
+    """The description. ``keyed``: every request needs a key."""
     models, definitions = _schemas(endpoints)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        operation = _operation(endpoint, models, keyed=keyed)
+        operation = _operation(endpoint, models)
         paths.setdefault(f"/realtime{endpoint.path}", {})[endpoint.method.lower()] = operation
-    components: dict[str, Any] = {"schemas": definitions["$defs"]}
-    if keyed:
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "The rest_key."}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,8 +51,8 @@ def openapi(endpoints: Sequence[Endpoint], version: str, *, keyed: bool) -> dict
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": components,
-        **({"security": [{"key": []}]} if keyed else {}),
+        "components": {"schemas": definitions["$defs"], "securitySchemes": {"key": _KEY}},
+        "security": [{"key": []}, *([] if keyed else [{}])],  # {}: from the server's own machine
     }
 
 
@@ -59,26 +66,25 @@ def _schemas(endpoints: Sequence[Endpoint]) -> tuple[_Models, dict[str, Any]]:
     return models_json_schema(list(dict.fromkeys(wanted)), ref_template=_REF)
 
 
-def _operation(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, models: _Models) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
-        "responses": _responses(endpoint, models, keyed=keyed),
+        "responses": _responses(endpoint, models),
+        "description": f"{endpoint.description} Scope of API keys: `{endpoint.scope}`.".strip(),
     }
-    if endpoint.description:
-        operation["description"] = endpoint.description
     if endpoint.body is not None:
         content = {"application/json": {"schema": models[endpoint.body, "validation"]}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
-def _responses(endpoint: Endpoint, models: _Models, *, keyed: bool) -> dict[str, Any]:
+def _responses(endpoint: Endpoint, models: _Models) -> dict[str, Any]:
     done: dict[str, Any] = {"description": endpoint.status.phrase}
     if endpoint.answer is not None:
         done["content"] = {"application/json": {"schema": models[endpoint.answer, "serialization"]}}
-    codes = {*endpoint.problems, *_ALWAYS, ErrorCode.AUTHENTICATION_FAILED if keyed else ErrorCode.PERMISSION_DENIED}
+    codes = {*endpoint.problems, *_ALWAYS}
     if endpoint.body is not None:
         codes.add(ErrorCode.MESSAGE_TOO_LARGE)
     by_status: dict[int, list[ErrorCode]] = {}

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import RealtimeError
-from server.auth.identity import HandshakeRejectedError, HandshakeRequest, handshake_of, packed_of
+from server.auth.identity import API_KEY, HandshakeRejectedError, HandshakeRequest, handshake_of, packed_of
 from server.client.background import Background
 from server.http.bodies import read_body
 from server.http.problems import ProblemError
@@ -220,7 +220,14 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> HandshakeRequest:
     peer = None if request.client is None else request.client.host.partition("%")[0]
-    upgrade = handshake_of(request.headers.get("origin"), pairs, peer, request.headers.getlist("authorization"))
+    headers = request.headers
+    upgrade = handshake_of(
+        headers.get("origin"),
+        pairs,
+        peer,
+        headers.getlist("authorization"),
+        api_keys=headers.getlist(API_KEY),
+    )
     packed_of(upgrade)  # MessagePack is for sockets; here it is understood, and JSON
     return upgrade
 

@@ -26,6 +26,11 @@ from realtime.routes
 select name, channel, event, schema::text as schema, sanitize::text as sanitize, filters::text as filters, spam::text as spam, case when enabled then 't' else 'f' end as enabled
 from realtime.content_policies
 
+-- name: engine_api_keys
+-- The API keys, as the stream writes them.
+select id::text as id, name, kind, prefix, hash, scopes::text as scopes, expires_at::text as expires_at, revoked_at::text as revoked_at
+from realtime.api_keys
+
 -- name: engine_preferences
 -- The mute rules of a user.
 select channel, event, muted from realtime.preferences where user_id = %(user)s

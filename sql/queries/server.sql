@@ -36,6 +36,21 @@ select realtime.unexpose(%s::text)
 -- The command line's `grant`; the GRANTs that it made.
 select realtime.grant_server(%s::name)
 
+-- name: create_api_key
+-- The command line's `keys create`.
+select realtime.create_api_key(%(name)s, %(kind)s, %(scopes)s::text[], now() + make_interval(secs => %(seconds)s))
+
+-- name: list_api_keys
+-- The command line's `keys list`.
+select name, kind, prefix, coalesce(array_to_string(scopes, ', '), case kind when 'secret' then 'all' else '-' end),
+       coalesce(to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', 'never'),
+       case when revoked_at is not null then 'revoked' when expires_at <= now() then 'expired' else 'valid' end, id::text
+from realtime.api_keys order by created_at desc, id
+
+-- name: revoke_api_key
+-- The command line's `keys revoke`.
+select realtime.revoke_api_key(%(key)s)
+
 -- name: doctor_server
 -- What the server allows. The list of plugins is null where it is not known or may not be seen. Slots and senders are shared by the whole cluster, so all of them count.
 select current_setting('server_version_num')::int as version,
@@ -211,7 +226,8 @@ select pg_create_logical_replication_slot('realtime_doctor_' || pg_backend_pid()
 select array(
   select t.name from unnest(array['migrations', 'collections', 'nodes', 'slots', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
-    'preferences', 'epochs', 'server_roles', 'content_policies', 'rules']) t (name)
+    'preferences', 'epochs', 'server_roles', 'content_policies', 'rules',
+    'api_keys']) t (name)
   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'realtime' and c.relname = t.name)
 ) as names
 

@@ -19,6 +19,7 @@ from server.app.node import Node
 from server.app.settings import Settings
 from server.app.uvicorn_http import HttpProtocol
 from server.rest import Rest
+from server.rest.access import Access
 from server.transports.http_routes import transport_routes
 from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
@@ -83,7 +84,8 @@ class NodeHere(ModelNode):
 
     async def _start(self) -> None:
         self._node = Node(self._settings, self.dsn)
-        self._rest = Rest(self.dsn, "test", key=None, pool_size=2, message_size=self._settings.max_message_size)
+        access, size = Access(None, self._node.keys), self._settings.max_message_size
+        self._rest = Rest(self.dsn, "test", access=access, pool_size=2, message_size=size)
         transports = transport_routes(self._node.sessions, self._settings.allowed_origins)
         self._server = uvicorn.Server(
             uvicorn.Config(

@@ -64,6 +64,8 @@ class ChannelCore:
         self.rooms = Rooms()
         self.routes = Routes()
         self.policies = WatchedRows()
+        self.api_keys = WatchedRows("id")
+        self._watched = {"content_policies": self.policies, "api_keys": self.api_keys}
         self.access = AccessRules()
         self.hub = ChannelHub()
         self.messages = 0
@@ -168,10 +170,10 @@ class ChannelCore:
                     self._concerned.update(_names(change))
                 elif change.table == "routes":
                     self._route(change)
-                elif change.table == "content_policies":
-                    self.policies.apply(change)
                 elif change.table == "rules":
                     self._concerned |= self.access.apply(change)
+                elif change.table in self._watched:
+                    self._watched[change.table].apply(change)
                 elif change.table == "connections":
                     self.census.apply(change)
         present = [change for change in decoded.changes if change.table == "presence"]
@@ -224,7 +226,7 @@ def _names(change: RowChange) -> set[str]:
 def _effect(change: RowChange) -> Effect | None:
     """What a row change means for the connections of this node; None: nothing, or the core has done it."""
     match change.table, change.kind:
-        case "content_policies", _:
+        case "content_policies" | "api_keys", _:
             return None
         case "preferences", _:
             return MutesChanged(change)

@@ -49,6 +49,7 @@ _TABLES = (
     "engine_rules",
     "engine_connection_rows",
     "engine_content_policies",
+    "engine_api_keys",
 )
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
 _LOOK = 0.2
@@ -232,8 +233,9 @@ class Recovery:
         ticket = self._stream.tail.begin_read()
         snapshot = None
         try:
-            snapshot, (*tables, connections, policies) = await self._store.tables(*_TABLES)
+            snapshot, (*tables, connections, policies, api_keys) = await self._store.tables(*_TABLES)
             self._core.policies.load(policies)
+            self._core.api_keys.load(api_keys)
             self._core.census.load(connections)
             self._core.load(snapshot, tables, self._stream.tail.unseen_by(snapshot))
         finally:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
+from server.auth.identity import HandshakeRequest
 from server.client.admission import Admission
 from server.client.client import Client
 from server.protocol import server_messages
@@ -107,6 +108,16 @@ class ClientConnection:
 
     def _warn_of_expiry(self, seconds: float) -> None:
         self.send(server_messages.expiring(seconds))
+
+    @property
+    def handshake(self) -> HandshakeRequest:
+        """What opened the connection."""
+        return self._admission.handshake
+
+    def refuse(self, refusal: RealtimeError) -> None:
+        """What let the client in has ended: send the reason, and end the connection."""
+        self.send(server_messages.error(refusal.code, str(refusal), RequestReference()))
+        self.close(close_code_of(refusal), refusal.code.meaning)
 
     def _expire(self) -> None:
         self.send(server_messages.error(ErrorCode.AUTHENTICATION_FAILED, "token expired", RequestReference()))

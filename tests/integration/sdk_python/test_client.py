@@ -253,12 +253,21 @@ async def test_encrypted_messages_are_ciphertext_without_the_key(
         assert "secret" not in json.dumps(stored)
 
 
-async def test_keys_do_not_get_into_the_logs(client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+async def test_keys_do_not_get_into_the_logs(client: MakeClient, table: str, caplog: pytest.LogCaptureFixture) -> None:
+    [(key,)] = read(table, "select realtime.create_api_key('sdk', 'publishable')")
     with caplog.at_level("INFO"):
-        async with asyncio.timeout(GIVE_UP_AFTER), client("ada", api_key="a-key-of-ours") as ada:
+        async with asyncio.timeout(GIVE_UP_AFTER), client("bob") as bob:
+            await bob.channel("logs:1").send("said", 1)  # behind the key in the stream
+        async with asyncio.timeout(GIVE_UP_AFTER), client("ada", api_key=key) as ada:
             await ada.channel("logs:1").send("said", 1)
-    assert "a-key-of-ours" not in caplog.text
+    assert ada._address.parameters["apikey"] == key
+    assert key not in caplog.text
     assert ada._address.parameters["client"] not in caplog.text
+
+
+async def test_a_key_that_is_not_publishable_is_not_sent_in_an_address() -> None:
+    for key in ("sk_000000000000_1", "the rest_key", ""):
+        assert "apikey" not in Realtime("http://localhost", api_key=key)._address.parameters
 
 
 async def test_options_that_cannot_be_are_refused() -> None:

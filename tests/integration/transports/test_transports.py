@@ -154,7 +154,7 @@ async def test_an_unknown_client_with_a_secret_is_the_same_user_on_every_transpo
     user = f"anon-{hashlib.sha256(secret.encode()).hexdigest()[:20]}"
     async with running_server(database) as server, transport_client(server.url, "websocket") as bob:
         await bob.join(presence=True)
-        async with transport_client(server.url, transport, client=secret, apikey="key") as ada:
+        async with transport_client(server.url, transport, client=secret) as ada:
             await ada.join(presence=True)
             assert (await bob.receive("presence:join"))["user"]["id"] == user
             async with transport_client(server.url, "websocket", client=secret) as again:

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 import httpx
 from starlette.applications import Starlette
 
+from server.auth.api_keys import KeyRing
 from server.rest import Rest
+from server.rest.access import Access
 
 KEY = "correct horse"
 LOCAL = "http://localhost:8000"
@@ -25,7 +27,7 @@ insert into realtime.presence (channel, connection_id, user_id, metadata, state)
 
 
 def rest_over(dsn: str, key: str | None = None) -> Rest:
-    return Rest(dsn, "1.2.3", key=key, pool_size=2, message_size=128 * 1024)
+    return Rest(dsn, "1.2.3", access=Access(key, KeyRing()), pool_size=2, message_size=128 * 1024)
 
 
 def api(rest: Rest, address: str = "127.0.0.1") -> httpx.AsyncClient:

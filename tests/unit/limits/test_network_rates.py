@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import httpx
 
+from server.auth.api_keys import KeyRing
 from server.http.rate_limits import rate_limit_headers
 from server.limits.network_rates import NetworkRates, Quota
 from server.rest import Rest
+from server.rest.access import Access
 
 HOUR = 3600.0
 
@@ -29,7 +31,7 @@ def test_the_headers_name_the_quota_and_what_is_left() -> None:
 
 async def test_rest_answers_name_the_quota_and_beyond_it_the_time_to_wait() -> None:
     rates = NetworkRates(Quota("requests", 1, HOUR))
-    rest = Rest("host=nowhere.invalid", "1", key="k", pool_size=1, message_size=1000, rates=rates)
+    rest = Rest("host=nowhere.invalid", "1", access=Access("k", KeyRing()), pool_size=1, message_size=1000, rates=rates)
     transport = httpx.ASGITransport(rest.mount, client=("203.0.113.9", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://test/realtime") as http:
         first, second = await http.get("/connections"), await http.get("/connections")

@@ -18,8 +18,9 @@ from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
 from server.auth.identity import HandshakeRequest
 from server.auth.tokens import TokenVerifier
 from server.protocol.close_codes import CloseCode
-from tests.support.clients.transports import TRANSPORTS, SocketClient, transport_client
-from tests.support.fakes.server import FakeServer, fake_server
+from tests.support.clients.handshakes import answer_of
+from tests.support.clients.transports import TRANSPORTS, transport_client
+from tests.support.fakes.server import fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
 from tests.support.values.tokens import SECRET, claims, forged, issuer, pem, private_key, token
 
@@ -32,54 +33,6 @@ def gate(*, allow_anonymous: bool = True, leeway: float = 0, trusted: bool = Fal
     other = issuer(issuer="https://rsa.example", public_key=pem("RS256"))
     without = AddressAuthenticator(trust_user_parameter=trusted)
     return TokenAuthenticator(TokenVerifier([issuer(), other], leeway), without, allow_anonymous=allow_anonymous)
-
-
-def sent(way: str, text: str | None) -> tuple[dict[str, str], dict[str, str]]:
-    """The parameters and the headers that carry a token."""
-    if text is None:
-        return {}, {}
-    if way == "subprotocol":
-        wrapped = urlsafe_b64encode(text.encode()).decode().rstrip("=")
-        return {}, {"Sec-WebSocket-Protocol": f"bunbase, bunbase.token.{wrapped}"}
-    return ({"token": text}, {}) if way == "address" else ({}, {"Authorization": f"Bearer {text}"})
-
-
-async def answer_of(door: FakeServer, transport: str, text: str | None, way: str = "header") -> dict[str, Any]:
-    """The greeting, or the error with the close code or HTTP status as ``status``."""
-    parameters, headers = sent(way, text)
-    if transport in ("websocket", "msgpack"):
-        parameters |= {"format": "msgpack"} if transport == "msgpack" else {}
-        address = f"{door.url.replace('http', 'ws')}/realtime?{httpx.QueryParams(parameters)}"
-        offered = [Subprotocol(each) for each in headers.pop("Sec-WebSocket-Protocol", "").split(", ") if each]
-        async with connect(address, additional_headers=headers, subprotocols=offered or None) as socket:
-            client = SocketClient(socket, packed=transport == "msgpack")
-            first = await client.next()
-            return first if first["type"] == "connected" else first | {"status": (await client.next())["code"]}
-    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER, headers=headers) as http:
-        if transport == "poll":
-            answer = await http.post("/poll", json={}, params=parameters)
-            if answer.status_code == 200:
-                greeting: dict[str, Any] = answer.json()["messages"][0]
-                await http.request("DELETE", "/session", json={"session": greeting["session"]})
-                return greeting
-        else:
-            answer = await http.send(http.build_request("GET", "/sse", params=parameters), stream=True)
-            if answer.status_code == 200:
-                lines = answer.aiter_lines()
-                data = [line async for line in _until_data(lines)][-1]
-                await answer.aclose()
-                return dict(json.loads(data.removeprefix("data: ")))
-            await answer.aread()
-    problem = answer.json()
-    assert answer.headers["www-authenticate"] == 'Bearer realm="realtime"' or answer.status_code != 401
-    return {"type": "error", "code": problem["code"], "message": problem["detail"], "status": answer.status_code}
-
-
-async def _until_data(lines: Any) -> Any:
-    async for line in lines:
-        yield line
-        if line.startswith("data: "):
-            return
 
 
 def credentials() -> dict[str, tuple[str | None, str | None]]:

@@ -22,7 +22,17 @@ _SCHEMA: Final = "realtime"
 _MESSAGE_PREFIX: Final = "realtime.message"
 _COMMAND_PREFIX: Final = "realtime.command"
 _WATCHED: Final = frozenset(
-    ("presence", "connections", "channels", "channel_defaults", "routes", "preferences", "content_policies", "rules")
+    (
+        "presence",
+        "connections",
+        "channels",
+        "channel_defaults",
+        "routes",
+        "preferences",
+        "content_policies",
+        "rules",
+        "api_keys",
+    )
 )
 _BATCH: Final = 1_000
 _EPOCH_US: Final = 1_000_000

@@ -19,7 +19,7 @@ import type { ConnectionState, Disconnection, Message, TransportName, Untyped } 
 export interface RealtimeOptions {
   /** The server's address. Default: `configure()`, `BUNBASE_REALTIME_URL`, or the origin of the page. */
   url?: string;
-  /** The application's key. */
+  /** The application's publishable key. Another one is not sent. */
   apiKey?: string;
   /** The user's token, if it lasts as long as the client; else `getToken`. */
   token?: string;
@@ -173,7 +173,8 @@ function settingsOf(options: RealtimeOptions & Internals, names: TransportName[]
   const { url, apiKey } = { ...defaults(), ...options };
   const { origin, pathname, searchParams: query } = endpoint(url);
   query.set("client", randomHex(16));
-  if (apiKey) query.set("apikey", apiKey);
+  // A secret key, which configure() may hold for the REST API, does not belong in an address.
+  if (apiKey?.startsWith("pk_")) query.set("apikey", apiKey);
   if (options.user !== undefined) query.set("user", options.user);
   if (options.attributes) query.set("attributes", JSON.stringify(options.attributes));
   return {

@@ -37,7 +37,7 @@ class Realtime(Emitter):
 
     Args:
         url: the server, such as ``https://realtime.example.com`` or ``ws://localhost:8000/realtime``.
-        api_key: the application's key.
+        api_key: the application's publishable key. Another one is not sent.
         token: the user's token, if it lasts as long as the client; else ``get_token``.
         get_token: returns a token, or an awaitable of one. Called for each connection, also for each reconnect, and before
             a token expires, so that no connection is opened with a stale one.
@@ -88,7 +88,9 @@ class Realtime(Emitter):
             connect_timeout, heartbeat_interval, heartbeat_timeout, upgrade_interval, queue_limit,
         )  # fmt: skip
         # One secret per object: whichever connection carries it, the server sees the same client.
-        known = {"client": secrets.token_urlsafe(24), **({} if api_key is None else {"apikey": api_key})}
+        known = {"client": secrets.token_urlsafe(24)}
+        if api_key is not None and api_key.startswith("pk_"):  # a secret one does not belong in an address
+            known["apikey"] = api_key
         self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)
         self._manager = _Manager(self, queue_limit)
         if token is not None and get_token is not None:

@@ -1,0 +1,115 @@
+"""API keys: which application a client belongs to (publishable), and what a server may do over REST (secret).
+
+A key is ``pk_`` or ``sk_``, 12 hex digits by which it is found (with those before: its prefix), ``_``, 64 hex digits of
+secret, and 8 of a checksum: ``sql/schema/4_access/40_api_keys.sql`` makes them. Only their hashes are stored and known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from engine.channels.core.messages.model import UnavailableError
+from engine.channels.core.watched_rows import WatchedRows
+from server.auth.refusal import AuthenticationError
+
+__all__ = ["ApiKey", "KeyRing", "looks_like_key"]
+
+_FORM: Final = re.compile(r"([ps]k_[0-9a-f]{12})_[0-9a-f]{64}([0-9a-f]{8})")
+_START: Final = re.compile(r"[ps]k_")
+_CHECKSUM: Final = 8  # hex digits
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A row of ``realtime.api_keys``. ``scopes``: what a secret key may do; None: everything. ``expires_at``: in seconds
+    since the Unix epoch; None: never.
+    """
+
+    name: str
+    prefix: str
+    hash: str
+    secret: bool
+    scopes: frozenset[str] | None
+    expires_at: float | None
+    revoked: bool
+
+    @property
+    def expired(self) -> bool:
+        """Whether ``expires_at`` has passed."""
+        return self.expires_at is not None and self.expires_at <= time.time()
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a text is meant to be an API key, right or not."""
+    return _START.match(text) is not None
+
+
+class KeyRing:
+    """The keys, as of the stream."""
+
+    def __init__(self) -> None:
+        self._rows: WatchedRows | None = None
+        self._version: int | None = None
+        self._keys: dict[str, ApiKey] = {}
+
+    def follow(self, rows: WatchedRows) -> None:
+        """The rows are known from now on; before, no key can be judged."""
+        self._rows, self._version = rows, None
+
+    @property
+    def next_expiry(self) -> float | None:
+        """When the first of the keys that are valid now expires, in seconds since the Unix epoch; None: never."""
+        valid = [key for key in self._current().values() if not key.revoked and not key.expired]
+        return min((key.expires_at for key in valid if key.expires_at is not None), default=None)
+
+    def check(self, text: str) -> ApiKey:
+        """The key. Raises ``AuthenticationError`` with the reason if it is not valid, and ``UnavailableError`` if that is
+        not known yet.
+        """
+        form = _FORM.fullmatch(text)
+        if form is None:
+            raise AuthenticationError(
+                "not an API key: one is pk_ or sk_ and 85 characters, as realtime keys create prints it"
+            )
+        if not hmac.compare_digest(_hash(text[:-_CHECKSUM])[:_CHECKSUM], form[2]):
+            raise AuthenticationError("the API key is mistyped: its checksum is wrong")
+        key = self._current().get(form[1])
+        if key is None or not hmac.compare_digest(_hash(text), key.hash):
+            raise AuthenticationError("unknown API key")
+        if key.revoked:
+            raise AuthenticationError("API key revoked")
+        if key.expired:
+            raise AuthenticationError("API key expired")
+        return key
+
+    def _current(self) -> Mapping[str, ApiKey]:
+        if self._rows is None:
+            raise UnavailableError("the server is starting; try again")
+        if self._version != self._rows.version:
+            keys = (_read(row) for row in self._rows.in_order())
+            self._keys, self._version = {key.prefix: key for key in keys}, self._rows.version
+        return self._keys
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(row: Mapping[str, str | None]) -> ApiKey:
+    scopes, expires_at = row["scopes"], row["expires_at"]
+    return ApiKey(
+        name=row["name"] or "",
+        prefix=row["prefix"] or "",
+        hash=row["hash"] or "",
+        secret=row["kind"] == "secret",
+        scopes=None if scopes is None else frozenset(filter(None, scopes.strip("{}").split(","))),
+        expires_at=None if expires_at is None else datetime.fromisoformat(expires_at).timestamp(),
+        revoked=row["revoked_at"] is not None,
+    )

@@ -1,0 +1,51 @@
+"""The gate for API keys, before all other authentication."""
+
+from __future__ import annotations
+
+from engine.identity.principal import Principal
+from server.auth.api_keys import KeyRing
+from server.auth.authenticator import Authenticator
+from server.auth.identity import HandshakeRequest
+from server.auth.refusal import AuthenticationError
+
+__all__ = ["KeyGate"]
+
+
+class KeyGate:
+    """Refuses clients whose API key is not valid, and, if ``required``, those without one. ``within`` judges the rest.
+
+    A key adds no rights: a valid one is a publishable one, which is no secret.
+    """
+
+    def __init__(self, ring: KeyRing, within: Authenticator, *, required: bool = False) -> None:
+        self._ring = ring
+        self._within = within
+        self._required = required
+
+    def check(self, text: str | None) -> None:
+        """Raises ``AuthenticationError`` with the reason if a client with this key, or without, is refused."""
+        if text is None:
+            if self._required:
+                raise AuthenticationError("an API key is needed: this server requires one (require_api_key)")
+        elif self._ring.check(text).secret:
+            raise AuthenticationError(
+                "a secret API key is for the REST API, and never for a browser or an address: revoke it if it was in "
+                "one, and connect with a publishable one"
+            )
+
+    def identify(self, handshake: HandshakeRequest) -> Principal | None:
+        """See ``Authenticator``. A key that is refused is left to ``authenticate``, so that the client gets the reason."""
+        try:
+            self.check(handshake.api_key)
+        except AuthenticationError:
+            return None
+        return self._within.identify(handshake)
+
+    async def authenticate(self, handshake: HandshakeRequest) -> Principal:
+        """See ``Authenticator``."""
+        self.check(handshake.api_key)
+        return await self._within.authenticate(handshake)
+
+    async def renew(self, token: str) -> Principal:
+        """See ``Authenticator``. The key stays that of the connection."""
+        return await self._within.renew(token)
