@@ -167,7 +167,7 @@ def _fork_one(control: socket.socket, waking: socket.socket, wake: socket.socket
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGINT):
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         for each in (control, waking, wake):
             each.close()
