@@ -34,7 +34,7 @@ WRITERS = 8
 PADDING = "x" * 60
 STATEMENT = (
     "insert into realtime.messages (channel, event, payload) values "
-    f"('{CHANNEL}', 'said', jsonb_build_object('at', extract(epoch from clock_timestamp()), 'text', '{PADDING}'));\n"
+    f"('{CHANNEL}', 'sent', jsonb_build_object('at', extract(epoch from clock_timestamp()), 'text', '{PADDING}'));\n"
 )
 
 
@@ -74,7 +74,7 @@ async def publish(channels: Channels, rate: float, seconds: float, number: int) 
     async def one() -> None:
         began = time.time()
         await channels.publish(
-            Publication(CHANNEL, "said", b'{"at":%.6f,"text":"%b"}' % (began, PADDING.encode()), member)
+            Publication(CHANNEL, "sent", b'{"at":%.6f,"text":"%b"}' % (began, PADDING.encode()), member)
         )
         acks.append(time.time() - began)
 

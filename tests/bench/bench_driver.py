@@ -66,7 +66,7 @@ def batch(size: int, number: int) -> dict[str, str]:
     many = range(size)
     return {
         "channels": text_array(f"chat:{n % 10}" for n in many),
-        "events": text_array("said" for _ in many),
+        "events": text_array("sent" for _ in many),
         "payloads": text_array('{"text": "' + "x" * 100 + '"}' for _ in many),
         "senders": text_array(f"user-{n}" for n in many),
         "connections": text_array(f"connection-{n}" for n in many),

@@ -55,7 +55,7 @@ class Bench:
         joins = await load.receive()
         self._join(what, joins, server.seconds(), database.seconds())
         server, database = Cpu(pid), Cpu(postmaster(self._postgres))
-        load.say("go")
+        load.send("go")
         updates = await load.receive()
         self._update(what, updates, server.seconds(), database.seconds())
         await load.end()

@@ -39,12 +39,12 @@ BATCH = 50
 _MAX_STOPPED = 5.0  # seconds; well below the lease of a node
 
 _PAYLOAD = f"jsonb_build_object('at', extract(epoch from clock_timestamp()), 'text', '{pad.decode()}')"
-INSERT = f"insert into realtime.messages (channel, event, payload) values ('{CHANNEL}', 'said', {_PAYLOAD});\n"
-BROADCAST = f"select realtime.broadcast('{CHANNEL}', 'said', {_PAYLOAD});\n"
+INSERT = f"insert into realtime.messages (channel, event, payload) values ('{CHANNEL}', 'sent', {_PAYLOAD});\n"
+BROADCAST = f"select realtime.broadcast('{CHANNEL}', 'sent', {_PAYLOAD});\n"
 EQUAL = INSERT.replace("realtime.messages", "equal")
 MANY = (
     f"insert into realtime.messages (channel, event, payload) "
-    f"select '{CHANNEL}', 'said', {_PAYLOAD} from generate_series(1, {BATCH});\n"
+    f"select '{CHANNEL}', 'sent', {_PAYLOAD} from generate_series(1, {BATCH});\n"
 )
 
 
@@ -107,7 +107,7 @@ class Bench:
         )
         await load.receive()
         server, database = Cpu(pid), Cpu(postmaster(self._postgres))
-        load.say("go")
+        load.send("go")
         seen: dict[str, Any] = await load.receive()
         seen |= {"server": server.seconds(), "postgres": database.seconds()}
         await load.end()
@@ -132,9 +132,9 @@ class Bench:
         )
         await load.receive()
         cpu, database = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
-        load.say("wait")
+        load.send("wait")
         tps, count = await self._pgbench(script, rate)
-        load.say(count)
+        load.send(count)
         seen: dict[str, Any] = await load.receive()
         seen |= {"rate": tps, "server": cpu.seconds(), "postgres": database.seconds()}
         await load.end()
@@ -149,7 +149,7 @@ class Bench:
         """One subscriber: how fast what waits for it arrives; the same number of messages from picows."""
         async with self._server() as server:
             load = await self._alone(server.websocket)
-            load.say("wait")
+            load.send("wait")
             # Stopped while they are written, so that the writers take nothing from the processors it drains with.
             server.process.send_signal(signal.SIGSTOP)
             try:
@@ -160,7 +160,7 @@ class Bench:
                 cpu, database, began = Cpu(server.process.pid), Cpu(postmaster(self._postgres)), time.time()
                 server.process.send_signal(signal.SIGCONT)
             count = transactions * BATCH
-            load.say(count)
+            load.send(count)
             seen = await load.receive()
             seen |= {"took": seen["last"] - began, "taken": [], "server": cpu.seconds(), "postgres": database.seconds()}
             self._add("alone: server, what waited in the WAL", seen)
@@ -168,8 +168,8 @@ class Bench:
         async with self._relay() as (relay, url):
             load = await self._alone(url)
             cpu, database = Cpu(relay.pid), Cpu(postmaster(self._postgres))
-            load.say(count)
-            relay.say(count)
+            load.send(count)
+            relay.send(count)
             seen = await load.receive()
             seen |= {"taken": [], "server": cpu.seconds(), "postgres": database.seconds()}
             self._add("alone: bare picows", seen)

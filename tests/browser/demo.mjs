@@ -18,7 +18,7 @@ import {
   sameChat,
   sameMessages,
   sameOrders,
-  say,
+  post,
   shownChat,
   shownMessages,
   sql,
@@ -185,7 +185,7 @@ step("aggregates, best sellers and filtered orders follow the orders", async () 
   await sameOrders(there, url);
 });
 
-once("a filter without rows says so", async () => {
+once("a filter without rows reports it", async () => {
   await sql(url, "delete from orders where status = 'pending' and region = 'South'");
   await there.selectOption('select[name="status"]', "pending");
   await there.selectOption('select[name="region"]', "South");
@@ -202,7 +202,7 @@ once("an error is told in plain words", async () => {
   assert.equal(await here.locator("#result-table tbody tr").count(), 3);
 });
 
-once("after a storm of writes from everywhere all lists are what Postgres says", async () => {
+once("after a storm of writes from everywhere all lists are what Postgres reports", async () => {
   const any = (n) => Math.floor(Math.random() * n);
   const writes = [
     () => `insert into messages (room_id, author, body, likes) values ('general', 'storm', 'n${any(1e6)}', ${any(30)})`,
@@ -235,10 +235,10 @@ step("two tabs talk in the chat, each sees who is there and who is typing, and S
     await eventually(async () => assert.equal(await page.textContent("#chat-count"), "2 people here"));
   await there.locator("#chat-message").pressSequentially("Hel");
   await eventually(async () => assert.equal(await here.textContent("#chat-typing"), `${names[1]} is typing`));
-  await say(there, "Hello <b>here</b>");
+  await post(there, "Hello <b>here</b>");
   await eventually(async () => assert.deepEqual((await shownChat(here)).at(-1), [names[1], "Hello <b>here</b>"]));
   await eventually(async () => assert.equal(await here.textContent("#chat-typing"), ""));
-  await say(here, "Hello there");
+  await post(here, "Hello there");
   await here.click('.chip:has-text("Broadcast to chat")');
   await here.click("#run");
   await eventually(async () => assert.deepEqual((await shownChat(there)).at(-1), ["Postgres", "Hello from plain SQL"]));
@@ -246,7 +246,7 @@ step("two tabs talk in the chat, each sees who is there and who is typing, and S
   assert.equal(await there.locator(".chat-message.sending").count(), 0);
 });
 
-once("who comes later reads what was said, and who leaves is gone", async () => {
+once("who comes later reads what was posted, and who leaves is gone", async () => {
   const late = await open(browser, new URL("?view=chat", url).href, complaints);
   await sameChat(late, url);
   await eventually(async () => assert.equal(await here.textContent("#chat-count"), "3 people here"));
@@ -254,7 +254,7 @@ once("who comes later reads what was said, and who leaves is gone", async () => 
   await eventually(async () => assert.equal(await here.textContent("#chat-count"), "2 people here"), 30_000);
 });
 
-step("when the server is killed the page says so, comes back by itself, and has what it missed", async () => {
+step("when the server is killed the page reports it, comes back by itself, and has what it missed", async () => {
   complaints.outage = true;
   const answers = createInterface({ input: process.stdin });
   const restarted = new Promise((resolve) => answers.once("line", resolve));
@@ -272,7 +272,7 @@ step("when the server is killed the page says so, comes back by itself, and has 
   await sameMessages(there, url);
   await sameOrders(there, url);
   for (const page of both) await sameChat(page, url);
-  await say(there, "Still here");
+  await post(there, "Still here");
   for (const page of both) await sameChat(page, url);
   complaints.outage = false;
   await type(here, "insert into messages (room_id, author, body) values ('general', 'psql', 'Alive again')");

@@ -11,7 +11,7 @@ export class Complaints {
   list = [];
   outage = false;
 
-  /** What Chromium and Firefox say of a server that is not there. */
+  /** What Chromium and Firefox report of a server that is not there. */
   #expected(text) {
     return this.outage && /ERR_CONNECTION|WebSocket connection to|\bws:\/\/|NS_ERROR_CONNECTION_REFUSED/.test(text);
   }
@@ -84,13 +84,13 @@ export const storedMessages = (url, { room = "general", order = "created_at desc
 export const sameMessages = (page, url, options) =>
   eventually(async () => assert.deepEqual(await shownMessages(page), await storedMessages(url, options)));
 
-/** What is said in the chat on screen, in order: author, text. */
+/** What is posted in the chat on screen, in order: author, text. */
 export const shownChat = (page) =>
   page.$$eval("#chat-list > li", (rows) =>
     rows.map((row) => [".author", ".body"].map((part) => row.querySelector(part).textContent)),
   );
 
-/** What is said in the chat as the table has it, in commit order. */
+/** What is posted in the chat as the table has it, in commit order. */
 export const storedChat = (url) =>
   sql(
     url,
@@ -168,7 +168,7 @@ export const chatOf = async (page) => {
   await page.click('.views [data-view="chat"]');
   return page.getAttribute("#chat-message", "placeholder");
 };
-export const say = async (page, text) => {
+export const post = async (page, text) => {
   await page.fill("#chat-message", text);
   await page.press("#chat-message", "Enter");
 };

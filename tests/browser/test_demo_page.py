@@ -1,4 +1,4 @@
-"""``realtime dev`` and a real browser: what visitors see is what Postgres says, also after the server was killed.
+"""``realtime dev`` and a real browser: what visitors see is what Postgres reports, also after the server was killed.
 
 The scenario itself is ``demo.mjs``; this starts the server, kills and restarts it when the scenario asks, and reports.
 """
@@ -90,7 +90,7 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, brow
     need(browser != "firefox" or FIREFOX.exists(), f"there is no Firefox at {FIREFOX}")
     pictures = tmp_path / "screenshots"
     pictures.mkdir()
-    said: list[str] = []
+    lines: list[str] = []
     with subprocess.Popen(
         ["node", str(HERE / "demo.mjs"), server.url, str(pictures)],
         stdin=subprocess.PIPE,
@@ -102,7 +102,7 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, brow
         assert scenario.stdin is not None
         assert scenario.stdout is not None
         for line in scenario.stdout:
-            said.append(line)
+            lines.append(line)
             if line.strip() == "KILL SERVER":
                 try:
                     server.kill()
@@ -114,7 +114,7 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, brow
                 scenario.stdin.write("restarted\n")
                 scenario.stdin.flush()
     assert scenario.returncode == 0, (
-        f"{''.join(said)}\nscreenshots: {pictures}\n{(tmp_path / 'server.log').read_text()}"
+        f"{''.join(lines)}\nscreenshots: {pictures}\n{(tmp_path / 'server.log').read_text()}"
     )
     assert len(list(pictures.glob("*.png"))) == (20 if browser == "chromium" else 0)
 
@@ -127,5 +127,5 @@ def write_meanwhile(dsn: str) -> None:
         )
         connection.execute("delete from orders where id % 3 = 0")
         connection.execute(
-            "select realtime.broadcast('chat:lounge', 'message', '{\"text\": \"Said while the server was dead\"}')"
+            "select realtime.broadcast('chat:lounge', 'message', '{\"text\": \"Sent while the server was dead\"}')"
         )

@@ -6,7 +6,7 @@ const WebSocket = createRequire(new URL("../../sdk/js/package.json", import.meta
 
 const { url, user, transports, format, sdk } = JSON.parse(process.argv[2]);
 const { Realtime } = await import(sdk);
-const say = (fact) => process.stdout.write(JSON.stringify(fact) + "\n");
+const report = (fact) => process.stdout.write(JSON.stringify(fact) + "\n");
 
 const realtime = new Realtime({
   url: `${url}/realtime?user=${user}`,
@@ -21,12 +21,12 @@ const realtime = new Realtime({
   heartbeatTimeout: 1000,
   upgradeInterval: 500,
 });
-realtime.on("connected", () => say({ connected: true }));
+realtime.on("connected", () => report({ connected: true }));
 
 const channel = realtime.channel("chaos:1", { presence: { name: user } });
-channel.on("said", ({ data, position }) => say({ message: [data.from, data.n, position] }));
-channel.on("gap", () => say({ gap: true }));
-const present = async () => say({ users: (await channel.getPresence()).users.map((each) => each.id) });
+channel.on("sent", ({ data, position }) => report({ message: [data.from, data.n, position] }));
+channel.on("gap", () => report({ gap: true }));
+const present = async () => report({ users: (await channel.getPresence()).users.map((each) => each.id) });
 for (const event of ["presence:join", "presence:leave", "presence:update"]) channel.on(event, present);
 
 realtime
@@ -34,18 +34,18 @@ realtime
   .collection("messages")
   .orderBy("likes", "desc")
   .limit(10)
-  .onSnapshot((snapshot) => say({ docs: snapshot.docs.map((doc) => doc.data()) }));
+  .onSnapshot((snapshot) => report({ docs: snapshot.docs.map((doc) => doc.data()) }));
 
 await channel.subscribe();
 await present();
-say({ ready: true });
+report({ ready: true });
 
 for await (const line of createInterface({ input: process.stdin })) {
   const order = JSON.parse(line);
   if (order.do === "send") {
-    channel.send("said", { from: user, n: order.n }).then(
-      () => say({ acked: order.n }),
-      (error) => say({ refused: order.n, code: String(error) }),
+    channel.send("sent", { from: user, n: order.n }).then(
+      () => report({ acked: order.n }),
+      (error) => report({ refused: order.n, code: String(error) }),
     );
   } else if (order.do === "stop") {
     await realtime.disconnect();

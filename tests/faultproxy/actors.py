@@ -19,7 +19,7 @@ from bunbase.core.lists import apply
 __all__ = ["CHANNEL", "Actor", "NodeActor", "PythonActor"]
 
 CHANNEL = "chaos:1"
-EVENT = "said"
+EVENT = "sent"
 SHORT_TIMEOUTS: dict[str, Any] = {
     "reconnect_delay": 0.05,
     "max_reconnect_delay": 0.5,
@@ -169,17 +169,17 @@ class NodeActor(Actor):
 
     async def send(self, n: int) -> None:
         """See ``Actor``."""
-        await self._say({"do": "send", "n": n})
+        await self._write({"do": "send", "n": n})
 
     async def stop(self) -> None:
         """See ``Actor``."""
         if self.process.returncode is not None:
             return
-        await self._say({"do": "stop"})
+        await self._write({"do": "stop"})
         await self.process.wait()
         await asyncio.gather(self._reading, self._errors)
 
-    async def _say(self, order: dict[str, Any]) -> None:
+    async def _write(self, order: dict[str, Any]) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         await self.process.stdin.drain()

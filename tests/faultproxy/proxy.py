@@ -80,7 +80,7 @@ class FaultProxy:
     Attributes:
         delay: seconds that every chunk may be late, at random, in order.
         bytes_per_second: 0: as fast as it goes.
-        deaf: what the server says does not arrive.
+        deaf: what the server sends does not arrive.
         cut_before: a connection ends just before the server's first bytes that are these; None: never.
         answers: a connection to PostgreSQL goes silent after so many answers, the login being the first; None: never.
         refuse: connections that come are cut at once.

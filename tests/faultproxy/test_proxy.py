@@ -64,8 +64,8 @@ async def connect() -> AsyncIterator[Connect]:
         writer.close()
 
 
-async def said(ends: Ends, data: bytes) -> bytes:
-    """Say something, and return the answer: as long as that, or what came before the end."""
+async def echo_of(ends: Ends, data: bytes) -> bytes:
+    """Send something, and return the answer: as long as that, or what came before the end."""
     reader, writer = ends
     writer.write(data)
     try:
@@ -79,41 +79,41 @@ async def said(ends: Ends, data: bytes) -> bytes:
 async def test_bytes_pass_and_a_cut_ends_the_connection_on_both_sides(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
         ends = await connect(proxy.port)
-        assert await said(ends, b"hello") == b"hello"
+        assert await echo_of(ends, b"hello") == b"hello"
         proxy.cut()
-        assert await said(ends, b"again") == b""
+        assert await echo_of(ends, b"again") == b""
         await echo.ended.wait()
-        assert await said(await connect(proxy.port), b"new") == b"new"
+        assert await echo_of(await connect(proxy.port), b"new") == b"new"
 
 
 async def test_a_truncated_answer_is_half_of_it(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
         ends = await connect(proxy.port)
-        await said(ends, b"hello")
+        await echo_of(ends, b"hello")
         proxy.truncate()
-        assert len(await said(ends, b"12345678")) < 8
+        assert len(await echo_of(ends, b"12345678")) < 8
 
 
 async def test_on_a_half_open_connection_nothing_arrives_and_nothing_ends(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
         ends = await connect(proxy.port)
-        await said(ends, b"hello")
+        await echo_of(ends, b"hello")
         proxy.half_open()
         ends[1].write(b"lost")
         other = await connect(proxy.port)
-        assert await said(other, b"new") == b"new"
+        assert await echo_of(other, b"new") == b"new"
         assert echo.got == b"hellonew"
         assert not ends[0].at_eof()
         proxy.heal()
-        assert await said(ends, b"over") == b""
+        assert await echo_of(ends, b"over") == b""
 
 
 async def test_a_lingering_connection_lives_on_towards_the_server(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
         ends = await connect(proxy.port)
-        await said(ends, b"hello")
+        await echo_of(ends, b"hello")
         proxy.linger(0.2)
-        assert await said(ends, b"gone") == b""
+        assert await echo_of(ends, b"gone") == b""
         assert not echo.ended.is_set()
         await echo.ended.wait()
 
@@ -121,10 +121,10 @@ async def test_a_lingering_connection_lives_on_towards_the_server(echo: Echo, co
 async def test_blocked_and_refused_bytes_do_not_reach_the_server(echo: Echo, connect: Connect) -> None:
     async with FaultProxy("127.0.0.1", echo.port) as proxy:
         proxy.blocked = (b"bad",)
-        assert await said(await connect(proxy.port), b"very bad") == b""
-        assert await said(await connect(proxy.port), b"good") == b"good"
+        assert await echo_of(await connect(proxy.port), b"very bad") == b""
+        assert await echo_of(await connect(proxy.port), b"good") == b"good"
         proxy.refuse = True
-        assert await said(await connect(proxy.port), b"good") == b""
+        assert await echo_of(await connect(proxy.port), b"good") == b""
         assert echo.got == b"good"
 
 
@@ -143,10 +143,10 @@ async def test_the_process_takes_commands_over_its_control_port(echo: Echo, conn
             return answer
 
         ends = await connect(ports["port"])
-        assert await said(ends, b"hello") == b"hello"
+        assert await echo_of(ends, b"hello") == b"hello"
         assert await tell({"do": "cut", "set": {"refuse": True}}) == {"ok": True, "open": 1, "accepted": 1}
-        assert await said(ends, b"again") == b""
-        assert await said(await connect(ports["port"]), b"new") == b""
+        assert await echo_of(ends, b"again") == b""
+        assert await echo_of(await connect(ports["port"]), b"new") == b""
         assert (await tell({"set": {"colour": "red"}}))["ok"] is False
     finally:
         process.terminate()

@@ -1,7 +1,7 @@
 """Client messages, requests and addresses with something wrong in them, as the text that goes over the wire.
 
 A message is a list of fields, and each field's value is JSON *text*, not a Python value: so numbers keep their digits,
-keys may come twice, and what is no JSON at all can be said. Most fields of a message are as they should be, because one
+keys may come twice, and what is no JSON at all can be sent. Most fields of a message are as they should be, because one
 that is wrong everywhere is refused at the first look.
 """
 

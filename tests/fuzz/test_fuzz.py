@@ -122,7 +122,7 @@ def test_every_address_of_a_stream_is_refused_or_answered_in_full(fuzzer: Fuzzer
 def test_every_request_of_a_polling_client_is_answered_and_never_as_a_failure(fuzzer: Fuzzer) -> None:
     world = fuzzer.world
     session = fuzzer.runner.run(world.poll_session())
-    said = st.one_of(
+    sent = st.one_of(
         polls(session).map(lambda body: ("POST", "/realtime/poll", body)),
         bodies(session).map(lambda body: ("POST", "/realtime/send", body)),
         st.tuples(addresses, st.just("{}")).map(lambda parts: ("POST", f"/realtime/poll?{parts[0]}", parts[1])),
@@ -132,7 +132,7 @@ def test_every_request_of_a_polling_client_is_answered_and_never_as_a_failure(fu
         method, path, body = asked
         await world.post(path, body.encode(errors="surrogatepass"), method)
 
-    fuzzer.holds(60, said, tried)
+    fuzzer.holds(60, sent, tried)
 
 
 def test_every_rest_request_is_answered_and_never_as_a_failure(fuzzer: Fuzzer) -> None:

@@ -77,7 +77,7 @@ class World:
         """The server has logged no failure, and its other client still receives messages and rows."""
         self._round += 1
         witness = self._witness
-        await witness.say(type="message", channel="witness", event="e", data=self._round)
+        await witness.send(type="message", channel="witness", event="e", data=self._round)
         while (received := await witness.receive("message"))["channel"] != "witness":  # what REST tells everybody
             pass
         if received["data"] != self._round or (await witness.receive("ack", "error"))["type"] != "ack":
@@ -94,7 +94,7 @@ class World:
             raise BrokenError(f"the server logged {severe[0]}")
 
     async def try_messages(self, messages: Sequence[str] | Sequence[bytes]) -> None:
-        """One connection says all this; each is answered once. What was subscribed to is given back at once."""
+        """One connection sends all this; each is answered once. What was subscribed to is given back at once."""
         await self.try_frames(messages, packed=bool(messages) and isinstance(messages[0], bytes))
 
     async def try_frames(self, messages: Sequence[str | bytes], *, packed: bool) -> None:
@@ -103,7 +103,7 @@ class World:
         async with connect(self._server.websocket + format, max_size=None) as socket:
             talker = SocketClient(socket, packed=packed)
             await talker.receive("connected")
-            await talker.say(type="subscribe", channel="presence:1")
+            await talker.send(type="subscribe", channel="presence:1")
             await _answer(talker)
             for message in messages:
                 await socket.send(message)
@@ -112,11 +112,11 @@ class World:
                 except BrokenError as broken:
                     raise BrokenError(f"{message[:300]!r}: {broken}") from broken
                 if answer["type"] == "subscribed":
-                    await talker.say(
+                    await talker.send(
                         type="unsubscribe", **{name: answer[name] for name in ("channel", "id") if name in answer}
                     )
                     await _answer(talker)
-            await talker.say(type="ping")
+            await talker.send(type="ping")
             if (last := await _answer(talker))["type"] != "pong":
                 raise BrokenError(f"something was answered twice: {last}")
 
@@ -210,7 +210,7 @@ def _sane(message: Message) -> Message:
 
 
 def _judge(body: bytes) -> None:
-    """A problem document says what was wrong; that there is no such session is RT_001, and right."""
+    """A problem document reports what was wrong; that there is no such session is RT_001, and right."""
     if b'"code":"RT_001"' in body and b"there is no such session" not in body and b"the session has ended" not in body:
         raise BrokenError(f"the client's input looks like a failure of the server: {body!r}")
 

@@ -1,4 +1,4 @@
-"""A client that keeps what it receives as the protocol says, comes back after a broken connection and resumes.
+"""A client that keeps what it receives as the protocol requires, comes back after a broken connection and resumes.
 
 What can be judged at once is judged at once: positions grow, joins and leaves alternate, every answer belongs to a question.
 Whether the record is the right one is for :mod:`tests.model.oracle`.
@@ -118,7 +118,7 @@ class Client:
             await self._reading
         self._give_up()
 
-    async def say(self, **message: object) -> None:
+    async def send(self, **message: object) -> None:
         """Send something; a connection that breaks right then is noticed by the reader."""
         if self._socket is not None:
             try:
@@ -138,7 +138,7 @@ class Client:
         subscription = self.subscriptions.get(channel)
         if subscription is not None and subscription.state in ("asked", "on"):
             subscription.state = "leaving"
-            await self.say(type="unsubscribe", channel=channel)
+            await self.send(type="unsubscribe", channel=channel)
 
     async def publish(self, number: int, channel: str, id: str | None) -> None:
         sent = Sent(number, channel, id, self.user)
@@ -158,12 +158,12 @@ class Client:
 
     async def update_presence(self, channel: str, data: dict[str, Any]) -> None:
         self.answers += self.connected
-        await self.say(type="presence:update", channel=channel, data=data, ref="presence")
+        await self.send(type="presence:update", channel=channel, data=data, ref="presence")
 
     async def ping(self, until: Callable[[Callable[[], bool]], Any]) -> None:
         """Wait until everything that was sent to this client before has arrived."""
         wanted = self._pongs + 1
-        await self.say(type="ping")
+        await self.send(type="ping")
         await until(lambda: self._pongs >= wanted or not self.connected)
 
     async def _ask(self, subscription: TrackedSubscription) -> None:
@@ -171,7 +171,7 @@ class Client:
             subscription.state = "lost"  # with the next connection
         else:
             subscription.state = "asked"
-            await self.say(**subscription.request())
+            await self.send(**subscription.request())
 
     async def _send(self, sent: Sent) -> None:
         if self._socket is None:
@@ -181,7 +181,7 @@ class Client:
         sent.asked = True
         identified = {} if sent.id is None else {"id": sent.id}
         data = {"n": sent.number, "k": sent.number % 2}
-        await self.say(
+        await self.send(
             type="message", channel=sent.channel, event=event_of(sent.number), data=data, ref=ref, **identified
         )
 

@@ -1,4 +1,4 @@
-"""What the clients must have received: the tables say it, and a slot of test_decoding says independently in which order."""
+"""What the clients must have received: the tables show it, and a slot of test_decoding shows the order."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def difference(received: list[dict[str, Any]], expected: list[dict[str, Any]]) -
 
 
 def check_acks(truth: Truth, client: Client) -> None:
-    """What was acknowledged is stored exactly once, where the ack says; what was refused is not."""
+    """What was acknowledged is stored exactly once, where the ack places it; what was refused is not."""
     for sent in client.sent:
         if sent.channel.startswith("cursors:"):
             count = truth.wal.passing.get(sent.channel, []).count(sent.number)

@@ -282,7 +282,7 @@ class World:
             await mark.close()
 
     async def _follow(self, marks: list[Client], nodes: list[ModelNode], channels: list[str]) -> None:
-        """Let each be subscribed at its node; one that has just been removed says that it is to be tried again."""
+        """Let each be subscribed at its node; one that has just been removed reports that it is to be tried again."""
         for mark, node in zip(marks, nodes, strict=True):
             while not mark.follows(channels):
                 if not mark.connected:
@@ -333,7 +333,7 @@ class World:
         for writer in self.writers:
             assert not writer.rolled_back & streamed, "rolled back, and yet in the WAL"
         for number in self.rest_stored:
-            assert number in streamed, f"REST said that {number} is stored"
+            assert number in streamed, f"REST reported that {number} is stored"
 
     async def _compare_presence(self, truth: Truth) -> None:
         for channel in CHANNELS:

@@ -1,4 +1,4 @@
-"""The oracle test: random tables, queries and histories on a real Postgres; the answer is what Postgres itself says.
+"""The oracle test: random tables, queries and histories on a real Postgres; the answer is what Postgres itself reports.
 
 * ``schemas``   random tables over every kind of column;
 * ``queries``   random queries, each as a client would ask it and, written independently, as SQL that gives the truth;

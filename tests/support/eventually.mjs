@@ -1,6 +1,6 @@
 // Waiting for what is not told, in Node and in the browser.
 
-/** Try again until the assertion holds; fail with what it said last. */
+/** Try again until the assertion holds; fail with what it reported last. */
 export async function eventually(assertion, within = 20_000) {
   const deadline = Date.now() + within;
   for (;;) {

@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 def _lock(port: int) -> bool:
-    """Take the lock of ``port``. Locks are the process', so ``_taken`` says what is ours already."""
+    """Take the lock of ``port``. Locks are the process', so ``_taken`` reports what is ours already."""
     global _file
     if _file is None:  # never closed: that would give up every lock
         _file = (Path(tempfile.gettempdir()) / f"realtime-test-ports-{os.geteuid()}").open("ab")

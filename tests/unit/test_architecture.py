@@ -34,7 +34,7 @@ def defined(path: Path, name: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_module_that_a_page_names_by_its_end_exists(page: Path) -> None:
-    """Within a section on one folder a page says `decoders/base.py` for `engine/feed/decoders/base.py`."""
+    """Within a section on one folder a page has `decoders/base.py` for `engine/feed/decoders/base.py`."""
     modules = [f"/{path.relative_to(ROOT)}" for top in CODE for path in (ROOT / top).rglob("*.py")]
     named = {match[1] for match in MODULE.finditer(page.read_text())}
     assert [name for name in sorted(named) if not any(module.endswith(f"/{name}") for module in modules)] == []

@@ -61,11 +61,11 @@ def test_a_release_sets_one_version_dates_the_changelog_commits_and_tags(clone: 
 
 
 @pytest.mark.parametrize(
-    ("version", "says"), [("1.2", "is not a version"), ("v1.2.3", "is not a version"), ("0.0.1", "is not later")]
+    ("version", "reason"), [("1.2", "is not a version"), ("v1.2.3", "is not a version"), ("0.0.1", "is not later")]
 )
-def test_a_wrong_version_is_refused_and_nothing_changes(clone: Path, version: str, says: str) -> None:
+def test_a_wrong_version_is_refused_and_nothing_changes(clone: Path, version: str, reason: str) -> None:
     refused = run(clone, ".ci/release", version)
-    assert (refused.returncode, says in refused.stderr) == (1, True)
+    assert (refused.returncode, reason in refused.stderr) == (1, True)
     assert run(clone, "git", "status", "--porcelain").stdout == ""
 
 

@@ -1,4 +1,4 @@
-"""``.ci/system-packages`` beside another package manager; ``apt-get`` is a stand-in that says what the real one says."""
+"""``.ci/system-packages`` beside another package manager; ``apt-get`` is a stand-in with the real one's output."""
 
 from __future__ import annotations
 

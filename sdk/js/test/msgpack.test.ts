@@ -1,4 +1,4 @@
-// MessagePack: what the specification says, and everything back as it was.
+// MessagePack: what the specification requires, and everything back as it was.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,7 +1,7 @@
 """The clients of a benchmark, in a process of their own: ``python -m tests.bench.parts.load '{…}'`` (see :class:`Plan`).
 
-Says ``"ready"`` when everybody has subscribed, publishes when it is told to (if there are publishers), receives until
-everything has come, and says what it has seen.
+Reports ``"ready"`` when everybody has subscribed, publishes when it is told to (if there are publishers), receives until
+everything has come, and reports what it has seen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STUCK = 5.0  # seconds without a message after which the rest is lost
 
 class Plan(msgspec.Struct):
     """``rate``: messages per second of all publishers together, one look at the clock every ``tick`` seconds. ``every``: of
-    so many messages each subscriber takes the time of one. Without publishers, a line of input says how many to wait for.
+    so many messages each subscriber takes the time of one. Without publishers, a line of input reports how many to wait for.
     """
 
     url: str
@@ -53,7 +53,7 @@ async def run(plan: Plan) -> dict[str, Any]:
         await Publisher.open(plan.url, plan.channel, number, plan.rate / plan.publishers)
         for number in range(plan.publishers)
     ]
-    say("ready")
+    report("ready")
     told = await receive()
     began = time.time()
     cpu = time.process_time()
@@ -128,7 +128,7 @@ def result(
     }
 
 
-def say(value: object) -> None:
+def report(value: object) -> None:
     """A line to the parent process."""
     print(json.dumps(value), flush=True)
 
@@ -139,4 +139,4 @@ async def receive() -> Any:
 
 
 if __name__ == "__main__":
-    say(uvloop.run(run(msgspec.json.decode(sys.argv[1], type=Plan))))
+    report(uvloop.run(run(msgspec.json.decode(sys.argv[1], type=Plan))))

@@ -1,6 +1,6 @@
 """The members of a presence channel, in a process of their own: ``python -m tests.bench.parts.load_presence '{…}'``.
 
-Joins all at once, says how long that took, then changes members' presence at a steady rate, and says how long every
+Joins all at once, reports how long that took, then changes members' presence at a steady rate, and reports how long every
 member waited for it. All members get the same bytes; each takes the time of one in so many.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from tests.bench.parts.load import say
+from tests.bench.parts.load import report
 
 __all__ = ["PresencePlan"]
 
@@ -105,9 +105,9 @@ class Member(WSListener):
 async def run(plan: PresencePlan) -> None:
     """Join, then update."""
     members = await connect(plan)
-    say(await join(plan, members))
+    report(await join(plan, members))
     if await asyncio.to_thread(sys.stdin.readline):
-        say(await update(plan, members))
+        report(await update(plan, members))
 
 
 async def connect(plan: PresencePlan) -> list[Member]:

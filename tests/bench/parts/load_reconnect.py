@@ -1,4 +1,4 @@
-"""Many clients of the Python SDK in one process, which say when each was connected and when it had caught up.
+"""Many clients of the Python SDK in one process, which report when each was connected and when it had caught up.
 
 A child of ``bench_reconnect``. Argument: ``url``, ``clients``, ``channels``, ``transport``, ``delay``, ``most``. Out:
 ``{"ready": n}`` when all have subscribed to a channel with presence and to a live query; then, when all have got the message

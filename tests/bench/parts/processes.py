@@ -43,14 +43,14 @@ class Child:
         return self._process.pid
 
     async def receive(self) -> Any:
-        """The next line it says. Raises ``RuntimeError`` if it has ended instead."""
+        """The next line it writes. Raises ``RuntimeError`` if it has ended instead."""
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the child ended with exit code {await self._process.wait()}")
         return json.loads(line)
 
-    def say(self, value: object) -> None:
+    def send(self, value: object) -> None:
         """Tell it something."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(value).encode() + b"\n")

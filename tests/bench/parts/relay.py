@@ -17,7 +17,7 @@ import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from server.wire.encoder import text_frame
-from tests.bench.parts.load import say
+from tests.bench.parts.load import report
 from tests.bench.parts.sockets import publication
 
 _DATA = b'"data":'
@@ -31,7 +31,7 @@ _USER = (
 def message(number: int, data: bytes) -> bytes:
     """As the server writes it."""
     return (
-        b'{"type":"message","channel":"bench","event":"said","data":%b,"timestamp":"2026-01-25T09:00:00.123456Z",'
+        b'{"type":"message","channel":"bench","event":"sent","data":%b,"timestamp":"2026-01-25T09:00:00.123456Z",'
         b'"sender":null,"id":"%032x","position":"0/16B3790/%d"}'
     ) % (data, number, number)
 
@@ -158,7 +158,7 @@ async def main() -> None:
         return Connection(relay)
 
     await ws_create_server(accept, "127.0.0.1", json.loads(sys.argv[1])["port"], backlog=2048)
-    say("ready")
+    report("ready")
     while line := await asyncio.to_thread(sys.stdin.readline):
         await relay.flood(json.loads(line))
 

@@ -36,7 +36,7 @@ decode = msgspec.json.Decoder(_Message).decode
 
 def publication(channel: str, at: float, by: int, n: int) -> bytes:
     """A client's publish of about 150 bytes."""
-    return b'{"type":"message","channel":"%b","event":"said","data":{"at":%.6f,"by":%d,"n":%d,"text":"%b"}}' % (
+    return b'{"type":"message","channel":"%b","event":"sent","data":{"at":%.6f,"by":%d,"n":%d,"text":"%b"}}' % (
         channel.encode(),
         at,
         by,

@@ -64,7 +64,7 @@ async def refused(play: LiveNode) -> QueryRejectedError:
 
 
 @pytest.mark.parametrize(
-    ("change", "missed", "back", "said"),
+    ("change", "missed", "back", "reported"),
     [
         (
             "alter table t replica identity nothing",
@@ -112,7 +112,7 @@ async def refused(play: LiveNode) -> QueryRejectedError:
     ],
 )
 async def test_a_possible_gap_of_the_stream_is_announced_and_no_change_of_it_delivered(
-    base: str, change: str, missed: str, back: str, said: str
+    base: str, change: str, missed: str, back: str, reported: str
 ) -> None:
     async with live_node(base, live=WATCHFUL) as play:
         followers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
@@ -121,10 +121,10 @@ async def test_a_possible_gap_of_the_stream_is_announced_and_no_change_of_it_del
             await follower.until(lambda: follower.error is not None)
             assert isinstance(follower.error, QueryRejectedError)
             assert follower.error.code == "RT_001", "it passes when the publication is corrected"
-            assert said in str(follower.error)
-        assert said in str(play.live.problem)
+            assert reported in str(follower.error)
+        assert reported in str(play.live.problem)
         run(base, missed)
-        assert said in str(await refused(play))
+        assert reported in str(await refused(play))
         run(base, *back.split(";"))
         await until(lambda: play.live.problem is None)
         newcomers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
@@ -293,7 +293,7 @@ async def test_another_publication_is_none_of_our_business(dsn: str) -> None:
 
 
 async def becomes(http: httpx.AsyncClient, status: str) -> dict[str, object]:
-    """What the health says of the feed as soon as it has this status."""
+    """What the health reports of the feed as soon as it has this status."""
     async with asyncio.timeout(GIVE_UP_AFTER):
         while True:
             found = (await http.get("/health")).json()

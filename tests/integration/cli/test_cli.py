@@ -79,10 +79,10 @@ def test_a_wrong_flag_is_a_usage_error() -> None:
 def test_migrating_reports_its_steps(empty_database: str) -> None:
     first = realtime("migrate", REALTIME_DSN=empty_database)
     assert first.returncode == 0
-    said = first.stdout.splitlines()
-    assert "applied 0001_collections_and_nodes" in said
-    assert any(line.startswith("applied sql/schema version ") for line in said)
-    assert "made or enabled the event trigger realtime_ddl_end" in said
+    reported = first.stdout.splitlines()
+    assert "applied 0001_collections_and_nodes" in reported
+    assert any(line.startswith("applied sql/schema version ") for line in reported)
+    assert "made or enabled the event trigger realtime_ddl_end" in reported
     assert realtime("migrate", "--dsn", empty_database).stdout == "already up to date\n"
 
 

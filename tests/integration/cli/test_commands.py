@@ -209,8 +209,8 @@ def test_exposing_lets_other_writers_pass_and_names_the_one_it_waits_for(databas
         command = [sys.executable, "-m", "server", "expose", "t", "--lock-timeout", "1.5", "--dsn", database]
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as exposing:
             assert exposing.stderr is not None
-            said = exposing.stderr.readline()
-            assert f"waiting for process {slow.info.backend_pid} (postgres, slow job, idle in transaction" in said
+            reported = exposing.stderr.readline()
+            assert f"waiting for process {slow.info.backend_pid} (postgres, slow job, idle in transaction" in reported
             assert "trying again" in exposing.stderr.readline()
             run_sql(database, "insert into t values (2)")  # the lock is not queued for all the time
             slow.commit()
@@ -248,10 +248,10 @@ def test_the_serving_role_gets_its_privileges_by_one_command_and_again_at_each_m
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--ephemeral", "--slot-name", "granted"]
     with subprocess.Popen([*command, "--dsn", mine], cwd=ROOT, stderr=subprocess.PIPE, text=True) as serving:
         assert serving.stderr is not None
-        said: list[str] = []
-        while not any(line.startswith("serving http://") for line in said):
-            said.append(serving.stderr.readline())
-            assert said[-1], said
+        reported: list[str] = []
+        while not any(line.startswith("serving http://") for line in reported):
+            reported.append(serving.stderr.readline())
+            assert reported[-1], reported
         serving.terminate()
         rest = serving.stderr.read()
         assert serving.wait(60) == 0, rest

@@ -55,7 +55,7 @@ def test_keys_are_made_listed_and_revoked(database: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "reason"),
     [
         (("create", "x", "--scope", "publish"), 3, "scopes are for secret keys: a publishable one gives no rights"),
         (("create", "x", "--kind", "secret", "--scope", "all"), 3, "scopes are of publish, history, presence"),
@@ -65,9 +65,9 @@ def test_keys_are_made_listed_and_revoked(database: str) -> None:
     ],
 )
 def test_a_key_that_cannot_be_made_is_an_error_in_words(
-    database: str, arguments: tuple[str, ...], code: int, says: str
+    database: str, arguments: tuple[str, ...], code: int, reason: str
 ) -> None:
-    assert says in " ".join(keys(database, *arguments, code=code).replace("│", "").split())
+    assert reason in " ".join(keys(database, *arguments, code=code).replace("│", "").split())
 
 
 def test_only_the_owner_makes_keys_and_a_row_of_a_wrong_shape_is_refused(database: str) -> None:

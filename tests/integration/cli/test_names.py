@@ -60,7 +60,7 @@ def test_a_table_is_found_by_its_spelling_in_sql_and_by_its_bare_name(named: psy
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reported"),
     [
         ("Orders", """Orders fits several tables: write '"public"."Orders"' or '"public"."orders"'"""),
         ("shop.orders", """shop.orders fits several tables: write '"public"."shop.orders"' or '"shop"."orders"'"""),
@@ -72,12 +72,12 @@ def test_a_table_is_found_by_its_spelling_in_sql_and_by_its_bare_name(named: psy
     ],
 )
 def test_a_name_that_fits_several_tables_or_none_is_refused_with_the_spelling_to_use(
-    named: psycopg.Connection, text: str, said: str
+    named: psycopg.Connection, text: str, reported: str
 ) -> None:
     with pytest.raises(NameRefusedError) as refused:
         find_table(named, text)
-    assert str(refused.value) == said
-    for spelling in shlex.split(said.split("write ")[-1].replace(" or ", " ")) if "write" in said else ():
+    assert str(refused.value) == reported
+    for spelling in shlex.split(reported.split("write ")[-1].replace(" or ", " ")) if "write" in reported else ():
         find_table(named, spelling)
 
 
@@ -85,7 +85,7 @@ def test_columns_are_listed_by_bare_name_or_quoted_where_they_have_a_comma(named
     table = find_table(named, "My Table")
     assert find_columns(named, table, 'id, My Col ,"a,b"') == ["id", "My Col", "a,b"]
     assert find_columns(named, table, '"q""t","createdAt",ID') == ['q"t', "createdAt", "id"]
-    for text, said in {
+    for text, reported in {
         "createdAt": 'createdAt fits several columns in public."My Table": write \'"createdAt"\' or createdat',
         "my col": 'there is no column my col in public."My Table"; did you mean \'"My Col"\'?',
         "": "--columns '' lists no column, or an empty one",
@@ -94,7 +94,7 @@ def test_columns_are_listed_by_bare_name_or_quoted_where_they_have_a_comma(named
     }.items():
         with pytest.raises(NameRefusedError) as refused:
             find_columns(named, table, text)
-        assert str(refused.value) == said
+        assert str(refused.value) == reported
 
 
 def test_a_collection_is_found_by_its_name_and_by_its_tables(named: psycopg.Connection) -> None:

@@ -47,7 +47,7 @@ def test_doctor_names_the_setting_that_makes_a_database_read_only_and_its_advice
 ) -> None:
     database_name = database.rsplit("/", 1)[1]
     role = re.sub("%20", " ", owner.split("//")[1].split("@")[0])
-    changed, said = {
+    changed, reported = {
         "database": (f"database {database_name}", f"database {database_name}"),
         "role": (f'role "{role}"', f'role "{role}"'),
         "role in database": (
@@ -58,7 +58,7 @@ def test_doctor_names_the_setting_that_makes_a_database_read_only_and_its_advice
     assert problems(owner) == []
     run_sql(database, f"alter {changed} set {SETTING} = on")
     [found] = problems(owner)
-    assert found.text == f"nothing can be written: {SETTING} is on for {said}"
+    assert found.text == f"nothing can be written: {SETTING} is on for {reported}"
     run_sql(owner, found.remedy)  # in the read-only session itself
     assert problems(owner) == []
 

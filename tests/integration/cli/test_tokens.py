@@ -42,7 +42,7 @@ def test_a_token_for_trying_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "reason"),
     [
         (("ada", "--issuer", "https://rsa.example"), 1, "no issuer 'https://rsa.example' with a secret"),
         (("ada", "--claim", "role"), 2, "'role' is not NAME=VALUE"),
@@ -51,10 +51,10 @@ def test_a_token_for_trying_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None
         (("",), 1, "the claim sub is no id of a user"),
     ],
 )
-def test_a_token_that_cannot_be_made_is_an_error_in_words(arguments: tuple[str, ...], code: int, says: str) -> None:
+def test_a_token_that_cannot_be_made_is_an_error_in_words(arguments: tuple[str, ...], code: int, reason: str) -> None:
     done = realtime("token", *arguments, REALTIME_AUTH_ISSUERS=json.dumps(ISSUERS))
     assert done.returncode == code
-    assert says in " ".join(done.stderr.replace("│", "").split())
+    assert reason in " ".join(done.stderr.replace("│", "").split())
     assert SECRET not in done.stdout + done.stderr
 
 

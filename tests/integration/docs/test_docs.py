@@ -1,6 +1,6 @@
-"""What the documentation says can be done can be done: its messages, queries, SQL and links are tried.
+"""What the documentation states can be done can be done: its messages, queries, SQL and links are tried.
 
-A fenced block's title says what it is: ``client to server`` and ``server to client`` are messages, ``query: STRATEGY`` is
+A fenced block's title names what it is: ``client to server`` and ``server to client`` are messages, ``query: STRATEGY`` is
 the query of a subscription and what becomes of it, ``refused`` is SQL that PostgreSQL must not accept. Every ``sql``
 block of a page is run in order on a fresh database; what only a person can run (ALTER SYSTEM) is ``postgresql``.
 """

@@ -1,4 +1,4 @@
-"""A standby takes over behind the same address: what it has not replayed never was, whatever its slot says."""
+"""A standby takes over behind the same address: what it has not replayed never was, whatever its slot reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection whose other end is gone without a word: what was sent arrives nowhere, and no error says so."""
+"""A connection whose other end is gone without a word: what was sent arrives nowhere, and no error reports it."""
 
 from __future__ import annotations
 

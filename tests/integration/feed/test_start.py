@@ -1,4 +1,4 @@
-"""What can stand in the way of a start, and whether the feed says so in words that help."""
+"""What can stand in the way of a start, and whether the feed reports it in words that help."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ TOO_LARGE = "x" * (128 * 1024)
 
 
 async def _refused(client: TransportClient, **message: object) -> Any:
-    await client.say(**message)
+    await client.send(**message)
     return (await client.receive("error"))["code"]
 
 
@@ -27,14 +27,14 @@ async def _codes_of(server: ServerProcess, transport: str, database: str) -> lis
         codes = [
             await _refused(ada, type="subscribe", channel="private:of-others"),
             await _refused(ada, type="subscribe", channel="db:nothing"),
-            await _refused(ada, type="message", channel="chat:1", event="said", data=TOO_LARGE, ref="r"),
+            await _refused(ada, type="message", channel="chat:1", event="sent", data=TOO_LARGE, ref="r"),
         ]
         await ada.join("chat:1")
         codes += [
             await _refused(ada, type="subscribe", channel="chat:2"),  # one more than max_subscriptions
             await _refused(ada, type="no such message"),
         ]
-        await ada.say(type="unsubscribe", channel="chat:1")
+        await ada.send(type="unsubscribe", channel="chat:1")
         codes += [
             await _refused(ada, type="subscribe", channel="room:full", presence=True),
             await _refused(ada, type="presence:update", channel="chat:1", data={}, ref="p"),

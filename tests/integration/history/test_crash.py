@@ -106,7 +106,7 @@ async def test_acks_deliveries_and_history_are_the_same_after_crashes_under_load
             while not stopped.is_set():
                 identifier = f"{publisher} {number}" if publisher % 2 else None
                 ack = await one.channels.publish(
-                    Publication("room", "said", b"[%d, %d]" % (publisher, number), Member("c"), identifier)
+                    Publication("room", "sent", b"[%d, %d]" % (publisher, number), Member("c"), identifier)
                 )
                 acked.append(ack.position)
                 number += 1
@@ -124,11 +124,11 @@ async def test_acks_deliveries_and_history_are_the_same_after_crashes_under_load
         counts = await asyncio.gather(*publishing)
         await one.channels.recorded()
         await one.caught_up()
-        said = [message for message in live.messages if message["event"] == "said"]
-        assert sorted(map(tuple, (message["data"] for message in said))) == [
+        sent = [message for message in live.messages if message["event"] == "sent"]
+        assert sorted(map(tuple, (message["data"] for message in sent))) == [
             (publisher, number) for publisher, count in enumerate(counts) for number in range(count)
         ]
-        assert sorted(map(str, acked)) == sorted(message["position"] for message in said)
+        assert sorted(map(str, acked)) == sorted(message["position"] for message in sent)
         assert read(dsn, "select position from realtime.history('room', null, 100000)") == [
             (position,) for position in live.positions
         ]

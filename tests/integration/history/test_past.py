@@ -18,7 +18,7 @@ async def test_history_with_a_filter_brings_so_many_that_match(source: Source) -
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         run(
             source.dsn,
-            "select realtime.broadcast('room', case when n % 3 = 0 then 'noise' else 'said' end,"
+            "select realtime.broadcast('room', case when n % 3 = 0 then 'noise' else 'sent' end,"
             " jsonb_build_object('n', n)) from generate_series(1, 600) n",
         )
         await one.caught_up()
@@ -31,7 +31,7 @@ async def test_history_with_a_filter_brings_so_many_that_match(source: Source) -
         assert await numbers(history=3, where=(("n", "<=", 2),)) == [1, 2]
         assert await numbers(history=3, events=("noise",)) == [594, 597, 600]
         assert await numbers(history=3, user="ann") == [596, 598, 599]
-        run(source.dsn, "select realtime.broadcast('room', 'said', '{\"n\": 0}', audience => '{\"users\": [\"bob\"]}')")
+        run(source.dsn, "select realtime.broadcast('room', 'sent', '{\"n\": 0}', audience => '{\"users\": [\"bob\"]}')")
         assert await numbers(history=1, user="ann") == [599]
         assert await numbers(history=1, user="bob") == [0]
 
@@ -41,7 +41,7 @@ async def test_the_search_for_what_matches_ends_after_ten_thousand_messages(data
         run(
             database,
             "insert into realtime.messages (channel, event) select 'room', case when n = 1 then 'rare'"
-            " when n = 2 then 'seldom' else 'said' end from generate_series(1, 10001) n",
+            " when n = 2 then 'seldom' else 'sent' end from generate_series(1, 10001) n",
         )
         await one.caught_up()
         assert (await one.listen("room", history=5, events=("rare",))).messages == []
@@ -61,7 +61,7 @@ async def test_a_subscription_reports_the_position_after_which_all_that_it_gets_
         for first in (0, 3):
             run(
                 database,
-                "select realtime.broadcast('room', 'said', to_jsonb(n)) from generate_series(%s::int, %s::int) n",
+                "select realtime.broadcast('room', 'sent', to_jsonb(n)) from generate_series(%s::int, %s::int) n",
                 first,
                 first + 2,
             )
@@ -105,7 +105,7 @@ async def test_pages_meet_inside_a_transaction(database: str) -> None:
         for start in (0, 5, 10):
             run(
                 database,
-                "select realtime.broadcast('room', 'said', to_jsonb(n)) from generate_series(%s::int, %s::int) n",
+                "select realtime.broadcast('room', 'sent', to_jsonb(n)) from generate_series(%s::int, %s::int) n",
                 start,
                 start + 4,
             )
@@ -142,16 +142,16 @@ async def test_the_limit_is_the_same_for_every_publisher(database: str, history:
             with pytest.raises(MessageTooLargeError, match="At most 2000"):
                 await publish(text)
             for statement in (
-                "select realtime.broadcast('room', 'said', %s::text::jsonb)",
-                "select realtime.broadcast_all('said', %s::text::jsonb)",
-                "select realtime.broadcast_users('{ann}', 'said', %s::text::jsonb)",
-                "insert into realtime.messages (channel, event, payload) values ('room', 'said', %s::text::jsonb)",
+                "select realtime.broadcast('room', 'sent', %s::text::jsonb)",
+                "select realtime.broadcast_all('sent', %s::text::jsonb)",
+                "select realtime.broadcast_users('{ann}', 'sent', %s::text::jsonb)",
+                "insert into realtime.messages (channel, event, payload) values ('room', 'sent', %s::text::jsonb)",
             ):
                 with connect(database) as connection, pytest.raises(Exception, match="bytes") as refused:
                     connection.execute(statement.encode(), [text])
                 assert getattr(refused.value, "sqlstate", None) == "RT005", statement
         await publish(SMALL_AS_STORED)
-        run(database, "select realtime.broadcast('room', 'said', %s::text::jsonb)", SMALL_AS_STORED)
+        run(database, "select realtime.broadcast('room', 'sent', %s::text::jsonb)", SMALL_AS_STORED)
         await listener.until(lambda: len(listener.messages) == 2)
         assert read(database, "select count(*) from realtime.messages") == [(2 if history else 0,)]
         with pytest.raises(InvalidQueryError):
@@ -159,7 +159,7 @@ async def test_the_limit_is_the_same_for_every_publisher(database: str, history:
 
 
 def _publication(text: str) -> Publication:
-    return Publication("room", "said", text.encode(), Member("nobody"))
+    return Publication("room", "sent", text.encode(), Member("nobody"))
 
 
 async def test_a_change_that_is_too_large_is_announced_without_its_values_and_the_write_succeeds(database: str) -> None:

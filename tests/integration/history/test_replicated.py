@@ -43,7 +43,7 @@ async def test_replicated_messages_are_in_the_order_in_which_they_came_whatever_
                 await old.publish("room", number)
             await old.channels.recorded()
             await live.until(lambda: len(live.messages) == 3)
-            run(source, "select realtime.broadcast('room', 'said', '6')")
+            run(source, "select realtime.broadcast('room', 'sent', '6')")
             await live.until(lambda: len(live.messages) == 4)
             await new.publish("room", 7)
             await new.channels.recorded()

@@ -1,4 +1,4 @@
-"""Slow queries and locked tables leave room for everybody else, and what they end with says why."""
+"""Slow queries and locked tables leave room for everybody else, and what they end with reports why."""
 
 from __future__ import annotations
 

@@ -27,16 +27,16 @@ async def test_closing_a_room_is_the_last_event_of_its_subscribers(source: Sourc
         await ann.until(lambda: ann.of("presence:join"))
         run(
             source.dsn,
-            "begin; select realtime.broadcast('room', 'said', '\"last\"');"
+            "begin; select realtime.broadcast('room', 'sent', '\"last\"');"
             "select realtime.close_channel('room'); commit",
         )
         for listener in (ann, bob):
             await listener.until(lambda: listener.of("room:closed"))
-        run(source.dsn, "insert into realtime.messages (channel, event) values ('room', 'said')")
+        run(source.dsn, "insert into realtime.messages (channel, event) values ('room', 'sent')")
         run(source.dsn, "select realtime.create_channel('room')")
         run(
             source.dsn,
-            "select realtime.broadcast('room', 'said', '\"anew\"'), realtime.broadcast('elsewhere', 'said', '1')",
+            "select realtime.broadcast('room', 'sent', '\"anew\"'), realtime.broadcast('elsewhere', 'sent', '1')",
         )
         await other.until(lambda: 1 in other.data)
         await two.caught_up()
@@ -57,8 +57,8 @@ async def test_messages_committed_after_the_close_are_neither_delivered_nor_kept
     ):
         listeners = [await one.listen("room"), await two.listen("room")]
         with open_transaction(source.dsn) as slow, open_transaction(source.dsn) as quick:
-            slow.execute("select realtime.broadcast('room', 'said', '\"late\"', id => 'mine')")
-            quick.execute("select realtime.broadcast('room', 'said', '\"in time\"')")
+            slow.execute("select realtime.broadcast('room', 'sent', '\"late\"', id => 'mine')")
+            quick.execute("select realtime.broadcast('room', 'sent', '\"in time\"')")
             quick.commit()
             run(source.dsn, "select realtime.close_channel('room')")
             slow.commit()
@@ -99,7 +99,7 @@ async def test_a_channel_without_history_refuses_by_the_same_order(database: str
     async with channel_node(database) as one:
         listener = await one.listen("room")
         with open_transaction(database) as slow:
-            slow.execute("select realtime.broadcast('room', 'said', '1')")
+            slow.execute("select realtime.broadcast('room', 'sent', '1')")
             run(database, "select realtime.close_channel('room')")
             slow.commit()
         await one.caught_up()

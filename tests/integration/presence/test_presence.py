@@ -143,7 +143,7 @@ async def test_a_change_that_comes_after_the_connection_broke_does_not_bring_it_
         watcher = await one.listen("r", user="w", presence={})
         ann = await one.listen("r", user="ann", presence={})
         await one.channels.disconnect(ann.member.connection_id)
-        with pytest.raises(PresenceRefusedError):  # what it said at last was under way
+        with pytest.raises(PresenceRefusedError):  # what it sent last was under way
             await one.channels.set_presence("r", ann.member, {"status": "away"})
         await watcher.until(lambda: watcher.of("presence:leave"))
         await until(lambda: read(database, "select user_id from realtime.presence_now") == [("w",)])

@@ -60,7 +60,7 @@ async def test_audiences_filters_mutes_and_routes_choose_the_receivers(source: S
         for audience in ('{"users": ["bob"]}', '{"exclude": {"users": ["bob"]}}', '{"users": 5}'):
             run(
                 source.dsn,
-                "select realtime.send('orders:1', 'said', '{\"amount\": 70}', 's', null, %s::jsonb, 0)",
+                "select realtime.send('orders:1', 'sent', '{\"amount\": 70}', 's', null, %s::jsonb, 0)",
                 audience,
             )
         await one.caught_up()

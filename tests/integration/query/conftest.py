@@ -1,4 +1,4 @@
-"""A wide table full of edge values on both servers, and what PostgreSQL says about queries over it."""
+"""A wide table full of edge values on both servers, and what PostgreSQL reports about queries over it."""
 
 from __future__ import annotations
 

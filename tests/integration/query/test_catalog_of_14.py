@@ -1,4 +1,4 @@
-"""PostgreSQL 14 says less about publications and databases; the catalog comes out the same."""
+"""PostgreSQL 14 reports less about publications and databases; the catalog comes out the same."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def _literal(text: str, kind: Kind) -> str:
 
 
 def _json(text: str, name: str, kind: Kind) -> object:
-    """The value as a client would say it."""
+    """The value as a client would send it."""
     base = (kind.base or kind.type).partition("(")[0]
     if kind.element:
         return _list(text, documents=base in ("json[]", "jsonb[]"))
@@ -149,7 +149,7 @@ class Case:
     def conditions(self) -> None:
         for text in (*self.kind.rows, *self.kind.more):
             literal, value = _literal(text, self.kind), _json(text, self.name, self.kind)
-            if value is None or text.startswith("["):  # bounds cannot be said in JSON
+            if value is None or text.startswith("["):  # bounds have no JSON
                 continue
             for operator, sign in _SQL.items():
                 self.same({"where": [["v", operator, value]]}, f"where {self.v} {sign} {literal} order by id", operator)
@@ -227,12 +227,12 @@ class Case:
                 if error.sqlstate not in ("42883", "42725"):
                     continue
                 found += 1
-                said = str(rejection(error, sql if error.diag.statement_position else ""))
-                named = said.startswith(("field 'v' (", "'v' cannot be ordered"))
-                inside = not error.diag.statement_position and said.startswith("a value of the query cannot be")
-                raw = "operator does not exist" in said
-                if raw or "cast it to a type that has one" not in said or not (named or inside):
-                    self.problems.append(f"{self.name} {rest}: {said}")
+                reported = str(rejection(error, sql if error.diag.statement_position else ""))
+                named = reported.startswith(("field 'v' (", "'v' cannot be ordered"))
+                inside = not error.diag.statement_position and reported.startswith("a value of the query cannot be")
+                raw = "operator does not exist" in reported
+                if raw or "cast it to a type that has one" not in reported or not (named or inside):
+                    self.problems.append(f"{self.name} {rest}: {reported}")
         return found
 
     def elements(self) -> None:

@@ -167,7 +167,7 @@ class Planner:
             return [tuple(result.get_value(r, c) for c in range(result.nfields)) for r in range(result.ntuples)]
 
     async def documents(self, sql: str, *params: str | None) -> list[Any]:
-        """What Postgres itself says the documents of ``sql`` are."""
+        """What Postgres itself reports the documents of ``sql`` are."""
         found = await self.rows(f"select to_jsonb(oracle)::text from (\n{sql}\n) oracle", params)
         return [loads(document) for (document,) in found]
 

@@ -194,7 +194,7 @@ async def check(planner: Planner, select: Select) -> None:
         expected = await oracle(planner, select)
     except psycopg.Error as error:
         event("refused")
-        note(f"Postgres says {error}")
+        note(f"Postgres reports {error}")
         with pytest.raises(InvalidQueryError):
             await planner.plan(select.sql, *select.params, collection="wide")
         return

@@ -1,4 +1,4 @@
-"""What the REST API says of itself is what it takes and gives."""
+"""What the REST API reports of itself is what it takes and gives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[s
 
 
 def fits(document: Mapping[str, Any], schema: Mapping[str, Any], value: object) -> bool:
-    """Whether a value is what a schema says; as much of JSON Schema as the description uses."""
+    """Whether a value is what a schema reports; as much of JSON Schema as the description uses."""
     schema = resolve(document, schema)
     if "anyOf" in schema:
         return any(fits(document, each, value) for each in schema["anyOf"])

@@ -1,4 +1,4 @@
-"""Rooms over REST: made, changed, listed and closed; who is there, who is put out, and what was said."""
+"""Rooms over REST: made, changed, listed and closed; who is there, who is put out, and what was sent."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def problems(server: LocalPostgres) -> list[Finding]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "reported"),
     [
         ("alter role server noreplication", "a replication connection is not possible"),
         ("revoke usage on schema realtime from server, public", "role server has no privileges in the schema realtime"),
@@ -58,11 +58,11 @@ def problems(server: LocalPostgres) -> list[Finding]:
         ("alter database postgres connection limit 5", "connections to database postgres are free"),
     ],
 )
-def test_a_finding_carries_advice_that_mends_it(server: LocalPostgres, damage: str, said: str) -> None:
+def test_a_finding_carries_advice_that_mends_it(server: LocalPostgres, damage: str, reported: str) -> None:
     assert problems(server) == []
     run_sql(server.dsn, damage)
     found = problems(server)
-    assert any(said in finding.text for finding in found), found
+    assert any(reported in finding.text for finding in found), found
     for _ in range(2):  # what the role may see by then can be a problem, too
         for finding in found:
             for remedy in finding.remedy.splitlines():
@@ -81,7 +81,7 @@ def follow(server: LocalPostgres, remedy: str) -> None:
         run_sql(server.dsn, statement)
 
 
-def test_slots_senders_and_connections_that_are_all_taken_are_said(server: LocalPostgres) -> None:
+def test_slots_senders_and_connections_that_are_all_taken_are_found(server: LocalPostgres) -> None:
     mine = server.dsn.replace("postgres@", "server@")
     run_sql(server.dsn, "alter database postgres connection limit -1; alter role server connection limit -1")
     run_sql(server.dsn, "select pg_create_physical_replication_slot('taken')")
@@ -89,14 +89,14 @@ def test_slots_senders_and_connections_that_are_all_taken_are_said(server: Local
         for _ in range(2):
             walsender = stack.enter_context(psycopg.connect(f"{server.dsn}?replication=database", autocommit=True))
             walsender.execute("IDENTIFY_SYSTEM")
-        said = {finding.text: str(finding.remedy) for finding in problems(server)}
-        taken = [text for text in said if text.startswith("all ")]
+        reported = {finding.text: str(finding.remedy) for finding in problems(server)}
+        taken = [text for text in reported if text.startswith("all ")]
         assert [text.split(" (")[0] for text in taken] == [
             "all 1 replication slots are taken",
             "all 2 WAL senders are taken",
         ]
-        assert said[taken[0]] == "ALTER SYSTEM SET max_replication_slots = 10; then restart PostgreSQL."
-        assert "raise max_wal_senders and restart PostgreSQL" in said.values()
+        assert reported[taken[0]] == "ALTER SYSTEM SET max_replication_slots = 10; then restart PostgreSQL."
+        assert "raise max_wal_senders and restart PostgreSQL" in reported.values()
         for _ in range(ROOM + 2):
             stack.enter_context(psycopg.connect(server.dsn))
         assert any("free, and a node opens 7 to 15" in finding.text for finding in problems(server))

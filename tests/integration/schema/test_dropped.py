@@ -46,7 +46,7 @@ def problems(dsn: str) -> str:
 
 
 def start_over(dsn: str) -> None:
-    """What the remedy says, word for word."""
+    """What the remedy reports, word for word."""
     statements = REMEDY.split("`")[1]
     assert statements.startswith("drop schema realtime cascade")
     run_sql(dsn, statements)

@@ -68,7 +68,7 @@ async def test_the_granted_role_serves_everything_where_public_may_not_even_conn
         await ada.join(presence={"name": "Ada"})
         await bob.join(presence=True)
         assert (await ada.receive("presence:join"))["user"]["id"] == "bob"
-        await bob.ask(type="message", channel="chat:1", event="said", data={"n": 1})
+        await bob.ask(type="message", channel="chat:1", event="sent", data={"n": 1})
         assert (await ada.receive("message"))["data"] == {"n": 1}
         made = await http.post("/channels", json={"name": "room", "capacity": 1})
         assert made.status_code == 201, made.text
@@ -76,11 +76,11 @@ async def test_the_granted_role_serves_everything_where_public_may_not_even_conn
         assert (await bob.join("room"))["code"] == "RT_008"
 
         items = "db:collection:items"
-        await ada.say(type="subscribe", channel=items, id="built", query={"orderBy": [["id", "desc"]], "limit": 1})
+        await ada.send(type="subscribe", channel=items, id="built", query={"orderBy": [["id", "desc"]], "limit": 1})
         assert (await ada.receive("subscribed", "error"))["type"] == "subscribed"
         assert (await ada.receive("snapshot"))["changes"][0]["doc"]["data"] == {"id": 2, "title": "b"}
         counted = {"sql": "select count(*) as n from shop.items where title > $1", "params": [""]}
-        await bob.say(type="subscribe", channel=items, id="sql", query=counted)
+        await bob.send(type="subscribe", channel=items, id="sql", query=counted)
         assert (await bob.receive("subscribed", "error"))["type"] == "subscribed"
         assert (await bob.receive("snapshot"))["changes"][0]["doc"]["data"] == {"n": 2}
         run_sql(hardened.dsn, "insert into shop.items values (3, 'c', 's')")

@@ -64,12 +64,14 @@ def test_an_attached_partition_that_may_not_be_watched_is_announced_all_the_same
         f"alter function realtime.note_ddl() owner to {schema_owner}",
         f"select pg_create_logical_replication_slot('{slot}', 'test_decoding')",
     )
-    said: list[str] = []
+    reported: list[str] = []
     try:
         with psycopg.connect(roles.dsn, autocommit=True) as connection:
-            connection.add_notice_handler(lambda notice: said.append(f"{notice.message_primary} {notice.message_hint}"))
+            connection.add_notice_handler(
+                lambda notice: reported.append(f"{notice.message_primary} {notice.message_hint}")
+            )
             connection.execute("alter table shop.parts attach partition shop.parts_2 for values from (10) to (20)")
-        [warning] = said
+        [warning] = reported
         assert "TRUNCATE of single partitions of shop.parts is not announced" in warning
         assert "select realtime.watch_partitions('shop.parts');" in warning
         sent = roles.run(None, f"select data from pg_logical_slot_get_changes('{slot}', null, null)")

@@ -60,9 +60,9 @@ def test_a_migrate_makes_the_roles_and_grants_that_a_restore_came_without(pg18: 
                 check_served(restored)
             assert "GRANT SELECT (id, title) ON shop.items TO realtime_reader;" in problems(restored)
 
-            said = migrate(restored)
-            assert "made the role realtime_publisher" in said
-            assert "gave realtime_reader the exposed columns of shop.items (collection items)" in said
+            reported = migrate(restored)
+            assert "made the role realtime_publisher" in reported
+            assert "gave realtime_reader the exposed columns of shop.items (collection items)" in reported
             assert migrate(restored) == []
             check_served(restored)
             assert problems(restored) == ""

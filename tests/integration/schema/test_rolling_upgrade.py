@@ -94,7 +94,7 @@ async def test_a_running_node_goes_on_when_a_later_version_migrates(database: st
         rows = await list_client(server)
         await rows.subscribe({"orderBy": ["id"], "limit": 100})
         for number in range(12):  # often enough that every statement is prepared, with the functions of before
-            await ada.ask(type="message", channel="chat:1", event="said", data=number, id=f"before-{number}")
+            await ada.ask(type="message", channel="chat:1", event="sent", data=number, id=f"before-{number}")
             assert (await bob.receive("message"))["data"] == number
             write(database, f"insert into messages values ({number}, 'a', 'x')")
             await rows.event()
@@ -103,14 +103,14 @@ async def test_a_running_node_goes_on_when_a_later_version_migrates(database: st
         assert (done.returncode, "applied sql/schema version 2" in done.stdout) == (0, True), done.stderr
 
         for number in range(12, 24):
-            await ada.ask(type="message", channel="chat:1", event="said", data=number, id=f"after-{number}")
+            await ada.ask(type="message", channel="chat:1", event="sent", data=number, id=f"after-{number}")
             assert (await bob.receive("message"))["data"] == number
             write(database, f"insert into messages values ({number}, 'a', 'y')")
             await rows.event()
         assert [document["id"] for _, document in rows.list] == list(range(24))
-        write(database, "select realtime.broadcast('chat:1', 'said', '24')")
+        write(database, "select realtime.broadcast('chat:1', 'sent', '24')")
         assert (await bob.receive("message"))["data"] == 24
-        assert (await http.post("/channels/chat:1/broadcast", json={"event": "said", "data": 25})).status_code < 300
+        assert (await http.post("/channels/chat:1/broadcast", json={"event": "sent", "data": 25})).status_code < 300
         assert (await bob.receive("message"))["data"] == 25
         history = (await http.get("/channels/chat:1/messages", params={"limit": 3})).json()["messages"]
         assert [message["data"] for message in history][-1] == 25

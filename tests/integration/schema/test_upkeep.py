@@ -54,24 +54,24 @@ def test_a_migrate_that_needs_a_lock_lets_others_pass_and_names_the_process_in_t
     rows(database, "alter table realtime.messages disable trigger check_size")
     with psycopg.connect(database, application_name="a busy one") as busy:
         busy.execute("insert into realtime.messages (channel, event) values ('r', 'e')")
-        said: list[str] = []
+        reported: list[str] = []
         named, done = threading.Event(), threading.Event()
 
-        def say(text: str) -> None:
-            said.append(text)
+        def report(text: str) -> None:
+            reported.append(text)
             if f"process {busy.info.backend_pid} (postgres, a busy one, idle in transaction" in text:
                 named.set()
 
         def run() -> None:
-            migrate(database, lock_timeout=1.5, report=say)
+            migrate(database, lock_timeout=1.5, report=report)
             done.set()
 
         migrating = threading.Thread(target=run)
         migrating.start()
-        assert named.wait(60), said
+        assert named.wait(60), reported
         busy.rollback()
         migrating.join(60)
-        assert done.is_set(), said
+        assert done.is_set(), reported
 
 
 @pytest.mark.parametrize(
@@ -216,11 +216,11 @@ def test_a_lock_that_stays_taken_is_given_up_with_the_process_that_holds_it(data
 def test_a_numbered_migration_that_was_another_when_it_was_applied_is_refused_by_every_command(database: str) -> None:
     other = "checksum = 'other', applied_by = 'bunbase-realtime 0.2.0'"
     rows(database, f"update realtime.migrations set {other} where name = '0002_channels'")
-    said = "migration 0002_channels was changed after it was applied by bunbase-realtime 0.2.0"
+    reported = "migration 0002_channels was changed after it was applied by bunbase-realtime 0.2.0"
     for refuse in (migrate, check_served, check_migrated):
-        with pytest.raises(MigrationError, match=f"{said}.*install a version that has those migrations"):
+        with pytest.raises(MigrationError, match=f"{reported}.*install a version that has those migrations"):
             refuse(database)
-    assert any(said in finding.text for finding in diagnose(database, Settings()) if finding.level == "problem")
+    assert any(reported in finding.text for finding in diagnose(database, Settings()) if finding.level == "problem")
 
 
 def test_a_migrate_that_is_killed_half_way_leaves_everything_as_it_was_and_the_next_one_goes_on(database: str) -> None:

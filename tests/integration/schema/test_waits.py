@@ -29,10 +29,10 @@ def test_the_lock_waits_of_one_expose_are_together_no_longer_than_the_limit(data
     """Each partition becomes free as soon as its writer is named, and the next one is still written to."""
     run_sql(database, PARTITIONED)
     writers: dict[int, Any] = {}
-    said: list[str] = []
+    reported: list[str] = []
 
     def free_the_one_that_is_waited_for(text: str) -> None:
-        said.append(text)
+        reported.append(text)
         for pid in [pid for pid in writers if f"waiting for process {pid} " in text]:
             writers.pop(pid).close()
 
@@ -45,7 +45,7 @@ def test_the_lock_waits_of_one_expose_are_together_no_longer_than_the_limit(data
         connection.execute("select realtime.expose('public.parts')")
 
     retry_on_locks(database, "test", expose, lock_timeout=1.2, report=free_the_one_that_is_waited_for)
-    assert any("the locks were not free within 1.2 s; attempt 1 of 10" in line for line in said), said
+    assert any("the locks were not free within 1.2 s; attempt 1 of 10" in line for line in reported), reported
     assert writers == {}
 
 
@@ -53,17 +53,17 @@ def test_a_migrate_beside_one_that_does_not_end_gives_up_and_names_it(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrating, "OTHERS_TIMEOUT", 2.5)
-    said: list[str] = []
+    reported: list[str] = []
     with psycopg.connect(database, application_name="realtime migrate elsewhere") as other:
         other.execute(query("migration_lock").encode())
         with pytest.raises(
             LockTimeoutError, match="another `realtime migrate` of this database has not ended"
         ) as refused:
-            migrate(database, lock_timeout=0.2, report=said.append)
+            migrate(database, lock_timeout=0.2, report=reported.append)
         holder = f"process {other.info.backend_pid} (postgres, realtime migrate elsewhere, idle in transaction"
         assert holder in str(refused.value)
         assert f"pg_terminate_backend({other.info.backend_pid})" in str(refused.value)
-        assert any(holder in line for line in said)
+        assert any(holder in line for line in reported)
     assert migrate(database) == []
 
 
@@ -92,10 +92,10 @@ async def test_every_command_ends_with_a_word_when_the_server_goes_silent_after_
         async with asyncio.timeout(2 * GIVE_UP_AFTER):
             output = await asyncio.gather(*(process.stderr.read() for process in running))
             codes = await asyncio.gather(*(process.wait() for process in running))
-    for command, code, said in zip(commands, codes, output, strict=True):
-        assert code == 3, (command, said)
-        assert b"did not answer" in said, command
-        assert b"Traceback" not in said, command
+    for command, code, reported in zip(commands, codes, output, strict=True):
+        assert code == 3, (command, reported)
+        assert b"did not answer" in reported, command
+        assert b"Traceback" not in reported, command
 
 
 async def test_a_migrate_whose_connection_alone_goes_silent_ends_with_a_word(

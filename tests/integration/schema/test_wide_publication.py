@@ -51,9 +51,9 @@ async def test_a_server_follows_a_publication_of_all_tables(database15: str, dec
     migrate(database15)
     async with two_users(database15, decoder=decoder) as (ada, bob, _):
         await ada.join()
-        await bob.ask(type="message", channel="chat:1", event="said", data={"n": 1})
+        await bob.ask(type="message", channel="chat:1", event="sent", data={"n": 1})
         assert (await ada.receive("message"))["data"] == {"n": 1}
-        await ada.say(type="subscribe", channel="db:collection:items", id="q", query={"orderBy": [["id", "asc"]]})
+        await ada.send(type="subscribe", channel="db:collection:items", id="q", query={"orderBy": [["id", "asc"]]})
         assert (await ada.receive("snapshot"))["changes"] == []
         run_sql(database15, "insert into items values (1)")
         assert [change["doc"]["id"] for change in (await ada.receive("snapshot"))["changes"]] == ["1"]

@@ -61,7 +61,7 @@ def need_browser(browser: str) -> None:
 
 
 def npm(script: str) -> None:
-    """Run a script of the SDK's package; fails with what it said if it fails."""
+    """Run a script of the SDK's package; fails with what it reported if it fails."""
     done = subprocess.run(["npm", "run", "--silent", script], cwd=SDK, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -159,7 +159,7 @@ async def _answer(one: ScenarioServer, reader: asyncio.StreamReader, writer: asy
 
 
 async def play(one: ScenarioServer, *command: str, **environment: str) -> None:
-    """Run a scenario with Node; fails with all it said if it fails."""
+    """Run a scenario with Node; fails with all it reported if it fails."""
     told = {"REALTIME_URL": one.url, "CONTROL_URL": one.control, "REST_KEY": KEY} | browser_environment()
     process = await asyncio.create_subprocess_exec(
         "node",
@@ -173,9 +173,9 @@ async def play(one: ScenarioServer, *command: str, **environment: str) -> None:
     )
     try:
         async with asyncio.timeout(3 * GIVE_UP_AFTER):
-            said, _ = await process.communicate()
+            reported, _ = await process.communicate()
     except BaseException:
         process.kill()
         await process.wait()
         raise
-    assert process.returncode == 0, f"{said.decode()}\n{one.log}"
+    assert process.returncode == 0, f"{reported.decode()}\n{one.log}"

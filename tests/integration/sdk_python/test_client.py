@@ -23,20 +23,20 @@ async def test_messages_reach_callbacks_coroutines_and_iterators_in_the_order_of
         all_awaited = asyncio.Event()
         theirs = await bob.channel(channel_name).subscribe()
 
-        @theirs.on("said")
+        @theirs.on("sent")
         def _(message: Message) -> None:
             called.append(message.data["n"])
 
-        @theirs.on("said")
+        @theirs.on("sent")
         async def _(message: Message) -> None:
             await asyncio.sleep(0)
             awaited.append(message.data["n"])
             if len(awaited) == 30:
                 all_awaited.set()
 
-        messages = theirs.messages("said")
+        messages = theirs.messages("sent")
         mine = ada.channel(channel_name)
-        acks = await asyncio.gather(*(mine.send("said", {"n": n}) for n in range(30)), mine.send("other", None))
+        acks = await asyncio.gather(*(mine.send("sent", {"n": n}) for n in range(30)), mine.send("other", None))
         got = [await anext(messages) for _ in range(30)]
         await all_awaited.wait()
         assert [message.data["n"] for message in got] == called == awaited == list(range(30))
@@ -59,9 +59,9 @@ async def test_sending_from_a_listener_does_not_hold_up_the_connection(client: M
 async def test_an_id_of_ones_own_makes_sending_twice_harmless(client: MakeClient, channel_name: str) -> None:
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
         messages = channel.messages()
-        first = await channel.send("said", 1, id="mine")
-        second = await channel.send("said", 1, id="mine")
-        await channel.send("said", 2)
+        first = await channel.send("sent", 1, id="mine")
+        second = await channel.send("sent", 1, id="mine")
+        await channel.send("sent", 2)
         assert first == second
         assert [(await anext(messages)).data for _ in range(2)] == [1, 2]
 
@@ -71,13 +71,13 @@ async def test_history_comes_first_and_a_filter_leaves_out_what_is_not_wanted(
 ) -> None:
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob:
         for n in range(5):
-            await ada.channel(channel_name).send("said", {"n": n})
+            await ada.channel(channel_name).send("sent", {"n": n})
         await ada.channel(channel_name).send("whispered", {"n": 5})
-        last = bob.channel(channel_name, history=4, filter={"events": ["said"], "where": [["n", ">", 2]]})
+        last = bob.channel(channel_name, history=4, filter={"events": ["sent"], "where": [["n", ">", 2]]})
         messages = last.messages()
         await last.subscribe()
-        await ada.channel(channel_name).send("said", {"n": 1})
-        await ada.channel(channel_name).send("said", {"n": 6})
+        await ada.channel(channel_name).send("sent", {"n": 1})
+        await ada.channel(channel_name).send("sent", {"n": 6})
         assert [(await anext(messages)).data["n"] for _ in range(3)] == [3, 4, 6]
 
 
@@ -108,20 +108,20 @@ async def test_a_refusal_has_a_reason(client: MakeClient, channel_name: str) -> 
             await ada.channel("private:x").subscribe()
         assert (refused.value.code, refused.value.channel) == ("RT_003", "private:x")
         with pytest.raises(RealtimeError) as refused:
-            await ada.channel("private:x").send("said", 1)
+            await ada.channel("private:x").send("sent", 1)
         assert refused.value.code == "RT_003"
         with pytest.raises(RealtimeError) as refused:
-            await ada.channel(channel_name).send("said", "x" * 200_000)
+            await ada.channel(channel_name).send("sent", "x" * 200_000)
         assert refused.value.code == "RT_005"
         with pytest.raises(RealtimeError) as refused:
             await ada.channel(channel_name).update_presence(status="here")
         assert refused.value.code == "RT_009"
         with pytest.raises((TypeError, ValueError)):
-            await ada.channel(channel_name).send("said", object())
+            await ada.channel(channel_name).send("sent", object())
         errors: asyncio.Queue[RealtimeError] = asyncio.Queue()
         ada.database().collection("nowhere").on_snapshot(lambda _: None).on("error", errors.put_nowait)
         assert (await next_of(errors)).code in ("RT_004", "RT_007")
-        await ada.channel(channel_name).send("said", "and the connection goes on")
+        await ada.channel(channel_name).send("sent", "and the connection goes on")
 
 
 @pytest.mark.parametrize("size", [200_000, 3_000_000])
@@ -214,7 +214,7 @@ async def test_a_hundred_subscriptions_and_a_burst_of_sends_stay_below_the_rate_
         failures: list[RealtimeError] = []
         ada.on("error", failures.append)
         await asyncio.gather(*(ada.channel(f"{channel_name}:{n}").subscribe() for n in range(90)))
-        await asyncio.gather(*(ada.channel(channel_name).send("said", n) for n in range(100)))
+        await asyncio.gather(*(ada.channel(channel_name).send("sent", n) for n in range(100)))
         assert failures == []
 
 
@@ -241,10 +241,10 @@ async def test_encrypted_messages_are_ciphertext_without_the_key(
         messages, wire = theirs.messages(), eve.channel(channel_name).messages()
         await theirs.subscribe()
         await eve.channel(channel_name).subscribe()
-        await ada.channel(channel_name, encryption=Encryption("k2", keys)).send("said", {"text": "secret"})
-        await eve.channel(channel_name).send("said", {"text": "plain"})
-        await eve.channel(channel_name).send("said", {"e2ee": 1, "kid": "k3", "iv": "AAAAAAAAAAAAAAAA", "ct": "AAAA"})
-        await ada.channel(channel_name).send("said", "the last")
+        await ada.channel(channel_name, encryption=Encryption("k2", keys)).send("sent", {"text": "secret"})
+        await eve.channel(channel_name).send("sent", {"text": "plain"})
+        await eve.channel(channel_name).send("sent", {"e2ee": 1, "kid": "k3", "iv": "AAAAAAAAAAAAAAAA", "ct": "AAAA"})
+        await ada.channel(channel_name).send("sent", "the last")
         assert [(await anext(messages)).data for _ in range(2)] == [{"text": "secret"}, "the last"]
         assert [(await next_of(errors)).code for _ in range(2)] == ["RT_007", "RT_007"]
         envelope = (await anext(wire)).data
@@ -257,9 +257,9 @@ async def test_keys_do_not_get_into_the_logs(client: MakeClient, table: str, cap
     [(key,)] = read(table, "select realtime.create_api_key('sdk', 'publishable')")
     with caplog.at_level("INFO"):
         async with asyncio.timeout(GIVE_UP_AFTER), client("bob") as bob:
-            await bob.channel("logs:1").send("said", 1)  # behind the key in the stream
+            await bob.channel("logs:1").send("sent", 1)  # behind the key in the stream
         async with asyncio.timeout(GIVE_UP_AFTER), client("ada", api_key=key) as ada:
-            await ada.channel("logs:1").send("said", 1)
+            await ada.channel("logs:1").send("sent", 1)
     assert ada._address.parameters["apikey"] == key
     assert key not in caplog.text
     assert ada._address.parameters["client"] not in caplog.text

@@ -18,7 +18,7 @@ async def test_a_slow_iterator_ends_with_an_error_or_drops_the_oldest(client: Ma
         strict, lossy = channel.messages(buffer=2), channel.messages(buffer=2, overflow="drop-oldest")
         everything = channel.messages()
         for n in range(4):
-            await channel.send("said", n)
+            await channel.send("sent", n)
         assert [(await anext(everything)).data for _ in range(4)] == [0, 1, 2, 3]
         assert [(await anext(lossy)).data for _ in range(2)] == [2, 3]
         assert lossy.dropped == 2
@@ -39,7 +39,7 @@ async def test_iterators_end_with_their_channel_and_connecting_again_brings_it_b
         states.append(ada.state)
         assert states == ["connected", "closed"]
         async with client("bob") as bob:
-            await bob.channel(channel_name).send("said", "meanwhile")
+            await bob.channel(channel_name).send("sent", "meanwhile")
         await ada.connect()
         assert (await anext(messages)).data == "meanwhile"
         await channel.unsubscribe()
@@ -70,11 +70,11 @@ async def test_a_listener_that_fails_is_reported_and_the_others_still_run(
         async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
             messages = channel.messages()
 
-            @channel.on("said")
+            @channel.on("sent")
             def _(message: Message) -> None:
                 raise ZeroDivisionError
 
-            await channel.send("said", 1)
+            await channel.send("sent", 1)
             assert (await anext(messages)).data == 1
             assert isinstance((await next_of(reported))["exception"], ZeroDivisionError)
     finally:
@@ -104,17 +104,17 @@ async def test_a_listener_may_leave_the_channel_it_listens_to(client: MakeClient
         channel, left = await ada.channel(channel_name).subscribe(), asyncio.Event()
         got: asyncio.Queue[Any] = asyncio.Queue()
 
-        @channel.on("said")
+        @channel.on("sent")
         async def _(message: Message) -> None:
             got.put_nowait(message.data)
             await channel.unsubscribe()
             left.set()
 
-        await bob.channel(channel_name).send("said", 1)
+        await bob.channel(channel_name).send("sent", 1)
         await left.wait()
-        await bob.channel(channel_name).send("said", 2)
+        await bob.channel(channel_name).send("sent", 2)
         await channel.subscribe()
-        await bob.channel(channel_name).send("said", 3)
+        await bob.channel(channel_name).send("sent", 3)
         assert [await next_of(got), await next_of(got)] == [1, 3]
 
 
@@ -138,11 +138,11 @@ async def test_requests_during_a_disconnect_are_refused_and_connect_begins_anew(
         await ada.channel(f"presence:{channel_name}").subscribe()
         ending = asyncio.create_task(ada.disconnect())
         await asyncio.sleep(0)
-        sending = asyncio.create_task(ada.channel(channel_name).send("said", 1))
+        sending = asyncio.create_task(ada.channel(channel_name).send("sent", 1))
         connecting = asyncio.create_task(ada.connect())
         await ending
         with pytest.raises(RealtimeError, match="RT_001"):
             await sending
         await connecting
         assert ada.state == "connected"
-        await ada.channel(channel_name).send("said", 2)
+        await ada.channel(channel_name).send("sent", 2)

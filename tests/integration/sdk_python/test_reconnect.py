@@ -49,7 +49,7 @@ async def talk(channel: Channel, over: asyncio.Event) -> int:
     """Send numbers without a pause for answers until it has ended; returns how many."""
     acks: list[asyncio.Task[Any]] = []
     while not over.is_set():
-        acks.append(asyncio.create_task(channel.send("said", len(acks))))
+        acks.append(asyncio.create_task(channel.send("sent", len(acks))))
         await asyncio.sleep(0.01)
     await asyncio.gather(*acks)
     return len(acks)
@@ -65,12 +65,12 @@ async def test_messages_sent_during_an_outage_arrive_after_it(
             happened(ada, "disconnected"),
             happened(ada, "connected"),
         )
-        await channel.send("said", 0)
+        await channel.send("sent", 0)
         proxy.refuse = True
         proxy.cut()
         await disconnected()
-        sends = [asyncio.create_task(channel.send("said", n)) for n in (2, 3)]
-        write(table, "select realtime.broadcast('gone:1', 'said', '1')")
+        sends = [asyncio.create_task(channel.send("sent", n)) for n in (2, 3)]
+        write(table, "select realtime.broadcast('gone:1', 'sent', '1')")
         proxy.refuse = False
         await connected()
         await asyncio.gather(*sends)
@@ -86,7 +86,7 @@ async def test_a_connection_on_which_nothing_moves_is_noticed_within_the_configu
         proxy.half_open()
         reason: RealtimeError = await disconnected()
         assert reason.code == "RT_001"
-        await channel.send("said", "again")
+        await channel.send("sent", "again")
         assert (await anext(messages)).data == "again"
 
 
@@ -125,14 +125,14 @@ async def test_a_history_that_had_not_arrived_when_the_connection_broke_arrives_
     async with behind(server) as proxy, client("bob") as bob, client("ada", url=proxy.url, **options) as ada:
         theirs = bob.channel(channel_name)
         for n in range(4):
-            await theirs.send("said", n)
+            await theirs.send("sent", n)
         channel, gaps = ada.channel(channel_name, history=2), list[object]()
         channel.on("gap", gaps.append)
         messages, subscribed = channel.messages(), happened(channel, "subscribed")
         proxy.cut_before = b'"type":"message"'
         await channel.subscribe()
         for n in range(4, 8):
-            await theirs.send("said", n)
+            await theirs.send("sent", n)
         for _ in range(2):
             await subscribed()
         proxy.cut_before = None
@@ -151,7 +151,7 @@ async def test_presence_survives_a_short_break_and_is_sent_again(client: MakeCli
         await theirs.subscribe()
         await interrupted(ada, proxy)
         barrier = theirs.messages()
-        await mine.send("said", "back")
+        await mine.send("sent", "back")
         await anext(barrier)
         [user] = [user for user in theirs.presence.users if user.id == "ada"]
         assert (user.name, user.state["status"]) == ("Ada", "busy")
@@ -177,10 +177,10 @@ async def test_the_offline_queue_is_limited(client: MakeClient, server: ServerPr
         proxy.refuse = True
         ada = client("ada", url=proxy.url, queue_limit=2, **QUICK)
         channel = ada.channel("queue:1")
-        waiting = [asyncio.create_task(channel.send("said", n)) for n in range(2)]
+        waiting = [asyncio.create_task(channel.send("sent", n)) for n in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(RealtimeError) as refused:
-            await channel.send("said", 2)
+            await channel.send("sent", 2)
         assert refused.value.code == "RT_001"
         proxy.refuse = False
         await asyncio.gather(*waiting)
@@ -209,9 +209,9 @@ async def test_a_cancelled_send_that_was_not_written_is_forgotten(client: MakeCl
         ada = client("ada", url=proxy.url, **QUICK)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await ada.channel("cancel:1").send("said", "never")
+                await ada.channel("cancel:1").send("sent", "never")
         proxy.refuse = False
-        await ada.channel("cancel:1").send("said", "this")
+        await ada.channel("cancel:1").send("sent", "this")
         assert (await anext(messages)).data == "this"
 
 
@@ -289,12 +289,12 @@ async def test_a_killed_server_that_comes_back_is_found_and_everything_goes_on(c
             ada = client("ada", url=first.url, max_reconnect_attempts=1000, max_reconnect_delay=0.2, **QUICK)
             channel = await ada.channel("killed:1", presence={"name": "Ada"}).subscribe()
             messages = channel.messages()
-            await channel.send("said", 0)
+            await channel.send("sent", 0)
             disconnected = happened(ada, "disconnected")
             await first.end(signal.SIGKILL)
             await disconnected()
-        sending = asyncio.create_task(channel.send("said", 2))
-        write(table, "select realtime.broadcast('killed:1', 'said', '1')")
+        sending = asyncio.create_task(channel.send("sent", 2))
+        write(table, "select realtime.broadcast('killed:1', 'sent', '1')")
         async with serving(table, port, slot_name=slot, trust_user_parameter="true"):
             await sending
             assert [(await anext(messages)).data for _ in range(3)] == [0, 1, 2]

@@ -129,7 +129,7 @@ async def test_a_server_broadcasts_to_all_to_users_and_to_channels(rest: Either,
         assert [(who, message.event, message.data) for who, message in [await direct.get()]] == [("bob", "notice", 1)]
         await rest.do("broadcast", "notice", 2)
         assert {who for who, _ in [await direct.get(), await direct.get()]} == {"ada", "bob"}
-        await rest.do("broadcast", "said", 3, channels=[f"wide:{id(rest)}"])
+        await rest.do("broadcast", "sent", 3, channels=[f"wide:{id(rest)}"])
         assert (await anext(messages)).data == 3
 
 
@@ -145,7 +145,7 @@ async def test_rooms_are_made_read_changed_and_closed(rest: Either) -> None:
     await rest.do("close_room", name)
     assert (await rest.do("get_room", name)).closed_at is not None
     with pytest.raises(RealtimeError) as closed:
-        await rest.do("broadcast", "said", 1, channel=name)
+        await rest.do("broadcast", "sent", 1, channel=name)
     assert closed.value.code == "RT_004"
 
 
@@ -153,7 +153,7 @@ async def test_a_server_encrypts_for_clients_with_the_key(rest: Either, client: 
     name, keys = f"sealed:{id(rest)}", Encryption("k", {"k": b"k" * 32})
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(name, encryption=keys) as channel:
         messages = channel.messages()
-        await rest.do("broadcast", "said", "secret", channel=name, keys=keys)
+        await rest.do("broadcast", "sent", "secret", channel=name, keys=keys)
         assert (await anext(messages)).data == "secret"
 
 
@@ -173,7 +173,7 @@ async def test_a_broadcast_whose_answer_was_lost_is_repeated_and_stored_once(ser
     ):
         await rest.channel("lost:1").get_presence()
         proxy.deaf = True  # requests arrive, answers do not
-        sending = asyncio.create_task(rest.channel("lost:1").broadcast("said", 1))
+        sending = asyncio.create_task(rest.channel("lost:1").broadcast("sent", 1))
         await eventually(lambda: asyncio.to_thread(read, table, stored))
         proxy.deaf = False
         proxy.cut()
@@ -197,7 +197,7 @@ async def test_threads_share_a_synchronous_client(server: ServerProcess, table: 
 
         def publish(n: int) -> str:
             threads.add(threading.get_ident())
-            return channel.broadcast("said", n)
+            return channel.broadcast("sent", n)
 
         loop = asyncio.get_running_loop()
         ids = await asyncio.gather(*(loop.run_in_executor(pool, publish, n) for n in range(100)))

@@ -27,12 +27,12 @@ async def test_messages_of_clients_rest_and_sql_are_the_same_and_in_one_order(da
     async with two_users(database) as (ada, bob, http):
         await ada.join()
         await bob.join()
-        ack = await ada.ask(type="message", channel="chat:1", event="said", data={"n": 1}, ref="r", id="mine")
+        ack = await ada.ask(type="message", channel="chat:1", event="sent", data={"n": 1}, ref="r", id="mine")
         assert (ack["ref"], ack["id"]) == ("r", "mine")
-        await http.post("/channels/chat:1/broadcast", json={"event": "said", "data": {"n": 2}, "sender": "robot"})
-        write(database, "select realtime.broadcast('chat:1', 'said', '{\"n\": 3}')")
+        await http.post("/channels/chat:1/broadcast", json={"event": "sent", "data": {"n": 2}, "sender": "robot"})
+        write(database, "select realtime.broadcast('chat:1', 'sent', '{\"n\": 3}')")
         write(
-            database, "insert into realtime.messages (channel, event, payload) values ('chat:1', 'said', '{\"n\": 4}')"
+            database, "insert into realtime.messages (channel, event, payload) values ('chat:1', 'sent', '{\"n\": 4}')"
         )
         received = [[await each.receive("message") for _ in range(4)] for each in (ada, bob)]
         assert received[0] == received[1]
@@ -43,7 +43,7 @@ async def test_messages_of_clients_rest_and_sql_are_the_same_and_in_one_order(da
             ({"n": 4}, None),
         ]
         assert received[0][0]["position"] == ack["position"]
-        again = await ada.ask(type="message", channel="chat:1", event="said", data={"n": 1}, id="mine")
+        again = await ada.ask(type="message", channel="chat:1", event="sent", data={"n": 1}, id="mine")
         assert (again["id"], again["position"]) == ("mine", ack["position"])
         assert await listed(http, 4) == [message["position"] for message in received[0]]
 
@@ -52,15 +52,15 @@ async def test_a_client_gets_history_and_resumes_without_gap_or_repetition(datab
     async with running_server(database) as server:
         async with user_client(server, "ada") as ada:
             for number in range(10):
-                await ada.ask(type="message", channel="chat:1", event="said", data=number)
+                await ada.ask(type="message", channel="chat:1", event="sent", data=number)
             await ada.join(history=3)
             received = [await ada.receive("message") for _ in range(3)]
             assert [message["data"] for message in received] == [7, 8, 9]
-        write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(10, 19) n")
+        write(database, "select realtime.broadcast('chat:1', 'sent', to_jsonb(n)) from generate_series(10, 19) n")
         async with user_client(server, "ada") as ada:
             joined = await ada.join(since=received[-1]["position"])
             assert joined["recovered"] is True
-            write(database, "select realtime.broadcast('chat:1', 'said', '20')")
+            write(database, "select realtime.broadcast('chat:1', 'sent', '20')")
             assert [(await ada.receive("message"))["data"] for _ in range(11)] == list(range(10, 21))
             refused = await ada.join("chat:2", since="yesterday")
             assert (refused["code"], refused["channel"]) == ("RT_007", "chat:2")
@@ -97,7 +97,7 @@ async def test_a_full_room_and_a_closed_one_refuse_and_the_connection_lives_on(d
         assert (await ada.receive("room:closed"))["channel"] == "chat:1"
         refused = await ada.ask(type="message", channel="chat:1", event="e", data=1, ref="r")
         assert (refused["code"], refused["ref"]) == ("RT_004", "r")
-        await ada.say(type="ping")
+        await ada.send(type="ping")
         assert await ada.receive("pong") == {"type": "pong"}
 
 

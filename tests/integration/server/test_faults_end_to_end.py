@@ -106,8 +106,8 @@ async def test_health_names_silent_connections_until_lists_and_answers_are_right
             run(base, "update messages set likes = 100 where id = 1")
             degraded = await server.healthy(503)
             # That of the lists or that of the channels, whichever is used first.
-            said = [degraded["feed"]["reason"] or "", *degraded["problems"]]
-            assert any("has not answered" in each for each in said), said
+            reported = [degraded["feed"]["reason"] or "", *degraded["problems"]]
+            assert any("has not answered" in each for each in reported), reported
             assert (await http.get(members, timeout=GIVE_UP_AFTER)).is_success
             while reader.list[0][1] != {"likes": 100}:
                 await reader.event()

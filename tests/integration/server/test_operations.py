@@ -1,4 +1,4 @@
-"""What an operator does to the database of a running server, and what the server says about it."""
+"""What an operator does to the database of a running server, and what the server reports about it."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ async def test_changes_by_an_operator_are_shown_in_health_and_log(table: str) ->
         assert not any("Traceback" in line for line in server.lines)
 
         run(table, "drop table realtime.nodes cascade")
-        said = await problem(server)
-        assert "table realtime.nodes is missing" in said
-        assert "realtime migrate" in said
+        reported = await problem(server)
+        assert "table realtime.nodes is missing" in reported
+        assert "realtime migrate" in reported
         assert any("schema_incomplete" in line for line in server.lines)
     with pytest.raises(MigrationError, match=r"realtime\.nodes is missing: stop the server and restore"):
         check_served(table)
@@ -87,12 +87,12 @@ async def test_changes_by_an_operator_are_shown_in_health_and_log(table: str) ->
 
 
 async def publish_and_wait(server: ServerProcess) -> str:
-    """Publish something that cannot be stored; returns what ``/health`` says of it."""
+    """Publish something that cannot be stored; returns what ``/health`` reports of it."""
     client = await list_client(server)
     await client.client.send('{"type": "message", "channel": "chat:1", "event": "e", "data": 1}')
-    said = await problem(server)
+    reported = await problem(server)
     await client.client.close()
-    return said
+    return reported
 
 
 def test_every_table_of_the_schema_is_looked_for(database: str) -> None:
@@ -113,7 +113,7 @@ def test_every_table_of_the_schema_is_looked_for(database: str) -> None:
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """The DSN of a host that accepts connections and never says anything."""
+    """The DSN of a host that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"postgresql://postgres@127.0.0.1:{server.getsockname()[1]}/app?connect_timeout=3"
 
@@ -134,7 +134,7 @@ def test_every_command_gives_up_on_a_database_that_stays_silent_with_a_message()
             for command in commands
         ]
         for command, process in zip(commands, running, strict=True):
-            _, said = process.communicate(timeout=GIVE_UP_AFTER)
-            assert process.returncode == 3, (command, said)
-            assert "waiting for the database at 127.0.0.1 port" in said, command
-            assert "did not answer within 3 s (connect_timeout)" in said, command
+            _, reported = process.communicate(timeout=GIVE_UP_AFTER)
+            assert process.returncode == 3, (command, reported)
+            assert "waiting for the database at 127.0.0.1 port" in reported, command
+            assert "did not answer within 3 s (connect_timeout)" in reported, command

@@ -90,11 +90,11 @@ async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scrat
             talker = clients[0].client
             await talker.send(json.dumps({"type": "subscribe", "channel": "chat:1", "presence": True, "history": 10}))
             await talker.send(json.dumps({"type": "message", "channel": "chat:1", "event": "e", "data": 1, "ref": "r"}))
-            said = []
-            while "ack" not in said or "message" not in said:
+            kinds = []
+            while "ack" not in kinds or "message" not in kinds:
                 received = json.loads(await talker.recv())
                 assert received["type"] != "error", received
-                said.append(received["type"])
+                kinds.append(received["type"])
             sent = await http.post(f"{server.url}/realtime/channels/chat:1/broadcast", json={"event": "e", "data": 2})
             assert sent.status_code == 201, sent.text
             history = await http.get(f"{server.url}/realtime/channels/chat:1/messages")

@@ -76,8 +76,8 @@ async def test_a_server_that_cannot_go_on_ends_with_a_reason_and_its_successor_m
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "the server failed; connect again")
         assert await faulty.process.wait() == 1
     await faulty.end()
-    said = "realtime: the server stopped because it could not go on (AssertionError: an unforeseen fault)"
-    assert faulty.lines[-1].startswith(said)
+    reported = "realtime: the server stopped because it could not go on (AssertionError: an unforeseen fault)"
+    assert faulty.lines[-1].startswith(reported)
     async with serving(database, port, slot_name=slot) as again, connect(again.websocket) as client:
         await client.recv()
         await client.send(json.dumps(subscribe | {"since": position, "epoch": epoch}))
@@ -146,8 +146,8 @@ async def test_a_port_in_use_is_one_line(table: str) -> None:
         assert await server.process.wait() == 1
         await server.end()
     assert len(server.lines) == 1
-    said = f"realtime: cannot listen on 127.0.0.1 port {port}: Address already in use"
-    assert server.lines[0].startswith(said)
+    reported = f"realtime: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert server.lines[0].startswith(reported)
     assert server.lines[0].endswith("choose another port with --port\n")
     assert f"(process {os.getpid()})" in server.lines[0]
 

@@ -58,8 +58,8 @@ async def test_a_server_starts_and_works_there(replica: str) -> None:
 async def test_a_role_that_cannot_set_it_back_reads_what_to_do(replica: str) -> None:
     role = f"r_{uuid.uuid4().hex[:12]}"
     write(replica, f"create role {role} login")
-    said = conninfo_to_dict(replica)
-    dsn = f"postgresql://{role}@{said['host']}:{said['port']}/{said['dbname']}"
+    target = conninfo_to_dict(replica)
+    dsn = f"postgresql://{role}@{target['host']}:{target['port']}/{target['dbname']}"
     try:
         with pytest.raises(ReplicaRoleError, match=f'ALTER ROLE "{role}" SET session_replication_role = origin;'):
             await connect(dsn, "test")

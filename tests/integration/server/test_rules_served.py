@@ -73,11 +73,11 @@ async def test_members_of_a_room_come_and_go_with_its_metadata(world: World) -> 
     assert (lost["code"], lost["channel"]) == ("RT_003", ROOM)
     assert (await ann.receive("presence:leave"))["user"]["id"] == "bob"
     assert (await eve.join(ROOM))["type"] == "subscribed"
-    await bob.say(type="message", channel=ROOM, event="said", data=1)
+    await bob.send(type="message", channel=ROOM, event="sent", data=1)
     assert (await bob.receive("error"))["code"] == "RT_003"
-    await eve.say(type="message", channel=ROOM, event="said", data=2)
+    await eve.send(type="message", channel=ROOM, event="sent", data=2)
     assert (await ann.receive("message"))["data"] == 2
-    await bob.say(type="ping")
+    await bob.send(type="ping")
     await bob.receive("pong")
     assert [message for message in bob.received if message["type"] == "message"] == []
 
@@ -104,7 +104,7 @@ async def test_a_rule_that_is_saved_changed_or_deleted_acts_on_clients_that_are_
     world.sql("truncate realtime.rules")
     assert (await bob.receive("error"))["channel"] == "private:staff"
     assert (await ann.join("private:user-ann", id="again"))["type"] == "error"
-    await ann.say(type="message", channel="private:user-ann", event="said", data=1)
+    await ann.send(type="message", channel="private:user-ann", event="sent", data=1)
     assert (await ann.receive("message"))["data"] == 1, "the user's own channel is open without a rule"
 
 
@@ -114,10 +114,10 @@ async def test_presence_and_publishing_have_rules_of_their_own(world: World) -> 
     assert (await ann.join("public:board", presence=True))["code"] == "RT_003"
     assert (await ann.join("public:board"))["type"] == "subscribed"
     for event, kind in (("note", "ack"), ("other", "error")):
-        await ann.say(type="message", channel="public:board", event=event, data=1)
+        await ann.send(type="message", channel="public:board", event=event, data=1)
         assert (await ann.receive("ack", "error"))["type"] == kind
     world.rules("public:board", presence="auth.uid == 'ann'")
-    await ann.say(type="unsubscribe", channel="public:board")
+    await ann.send(type="unsubscribe", channel="public:board")
     assert (await ann.join("public:board", presence=True))["type"] == "subscribed"
     world.rules("public:board", presence=False)
     lost = await ann.receive("error")

@@ -1,4 +1,4 @@
-"""The served process with issuers configured: who gets in, and what its log and its health say of that."""
+"""The served process with issuers configured: who gets in, and what its log and its health report of that."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_history_is_in_commit_order_and_pages_back_inside_a_transaction(db: Conn
 
 def test_reading_back_is_not_compiled_with_any_setting_of_the_session(db: Connection) -> None:
     record(db)
-    run(db, "select realtime.broadcast('room', 'said', '1')")
+    run(db, "select realtime.broadcast('room', 'sent', '1')")
     run(db, "set jit = on")
     run(db, "set jit_above_cost = 0")
     run(db, "load 'auto_explain'")

@@ -28,7 +28,7 @@ def test_an_id_waits_for_the_transaction_that_has_it_and_takes_its_place_if_that
 
 
 def wait_until_blocked(watcher: Connection, waiting: Connection) -> None:
-    """Until the server says that the other connection waits for a lock (it ends by the statement timeout)."""
+    """Until the server reports that the other connection waits for a lock (it ends by the statement timeout)."""
     run(
         watcher,
         f"do $$ begin while cardinality(pg_blocking_pids({waiting.info.backend_pid})) = 0 loop"

@@ -116,7 +116,7 @@ OURS = {
 }
 
 
-def test_functions_that_run_as_their_owner_are_those_we_know_and_look_only_where_we_said(db: Connection) -> None:
+def test_functions_that_run_as_their_owner_are_those_we_know_and_look_only_where_listed(db: Connection) -> None:
     """By signature: an overload with the name of a known function is another function."""
     found = run(
         db,

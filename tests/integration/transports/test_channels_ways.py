@@ -29,8 +29,8 @@ async def user(server: ServerProcess, user: str, **attributes: Any) -> AsyncIter
 
 
 async def texts(one: UserClient) -> list[str]:
-    """Everything that was said up to now, and by whom it was not meant is not there."""
-    await one.say(type="ping")
+    """Everything that was sent up to now, and by whom it was not meant is not there."""
+    await one.send(type="ping")
     await one.receive("pong")
     found = [message["data"] for message in one.received if message["type"] == "message"]
     one.received = [message for message in one.received if message["type"] != "message"]
@@ -45,7 +45,7 @@ async def test_publish_presence_history_kick_and_close_work_with_every_decoder(s
         assert (await bob.join(presence={"name": "Bob"}))["presence"]["count"] == 2
         assert (await ada.receive("presence:join"))["user"]["name"] == "Bob"
         for number in range(5):
-            ack = await ada.ask(type="message", channel="chat:1", event="said", data=number, ref=str(number))
+            ack = await ada.ask(type="message", channel="chat:1", event="sent", data=number, ref=str(number))
             page = (await http.get("/channels/chat:1/messages", params={"limit": 1})).json()
             # What has been acknowledged can be read at once.
             assert [each["position"] for each in page["messages"]] == [ack["position"]]
@@ -58,23 +58,23 @@ async def test_publish_presence_history_kick_and_close_work_with_every_decoder(s
         assert (await ada.receive("presence:leave"))["user"]["id"] == "bob"
         again = await bob.join(since=ack["position"], epoch=joined["epoch"])
         assert again["recovered"] is True
-        await bob.say(type="unsubscribe", channel="chat:1")
+        await bob.send(type="unsubscribe", channel="chat:1")
         await bob.receive("unsubscribed")
         assert (await bob.join(since=ack["position"], epoch="of another cluster"))["recovered"] is False
         assert (await http.delete("/channels/chat:1")).status_code == 204
         for one in (ada, bob):
             assert (await one.receive("room:closed"))["channel"] == "chat:1"
-            await one.say(type="unsubscribe", channel="chat:1")
+            await one.send(type="unsubscribe", channel="chat:1")
             assert (await one.receive("error"))["code"] == "RT_004"  # the subscription has ended already
-            refused = await one.ask(type="message", channel="chat:1", event="said", data=1)
+            refused = await one.ask(type="message", channel="chat:1", event="sent", data=1)
             assert refused["code"] == "RT_004"
         assert (await ada.join("chat:2"))["type"] == "subscribed"
 
 
 async def test_pages_meet_inside_a_transaction(database: str) -> None:
     async with running_server(database) as server, rest_client(server) as http:
-        write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(1, 7) n")
-        write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(8, 9) n")
+        write(database, "select realtime.broadcast('chat:1', 'sent', to_jsonb(n)) from generate_series(1, 7) n")
+        write(database, "select realtime.broadcast('chat:1', 'sent', to_jsonb(n)) from generate_series(8, 9) n")
         found: list[int] = []
         before: dict[str, str] = {}
         while True:
@@ -111,17 +111,17 @@ async def test_all_users_rooms_with_filters_and_exclusions_by_sql_and_by_rest(so
                 ({"channels": ["chat:1", "chat:2"]}, {"ada", "bob", "twin"}),
                 ({"channels": ["chat:*"], "audience": red}, {"ada", "twin"}),
             ]
-            for says, wanted in cases:
-                await send({**says, "event": "news", "data": by})
+            for target, wanted in cases:
+                await send({**target, "event": "news", "data": by})
                 await send({"event": "end", "data": "end"})
                 received = {}
                 for name, one in everybody.items():
                     received[name] = [await one.receive("message")]
                     while received[name][-1]["data"] != "end":
                         received[name].append(await one.receive("message"))
-                assert {name for name, said in received.items() if len(said) == 2} == wanted, (by, says)
-                channel = "chat:1" if "channels" in says else "*"
-                assert {message["channel"] for said in received.values() for message in said[:-1]} == {channel}
+                assert {name for name, sent in received.items() if len(sent) == 2} == wanted, (by, target)
+                channel = "chat:1" if "channels" in target else "*"
+                assert {message["channel"] for sent in received.values() for message in sent[:-1]} == {channel}
         refused = await http.post("/broadcast", json={"event": "e", "users": ["a"], "channels": ["b"]})
         assert (refused.status_code, refused.json()["code"]) == (400, "RT_007")
         write(source.dsn, "select realtime.close_channel('chat:1')")
@@ -161,14 +161,14 @@ async def test_a_message_that_is_too_large_is_refused_by_every_way_and_nothing_i
     async with running_server(database) as server, user_client(server, "ada") as ada, rest_client(server) as http:
         await ada.join()
         large = "x" * 2000
-        refused = await ada.ask(type="message", channel="chat:1", event="said", data=large, ref="r", id="i")
+        refused = await ada.ask(type="message", channel="chat:1", event="sent", data=large, ref="r", id="i")
         assert (refused["code"], refused["ref"], refused["id"]) == ("RT_005", "r", "i")
         for path in ("/channels/chat:1/broadcast", "/broadcast"):
-            answer = await http.post(path, json={"event": "said", "data": large})
+            answer = await http.post(path, json={"event": "sent", "data": large})
             assert (answer.status_code, answer.json()["code"]) == (413, "RT_005")
-        frame = await ada.ask(type="message", channel="chat:1", event="said", data="x" * 200_000)
+        frame = await ada.ask(type="message", channel="chat:1", event="sent", data="x" * 200_000)
         assert frame["code"] == "RT_005"
-        assert (await ada.ask(type="message", channel="chat:1", event="said", data="small", id="i"))["type"] == "ack"
+        assert (await ada.ask(type="message", channel="chat:1", event="sent", data="small", id="i"))["type"] == "ack"
         assert (await ada.receive("message"))["data"] == "small"
         assert read(database, "select count(*) from realtime.messages") == [(1,)]
 

@@ -1,4 +1,4 @@
-"""MessagePack says what JSON says, in both directions; what JSON cannot say is refused."""
+"""MessagePack carries what JSON carries, in both directions; what JSON cannot carry is refused."""
 
 from __future__ import annotations
 

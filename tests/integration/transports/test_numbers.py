@@ -89,7 +89,7 @@ def framed(query: str, id: str) -> str:
 
 
 async def send(client: TransportClient, text: str) -> None:
-    """Say it as it is written: no library of the test may read the numbers."""
+    """Send it as it is written: no library of the test may read the numbers."""
     if isinstance(client, SocketClient):
         await client.socket.send(text)
         return
@@ -156,7 +156,7 @@ async def test_a_string_of_digits_is_the_exact_number_where_messagepack_has_none
                 (["b", "<", "99999999999999999999999999"], ["1", "2", "3"]),
             ]
         ):
-            await client.say(type="subscribe", channel=CHANNEL, id=str(number), query={"where": [condition]})
+            await client.send(type="subscribe", channel=CHANNEL, id=str(number), query={"where": [condition]})
             assert sorted(await rows(client)) == ids
 
 
@@ -173,9 +173,9 @@ async def test_the_numbers_of_a_message_and_of_a_presence_stay_as_they_were_writ
     async with transport_client(server.url, "websocket") as client:
         assert isinstance(client, SocketClient)
         joining = '{"type":"subscribe","channel":"chat:1","presence":{"metadata":{"at":DIGITS}}}'
-        saying = '{"type":"message","channel":"chat:1","event":"e","data":{"at":DIGITS}}'
+        publishing = '{"type":"message","channel":"chat:1","event":"e","data":{"at":DIGITS}}'
         await client.socket.send(joining.replace("DIGITS", digits))
-        await client.socket.send(saying.replace("DIGITS", digits))
+        await client.socket.send(publishing.replace("DIGITS", digits))
         received: list[str] = []
         while not any('"message"' in text and '"event"' in text for text in received):
             received.append(str(await client.socket.recv()))
@@ -185,7 +185,7 @@ async def test_the_numbers_of_a_message_and_of_a_presence_stay_as_they_were_writ
 
 
 async def test_an_audience_distinguishes_attributes_by_all_their_digits(server: ServerProcess, dsn: str) -> None:
-    def say(digits: str, data: str) -> None:
+    def broadcast(digits: str, data: str) -> None:
         where = f'{{"where":[["level","==",{digits}]]}}'
         write(dsn, f"select realtime.broadcast('chat:2', 'e', '{data}', audience => '{where}')")
 
@@ -194,6 +194,6 @@ async def test_an_audience_distinguishes_attributes_by_all_their_digits(server: 
     async with connect(address) as socket:
         client = SocketClient(socket, packed=False)
         await client.join("chat:2")
-        say("0.12345678901234567890124", '"for another"')
-        say("0.12345678901234567890123", '"for her"')
+        broadcast("0.12345678901234567890124", '"for another"')
+        broadcast("0.12345678901234567890123", '"for her"')
         assert (await client.receive("message"))["data"] == "for her"

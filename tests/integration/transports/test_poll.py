@@ -53,11 +53,11 @@ async def test_a_high_message_overtakes_what_waits_and_nothing_that_was_given(da
         second = {"type": "subscribe", "channel": "chat:2"}
         assert (await http.post("/send", json={"session": session, "messages": [second]})).status_code == 202
         cursor = (await ask(http, session=session, cursor=cursor))["cursor"]
-        say = "realtime.broadcast('chat:{}', 'e', '{}', priority => {})"
-        write(database, "select " + ", ".join(say.format(*each) for each in ((1, 1, 0), (1, 2, 0), (2, 3, 5))))
+        broadcast = "realtime.broadcast('chat:{}', 'e', '{}', priority => {})"
+        write(database, "select " + ", ".join(broadcast.format(*each) for each in ((1, 1, 0), (1, 2, 0), (2, 3, 5))))
         lost = await ask(http, session=session, cursor=cursor)
         assert [message["data"] for message in lost["messages"]] == [3, 1, 2]
-        write(database, "select " + say.format(2, 4, 9))
+        write(database, "select " + broadcast.format(2, 4, 9))
         received = lost
         while len(received["messages"]) < 4:
             received = await ask(http, session=session, cursor=cursor, timeout=0)

@@ -72,7 +72,7 @@ def fill(dsn: str, first: int, last: int) -> None:
     """Messages of all channels, several per transaction, in turn and not."""
     for n in range(first, last):
         order = random.Random(n).sample(CHANNELS, len(CHANNELS))
-        write(dsn, "select " + ", ".join(f"realtime.broadcast('{name}', 'said', '{n}')" for name in order))
+        write(dsn, "select " + ", ".join(f"realtime.broadcast('{name}', 'sent', '{n}')" for name in order))
 
 
 async def test_a_stream_cut_anywhere_loses_nothing_when_it_is_resumed(database: str) -> None:
@@ -132,15 +132,15 @@ async def _epoch(server: ServerProcess) -> str:
 async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stream_is_cut_behind_it(
     database: str,
 ) -> None:
-    say = "realtime.broadcast('chat:{}', 'e', to_jsonb({}), priority => {})"
-    low = ", ".join(say.format(1, n, 0) for n in range(90))
-    filler = f"(select count({say.format(1, 'n || repeat(chr(120), 100000)', 0)}) from generate_series(90, 99) n)"
+    broadcast = "realtime.broadcast('chat:{}', 'e', to_jsonb({}), priority => {})"
+    low = ", ".join(broadcast.format(1, n, 0) for n in range(90))
+    filler = f"(select count({broadcast.format(1, 'n || repeat(chr(120), 100000)', 0)}) from generate_series(90, 99) n)"
     async with running_server(database) as server, rest_client(server) as http:
         source = Source(http, "channel=chat:1&channel=chat:2")
         async with source.open() as stream:
             for _ in range(2):
                 await stream.receive("subscribed")
-            write(database, f"select {low}, {filler}, {say.format(2, 100, 5)}, {say.format(2, 101, 0)}")
+            write(database, f"select {low}, {filler}, {broadcast.format(2, 100, 5)}, {broadcast.format(2, 101, 0)}")
             first = await stream.receive("message")
             assert (first["channel"], first["data"]) == ("chat:2", 100)
             before = at(stream.last_id) if stream.last_id else None
@@ -163,7 +163,7 @@ async def test_an_id_of_another_history_is_reported_and_the_last_messages_come_i
         stream = EventStreamClient(http, await open_stream(http, params=asked, headers=headers))
         assert (await stream.receive("subscribed"))["recovered"] is False
         assert [(await stream.receive("message"))["data"] for _ in range(2)] == [1, 2]
-        write(database, "select realtime.broadcast('chat:1', 'said', '4')")
+        write(database, "select realtime.broadcast('chat:1', 'sent', '4')")
         assert (await stream.receive("message"))["data"] == 4
         await stream.close()
 
@@ -241,7 +241,7 @@ async def test_a_repeated_batch_is_carried_out_once_and_a_missing_one_is_noticed
         transport_client(server.url, "sse") as ada,
     ):
         await ada.join()
-        message = {"type": "message", "channel": "chat:1", "event": "said", "data": 1}
+        message = {"type": "message", "channel": "chat:1", "event": "sent", "data": 1}
         body = {"session": ada.connected["session"], "seq": 2, "messages": [message, message]}
         answers = [await http.post("/send", json=body) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [202, 202, 202]
@@ -282,7 +282,7 @@ async def test_sending_waits_while_too_much_is_under_way(database: str) -> None:
             for start in range(0, 3000, 1000)
         ]
         for batch in batches:
-            await ada.send(*batch)
+            await ada.post(*batch)
         acks = [await ada.receive("ack") for _ in range(3000)]
         assert len({ack["id"] for ack in acks}) == 3000
 

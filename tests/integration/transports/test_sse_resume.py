@@ -23,11 +23,11 @@ async def test_a_message_of_one_channel_is_no_gap_in_the_others(database: str) -
         async with source.open() as stream:
             for _ in CHANNELS:
                 await stream.receive("subscribed")
-            write(database, "select realtime.broadcast('chat:1', 'said', '1')")
+            write(database, "select realtime.broadcast('chat:1', 'sent', '1')")
             message = await stream.receive("message")
             assert stream.last_id.startswith(message["position"])
         last_id = source.last_id
-    write(database, "select realtime.broadcast('chat:2', 'said', '2')")
+    write(database, "select realtime.broadcast('chat:2', 'sent', '2')")
     async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(GIVE_UP_AFTER):
         source = Source(http, EVERYTHING)
         source.last_id = last_id
@@ -46,13 +46,13 @@ async def test_a_slow_client_resumes_without_loss(database: str) -> None:
         async with source.open() as stream:
             for _ in CHANNELS:
                 await stream.receive("subscribed")
-            write(database, "select realtime.broadcast('chat:1', 'said', '1')")
+            write(database, "select realtime.broadcast('chat:1', 'sent', '1')")
             await stream.receive("message")
             assert stream.last_id
         for name in CHANNELS:
             write(
                 database,
-                f"select realtime.broadcast('{name}', 'said', to_jsonb(n || repeat('x', 20000)))"
+                f"select realtime.broadcast('{name}', 'sent', to_jsonb(n || repeat('x', 20000)))"
                 " from generate_series(10, 49) n",
             )
         visits = 0
@@ -72,10 +72,10 @@ async def test_a_slow_client_resumes_without_loss(database: str) -> None:
 
 async def test_a_client_closed_before_its_first_history_resumes_each_channel(database: str) -> None:
     unwanted = quote(json.dumps({"channel": "chat:4", "history": 1000, "filter": {"events": ["wanted"]}}))
-    say = "realtime.broadcast('{}', 'said', to_jsonb(n || repeat('x', 5000)))"
-    said = ", ".join(say.format(name) for name in (*CHANNELS, "chat:4"))
+    broadcast = "realtime.broadcast('{}', 'sent', to_jsonb(n || repeat('x', 5000)))"
+    broadcasts = ", ".join(broadcast.format(name) for name in (*CHANNELS, "chat:4"))
     for start in range(0, 40, 10):  # several messages of each in a transaction, and several transactions
-        write(database, f"select {said} from generate_series({start}, {start + 9}) n")
+        write(database, f"select {broadcasts} from generate_series({start}, {start + 9}) n")
     everything, codes = 40 * len(CHANNELS), []
     async with (
         running_server(database, max_buffer_size=16_384, max_backlog=65_536) as server,
@@ -94,7 +94,7 @@ async def test_a_client_closed_before_its_first_history_resumes_each_channel(dat
             assert [message["data"].rstrip("x") for message in mine] == [str(n) for n in range(40)]
         async with source.open() as stream:  # then it is as if nothing had been
             epochs = {(await stream.receive("subscribed"))["epoch"] for _ in (*CHANNELS, "presence:lobby", "chat:4")}
-            write(database, "select realtime.broadcast('chat:2', 'said', '\"last\"')")
+            write(database, "select realtime.broadcast('chat:2', 'sent', '\"last\"')")
             while (last := await stream.receive("message"))["data"] != "last":
                 pass
             assert stream.last_id == f"{last['position']};{epochs.pop()}"

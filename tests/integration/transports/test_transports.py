@@ -31,16 +31,16 @@ async def test_a_client_is_greeted_with_its_limits(database: str, transport: str
         }
         assert greeting["epoch"]
         assert ("session" in greeting) == (transport in ("sse", "poll"))
-        await ada.say(type="ping")
+        await ada.send(type="ping")
         assert await ada.receive() == {"type": "pong"}
 
 
 async def test_history_then_live_messages_in_one_order_and_acks(database: str, transport: str) -> None:
-    write(database, "select realtime.broadcast('chat:1', 'said', to_jsonb(n)) from generate_series(1, 5) n")
+    write(database, "select realtime.broadcast('chat:1', 'sent', to_jsonb(n)) from generate_series(1, 5) n")
     async with running_server(database) as server, transport_client(server.url, transport, user="ada") as ada:
         joined = await ada.join(history=3)
         assert joined["epoch"] == ada.connected["epoch"]
-        ack = await ada.ask(type="message", channel="chat:1", event="said", data=6, ref="r", id="mine")
+        ack = await ada.ask(type="message", channel="chat:1", event="sent", data=6, ref="r", id="mine")
         assert (ack["type"], ack["ref"], ack["id"]) == ("ack", "r", "mine")
         received = [await ada.receive("message") for _ in range(4)]
         assert [message["data"] for message in received] == [3, 4, 5, 6]
@@ -98,18 +98,18 @@ async def test_a_live_query_is_followed_until_it_is_unsubscribed(table: str, tra
         for each in change["changes"]:
             kept.insert(each["newIndex"], each["doc"]["data"]["body"])
         assert kept == ["two", "one"]
-        await ada.say(type="unsubscribe", channel=channel, id="q")
+        await ada.send(type="unsubscribe", channel=channel, id="q")
         assert (await ada.receive("unsubscribed"))["id"] == "q"
 
 
 async def test_an_invalid_message_is_answered_and_the_session_goes_on(database: str, transport: str) -> None:
     async with running_server(database) as server, transport_client(server.url, transport) as ada:
-        await ada.say(type="message", channel="private:1", event="e", ref="1")
+        await ada.send(type="message", channel="private:1", event="e", ref="1")
         assert (await ada.receive("error"))["code"] == "RT_003"
-        await ada.say(type="message", channel="chat:1", event="e", colour="red", ref="2")
+        await ada.send(type="message", channel="chat:1", event="e", colour="red", ref="2")
         refused = await ada.receive("error")
         assert (refused["code"], refused["channel"]) == ("RT_007", "chat:1")
-        await ada.say(type="message", channel="chat:1", event="e", data="x" * 140_000, ref="3")
+        await ada.send(type="message", channel="chat:1", event="e", data="x" * 140_000, ref="3")
         assert (await ada.receive("error"))["code"] == "RT_005"
         assert (await ada.ask(type="message", channel="chat:1", event="e", data=1, ref="4"))["ref"] == "4"
 

@@ -41,7 +41,7 @@ select realtime.expose('v');
 
 @dataclass
 class Verdict:
-    """What PostgreSQL says of a value: its text, JSON, and rank (equal values share one; None: no order)."""
+    """What PostgreSQL reports of a value: its text, JSON, and rank (equal values share one; None: no order)."""
 
     text: bytes
     rank: int | None

@@ -1,4 +1,4 @@
-"""Equality, order and JSON of every type, against what PostgreSQL says of the same values."""
+"""Equality, order and JSON of every type, against what PostgreSQL reports of the same values."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class EventSourceClient:
     def missing(self, channel: str, end: Position) -> set[tuple[int, int]]:
         """What the client should have received of ``channel`` up to ``end``, and did not."""
         start = self.starts.get(channel)
-        said = {each.key for each in self.archive.of(channel, ever=True) if each.key is not None}
-        owed = {key for key in said if start is not None and start < key <= end}
+        committed = {each.key for each in self.archive.of(channel, ever=True) if each.key is not None}
+        owed = {key for key in committed if start is not None and start < key <= end}
         owed |= {key for key in self.given.get(channel, ()) if key <= end}
         return owed - self.received[channel]

@@ -1,4 +1,4 @@
-"""A client of the whole service that keeps its list as the protocol says, and the table it looks at."""
+"""A client of the whole service that keeps its list as the protocol requires, and the table it looks at."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read(dsn: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 class ListClient:
-    """A client that keeps the list of one subscription as the protocol says."""
+    """A client that keeps the list of one subscription as the protocol requires."""
 
     def __init__(self, client: ClientConnection) -> None:
         self.client = client

@@ -1,4 +1,4 @@
-"""WebSocket clients without a library, to send what one would not and to read when the test says so."""
+"""WebSocket clients without a library, to send what one would not and to read when the test asks for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same client over each transport: what it says and receives is alike, whatever carries it."""
+"""The same client over each transport: what it sends and receives is alike, whatever carries it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TransportClient:
     def __init__(self) -> None:
         self.received: list[Message] = []
 
-    async def say(self, **message: object) -> None:
+    async def send(self, **message: object) -> None:
         raise NotImplementedError
 
     async def next(self) -> Message:
@@ -42,11 +42,11 @@ class TransportClient:
         raise NotImplementedError
 
     async def close(self) -> None:
-        """Break the connection, or just say nothing more."""
+        """Break the connection, or send nothing more."""
         raise NotImplementedError
 
     async def burst(self, *messages: Message) -> None:
-        """Say all of it at once, whatever comes of it."""
+        """Send all of it at once, whatever comes of it."""
         raise NotImplementedError
 
     async def receive(self, *kinds: str) -> Message:
@@ -61,11 +61,11 @@ class TransportClient:
                 assert not kinds or message["type"] in kinds or message["type"] not in _LAST, message
 
     async def join(self, channel: str = "chat:1", **options: object) -> Message:
-        await self.say(type="subscribe", channel=channel, **options)
+        await self.send(type="subscribe", channel=channel, **options)
         return await self.receive("subscribed", "error")
 
     async def ask(self, **message: object) -> Message:
-        await self.say(**message)
+        await self.send(**message)
         return await self.receive("ack", "error")
 
 
@@ -77,13 +77,13 @@ class SocketClient(TransportClient):
         self.socket = socket
         self.packed = packed
 
-    async def say(self, **message: object) -> None:
+    async def send(self, **message: object) -> None:
         await self.socket.send(msgspec.msgpack.encode(message) if self.packed else json.dumps(message))
 
     async def burst(self, *messages: Message) -> None:
         with suppress(ConnectionClosed):
             for message in messages:
-                await self.say(**message)
+                await self.send(**message)
 
     async def next(self) -> Message:
         try:
@@ -112,13 +112,13 @@ class EventStreamClient(TransportClient):
         self.last_id = ""
         self.batches = 0
 
-    async def say(self, **message: object) -> None:
-        await self.send(message)
+    async def send(self, **message: object) -> None:
+        await self.post(message)
 
     async def burst(self, *messages: Message) -> None:
         await self.http.post("/send", json={"session": self.connected["session"], "messages": messages})
 
-    async def send(self, *messages: Message) -> None:
+    async def post(self, *messages: Message) -> None:
         self.batches += 1
         body = {"session": self.connected["session"], "seq": self.batches, "messages": messages}
         answer = await self.http.post("/send", json=body)
@@ -158,7 +158,7 @@ class PollingClient(TransportClient):
         self.batches = 0
         self.waiting: list[Message] = []
 
-    async def say(self, **message: object) -> None:
+    async def send(self, **message: object) -> None:
         await self.poll(message)
 
     async def burst(self, *messages: Message) -> None:

@@ -249,7 +249,7 @@ async def fake_server(
         await task
 
 
-async def say(socket: ClientConnection, message: object) -> None:
+async def send(socket: ClientConnection, message: object) -> None:
     await socket.send(json.dumps(message))
 
 
@@ -259,7 +259,7 @@ async def receive(socket: ClientConnection) -> dict[str, Any]:
 
 
 async def subscribe(socket: ClientConnection, id: str = "q", collection: str = "list") -> None:
-    await say(socket, {"type": "subscribe", "channel": f"db:collection:{collection}", "id": id})
+    await send(socket, {"type": "subscribe", "channel": f"db:collection:{collection}", "id": id})
 
 
 async def closed_after(doing: Coroutine[Any, Any, None]) -> int:

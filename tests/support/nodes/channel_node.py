@@ -102,7 +102,7 @@ class ChannelNode:
         return listener
 
     async def publish(
-        self, channel: str, data: Any, event: str = "said", member: Member | None = None, **more: Any
+        self, channel: str, data: Any, event: str = "sent", member: Member | None = None, **more: Any
     ) -> Ack:
         async with asyncio.timeout(GIVE_UP_AFTER):
             return await self.channels.publish(

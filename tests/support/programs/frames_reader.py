@@ -1,7 +1,7 @@
 """Decodes frames that another process took from its stream: lengths and frames on standard input, events on standard output.
 
 It never connects to a database. ``described`` is the form in which both processes compare their events; what is written last
-says whether a database driver was imported.
+reports whether a database driver was imported.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ async def start(
 ) -> ServerProcess:
     """Start ``realtime`` (or another ``module`` like it) with ``arguments``; ``config`` goes into its environment."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
-    for name, value in ({"drain_time": "0"} | (config or {})).items():  # who tests draining says so
+    for name, value in ({"drain_time": "0"} | (config or {})).items():  # a test of draining sets it
         environment[f"REALTIME_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     arguments = (*arguments, "--port", str(port))
     if module == "server":

@@ -1,4 +1,4 @@
-"""Where a setting comes from, and what a wrong one says."""
+"""Where a setting comes from, and what a wrong one reports."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_lists_can_stand_in_the_environment_and_in_the_file(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "reason"),
     [
         ("prot = 8000\n", "prot"),
         ("port = 100000\n", "port"),
@@ -72,8 +72,8 @@ def test_lists_can_stand_in_the_environment_and_in_the_file(tmp_path: Path, monk
         ('slot_name = "Upper-Case"\n', "slot_name"),
     ],
 )
-def test_a_wrong_setting_is_named(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(SettingsError, match=says):
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
         load_settings(toml(tmp_path, text))
 
 

@@ -57,7 +57,7 @@ def short_pem() -> str:
 
 
 @pytest.mark.parametrize(
-    ("issuer", "says"),
+    ("issuer", "reason"),
     [
         ({}, "exactly one of secret, public_key and jwks_url must be given, not none"),
         ({"secret": SECRET, "public_key": pem("RS256")}, "not secret and public_key"),
@@ -88,10 +88,10 @@ def short_pem() -> str:
     ],
 )
 def test_a_wrong_issuer_is_refused_with_the_remedy(
-    issuer: dict[str, object], says: str, monkeypatch: pytest.MonkeyPatch
+    issuer: dict[str, object], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = refused(monkeypatch, issuer)
-    assert says in text
+    assert reason in text
     assert text.startswith("wrong settings: auth_issuers")
     for secret in (SECRET, "too-short-to-be-a-secret", "password", "QUJD"):
         assert secret not in text

@@ -30,7 +30,7 @@ class Issuer:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
-    def offer(self, body: bytes, headers: bytes = b"") -> None:
+    def answer_with(self, body: bytes, headers: bytes = b"") -> None:
         self.answer = OK + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,7 +48,7 @@ class Issuer:
 @asynccontextmanager
 async def issuing(*keys: dict[str, object]) -> AsyncIterator[Issuer]:
     one = Issuer()
-    one.offer(key_set_document(*keys))
+    one.answer_with(key_set_document(*keys))
     one.gate.set()
     server = await asyncio.start_server(one.serve, "127.0.0.1", 0)
     one.port = server.sockets[0].getsockname()[1]
@@ -109,7 +109,7 @@ async def test_a_key_that_the_issuer_rotated_in_is_fetched_once_per_interval() -
         clock = Clock()
         verifier, _ = verifying(one, clock, min_interval=10)
         await verifier.verify(rs256())
-        one.offer(key_set_document(jwk("RS256", kid="1"), jwk("RS256", 1, kid="2")))
+        one.answer_with(key_set_document(jwk("RS256", kid="1"), jwk("RS256", 1, kid="2")))
         with pytest.raises(KeySetUnavailableError, match="try again in 10 s"):
             await verifier.verify(rs256(1, "2"))
         assert len(one.requests) == 1, "who makes up key ids cannot have the keys fetched at will"
@@ -127,7 +127,7 @@ async def test_a_key_that_the_issuer_removed_is_refused_after_the_age_of_a_set()
         clock = Clock()
         verifier, source = verifying(one, clock, max_age=600)
         await verifier.verify(rs256())
-        one.offer(key_set_document(jwk("RS256", 1, kid="2")))
+        one.answer_with(key_set_document(jwk("RS256", 1, kid="2")))
         clock.now += 601
         assert verifier.verify_now(rs256()) is not None, "the set is fetched in the background"
         await source.refresh()
@@ -157,7 +157,7 @@ async def test_nothing_is_fetched_for_a_token_that_fails_the_cheap_checks() -> N
             assert one.requests == [], name
 
 
-async def test_the_address_is_the_configured_one_whatever_a_token_says() -> None:
+async def test_the_address_is_the_configured_one_whatever_a_token_has() -> None:
     async with issuing(jwk("RS256", kid="1")) as one, issuing(jwk("RS256", 1, kid="1")) as evil:
         verifier, _ = verifying(one, Clock())
         header = {"kid": "1", "jku": evil.url, "x5u": evil.url, "jwk": jwk("RS256", 1)}
@@ -200,7 +200,7 @@ async def test_an_answer_that_is_no_key_set_leaves_the_last_good_one(case: str) 
         with pytest.raises(KeySetUnavailableError, match="cannot be fetched now"):
             await verifier.verify(rs256(1, "2"))
         assert verifier.verify_now(rs256()) is not None
-        one.offer(key_set_document(jwk("RS256", 1, kid="2")))
+        one.answer_with(key_set_document(jwk("RS256", 1, kid="2")))
         clock.now += 100
         assert (await verifier.verify(rs256(1, "2"))).user_id == "ada"
 

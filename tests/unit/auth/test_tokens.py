@@ -229,7 +229,7 @@ def test_clocks_may_differ_by_the_leeway() -> None:
 
 @pytest.mark.parametrize("key", [pem("RS256"), json.dumps(jwk("RS256")), "der"], ids=["PEM", "JWK", "DER"])
 def test_a_public_key_is_no_secret(key: str) -> None:
-    """The token says HS256 and is signed with the public key as everyone can read it (CVE-2022-29217)."""
+    """The token names HS256 and is signed with the public key as everyone can read it (CVE-2022-29217)."""
     der = private_key("RS256").public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     secret = der if key == "der" else key.encode()
     unsigned = forged(HEADER, json.dumps(claims())).rpartition(".")[0]
@@ -276,7 +276,7 @@ def test_a_single_issuer_needs_no_name() -> None:
     assert verifier.verify_now(token(iss="https://anything.example")) is not None
 
 
-def test_a_server_without_issuers_says_so() -> None:
+def test_a_server_without_issuers_reports_it() -> None:
     assert refusal(TokenVerifier([]), token()) == (
         "this server accepts no tokens: it has no issuer (setting auth_issuers)"
     )

@@ -34,7 +34,7 @@ def row(channel: str, connection: int, state: int, left: bool = False) -> dict[s
 
 
 def change(rows: dict[tuple[str, int], dict[str, str | None]], step: tuple[str, int, str, int]) -> RowChange | None:
-    """Apply a step to the table and say what the stream would."""
+    """Apply a step to the table and return what the stream would."""
     channel, connection, what, state = step
     old = rows.get((channel, connection))
     if what == "put":

@@ -15,13 +15,13 @@ from engine.channels.core.messages.model import DisconnectedError, KickedError, 
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from tests.support.clients.raw_socket import masked, read_frame, reading, slow_client
 from tests.support.fakes.channels import Event, FullError
-from tests.support.fakes.server import FakeServer, closed_after, fake_server, receive, receive_to_the_end, say
+from tests.support.fakes.server import FakeServer, closed_after, fake_server, receive, receive_to_the_end, send
 
 GIVE_UP_AFTER = 60
 
 
 async def subscribed(client: ClientConnection, channel: str = "chat:1", **options: object) -> dict[str, Any]:
-    await say(client, {"type": "subscribe", "channel": channel, **options})
+    await send(client, {"type": "subscribe", "channel": channel, **options})
     answer = await receive(client)
     assert answer["type"] == "subscribed", answer
     return answer
@@ -50,7 +50,7 @@ async def test_history_comes_after_the_answer_and_before_what_follows() -> None:
 async def test_a_message_is_acknowledged_with_its_ref_id_and_position() -> None:
     async with fake_server() as door, door.connect("?user=ada") as client:
         await greeted(client)
-        await say(client, {"type": "message", "channel": "c", "event": "e", "data": {"a": 1}, "ref": "17", "id": "u"})
+        await send(client, {"type": "message", "channel": "c", "event": "e", "data": {"a": 1}, "ref": "17", "id": "u"})
         assert await receive(client) == {"type": "ack", "channel": "c", "ref": "17", "id": "u", "position": "0/20/1"}
         [message] = door.rooms.published
         assert (message.data, message.member.user_id) == (b'{"a": 1}', "ada")
@@ -74,7 +74,7 @@ async def test_publishes_are_handed_over_in_order_and_reading_stops_while_too_ma
 async def send_many(client: ClientConnection, count: int) -> None:
     for n in range(count):
         data = {"n": n, "text": "x" * 2000}
-        await say(client, {"type": "message", "channel": "c", "event": "e", "data": data, "ref": str(n)})
+        await send(client, {"type": "message", "channel": "c", "event": "e", "data": data, "ref": str(n)})
 
 
 async def test_a_message_is_stored_also_when_its_sender_has_disconnected() -> None:
@@ -82,8 +82,8 @@ async def test_a_message_is_stored_also_when_its_sender_has_disconnected() -> No
         async with door.connect() as client:
             await greeted(client)
             door.rooms.gate.clear()
-            await say(client, {"type": "message", "channel": "c", "event": "e", "data": 1})
-            await say(client, {"type": "ping"})
+            await send(client, {"type": "message", "channel": "c", "event": "e", "data": 1})
+            await send(client, {"type": "ping"})
             assert (await receive(client))["type"] == "pong"
         await until_gone(door)
         door.rooms.gate.set()
@@ -98,11 +98,11 @@ async def test_a_message_is_stored_also_when_its_sender_has_disconnected() -> No
 async def test_closed_channels_are_refused_by_name(channel: str, code: str) -> None:
     async with fake_server() as door, door.connect() as client:
         await greeted(client)
-        await say(client, {"type": "message", "channel": channel, "event": "e", "data": 1, "ref": "r"})
+        await send(client, {"type": "message", "channel": channel, "event": "e", "data": 1, "ref": "r"})
         refused = await receive(client)
         assert (refused["code"], refused["channel"], refused["ref"]) == (code, channel, "r")
         if channel != "db:collection:messages":
-            await say(client, {"type": "subscribe", "channel": channel})
+            await send(client, {"type": "subscribe", "channel": channel})
             assert (await receive(client))["code"] == code
         assert (door.rooms.published, door.rooms.subscriptions) == ([], [])
 
@@ -115,7 +115,7 @@ async def test_a_failed_request_is_answered_and_can_be_repeated(failure: Excepti
     async with fake_server() as door, door.connect() as client:
         await greeted(client)
         door.rooms.refuse = failure
-        await say(client, {"type": "subscribe", "channel": "chat:1", "id": "a"})
+        await send(client, {"type": "subscribe", "channel": "chat:1", "id": "a"})
         refused = await receive(client)
         assert (refused["code"], refused["channel"], refused["id"]) == (code, "chat:1", "a")
         assert "bug" not in refused["message"]
@@ -126,8 +126,8 @@ async def test_a_failed_request_is_answered_and_can_be_repeated(failure: Excepti
 async def test_presence_is_part_of_the_answer_and_an_update_is_acknowledged() -> None:
     async with fake_server() as door, door.connect("?user=ada&connection=c1") as client:
         await greeted(client)
-        await say(client, {"type": "subscribe", "channel": "chat:1", "presence": True})
-        await say(client, {"type": "presence:update", "channel": "chat:1", "data": {"status": "typing"}, "ref": "1"})
+        await send(client, {"type": "subscribe", "channel": "chat:1", "presence": True})
+        await send(client, {"type": "presence:update", "channel": "chat:1", "data": {"status": "typing"}, "ref": "1"})
         assert (await receive(client))["presence"] == {"users": ["ada"], "count": 1}
         assert await receive(client) == {"type": "ack", "channel": "chat:1", "ref": "1"}
         assert door.rooms.presences == [("chat:1", "c1", {"status": "typing"})]
@@ -140,7 +140,7 @@ async def test_unsubscribing_leaves_and_losing_the_connection_only_drops() -> No
             await subscribed(client, "chat:1", presence=True)
             await subscribed(client, "chat:2", presence=True)
             first, second = door.rooms.subscriptions
-            await say(client, {"type": "unsubscribe", "channel": "chat:1"})
+            await send(client, {"type": "unsubscribe", "channel": "chat:1"})
             assert (await receive(client))["type"] == "unsubscribed"
             assert (first.cancelled, second.cancelled) == ("left", "")
         await until_gone(door)
@@ -152,8 +152,8 @@ async def test_unsubscribing_while_it_is_being_opened_leaves_nothing_behind() ->
     async with fake_server() as door, door.connect() as client:
         await greeted(client)
         door.rooms.gate.clear()
-        await say(client, {"type": "subscribe", "channel": "chat:1"})
-        await say(client, {"type": "unsubscribe", "channel": "chat:1"})
+        await send(client, {"type": "subscribe", "channel": "chat:1"})
+        await send(client, {"type": "unsubscribe", "channel": "chat:1"})
         assert (await receive(client))["type"] == "unsubscribed"
         door.rooms.gate.set()
         await door.services.background.drain(GIVE_UP_AFTER)

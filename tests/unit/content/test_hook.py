@@ -25,7 +25,7 @@ def hook(function: str, timeout: float = 60.0, **options: bool) -> Iterator[Cont
 
 
 async def check(made: ContentHook, data: object = None, user: str | None = "ada") -> None:
-    await made.check(Member("c", user), "chat:1", "said", json.dumps(data).encode())
+    await made.check(Member("c", user), "chat:1", "sent", json.dumps(data).encode())
 
 
 async def test_a_function_lets_a_message_pass_or_gives_the_reason_why_not() -> None:
@@ -35,7 +35,7 @@ async def test_a_function_lets_a_message_pass_or_gives_the_reason_why_not() -> N
             await check(made, {"text": "HELLO"})
     with hook("known_users_only") as made:
         await check(made)
-        with pytest.raises(ContentRefusedError, match="bob may not use said in chat:1"):
+        with pytest.raises(ContentRefusedError, match="bob may not use sent in chat:1"):
             await check(made, user="bob")
 
 

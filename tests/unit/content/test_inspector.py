@@ -46,11 +46,11 @@ def refused(checks: ContentInspector, channel: str = "c", event: str = "e", data
 
 
 def test_patterns_of_channel_and_event_choose_the_messages() -> None:
-    checks, _ = inspector(row("p", "chat:*", "said"), row("q", "exactly"), row("off", enabled=False))
-    judged = {("chat:1", "said"), ("chat:", "said"), ("exactly", "any")}
-    passed = {("chat", "said"), ("chat:1", "said!"), ("exactly:", "any"), ("other", "said")}
+    checks, _ = inspector(row("p", "chat:*", "sent"), row("q", "exactly"), row("off", enabled=False))
+    judged = {("chat:1", "sent"), ("chat:", "sent"), ("exactly", "any")}
+    passed = {("chat", "sent"), ("chat:1", "sent!"), ("exactly:", "any"), ("other", "sent")}
     assert {each for each in judged | passed if refused(checks, *each) is not None} == judged
-    assert refused(checks, "chat:1", "said", "text") is None
+    assert refused(checks, "chat:1", "sent", "text") is None
 
 
 def test_every_policy_that_matches_applies_in_the_order_of_names() -> None:

@@ -40,9 +40,9 @@ def test_one_document_that_moves_is_one_change() -> None:
 
 
 def test_an_event_is_json_with_the_document_as_it_is() -> None:
-    event = WindowEvent(1, True, list_changes([], [('say "hi"', b'{"n":1.50}')]))
+    event = WindowEvent(1, True, list_changes([], [('the "id"', b'{"n":1.50}')]))
     assert orjson.loads(event.changes_json) == [
-        {"type": "added", "oldIndex": -1, "newIndex": 0, "doc": {"id": 'say "hi"', "data": {"n": 1.5}}}
+        {"type": "added", "oldIndex": -1, "newIndex": 0, "doc": {"id": 'the "id"', "data": {"n": 1.5}}}
     ]
     assert b"1.50" in event.changes_json
 

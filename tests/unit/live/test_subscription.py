@@ -72,9 +72,9 @@ class Shared:
         self.query.rows = ResultSet(after)
         self.query.stage(before)
         if emit:
-            self.emit(before.pairs, after)
+            self.deliver(before.pairs, after)
 
-    def emit(self, before: object, after: Documents) -> None:
+    def deliver(self, before: object, after: Documents) -> None:
         self.query.deliver(self.position, list_changes(before, after), self.position * 1_000)  # type: ignore[arg-type]
 
 
@@ -222,7 +222,7 @@ def test_a_subscriber_that_begins_or_pauses_between_a_commit_and_its_events_has_
     late = shared.subscriber()
     paused.subscription.pause()
     assert (late.names, shared.query.listing().pairs) == ("a", documents("a"))
-    shared.emit(documents("a"), documents("ab"))
+    shared.deliver(documents("a"), documents("ab"))
     assert (late.names, paused.names) == ("ab", "a")
     paused.subscription.resume()
     assert paused.names == "ab"
@@ -305,7 +305,7 @@ def test_a_nested_document_that_leaves_the_list_does_no_harm() -> None:
     before = shared.query.rows.pairs
     shared.query.rows = ResultSet(documents("a"))
     shared.query.stage(ResultSet(before))
-    shared.emit(before, documents("a"))
+    shared.deliver(before, documents("a"))
     assert not shared.query.ended
     assert subscriber.names == "a"
 

@@ -23,7 +23,7 @@ VARIABLES: dict[str, Any] = {
         "price": Decimal("2.5"),
     },
     "channel": {"name": "private:room-1", "kind": "private", "id": "room-1"},
-    "request": {"action": "publish", "event": "said"},
+    "request": {"action": "publish", "event": "sent"},
 }
 
 
@@ -51,7 +51,7 @@ def evaluated(text: str, **variables: object) -> bool:
         ("size(data.members) == 2", True),
         ("channel.name.startsWith('private:') && channel.id.matches('^room-[0-9]+$')", True),
         ("channel.name.includes('room') && 'x'.includes('')", True),
-        ("request.event == 'said' || request.action == 'subscribe'", True),
+        ("request.event == 'sent' || request.action == 'subscribe'", True),
         ("data.limit > 1.0 && data.price == 2.5", True),
         ("[1, 2].includes(1) && ![1, 2].includes(true) && ![true].includes(1)", True),
         ("true || auth.nothing == 1", True),

@@ -63,7 +63,7 @@ RULES = {
     "private:room-closed": '{"subscribe": false}',
     "public:news": "{\"publish\": \"auth.role == 'member' && auth.claims.org == 'acme'\"}",
     "public:broken": '{"subscribe": "auth.uid ="}',
-    "events:*": "{\"publish\": \"request.event == 'said' && request.ip != '10.0.0.1' && request.transport == 'sse'\"}",
+    "events:*": "{\"publish\": \"request.event == 'sent' && request.ip != '10.0.0.1' && request.transport == 'sse'\"}",
     "mine:*": '{"subscribe": "channel.exists && channel.createdBy == auth.uid && channel.id == \'1\'"}',
     "guests:*": '{"subscribe": "auth.anonymous && auth.uid == null"}',
     "new:*": '{"subscribe": "request.time > timestamp(\'2020-01-01T00:00:00Z\')"}',
@@ -117,9 +117,9 @@ def test_rules_decide_and_what_they_leave_open_the_kind_does(
 
 def test_a_condition_reads_the_request() -> None:
     source = Source(RULES)
-    assert allowed(source, ANN, Action.PUBLISH, "events:1", event="said", ip="10.0.0.2", transport="sse")
+    assert allowed(source, ANN, Action.PUBLISH, "events:1", event="sent", ip="10.0.0.2", transport="sse")
     assert not allowed(source, ANN, Action.PUBLISH, "events:1", event="left", ip="10.0.0.2", transport="sse")
-    assert not allowed(source, ANN, Action.PUBLISH, "events:1", event="said", ip="10.0.0.1", transport="sse")
+    assert not allowed(source, ANN, Action.PUBLISH, "events:1", event="sent", ip="10.0.0.1", transport="sse")
 
 
 def test_decisions_about_one_channel_do_not_mix_users_nor_former_metadata() -> None:
@@ -164,7 +164,7 @@ async def test_refusals_at_once_share_a_look_at_the_database() -> None:
     assert source.looks == 1
 
 
-async def test_a_refusal_that_cannot_be_confirmed_says_so() -> None:
+async def test_a_refusal_that_cannot_be_confirmed_reports_it() -> None:
     source = Source({})
     source.away = True
     with pytest.raises(UnavailableError):

@@ -1,4 +1,4 @@
-"""Numbers between Python and the wire: what is said keeps its digits, and no number ends the connection."""
+"""Numbers between Python and the wire: what is sent keeps its digits, and no number ends the connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client may say about channels: bytes in, decisions out."""
+"""What a client may send about channels: bytes in, decisions out."""
 
 from __future__ import annotations
 
@@ -115,15 +115,15 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_opened(wrong: dict[st
 
 
 def test_an_invalid_name_is_explained() -> None:
-    said = answer(receive(session(), type="subscribe", channel="a\nb"))
-    assert said["message"] == "invalid message: Expected text without control characters - at `$.channel`"
+    rejected = answer(receive(session(), type="subscribe", channel="a\nb"))
+    assert rejected["message"] == "invalid message: Expected text without control characters - at `$.channel`"
 
 
 @pytest.mark.parametrize("field", ["since", "epoch", "auth"])
 def test_a_text_with_nul_is_refused_by_the_name_of_its_field(field: str) -> None:
     wrong = {"since": "0/1/1", "epoch": "e"} | {field: "a\0"}
-    said = answer(receive(session(), type="subscribe", channel="chat:1", **wrong))
-    assert (said["code"], said["message"].endswith(f"at `$.{field}`")) == ("RT_007", True)
+    rejected = answer(receive(session(), type="subscribe", channel="chat:1", **wrong))
+    assert (rejected["code"], rejected["message"].endswith(f"at `$.{field}`")) == ("RT_007", True)
 
 
 @pytest.mark.parametrize(

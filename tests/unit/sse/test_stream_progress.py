@@ -30,8 +30,8 @@ messages = st.builds(
 )
 transactions = st.lists(messages, min_size=1, max_size=8)
 happenings = st.one_of(
-    transactions.map(lambda said: ("say", said)),
-    transactions.map(lambda said: ("say together", said)),
+    transactions.map(lambda commits: ("commit", commits)),
+    transactions.map(lambda commits: ("commit at once", commits)),
     st.sampled_from(
         [("interrupt", None), ("recover", None), ("expire", "a"), ("expire", "c"), ("fail", "b"), ("wait", None)]
     ),
@@ -39,18 +39,18 @@ happenings = st.one_of(
 connections = st.tuples(st.none() | st.integers(0, 4000), st.integers(0, 4))
 
 
-def said(transaction: list[tuple[str, int, bool, int]]) -> list[FakeMessage]:
+def messages_of(transaction: list[tuple[str, int, bool, int]]) -> list[FakeMessage]:
     return [FakeMessage(channel, None, priority, wanted, size) for channel, priority, wanted, size in transaction]
 
 
 async def happen(archive: FakeHistory, script: Iterator[tuple[str, object]]) -> None:
-    """Do what the script says, while the client listens. Never in the middle of a turn of the loop."""
+    """Do what the script lists, while the client listens. Never in the middle of a turn of the loop."""
     for what, of in script:
         match what, of:
-            case "say", list():
-                archive.commit(said(of))
-            case "say together", list():
-                archive.commit(said(of), together=True)
+            case "commit", list():
+                archive.commit(messages_of(of))
+            case "commit at once", list():
+                archive.commit(messages_of(of), together=True)
             case "interrupt", _:
                 archive.interrupt()
             case "recover", _:
@@ -94,7 +94,7 @@ async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the
         source.starts = dict.fromkeys(CHANNELS, Position(1))
         source.places = dict(source.starts)
     for transaction in past:
-        archive.commit(said(transaction))
+        archive.commit(messages_of(transaction))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sse, "_MAX_BYTES", most)
         going_on = asyncio.create_task(happen(archive, iter(script)))

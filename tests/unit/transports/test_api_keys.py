@@ -84,7 +84,7 @@ async def test_each_key_is_judged_alike_on_every_transport(transport: str, way: 
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_server_that_requires_a_key_says_so(transport: str) -> None:
+async def test_a_server_that_requires_a_key_reports_it(transport: str) -> None:
     async with fake_server(authenticator=gate(required=True)) as door, asyncio.timeout(60):
         for text in (None, token()):
             refused = await answer_of(door, transport, text)

@@ -102,12 +102,12 @@ async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(
 
 
 async def _ping_early(door: FakeServer, transport: str) -> list[dict[str, Any]]:
-    """What a client receives that has said something before it was greeted (SSE: subscribed in its address)."""
+    """What a client receives that has sent something before it was greeted (SSE: subscribed in its address)."""
     if transport in ("websocket", "msgpack"):
         query = "?format=msgpack" if transport == "msgpack" else ""
         async with connect(f"ws://127.0.0.1:{door.port}/realtime{query}") as socket:
             client = SocketClient(socket, packed=transport == "msgpack")
-            await client.say(type="ping")
+            await client.send(type="ping")
             return [await client.next(), await client.next()]
     async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER) as http:
         if transport == "sse":
@@ -139,17 +139,17 @@ async def test_a_refused_client_gets_the_reason(transport: str) -> None:
 
 @CLIENT_TRANSPORTS
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "reported"),
     [(KeyServerError("no keys now"), "no keys now"), (ZeroDivisionError("secret"), "the server failed to do this")],
     ids=["expected", "unexpected"],
 )
 async def test_a_client_that_cannot_be_judged_now_is_to_try_again(
-    transport: str, failure: Exception, said: str
+    transport: str, failure: Exception, reported: str
 ) -> None:
     async with fake_server(authenticator=refusing(failure)) as door, asyncio.timeout(GIVE_UP_AFTER):
         code, answer = await answer_of(door, transport)
         assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
-        assert (answer["code"], answer.get("message") or answer["detail"]) == ("RT_001", said)
+        assert (answer["code"], answer.get("message") or answer["detail"]) == ("RT_001", reported)
         await door.left_alone()
 
 

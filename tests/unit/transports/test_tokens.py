@@ -110,7 +110,7 @@ async def test_an_anonymous_user_has_no_private_channel(transport: str) -> None:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_server_that_wants_a_token_says_so(transport: str) -> None:
+async def test_a_server_that_wants_a_token_reports_it(transport: str) -> None:
     async with fake_server(authenticator=gate(allow_anonymous=False)) as door, asyncio.timeout(GIVE_UP_AFTER):
         refused = await answer_of(door, transport, None)
         assert (refused["code"], refused["message"]) == (
@@ -157,7 +157,7 @@ async def test_a_client_is_warned_and_stays_connected_with_a_new_token(transport
         [connection] = door.connections
         principal = connection.client._principal
         assert (await ada.join("chat:1"))["type"] == "subscribed"
-        await ada.say(type="auth", token=token(exp=now + 7200), ref="7")
+        await ada.send(type="auth", token=token(exp=now + 7200), ref="7")
         renewed = await ada.receive("authenticated")
         assert renewed["ref"] == "7"
         assert 7000 < renewed["expiresIn"] <= 7200
@@ -214,7 +214,7 @@ async def test_a_user_whose_role_changes_is_connected_anew(transport: str) -> No
         transport_client(door.url, transport, token=token(role="editor")) as ada,
     ):
         await ada.join("chat:1")
-        await ada.say(type="auth", token=token(role="reader"))
+        await ada.send(type="auth", token=token(role="reader"))
         await ada.receive("authenticated")
         assert (await ada.receive("close"))["code"] == CloseCode.RESUME
         await door.left_alone()
@@ -234,7 +234,7 @@ async def test_renewals_are_bounded_and_in_order() -> None:
     slow = Slow()
     async with fake_server(authenticator=slow) as door, transport_client(door.url, "websocket") as ada:
         for number in range(9):
-            await ada.say(type="auth", token="t", ref=str(number))
+            await ada.send(type="auth", token="t", ref=str(number))
         refused = await ada.receive("error")
         assert (refused["code"], refused["ref"]) == ("RT_006", "8")
         slow.gate.set()

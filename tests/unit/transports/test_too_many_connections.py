@@ -1,4 +1,4 @@
-"""A user with too many connections: refused with a typed error that says when to come again, on every transport."""
+"""A user with too many connections: refused with a typed error that names when to come again, on every transport."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.support.fakes.server import (
     fake_server,
     receive,
     receive_to_the_end,
-    say,
+    send,
     subscribe,
 )
 
@@ -53,7 +53,7 @@ async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -
         for number in range(100):
             door.lists.change([str(number)])
         assert [(await receive(client))["changes"] for _ in range(100)] == [[str(n)] for n in range(100)]
-        await say(client, {"type": "unsubscribe", "channel": "db:collection:list", "id": "q"})
+        await send(client, {"type": "unsubscribe", "channel": "db:collection:list", "id": "q"})
         assert (await receive(client))["type"] == "unsubscribed"
         assert door.lists.subscriptions == []
 
@@ -63,7 +63,7 @@ async def test_a_refused_query_is_an_error_and_the_connection_lives_on() -> None
         await receive(client)
         await subscribe(client, collection="none")
         assert (await receive(client))["code"] == "RT_007"
-        await say(client, {"type": "ping"})
+        await send(client, {"type": "ping"})
         assert await receive(client) == {"type": "pong"}
 
 
@@ -85,10 +85,10 @@ async def test_a_query_unsubscribed_while_it_is_being_opened_is_cancelled() -> N
         door.lists.gate = asyncio.Event()
         await receive(client)
         await subscribe(client)
-        await say(client, {"type": "unsubscribe", "channel": "db:collection:list", "id": "q"})
+        await send(client, {"type": "unsubscribe", "channel": "db:collection:list", "id": "q"})
         assert (await receive(client))["type"] == "unsubscribed"
         door.lists.gate.set()
-        await say(client, {"type": "ping"})
+        await send(client, {"type": "ping"})
         assert await receive(client) == {"type": "pong"}
         assert door.lists.subscriptions == []
 
@@ -125,7 +125,7 @@ async def test_a_message_that_is_too_large_is_drained_and_refused(size: int, fra
         text = "x" * size
         await client.send([text[: size // 2], text[size // 2 :]] if fragmented else text)
         assert (await receive(client))["code"] == "RT_005"
-        await say(client, {"type": "ping"})
+        await send(client, {"type": "ping"})
         assert await receive(client) == {"type": "pong"}
 
 
@@ -133,12 +133,12 @@ async def test_a_message_that_is_too_large_is_drained_and_refused(size: int, fra
 async def test_a_message_beyond_the_hard_cap_closes_the_connection(fragmented: bool) -> None:
     async with fake_server() as door, door.connect() as client:
 
-        async def send() -> None:
+        async def send_too_much() -> None:
             text = "x" * (1024 * 1024 + 1)
             await client.send([text[:400_000], text[400_000:]] if fragmented else text)
             await receive_to_the_end(client)
 
-        assert await closed_after(send()) == 1009
+        assert await closed_after(send_too_much()) == 1009
         await door.left_alone()
 
 
@@ -147,7 +147,7 @@ async def test_binary_messages_are_refused_and_the_connection_lives_on() -> None
         await receive(client)
         await client.send(b'{"type":"ping"}')
         assert (await receive(client))["code"] == "RT_007"
-        await say(client, {"type": "ping"})
+        await send(client, {"type": "ping"})
         assert await receive(client) == {"type": "pong"}
 
 

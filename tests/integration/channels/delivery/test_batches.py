@@ -20,7 +20,7 @@ from tests.support.nodes.channel_node import GIVE_UP_AFTER, ChannelNode, channel
 
 def message(seq: int, channel: str = "room:1", payload: bytes = b"1", audience: bytes | None = None) -> MessageEvent:
     return MessageEvent(
-        MessageRow(1, seq, channel, "said", payload, None, None, str(seq), audience, 0, "2026-01-25 09:00:00+00")
+        MessageRow(1, seq, channel, "sent", payload, None, None, str(seq), audience, 0, "2026-01-25 09:00:00+00")
     )
 
 
@@ -82,9 +82,9 @@ async def test_subscribers_without_a_filter_get_whole_batches_and_the_others_wha
         run(
             database,
             "insert into realtime.messages (channel, event, payload) "
-            "select 'room:1', 'said', jsonb_build_object('n', n) from generate_series(1, 10) n",
+            "select 'room:1', 'sent', jsonb_build_object('n', n) from generate_series(1, 10) n",
         )
-        run(database, """insert into realtime.messages (channel, event, payload) values ('room:1', 'said', '"end"')""")
+        run(database, """insert into realtime.messages (channel, event, payload) values ('room:1', 'sent', '"end"')""")
         async with asyncio.timeout(GIVE_UP_AFTER):
             await plain.enough.wait()
         assert plain.data == [*({"n": n} for n in range(1, 11)), "end"]
@@ -98,8 +98,8 @@ async def test_a_message_for_others_is_skipped_in_the_middle(database: str) -> N
         run(
             database,
             """insert into realtime.messages (channel, event, payload, audience) values
-               ('room:1', 'said', '1', null), ('room:1', 'said', '2', '{"users": ["bob"]}'),
-               ('room:1', 'said', '3', null), ('room:1', 'said', '"end"', null)""",
+               ('room:1', 'sent', '1', null), ('room:1', 'sent', '2', '{"users": ["bob"]}'),
+               ('room:1', 'sent', '3', null), ('room:1', 'sent', '"end"', null)""",
         )
         async with asyncio.timeout(GIVE_UP_AFTER):
             await ann.enough.wait()

@@ -26,7 +26,7 @@ class Watcher(ChannelSubscriber):
 
 async def test_messages_presence_rooms_and_direct_messages_carry_the_time_of_their_commit(source: Source) -> None:
     dsn = source.dsn
-    run(dsn, "select realtime.create_channel('chat:1')", "select realtime.broadcast('chat:1', 'said', '1')")
+    run(dsn, "select realtime.create_channel('chat:1')", "select realtime.broadcast('chat:1', 'sent', '1')")
     async with channel_node(dsn, decoder=source.decoder) as one:
         watcher = Watcher(one, Member("watcher", "ann"))
         await one.channels.connect(watcher.member, watcher.deliver)
@@ -35,9 +35,9 @@ async def test_messages_presence_rooms_and_direct_messages_carry_the_time_of_the
         before = read(dsn, NOW)[0][0]
         run(
             dsn,
-            "select realtime.broadcast('chat:1', 'said', '2')",
+            "select realtime.broadcast('chat:1', 'sent', '2')",
             'select realtime.update_channel(\'chat:1\', \'{"metadata": {"name": "n"}}\')',
-            "select realtime.broadcast_all('said', '3')",
+            "select realtime.broadcast_all('sent', '3')",
         )
         await one.listen("chat:1", user="bob", presence={})
         await watcher.until(lambda: watcher.of("presence:join"))

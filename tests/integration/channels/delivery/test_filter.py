@@ -1,4 +1,4 @@
-"""Filters over JSON mean what PostgreSQL says."""
+"""Filters over JSON mean the same as in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_value_nested_deeper_than_any_literal_equals_none() -> None:
 
 
 def asked(where: list[Any], data: object) -> tuple[bool | None, int]:
-    """What a filter says of data, and the steps it takes."""
+    """What a filter returns for data, and the steps it takes."""
     document = Document(read_json(json.dumps(data).encode()))
     return compile_filter(where)(document), document.steps
 

@@ -1,4 +1,4 @@
-"""Many filters about large messages are asked in batches, and what they say is what they say when they are asked at once."""
+"""Filters about large messages are asked in batches, with the same answers as when they are asked at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.nodes.channel_node import channel_node, run
 Where = tuple[object, ...]
 
 
-def message(number: int, data: object, event: str = "said") -> MessageEvent:
+def message(number: int, data: object, event: str = "sent") -> MessageEvent:
     payload = json.dumps(data).encode()
     return MessageEvent(
         MessageRow(1, number, "c", event, payload, None, None, str(number), None, 0, "2026-01-25 09:00:00+00")
@@ -70,7 +70,7 @@ def work_between_yields(judging: Iterator[None], events: list[MessageEvent]) -> 
         before = now
 
 
-SMALL = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["said", "other"])), min_size=1, max_size=6)
+SMALL = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["sent", "other"])), min_size=1, max_size=6)
 
 
 @settings(max_examples=100, deadline=None)
@@ -81,7 +81,7 @@ def test_judged_ahead_or_not_the_same_messages_reach_the_same_subscribers(
     def delivered(ahead: Callable[[ChannelHub, list[MessageEvent]], object]) -> list[list[str]]:
         hub, received = ChannelHub(), [list[ChannelEvent]() for _ in wanted]
         for (number, narrow), events in zip(wanted, received, strict=True):
-            subscriber(hub, (["a.n", "==", number],), events, ("said",) if narrow else None)
+            subscriber(hub, (["a.n", "==", number],), events, ("sent",) if narrow else None)
         told = [
             message(place, {"a": {"n": number}, "more": "x" * 4_000 * (place % 3)}, event)
             for place, (number, event) in enumerate(messages)
@@ -134,7 +134,7 @@ async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
         before = (await here.listen("room")).position
         run(
             database,
-            "select realtime.broadcast('room', 'said', jsonb_build_object('n', n, 'a', repeat('abc_', 5000)))"
+            "select realtime.broadcast('room', 'sent', jsonb_build_object('n', n, 'a', repeat('abc_', 5000)))"
             " from generate_series(1, 120) n",
         )
         await here.caught_up()

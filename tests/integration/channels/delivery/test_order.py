@@ -41,7 +41,7 @@ def write(dsn: str, writer: int, seed: int, stop: threading.Event) -> list[tuple
             ids = [(writer, number * 10 + part) for part in range(chance.randint(1, 3))]
             for pair in ids:
                 channel = chance.choice(["public:a", "public:a", "public:b"])
-                connection.execute("select realtime.broadcast(%s, 'said', %s::jsonb)", [channel, json.dumps(pair)])
+                connection.execute("select realtime.broadcast(%s, 'sent', %s::jsonb)", [channel, json.dumps(pair)])
                 stop.wait(chance.random() * 0.01)
             connection.execute("commit" if commits else "rollback")
             if commits:
@@ -86,8 +86,8 @@ async def test_live_order_replayed_order_and_wal_order_are_the_same(source: Sour
         assert in_channel == [message["data"] for message in messages]
         assert in_channel != sorted(in_channel, key=seq_of(messages))  # else the transactions have not overlapped
     with open_transaction(source.dsn) as slow:
-        slow.execute("select realtime.broadcast('public:a', 'said', '1')")
-        run(source.dsn, "select realtime.broadcast('public:a', 'said', '2')")
+        slow.execute("select realtime.broadcast('public:a', 'sent', '1')")
+        run(source.dsn, "select realtime.broadcast('public:a', 'sent', '2')")
         slow.commit()
     async with both[0]() as one, both[1]() as two:
         await one.caught_up()
@@ -122,8 +122,8 @@ async def test_a_transaction_that_began_first_and_commits_last_comes_last_also_i
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         live = await one.listen("public:a")
         with open_transaction(source.dsn) as slow:
-            slow.execute("select realtime.broadcast('public:a', 'said', '1')")
-            run(source.dsn, "select realtime.broadcast('public:a', 'said', '2')")
+            slow.execute("select realtime.broadcast('public:a', 'sent', '1')")
+            run(source.dsn, "select realtime.broadcast('public:a', 'sent', '2')")
             await live.until(lambda: live.messages)
             resumed_from = live.positions[-1]
             slow.commit()

@@ -26,7 +26,7 @@ async def test_live_replay_and_history_of_a_route_are_the_same_on_every_node_and
         amounts = [50, 150, 90, 250, 101, 100, 350, 400]
         await asyncio.gather(*(one.publish("orders:1", amount) for amount in amounts))
         run(
-            source.dsn, "select realtime.broadcast('admin', 'said', '0'), realtime.broadcast('orders:2', 'said', '500')"
+            source.dsn, "select realtime.broadcast('admin', 'sent', '0'), realtime.broadcast('orders:2', 'sent', '500')"
         )
         wanted = [150, 250, 101, 350, 400, 500]
         for live in lives:
@@ -104,7 +104,7 @@ async def test_mutes_begin_and_end_exactly_where_they_committed(source: Source) 
     ):
         ann = await one.listen("room", user="ann")
         for number in range(6):
-            run(source.dsn, "select realtime.broadcast('room', 'said', to_jsonb(%s::int))", number)
+            run(source.dsn, "select realtime.broadcast('room', 'sent', to_jsonb(%s::int))", number)
             if number == 1:
                 run(source.dsn, mute)
             if number == 3:
@@ -113,9 +113,9 @@ async def test_mutes_begin_and_end_exactly_where_they_committed(source: Source) 
         assert ann.data == [0, 1, 4, 5]
         run(source.dsn, mute)
         back = await two.listen("room", user="ann")
-        run(source.dsn, "select realtime.broadcast('room', 'said', '6')")
+        run(source.dsn, "select realtime.broadcast('room', 'sent', '6')")
         run(source.dsn, "update realtime.preferences set muted = false")
-        run(source.dsn, "select realtime.broadcast('room', 'said', '7')")
+        run(source.dsn, "select realtime.broadcast('room', 'sent', '7')")
         await back.until(lambda: back.messages)
         run(source.dsn, "truncate realtime.preferences")
         assert back.data == [7]

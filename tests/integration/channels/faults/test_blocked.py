@@ -97,7 +97,7 @@ async def test_a_node_starts_in_a_read_only_database_and_publishes_once_that_is_
     name = database.rsplit("/", 1)[1]
     run(database, "create table t (id int primary key)")
     run(database, "select realtime.expose('t'), realtime.create_channel('passing', history => false)")
-    run(database, "select realtime.broadcast('chat:1', 'said', '1')")  # its commit is recorded by the node
+    run(database, "select realtime.broadcast('chat:1', 'sent', '1')")  # its commit is recorded by the node
     set_read_only(database, name, "on")
     async with channel_node(database) as here:
         await here.live.subscribe(Principal(), "t", {"sql": "select count(*) from t"}, lambda *_: None)

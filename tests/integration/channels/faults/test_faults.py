@@ -77,7 +77,7 @@ async def test_a_lost_slot_costs_no_message_and_no_order(source: Source) -> None
         await live.until(lambda: len(live.messages) == 3)
         drop_slot(source.dsn, one.feed.settings.slot_name)
         for number in range(3, 8):
-            run(source.dsn, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
+            run(source.dsn, "select realtime.broadcast('public:a', 'sent', to_jsonb(%s::int))", number)
         run(
             source.dsn,
             "insert into realtime.connections (id, node_id, transport) select 'c', id, 'x' from realtime.nodes limit 1;"
@@ -100,7 +100,7 @@ async def test_another_node_that_kept_its_slot_knows_the_true_positions(database
         await one.publish("public:a", 0)
         drop_slot(database, one.feed.settings.slot_name)
         for number in range(1, 6):
-            run(database, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
+            run(database, "select realtime.broadcast('public:a', 'sent', to_jsonb(%s::int))", number)
         for live in lives:
             await live.until(lambda: len(live.messages) == 6)
         assert lives[0].messages == lives[1].messages
@@ -115,7 +115,7 @@ async def test_messages_and_presence_are_reconciled_after_a_discontinuity(source
             drop_slot(source.dsn, one.feed.settings.slot_name)
             run(source.dsn, "delete from realtime.connections where user_id = 'ann'")
             run(source.dsn, "select realtime.kick('r', 'bob')")
-            run(source.dsn, "insert into realtime.preferences (user_id, event) values ('dora', 'said')")
+            run(source.dsn, "insert into realtime.preferences (user_id, event) values ('dora', 'sent')")
             await one.channels.disconnect(cat.member.connection_id)
             joining = asyncio.create_task(one.listen("r", presence={}))
             new = "select 1 from realtime.presence where user_id = connection_id"
@@ -134,10 +134,10 @@ async def test_of_a_publisher_and_a_transaction_that_block_each_other_the_publis
     async with channel_node(database) as one:
         listener = await one.listen("public:a")
         with open_transaction(database) as business:
-            business.execute("select realtime.broadcast('public:a', 'said', '1', id => 'b')")
+            business.execute("select realtime.broadcast('public:a', 'sent', '1', id => 'b')")
             publishing = asyncio.gather(*(one.publish("public:a", 2, id=name) for name in ("a", "b")))
             await until(lambda: read(database, "select true from pg_locks where not granted"))
-            await asyncio.to_thread(business.execute, "select realtime.broadcast('public:a', 'said', '1', id => 'a')")
+            await asyncio.to_thread(business.execute, "select realtime.broadcast('public:a', 'sent', '1', id => 'a')")
             business.commit()
         first, second = await publishing
         await listener.until(lambda: len(listener.messages) == 2)
@@ -149,7 +149,7 @@ async def test_an_open_transaction_with_an_id_delays_no_other_publisher(database
     async with channel_node(database) as one:
         listener = await one.listen("public:a")
         with open_transaction(database) as business:
-            business.execute("select realtime.broadcast('public:a', 'said', '1', id => 'a')")
+            business.execute("select realtime.broadcast('public:a', 'sent', '1', id => 'a')")
             names = ("x", "a", "y")
             blocked = [asyncio.ensure_future(one.publish("public:a", name, id=name)) for name in names]
             first, last = await blocked[0], await blocked[2]
@@ -169,7 +169,7 @@ async def test_a_restarted_node_serves_no_client_before_it_has_caught_up(source:
     async with channel_node(source.dsn, decoder=source.decoder) as other:
         run(
             source.dsn,
-            "insert into realtime.messages (channel, event, payload) select 'public:a', 'said', to_jsonb(n) "
+            "insert into realtime.messages (channel, event, payload) select 'public:a', 'sent', to_jsonb(n) "
             "from generate_series(1, 20000) n",
         )
         await other.caught_up()
@@ -186,7 +186,7 @@ async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_m
     async with channel_node(source.dsn, **kept):
         pass
     [(earlier,)] = read(source.dsn, "select pg_current_wal_lsn()::text")
-    run(source.dsn, "insert into realtime.messages (channel, event) values ('public:a', 'said')")
+    run(source.dsn, "insert into realtime.messages (channel, event) values ('public:a', 'sent')")
     run(
         source.dsn,
         "insert into realtime.commits (channel, xid, position, first_at, last_at) "
@@ -256,7 +256,7 @@ async def test_after_a_gap_a_new_subscriber_is_served_no_earlier_than_the_others
 
         monkeypatch.setattr(HistoryReader, "since", fail_once)
         drop_slot(database, one.feed.settings.slot_name)
-        run(database, "select realtime.broadcast('public:a', 'said', '1')")
+        run(database, "select realtime.broadcast('public:a', 'sent', '1')")
         async with asyncio.timeout(GIVE_UP_AFTER):
             await failed.wait()
         await one.listen("public:b", newcomer)

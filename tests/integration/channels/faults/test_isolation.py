@@ -42,7 +42,7 @@ async def test_a_connection_that_fails_to_receive_does_not_keep_a_broadcast_from
         faulty = Faulty(one, (await one.member()).member)
         await one.channels.connect(faulty.member, faulty.deliver)
         well = await one.member()
-        run(database, "select realtime.broadcast_all('break'), realtime.broadcast_all('said', '1')")
+        run(database, "select realtime.broadcast_all('break'), realtime.broadcast_all('sent', '1')")
         await well.until(lambda: len(well.messages) == 2)
         assert faulty.data == [1]
 
@@ -72,10 +72,10 @@ async def test_unreadable_rows_and_messages_are_counted_and_skipped(source: Sour
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("room")
         run(source.dsn, "alter table realtime.messages rename column sender to author")
-        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'said', '1')")
+        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'sent', '1')")
         run(source.dsn, "alter table realtime.messages rename column author to sender")
         run(source.dsn, "select pg_logical_emit_message(true, 'realtime.command', '{')")
-        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'said', '2')")
+        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'sent', '2')")
         await listener.until(lambda: 2 in listener.data)
         assert listener.data == [2]
         assert one.channels.status()["malformed"] == 2

@@ -187,11 +187,11 @@ async def test_a_stream_that_has_to_look_up_a_table_waits_for_the_lock_and_names
 
 
 async def test_a_start_tries_again_while_a_table_is_locked(database: str, capsys: pytest.CaptureFixture[str]) -> None:
-    said: list[str] = []
+    reported: list[str] = []
 
     def given_up() -> bool:
-        said.append(capsys.readouterr().out)
-        return "not_done_yet" in "".join(said)
+        reported.append(capsys.readouterr().out)
+        return "not_done_yet" in "".join(reported)
 
     with locked(database, "realtime.connections", "exclusive"):  # no lock with a transaction id: slots wait for those
         starting = asyncio.create_task(start_and_publish(database))

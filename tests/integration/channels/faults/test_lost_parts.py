@@ -77,8 +77,8 @@ async def refused(call: Coroutine[Any, Any, object]) -> None:
     assert str(told.value) == WORDS
 
 
-def named(here: ChannelNode, said: str) -> bool:
-    return any(said in problem for problem in here.channels.problems)
+def named(here: ChannelNode, reported: str) -> bool:
+    return any(reported in problem for problem in here.channels.problems)
 
 
 @pytest.mark.long
@@ -125,8 +125,8 @@ async def test_a_trigger_that_refuses_the_end_of_a_connection_is_named_until_it_
         gone = [await here.member() for _ in range(3)]
         for listener in gone:
             await here.channels.disconnect(listener.member.connection_id)
-        said = "the database refuses the removal of a connection (3 times): never by hand"
-        await until(partial(named, here, said))
+        reported = "the database refuses the removal of a connection (3 times): never by hand"
+        await until(partial(named, here, reported))
         stays = await here.listen("chat:1")
         run(database, "drop trigger refuses on realtime.connections")
         await until(lambda: read(database, "select id from realtime.connections") == [(stays.member.connection_id,)])

@@ -56,15 +56,15 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def follow(dsn: str, here: ChannelNode, changes: tuple[tuple[str, str, str], ...]) -> None:
-    for breaks, repairs, said in changes:
+    for breaks, repairs, reported in changes:
         run(dsn, breaks)
-        await until(partial(named, here, said))
+        await until(partial(named, here, reported))
         run(dsn, repairs)
         await until(lambda: not here.channels.problems)
 
 
-def named(here: ChannelNode, said: str) -> bool:
-    return any(said in problem for problem in here.channels.problems)
+def named(here: ChannelNode, reported: str) -> bool:
+    return any(reported in problem for problem in here.channels.problems)
 
 
 @pytest.mark.usefixtures("often")
@@ -95,8 +95,8 @@ async def test_a_privilege_that_the_server_lost_is_a_problem_until_it_is_granted
                 database,
                 here,
                 tuple(
-                    (f"revoke {what} from watched_of_tests", f"grant {what} to watched_of_tests", said)
-                    for what, said in changes
+                    (f"revoke {what} from watched_of_tests", f"grant {what} to watched_of_tests", reported)
+                    for what, reported in changes
                 ),
             )
     finally:

@@ -19,7 +19,7 @@ async def test_a_published_message_reaches_subscribers_and_is_acknowledged_with_
         message = listener.messages[0]
         assert message["data"] == {"text": "hi"}
         assert (message["id"], message["position"]) == (ack.id, ack.position)
-        assert (message["sender"], message["channel"], message["event"]) == ("ann", "public:a", "said")
+        assert (message["sender"], message["channel"], message["event"]) == ("ann", "public:a", "sent")
         assert message["timestamp"].endswith("Z")
 
 
@@ -27,8 +27,8 @@ async def test_every_way_to_publish_gives_the_same_event(source: Source) -> None
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a")
         await one.publish("public:a", 1)
-        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('public:a', 'said', '2')")
-        run(source.dsn, "select realtime.broadcast('public:a', 'said', '3')")
+        run(source.dsn, "insert into realtime.messages (channel, event, payload) values ('public:a', 'sent', '2')")
+        run(source.dsn, "select realtime.broadcast('public:a', 'sent', '3')")
         await listener.until(lambda: len(listener.messages) == 3)
         assert listener.data == [1, 2, 3]
         assert len({frozenset(message) for message in listener.messages}) == 1
@@ -38,7 +38,7 @@ async def test_a_rolled_back_message_is_never_seen(source: Source) -> None:
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("public:a")
         with open_transaction(source.dsn) as transaction:
-            transaction.execute("select realtime.broadcast('public:a', 'said', '1')")
+            transaction.execute("select realtime.broadcast('public:a', 'sent', '1')")
             transaction.rollback()
         await one.publish("public:a", 2)
         await listener.until(lambda: listener.messages)
@@ -79,7 +79,7 @@ async def test_a_restarted_node_replays_and_the_slot_was_not_confirmed_too_far(s
         for number in range(5):
             await one.publish("public:a", number)
         await live.until(lambda: len(live.messages) == 5)
-    run(source.dsn, "select realtime.broadcast('public:a', 'said', '5')")
+    run(source.dsn, "select realtime.broadcast('public:a', 'sent', '5')")
     async with channel_node(source.dsn, decoder=source.decoder, slot=slot, feed={"ephemeral": True}) as one:
         replayed = await one.listen("public:a", since=live.positions[0])
         await replayed.until(lambda: len(replayed.messages) == 5)
@@ -89,7 +89,7 @@ async def test_a_restarted_node_replays_and_the_slot_was_not_confirmed_too_far(s
 
 async def test_messages_published_while_no_node_ran_are_in_the_history(source: Source) -> None:
     for number in range(3):
-        run(source.dsn, "select realtime.broadcast('public:a', 'said', to_jsonb(%s::int))", number)
+        run(source.dsn, "select realtime.broadcast('public:a', 'sent', to_jsonb(%s::int))", number)
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         await one.publish("public:a", 3)
         listener = await one.listen("public:a", history=10)
@@ -113,7 +113,7 @@ async def test_channels_without_history_deliver_and_store_nothing(source: Source
     async with channel_node(source.dsn, decoder=source.decoder) as one:
         listener = await one.listen("cursor")
         ack = await one.publish("cursor", {"x": 1})
-        run(source.dsn, "select realtime.broadcast('cursor', 'said', '2')")
+        run(source.dsn, "select realtime.broadcast('cursor', 'sent', '2')")
         await listener.until(lambda: len(listener.messages) == 2)
         assert listener.data == [{"x": 1}, 2]
         assert listener.positions[0] == ack.position
@@ -126,7 +126,7 @@ async def test_a_forged_logical_message_is_not_believed(source: Source) -> None:
         run(
             source.dsn,
             """select pg_logical_emit_message(true, 'realtime.message',
-            '{"channel":"public:a","event":"said","payload":1}')""",
+            '{"channel":"public:a","event":"sent","payload":1}')""",
         )
         await one.publish("public:a", 2)
         await listener.until(lambda: listener.messages)

@@ -142,7 +142,7 @@ async def test_of_a_batch_in_which_triggers_leave_out_and_rename_each_message_ge
     )
     trigger(database, "filter", f"{leaves_out} {renames} end if; return new;")
     async with channel_node(database, linger=0.05) as one:
-        events = ["skipped", "renamed", "said", "skipped", "said"]
+        events = ["skipped", "renamed", "sent", "skipped", "sent"]
         sent = [one.publish("room", number, event, id=f"i{number}") for number, event in enumerate(events)]
         answers = await asyncio.gather(*sent, return_exceptions=True)
         for event, answer in zip(events, answers, strict=True):

@@ -51,7 +51,7 @@ KINDS = [*LEFT, "listen", "table"]
 
 
 def trap(dsn: str, table: str, column: str) -> None:
-    """A trigger on ``table`` that writes down its session's state, and leaves what ``column`` of the new row says."""
+    """A trigger on ``table`` that writes down its session's state, and leaves what ``column`` of the new row holds."""
     run(dsn, TRAP.format(cases=CASES, table=table, column=column))
 
 

@@ -1,4 +1,4 @@
-"""What a change says about its row, the same through every decoder."""
+"""What a change reports about its row, the same through every decoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that die without a word while new ones work: what was sent arrives nowhere, and no error says so."""
+"""Connections that die without a word while new ones work: what was sent arrives nowhere, and no error reports it."""
 
 from __future__ import annotations
 

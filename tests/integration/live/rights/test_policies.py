@@ -230,10 +230,10 @@ async def test_a_refreshed_token_moves_its_live_queries(rows: Rows) -> None:
 
 
 async def test_what_is_hidden_when_it_is_written_and_removed_is_never_sent(rows: Rows) -> None:
-    heard: list[Any] = []
+    received: list[Any] = []
     async with live_node(rows.dsn) as node:
         spec = {"where": [["id", ">", 9]], **ALL}
-        follower = await node.follow(Query("note", spec, ""), heard.extend, principal=rows.principal("ann"))
+        follower = await node.follow(Query("note", spec, ""), received.extend, principal=rows.principal("ann"))
         run(
             rows.dsn,
             "insert into note values (10, 'eve', 1, 'hidden'); update note set owner = 'ann', body = 'open' where id = 10",
@@ -243,7 +243,7 @@ async def test_what_is_hidden_when_it_is_written_and_removed_is_never_sent(rows:
         await node.caught_up()
         assert not follower.failures
         assert follower.ids == ["10", "11"]
-        assert all(row["body"] == "open" for row in heard)
+        assert all(row["body"] == "open" for row in received)
         events = follower.events
         run(rows.dsn, "insert into note values (12, 'eve', 1, 'hidden')", "delete from note where id in (4, 12)")
         await node.caught_up()
@@ -259,19 +259,19 @@ async def test_a_right_that_is_taken_away_covers_what_is_written_behind_its_lock
         "insert into note values (20, 'alice', 2, 'secret of 1')",
         "insert into member values (2, 'mallory')",
     )
-    heard: list[Any] = []
+    received: list[Any] = []
     async with live_node(rows.dsn) as node:
-        follower = await node.follow(Query("note", ALL, ""), heard.extend, principal=rows.principal("mallory"))
+        follower = await node.follow(Query("note", ALL, ""), received.extend, principal=rows.principal("mallory"))
         assert follower.subscription is not None
         assert "20" in follower.ids
         with connect(rows.dsn) as alice, alice.transaction():
             alice.execute("delete from member where person = 'mallory'")
             alice.execute("update note set body = 'secret from mallory' where org = 2")
             await node.live.reopen(rows.principal("mallory"), follower.subscription)  # a read in between
-            assert all(row["body"] != "secret from mallory" for row in heard)
+            assert all(row["body"] != "secret from mallory" for row in received)
         await node.caught_up()
         assert follower.ids == []
-        assert all(row["body"] != "secret from mallory" for row in heard)
+        assert all(row["body"] != "secret from mallory" for row in received)
 
 
 async def test_no_claim_stays_in_a_pooled_connection(rows: Rows) -> None:

@@ -45,7 +45,7 @@ async function open(through = gate) {
   page.gate = through;
   page.errors = [];
   page.on("pageerror", (error) => {
-    // Firefox says of each WebSocket that fails what Chromium says in the console only.
+    // Firefox reports of each WebSocket that fails what Chromium reports in the console only.
     if (!/\bws:\/\//.test(String(error))) page.errors.push(String(error));
   });
   await page.goto(through.url);
@@ -58,7 +58,7 @@ async function chatter(room, options, through = gate) {
   const page = await open(through);
   await page.evaluate(async ([room, options]) => (await import("/page.mjs")).join(room, options), [room, options]);
   page.chat = () => page.evaluate(() => globalThis.chat);
-  page.say = (from, to) => page.evaluate(([from, to]) => globalThis.say(from, to), [from, to]);
+  page.send = (from, to) => page.evaluate(([from, to]) => globalThis.send(from, to), [from, to]);
   return page;
 }
 
@@ -71,7 +71,7 @@ async function setOffline(page, offline) {
   await page.evaluate((event) => dispatchEvent(new Event(event)), offline ? "offline" : "online");
 }
 
-test(`every documented example does what it says, in ${BROWSER}`, async () => {
+test(`every documented example works as documented, in ${BROWSER}`, async () => {
   const page = await open();
   await page.evaluate(async (key) => {
     const [snippets, { runAll }, { eventually, equal }] = await Promise.all(
@@ -90,8 +90,8 @@ for (const transport of ["websocket", "sse", "polling"])
     const bob = await chatter(room, { ...options, user: "bob" }, await newGate());
     const both = async (check) => eventually(async () => check(await ada.chat()) + check(await bob.chat()));
     await both(({ users }) => assert.deepEqual(users, ["ada", "bob"]));
-    await ada.say(0, 20);
-    await bob.say(20, 40);
+    await ada.send(0, 20);
+    await bob.send(20, 40);
     await both(({ received }) =>
       assert.deepEqual(
         [...received].sort((a, b) => a - b),
@@ -101,8 +101,8 @@ for (const transport of ["websocket", "sse", "polling"])
     await setOffline(bob, true);
     await eventually(async () => assert.notEqual((await bob.chat()).state, "connected"));
     const away = new Promise((resolve) => setTimeout(resolve, 5000));
-    await ada.say(40, 60);
-    await bob.say(60, 80);
+    await ada.send(40, 60);
+    await bob.send(60, 80);
     await away;
     const { received } = await bob.chat();
     assert.equal(received.length, 40);
@@ -155,10 +155,10 @@ test("with WebSockets blocked a page falls to event streams, then to polling, an
     [[], "websocket"],
   ]) {
     gate.block(...blocked);
-    await ada.say(count, count + 20); // while the transport changes
+    await ada.send(count, count + 20); // while the transport changes
     count += 20;
     for (const page of [ada, bob]) await eventually(async () => assert.equal((await page.chat()).transport, wanted));
-    await bob.say(count, count + 20);
+    await bob.send(count, count + 20);
     count += 20;
     for (const page of [ada, bob])
       await eventually(async () =>
@@ -192,11 +192,11 @@ for (const transport of ["websocket", "sse", "polling"])
       maxReconnectAttempts: 3,
     };
     const page = await chatter(room, options, await newGate());
-    await page.say(0, 3);
+    await page.send(0, 3);
     await eventually(async () => assert.equal((await page.chat()).acknowledged, 3));
     await setOffline(page, true);
     await eventually(async () => assert.equal((await page.chat()).state, "reconnecting"), 10_000);
-    await page.say(3, 6);
+    await page.send(3, 6);
     await new Promise((resolve) => setTimeout(resolve, 3000)); // time for more attempts than there are
     assert.equal((await page.chat()).state, "reconnecting");
     await setOffline(page, false);
@@ -218,15 +218,15 @@ test("a plain EventSource, as documented, receives everything once over a loss o
       received.push(message.data);
     };
   }, room);
-  const say = (n) => sql(`select realtime.broadcast('${room}', 'n', '${n}')`);
+  const send = (n) => sql(`select realtime.broadcast('${room}', 'n', '${n}')`);
   const receives = (count) =>
     eventually(async () => assert.deepEqual(await page.evaluate(() => globalThis.received), upTo(count)));
-  await say(0);
+  await send(0);
   await receives(1);
   gate.block("sse");
-  for (const n of [1, 2, 3]) await say(n);
+  for (const n of [1, 2, 3]) await send(n);
   gate.block();
-  await say(4);
+  await send(4);
   await receives(5);
   await page.context().close();
 });

@@ -31,7 +31,7 @@ export async function join(room, options) {
       chat.presence.push(`${event} ${id}`);
       void present();
     });
-  globalThis.say = (from, to) => {
+  globalThis.send = (from, to) => {
     for (let n = from; n < to; n++) void channel.send("n", n).then(() => chat.acknowledged++);
   };
   await channel.subscribe();

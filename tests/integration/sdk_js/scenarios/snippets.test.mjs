@@ -7,7 +7,7 @@ import { eventually, restKey as key, sql, url } from "./support.mjs";
 import { runAll } from "./examples.mjs";
 import * as snippets from "../../../../sdk/js/build/snippets.mjs";
 
-test("every documented example does what it says, in Node", () =>
+test("every documented example works as documented, in Node", () =>
   runAll(snippets, { url, key, sql, eventually, equal: assert.deepEqual }));
 
 test("REST errors have their code, and a server that is not there RT_001", async () => {
