@@ -124,7 +124,8 @@ def _control() -> socket.socket:
 
 def main() -> None:
     """Fork a server for each request, and tell how it ended."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits that it is ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits that it is ignored,
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # one of nohup(1) that this is; the server looks when it is loaded
     for name in LOADED:
         __import__(name)
     gc.freeze()  # a fork's interpreter would look through all that is loaded once more when it ends, for 0.25 s
@@ -167,7 +168,7 @@ def _fork_one(control: socket.socket, waking: socket.socket, wake: socket.socket
     pid = os.fork()
     if pid == 0:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         for each in (control, waking, wake):
             each.close()
