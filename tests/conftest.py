@@ -97,7 +97,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Being told to end is an interrupt, so that fixtures are torn down and no server is left behind. No example of
+    """A signal to end is an interrupt, so that fixtures are torn down and no server is left behind. No example of
     hypothesis has to be quick: the machine may be busy.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Presence through real sockets: 1,000 members join one channel at once, then 500 updates a second that all are told.
+"""Presence through real sockets: 1,000 members join one channel at once, then 500 updates a second that all receive.
 
 Clients in one process, ``realtime serve`` in another, PostgreSQL with ``fsync`` on; beside it a bare picows server that
 sends the same bytes to the same clients (``tests.bench.parts.relay``). Run with ``python -m tests.bench.bench_presence``.

@@ -195,7 +195,7 @@ once("a filter without rows reports it", async () => {
   await sameOrders(there, url);
 });
 
-once("an error is told in plain words", async () => {
+once("an error is shown in plain words", async () => {
   await type(here, "select\n  wrong from messages");
   assert.match(await here.textContent("#result"), /column "wrong" does not exist.*Line 2\. Nothing was changed\./s);
   await type(here, "select body from messages limit 3");

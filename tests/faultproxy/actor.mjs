@@ -1,4 +1,4 @@
-// One client made with the TypeScript SDK, told what to do by JSON lines; see actors.py.
+// One client made with the TypeScript SDK, controlled by JSON lines; see actors.py.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 

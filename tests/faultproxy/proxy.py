@@ -1,4 +1,4 @@
-"""The proxy. Faults concern the connections that are open, or all that come, until told otherwise."""
+"""The proxy. Faults concern the connections that are open, or all that come, until another order."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class FaultProxy:
             way.cut(reset=False)
 
     def half_open(self, *but: bytes) -> None:
-        """Forward nothing more on the open connections, without telling anybody; ``but`` those whose first bytes contain one
+        """Forward nothing more on the open connections, without a word; ``but`` those whose first bytes contain one
         of these. New ones work.
         """
         for way in self._ways:

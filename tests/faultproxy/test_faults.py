@@ -143,7 +143,7 @@ class FaultRun:
             await self.until(actor, f"the list is {expected}", lambda a=actor: a.docs == expected)
 
     async def history(self) -> list[dict[str, Any]]:
-        """The channel's messages as REST tells them."""
+        """The channel's messages as REST lists them."""
         total = sum(self.sent.values())
         found: list[dict[str, Any]] = []
         before: str | None = None

@@ -1,4 +1,4 @@
-"""The proxy does what it is told, also as a process of its own."""
+"""The proxy does what it is ordered, also as a process of its own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Echo:
                 writer.write(data)
                 await writer.drain()
         except OSError:
-            pass  # the proxy reset the connection, as it was told
+            pass  # the proxy reset the connection, as it was ordered
         finally:
             self.ended.set()
             writer.close()
@@ -137,17 +137,17 @@ async def test_the_process_takes_commands_over_its_control_port(echo: Echo, conn
         ports = json.loads(await process.stdout.readline())
         control = await connect(ports["control"])
 
-        async def tell(order: dict[str, Any]) -> dict[str, Any]:
+        async def order_proxy(order: dict[str, Any]) -> dict[str, Any]:
             control[1].write(json.dumps(order).encode() + b"\n")
             answer: dict[str, Any] = json.loads(await control[0].readline())
             return answer
 
         ends = await connect(ports["port"])
         assert await echo_of(ends, b"hello") == b"hello"
-        assert await tell({"do": "cut", "set": {"refuse": True}}) == {"ok": True, "open": 1, "accepted": 1}
+        assert await order_proxy({"do": "cut", "set": {"refuse": True}}) == {"ok": True, "open": 1, "accepted": 1}
         assert await echo_of(ends, b"again") == b""
         assert await echo_of(await connect(ports["port"]), b"new") == b""
-        assert (await tell({"set": {"colour": "red"}}))["ok"] is False
+        assert (await order_proxy({"set": {"colour": "red"}}))["ok"] is False
     finally:
         process.terminate()
         await process.wait()

@@ -78,7 +78,7 @@ class World:
         self._round += 1
         witness = self._witness
         await witness.send(type="message", channel="witness", event="e", data=self._round)
-        while (received := await witness.receive("message"))["channel"] != "witness":  # what REST tells everybody
+        while (received := await witness.receive("message"))["channel"] != "witness":  # what REST sends everybody
             pass
         if received["data"] != self._round or (await witness.receive("ack", "error"))["type"] != "ack":
             raise BrokenError("the other client's message was lost")

@@ -50,7 +50,7 @@ class Client:
         self.subscriptions: dict[str, TrackedSubscription] = {}
         self.over: list[TrackedSubscription] = []
         self.sent: list[Sent] = []
-        self.told: list[int] = []  # what was sent to connections, not to a channel
+        self.notices: list[int] = []  # what was sent to connections, not to a channel
         self.answers = 0  # presence updates that have not been answered
         self.wants_to_be_back = False
         self._changed = changed
@@ -59,7 +59,7 @@ class Client:
         self._reading: asyncio.Task[None] | None = None
         self._by_ref: dict[str, Sent] = {}
         self._pongs = 0
-        self._last_told = 0
+        self._last_notice = 0
 
     @property
     def present_id(self) -> str:
@@ -98,7 +98,7 @@ class Client:
         socket = await connect(f"ws://127.0.0.1:{node.port}/realtime{query}", max_size=None, compression=None)
         greeting = json.loads(await socket.recv())
         assert greeting["type"] == "connected", greeting
-        self._last_told = 0
+        self._last_notice = 0
         self.id, self.node, self._socket, self.wants_to_be_back = greeting["connectionId"], node, socket, False
         self._reading = asyncio.create_task(self._read(socket, node))
         for subscription in list(self.subscriptions.values()):
@@ -226,7 +226,7 @@ class Client:
         kind, subscription = message["type"], self.subscriptions.get(message.get("channel", ""))
         if kind == "message":
             if message["channel"] == "*":
-                self._told(message["data"]["n"])
+                self._notice(message["data"]["n"])
             else:
                 assert subscription is not None, message
                 subscription.message(message)
@@ -259,11 +259,11 @@ class Client:
         if leaving:
             subscription.state = "leaving"
 
-    def _told(self, number: int) -> None:
+    def _notice(self, number: int) -> None:
         """A message to connections: in commit order, and on one connection once."""
-        assert number > self._last_told, (number, self._last_told)
-        self._last_told = number
-        self.told.append(number)
+        assert number > self._last_notice, (number, self._last_notice)
+        self._last_notice = number
+        self.notices.append(number)
 
     def _answered(self, message: dict[str, Any]) -> None:
         if message.get("ref") == "presence":

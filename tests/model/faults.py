@@ -19,8 +19,8 @@ GIVE_UP_AFTER = 60.0
 
 _STATEMENTS = {
     "mark": "select realtime.broadcast('public:control', 'mark', jsonb_build_object('n', %s::int))",
-    "to all": "select realtime.broadcast_all('told', jsonb_build_object('n', %s::int))",
-    "to users": "select realtime.broadcast_users(%s, 'told', jsonb_build_object('n', %s::int))",
+    "to all": "select realtime.broadcast_all('note', jsonb_build_object('n', %s::int))",
+    "to users": "select realtime.broadcast_users(%s, 'note', jsonb_build_object('n', %s::int))",
     "kick": "select realtime.kick(%s, %s, 'enough')",
     "disconnect": "select realtime.disconnect(user_id => %s)",
     "create": "select realtime.create_channel('room:life', presence_timeout => '300 ms')",

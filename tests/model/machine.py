@@ -102,7 +102,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         with self.ends:
             if not self.broken:
-                self.run(self.world.settle(all_up=True))
+                self.run(self.world.come_to_rest(all_up=True))
         assert not self.loop.failures
 
     def identifier(self, kind: str, number: int) -> str | None:
@@ -221,9 +221,9 @@ class Machine(RuleBasedStateMachine):
         self.run(do())
 
     @rule(users=st.none() | st.lists(USER, max_size=2, unique=True))
-    def tell(self, users: list[str] | None) -> None:
+    def notify(self, users: list[str] | None) -> None:
         """To all connections, or to those of some users."""
-        self.run(self.world.tell(users))
+        self.run(self.world.notify(users))
 
     @rule(writer=WRITER, what=st.sampled_from(["save", "rollback_to_savepoint", "commit", "commit", "rollback"]))
     def sql_transaction(self, writer: int, what: str) -> None:
@@ -285,8 +285,8 @@ class Machine(RuleBasedStateMachine):
     # -- truth -----------------------------------------------------------------------------------------------------
 
     @rule(all_up=st.booleans())
-    def settle(self, all_up: bool) -> None:
-        self.run(self.world.settle(all_up=all_up))
+    def come_to_rest(self, all_up: bool) -> None:
+        self.run(self.world.come_to_rest(all_up=all_up))
 
 
 def machine(server: LocalPostgres, decoder: DecoderName, *, outside: bool) -> type[Machine]:

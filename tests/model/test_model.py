@@ -34,7 +34,7 @@ def test_a_story_in_which_everything_happens(pg18: LocalPostgres, complaints: Co
     """Not at random, so that it is sure to happen: each kind of writer, client, change and fault."""
     world = machine(pg18, "pgoutput", outside=True)()
     try:
-        tell(world)
+        play(world)
     finally:
         world.teardown()
     subscriptions = [
@@ -46,7 +46,7 @@ def test_a_story_in_which_everything_happens(pg18: LocalPostgres, complaints: Co
     assert sum(subscription.resumed for subscription in subscriptions) >= 10
 
 
-def tell(story: Machine) -> None:
+def play(story: Machine) -> None:
     everybody = range(5)
     for client in everybody:
         for channel in ("public:a", "chat:b", "presence:p", "cursors:c", "public:routed"):
@@ -66,7 +66,7 @@ def tell(story: Machine) -> None:
         story.sql_transaction(1, "commit")
         story.rest_publish(0, "public:a", "shared")
         story.sql_address(2, "chat:b", "own", ["ann"], but=how == "stop")
-        story.tell(None if how == "stop" else ["ann", "bob"])
+        story.notify(None if how == "stop" else ["ann", "bob"])
         story.drop(0, 1, back=True)
         story.sql_transaction(0, "save")
         story.sql_broadcast(0, "public:a", ["own"], begin=True)
@@ -80,12 +80,12 @@ def tell(story: Machine) -> None:
         story.room("close", 0, rest=how == "stop")
         story.lose(0, "walsender")
         story.lose(0, "realtime%")
-        story.settle(all_up=False)
+        story.come_to_rest(all_up=False)
         story.lose(1, "node")
         story.room("create", 0, rest=how == "stop")
         story.down_or_up(2, "up")
         story.remove(None, "cat", 0, rest=how == "stop")
-        story.settle(all_up=True)
+        story.come_to_rest(all_up=True)
 
 
 def test_a_node_that_loses_its_row_and_all_its_connections_takes_its_place_again(
@@ -99,7 +99,7 @@ def test_a_node_that_loses_its_row_and_all_its_connections_takes_its_place_again
             story.lose(2, "node")
             story.lose(2, "realtime%")
             story.publish(0, 2, "public:a", 5, "own")
-            story.settle(all_up=True)
+            story.come_to_rest(all_up=True)
     finally:
         story.teardown()
 

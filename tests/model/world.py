@@ -59,7 +59,7 @@ class World:
         self.writers: list[Writer] = []
         self.faults = Faults(dsn)
         self.rest_stored: dict[int, str] = {}  # channel by number of what REST has confirmed
-        self.told: dict[int, list[str] | None] = {}  # to whom, by number, of what was sent to connections
+        self.notices: dict[int, list[str] | None] = {}  # to whom, by number, of what was sent to connections
         self._wal = Wal()
         self._changed = asyncio.Event()
         self._starting: dict[ModelNode, asyncio.Task[None]] = {}
@@ -197,10 +197,10 @@ class World:
         if answer is not None and answer.status_code == 201 and id is None:
             self.rest_stored[number] = channel
 
-    async def tell(self, users: list[str] | None) -> int:
+    async def notify(self, users: list[str] | None) -> int:
         """Send something to connections. Returns its number."""
         number = self.number()
-        self.told[number] = users
+        self.notices[number] = users
         await (
             self.faults.execute("to all", number) if users is None else self.faults.execute("to users", users, number)
         )
@@ -208,7 +208,7 @@ class World:
 
     # -- the moment of truth ---------------------------------------------------------------------------------------
 
-    async def settle(self, *, all_up: bool) -> Truth:
+    async def come_to_rest(self, *, all_up: bool) -> Truth:
         """Let everything come to rest, and compare every record with the tables and with the WAL.
 
         ``all_up``: start what is down; else only the first node has to be up, and what is down counts as dead.
@@ -222,7 +222,7 @@ class World:
                 await self.faults.rows_until("messages_recorded", lambda rows: rows == [(0,)])
                 await self._presence_at_rest()
                 await self._passed(echo=True)
-                await self._everybody_is_told()
+                await self._everybody_is_notified()
                 await self.faults.rows_until("messages_recorded", lambda rows: rows == [(0,)])
                 if not self._anybody_unfinished():  # a node that was behind may have sent a client away only now
                     break
@@ -254,15 +254,15 @@ class World:
             and bool(repeatable or any(subscription.state != "on" for subscription in client.subscriptions.values()))
         )
 
-    async def _everybody_is_told(self) -> None:
-        """Who is subscribed to anything is known to be connected, and so is told what all connections are told."""
+    async def _everybody_is_notified(self) -> None:
+        """Who is subscribed to anything is known to be connected, and so receives what all connections receive."""
         for users in (None, ["bob", "cat"]):
-            number = await self.tell(users)
+            number = await self.notify(users)
             there = [
                 c for c in self.clients if any(subscription.state == "on" for subscription in c.subscriptions.values())
             ]
             addressed = [c for c in there if users is None or c.user in users]
-            await self.until(lambda: all(number in c.told or not c.connected for c in addressed))
+            await self.until(lambda: all(number in c.notices or not c.connected for c in addressed))
 
     async def _passed(self, *, echo: bool = False) -> None:
         """Every node has delivered everything committed so far, and every client has taken it. ``echo``: also routes."""
@@ -319,8 +319,8 @@ class World:
             for subscription in client.subscriptions.values():
                 check_subscription(truth, subscription, whole=True)
             check_acks(truth, client)
-            for number in client.told:
-                users = self.told[number]
+            for number in client.notices:
+                users = self.notices[number]
                 assert users is None or client.user in users, (client.name, number, users)
         self._check_writers(truth)
         await self._compare_presence(truth)
@@ -345,6 +345,6 @@ class World:
                     assert members == rows, (client.name, channel, members, rows)
             for index in range(len(self.nodes)):
                 answer = await self.look(index, f"/channels/{channel}/presence")
-                told = {user["id"]: (user["metadata"], user["state"]) for user in answer.json()["users"]}
-                assert told == rows, (channel, index, told, rows)
+                shown = {user["id"]: (user["metadata"], user["state"]) for user in answer.json()["users"]}
+                assert shown == rows, (channel, index, shown, rows)
         assert len([row for row in truth.presence if row[0] == "room:cap"]) <= 2

@@ -1,4 +1,4 @@
-"""Where the oracle plays: a database, a feed, the live-query service, and clients that know only what they were told."""
+"""Where the oracle plays: a database, a feed, the live-query service, and clients that know only what they received."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.nodes.stream_and_live import StreamAndLive
 __all__ = ["Arena", "Client", "arena"]
 
 State = tuple[str, int, list[tuple[str, bytes]]]
-"""A list, behind the epoch and the position it was told with."""
+"""A list, behind the epoch and the position it was delivered with."""
 
 _TIMEOUT = 60  # seconds
 

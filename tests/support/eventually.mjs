@@ -1,4 +1,4 @@
-// Waiting for what is not told, in Node and in the browser.
+// Waiting for what is not announced, in Node and in the browser.
 
 /** Try again until the assertion holds; fail with what it reported last. */
 export async function eventually(assertion, within = 20_000) {

@@ -144,7 +144,7 @@ test("however the network holds messages up, the server's bucket never runs empt
   }
 });
 
-test("presence tells each real change once", () => {
+test("presence reports each real change once", () => {
   const user = (id: string, status?: string): any => ({ id, name: null, metadata: {}, state: { status } });
   const presence = new PresenceState();
   const names = (events: [string, any][]): string[] => events.map(([event, { id }]) => `${event.slice(9)} ${id}`);

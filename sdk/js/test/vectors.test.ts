@@ -44,8 +44,8 @@ test("presence events are those of the vectors", () => {
     const seen = replace
       ? state._replace(replace.map(userOf))
       : state._apply({ type, channel: "c", user: userOf(user) });
-    const told = seen.map(([event, { id }]) => `${event.slice(9)} ${id}`);
-    assert.deepEqual(told, events);
+    const reported = seen.map(([event, { id }]) => `${event.slice(9)} ${id}`);
+    assert.deepEqual(reported, events);
   }
   const now = state._current().users.map(({ id }) => id);
   assert.deepEqual(now, present);

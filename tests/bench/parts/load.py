@@ -1,6 +1,6 @@
 """The clients of a benchmark, in a process of their own: ``python -m tests.bench.parts.load '{…}'`` (see :class:`Plan`).
 
-Reports ``"ready"`` when everybody has subscribed, publishes when it is told to (if there are publishers), receives until
+Reports ``"ready"`` when everybody has subscribed, publishes when it is asked to (if there are publishers), receives until
 everything has come, and reports what it has seen.
 """
 
@@ -54,7 +54,7 @@ async def run(plan: Plan) -> dict[str, Any]:
         for number in range(plan.publishers)
     ]
     report("ready")
-    told = await receive()
+    order = await receive()
     began = time.time()
     cpu = time.process_time()
     for subscriber in subscribers:
@@ -66,7 +66,7 @@ async def run(plan: Plan) -> dict[str, Any]:
         expected = sum(publisher.sent for publisher in publishers)
         sent_in = time.time() - began
     else:
-        expected = int((await receive()) if told == "wait" else told)
+        expected = int((await receive()) if order == "wait" else order)
         sent_in = 0.0
     await received(subscribers, publishers, expected)
     return result(subscribers, publishers, checker, expected, began, sent_in, time.process_time() - cpu)

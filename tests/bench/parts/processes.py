@@ -51,7 +51,7 @@ class Child:
         return json.loads(line)
 
     def send(self, value: object) -> None:
-        """Tell it something."""
+        """Write it a line."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(value).encode() + b"\n")
 

@@ -2,7 +2,7 @@
 
 No database, no checks, no protocol beyond what the clients of the benchmarks look at: a message that comes in goes out
 to all subscribers in the form and size in which the real server sends it, the frame built once, one write per connection
-and turn of the event loop. Told to by a line of input, it sends so many messages by itself, as fast as the sockets take
+and turn of the event loop. On a line of input, it sends so many messages by itself, as fast as the sockets take
 them.
 """
 

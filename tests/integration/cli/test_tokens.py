@@ -1,4 +1,4 @@
-"""``realtime token``, and what the start, the doctor and /health tell of insecure settings."""
+"""``realtime token``, and what the start, the doctor and /health report of insecure settings."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def source(request: pytest.FixtureRequest) -> Iterator[Source]:
 
 
 class Reader:
-    """Reads a feed in a test: transaction by transaction, confirming as it goes unless told otherwise."""
+    """Reads a feed in a test: transaction by transaction, confirming as it goes unless the test stops that."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
@@ -92,7 +92,7 @@ class Reader:
                 return found
 
     async def messages(self) -> list[Message]:
-        """The logical messages of the next transaction that has any, but for what removed nodes are told."""
+        """The logical messages of the next transaction that has any, but for messages to removed nodes."""
         while True:
             transaction = await self.transaction()
             if found := [c for c in transaction.changes if isinstance(c, Message) and c.prefix != "realtime.command"]:

@@ -176,7 +176,7 @@ async def test_a_slot_that_was_advanced_elsewhere_is_a_discontinuity(spot: Sourc
                 try:
                     sql.execute("select pg_create_logical_replication_slot(%s, %s)", [settings.slot_name, spot.decoder])
                 except psycopg.errors.DuplicateObject:
-                    return  # the feed was faster, and tells that the slot was dropped
+                    return  # the feed was faster, and reports that the slot was dropped
 
         await asyncio.to_thread(drop_and_make_again)
         await reader.discontinuity()

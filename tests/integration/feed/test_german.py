@@ -1,4 +1,4 @@
-"""A server whose messages are not English: what they mean is told by their SQLSTATE and where they come, not by words."""
+"""A server whose messages are not English: what they mean is known by their SQLSTATE and where they come, not by words."""
 
 from __future__ import annotations
 

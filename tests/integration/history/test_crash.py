@@ -1,4 +1,4 @@
-"""A crash with ``synchronous_commit = off`` takes back commits that had returned; not what clients were told."""
+"""A crash with ``synchronous_commit = off`` takes back commits that had returned; not what clients received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling one subscriber can pause, resume, begin or end any other, also in the middle of a transaction's events.
+"""Notifying one subscriber can pause, resume, begin or end any other, also in the middle of a transaction's events.
 
 Whatever happens in between, a subscriber's list is the one it had with the events it was given.
 """
@@ -22,7 +22,7 @@ Documents = list[tuple[str, bytes]]
 
 
 class Theatre:
-    """A few queries with re-read rows, their subscribers, and a chance of anything whenever one of those is told."""
+    """A few queries with re-read rows, their subscribers, and a chance of anything whenever one of those is notified."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -32,7 +32,7 @@ class Theatre:
         self.failures: list[str] = []
 
     def transaction(self) -> None:
-        """Some lists change, all at once; then each query tells its subscribers."""
+        """Some lists change, all at once; then each query notifies its subscribers."""
         self.position += self.chance.randint(0, 1)
         changed = []
         for query in self.chance.sample(self.queries, self.chance.randint(1, 3)):
@@ -72,11 +72,11 @@ class Watcher:
     def __init__(self, theatre: Theatre, query: LiveQuery, depth: int, came_from: Watcher | None = None) -> None:
         self.theatre, self.query, self.depth = theatre, query, depth
         self.list: Documents = []
-        self.told = 0
+        self.position = 0
         self.begun = False
         resume = None
-        if came_from is not None and came_from.told:
-            self.list, resume = list(came_from.list), Resume(came_from.told, query.log.epoch)
+        if came_from is not None and came_from.position:
+            self.list, resume = list(came_from.list), Resume(came_from.position, query.log.epoch)
         self.subscription = Subscription(
             query, self.deliver, theatre, lambda each: query.subscriptions.pop(each, None), resume
         )
@@ -97,7 +97,7 @@ class Watcher:
             apply_changes(self.list, event.changes)
         except AssertionError as failure:
             self.theatre.failures.append(str(failure))
-        self.told = event.position
+        self.position = event.position
         if self.depth < 3:
             self.theatre.stir(self.depth + 1)
 

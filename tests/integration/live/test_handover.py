@@ -98,7 +98,7 @@ def transaction(chance: random.Random, lane: int) -> str:
 
 
 async def write_on(dsn: str, lane: int, stop: asyncio.Event) -> int:
-    """Commit transactions of one to five statements until told to stop; returns how many."""
+    """Commit transactions of one to five statements until asked to stop; returns how many."""
     chance = random.Random(lane)
     commits = 0
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""A subscriber that was here before gets the changes it has missed, or, if they cannot be told for sure, the whole list."""
+"""A subscriber that was here before gets the changes it has missed, or, if they are not sure, the whole list."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ moves = st.lists(
     st.one_of(
         st.tuples(st.just("change"), st.binary(min_size=1, max_size=3)),
         st.tuples(st.just("large change"), st.binary(min_size=1, max_size=3)),
-        st.tuples(st.just("tell"), st.just(b"")),
+        st.tuples(st.just("deliver"), st.just(b"")),
         st.tuples(st.just("stream moves"), st.just(b"")),
     ),
     max_size=120,
@@ -34,13 +34,13 @@ def test_changes_after_a_delivered_state_lead_to_the_current_list(
     history: list[tuple[str, bytes]], chance: object
 ) -> None:
     log, rows, position = ResumeLog(), list[tuple[str, bytes]](), 10
-    told: list[tuple[int, Listed]] = []
+    delivered_states: list[tuple[int, Listed]] = []
     for what, number in history:
         if what == "stream moves":
             position += 1
-        elif what == "tell":
+        elif what == "deliver":
             log.delivered(position)
-            told.append((position, list(rows)))
+            delivered_states.append((position, list(rows)))
         else:
             doc = number * (9_000 if what == "large change" else 1)
             after = [row for row in rows if row[0] != number.hex()]
@@ -49,8 +49,8 @@ def test_changes_after_a_delivered_state_lead_to_the_current_list(
             event = WindowEvent(position, False, list_changes(rows, after))
             log.add(event)
             rows = after
-            told.append((position, list(rows)))
-    for place, state in told:
+            delivered_states.append((position, list(rows)))
+    for place, state in delivered_states:
         events = log.since(Resume(place, log.epoch))
         if events is not None:
             for event in events:
@@ -63,7 +63,7 @@ def test_the_last_state_can_be_resumed_from_unless_its_position_is_also_anothers
     log = ResumeLog()
     log.delivered(10)
     assert log.since(Resume(10, log.epoch)) == []
-    assert log.since(Resume(9, log.epoch)) is None, "what was told then was another list"
+    assert log.since(Resume(9, log.epoch)) is None, "what was delivered then was another list"
     log.add(WindowEvent(20, False, (), committed_at=1))
     again = log.since(Resume(10, log.epoch))
     assert again is not None

@@ -86,9 +86,9 @@ async def test_last_seen_is_null_while_connected_and_then_when_the_connection_br
         assert [user["lastSeen"] for user in ann.presence["users"]] == [None, None]
         await one.channels.disconnect(ann.member.connection_id)
         await watcher.until(lambda: watcher.of("presence:leave"))
-        told = watcher.of("presence:leave")[0]["user"]["lastSeen"]
+        shown = watcher.of("presence:leave")[0]["user"]["lastSeen"]
         [(kept,)] = read(database, "select at::text from realtime.last_seen where user_id = 'ann'")
-        assert told == iso_time(kept)
+        assert shown == iso_time(kept)
 
 
 async def test_several_connections_are_one_user(database: str) -> None:

@@ -1,4 +1,4 @@
-"""What is not exposed cannot be read, nor told from what does not exist."""
+"""What is not exposed cannot be read, nor distinguished from what does not exist."""
 
 from __future__ import annotations
 
@@ -206,8 +206,8 @@ async def test_a_hidden_name_gets_the_answer_that_a_missing_one_gets(planner: Pl
         assert (str(hidden.value), hidden.value.code) == (expected, code)
     else:
         assert isinstance(hidden.value, PermissionDeniedError)
-    for told in ("gold", "top secret", "flood", "fire", "second", "record literal"):
-        assert told not in str(hidden.value)
+    for secret in ("gold", "top secret", "flood", "fire", "second", "record literal"):
+        assert secret not in str(hidden.value)
 
 
 USES_OF_A_HIDDEN_NAME = [

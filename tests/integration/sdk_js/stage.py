@@ -144,7 +144,7 @@ async def _answer(one: ScenarioServer, reader: asyncio.StreamReader, writer: asy
     body = (await reader.readexactly(length)).decode()
     try:
         status, answer = "200 OK", await one.obey(head.split()[1].strip("/"), body)
-    except Exception as error:  # noqa: BLE001 - the scenario is told, and fails
+    except Exception as error:  # noqa: BLE001 - the scenario is notified, and fails
         status, answer = "500 Internal Server Error", repr(error)
     text = json.dumps(answer).encode()
     lines = (
@@ -160,7 +160,7 @@ async def _answer(one: ScenarioServer, reader: asyncio.StreamReader, writer: asy
 
 async def play(one: ScenarioServer, *command: str, **environment: str) -> None:
     """Run a scenario with Node; fails with all it reported if it fails."""
-    told = {"REALTIME_URL": one.url, "CONTROL_URL": one.control, "REST_KEY": KEY} | browser_environment()
+    given = {"REALTIME_URL": one.url, "CONTROL_URL": one.control, "REST_KEY": KEY} | browser_environment()
     process = await asyncio.create_subprocess_exec(
         "node",
         "--test",
@@ -169,7 +169,7 @@ async def play(one: ScenarioServer, *command: str, **environment: str) -> None:
         stdout=PIPE,
         stderr=STDOUT,
         cwd=SDK,
-        env=os.environ | told | environment,
+        env=os.environ | given | environment,
     )
     try:
         async with asyncio.timeout(3 * GIVE_UP_AFTER):

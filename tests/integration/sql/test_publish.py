@@ -68,9 +68,9 @@ def test_a_record_variable_and_the_row_of_a_trigger_are_payloads(db: Connection)
     run(db, "create table d (a int)")
     run(
         db,
-        "create function tell() returns trigger language plpgsql as $$ declare r record; begin "
+        "create function announce() returns trigger language plpgsql as $$ declare r record; begin "
         "select new.a + 1 as b into r; perform realtime.broadcast('room', 'e', new), realtime.broadcast('room', 'e', r); "
-        "return new; end $$; create trigger tell before insert on d for each row execute function tell()",
+        "return new; end $$; create trigger announce before insert on d for each row execute function announce()",
     )
     run(db, "insert into d values (1)")
     run(db, "set role realtime_publisher")

@@ -133,8 +133,8 @@ async def test_a_gap_in_one_channel_is_reported_for_that_channel_only(database: 
         }
         again.last_id = write_id(own) or ""
         async with again.open() as stream:
-            told = [await stream.receive("subscribed") for _ in CHANNELS]
-            assert {answer["channel"]: answer.get("recovered") for answer in told} == {
+            answers = [await stream.receive("subscribed") for _ in CHANNELS]
+            assert {answer["channel"]: answer.get("recovered") for answer in answers} == {
                 "chat:1": False,
                 "chat:2": True,
                 "chat:3": None,

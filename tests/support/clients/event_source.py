@@ -32,7 +32,7 @@ class NoSessionStore:
 
 
 class EventSourceClient:
-    """An ``EventSource`` that checks what it is told. ``codes``: with which its streams were closed; ``ids``: what it was
+    """An ``EventSource`` that checks what it receives. ``codes``: with which its streams were closed; ``ids``: what it was
     given.
     """
 
@@ -91,7 +91,7 @@ class EventSourceClient:
         await task
         await self._services.background.drain(1)
         opened = self._read(bytes(taken[:cut]))
-        if closed and cut is None:  # it was not cut off before it could be told
+        if closed and cut is None:  # it was not cut off before the close arrived
             assert all(read_id(self.last_id).of(channel) for channel in opened), f"{self.last_id} is without {opened}"
         return not closed and cut is None
 

@@ -47,7 +47,7 @@ class FakeBatch:
 
 @dataclass(eq=False)
 class FakeHistorySubscription:
-    """A subscription. ``given``: what it was to be told, whether there was room for it or not."""
+    """A subscription. ``given``: what it was to receive, whether there was room for it or not."""
 
     archive: FakeHistory
     channel: str
@@ -94,7 +94,7 @@ class FakeHistorySubscription:
 @dataclass(eq=False)
 class FakeHistory:
     """``delays``: how many turns of the loop each subscribing takes, in turn; None: it fails. ``breaks``: which one of five
-    fails when half of its past has been told.
+    fails when half of its past has been delivered.
     """
 
     delays: list[int | None] = field(default_factory=list)

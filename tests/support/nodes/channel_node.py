@@ -1,4 +1,4 @@
-"""Nodes with channels in one process, and listeners that write down what they are told."""
+"""Nodes with channels in one process, and listeners that write down what they receive."""
 
 from __future__ import annotations
 

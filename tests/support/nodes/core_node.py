@@ -83,7 +83,7 @@ class Subscriber:
     """A subscription and the events it has got; ``on_event`` may do anything."""
 
     def __init__(self, node: CoreNode, channel: str, member: Member, options: ChannelOptions, batches: bool) -> None:
-        self.lost: RealtimeError | None = None  # what the subscription is told when it is judged again
+        self.lost: RealtimeError | None = None  # what the subscription receives when it is judged again
         self.events: list[ChannelEvent] = []
         self.batches: list[int] = []
         self.on_event: Callable[[], object] = lambda: None

@@ -123,7 +123,7 @@ def _control() -> socket.socket:
 
 
 def main() -> None:
-    """Fork a server for each request, and tell how it ended."""
+    """Fork a server for each request, and report how it ended."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background inherits that it is ignored,
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # one of nohup(1) that this is; the server looks when it is loaded
     for name in LOADED:

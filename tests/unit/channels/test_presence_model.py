@@ -57,23 +57,23 @@ def test_the_events_turn_the_list_of_users_into_the_list_after(
     presence = PresenceState()
     presence.load([])
     rows: dict[tuple[str, int], dict[str, str | None]] = {}
-    told: dict[tuple[str, str], Any] = {}
+    members: dict[tuple[str, str], Any] = {}
     for number, steps in enumerate(transactions):
         changes = [found for step in steps if (found := change(rows, step)) is not None]
         for event in presence.apply(changes, number * 1_000_000):
             body = json.loads(event.json)
             key = (body["channel"], body["user"]["id"])
-            assert (body["type"] == "presence:join") == (key not in told)
-            among = sum(channel == key[0] for channel, _ in told)
+            assert (body["type"] == "presence:join") == (key not in members)
+            among = sum(channel == key[0] for channel, _ in members)
             assert body["count"] == among + {"presence:join": 1, "presence:leave": -1}.get(body["type"], 0)
             if body["type"] == "presence:leave":
-                del told[key]
+                del members[key]
             else:
-                told[key] = body["user"]["state"]
-        assert told.keys() == {(channel, USERS[connection % 2]) for channel, connection in rows}
+                members[key] = body["user"]["state"]
+        assert members.keys() == {(channel, USERS[connection % 2]) for channel, connection in rows}
         for channel in "cd":
             shown = {user["id"]: user["state"] for user in json.loads(presence.json(channel))["users"]}
-            assert shown == {user: state for (where, user), state in told.items() if where == channel}
+            assert shown == {user: state for (where, user), state in members.items() if where == channel}
             assert presence.count(channel) == len(shown)
 
 

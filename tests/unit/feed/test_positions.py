@@ -25,7 +25,7 @@ def test_only_what_was_handed_out_since_the_last_break_is_confirmed(history: lis
     queue: list[FeedEvent] = []
     positions.start(100)
     floor = ceiling = 100  # of this epoch: its start, and what the consumer has taken since
-    told = True
+    reported = True
     for step, number in history:
         confirmed = positions.confirmed
         if step == "deliver":
@@ -36,16 +36,16 @@ def test_only_what_was_handed_out_since_the_last_break_is_confirmed(history: lis
             event = queue.pop(0)
             positions.hand_out(event)
             if isinstance(event, Discontinuity):
-                told = True
-            elif told:
+                reported = True
+            elif reported:
                 ceiling = max(ceiling, event.end if isinstance(event, Transaction) else event.position)
         elif step == "confirm":
             positions.confirm(number)
             assert positions.confirmed >= confirmed
-        elif step == "lose" and told:  # a new slot, perhaps of a server whose history is shorter
+        elif step == "lose" and reported:  # a new slot, perhaps of a server whose history is shorter
             positions.start_over(number)
             queue.append(Discontinuity("lost"))
-            told, floor, ceiling = False, number, number
+            reported, floor, ceiling = False, number, number
         assert floor <= positions.confirmed <= ceiling <= positions.delivered
         assert positions.lag().bytes >= 0
 

@@ -55,7 +55,7 @@ class Node:
                 self.limiter.shown(change.new["id"] or "")
 
 
-def settle(*nodes: Node) -> None:
+def catch_up(*nodes: Node) -> None:
     while any(node.seen < len(node.stream) for node in nodes):
         for node in nodes:
             node.follow()
@@ -85,7 +85,7 @@ def test_no_user_and_no_network_has_more_than_its_limit_once_all_nodes_have_seen
             node.disconnect(list(node.connections)[what])
         else:
             node.follow()
-    settle(*nodes)
+    catch_up(*nodes)
     open_now = [counted for node in nodes for counted in node.connections.values()]
     assert len(open_now) <= 4
     assert sum(counted.user_id == "ada" for counted in open_now) <= 2
@@ -102,7 +102,7 @@ def test_of_two_nodes_that_admit_the_last_one_at_once_only_the_later_commit_is_c
     one, two = (Node(name, stream, ArrivalLimits(1, 10, 1000)) for name in ("one", "two"))
     assert one.connect("a", "ada")
     assert two.connect("b", "ada")
-    settle(one, two)
+    catch_up(one, two)
     assert (list(one.connections), list(two.connections)) == (["a"], [])
 
 
@@ -110,10 +110,10 @@ def test_connections_of_a_node_that_died_stop_to_count_when_its_rows_are_gone() 
     stream: list[tuple[str, RowChange]] = []
     one, two = (Node(name, stream, ArrivalLimits(1, 10, 1000)) for name in ("one", "two"))
     assert one.connect("a", "ada")
-    settle(two)
+    catch_up(two)
     assert not two.connect("b", "ada")
     one.disconnect("a")  # as the cascade from the node's row does
-    settle(two)
+    catch_up(two)
     assert two.connect("c", "ada")
 
 
@@ -167,5 +167,5 @@ def test_a_connection_is_judged_by_the_rows_before_its_own_alone() -> None:
     assert two.connect("b", "ada")
     assert one.connect("a", "ada")
     assert one.connect("late", "ada")
-    settle(one, two)
+    catch_up(one, two)
     assert (list(one.connections), list(two.connections)) == (["a"], ["b"])

@@ -26,18 +26,18 @@ AT_ONCE = 1_000
 
 
 class SlicedQueries:
-    """A dispatcher with queries over the same rows, each with a subscriber; ``encoded`` and ``told`` count documents."""
+    """A dispatcher with queries over the same rows, a subscriber each. ``encoded``, ``delivered``: counts of documents."""
 
     def __init__(self) -> None:
         self.dispatcher = Dispatcher(TransactionTail(), monotonic)
         self.dispatcher.use(Catalog({"messages": MESSAGES}, {MESSAGES.oid: MESSAGES}))
         self.encoded = 0
-        self.told = 0
+        self.delivered = 0
         self.lists: dict[Subscription, list[tuple[str, bytes]]] = {}
         self.queries = [self._query(1_000 + number) for number in range(QUERIES)]
         for query in self.queries:
             self.subscribe(query)
-        self.encoded = self.told = 0
+        self.encoded = self.delivered = 0
 
     def _query(self, limit: int) -> LiveQuery:
         plan = compile_incremental(parse_query({"orderBy": [["id", "desc"]], "limit": limit}, MESSAGES), MESSAGES)
@@ -62,7 +62,7 @@ class SlicedQueries:
         subscription.begin()
 
     def _deliver(self, subscription: Subscription, event: WindowEvent) -> None:
-        self.told += len(event.changes)
+        self.delivered += len(event.changes)
         if event.reset:
             self.lists[subscription].clear()
         apply_changes(self.lists[subscription], event.changes)
@@ -77,16 +77,16 @@ def large_transaction() -> Transaction:
 
 
 def test_many_changed_lists_are_found_and_delivered_in_batches() -> None:
-    queries, found, told = SlicedQueries(), [0], [0]
+    queries, found, delivered = SlicedQueries(), [0], [0]
     outcome = finished(queries.dispatcher.process(large_transaction()), lambda: found.append(queries.encoded))
     found.append(queries.encoded)
-    assert (found[-1], queries.told) == (QUERIES * ROWS, 0), "an event came before all lists had changed"
+    assert (found[-1], queries.delivered) == (QUERIES * ROWS, 0), "an event came before all lists had changed"
     assert max(after - before for before, after in pairwise(found)) <= AT_ONCE + ROWS
     for _ in outcome.deliver(queries.dispatcher.position):
-        told.append(queries.told)
-    told.append(queries.told)
-    assert told[-1] == QUERIES * ROWS
-    assert max(after - before for before, after in pairwise(told)) <= AT_ONCE + ROWS
+        delivered.append(queries.delivered)
+    delivered.append(queries.delivered)
+    assert delivered[-1] == QUERIES * ROWS
+    assert max(after - before for before, after in pairwise(delivered)) <= AT_ONCE + ROWS
 
 
 def test_a_subscriber_between_two_batches_gets_the_same_list_as_the_others() -> None:

@@ -38,6 +38,6 @@ def test_transactions_in_a_snapshot_are_not_applied_again_although_positions_beg
     snapshot = Snapshot(1012, 1012, frozenset(), position=12 * 256)
     assert dispatcher.hand_over_window(query, plan, ReadResult(snapshot, [], ()))
     assert process(10).changed == []
-    assert dispatcher.position == position, "positions that clients are told never go back"
+    assert dispatcher.position == position, "positions that clients receive never go back"
     [(changed, changes)] = process(20).changed
     assert (changed, [change.type for change in changes]) == (query, ["added"])

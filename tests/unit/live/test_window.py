@@ -1,4 +1,4 @@
-"""A window, told of random transactions, shows what the query run again would."""
+"""A window, notified of random transactions, shows what the query run again would."""
 
 from __future__ import annotations
 

@@ -128,10 +128,10 @@ def test_each_channel_of_the_address_goes_on_from_its_own_place_and_live_queries
     new = {"type": "subscribe", "channel": "new", "history": 5, "since": HERE.position, "epoch": HERE.epoch}
     b = {"type": "subscribe", "channel": "b"}
     query = {"type": "subscribe", "channel": "db:collection:notes", "id": "q"}
-    told = b | {"since": BEFORE.position, "epoch": BEFORE.epoch}
+    resumed = b | {"since": BEFORE.position, "epoch": BEFORE.epoch}
     untold = b | {"since": "0/1", "epoch": "of the page"}
     others: dict[str, StreamPosition | None] = {"x": HERE, "y": HERE}
-    assert asked(pairs, others | {"a": THERE, "b": BEFORE}) == [a, new, a, told, query]
+    assert asked(pairs, others | {"a": THERE, "b": BEFORE}) == [a, new, a, resumed, query]
     assert asked(pairs, others | {"a": THERE, "b": None}) == [a, new, a, untold, query]
     assert asked(pairs, {}) == [
         {"type": "subscribe", "channel": "a", "history": 5},

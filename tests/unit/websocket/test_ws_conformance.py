@@ -24,7 +24,7 @@ EXCLUDED = [
     *(f"9.{group}.{case}" for group in (3, 4) for case in (1, 2, 3)),  # more fragments than are taken: test_ws has them
 ]
 KNOWN = {
-    # What came before a broken frame in the same read is not told any more: picows looks one frame ahead.
+    # What came before a broken frame in the same read is not delivered any more: picows looks one frame ahead.
     **dict.fromkeys(("4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5"), ("NON-STRICT", "OK")),
     # Text is checked at the end of each frame, not before.
     **dict.fromkeys(("6.4.3", "6.4.4"), ("NON-STRICT", "OK")),

@@ -82,17 +82,17 @@ def test_judged_ahead_or_not_the_same_messages_reach_the_same_subscribers(
         hub, received = ChannelHub(), [list[ChannelEvent]() for _ in wanted]
         for (number, narrow), events in zip(wanted, received, strict=True):
             subscriber(hub, (["a.n", "==", number],), events, ("sent",) if narrow else None)
-        told = [
+        batch = [
             message(place, {"a": {"n": number}, "more": "x" * 4_000 * (place % 3)}, event)
             for place, (number, event) in enumerate(messages)
         ]
-        ahead(hub, told)
-        hub.messages(told)
+        ahead(hub, batch)
+        hub.messages(batch)
         return [[json.loads(event.json)["id"] for event in events] for events in received]
 
-    at_once = delivered(lambda hub, told: None)
-    assert delivered(lambda hub, told: list(hub.judge(told))) == at_once
-    assert delivered(lambda hub, told: list(judge_ahead(told, hub.of, smallest=0))) == at_once
+    at_once = delivered(lambda hub, batch: None)
+    assert delivered(lambda hub, batch: list(hub.judge(batch))) == at_once
+    assert delivered(lambda hub, batch: list(judge_ahead(batch, hub.of, smallest=0))) == at_once
 
 
 def test_a_message_that_cannot_be_read_is_read_once_for_all_filters(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def seq_of(messages: list[dict[str, Any]]) -> Callable[[Any], int]:
 
 
 async def check_replay(nodes: tuple[ChannelNode, ChannelNode], messages: list[dict[str, Any]]) -> None:
-    """Both nodes tell the same story again, from the beginning and from the middle."""
+    """Both nodes deliver the same story again, from the beginning and from the middle."""
     for there in nodes:
         assert (await there.listen("public:a", history=1000)).messages == messages
         assert (await there.listen("public:a", since=messages[3]["position"])).messages == messages[4:]

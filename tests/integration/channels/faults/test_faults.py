@@ -194,9 +194,9 @@ async def test_a_node_that_was_down_takes_over_the_positions_that_others_wrote_m
         earlier,
     )
     async with channel_node(source.dsn, **kept) as one:
-        told = await one.listen("public:a", history=10)
-        assert [parse_position(position).lsn for position in told.positions] == [parse_lsn(earlier)]
-        assert (await one.listen("public:a", since=told.positions[0])).messages == []
+        resumed = await one.listen("public:a", history=10)
+        assert [parse_position(position).lsn for position in resumed.positions] == [parse_lsn(earlier)]
+        assert (await one.listen("public:a", since=resumed.positions[0])).messages == []
 
 
 async def test_delivered_commits_are_recorded_when_a_node_has_stopped(database: str) -> None:

@@ -46,10 +46,10 @@ def named(here: ChannelNode, table: str, pid: int) -> bool:
 
 async def refused(work: Coroutine[Any, Any, object]) -> str:
     """The words with which ``work`` is refused for now."""
-    with pytest.raises(UnavailableError) as told:
+    with pytest.raises(UnavailableError) as rejection:
         async with asyncio.timeout(GIVE_UP_AFTER):
             await work
-    return str(told.value)
+    return str(rejection.value)
 
 
 LOCKED = "a table it needs is locked by another session; try again"

@@ -71,10 +71,10 @@ FUNCTIONS: dict[str, tuple[str, tuple[Call, ...]]] = {
 
 
 async def refused(call: Coroutine[Any, Any, object]) -> None:
-    with pytest.raises(UnavailableError) as told:
+    with pytest.raises(UnavailableError) as rejection:
         async with asyncio.timeout(GIVE_UP_AFTER):
             await call
-    assert str(told.value) == WORDS
+    assert str(rejection.value) == WORDS
 
 
 def named(here: ChannelNode, reported: str) -> bool:

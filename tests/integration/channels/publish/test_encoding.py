@@ -84,8 +84,8 @@ async def test_live_queries_over_a_latin1_table_show_and_find_its_characters(lat
     run(latin1, "insert into städte values (1, 'Zürich', 'é'), (2, 'Genf', 'e')")
     run(latin1, "select realtime.expose('städte', 'staedte')")
 
-    def into(told: list[Any]) -> Callable[[Subscription, Any], None]:
-        return lambda _, event: told.extend(json.loads(event.changes_json))
+    def into(changes: list[Any]) -> Callable[[Subscription, Any], None]:
+        return lambda _, event: changes.extend(json.loads(event.changes_json))
 
     async with channel_node(latin1) as one:
         specs: list[dict[str, Any]] = [
@@ -93,13 +93,13 @@ async def test_live_queries_over_a_latin1_table_show_and_find_its_characters(lat
             {"sql": "select * from städte where name in ($1, $2)", "params": ["Zürich", "Neuchâtel"]},
         ]
         for spec in specs:
-            told: list[Any] = []
-            (await one.live.subscribe(Principal(), "staedte", spec, into(told))).begin()
+            changes: list[Any] = []
+            (await one.live.subscribe(Principal(), "staedte", spec, into(changes))).begin()
             run(latin1, "insert into städte values (3, 'Neuchâtel', 'ê')")
-            await until(lambda: len(told) == 2)
-            assert [change["doc"]["data"]["größe"] for change in told] == ["é", "ê"]
+            await until(lambda: len(changes) == 2)
+            assert [change["doc"]["data"]["größe"] for change in changes] == ["é", "ê"]
             run(latin1, "delete from städte where id = 3")
-            await until(lambda: len(told) == 3)
+            await until(lambda: len(changes) == 3)
         refused_specs: list[dict[str, Any]] = [
             {"where": [["name", "==", "€"]]},
             {"sql": "select * from städte where name = '€'"},

@@ -135,7 +135,7 @@ def read_back(sql: psycopg.Connection[Any], query: str) -> list[tuple[Value, ...
 
 
 def assert_same(source: Source, changes: list[Change], rows: list[tuple[Value, ...]]) -> None:
-    """The rows of the stream are the rows of the table, save for what wal2json cannot tell apart."""
+    """The rows of the stream are the rows of the table, save for what wal2json cannot distinguish."""
     assert len(changes) == len(rows)
     for change, expected in zip(changes, rows, strict=True):
         new = change.new()

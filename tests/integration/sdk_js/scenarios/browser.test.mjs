@@ -182,7 +182,7 @@ test("with WebSockets blocked a page falls to event streams, then to polling, an
 });
 
 for (const transport of ["websocket", "sse", "polling"])
-  test(`a page that the browser tells is offline shows it soon over ${transport}, tries nothing, and is back at once`, async () => {
+  test(`a page that the browser reports as offline shows it soon over ${transport}, tries nothing, and is back at once`, async () => {
     const room = name();
     // Without the browser's word it would be noticed after minutes, and given up after three attempts.
     const options = {

@@ -7,7 +7,7 @@ import { client, closeAll, control, eventually, name, once, sql, ws } from "./su
 
 afterEach(closeAll);
 
-const told = (channel, event = "n") => {
+const listOf = (channel, event = "n") => {
   const list = [];
   channel.on(event, ({ data }) => list.push(data));
   return list;
@@ -21,7 +21,7 @@ test("what one client sends all subscribers receive, in order, with sender and p
   await Promise.all([here.subscribe(), there.subscribe()]);
   const received = [];
   there.on("new-message", (message) => received.push(message));
-  const mine = told(here, "new-message");
+  const mine = listOf(here, "new-message");
   const ack = await here.send("new-message", { text: "Hello!" });
   await eventually(() => assert.equal(received.length, 1));
   const [{ timestamp, ...message }] = received;
@@ -49,7 +49,7 @@ test("after unsubscribing nothing is received, and subscribing again begins anew
   const room = name();
   const channel = client().channel(room);
   await channel.subscribe();
-  const received = told(channel);
+  const received = listOf(channel);
   await channel.send("n", 1);
   await eventually(() => assert.deepEqual(received, [1]));
   await channel.unsubscribe();
@@ -65,7 +65,7 @@ test("history comes before what is new, also for listeners that are added after 
   for (const each of upTo(5)) await writer.send("n", each);
   const reader = client().channel(room, { history: 3 });
   await reader.subscribe();
-  const received = told(reader);
+  const received = listOf(reader);
   await writer.send("n", 5);
   await eventually(() => assert.deepEqual(received, [2, 3, 4, 5]));
 });
@@ -74,7 +74,7 @@ test("a filter lets only what is wanted through", async () => {
   const room = name();
   const channel = client().channel(room, { filter: { events: ["n"], where: [["price", ">", 10]] } });
   await channel.subscribe();
-  const received = told(channel, "*");
+  const received = listOf(channel, "*");
   await channel.send("m", { price: 20 });
   await channel.send("n", { price: 5 });
   await channel.send("n", { price: 20 });
@@ -143,7 +143,7 @@ test("errors have codes: presence without subscribing, a closed room, a private 
   await assert.rejects(channel.subscribe(), { code: "RT_004" });
 });
 
-test("who is kicked is told, and can subscribe again", async () => {
+test("who is kicked is notified, and can subscribe again", async () => {
   const room = name();
   const channel = client({ user: "eve" }).channel(room, { presence: true });
   await channel.subscribe();
@@ -170,7 +170,7 @@ test("a killed server: everything that was acknowledged, and everything that was
   const room = name();
   const [here, there] = [client().channel(room), client().channel(room)];
   await Promise.all([here.subscribe(), there.subscribe()]);
-  const received = told(there);
+  const received = listOf(there);
   const gaps = [];
   there.on("gap", () => gaps.push(1));
   const sent = [];

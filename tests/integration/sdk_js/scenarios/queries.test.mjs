@@ -105,7 +105,7 @@ test("a query that is rejected gives its caller the error", async () => {
   await eventually(() => assert.deepEqual(errors, ["RT_004"]));
 });
 
-test("after a restart of the server only real changes are told", async () => {
+test("after a restart of the server only real changes are delivered", async () => {
   await write("a", "b", "c", "d");
   const seen = follow(messages(client()).orderBy("body"));
   const quiet = follow(messages(client()).where("body", "==", "d"));
