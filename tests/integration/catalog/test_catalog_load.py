@@ -12,7 +12,8 @@ from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, connect, json_rows, live_node, open_transaction, run
+from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.postgres.sql import connect, open_transaction, run_each
 
 TABLES = (
     "create table a (id int primary key)",
@@ -27,12 +28,12 @@ B = Query("b", {}, json_rows("select * from b order by id"))
 
 
 async def test_an_open_alter_table_does_not_keep_other_tables_from_being_subscribed_to(dsn: str) -> None:
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with live_node(dsn) as play:
         with open_transaction(dsn, "alter table a add column y int", "alter table p1 add constraint c check (id > -1)"):
-            run(dsn, "create table elsewhere (id int)", "alter table b add column z int")
+            run_each(dsn, "create table elsewhere (id int)", "alter table b add column z int")
             follower = await play.follow(B)
-            run(dsn, "insert into b values (1, 2)")
+            run_each(dsn, "insert into b values (1, 2)")
             await play.check(follower)
 
 
@@ -45,7 +46,7 @@ def base(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def expose_until(dsn: str, last: int) -> None:
     """Expose as many tables as are missing to ``last``, every fifth of them with a hidden column or partitions."""
-    run(
+    run_each(
         dsn,
         f"""do $$ begin
           for i in 1 + (select count(*) from realtime.collections)..{last} loop
@@ -65,7 +66,7 @@ async def test_definitions_of_what_is_not_exposed_do_not_load_the_catalog(base: 
     async with live_node(base, live=replace(QUICK, watch_interval=3600.0)) as play:
         follower = await play.follow(Query("t1", {}, json_rows("select id, a from t1 order by id")))
         version, reads = play.live._catalog.version, play.live.status()["reads"]
-        run(
+        run_each(
             base,
             "create table elsewhere (id int primary key, a text)",
             "comment on table elsewhere is 'not exposed'",
@@ -88,7 +89,7 @@ async def test_definitions_of_what_is_not_exposed_do_not_load_the_catalog(base: 
         )
         await play.check(follower)
         assert (play.live._catalog.version, play.live.status()["reads"]) == (version, reads)
-        run(base, "alter table t1 add column d int")
+        run_each(base, "alter table t1 add column d int")
         await play.check(follower)
         assert play.live._catalog.version > version
 

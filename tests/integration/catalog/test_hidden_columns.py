@@ -15,7 +15,8 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, Follower, connect, json_rows, live_node, run, until
+from tests.support.nodes.live_node import QUICK, Follower, json_rows, live_node
+from tests.support.postgres.sql import connect, run_each, until
 
 # Nothing is noticed by looking now and then: what is announced is, or what a row or a read itself gives away.
 BLIND = replace(QUICK, watch_interval=3600.0)
@@ -90,32 +91,32 @@ async def test_no_query_shows_a_hidden_column_whatever_is_done_to_names_and_priv
     base: str, announced: bool, change: str
 ) -> None:
     if not announced:
-        run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+        run_each(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     statements, columns = CHANGES[change]
     async with live_node(base, live=BLIND) as play:
         followers = {name: await play.follow(see(name, columns), nothing_hidden) for name in SPECS}
-        run(base, *statements)
+        run_each(base, *statements)
         if announced:
-            run(base, *LATER.get(change, ()))
+            run_each(base, *LATER.get(change, ()))
         newcomers: list[Follower] = []
         for name in SPECS:
             with contextlib.suppress(QueryRejectedError):
                 newcomers.append(await play.follow(see(name, columns, limit=50), nothing_hidden))
         assert newcomers
         await play.caught_up()
-        run(base, *LATER.get(change, ()))
-        run(base, "insert into t (id, name, j) values (3, 'x', '[2]')")
+        run_each(base, *LATER.get(change, ()))
+        run_each(base, "insert into t (id, name, j) values (3, 'x', '[2]')")
         await play.check(*followers.values(), *newcomers)
         for name in SPECS:  # also what SQL was refused while it was looked at
             newcomers.append(await play.follow(see(name, columns, limit=60), nothing_hidden))
         migrate(base)
-        run(base, "update t set name = 'w' where id = 3")
+        run_each(base, "update t set name = 'w' where id = 3")
         await play.check(*followers.values(), *newcomers)
 
 
 async def test_a_read_that_names_another_column_by_now_is_not_shown(base: str) -> None:
     """Neither an announcement nor a newcomer: a query that is re-read finds out by itself."""
-    run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    run_each(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     names = [name for name in SPECS if name.startswith("re-read")]
     async with live_node(base, live=BLIND) as play:
         followers = [await play.follow(see(name, "id,content,name,j"), nothing_hidden) for name in names]
@@ -127,7 +128,7 @@ async def test_a_read_that_names_another_column_by_now_is_not_shown(base: str) -
 
 
 async def test_a_table_whose_privileges_were_taken_away_is_not_shown_until_they_are_back(base: str) -> None:
-    run(
+    run_each(
         base,
         "create table w (id int primary key, v text)",
         "select realtime.expose('w')",
@@ -136,13 +137,13 @@ async def test_a_table_whose_privileges_were_taken_away_is_not_shown_until_they_
     query = Query("w", {}, "select to_jsonb(w) from w order by id")
     async with live_node(base, live=BLIND) as play:
         follower = await play.follow(query, nothing_hidden)
-        run(base, "revoke select on w from realtime_reader", f"update w set v = '{HIDDEN}'")
+        run_each(base, "revoke select on w from realtime_reader", f"update w set v = '{HIDDEN}'")
         await until(lambda: "GRANT SELECT ON w TO realtime_reader" in (play.live.problem or "").replace("public.", ""))
         with pytest.raises(PrivilegeLostError):
             await play.follow(query)
         assert (follower.error, follower.list) == (None, [("1", b'{"id":1,"v":""}')])
         migrate(base)
-        run(base, "update w set v = 'seen'")
+        run_each(base, "update w set v = 'seen'")
         await follower.until(lambda: follower.list == [("1", b'{"id":1,"v":"seen"}')])
         await play.check(follower, await play.follow(query))
 
@@ -151,7 +152,7 @@ async def test_privileges_on_what_is_not_exposed_cost_nothing(base: str) -> None
     async with live_node(base, live=BLIND) as play:
         follower = await play.follow(see("re-read", "id,body,name,j"))
         reads = play.live.status()["reads"]
-        run(
+        run_each(
             base,
             "create table e (id int)",
             "grant select on e to public",
@@ -168,7 +169,7 @@ async def test_columns_may_have_the_names_that_our_own_sql_uses(base: str, expos
     columns = ", ".join(
         f"{name} odd default row('{HIDDEN if exposed == 'id,body,j' else name}')::odd" for name in names
     )
-    run(
+    run_each(
         base,
         "create type odd as (card text)",
         f"create table v (id int primary key, body text, j jsonb, {columns})",
@@ -185,7 +186,7 @@ async def test_columns_may_have_the_names_that_our_own_sql_uses(base: str, expos
             answer = f"select jsonb_build_object({document}) from {table} order by j"
             for spec in ({"orderBy": [["j", "asc"]]}, {"sql": f"select {', '.join(fields)} from {table} order by j"}):
                 followers.append(await play.follow(Query(table, spec, answer), nothing_hidden))
-        run(base, "insert into v values (3, 'c', '[2]')", "insert into w values ('c', '[2]')")
+        run_each(base, "insert into v values (3, 'c', '[2]')", "insert into w values ('c', '[2]')")
         await play.check(*followers)
 
 
@@ -210,9 +211,11 @@ async def test_a_column_made_again_is_noticed_by_the_first_row_that_nothing_anno
         query = Query("w", {"orderBy": [["id", "asc"]]}, json_rows(f"select {shown} from w order by id"))
         async with live_node(dsn, decoder=decoder, live=BLIND) as play:
             follower = await play.follow(query, nothing_hidden)
-            run(dsn, "update w set n = 5 where id = 1")
+            run_each(dsn, "update w set n = 5 where id = 1")
             await play.caught_up()
-            run(dsn, f"alter table w drop note, add note text default '{default}'", "update w set n = 7 where id = 1")
+            run_each(
+                dsn, f"alter table w drop note, add note text default '{default}'", "update w set n = 7 where id = 1"
+            )
             await play.check(follower, await play.follow(query, nothing_hidden))
-            run(dsn, "insert into w values (4, 4)")
+            run_each(dsn, "insert into w values (4, 4)")
             await play.check(follower)

@@ -9,7 +9,8 @@ import pytest
 
 from engine.catalog.load import load_marks
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, json_rows, live_node, run
+from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.postgres.sql import run_each
 
 TABLES = (
     "create table p (id int, k int, x text, primary key (id, k)) partition by list (k)",
@@ -48,17 +49,17 @@ WATCHFUL = replace(QUICK, watch_interval=0.1)
     ids=["a leaf", "a leaf with other rows", "a partitioned partition"],
 )
 async def test_rows_loaded_while_a_partition_was_detached_are_seen(dsn: str, changes: str, ids: list[str]) -> None:
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with live_node(dsn, live=WATCHFUL) as play:
         follower = await play.follow(ALL)
-        run(dsn, f"begin; {changes}; commit")
+        run_each(dsn, f"begin; {changes}; commit")
         await follower.until(lambda: follower.ids == ids)
         await play.check(follower)
         assert not follower.failures
 
 
 async def test_maintenance_of_the_system_catalogs_changes_no_mark(dsn: str) -> None:
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         before = await load_marks(connection)
         for table in ("p", "p1", "p2a", "pg_inherits", "pg_class", "pg_attribute", "pg_publication"):

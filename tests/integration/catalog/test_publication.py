@@ -16,17 +16,8 @@ from engine.live.definitions import Definitions
 from server.cli.migration.migrate import migrate
 from tests.oracle.queries import Query
 from tests.support.clients.users import running_server
-from tests.support.nodes.live_node import (
-    GIVE_UP_AFTER,
-    QUICK,
-    Follower,
-    LiveNode,
-    json_rows,
-    live_node,
-    open_transaction,
-    run,
-    until,
-)
+from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, run_each, until
 
 TABLES = (
     "create table t (id int primary key, x int not null default 0)",
@@ -45,7 +36,7 @@ UNANNOUNCED = ("drop event trigger realtime_ddl_end", "drop event trigger realti
 
 @pytest.fixture(params=["announced", "not announced"])
 def base(request: pytest.FixtureRequest, dsn: str) -> str:
-    run(dsn, *TABLES, *(UNANNOUNCED if request.param == "not announced" else ()))
+    run_each(dsn, *TABLES, *(UNANNOUNCED if request.param == "not announced" else ()))
     return dsn
 
 
@@ -116,20 +107,20 @@ async def test_a_possible_gap_of_the_stream_is_announced_and_no_change_of_it_del
 ) -> None:
     async with live_node(base, live=WATCHFUL) as play:
         followers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
-        run(base, *change.split(";"))
+        run_each(base, *change.split(";"))
         for follower in followers:
             await follower.until(lambda: follower.error is not None)
             assert isinstance(follower.error, QueryRejectedError)
             assert follower.error.code == "RT_001", "it passes when the publication is corrected"
             assert reported in str(follower.error)
         assert reported in str(play.live.problem)
-        run(base, missed)
+        run_each(base, missed)
         assert reported in str(await refused(play))
-        run(base, *back.split(";"))
+        run_each(base, *back.split(";"))
         await until(lambda: play.live.problem is None)
         newcomers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
         await play.check(*newcomers)
-        run(base, "update t set x = 7 where id = 1", "delete from t where id = 3")
+        run_each(base, "update t set x = 7 where id = 1", "delete from t where id = 3")
         await play.check(*newcomers)
 
 
@@ -145,16 +136,16 @@ async def test_a_table_that_is_out_of_the_publication_for_a_moment_is_read_again
             moment.commit()
         await followers[0].until(lambda: "100" in followers[0].ids)
         await followers[1].until(lambda: b"6" in followers[1].list[0][1])
-        run(base, "insert into t values (101)", "insert into other values (1)")
+        run_each(base, "insert into t values (101)", "insert into other values (1)")
         await play.check(*followers)
 
 
 async def test_a_transaction_that_is_half_in_the_stream_is_shown_whole(base: str) -> None:
     async with live_node(base, live=WATCHFUL) as play:
-        run(base, "alter publication bunbase_realtime drop table t")
+        run_each(base, "alter publication bunbase_realtime drop table t")
         await until(lambda: play.live.problem is not None)
         with open_transaction(base, "insert into t values (100)") as writer:
-            run(base, "alter publication bunbase_realtime add table only t")
+            run_each(base, "alter publication bunbase_realtime add table only t")
             await until(lambda: play.live.problem is None)
             followers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
             await play.check(*followers)
@@ -181,12 +172,12 @@ async def test_a_gap_that_is_announced_while_privileges_are_looked_at_ends_with_
 
     monkeypatch.setattr("engine.live.definitions.Definitions._look_at_privileges", look)
     monkeypatch.setattr("engine.catalog.watcher.load_catalog", load)
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with asyncio.timeout(GIVE_UP_AFTER), live_node(dsn) as play:
-        run(dsn, "alter publication bunbase_realtime drop table t")
+        run_each(dsn, "alter publication bunbase_realtime drop table t")
         await looking.wait()
         with open_transaction(dsn, "insert into t values (100)") as writer:
-            run(dsn, "alter publication bunbase_realtime add table only t")
+            run_each(dsn, "alter publication bunbase_realtime add table only t")
             await loading.wait()
             seen.set()
             await asyncio.sleep(0)  # the look ends before the catalog is loaded again
@@ -203,21 +194,21 @@ async def test_a_gap_that_is_announced_while_privileges_are_looked_at_ends_with_
 async def test_a_column_list_is_taken_in(base: str) -> None:
     async with live_node(base, live=WATCHFUL) as play:
         follower: Follower = await play.follow(EVERYTHING)
-        run(base, "alter publication bunbase_realtime set table t (id), other")
-        run(base, "update t set x = 5 where id = 1")
+        run_each(base, "alter publication bunbase_realtime set table t (id), other")
+        run_each(base, "update t set x = 5 where id = 1")
         await follower.until(lambda: follower.error is not None or b'"x":5' in follower.list[0][1].replace(b" ", b""))
         assert follower.error is None
         assert follower.subscription is not None
         assert follower.subscription.strategy == "re-read"
-        run(base, "alter publication bunbase_realtime set table t, other")
+        run_each(base, "alter publication bunbase_realtime set table t, other")
         await until(lambda: follower.subscription is not None and follower.subscription.strategy == "incremental")
-        run(base, "update t set x = 6 where id = 2")
+        run_each(base, "update t set x = 6 where id = 2")
         await play.check(follower)
 
 
 async def test_a_partition_that_loses_its_replica_identity_ends_the_queries_until_it_has_one(base: str) -> None:
     query = Query("p", {"orderBy": [["id", "asc"]]}, json_rows("select * from p order by id"))
-    run(
+    run_each(
         base,
         "create table p (id int primary key, x int) partition by range (id)",
         "create table p1 partition of p for values from (0) to (100)",
@@ -227,14 +218,14 @@ async def test_a_partition_that_loses_its_replica_identity_ends_the_queries_unti
     )
     async with live_node(base, live=WATCHFUL) as play:
         follower = await play.follow(query)
-        run(base, "drop index p1_id")
+        run_each(base, "drop index p1_id")
         await follower.until(lambda: follower.error is not None)
         assert "the replica identity index of public.p1 is gone" in str(follower.error)
         assert "public.p1" in str(play.live.problem)
-        run(base, "alter table p1 replica identity default")
+        run_each(base, "alter table p1 replica identity default")
         await until(lambda: play.live.problem is None)
         newcomer = await play.follow(query)
-        run(
+        run_each(
             base,
             "insert into p values (1, 1)",
             "update p set x = 2",
@@ -245,32 +236,32 @@ async def test_a_partition_that_loses_its_replica_identity_ends_the_queries_unti
 
 
 async def test_a_publication_that_was_dropped_is_restored_with_its_tables_by_migrate(dsn: str) -> None:
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with live_node(dsn, lease=3.0) as play:
         followers = [await play.follow(query) for query in (EVERYTHING, COUNT, OTHER)]
-        run(dsn, "drop publication bunbase_realtime", "insert into t values (100)")
+        run_each(dsn, "drop publication bunbase_realtime", "insert into t values (100)")
         await asyncio.to_thread(migrate, dsn)
-        run(dsn, "insert into t values (101)", "insert into other values (1)")
+        run_each(dsn, "insert into t values (101)", "insert into other values (1)")
         newcomers: list[Follower] = []
         await until(lambda: play.live.problem is None and play.feed.state.status == "streaming")
         for query in (EVERYTHING, COUNT, OTHER):
             newcomers.append(await play.follow(query))
         await newcomers[0].until(lambda: {"100", "101"} <= set(newcomers[0].ids))
         await play.check(*newcomers)
-        run(dsn, "insert into t values (102)", "insert into other values (2)")
+        run_each(dsn, "insert into t values (102)", "insert into other values (2)")
         await play.check(*newcomers)
         for follower in followers:
             assert follower.error is not None or follower.events > 1
 
 
 async def test_a_publication_that_is_renamed_is_missed_at_once_and_found_again(dsn: str) -> None:
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with live_node(dsn, live=replace(QUICK, watch_interval=3600.0)) as play:
         follower = await play.follow(EVERYTHING)
-        run(dsn, "alter publication bunbase_realtime rename to elsewhere", "insert into t values (100)")
+        run_each(dsn, "alter publication bunbase_realtime rename to elsewhere", "insert into t values (100)")
         await follower.until(lambda: follower.error is not None)
         assert (await refused(play)).code == "RT_001"
-        run(dsn, "alter publication elsewhere rename to bunbase_realtime")
+        run_each(dsn, "alter publication elsewhere rename to bunbase_realtime")
         async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
                 try:
@@ -282,12 +273,14 @@ async def test_a_publication_that_is_renamed_is_missed_at_once_and_found_again(d
 
 
 async def test_another_publication_is_none_of_our_business(dsn: str) -> None:
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with live_node(dsn) as play:
         follower = await play.follow(EVERYTHING)
         reads = play.live.status()["reads"]
-        run(dsn, "create publication mine for table t", "alter publication mine drop table t", "drop publication mine")
-        run(dsn, "insert into t values (6)")
+        run_each(
+            dsn, "create publication mine for table t", "alter publication mine drop table t", "drop publication mine"
+        )
+        run_each(dsn, "insert into t values (6)")
         await play.check(follower)
         assert play.live.status()["reads"] == reads
 
@@ -304,19 +297,19 @@ async def becomes(http: httpx.AsyncClient, status: str) -> dict[str, object]:
 
 
 async def test_health_names_a_table_that_is_not_published(database: str) -> None:
-    run(database, *TABLES)
+    run_each(database, *TABLES)
     async with (
         running_server(database) as server,
         httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http,
     ):
-        run(database, "alter publication bunbase_realtime set (publish = 'insert')")
+        run_each(database, "alter publication bunbase_realtime set (publish = 'insert')")
         feed = await becomes(http, "degraded")
         assert "does not publish update, delete, truncate" in str(feed["reason"])
-        run(database, "alter publication bunbase_realtime set (publish = 'insert, update, delete, truncate')")
+        run_each(database, "alter publication bunbase_realtime set (publish = 'insert, update, delete, truncate')")
         await becomes(http, "ok")
-        run(database, "alter table t replica identity nothing")
+        run_each(database, "alter table t replica identity nothing")
         feed = await becomes(http, "degraded")
         assert "public.t has REPLICA IDENTITY NOTHING" in str(feed["reason"])
         assert "or REPLICA IDENTITY FULL" in str(feed["reason"])
-        run(database, "alter table t replica identity full")
+        run_each(database, "alter table t replica identity full")
         await becomes(http, "ok")

@@ -11,7 +11,8 @@ import pytest
 
 from engine.errors import InvalidQueryError
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, Follower, json_rows, live_node, read, run, until
+from tests.support.nodes.live_node import QUICK, Follower, json_rows, live_node
+from tests.support.postgres.sql import read, run_each, until
 
 TABLES = """
 create type mood as enum ('low', 'high');
@@ -46,7 +47,7 @@ NO_X = [write.replace("(id, grp) select 30, 1", "(id, x) values (30, 500)") for 
 
 @pytest.fixture
 def base(dsn: str) -> str:
-    run(dsn, *TABLES.split(";"))
+    run_each(dsn, *TABLES.split(";"))
     return dsn
 
 
@@ -79,10 +80,10 @@ def base(dsn: str) -> str:
 async def test_a_lone_query_goes_on(base: str, definition: str, query: Query, writes: list[str]) -> None:
     async with live_node(base) as play:
         follower = await play.follow(query)
-        run(base, *definition.split(";"))
+        run_each(base, *definition.split(";"))
         await play.check(follower)
         for write in writes:
-            run(base, write)
+            run_each(base, write)
             await play.check(follower)
         assert follower.resets == 1
 
@@ -106,11 +107,11 @@ async def test_a_query_that_has_no_answer_any_more_ends_with_an_error(
     async with live_node(base) as play:
         lost = [await play.follow(query) for query in queries]
         other = await play.follow(OTHER)
-        run(base, definition)
+        run_each(base, definition)
         for follower in lost:
             await follower.until(lambda: follower.error is not None)
             assert not follower.failures
-        run(base, "insert into other values (1)")
+        run_each(base, "insert into other values (1)")
         await play.check(other)
         assert play.live.status()["queries"] == 1
 
@@ -140,7 +141,7 @@ async def test_a_query_outlives_a_definition_that_changes_again_before_it_is_pla
     base: str, definition: str, next_definition: str, query: Query, announced: bool
 ) -> None:
     if not announced:
-        run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+        run_each(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     async with live_node(base, live=replace(QUICK, watch_interval=0.1)) as play:
         follower = await play.follow(query)
         changing = asyncio.Event()
@@ -149,18 +150,18 @@ async def test_a_query_outlives_a_definition_that_changes_again_before_it_is_pla
         async def plan_after_the_next(*given: Any) -> Any:
             if not changing.is_set():
                 changing.set()
-                await asyncio.to_thread(run, base, next_definition)
+                await asyncio.to_thread(run_each, base, next_definition)
             return await plan(*given)
 
         play.live._planner.plan = plan_after_the_next  # type: ignore[method-assign,assignment]
-        run(base, definition)
+        run_each(base, definition)
         await until(changing.is_set)
-        run(base, "insert into t (id, x) values (30, 1)")
+        run_each(base, "insert into t (id, x) values (30, 1)")
         await until(
             lambda: follower.error or shown(follower) == truth(base, query)
         )  # noticed by and by if not announced
         assert follower.error is None
-        run(base, "insert into t (id, x) values (31, 1)")
+        run_each(base, "insert into t (id, x) values (31, 1)")
         await play.check(follower)
         assert follower.error is None
 
@@ -168,7 +169,7 @@ async def test_a_query_outlives_a_definition_that_changes_again_before_it_is_pla
 async def test_a_renamed_table_keeps_its_collection(base: str) -> None:
     async with live_node(base) as play:
         follower: Follower = await play.follow(ALL)
-        run(
+        run_each(
             base,
             "alter table t rename to t2",
             "insert into t2 (id, x) values (30, 1)",
@@ -178,7 +179,7 @@ async def test_a_renamed_table_keeps_its_collection(base: str) -> None:
 
 
 async def test_a_function_that_is_given_a_secret_default_ends_the_queries_that_call_it(base: str) -> None:
-    run(
+    run_each(
         base,
         "create function f(a int default 1) returns int language sql immutable as 'select a'",
         "create function secret() returns int language sql volatile security definer as 'select 42'",
@@ -186,7 +187,7 @@ async def test_a_function_that_is_given_a_secret_default_ends_the_queries_that_c
     calls = Query("t", {"sql": "select id, f() as f from t"}, json_rows("select id, f() as f from t order by id"))
     async with live_node(base) as live:
         follower = await live.follow(calls)
-        run(
+        run_each(
             base,
             "create or replace function f(a int default secret()) returns int language sql immutable as 'select a'",
         )
@@ -197,17 +198,19 @@ async def test_a_function_that_is_given_a_secret_default_ends_the_queries_that_c
 
 async def test_a_new_function_plans_only_queries_again_that_may_call_it(base: str) -> None:
     calls = Query("t", {"sql": "select id, f(id) as f from t"}, json_rows("select id, id + 1 as f from t order by id"))
-    run(base, "create function f(a int) returns int language sql immutable as 'select a + 1'")
+    run_each(base, "create function f(a int) returns int language sql immutable as 'select a + 1'")
     async with live_node(base) as play:
         await play.follow(ALL)
         reads = play.live.status()["reads"]
-        run(base, "create function elsewhere() returns int language sql as 'select 1'", "drop function elsewhere()")
+        run_each(
+            base, "create function elsewhere() returns int language sql as 'select 1'", "drop function elsewhere()"
+        )
         await play.caught_up()
         assert play.live.status()["reads"] == reads
         follower = await play.follow(calls)
         await play.check(follower)
         reads = play.live.status()["reads"]
-        run(base, "create or replace function f(a int) returns int language sql immutable as 'select a + 2'")
+        run_each(base, "create or replace function f(a int) returns int language sql immutable as 'select a + 2'")
         follower.query = replace(follower.query, truth=json_rows("select id, id + 2 as f from t order by id"))
         await play.check(follower)
         assert play.live.status()["reads"] > reads
@@ -218,7 +221,7 @@ async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_th
     base: str, state: str
 ) -> None:
     raises = f"raise exception 'quota of %', a using errcode = '{state}'"
-    run(
+    run_each(
         base,
         f"create function f(a int) returns int language plpgsql immutable as $$ begin if a > 11 then {raises}; end if; "
         "return a; end $$",
@@ -229,7 +232,7 @@ async def test_a_query_whose_function_raises_is_refused_in_its_words_whatever_th
         follower = await play.follow(calls)
         with pytest.raises(InvalidQueryError, match="quota of 12"):
             await play.follow(Query("t", {"sql": "select sum(f(id)) as s from t"}, calls.truth))
-        run(base, "update t set x = 1 where id = 12")
+        run_each(base, "update t set x = 1 where id = 12")
         await follower.until(lambda: follower.error is not None)
         assert "quota of 12" in str(follower.error)
         assert isinstance(follower.error, InvalidQueryError)
@@ -250,22 +253,22 @@ async def test_definitions_that_cannot_be_read_are_a_problem_until_they_can(
 ) -> None:
     async with live_node(base) as play:
         follower = await play.follow(OTHER)
-        run(base, breaks)
+        run_each(base, breaks)
         assert play.live.problem is None
-        run(base, "alter table other add column z int")
+        run_each(base, "alter table other add column z int")
         await until(lambda: "definitions cannot be read, lists may be out of date: " in str(play.live.problem))
         assert "`realtime migrate`" in str(play.live.problem)
-        run(base, repairs)
+        run_each(base, repairs)
         await until(lambda: play.live.problem is None)
         await play.check(follower)
 
 
 async def test_a_look_for_changes_that_fails_is_a_problem_until_one_succeeds(base: str) -> None:
-    run(base, "alter event trigger realtime_ddl_end disable")
+    run_each(base, "alter event trigger realtime_ddl_end disable")
     async with live_node(base, live=replace(QUICK, watch_interval=0.1)) as play:
         follower = await play.follow(OTHER)
-        run(base, "alter table realtime.collections rename column columns to gone")
+        run_each(base, "alter table realtime.collections rename column columns to gone")
         await until(lambda: "definitions cannot be read" in str(play.live.problem))
-        run(base, "alter table realtime.collections rename column gone to columns")
+        run_each(base, "alter table realtime.collections rename column gone to columns")
         await until(lambda: play.live.problem is None)
         await play.check(follower)

@@ -10,7 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.errors import UnknownCollectionError
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import json_rows, live_node, run
+from tests.support.nodes.live_node import json_rows, live_node
+from tests.support.postgres.sql import run_each
 
 TABLES = (
     "create table part (id int primary key) partition by range (id)",
@@ -37,7 +38,7 @@ REPLICA = "set session_replication_role = replica"
     ],
 )
 async def test_a_partition_is_seen_to_be_truncated_in_any_session(dsn: str, truncate: str) -> None:
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with live_node(dsn) as play:
         follower = await play.follow(PART)
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -49,7 +50,7 @@ async def test_a_partition_is_seen_to_be_truncated_in_any_session(dsn: str, trun
 
 
 async def test_definitions_that_a_replica_session_changes_are_followed(dsn: str) -> None:
-    run(dsn, *TABLES)
+    run_each(dsn, *TABLES)
     async with live_node(dsn) as play:
         follower = await play.follow(T)
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -60,7 +61,7 @@ async def test_definitions_that_a_replica_session_changes_are_followed(dsn: str)
         await follower.until(lambda: follower.error is not None)
         with pytest.raises(UnknownCollectionError):
             await play.follow(T)
-        run(dsn, "create table t (id int primary key)", "insert into t values (7)", "select realtime.expose('t')")
+        run_each(dsn, "create table t (id int primary key)", "insert into t values (7)", "select realtime.expose('t')")
         await play.caught_up()
         await play.check(await play.follow(T))
 
@@ -68,22 +69,22 @@ async def test_definitions_that_a_replica_session_changes_are_followed(dsn: str)
 async def test_a_partition_that_a_subscription_truncates_is_seen(database: str, database15: str) -> None:
     name = f"sub_{uuid.uuid4().hex[:12]}"
     source = conninfo_to_dict(database15)
-    run(database, *TABLES)
-    run(database15, "create table part_1 (id int primary key)", "create publication everything for table part_1")
+    run_each(database, *TABLES)
+    run_each(database15, "create table part_1 (id int primary key)", "create publication everything for table part_1")
     async with live_node(database) as play:
         follower = await play.follow(PART)
         conninfo = " ".join(f"{key}={source[key]}" for key in ("host", "port", "user", "dbname"))
-        run(
+        run_each(
             database,
             f"create subscription {name} connection '{conninfo}' publication everything with (copy_data = false)",
         )
         try:
-            run(database15, "insert into part_1 values (3)")
+            run_each(database15, "insert into part_1 values (3)")
             await follower.until(lambda: follower.ids == ["1", "2", "3", "100"])
-            run(database15, "truncate part_1")
+            run_each(database15, "truncate part_1")
             await follower.until(lambda: follower.ids == ["100"])
-            run(database15, "insert into part_1 values (4)")
+            run_each(database15, "insert into part_1 values (4)")
             await follower.until(lambda: follower.ids == ["4", "100"])
             await play.check(follower)
         finally:
-            run(database, f"drop subscription {name}")
+            run_each(database, f"drop subscription {name}")

@@ -11,7 +11,8 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, json_rows, live_node, read, run
+from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.postgres.sql import read, run_each
 
 # Marks are not looked at here: what is announced is, or what a value itself gives away.
 BLIND = replace(QUICK, watch_interval=3600.0)
@@ -60,19 +61,19 @@ CHANGES = [
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "not announced"])
 async def test_documents_follow_the_definition_of_their_types(base: str, announced: bool) -> None:
     if not announced:
-        run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+        run_each(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     async with live_node(base, live=BLIND if announced else replace(QUICK, watch_interval=0.1)) as play:
         follower = await play.follow(EVERYTHING)
         for change, write in CHANGES:
-            run(base, change)
+            run_each(base, change)
             if announced:
                 await play.check(follower)
-            run(base, write)
+            run_each(base, write)
             newcomer = await play.follow(EVERYTHING)
             if announced:
                 await play.check(follower, newcomer)
             newcomer.leave()
-        run(base, "update t set id = id + 100 where id = 2")
+        run_each(base, "update t set id = id + 100 where id = 2")
         await follower.until(lambda: "102" in follower.ids and b'"level"' in follower.list[-1][1])
         await play.check(follower)
         assert follower.resets == 1
@@ -80,14 +81,16 @@ async def test_documents_follow_the_definition_of_their_types(base: str, announc
 
 async def test_a_value_that_shows_a_changed_type_is_enough(base: str) -> None:
     """Neither event triggers nor marks: the new row has a field more than the catalog knows."""
-    run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    run_each(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     async with live_node(base, live=BLIND) as play:
         follower = await play.follow(EVERYTHING)
-        run(base, "alter type addr add attribute city text", "insert into t (id, a) values (3, row('s3', 'z3', 'c3'))")
+        run_each(
+            base, "alter type addr add attribute city text", "insert into t (id, a) values (3, row('s3', 'z3', 'c3'))"
+        )
         await follower.until(lambda: "3" in follower.ids)
         newcomer = await play.follow(EVERYTHING)
         await play.check(follower, newcomer)
-        run(base, "alter type addr add attribute land text")
+        run_each(base, "alter type addr add attribute land text")
         later = await play.follow(Query("t", {"where": [["id", ">", 0]]}, EVERYTHING.truth))
         await play.check(later)
 
@@ -95,7 +98,7 @@ async def test_a_value_that_shows_a_changed_type_is_enough(base: str) -> None:
 async def test_a_label_that_nothing_announced_is_no_fault(base: str, caplog: pytest.LogCaptureFixture) -> None:
     """Shown, ordered by, compared and inside a composite: one line of information, and the lists are right at once."""
     caplog.set_level(logging.INFO, "engine")
-    run(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    run_each(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     queries = [
         EVERYTHING,
         Query("t", {"orderBy": ["m"], "limit": 2}, json_rows("select * from t order by m, id limit 2")),
@@ -110,7 +113,7 @@ async def test_a_label_that_nothing_announced_is_no_fault(base: str, caplog: pyt
             ("alter type mood add value 'top'", "update t set p = row('o', null, null, 'top') where id = 1"),
         ):
             caplog.clear()
-            run(base, change, write)
+            run_each(base, change, write)
             await play.check(*followers)
             rereads = [vars(record) for record in caplog.records if record.getMessage() == "collection_reread"]
             assert [event["levelno"] for event in rereads] == [logging.INFO], caplog.text
@@ -124,7 +127,7 @@ async def test_types_that_no_exposed_table_has_cost_nothing(base: str) -> None:
     async with live_node(base, live=BLIND) as play:
         follower = await play.follow(EVERYTHING)
         reads = play.live.status()["reads"]
-        run(
+        run_each(
             base,
             "create type elsewhere as (a int)",
             "alter type elsewhere add attribute b int",
@@ -205,12 +208,12 @@ def nested_base(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "not announced"])
 async def test_a_type_is_followed_into_whatever_is_made_of_it(nested_base: str, announced: bool) -> None:
     if not announced:
-        run(nested_base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+        run_each(nested_base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     async with live_node(nested_base, live=BLIND if announced else replace(QUICK, watch_interval=0.1)) as play:
         queries = [nested(number, in_sql=in_sql) for number in range(len(NESTED)) for in_sql in (False, True)]
         followers = [await play.follow(query) for query in queries]
         for change in NESTED_CHANGES:
-            run(nested_base, change)
+            run_each(nested_base, change)
             if announced:
                 await play.check(*followers)
         if not announced:
@@ -218,19 +221,21 @@ async def test_a_type_is_followed_into_whatever_is_made_of_it(nested_base: str, 
                 [(truth,)] = read(nested_base, follower.query.truth)
                 await follower.until(lambda: follower.documents() == [truth])
         newcomers = [await play.follow(query) for query in queries]
-        run(nested_base, *(f"insert into n{number} select 2, v from n{number}" for number in range(len(NESTED))))
+        run_each(nested_base, *(f"insert into n{number} select 2, v from n{number}" for number in range(len(NESTED))))
         await play.check(*followers, *newcomers)
         assert all(follower.resets == 1 for follower in followers)
 
 
 async def test_a_type_that_is_used_only_through_a_range_is_followed_without_event_triggers(dsn: str) -> None:
-    run(dsn, *NESTED_TYPES.split(";"), "create table n0 (id int primary key, v mood_sets, w ways)")
-    run(dsn, """insert into n0 values (1, '{[low,high]}', '{["(a,z)","(b,z)"]}')""", "select realtime.expose('n0')")
-    run(dsn, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    run_each(dsn, *NESTED_TYPES.split(";"), "create table n0 (id int primary key, v mood_sets, w ways)")
+    run_each(
+        dsn, """insert into n0 values (1, '{[low,high]}', '{["(a,z)","(b,z)"]}')""", "select realtime.expose('n0')"
+    )
+    run_each(dsn, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     async with live_node(dsn, live=replace(QUICK, watch_interval=0.1)) as play:
         follower = await play.follow(nested(0, in_sql=False))
-        run(dsn, "alter type mood rename value 'low' to 'down'")
+        run_each(dsn, "alter type mood rename value 'low' to 'down'")
         await follower.until(lambda: b"{[down,high]}" in follower.list[0][1])
-        run(dsn, "alter type addr add attribute city text")
+        run_each(dsn, "alter type addr add attribute city text")
         await follower.until(lambda: b"(a,z,)" in follower.list[0][1])
         await play.check(follower, await play.follow(nested(0, in_sql=False)))

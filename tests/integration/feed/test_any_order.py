@@ -15,7 +15,8 @@ from server.cli.migration.migrate import migrate
 from tests.conftest import postgres_15, postgres_18, started
 from tests.integration.feed.test_obstacle import LATER, encoded_database
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import drop_slot, json_rows, live_node, read, run, terminate, until
+from tests.support.nodes.live_node import drop_slot, json_rows, live_node, terminate
+from tests.support.postgres.sql import read, run_each, until
 
 SUM = "select count(*) as n, sum(id) as ids from later"
 
@@ -33,7 +34,7 @@ class Faults:
         """Some transactions: new rows, a changed one, one that goes."""
         self.rows += 3
         last = self.rows
-        run(
+        run_each(
             self.dsn,
             f"insert into later select i, 'new' from generate_series({last - 2}, {last}) i",
             f"update later set s = 'changed' where id = {last - 1}",
@@ -67,7 +68,7 @@ class Faults:
     def replace_publication(self) -> None:
         """In one transaction: a publication that is missing, or lacks something, ends the queries until it is corrected."""
         new = "create publication bunbase_realtime for table later, torn with (publish_via_partition_root = true)"
-        run(self.dsn, f"drop publication bunbase_realtime; {new}")
+        run_each(self.dsn, f"drop publication bunbase_realtime; {new}")
         self.write()
         migrate(self.dsn)
 

@@ -14,7 +14,8 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_15, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import json_rows, live_node, read, run
+from tests.support.nodes.live_node import json_rows, live_node
+from tests.support.postgres.sql import read, run_each
 
 SLOT = "permanent"
 
@@ -60,19 +61,19 @@ def take_over(standby: LocalPostgres, dsn: str, written: int) -> None:
     standby.start()
     read(dsn, "select pg_promote(true, 60)")
     failover = ", false, false, true" if has_failover_slots(dsn) else ""
-    run(
+    run_each(
         dsn,
         f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput'{failover})",
         "insert into t values (10, 'new primary only')",
     )
     while wal_position(dsn) <= written:
-        run(dsn, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000))")
-    run(dsn, "insert into t values (11, 'new primary only')")
+        run_each(dsn, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000))")
+    run_each(dsn, "insert into t values (11, 'new primary only')")
 
 
 async def test_a_promoted_standby_that_lags_is_another_history_although_its_slot_exists(primary: LocalPostgres) -> None:
     dsn = fresh_database(primary)
-    run(
+    run_each(
         dsn,
         "create table t (id int primary key, s text)",
         "select realtime.expose('t')",
@@ -86,7 +87,7 @@ async def test_a_promoted_standby_that_lags_is_another_history_although_its_slot
             query = Query("t", {}, json_rows("select * from t order by id"))
             async with live_node(dsn.replace(here, f":{address.port}/"), slot=SLOT, trim_interval=3600.0) as live:
                 follower = await live.follow(query)
-                run(
+                run_each(
                     dsn,
                     "update t set s = 'changed on the old primary'",
                     "insert into t values (2, 'old primary only')",
@@ -102,7 +103,7 @@ async def test_a_promoted_standby_that_lags_is_another_history_although_its_slot
                 address.target, address.refuse = ("127.0.0.1", standby.port), False
                 await follower.until(lambda: follower.ids == ["1", "10", "11"])
                 live.dsn = moved
-                run(moved, "insert into t values (12, 'later')")
+                run_each(moved, "insert into t values (12, 'later')")
                 await live.check(follower)
                 if has_failover_slots(moved):
                     slots = read(moved, f"select failover from pg_replication_slots where slot_name = '{SLOT}'")

@@ -21,7 +21,7 @@ from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, started
 from tests.integration.feed.conftest import GIVE_UP_AFTER, Reader, until
-from tests.support.nodes.live_node import run
+from tests.support.postgres.sql import run_each
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ async def test_a_publication_made_again_while_the_node_was_down_is_a_lost_histor
     settings = FeedSettings(slot_name="german")
     async with Feed(base, settings) as feed:
         await feed.streaming()
-    run(
+    run_each(
         base,
         "insert into t values (1)",
         "drop publication bunbase_realtime",
@@ -63,19 +63,19 @@ async def test_a_publication_made_again_while_the_node_was_down_is_a_lost_histor
     async with Feed(base, settings) as feed:
         reader = Reader(feed)
         assert "existiert nicht" in (await reader.discontinuity()).reason
-        await asyncio.to_thread(run, base, "insert into t values (3)")
+        await asyncio.to_thread(run_each, base, "insert into t values (3)")
         [change] = await reader.changes()
         assert change.new() == (b"3",)
 
 
 async def test_a_refused_replication_connection_is_explained_in_each_language(base: str) -> None:
-    run(
+    run_each(
         base,
         "create role plain login",
         "grant all on schema realtime to plain",
         "grant all on realtime.nodes, realtime.slots to plain",
     )
-    run(base, "grant select on realtime.collections, realtime.migrations to plain")
+    run_each(base, "grant select on realtime.collections, realtime.migrations to plain")
     plain = base.replace("postgres@", "plain@")
     try:
         async with asyncio.timeout(GIVE_UP_AFTER), Feed(plain, FeedSettings(slot_name="plain", ephemeral=True)) as feed:
@@ -84,7 +84,7 @@ async def test_a_refused_replication_connection_is_explained_in_each_language(ba
         remedies = [finding.remedy for finding in diagnose(plain, Settings()) if finding.level == "problem"]
         assert any("ALTER ROLE plain REPLICATION" in remedy for remedy in remedies)
     finally:
-        run(base, "drop owned by plain", "drop role plain")
+        run_each(base, "drop owned by plain", "drop role plain")
     async with Feed(base, FeedSettings(slot_name="one", ephemeral=True)) as one:
         await one.streaming()
         async with asyncio.timeout(GIVE_UP_AFTER), Feed(base, FeedSettings(slot_name="two", ephemeral=True)) as feed:
@@ -100,7 +100,7 @@ async def test_a_refused_connection_is_shown_in_the_words_of_the_server_and_trie
 
 
 async def test_names_that_clients_may_not_use_are_refused_as_in_english(base: str) -> None:
-    run(base, "create table vault (gold text)")
+    run_each(base, "create table vault (gold text)")
     reader = LiveReader(base, size=1)
     await reader.open()
     try:

@@ -28,7 +28,8 @@ from server.cli.migration.migrate import migrate
 from tests.conftest import drop_database
 from tests.integration.feed.conftest import Reader, reading
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import json_rows, live_node, read, run, until
+from tests.support.nodes.live_node import json_rows, live_node
+from tests.support.postgres.sql import read, run_each, until
 
 LATER = Query("later", {}, json_rows("select * from later order by id"))
 TORN = Query("torn", {}, json_rows("select * from torn order by id"))
@@ -39,10 +40,10 @@ def encoded_database(server: LocalPostgres, encoding: str) -> Iterator[str]:
     """A migrated database of another encoding, with the exposed tables ``torn`` and ``later``."""
     dsn = server.dsn_for(f"t_{uuid.uuid4().hex[:12]}")
     name = dsn.rsplit("/", 1)[1]
-    run(server.dsn, f"create database {name} encoding '{encoding}' template template0 locale 'C'")
+    run_each(server.dsn, f"create database {name} encoding '{encoding}' template template0 locale 'C'")
     try:
         migrate(dsn)
-        run(
+        run_each(
             dsn,
             "create table torn (id int primary key, s text)",
             "create table later (id int primary key, s text)",
@@ -79,7 +80,7 @@ async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_querie
         async with live_node(dsn) as play:
             warned = any(getattr(record, "encoding", None) == "SQL_ASCII" for record in caplog.records)
             torn, later = await play.follow(TORN), await play.follow(LATER)
-            run(dsn, "insert into torn values (1, 'a')")
+            run_each(dsn, "insert into torn values (1, 'a')")
             await torn.until(lambda: torn.ids == ["1"])
             with psycopg.connect(dsn, autocommit=True, client_encoding="SQL_ASCII") as sql:
                 caplog.clear()
@@ -97,9 +98,9 @@ async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_querie
 
             with pytest.raises(QueryRejectedError, match="invalid byte sequence"):
                 await play.follow(TORN)
-            run(dsn, "insert into later values (2, 'goes on')")
+            run_each(dsn, "insert into later values (2, 'goes on')")
             await later.until(lambda: later.ids == ["1", "2"])
-            run(dsn, "delete from torn where id = 2", "insert into torn values (3, 'c')")
+            run_each(dsn, "delete from torn where id = 2", "insert into torn values (3, 'c')")
             assert warned
             assert any("SQL_ASCII" in finding.text for finding in diagnose(dsn, Settings()) if finding.level == "warn")
             again = await play.follow(TORN)
@@ -113,7 +114,7 @@ async def test_a_node_restarted_in_the_middle_of_an_obstacle_makes_a_new_slot(pg
         async with Feed(dsn, replace(settings, ephemeral=True)) as feed:
             reader = Reader(feed)
             assert "cannot be decoded" in (await reader.discontinuity()).reason
-            run(dsn, "insert into later values (1, 'behind it')")
+            run_each(dsn, "insert into later values (1, 'behind it')")
             assert [change.new() for change in await reader.changes()] == [(b"1", b"behind it")]
             assert feed.state == FeedState("streaming")
 
@@ -138,9 +139,9 @@ async def test_an_outage_in_the_middle_of_an_obstacle_is_the_reason_that_the_fee
         async with reading(dsn, settings) as reader:
             write_undecodable_rows(dsn)
             await until(lambda: "cannot be decoded" in (reader.feed.state.reason or ""))
-            run(dsn, f"alter publication {PUBLICATION} rename to away")
+            run_each(dsn, f"alter publication {PUBLICATION} rename to away")
             await until(lambda: f"no publication {PUBLICATION}" in (reader.feed.state.reason or ""))
-            run(dsn, f"alter publication away rename to {PUBLICATION}")
+            run_each(dsn, f"alter publication away rename to {PUBLICATION}")
             await reader.discontinuity()
 
 

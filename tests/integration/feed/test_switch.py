@@ -12,7 +12,8 @@ from tests.conftest import fresh_database
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.feed.test_failover import SLOT, primary, standby_of
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import LiveNode, json_rows, live_node, read, run, until
+from tests.support.nodes.live_node import LiveNode, json_rows, live_node
+from tests.support.postgres.sql import read, run_each, until
 
 __all__ = ["primary"]
 
@@ -55,13 +56,13 @@ class Pair:
 @asynccontextmanager
 async def pair(primary: LocalPostgres) -> AsyncIterator[Pair]:
     dsn = fresh_database(primary)
-    run(
+    run_each(
         dsn,
         "create table t (id int primary key, s text)",
         "select realtime.expose('t')",
         "insert into t values (1, 'both')",
     )
-    run(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput')")
+    run_each(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput')")
     standby = await asyncio.to_thread(standby_of, primary)
     try:
         async with FaultProxy("127.0.0.1", primary.port) as stream, FaultProxy("127.0.0.1", primary.port) as reads:
@@ -86,27 +87,27 @@ async def test_lists_are_those_of_the_new_primary_although_readers_are_connected
 ) -> None:
     async with following(primary) as (both, play):
         followers = [await play.follow(query) for query in QUERIES]
-        run(both.old, "insert into t values (2, 'old primary only'), (3, 'old primary only')")
+        run_each(both.old, "insert into t values (2, 'old primary only'), (3, 'old primary only')")
         await followers[0].until(lambda: followers[0].ids == ["1", "2", "3"])
         await both.promote()
-        run(both.new, "insert into t values (10, 'new primary only')")
+        run_each(both.new, "insert into t values (10, 'new primary only')")
         both.stream.cut()  # the old primary still runs, and the readers' connections are whole
         for follower, last in zip(followers, ("10", "1", None, None), strict=True):
             await follower.until(lambda: last is None or last in follower.ids)
         play.dsn = both.new
-        run(both.new, "insert into t values (11, 'later')")
+        run_each(both.new, "insert into t values (11, 'later')")
         await play.check(*followers)
 
 
 async def test_a_reader_that_reaches_the_new_primary_first_takes_the_stream_there(primary: LocalPostgres) -> None:
     async with following(primary) as (both, play):
         followers = [await play.follow(query) for query in QUERIES]
-        run(both.old, "insert into t values (2, 'old primary only')")
+        run_each(both.old, "insert into t values (2, 'old primary only')")
         await followers[0].until(lambda: followers[0].ids == ["1", "2"])
         await both.promote()
-        run(both.new, "insert into t values (10, 'new primary only')")
+        run_each(both.new, "insert into t values (10, 'new primary only')")
         both.reads.cut()  # the stream is connected to the old primary, which still runs
-        run(both.old, "insert into t values (3, 'old primary only')")
+        run_each(both.old, "insert into t values (3, 'old primary only')")
         await followers[0].until(lambda: followers[0].ids == ["1", "10"])
         play.dsn = both.new
         await play.check(*followers)
@@ -117,11 +118,11 @@ async def test_a_definition_that_only_the_old_primary_has_seen_is_not_waited_for
         followers = [await play.follow(query) for query in QUERIES]
         both.reads.refuse = True
         both.reads.cut()
-        run(both.old, *[f"insert into t values ({n}, 'old primary only')" for n in range(2, 50)])
-        run(both.old, "alter table t add column n int")
+        run_each(both.old, *[f"insert into t values ({n}, 'old primary only')" for n in range(2, 50)])
+        run_each(both.old, "alter table t add column n int")
         await until(lambda: not play.live._catalog.is_current)
         await both.promote()
-        run(both.new, "insert into t values (10, 'new primary only')")
+        run_each(both.new, "insert into t values (10, 'new primary only')")
         both.reads.refuse = False
         both.stream.cut()
         await followers[0].until(lambda: followers[0].ids == ["1", "10"])
@@ -134,11 +135,11 @@ async def test_the_primary_is_found_among_several_hosts_before_and_after_a_failo
         await asyncio.to_thread(both.standby.start)
         async with live_node(both.either, slot=SLOT) as play:
             followers = [await play.follow(query) for query in QUERIES]
-            run(both.old, "insert into t values (2, 'old primary only')")
+            run_each(both.old, "insert into t values (2, 'old primary only')")
             await followers[0].until(lambda: followers[0].ids == ["1", "2"])
             await asyncio.to_thread(primary.stop, "immediate")
             await both.promote()
-            run(both.new, "insert into t values (10, 'new primary only')")
+            run_each(both.new, "insert into t values (10, 'new primary only')")
             await followers[0].until(lambda: followers[0].ids == ["1", "10"])
             play.dsn = both.new
             await play.check(*followers)
@@ -150,7 +151,7 @@ async def test_a_reader_does_not_stay_with_a_standby_that_it_was_led_to(primary:
         await asyncio.to_thread(both.standby.start)
         both.reads.target = "127.0.0.1", both.standby.port
         both.reads.cut()
-        run(both.old, "insert into t values (2, 'new')")
+        run_each(both.old, "insert into t values (2, 'new')")
         await until(lambda: play.live.problem)
         both.reads.target = "127.0.0.1", primary.port
         play.dsn = both.old

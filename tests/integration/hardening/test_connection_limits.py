@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.support.clients.list_client import read, write
 from tests.support.clients.users import running_server
-from tests.support.nodes.channel_node import until
+from tests.support.postgres.sql import until
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
 
 PROXIED = {"trusted_proxies": "127.0.0.1"}

@@ -11,7 +11,8 @@ import pytest
 from engine.channels.core.messages.model import Member, Publication
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
-from tests.support.nodes.channel_node import channel_node, read, run, until
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import read, run, until
 
 # The WAL writer comes round every ten seconds: what is not flushed by a commit is lost in a crash before.
 LAZY = {"synchronous_commit": "off", "wal_writer_delay": "10s"}

@@ -16,8 +16,9 @@ from engine.lsn import format_lsn, parse_lsn
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import GIVE_UP_AFTER, channel_node, connect, read, run, until
+from tests.support.nodes.channel_node import channel_node
 from tests.support.nodes.live_node import drop_slot
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run, until
 
 
 async def test_a_position_only_counts_in_its_epoch(source: Source) -> None:

@@ -10,7 +10,8 @@ import pytest
 from engine.channels.core.messages.model import Member, MessageTooLargeError, Publication
 from engine.errors import InvalidQueryError
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import channel_node, connect, read, run
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import connect, read, run
 
 
 async def test_history_with_a_filter_brings_so_many_that_match(source: Source) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.nodes.channel_node import channel_node, read, run, until
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import read, run, until
 
 TABLES = (
     "realtime.messages, realtime.message_ids, realtime.commits, realtime.expired, realtime.epochs, realtime.settings, "

@@ -19,7 +19,8 @@ from engine.live.planning_budget import PLANNING, PlanningBudget
 from engine.postgres.errors import TableLockedError
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, json_rows, live_node, open_transaction, run
+from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.postgres.sql import open_transaction, run_each
 
 TABLE = """
 create table t (id int primary key, body text, n int);
@@ -30,7 +31,7 @@ select realtime.expose('t')
 
 @pytest.fixture
 def base(dsn: str) -> str:
-    run(dsn, *TABLE.split(";"))
+    run_each(dsn, *TABLE.split(";"))
     return dsn
 
 
@@ -100,7 +101,7 @@ async def test_queries_that_were_left_are_kept_warm_within_a_bound(base: str) ->
             follower.leave()
             assert 100 * 2000 < live.live.status()["idle_bytes"] <= room
         assert live.live.status()["queries"] <= 1 + room // (100 * 2000)
-        run(base, "delete from t where id = 1")
+        run_each(base, "delete from t where id = 1")
         await live.check(stays)
 
 
@@ -120,7 +121,7 @@ async def test_sql_whose_rows_are_too_large_together_is_refused_before_they_are_
         growing = Query("t", {"sql": "select id, repeat(body, 100) as x from t order by id"}, "")
         follower = await live.follow(growing)
         assert follower.ids == [str(number) for number in range(1, 101)]
-        run(base, "insert into t select i, repeat('y', 2000) from generate_series(101, 200) i")
+        run_each(base, "insert into t select i, repeat('y', 2000) from generate_series(101, 200) i")
         await follower.until(lambda: follower.error is not None)
         assert "bytes together" in str(follower.error)
 

@@ -14,7 +14,8 @@ from engine.errors import RealtimeError
 from engine.postgres.errors import TableLockedError
 from engine.postgres.read_lanes import Lanes
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import GIVE_UP_AFTER, QUICK, json_rows, live_node, open_transaction, read, run, until
+from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run_each, until
 
 TABLES = """
 create table a (id int primary key, x int not null);
@@ -33,7 +34,7 @@ READERS = (
 
 @pytest.fixture
 def base(dsn: str) -> str:
-    run(dsn, *TABLES.split(";"))
+    run_each(dsn, *TABLES.split(";"))
     return dsn
 
 
@@ -56,7 +57,7 @@ async def test_queries_on_a_locked_table_leave_others_their_turn(base: str, form
             blocker.rollback()
         async with asyncio.timeout(GIVE_UP_AFTER):
             followers = await asyncio.gather(*waiting)
-        run(base, "update a set x = x + 1", "update b set x = x + 1")
+        run_each(base, "update a set x = x + 1", "update b set x = x + 1")
         await play.check(other, *followers)
 
 
@@ -91,7 +92,7 @@ async def test_queries_that_have_become_slow_leave_others_their_turn(base: str) 
             )
             for number in range(8)
         ]
-        run(base, "insert into a select i, i from generate_series(100, 4000) i")
+        run_each(base, "insert into a select i, i from generate_series(100, 4000) i")
         reading = f"{READERS} and state = 'active' and query like 'select * from realtime.read_as_reader%'"
         await until(lambda: read(base, reading)[0][0] > 0)
         # Each of them is read again and cut off; then there are so many that take their time.
@@ -99,7 +100,7 @@ async def test_queries_that_have_become_slow_leave_others_their_turn(base: str) 
         for number in range(3):
             query = f"select sum(x) as s from b where x > {number - 10}"
             other = await play.follow(Query("b", {"sql": query}, json_rows(query)))
-            run(base, f"update b set x = {number} where id = 1")
+            run_each(base, f"update b set x = {number} where id = 1")
             await other.until(lambda: other.events > 1)
         assert {follower.events for follower in slow} == {1}
         assert all(follower.error is None for follower in slow)
@@ -110,11 +111,11 @@ async def test_a_query_that_keeps_timing_out_is_tried_less_and_less_often(base: 
     async with live_node(base, live=replace(QUICK, read_timeout_ms=300, quick_timeout_ms=200)) as play:
         with capture_logs() as logs:
             slow = await play.follow(Query("a", {"sql": query}, json_rows(query)))
-            run(base, "insert into a select i, i from generate_series(100, 4000) i")
+            run_each(base, "insert into a select i, i from generate_series(100, 4000) i")
             await until(lambda: len(pauses(logs)) >= 3)
         first, second, third = pauses(logs)[:3]
         assert first < second < third
-        run(base, "delete from a where id >= 100")
+        run_each(base, "delete from a where id >= 100")
         await slow.until(lambda: slow.error is not None or slow.events >= 1)
         await play.check(slow)
 

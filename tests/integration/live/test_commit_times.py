@@ -8,7 +8,8 @@ from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
 from tests.integration.conftest import Source
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, live_node, read, run
+from tests.support.nodes.live_node import Follower, live_node
+from tests.support.postgres.sql import read, run_each
 
 WINDOW = Query(
     "item", {"orderBy": [["id", "asc"]]}, "select to_jsonb(r) from (select id, name from item order by id) r"
@@ -37,7 +38,7 @@ class Watcher(Follower):
 
 async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_commit(source: Source) -> None:
     dsn = source.dsn
-    run(dsn, "create table item (id int primary key, name text)", "select realtime.expose('item')")
+    run_each(dsn, "create table item (id int primary key, name text)", "select realtime.expose('item')")
     async with live_node(dsn, decoder=source.decoder) as playing:
         watchers = [Watcher(WINDOW), Watcher(REREAD)]
         for watcher in watchers:
@@ -47,7 +48,7 @@ async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_
             )
             watcher.subscription.begin()
         before = read(dsn, NOW)[0][0]
-        run(dsn, "insert into item values (1, 'a')")
+        run_each(dsn, "insert into item values (1, 'a')")
         after = read(dsn, NOW)[0][0]
         for watcher in watchers:
             await watcher.until(lambda watcher=watcher: len(watcher.times) == 2)  # type: ignore[misc]
@@ -56,9 +57,9 @@ async def test_changes_of_windows_and_of_reread_queries_carry_the_time_of_their_
         first, _ = watchers
         assert first.subscription is not None
         first.subscription.pause()
-        run(dsn, "insert into item values (2, 'b')")
+        run_each(dsn, "insert into item values (2, 'b')")
         between = read(dsn, NOW)[0][0]
-        run(dsn, "insert into item values (3, 'c')")
+        run_each(dsn, "insert into item values (3, 'c')")
         await playing.caught_up()
         first.subscription.resume()
         assert between <= (first.times[-1] or 0) <= read(dsn, NOW)[0][0]

@@ -16,7 +16,8 @@ from engine.live.core.result_set import ResultSet
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, json_rows, live_node, run
+from tests.support.nodes.live_node import Follower, json_rows, live_node
+from tests.support.postgres.sql import run_each
 
 Documents = list[tuple[str, bytes]]
 
@@ -123,7 +124,7 @@ COUNT = 12
 
 
 async def test_a_pause_while_a_transaction_is_delivered_loses_nothing_of_it(database: str) -> None:
-    run(
+    run_each(
         database,
         "create table t (id int primary key, n int default 0)",
         "insert into t select g from generate_series(1, 40) g",
@@ -155,7 +156,7 @@ async def test_a_pause_while_a_transaction_is_delivered_loses_nothing_of_it(data
             statement = f"update t set n = n + {place} where id in ({place}, {place + 7})"
             if place % 10 == 0:
                 statement = f"delete from t where id = {place}"
-            run(database, statement)
+            run_each(database, statement)
             await play.caught_up()
         everybody, followers[:] = list(followers), []  # none is paused any more
         for follower in everybody:

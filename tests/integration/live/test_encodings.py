@@ -8,7 +8,8 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.integration.feed.test_obstacle import encoded_database
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import json_rows, live_node, run
+from tests.support.nodes.live_node import json_rows, live_node
+from tests.support.postgres.sql import run_each
 
 TABLE = (
     "create table t (id int primary key, n int, s text, list text[], doc jsonb)",
@@ -38,7 +39,7 @@ async def test_a_value_that_cannot_be_sent_ends_only_the_queries_that_show_it(
     pg18: LocalPostgres, encoding: str, torn: bytes
 ) -> None:
     with encoded_database(pg18, encoding) as dsn:
-        run(dsn, *TABLE)
+        run_each(dsn, *TABLE)
         async with live_node(dsn) as play:
             unconcerned = [await play.follow(query) for query in UNCONCERNED]
             showing = [await play.follow(selected(f"id, {column}")) for column in SHOWN]
@@ -53,9 +54,9 @@ async def test_a_value_that_cannot_be_sent_ends_only_the_queries_that_show_it(
             for follower in unconcerned:
                 await follower.until(lambda: "2" in follower.ids)
             newcomers = [await play.follow(query) for query in UNCONCERNED]
-            run(dsn, "update t set n = 5 where id = 1", "insert into t (id, n, s) values (3, 3, 'c')")
+            run_each(dsn, "update t set n = 5 where id = 1", "insert into t (id, n, s) values (3, 3, 'c')")
             await play.check(*unconcerned, *newcomers)
-            run(dsn, "delete from t where id = 2", "insert into t (id, n, s) values (4, 4, 'd')")
+            run_each(dsn, "delete from t where id = 2", "insert into t (id, n, s) values (4, 4, 'd')")
             await play.check(*unconcerned, *newcomers, *[await play.follow(query) for query in UNCONCERNED])
 
 
@@ -68,17 +69,17 @@ async def test_keys_are_ordered_as_the_encoding_of_the_database_has_them(
 ) -> None:
     ordered = json_rows('select * from k order by n, id collate "C"')
     with encoded_database(pg18, encoding) as dsn:
-        run(dsn, "create table k (id text primary key, n int)", "select realtime.expose('k')")
+        run_each(dsn, "create table k (id text primary key, n int)", "select realtime.expose('k')")
         async with live_node(dsn) as play:
             follower = await play.follow(Query("k", {"orderBy": [["n", "asc"]]}, ordered))
             for key in keys:
-                run(dsn, f"insert into k values ('{key}', 1)")
+                run_each(dsn, f"insert into k values ('{key}', 1)")
             await play.check(follower)
 
 
 async def test_an_underscore_in_a_pattern_is_a_byte_where_the_database_knows_no_characters(pg18: LocalPostgres) -> None:
     with encoded_database(pg18, "SQL_ASCII") as dsn:
-        run(dsn, *TABLE)
+        run_each(dsn, *TABLE)
         async with live_node(dsn) as play:
             followers = [
                 await play.follow(
@@ -90,14 +91,14 @@ async def test_an_underscore_in_a_pattern_is_a_byte_where_the_database_knows_no_
                 )
                 for like in ("caf_", "caf__", "%é")
             ]
-            run(dsn, "insert into t (id, s) values (2, 'café'), (3, 'cafe')")
+            run_each(dsn, "insert into t (id, s) values (2, 'café'), (3, 'cafe')")
             await play.check(*followers)
             assert [follower.ids for follower in followers] == [["3"], ["2"], ["2"]]
 
 
 async def test_two_characters_that_are_sent_as_the_same_one_are_not_equal(pg18: LocalPostgres) -> None:
     with encoded_database(pg18, "EUC_JP") as dsn:
-        run(dsn, *TABLE)
+        run_each(dsn, *TABLE)
         async with live_node(dsn) as play:
             followers = [
                 await play.follow(

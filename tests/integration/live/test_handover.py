@@ -14,17 +14,8 @@ from engine.live.service import LiveSettings
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import (
-    GIVE_UP_AFTER,
-    Follower,
-    LiveNode,
-    connect,
-    json_rows,
-    live_node,
-    open_transaction,
-    run,
-    until,
-)
+from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, open_transaction, run_each, until
 
 ACCOUNTS = 40
 WRITERS = 4
@@ -166,7 +157,7 @@ async def test_a_transaction_that_wrote_before_the_snapshot_and_commits_after_it
         with open_transaction(dsn, "insert into accounts values (501, 1, 9), (502, 2, -9)") as early:
             followers = await each_kind(play)
             early.execute("update accounts set owner = 1 where id = 502")
-            run(dsn, "update accounts set x = case id when 1 then 5 else -5 end where id in (1, 2)")
+            run_each(dsn, "update accounts set x = case id when 1 then 5 else -5 end where id in (1, 2)")
             early.commit()
         await play.check(*followers)
         assert {follower.resets for follower in followers} == {1}
@@ -188,13 +179,15 @@ async def test_transactions_that_begin_after_the_snapshot(bank: tuple[str, Any])
 async def test_a_transaction_prepared_before_the_snapshot_and_ended_after_it(bank: tuple[str, Any], end: str) -> None:
     dsn, decoder = bank
     async with live_node(dsn, decoder=decoder) as play:
-        run(
+        run_each(
             dsn,
             "begin; insert into accounts values (501, 1, 9), (502, 2, -9); delete from accounts where id = 3; "
             "prepare transaction 'p'",
         )
         followers = await each_kind(play)
-        run(dsn, "update accounts set x = case id when 1 then 5 else -5 end where id in (1, 2)", f"{end} prepared 'p'")
+        run_each(
+            dsn, "update accounts set x = case id when 1 then 5 else -5 end where id in (1, 2)", f"{end} prepared 'p'"
+        )
         await play.check(*followers)
 
 
@@ -241,7 +234,7 @@ async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
 ) -> None:
     """100,000 changes in one transaction, or in several that follow each other closely."""
     dsn, decoder = bank
-    run(
+    run_each(
         dsn,
         "truncate accounts",
         f"insert into accounts select i, i % 5, case when i <= {LARGE // 2} then 1 else -1 end "
@@ -253,9 +246,9 @@ async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
         stop = asyncio.Event()
         coming = [asyncio.create_task(come_and_go(play, lane, stop)) for lane in range(8)]
         if transactions == 1:
-            await asyncio.to_thread(run, dsn, "do $$ begin for i in 1..50 loop " + flip + "; end loop; end $$")
+            await asyncio.to_thread(run_each, dsn, "do $$ begin for i in 1..50 loop " + flip + "; end loop; end $$")
         else:
-            await asyncio.to_thread(run, dsn, *[flip] * 50)
+            await asyncio.to_thread(run_each, dsn, *[flip] * 50)
         await play.caught_up()
         stop.set()
         assert min(await asyncio.gather(*coming)) > 1
@@ -263,14 +256,14 @@ async def test_nothing_of_a_large_transaction_is_shown_before_all_of_it(
 
 
 async def test_a_thousand_subscribers_of_one_query_share_one_read(dsn: str) -> None:
-    run(dsn, *TABLE.split(";"), "insert into accounts values (1, 1, 0)")
+    run_each(dsn, *TABLE.split(";"), "insert into accounts values (1, 1, 0)")
     async with live_node(dsn, live=LiveSettings(idle_ttl=0.0)) as play:
         before = play.live.status()["reads"]
         async with asyncio.timeout(GIVE_UP_AFTER):
             followers = await asyncio.gather(*(play.follow(EVERYTHING) for _ in range(1000)))
         status = play.live.status()
         assert (status["queries"], status["subscriptions"], status["reads"] - before) == (1, 1000, 1)
-        run(dsn, "insert into accounts values (2, 1, 0)")
+        run_each(dsn, "insert into accounts values (2, 1, 0)")
         await play.check(followers[0], followers[-1])
         assert {tuple(follower.ids) for follower in followers} == {("1", "2")}
         for follower in followers:
@@ -279,7 +272,7 @@ async def test_a_thousand_subscribers_of_one_query_share_one_read(dsn: str) -> N
 
 
 async def test_giving_up_while_subscribing_leaves_nothing_behind(dsn: str) -> None:
-    run(dsn, *TABLE.split(";"), "insert into accounts values (1, 1, 0)")
+    run_each(dsn, *TABLE.split(";"), "insert into accounts values (1, 1, 0)")
     async with live_node(dsn) as play:
         with connect(dsn) as blocker:
             blocker.execute("begin; lock table accounts in access exclusive mode")

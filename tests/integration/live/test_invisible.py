@@ -13,7 +13,8 @@ import pytest
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import GIVE_UP_AFTER, QUICK, LiveNode, connect, held, json_rows, live_node, read, run
+from tests.support.nodes.live_node import QUICK, LiveNode, held, json_rows, live_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run_each
 
 TABLE = """
 create table t (id int primary key, x int not null);
@@ -30,7 +31,7 @@ OTHER = Query("other", {}, json_rows("select * from other order by id"))
 
 @pytest.fixture
 def base(dsn: str) -> str:
-    run(dsn, *TABLE.split(";"))
+    run_each(dsn, *TABLE.split(";"))
     return dsn
 
 
@@ -67,7 +68,7 @@ async def test_a_window_that_is_read_again_meanwhile_keeps_the_change(base: str,
             await top.until(lambda: top.events == 2)
             reads = play.live.status()["reads"]
             for id in (11, 10, 9, 8):
-                run(base, f"delete from t where id = {id}")
+                run_each(base, f"delete from t where id = {id}")
             await play.caught_up()
             assert play.live.status()["reads"] > reads, "the spare rows were used up"
             expected = ["1", "12", "7"] if "update" in change else ["7", "6", "5"]
@@ -76,7 +77,7 @@ async def test_a_window_that_is_read_again_meanwhile_keeps_the_change(base: str,
             await release()
             await play.check(top)
             assert top.events == events
-        run(base, "update t set x = 2000 where id = 2")
+        run_each(base, "update t set x = 2000 where id = 2")
         await play.check(top)
 
 
@@ -108,7 +109,7 @@ async def test_a_definition_counts_from_when_it_can_be_seen(base: str, definitio
     async with live_node(base) as play:
         everything, other = await play.follow(EVERYTHING), await play.follow(OTHER)
         async with held(base, *definition.split(";")) as release:
-            run(base, "insert into other values (1)")
+            run_each(base, "insert into other values (1)")
             await other.until(lambda: other.ids == ["1"])
             assert not play.live._catalog.is_current
             third = asyncio.create_task(play.follow(OTHER if "third" not in definition else third_query()))
@@ -118,7 +119,7 @@ async def test_a_definition_counts_from_when_it_can_be_seen(base: str, definitio
             async with asyncio.timeout(GIVE_UP_AFTER):
                 newcomer = await third
         await play.check(everything, other, newcomer)
-        run(base, "delete from t where id = 1", "insert into other values (2)")
+        run_each(base, "delete from t where id = 1", "insert into other values (2)")
         await play.check(everything, other, newcomer)
 
 
@@ -134,7 +135,7 @@ async def test_the_slot_is_not_confirmed_past_an_invisible_transaction(base: str
             await everything.until(lambda: everything.events == 2)
             position = everything.position
             for id in range(100, 120):
-                run(base, f"insert into t values ({id}, {id})")
+                run_each(base, f"insert into t values ({id}, {id})")
             await play.caught_up()
             assert play.feed.confirmed <= position
             slot = f"from pg_replication_slots where slot_name = '{play.slot}'"
@@ -143,7 +144,7 @@ async def test_the_slot_is_not_confirmed_past_an_invisible_transaction(base: str
         await play.check(everything)
         async with asyncio.timeout(GIVE_UP_AFTER):
             while parse_lsn(read(base, f"select confirmed_flush_lsn::text {slot}")[0][0]) <= position:
-                run(base, "insert into other select count(*) from other")
+                run_each(base, "insert into other select count(*) from other")
                 await asyncio.sleep(0.02)
         await play.check(everything)
 
@@ -174,7 +175,7 @@ async def abandon(play: LiveNode) -> None:
 async def test_a_node_starts_and_renews_its_lease_while_the_standby_is_away(base: str) -> None:
     """Its own bookkeeping must not wait for a standby: the live queries would be down for as long as that is."""
     name = base.rsplit("/", 1)[1]
-    run(base, f"alter database {name} set synchronous_commit = on")
+    run_each(base, f"alter database {name} set synchronous_commit = on")
     async with live_node(base, live=LiveSettings(idle_ttl=0.0), lease=3.0) as play:
         everything = await play.follow(EVERYTHING)
         with connect(base) as writer:

@@ -11,7 +11,8 @@ from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node, run
+from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node
+from tests.support.postgres.sql import run_each
 
 Listed = list[tuple[str, bytes]]
 
@@ -88,24 +89,24 @@ async def back(play: LiveNode, gone: Follower) -> Follower:
 
 
 async def test_one_that_comes_back_gets_the_difference_only(database: str) -> None:
-    run(database, *MAKE, "insert into item values (1, 'one'), (2, 'two')")
+    run_each(database, *MAKE, "insert into item values (1, 'one'), (2, 'two')")
     async with live_node(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(ITEMS)
         first.leave()
-        run(database, "update item set name = 'deux' where id = 2", "insert into item values (3, 'three')")
+        run_each(database, "update item set name = 'deux' where id = 2", "insert into item values (3, 'three')")
         await play.caught_up()
         again = await back(play, first)
         assert again.subscription is not None
         assert again.subscription.recovered
         again.subscription.begin()
         assert (again.events, again.resets) == (2, 0), "one for each commit"
-        run(database, "delete from item where id = 1")
+        run_each(database, "delete from item where id = 1")
         await play.check(again)
         assert again.resets == 0
 
 
 async def test_a_client_that_missed_nothing_receives_nothing(database: str) -> None:
-    run(database, *MAKE, "insert into item values (1, 'one')")
+    run_each(database, *MAKE, "insert into item values (1, 'one')")
     async with live_node(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(ITEMS)
         first.leave()
@@ -117,12 +118,12 @@ async def test_a_client_that_missed_nothing_receives_nothing(database: str) -> N
 
 
 async def test_a_list_from_before_a_redefinition_is_not_taken_for_one_of_the_epoch_after_it(database: str) -> None:
-    run(database, *MAKE, "insert into item values (1, 'one')")
+    run_each(database, *MAKE, "insert into item values (1, 'one')")
     query = Query("item", {}, json_rows("select * from item order by id"))
     async with live_node(database, live=replace(QUICK, idle_ttl=60.0)) as play:
         first = await play.follow(query)
         position, rows = first.position, list(first.list)
-        run(database, "alter table item add column more int default 7")
+        run_each(database, "alter table item add column more int default 7")
         await play.caught_up()
         second = await play.follow(query)
         assert first.subscription is not None
@@ -138,7 +139,7 @@ async def test_a_list_from_before_a_redefinition_is_not_taken_for_one_of_the_epo
 
 
 async def test_a_query_that_was_let_go_of_begins_anew(database: str) -> None:
-    run(database, *MAKE, "insert into item values (1, 'one')")
+    run_each(database, *MAKE, "insert into item values (1, 'one')")
     async with live_node(database) as play:
         first = await play.follow(ITEMS)
         async with live_node(database) as other:  # another server over the same database

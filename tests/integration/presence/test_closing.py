@@ -8,7 +8,8 @@ import pytest
 
 from engine.channels.core.messages.model import ChannelClosedError
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
+from tests.support.postgres.sql import open_transaction, read, run, until
 
 
 def kinds(listener: ChannelSubscriber) -> list[str]:

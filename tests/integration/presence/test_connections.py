@@ -17,16 +17,9 @@ from engine.channels.core.messages.model import (
     NodeRemovedError,
 )
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import (
-    ChannelNode,
-    ChannelSubscriber,
-    channel_node,
-    open_transaction,
-    read,
-    run,
-    until,
-)
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
 from tests.support.nodes.live_node import drop_slot, terminate
+from tests.support.postgres.sql import open_transaction, read, run, until
 
 
 class Ended(ChannelSubscriber):

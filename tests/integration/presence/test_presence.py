@@ -9,7 +9,8 @@ import pytest
 from engine.channels.core.delivery.events import iso_time
 from engine.channels.core.messages.model import ChannelFullError, PresenceRefusedError, UnavailableError
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, open_transaction, read, run, until
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
+from tests.support.postgres.sql import open_transaction, read, run, until
 
 ROOM = "presence:lobby"
 

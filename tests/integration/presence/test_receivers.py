@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import channel_node, run
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import run
 
 
 async def test_a_room_sends_its_lifecycle_to_subscribers(source: Source) -> None:

@@ -18,7 +18,7 @@ from engine.postgres.snapshot_reader import Reader
 from engine.postgres.statements.named_queries import query
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import SqlCache, plan_query
-from tests.support.nodes.live_node import run
+from tests.support.postgres.sql import run_each
 
 EVIL = """
 create function {name}(text) returns text language plpgsql immutable as $$ declare r text; begin
@@ -57,7 +57,7 @@ class UntrustedOwner:
 
     def as_mallory(self, *statements: str) -> None:
         for statement in statements:
-            run(self.dsn, f"set role {self.role}; {statement}; reset role")
+            run_each(self.dsn, f"set role {self.role}; {statement}; reset role")
 
     async def plan(self, expression: str, *params: object, cache: SqlCache | None = None) -> ReReadPlan:
         spec = {"sql": f"select id, {expression} as x from mal.t", "params": list(params)}
@@ -79,7 +79,7 @@ class UntrustedOwner:
 @pytest.fixture
 def mallory(database: str) -> Iterator[str]:
     role = f"mallory_{uuid.uuid4().hex[:8]}"
-    run(
+    run_each(
         database,
         f"create role {role}; create schema mal authorization {role}; grant usage on schema mal to public",
         "create function public.trusted_text(text) returns text language sql immutable as 'select lower($1)'",
@@ -88,7 +88,7 @@ def mallory(database: str) -> Iterator[str]:
         "select realtime.expose('mal.t', name => 'malt')",
     )
     yield role
-    run(database, f"drop owned by {role} cascade", f"drop role {role}")
+    run_each(database, f"drop owned by {role} cascade", f"drop role {role}")
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_bodies_that_other_settings_would_give_another_meaning_are_not_loo
             await owner.plan(f"mal.{name}(v)")
     assert await owner.read("mal.by_tree(v)") == [b'{"id":1,"x":"A"}']
     assert await owner.read("trusted_text(v)") == [b'{"id":1,"x":"a"}']
-    run(owner.dsn, "alter function mal.by_text(text) owner to current_user")
+    run_each(owner.dsn, "alter function mal.by_text(text) owner to current_user")
     assert await owner.read("mal.by_text(v)") == [b'{"id":1,"x":"A"}']
 
 

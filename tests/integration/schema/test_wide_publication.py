@@ -11,7 +11,7 @@ from server.cli.migration.migrate import migrate
 from tests.conftest import database_on
 from tests.integration.cli.test_cli import run_sql
 from tests.support.clients.users import two_users
-from tests.support.nodes.live_node import read
+from tests.support.postgres.sql import read
 from tests.support.servers.commands import realtime
 
 

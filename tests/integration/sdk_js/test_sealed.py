@@ -12,7 +12,7 @@ from typing import Any
 from bunbase import Encryption, Realtime
 
 from tests.integration.sdk_js.stage import SCENARIOS, scenario_server
-from tests.support.nodes.live_node import read
+from tests.support.postgres.sql import read
 
 GIVE_UP_AFTER = 60
 KEYS = {name: base64.b64encode(os.urandom(32)).decode() for name in ("k1", "k2")}

@@ -16,8 +16,9 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
 from tests.support.clients.list_client import TABLE, TOP, list_client, slot_name
-from tests.support.nodes.live_node import GIVE_UP_AFTER, held, read, run, until
+from tests.support.nodes.live_node import held
 from tests.support.ports import free_port
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run_each, until
 from tests.support.servers.processes import serving, start
 
 SETTINGS = {
@@ -52,18 +53,18 @@ async def test_a_killed_server_misses_nothing_of_what_was_in_the_wal_and_invisib
     await before.subscribe(TOP)
     async with held(base, "update messages set likes = 100 where id = 1") as release:
         await before.until(["1", "5", "4"])
-        run(base, "update messages set likes = 50 where id = 2")
+        run_each(base, "update messages set likes = 50 where id = 2")
         await before.until(["1", "2", "5"])
         await server.end(signal.SIGKILL)
         with pytest.raises(ConnectionClosed):
             await before.receive()
-        run(base, "update messages set likes = 200 where id = 3")
+        run_each(base, "update messages set likes = 200 where id = 3")
         async with serving(base, port, slot_name=slot, ephemeral=True) as again:
             after = await list_client(again)
             await after.subscribe(TOP)
             await after.until(["3", "1", "2"])
             await release()
-            run(base, "delete from messages where id = 2")
+            run_each(base, "delete from messages where id = 2")
             await after.until(["3", "1", "5"])
             await after.client.close()
 
@@ -75,14 +76,14 @@ async def test_a_server_that_stood_still_until_its_slot_was_lost_sends_one_diffe
         await reader.subscribe(TOP)
         server.process.send_signal(signal.SIGSTOP)
         try:
-            run(base, "update messages set likes = 10 where id = 1", "update messages set likes = 20 where id = 2")
+            run_each(base, "update messages set likes = 10 where id = 1", "update messages set likes = 20 where id = 2")
             await until(lambda: lose_some(base, slot))
         finally:
             server.process.send_signal(signal.SIGCONT)
         await reader.event()
         while reader.ids != ["2", "1", "5"]:  # what was on its way to the process came in the old stream
             await reader.event()
-        run(base, "delete from messages where id = 1")
+        run_each(base, "delete from messages where id = 1")
         await reader.until(["2", "5", "4"])
         assert [event["reset"] for event in reader.events].count(True) == 1
         await reader.client.close()
@@ -103,7 +104,7 @@ async def test_health_names_silent_connections_until_lists_and_answers_are_right
             reader = await list_client(server)
             await reader.subscribe({"sql": "select max(likes) as likes from messages"})
             proxy.half_open(b"realtime feed", b"realtime node")
-            run(base, "update messages set likes = 100 where id = 1")
+            run_each(base, "update messages set likes = 100 where id = 1")
             degraded = await server.healthy(503)
             # That of the lists or that of the channels, whichever is used first.
             reported = [degraded["feed"]["reason"] or "", *degraded["problems"]]
@@ -117,7 +118,7 @@ async def test_health_names_silent_connections_until_lists_and_answers_are_right
 
 def lose_some(dsn: str, slot: str) -> bool:
     """Write WAL and let the server remove old WAL; True when the slot is lost."""
-    run(
+    run_each(
         dsn,
         "select pg_switch_wal()",
         "create table if not exists filler (x int)",
@@ -133,7 +134,7 @@ async def test_every_client_is_right_after_restarts_of_postgres(base: str, own: 
         await reader.subscribe(TOP)
         for round, mode in enumerate(["fast", "immediate"]):
             await asyncio.to_thread(own.restart, mode)
-            run(base, f"update messages set likes = {100 + round} where id = {round + 1}")
+            run_each(base, f"update messages set likes = {100 + round} where id = {round + 1}")
             await reader.until([["1", "5", "4"], ["2", "1", "5"]][round])
         assert [event["reset"] for event in reader.events].count(True) == 1
         await reader.client.close()

@@ -18,8 +18,8 @@ from websockets.asyncio.client import connect
 from server.cli.migration.migrate import MigrationError, check_served, migrate
 from tests.integration.channels.faults.test_blocked import holding, set_read_only
 from tests.support.clients.list_client import list_client, slot_name
-from tests.support.nodes.live_node import read, run, until
 from tests.support.ports import free_port
+from tests.support.postgres.sql import read, run_each, until
 from tests.support.servers.processes import GIVE_UP_AFTER, ROOT, ServerProcess, serving, start
 
 
@@ -75,7 +75,7 @@ async def test_changes_by_an_operator_are_shown_in_health_and_log(table: str) ->
         await server.healthy()
         assert not any("Traceback" in line for line in server.lines)
 
-        run(table, "drop table realtime.nodes cascade")
+        run_each(table, "drop table realtime.nodes cascade")
         reported = await problem(server)
         assert "table realtime.nodes is missing" in reported
         assert "realtime migrate" in reported

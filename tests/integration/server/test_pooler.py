@@ -18,8 +18,8 @@ import pytest
 
 from tests.integration.channels.publish.test_session_settings import HOSTILE, set_all
 from tests.support.clients.list_client import TOP, list_client, slot_name
-from tests.support.nodes.live_node import read, run
 from tests.support.ports import free_port
+from tests.support.postgres.sql import read, run_each
 from tests.support.servers.processes import GIVE_UP_AFTER, serving, start
 
 
@@ -67,7 +67,7 @@ def pooler(program: str, folder: Path, dsn: str, *lines: str) -> Iterator[str]:
 async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scratch: Path, table: str) -> None:
     folder = scratch / "pooler"
     folder.mkdir()
-    run(table, "insert into messages select n, 'a', '', n from generate_series(1, 5) n")
+    run_each(table, "insert into messages select n, 'a', '', n from generate_series(1, 5) n")
     # Time-outs of the pooler's own sessions, between our transactions, are no affair of ours.
     set_all(table, {name: value for name, value in HOSTILE.items() if name != "search_path" and "timeout" not in name})
     with pooler(program, folder, table) as pooled:
@@ -82,7 +82,7 @@ async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scrat
             await clients[0].subscribe(
                 {"sql": "select max(likes) as most from messages where likes is distinct from 7"}
             )
-            run(table, "update messages set likes = 100 where id = 1")
+            run_each(table, "update messages set likes = 100 where id = 1")
             for client in clients[1:]:
                 await client.until(["1", "5", "4"])
             while clients[0].list[0][1] != {"most": 100}:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.clients.list_client import TOP, read, write
 from tests.support.clients.transports import TRANSPORTS, transport_client
 from tests.support.clients.users import rest_client, running_server
-from tests.support.nodes.channel_node import until
+from tests.support.postgres.sql import until
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
-
-import psycopg
 
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import Ack, ChannelEvent, ChannelOptions, Member, Publication
@@ -18,11 +16,8 @@ from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
-from engine.postgres.connections.session_settings import connection_options
 from tests.support.nodes.stream_and_live import StreamAndLive
-
-GIVE_UP_AFTER = 60
-"""Seconds after which a test that waits for something has failed."""
+from tests.support.postgres.sql import GIVE_UP_AFTER, read
 
 
 class ChannelSubscriber:
@@ -149,33 +144,3 @@ async def channel_node(
         finally:
             await channels.stop()
             await following.stop()
-
-
-def connect(dsn: str, **options: Any) -> psycopg.Connection[Any]:
-    """An autocommit connection."""
-    return psycopg.connect(dsn, autocommit=True, options=connection_options(), **options)
-
-
-def run(dsn: str, statement: str, *parameters: Any) -> None:
-    with connect(dsn) as connection:
-        connection.execute(statement.encode(), parameters or None)
-
-
-def read(dsn: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    with connect(dsn) as connection:
-        return connection.execute(statement.encode(), parameters or None).fetchall()
-
-
-@contextmanager
-def open_transaction(dsn: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(dsn, options=connection_options()) as connection:
-        yield connection
-        connection.rollback()
-
-
-async def until(condition: Callable[[], Any]) -> Any:
-    """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave."""
-    async with asyncio.timeout(GIVE_UP_AFTER):
-        while not (found := condition()):  # noqa: ASYNC110 - the database has no event to wait for
-            await asyncio.sleep(0.01)
-    return found

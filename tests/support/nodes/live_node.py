@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,9 +23,7 @@ from engine.postgres.connections.session_settings import connection_options
 from tests.oracle.arena import Client
 from tests.oracle.queries import Query
 from tests.support.nodes.stream_and_live import StreamAndLive
-
-GIVE_UP_AFTER = 60
-"""Seconds after which a test that waits for something has failed."""
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, until
 
 QUICK = LiveSettings(reread_interval=0.0, idle_ttl=0.0, spare_rows=2)
 
@@ -138,33 +136,6 @@ async def live_node(
             await service.stop()
 
 
-def connect(dsn: str, **options: Any) -> psycopg.Connection[Any]:
-    """An autocommit connection."""
-    return psycopg.connect(dsn, autocommit=True, options=connection_options(), **options)
-
-
-def run(dsn: str, *statements: str) -> None:
-    """Each statement in a transaction of its own."""
-    with connect(dsn) as connection:
-        for statement in statements:
-            connection.execute(statement.encode())
-
-
-def read(dsn: str, statement: str) -> list[tuple[Any, ...]]:
-    with connect(dsn) as connection:
-        return connection.execute(statement.encode()).fetchall()
-
-
-@contextmanager
-def open_transaction(dsn: str, *statements: str) -> Iterator[psycopg.Connection[Any]]:
-    """A transaction that has run ``statements`` and is open; commit it yourself."""
-    with psycopg.connect(dsn, options=connection_options()) as connection:
-        for statement in statements:
-            connection.execute(statement.encode())
-        yield connection
-        connection.rollback()
-
-
 @asynccontextmanager
 async def held(dsn: str, *statements: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """A transaction whose commit is in the WAL, and so in the stream, while no snapshot shows it.
@@ -189,15 +160,6 @@ async def held(dsn: str, *statements: str) -> AsyncIterator[Callable[[], Awaitab
         finally:
             if not committing.done():
                 await release()
-
-
-async def until(condition: Callable[[], Any]) -> Any:
-    """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave."""
-    async with asyncio.timeout(GIVE_UP_AFTER):
-        while True:
-            if found := condition():
-                return found
-            await asyncio.sleep(0.01)
 
 
 def terminate(dsn: str, application: str) -> int:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.nodes.channel_node import read, run
+from tests.support.postgres.sql import read, run
 
 __all__ = ["Streamed", "begin_control", "control"]
 

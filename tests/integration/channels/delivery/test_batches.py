@@ -15,7 +15,8 @@ from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch
 from engine.postgres.statements.arrays import plain_array, text_array
-from tests.support.nodes.channel_node import GIVE_UP_AFTER, ChannelNode, channel_node, run
+from tests.support.nodes.channel_node import ChannelNode, channel_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, run
 
 
 def message(seq: int, channel: str = "room:1", payload: bytes = b"1", audience: bytes | None = None) -> MessageEvent:

@@ -6,8 +6,8 @@ import json
 
 from engine.channels.core.messages.model import ChannelEvent, Member
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node, read
-from tests.support.nodes.live_node import run
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
+from tests.support.postgres.sql import read, run_each
 
 NOW = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint"
 
@@ -26,14 +26,14 @@ class Watcher(ChannelSubscriber):
 
 async def test_messages_presence_rooms_and_direct_messages_carry_the_time_of_their_commit(source: Source) -> None:
     dsn = source.dsn
-    run(dsn, "select realtime.create_channel('chat:1')", "select realtime.broadcast('chat:1', 'sent', '1')")
+    run_each(dsn, "select realtime.create_channel('chat:1')", "select realtime.broadcast('chat:1', 'sent', '1')")
     async with channel_node(dsn, decoder=source.decoder) as one:
         watcher = Watcher(one, Member("watcher", "ann"))
         await one.channels.connect(watcher.member, watcher.deliver)
         await one.listen("chat:1", watcher, presence={}, history=1)
         assert watcher.times == [("message", None)]
         before = read(dsn, NOW)[0][0]
-        run(
+        run_each(
             dsn,
             "select realtime.broadcast('chat:1', 'sent', '2')",
             'select realtime.update_channel(\'chat:1\', \'{"metadata": {"name": "n"}}\')',

@@ -19,7 +19,8 @@ from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, Member
-from tests.support.nodes.channel_node import channel_node, run
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import run
 
 Where = tuple[object, ...]
 

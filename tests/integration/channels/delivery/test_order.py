@@ -14,16 +14,8 @@ import pytest
 
 from engine.channels.core.messages.model import parse_position
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import (
-    ChannelNode,
-    ChannelSubscriber,
-    channel_node,
-    connect,
-    open_transaction,
-    read,
-    run,
-    until,
-)
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
+from tests.support.postgres.sql import connect, open_transaction, read, run, until
 from tests.support.postgres.wal import begin_control, control
 
 WRITERS = 6

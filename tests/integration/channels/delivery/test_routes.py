@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, read, run, until
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
+from tests.support.postgres.sql import read, run, until
 
 ROUTE = """insert into realtime.routes (from_channel, to_channel, match)
 values ('orders:*', 'admin', '[["data", ">", 100]]')"""

@@ -12,7 +12,8 @@ import pytest
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
-from tests.support.nodes.channel_node import GIVE_UP_AFTER, channel_node, read, run, until
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run, until
 
 
 @contextmanager

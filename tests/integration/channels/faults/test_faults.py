@@ -15,17 +15,9 @@ from engine.channels.history.reader import HistoryPage, HistoryReader
 from engine.lsn import parse_lsn
 from engine.postgres.snapshot_reader import Reader
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import (
-    GIVE_UP_AFTER,
-    ChannelNode,
-    ChannelSubscriber,
-    channel_node,
-    open_transaction,
-    read,
-    run,
-    until,
-)
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
 from tests.support.nodes.live_node import drop_slot, terminate
+from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run, until
 
 
 async def keep_publishing(one: ChannelNode, count: int, ids: bool) -> None:

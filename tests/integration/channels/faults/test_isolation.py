@@ -9,7 +9,8 @@ import pytest
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import ChannelEvent
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import ChannelSubscriber, channel_node, read, run
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
+from tests.support.postgres.sql import read, run
 
 
 class Faulty(ChannelSubscriber):

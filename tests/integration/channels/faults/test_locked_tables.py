@@ -15,15 +15,8 @@ import pytest
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.table_locks import TableLocks
 from engine.postgres.statements.named_queries import query
-from tests.support.nodes.channel_node import (
-    GIVE_UP_AFTER,
-    ChannelNode,
-    ChannelSubscriber,
-    channel_node,
-    read,
-    run,
-    until,
-)
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run, until
 
 HOLDER = "maintenance by hand"
 

@@ -10,15 +10,8 @@ from typing import Any
 import pytest
 
 from engine.channels.core.messages.model import UnavailableError
-from tests.support.nodes.channel_node import (
-    GIVE_UP_AFTER,
-    ChannelNode,
-    ChannelSubscriber,
-    channel_node,
-    read,
-    run,
-    until,
-)
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run, until
 
 Call = Callable[[ChannelNode, ChannelSubscriber], Coroutine[Any, Any, object]]
 

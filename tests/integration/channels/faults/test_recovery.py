@@ -13,8 +13,9 @@ from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from engine.transaction import Discontinuity
-from tests.support.nodes.channel_node import GIVE_UP_AFTER, ChannelNode
+from tests.support.nodes.channel_node import ChannelNode
 from tests.support.nodes.stream_and_live import StreamAndLive
+from tests.support.postgres.sql import GIVE_UP_AFTER
 
 
 async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_wait_for_the_next(

@@ -11,7 +11,8 @@ from engine.channels.db import schema_watch
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.postgres.statements.schema_objects import schema_checksum
-from tests.support.nodes.channel_node import ChannelNode, channel_node, run, until
+from tests.support.nodes.channel_node import ChannelNode, channel_node
+from tests.support.postgres.sql import run, until
 
 CHANGES = (
     (

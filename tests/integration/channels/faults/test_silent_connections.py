@@ -7,7 +7,8 @@ import asyncio
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.faultproxy.proxy import FaultProxy
-from tests.support.nodes.channel_node import channel_node, until
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import until
 
 
 async def test_channels_continue_after_every_connection_became_silent(database: str) -> None:

@@ -16,7 +16,8 @@ from engine.live.core.shared_query import Subscription
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
 from tests.conftest import drop_database
-from tests.support.nodes.channel_node import channel_node, run, until
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import run, until
 
 
 @pytest.fixture

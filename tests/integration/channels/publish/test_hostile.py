@@ -14,7 +14,8 @@ from engine.channels.core.filters.filter import UnreadableFilterError, compile_f
 from engine.channels.core.messages.model import ChannelEvent
 from engine.errors import InvalidQueryError
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node, read, run
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
+from tests.support.postgres.sql import read, run
 
 HUGE = """'{"x": 1e5000}'::jsonb"""
 DEEP = """('{"x": ' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb"""

@@ -8,7 +8,8 @@ import pytest
 
 from engine.channels.core.messages.model import MessageTooLargeError, UnknownChannelError
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import channel_node, open_transaction, read, run
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import open_transaction, read, run
 
 
 async def test_a_published_message_reaches_subscribers_and_is_acknowledged_with_its_position(source: Source) -> None:

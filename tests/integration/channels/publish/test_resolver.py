@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from engine.errors import RealtimeError
-from tests.support.nodes.channel_node import channel_node, read, run, until
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import read, run, until
 
 TRIGGER = (
     "create function {name}() returns trigger language plpgsql as $$ begin {body} end $$;"

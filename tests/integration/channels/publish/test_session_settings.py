@@ -15,7 +15,8 @@ from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
 from server.cli.migration.migrate import migrate, migrated_state
-from tests.support.nodes.channel_node import GIVE_UP_AFTER, channel_node, connect, read, run, until
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run, until
 
 HOSTILE = {
     "statement_timeout": "30ms",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.nodes.channel_node import channel_node, read, run
+from tests.support.nodes.channel_node import channel_node
+from tests.support.postgres.sql import read, run
 from tests.support.servers.rest_api import started_api
 
 ROLE = "left_behind"

@@ -10,7 +10,7 @@ import pytest
 
 from engine.channels.core.messages.model import Member, UnavailableError
 from engine.channels.db.store import Store
-from tests.support.nodes.channel_node import GIVE_UP_AFTER, read, run
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run
 
 
 @pytest.fixture

@@ -11,21 +11,8 @@ import pytest
 from engine.errors import QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import (
-    GIVE_UP_AFTER,
-    QUICK,
-    Follower,
-    LiveNode,
-    connect,
-    drop_slot,
-    held,
-    json_rows,
-    live_node,
-    open_transaction,
-    run,
-    terminate,
-    until,
-)
+from tests.support.nodes.live_node import QUICK, Follower, LiveNode, drop_slot, held, json_rows, live_node, terminate
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, open_transaction, run_each, until
 
 TABLE = """
 create table t (id int primary key, x int not null);
@@ -40,7 +27,7 @@ SUM = Query("t", {"sql": "select sum(x) as s from t"}, json_rows("select sum(x) 
 
 @pytest.fixture
 def base(dsn: str) -> str:
-    run(dsn, *TABLE.split(";"))
+    run_each(dsn, *TABLE.split(";"))
     return dsn
 
 
@@ -51,8 +38,10 @@ async def everyone(play: LiveNode) -> list[Follower]:
 
 async def go_on(play: LiveNode, followers: list[Follower], first: int) -> None:
     """Later changes reach those who stayed, without a reset, and newcomers."""
-    run(play.dsn, f"insert into t values ({first}, 500), ({first + 1}, 1)", f"delete from t where id = {first + 1}")
-    run(play.dsn, f"update t set x = x + 1000 where id = {first}")
+    run_each(
+        play.dsn, f"insert into t values ({first}, 500), ({first + 1}, 1)", f"delete from t where id = {first + 1}"
+    )
+    run_each(play.dsn, f"update t set x = x + 1000 where id = {first}")
     newcomers = await everyone(play)
     await play.check(*followers, *newcomers)
     assert {follower.resets for follower in followers} == {1}
@@ -64,7 +53,7 @@ async def go_on(play: LiveNode, followers: list[Follower], first: int) -> None:
 async def test_a_restart_of_postgres(base: str, own18: LocalPostgres, mode: str) -> None:
     async with live_node(base) as play:
         followers = await everyone(play)
-        run(base, "update t set x = 7 where id = 3")
+        run_each(base, "update t set x = 7 where id = 3")
         await asyncio.to_thread(own18.stop, mode)
         await until(lambda: play.feed.state.status == "reconnecting")
         await asyncio.to_thread(own18.start)
@@ -109,9 +98,9 @@ async def test_a_walsender_that_is_terminated_again_and_again(base: str) -> None
     async with live_node(base) as play:
         followers = await everyone(play)
         for number in range(4):
-            run(base, f"insert into t values ({200 + number}, {number})")
+            run_each(base, f"insert into t values ({200 + number}, {number})")
             await until(lambda: terminate(base, "realtime feed%"))
-            run(base, f"update t set x = x + 1 where id = {200 + number}")
+            run_each(base, f"update t set x = x + 1 where id = {200 + number}")
         await play.check(*followers)
         await go_on(play, followers, 100)
 
@@ -122,8 +111,8 @@ async def test_a_dropped_slot_costs_one_difference(base: str) -> None:
         with open_transaction(base, "insert into t values (50, 50)") as blocker:  # the new slot has to wait for it
             await asyncio.to_thread(drop_slot, base, play.slot)
             for number in range(4):
-                run(base, f"insert into t values ({200 + number}, {number - 10})")
-            run(base, "update t set x = 9999 where id = 2")
+                run_each(base, f"insert into t values ({200 + number}, {number - 10})")
+            run_each(base, "update t set x = 9999 where id = 2")
             blocker.commit()
         await until(lambda: play.feed.state.status == "streaming" and play.feed.state.reason is None)
         for follower in followers:
@@ -165,7 +154,9 @@ async def test_connections_of_the_readers_are_terminated(base: str) -> None:
     async with live_node(base) as play:
         followers = await everyone(play)
         for number in range(10):
-            run(base, f"insert into t values ({200 + number}, {number})", f"delete from t where id = {13 - number}")
+            run_each(
+                base, f"insert into t values ({200 + number}, {number})", f"delete from t where id = {13 - number}"
+            )
             terminate(base, "realtime reader")
             new = f"select id, x from t where x < {number + 20}"  # has to be planned
             newcomers = [
@@ -191,7 +182,7 @@ async def test_reads_that_take_too_long_are_tried_again(base: str) -> None:
     async with live_node(base, live=replace(QUICK, read_timeout_ms=200)) as play:
         followers = await everyone(play)
         with psycopg.connect(base) as blocker:
-            run(base, "update t set x = 9999 where id = 2")
+            run_each(base, "update t set x = 9999 where id = 2")
             blocker.execute("lock table t in access exclusive mode")
             blocker.execute("delete from t where id > 4")
             blocker.execute("select pg_sleep(0.5)")
@@ -215,7 +206,7 @@ grant execute on function noted(int), numbered(int), inserted(int) to realtime_r
 
 
 async def test_a_query_that_writes_is_refused_for_that_and_for_good(base: str) -> None:
-    run(base, WRITING)
+    run_each(base, WRITING)
     async with live_node(base) as play:
         for call, reason in (
             ("noted(x)", "^the query writes, by a function that it calls, and may only read: cannot execute INSERT"),
@@ -248,7 +239,7 @@ async def test_a_value_beyond_a_limit_of_postgresql_is_the_querys_fault_and_no_o
         assert refused.value.code == "RT_007"
         later = f"select id, case when x > 1000 then ({value})::text else '' end as y from t"
         follower = await play.follow(Query("t", {"sql": later}, json_rows("select id, '' as y from t order by id")))
-        run(base, "update t set x = 2000 where id = 1")
+        run_each(base, "update t set x = 2000 where id = 1")
         await follower.until(lambda: follower.error is not None)
         assert isinstance(follower.error, QueryRejectedError)
         assert follower.error.code == "RT_007"
@@ -256,7 +247,7 @@ async def test_a_value_beyond_a_limit_of_postgresql_is_the_querys_fault_and_no_o
 
 
 async def test_a_query_that_takes_too_long_is_refused(base: str) -> None:
-    run(base, "insert into t select i, i from generate_series(100, 2000) i")
+    run_each(base, "insert into t select i, i from generate_series(100, 2000) i")
     async with live_node(base, live=replace(QUICK, read_timeout_ms=200)) as play:
         slow = Query("t", {"sql": "select count(*) from t a, t b, t c where a.x + b.x <> c.x"}, "")
         with pytest.raises(QueryRejectedError, match="too long"):
@@ -268,12 +259,12 @@ async def test_a_database_under_which_everything_happens_at_once(base: str, own1
     async with live_node(base) as play:
         followers = await everyone(play)
         for round in range(2):
-            run(base, f"insert into t values ({200 + round}, {round})")
+            run_each(base, f"insert into t values ({200 + round}, {round})")
             terminate(base, "realtime%")
-            run(base, f"alter table t add column c{round} int default {round}")
+            run_each(base, f"alter table t add column c{round} int default {round}")
             await asyncio.to_thread(drop_slot, base, play.slot)
-            run(base, f"delete from t where id = {round + 1}")
+            run_each(base, f"delete from t where id = {round + 1}")
             await asyncio.to_thread(own18.restart, "immediate")
-            run(base, f"alter table t drop column c{round}", "update t set x = x + 1 where id = 6")
+            run_each(base, f"alter table t drop column c{round}", "update t set x = x + 1 where id = 6")
         await until(lambda: play.feed.state.status == "streaming")
         await go_on(play, followers, 100)

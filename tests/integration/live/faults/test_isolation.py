@@ -11,7 +11,8 @@ from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.core.window import Window
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, live_node, run
+from tests.support.nodes.live_node import Follower, live_node
+from tests.support.postgres.sql import run_each
 
 ALL = Query("item", {"orderBy": [["id", "asc"]]}, "select to_jsonb(r) from (select id, name from item order by id) r")
 FIRST = Query(
@@ -32,17 +33,17 @@ class Faulty(Follower):
 
 
 async def test_a_subscriber_that_fails_to_receive_is_ended_and_the_others_receive(dsn: str) -> None:
-    run(dsn, *MAKE, "insert into item values (1, 'a')")
+    run_each(dsn, *MAKE, "insert into item values (1, 'a')")
     async with live_node(dsn) as here:
         faulty = Faulty(ALL)
         faulty.subscription = await here.live.subscribe(Principal(), "item", ALL.spec, faulty.deliver)
         faulty.subscription.begin()
         well = await here.follow(ALL)
-        run(dsn, "insert into item values (2, 'b')", "insert into item values (3, 'c')")
+        run_each(dsn, "insert into item values (2, 'b')", "insert into item values (3, 'c')")
         await here.check(well)
         assert faulty.ids == ["1"]
         assert getattr(faulty.error, "code", None) == "RT_001"
-        run(dsn, "insert into item values (4, 'd')")
+        run_each(dsn, "insert into item values (4, 'd')")
         await here.check(well, await here.follow(ALL))
 
 
@@ -50,7 +51,7 @@ async def test_a_subscriber_that_fails_to_receive_is_ended_and_the_others_receiv
 async def test_a_window_that_fails_is_read_again(
     dsn: str, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str]
 ) -> None:
-    run(dsn, *MAKE, "insert into item values (2, 'b')")
+    run_each(dsn, *MAKE, "insert into item values (2, 'b')")
     async with live_node(dsn) as here:
         everything, first = await here.follow(ALL), await here.follow(FIRST)
         owner, name = place
@@ -63,9 +64,9 @@ async def test_a_window_that_fails_is_read_again(
             return method(self, *given, **more)
 
         monkeypatch.setattr(owner, name, fail_once)
-        run(dsn, "insert into item values (1, 'a')")
+        run_each(dsn, "insert into item values (1, 'a')")
         await here.check(everything, first)
-        run(dsn, "insert into item values (3, 'c')", "delete from item where id = 1")
+        run_each(dsn, "insert into item values (3, 'c')", "delete from item where id = 1")
         await here.check(everything, first)
         assert not broken
 
@@ -73,7 +74,7 @@ async def test_a_window_that_fails_is_read_again(
 async def test_a_query_that_cannot_be_read_is_refused_and_the_others_go_on(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(dsn, *MAKE, "insert into item values (1, 'a')")
+    run_each(dsn, *MAKE, "insert into item values (1, 'a')")
     async with live_node(dsn) as here:
         well = await here.follow(ALL)
 
@@ -85,5 +86,5 @@ async def test_a_query_that_cannot_be_read_is_refused_and_the_others_go_on(
             with pytest.raises(Exception, match="the server failed to read this query") as refused:
                 await here.follow(FIRST)
         assert getattr(refused.value, "code", None) == "RT_001"
-        run(dsn, "insert into item values (2, 'b')")
+        run_each(dsn, "insert into item values (2, 'b')")
         await here.check(well, await here.follow(FIRST))

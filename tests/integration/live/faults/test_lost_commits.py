@@ -19,7 +19,8 @@ from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node, run, terminate, until
+from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node, terminate
+from tests.support.postgres.sql import run_each, until
 
 # Nothing is written to the disk but by who waits for it: what the others committed is lost for certain.
 LAZY = {"synchronous_commit": "off", "wal_writer_delay": "10s", "checkpoint_timeout": "1h", "wal_buffers": "16MB"}
@@ -71,7 +72,7 @@ async def test_lists_neither_keep_lost_rows_nor_lack_those_that_got_their_ids(la
         async with live_node(dsn) as play:
             durably(dsn, "insert into t values (-1, 'kept')")
             await play.caught_up()
-            run(dsn, *[f"insert into t values ({100 + n}, 'lost')" for n in range(60)])
+            run_each(dsn, *[f"insert into t values ({100 + n}, 'lost')" for n in range(60)])
             followers: list[Follower] = [await play.follow(each) for each in QUERIES]
             assert len(followers[0].list) == 60, "what no disk has yet is shown"
             await crash(play, lazy, way)
@@ -87,7 +88,7 @@ async def test_a_definition_that_was_lost_is_not_believed(lazy: LocalPostgres) -
         async with live_node(dsn) as play:
             durably(dsn, "insert into t values (1, '1')")
             await play.caught_up()
-            run(dsn, "alter table t rename column x to z")
+            run_each(dsn, "alter table t rename column x to z")
             follower = await play.follow(EVERYTHING)
             assert follower.list == [("1", b'{"id":1,"z":"1"}')]
             await crash(play, lazy)
@@ -98,7 +99,7 @@ async def test_a_definition_that_was_lost_is_not_believed(lazy: LocalPostgres) -
 async def test_connections_that_break_while_the_server_lives_cost_no_second_read(lazy: LocalPostgres) -> None:
     with database_on(lazy, "create table t (id int primary key, x text)", "select realtime.expose('t')") as dsn:
         async with live_node(dsn) as play:
-            run(dsn, "insert into t values (1, 'not on the disk')")
+            run_each(dsn, "insert into t values (1, 'not on the disk')")
             follower = await play.follow(EVERYTHING)
             reads = play.live.status()["reads"]
             await until(lambda: terminate(dsn, "realtime%") > 2)

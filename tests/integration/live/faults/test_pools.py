@@ -15,7 +15,8 @@ from psycopg_pool import PoolTimeout
 from engine.postgres.connections.pool import Pool
 from engine.postgres.reconnecting import Database
 from server.cli.local_postgres import LocalPostgres
-from tests.support.nodes.live_node import GIVE_UP_AFTER, run, terminate, until
+from tests.support.nodes.live_node import terminate
+from tests.support.postgres.sql import GIVE_UP_AFTER, run_each, until
 
 
 async def test_the_pauses_between_a_pools_attempts_do_not_grow_with_the_outage(own18: LocalPostgres, dsn: str) -> None:
@@ -58,7 +59,7 @@ async def test_one_dead_connection_has_the_others_checked(dsn: str) -> None:
 
 async def test_a_pool_waits_for_a_server_that_has_no_connection_to_give(dsn: str) -> None:
     """The role may have one connection, which another session has at first."""
-    run(dsn, f"create role {(role := f'r_{uuid.uuid4().hex[:8]}')} login connection limit 1")
+    run_each(dsn, f"create role {(role := f'r_{uuid.uuid4().hex[:8]}')} login connection limit 1")
     limited = dsn.replace("postgres@", f"{role}@")
     pool = Pool(limited, "realtime test", size=4, timeout=GIVE_UP_AFTER)
     try:
@@ -71,7 +72,7 @@ async def test_a_pool_waits_for_a_server_that_has_no_connection_to_give(dsn: str
         assert pool.problem is None
     finally:
         await pool.close()
-        run(dsn, f"drop role {role}")
+        run_each(dsn, f"drop role {role}")
 
 
 @pytest.mark.parametrize("how", ["cancelled", "timed out"])

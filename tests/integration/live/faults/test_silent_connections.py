@@ -13,7 +13,8 @@ from engine.postgres.connections.opening import UnansweredError
 from engine.postgres.connections.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import GIVE_UP_AFTER, QUICK, json_rows, live_node, run, until
+from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, run_each, until
 
 TABLE = (
     "create table t (id int primary key, s text)",
@@ -47,12 +48,14 @@ def through(proxy: FaultProxy, dsn: str) -> str:
 
 
 async def test_lists_become_right_after_every_reading_connection_became_silent(dsn: str, proxy: FaultProxy) -> None:
-    run(dsn, *TABLE)
+    run_each(dsn, *TABLE)
     async with live_node(dsn, live=LIVE, reads=through(proxy, dsn)) as play:
         followers = [await play.follow(query) for query in QUERIES]
         assert play.live.problem is None
         proxy.half_open()
-        run(dsn, "delete from t where id > 5", "update t set s = 'b' where id = 1", "alter table t add column n int")
+        run_each(
+            dsn, "delete from t where id > 5", "update t set s = 'b' where id = 1", "alter table t add column n int"
+        )
         await until(lambda: play.live.problem)
         await play.check(*followers)
         await until(lambda: play.live.problem is None)  # the last silent connection is ended by its answer_timeout

@@ -14,7 +14,8 @@ from engine.live import subscription_planner
 from engine.live.plan_cache import Planner
 from engine.query.lost_privileges import grants_lacking
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, json_rows, live_node, run, until
+from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.postgres.sql import run_each, until
 
 SETUP = (
     "create schema shop",
@@ -68,12 +69,12 @@ LOST: dict[str, tuple[str, Query, tuple[str, dict[str, object]]]] = {
 async def test_a_lost_privilege_is_the_servers_affair_and_queries_go_on_when_it_is_back(
     database: str, announced: bool
 ) -> None:
-    run(database, *SETUP, *(() if announced else [f"drop event trigger {name}" for name in TRIGGERS]))
+    run_each(database, *SETUP, *(() if announced else [f"drop event trigger {name}" for name in TRIGGERS]))
     async with live_node(database, live=replace(QUICK, watch_interval=0.2)) as play:
         for number, (lost, (privilege, query, (collection, asked))) in enumerate(LOST.items()):
             follower = await play.follow(query)
             before = follower.list
-            run(database, f"revoke {privilege} from realtime_reader", *_write(2 * number + 2))
+            run_each(database, f"revoke {privilege} from realtime_reader", *_write(2 * number + 2))
             with pytest.raises(PrivilegeLostError) as refused:
                 await play.follow(Query(collection, asked, ""))
             assert (refused.value.code, "GRANT" in str(refused.value)) == ("RT_001", True), lost
@@ -82,7 +83,7 @@ async def test_a_lost_privilege_is_the_servers_affair_and_queries_go_on_when_it_
             assert follower.error is None, lost
             if query is COUNT:
                 assert follower.list == before, lost
-            run(database, f"grant {privilege} to realtime_reader", *_write(2 * number + 3))
+            run_each(database, f"grant {privilege} to realtime_reader", *_write(2 * number + 3))
             await until(lambda: play.live.problem is None)
             await play.check(follower)
             follower.leave()
@@ -94,7 +95,7 @@ def _write(number: int) -> list[str]:
 
 
 async def test_a_privilege_that_one_client_lacks_affects_no_other(database: str) -> None:
-    run(database, *SETUP, "create schema hidden", "create function hidden.f() returns int immutable return 1")
+    run_each(database, *SETUP, "create schema hidden", "create function hidden.f() returns int immutable return 1")
     async with live_node(database) as play:
         for sql in (
             "select secret from shop.part",
@@ -109,10 +110,10 @@ async def test_a_privilege_that_one_client_lacks_affects_no_other(database: str)
 async def test_a_privilege_that_is_back_before_it_is_looked_for_is_no_refusal(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(database, *SETUP, "revoke usage on schema shop from realtime_reader")
+    run_each(database, *SETUP, "revoke usage on schema shop from realtime_reader")
 
     async def late(*given: Any) -> tuple[str, ...]:
-        run(database, "grant usage on schema shop to realtime_reader")
+        run_each(database, "grant usage on schema shop to realtime_reader")
         return await grants_lacking(*given)
 
     monkeypatch.setattr("engine.query.planner.grants_lacking", late)
@@ -123,10 +124,10 @@ async def test_a_privilege_that_is_back_before_it_is_looked_for_is_no_refusal(
 async def test_a_privilege_that_is_back_right_after_a_refused_read_does_not_end_the_query(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(database, *SETUP)
+    run_each(database, *SETUP)
     async with live_node(database) as play:
         follower = await play.follow(COUNT)
-        run(database, "revoke usage on schema shop from realtime_reader", *_write(2))
+        run_each(database, "revoke usage on schema shop from realtime_reader", *_write(2))
         refused = 0
         restored = asyncio.Event()
 
@@ -135,7 +136,7 @@ async def test_a_privilege_that_is_back_right_after_a_refused_read_does_not_end_
             refused += 1
             if refused > 6 and not restored.is_set():  # after more attempts than an error of the query's own gets
                 restored.set()
-                run(database, "grant usage on schema shop to realtime_reader")
+                run_each(database, "grant usage on schema shop to realtime_reader")
             return await grants_lacking(*given)
 
         monkeypatch.setattr("engine.live.failed_reads.grants_lacking", late)
@@ -146,7 +147,7 @@ async def test_a_privilege_that_is_back_right_after_a_refused_read_does_not_end_
 async def test_a_query_of_a_lost_privilege_does_not_wait_for_the_stream_each_time(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(database, *SETUP)
+    run_each(database, *SETUP)
     async with live_node(database, live=replace(QUICK, watch_interval=0.2)) as play:
         follower = await play.follow(ITEMS)
         waits: list[object] = []
@@ -156,9 +157,9 @@ async def test_a_query_of_a_lost_privilege_does_not_wait_for_the_stream_each_tim
             return True
 
         monkeypatch.setattr(subscription_planner, "catch_up", counted)
-        run(database, "revoke select on shop.items from realtime_reader", *_write(2))
+        run_each(database, "revoke select on shop.items from realtime_reader", *_write(2))
         await until(lambda: "GRANT SELECT ON shop.items" in (play.live.problem or ""))
-        run(database, "grant select on shop.items to realtime_reader", *_write(3))
+        run_each(database, "grant select on shop.items to realtime_reader", *_write(3))
         await until(lambda: play.live.problem is None)
         await play.check(follower)
         assert waits == []
@@ -167,7 +168,7 @@ async def test_a_query_of_a_lost_privilege_does_not_wait_for_the_stream_each_tim
 async def test_a_plan_that_the_database_interrupts_is_made_again(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(database, *SETUP)
+    run_each(database, *SETUP)
     async with live_node(database) as play:
         follower = await play.follow(ITEMS)
         plan = Planner.plan
@@ -180,7 +181,7 @@ async def test_a_plan_that_the_database_interrupts_is_made_again(
             return await plan(self, *arguments)
 
         monkeypatch.setattr(Planner, "plan", interrupting)
-        run(database, "alter table shop.items add column extra text default 'e'", *_write(2)[1:])
+        run_each(database, "alter table shop.items add column extra text default 'e'", *_write(2)[1:])
         await until(lambda: interrupted)
-        run(database, "insert into shop.items values (3, 'c', null, 'f')")
+        run_each(database, "insert into shop.items values (3, 'c', null, 'f')")
         await play.check(follower)

@@ -15,7 +15,8 @@ from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, LiveNode, connect, live_node, read, run
+from tests.support.nodes.live_node import Follower, LiveNode, live_node
+from tests.support.postgres.sql import connect, read, run_each
 
 ALL = {"orderBy": ["id"]}
 SQL = {"sql": "select id, body from note order by id"}
@@ -59,7 +60,7 @@ class Rows:
 @pytest.fixture
 def rows(database: str) -> Iterator[Rows]:
     people, staff = (f"{name}_{uuid.uuid4().hex[:8]}" for name in ("people", "staff"))
-    run(
+    run_each(
         database,
         *(f"create role {role} nologin" for role in (people, staff)),
         *SCHEMA,
@@ -74,7 +75,7 @@ def rows(database: str) -> Iterator[Rows]:
         yield Rows(database, people, staff)
     finally:
         for role in (people, staff):
-            run(database, f"drop owned by {role}", f"drop role {role}")
+            run_each(database, f"drop owned by {role}", f"drop role {role}")
 
 
 class Watching:
@@ -152,12 +153,12 @@ async def test_each_subscriber_has_what_its_role_and_claims_show_after_every_cha
         )
         await watching.check()
         for step in steps:
-            run(rows.dsn, step)
+            run_each(rows.dsn, step)
             await watching.check()
 
 
 async def test_columns_that_the_role_may_not_read_are_not_there(rows: Rows) -> None:
-    run(rows.dsn, f"grant select on note to {rows.staff}")
+    run_each(rows.dsn, f"grant select on note to {rows.staff}")
     async with live_node(rows.dsn) as node:
         ann, boss = rows.principal("ann"), rows.principal("boss", rows.staff)
         mine = await node.follow(Query("note", ALL, ""), principal=ann)
@@ -169,17 +170,17 @@ async def test_columns_that_the_role_may_not_read_are_not_there(rows: Rows) -> N
                 await node.follow(Query("note", spec, ""), principal=ann)
         star = await node.follow(Query("note", {"sql": "select * from note order by id"}, ""), principal=ann)
         assert [json.loads(doc) for _, doc in star.list] == [json.loads(doc) for _, doc in mine.list]
-        run(rows.dsn, f"revoke select (body) on note from {rows.people}")
+        run_each(rows.dsn, f"revoke select (body) on note from {rows.people}")
         await node.caught_up()
         assert [json.loads(doc) for _, doc in mine.list] == [{"id": 1, "owner": "ann", "org": 1}]
-        run(rows.dsn, f"revoke select (id, owner, org) on note from {rows.people}")
+        run_each(rows.dsn, f"revoke select (id, owner, org) on note from {rows.people}")
         await node.caught_up()
         assert mine.error is not None
         assert theirs.error is None
 
 
 async def test_subscribers_without_a_served_role_see_nothing_of_the_table(rows: Rows) -> None:
-    run(
+    run_each(
         rows.dsn,
         "create table open (id int primary key)",
         "insert into open values (1)",
@@ -234,7 +235,7 @@ async def test_what_is_hidden_when_it_is_written_and_removed_is_never_sent(rows:
     async with live_node(rows.dsn) as node:
         spec = {"where": [["id", ">", 9]], **ALL}
         follower = await node.follow(Query("note", spec, ""), received.extend, principal=rows.principal("ann"))
-        run(
+        run_each(
             rows.dsn,
             "insert into note values (10, 'eve', 1, 'hidden'); update note set owner = 'ann', body = 'open' where id = 10",
             "insert into note values (11, 'eve', 1, 'hidden')",
@@ -245,14 +246,14 @@ async def test_what_is_hidden_when_it_is_written_and_removed_is_never_sent(rows:
         assert follower.ids == ["10", "11"]
         assert all(row["body"] == "open" for row in received)
         events = follower.events
-        run(rows.dsn, "insert into note values (12, 'eve', 1, 'hidden')", "delete from note where id in (4, 12)")
+        run_each(rows.dsn, "insert into note values (12, 'eve', 1, 'hidden')", "delete from note where id in (4, 12)")
         await node.caught_up()
         assert follower.events == events, "no event, not even an empty one"
 
 
 async def test_a_right_that_is_taken_away_covers_what_is_written_behind_its_lock(rows: Rows) -> None:
     """Alice and Mallory of the PostgreSQL docs ("Row Security Policies")."""
-    run(
+    run_each(
         rows.dsn,
         f"drop policy own on note; create policy own on note to {rows.people} "
         "using (org in (select m.org from member m where m.person = me())); select realtime.expose('note')",
@@ -277,7 +278,7 @@ async def test_a_right_that_is_taken_away_covers_what_is_written_behind_its_lock
 async def test_no_claim_stays_in_a_pooled_connection(rows: Rows) -> None:
     async with live_node(rows.dsn) as node:
         await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))
-        run(rows.dsn, "create table plain (id int primary key, c text)", "select realtime.expose('plain')")
+        run_each(rows.dsn, "create table plain (id int primary key, c text)", "select realtime.expose('plain')")
         await node.caught_up()
         for _ in range(12):  # more than there are connections
             async with node.live._reader.connection() as connection:
@@ -291,7 +292,7 @@ async def test_no_claim_stays_in_a_pooled_connection(rows: Rows) -> None:
 
 
 def test_exposing_needs_a_served_role_and_policies_that_can_be_followed(database: str) -> None:
-    run(
+    run_each(
         database,
         "create table guarded (id int primary key, body text)",
         "create table elsewhere (id int primary key)",
@@ -301,20 +302,20 @@ def test_exposing_needs_a_served_role_and_policies_that_can_be_followed(database
         "create policy p on guarded using (id in (select id from elsewhere))",
     )
     with pytest.raises(psycopg.errors.FeatureNotSupported, match="no role is served"):
-        run(database, "select realtime.expose('guarded')")
+        run_each(database, "select realtime.expose('guarded')")
     role = f"reader_{uuid.uuid4().hex[:8]}"
-    run(database, f"create role {role}", f"select realtime.serve_role('{role}')")
+    run_each(database, f"create role {role}", f"select realtime.serve_role('{role}')")
     try:
-        run(database, "select realtime.expose('guarded')")
+        run_each(database, "select realtime.expose('guarded')")
         assert read(database, "select realtime.is_published('elsewhere')") == [(True,)]
-        run(database, "create policy q on guarded using (hidden())")
+        run_each(database, "create policy q on guarded using (hidden())")
         with pytest.raises(psycopg.errors.FeatureNotSupported, match="runs SQL that it makes itself"):
-            run(database, "select realtime.expose('guarded')")
+            run_each(database, "select realtime.expose('guarded')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            run(database, "select realtime.serve_role('realtime_reader')")
+            run_each(database, "select realtime.serve_role('realtime_reader')")
         with pytest.raises(psycopg.errors.UndefinedObject):
-            run(database, "select realtime.serve_role('nowhere')")
-        run(database, f"select realtime.unserve_role('{role}')")
+            run_each(database, "select realtime.serve_role('nowhere')")
+        run_each(database, f"select realtime.unserve_role('{role}')")
         assert read(database, "select count(*) from realtime.served_roles()") == [(0,)]
     finally:
-        run(database, f"drop owned by {role}", f"drop role {role}")
+        run_each(database, f"drop owned by {role}", f"drop role {role}")

@@ -9,7 +9,8 @@ import pytest
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node, run, until
+from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node
+from tests.support.postgres.sql import run_each, until
 
 RED, BLUE = Visibility.of("member", {"org": "red"}, ["org"]), Visibility.of("member", {"org": "blue"}, ["org"])
 INCREMENTAL = Query("t", {"where": [["n", ">", 0]]}, json_rows("select * from t where n > 0 order by id"))
@@ -20,7 +21,7 @@ REREAD = Query(
 
 @pytest.fixture
 def table(database: str) -> str:
-    run(
+    run_each(
         database,
         "create table t (id int primary key, n int)",
         "select realtime.expose('t')",
@@ -57,10 +58,10 @@ async def test_two_visibilities_never_share_a_plan_a_window_or_a_read(table: str
         ann.visibility = BLUE
         renewed = await play.follow(query, principal=ann)
         assert sharing([renewed]) == sharing([blue])
-        run(table, "update t set n = 5 where id = 1", "insert into t values (3, 3)")
+        run_each(table, "update t set n = 5 where id = 1", "insert into t values (3, 3)")
         await play.check(red, blue, alike, renewed)
         # All plans are made again, each for its own visibility.
-        run(table, "alter table t add column later int default 7", "insert into t values (4, 4)")
+        run_each(table, "alter table t add column later int default 7", "insert into t values (4, 4)")
         await play.check(red, blue, alike, renewed)
         await apart(play, red, blue, alike)
 

@@ -16,7 +16,7 @@ from engine.postgres.connections.pool import Pool
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.planner import plan_query, reread_instead
-from tests.support.nodes.live_node import run
+from tests.support.postgres.sql import run_each
 
 SAFE = "pg_catalog, pg_temp"
 TRAP = "language plpgsql immutable as $$ begin raise exception 'ran as %', current_user; end $$"
@@ -26,7 +26,7 @@ TRAP = "language plpgsql immutable as $$ begin raise exception 'ran as %', curre
 def owner(database: str) -> Iterator[str]:
     """A role that owns the exposed table ``t`` and may create in the schema that the server's role looks into."""
     role = f"owner_{uuid.uuid4().hex[:8]}"
-    run(
+    run_each(
         database,
         f"create role {role}",
         f"grant create on schema public to {role}",
@@ -34,12 +34,12 @@ def owner(database: str) -> Iterator[str]:
         "select realtime.expose('t')",
     )
     yield role
-    run(database, f"drop owned by {role} cascade", f"drop role {role}")
+    run_each(database, f"drop owned by {role} cascade", f"drop role {role}")
 
 
 def as_owner(dsn: str, role: str, *statements: str) -> None:
     for statement in statements:
-        run(dsn, f"set role {role}; {statement}; reset role")
+        run_each(dsn, f"set role {role}; {statement}; reset role")
 
 
 @asynccontextmanager
@@ -85,12 +85,12 @@ async def test_a_grant_by_the_owner_of_a_table_does_not_vouch_for_a_function(dat
         with pytest.raises(InvalidQueryError, match=r"leave\(\), of which PostgreSQL does not know what it calls"):
             await plan_query("t", spec, catalog, connection)
         # A grant of any role counts as the owner's grant; and the owner could replace the function afterwards.
-        run(database, "grant execute on function public.leave() to realtime_reader")
+        run_each(database, "grant execute on function public.leave() to realtime_reader")
         with pytest.raises(
             InvalidQueryError, match="as its owner, which must be a superuser or the owner of the schema"
         ):
             await plan_query("t", spec, catalog, connection)
-        run(database, "alter function public.leave() owner to current_user")
+        run_each(database, "alter function public.leave() owner to current_user")
         with pytest.raises(
             InvalidQueryError, match="changes a setting of the session"
         ):  # it is called, and cannot leave
@@ -101,7 +101,7 @@ async def test_every_connection_finds_names_in_pg_catalog_only_and_can_return_to
     database: str,
 ) -> None:
     name = database.rsplit("/", 1)[1]
-    run(database, "create schema theirs", f"alter database {name} set search_path = theirs")
+    run_each(database, "create schema theirs", f"alter database {name} set search_path = theirs")
     show = "show search_path"
     with connect_now(database, "command") as command:
         assert command.execute(show).fetchone() == (SAFE,)
@@ -137,7 +137,7 @@ OWN_TYPES = (
 
 async def test_functions_of_a_table_owners_types_are_refused_as_in_sql(database: str, owner: str) -> None:
     as_owner(database, owner, *OWN_TYPES)
-    run(database, "select realtime.expose('p'), realtime.expose('pairs')")
+    run_each(database, "select realtime.expose('p'), realtime.expose('pairs')")
     async with planning(database) as connection:
         catalog = await load_catalog(connection)
         specs: list[tuple[str, dict[str, object], str]] = [
@@ -157,7 +157,7 @@ async def test_functions_called_by_a_read_run_as_the_reader_even_if_made_after_p
     """``key`` secret: a column of the key is hidden, so the row cannot be read with the reader's privileges alone."""
     as_owner(database, owner, *OWN_TYPES[:-1], "alter table public.p drop constraint p_pkey")
     as_owner(database, owner, f"alter table public.p add primary key ({key})")
-    run(database, "select realtime.expose('p', columns => '{id,tint}')")
+    run_each(database, "select realtime.expose('p', columns => '{id,tint}')")
     async with planning(database) as connection:
         plan = await plan_query("p", {"orderBy": ["tint"]}, await load_catalog(connection), connection)
     assert isinstance(plan, IncrementalPlan)
@@ -189,7 +189,7 @@ async def test_functions_called_by_a_read_run_as_the_reader_even_if_made_after_p
 
 
 async def test_types_in_a_schema_of_their_own_can_be_queried_and_shown(database: str) -> None:
-    run(
+    run_each(
         database,
         "create schema kinds",
         "create type kinds.mood as enum ('low', 'high')",
@@ -222,7 +222,7 @@ async def test_functions_called_by_a_read_cannot_leave_the_role_of_the_reader(
     """By a cast to json, by a cast in a client's SQL, and by an index that the planner looks at."""
     as_owner(database, owner, *OWN_TYPES[:-1], "alter table public.p drop constraint p_pkey")
     as_owner(database, owner, f"alter table public.p add primary key ({key})")
-    run(database, "select realtime.expose('p', columns => '{id,tint}')")
+    run_each(database, "select realtime.expose('p', columns => '{id,tint}')")
     async with planning(database) as connection:
         catalog = await load_catalog(connection)
         built = await plan_query("p", {"orderBy": ["tint"]}, catalog, connection)
@@ -262,7 +262,7 @@ async def test_functions_called_by_a_read_cannot_replace_a_statement_of_the_serv
         "loop execute format('deallocate %I', name); execute format('prepare %I as select 1 / 0', name); "
         "end loop; return '1'; end $$",
     )
-    run(database, "select realtime.expose('p', columns => '{id,tint}')")
+    run_each(database, "select realtime.expose('p', columns => '{id,tint}')")
     async with planning(database) as connection:
         plan = await plan_query("p", {}, await load_catalog(connection), connection)
     assert isinstance(plan, IncrementalPlan)
@@ -297,7 +297,7 @@ def leaving(signature: str, result: str) -> str:
 async def test_functions_evaluated_by_the_planner_cannot_leave_the_role_of_the_reader(
     database: str, owner: str, looked_at: str
 ) -> None:
-    run(database, "alter database " + database.rsplit("/", 1)[1] + " set constraint_exclusion = on")
+    run_each(database, "alter database " + database.rsplit("/", 1)[1] + " set constraint_exclusion = on")
     innocent = "create function planned(int) returns int language plpgsql immutable as $$ begin return 1; end $$"
     as_owner(database, owner, innocent, looked_at, leaving("planned(int)", "int"))
     for sql in (
@@ -313,7 +313,7 @@ async def test_functions_evaluated_by_the_planner_cannot_leave_the_role_of_the_r
 async def test_output_functions_cannot_leave_the_role_of_the_reader(database: str, owner: str) -> None:
     as_owner(database, owner, *OWN_TYPES)
     # Of a trusted owner, who vouches for it: others are not called at all.
-    run(
+    run_each(
         database,
         "drop function tint_check(int) cascade",
         leaving("tint_check(int)", "boolean"),
