@@ -6,7 +6,8 @@ reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
@@ -109,12 +110,25 @@ async def _plan_for(
     connection: psycopg.AsyncConnection[Any],
     cache: SqlCache | None,
 ) -> IncrementalPlan | ReReadPlan:
-    plan = read_as(viewer, await _plan(table, spec, seen, connection, cache), seen)
+    async with _claims_set(viewer, seen, connection):
+        plan = read_as(viewer, await _plan(table, spec, seen, connection, cache), seen)
     if isinstance(plan, ReReadPlan) and plan.statement.as_reader and plan.statement.role is not None:
         with rejecting():
             async with sql_session(connection) as session:
                 await session.explain_as(plan.statement.role, plan.statement.sql, plan.statement.params)
     return plan
+
+
+@asynccontextmanager
+async def _claims_set(viewer: Viewer, seen: Catalog, connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Inside, the viewer's claims are set: PostgreSQL calls STABLE functions of policies for ``public`` to plan a query."""
+    if viewer.role not in seen.roles:
+        yield
+        return
+    claims = viewer.reads(None, "").claims.decode()
+    async with connection.transaction(force_rollback=True):
+        await connection.execute("select pg_catalog.set_config(%s, %s, true)", [seen.claims_setting, claims])
+        yield
 
 
 async def _plan(

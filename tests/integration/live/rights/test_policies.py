@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -273,6 +274,33 @@ async def test_a_right_that_is_taken_away_covers_what_is_written_behind_its_lock
         await node.caught_up()
         assert follower.ids == []
         assert all(row["body"] != "secret from mallory" for row in received)
+
+
+async def test_policies_for_public_that_need_claims_do_not_refuse_sql(rows: Rows) -> None:
+    """PostgreSQL calls STABLE functions also to plan a query; without claims ``me()`` fails in a session that had some."""
+    run_each(rows.dsn, "create policy all_people on note using (owner = me())")
+    async with live_node(rows.dsn) as node:
+        for spec, sql in ((SQL, SQL["sql"]), (SUM, SUM["sql"])):
+            watching = Watching(rows, node, spec, sql)
+            await watching.add(rows.principal("ann"), rows.principal("bob"), rows.principal("ann", rows.staff))
+            await watching.check()
+
+
+@pytest.mark.parametrize("to", ["public", "the role"])
+async def test_sql_is_refused_where_a_policy_for_public_looks_at_what_is_not_exposed(rows: Rows, to: str) -> None:
+    public = to == "public"
+    run_each(
+        rows.dsn,
+        f"create policy mine on note to {'public' if public else rows.people} "
+        "using (org in (select m.org from member m where m.person = me()))",
+        "select realtime.expose('note')",
+    )
+    async with live_node(rows.dsn) as node:
+        ann = rows.principal("ann")
+        follower = await node.follow(Query("note", ALL, ""), principal=ann)
+        assert follower.ids == ["1", "2"]
+        with pytest.raises(QueryRejectedError, match="permission denied") if public else nullcontext():
+            await node.follow(Query("note", SQL, ""), principal=ann)
 
 
 async def test_no_claim_stays_in_a_pooled_connection(rows: Rows) -> None:
