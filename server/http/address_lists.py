@@ -6,22 +6,19 @@ further and before a WebSocket is accepted.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.http.addresses import parse_address, parse_networks
 from server.http.problems import problem_response
 
 __all__ = ["REFUSAL", "AddressGate", "AddressLists"]
 
 REFUSAL: Final = "this server accepts no connections from your address"
 _UNGUARDED: Final = "/health"
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class AddressLists:
@@ -32,8 +29,8 @@ class AddressLists:
     """
 
     def __init__(self, allowed: Iterable[str] = (), denied: Iterable[str] = ()) -> None:
-        self._allowed = _networks(allowed)
-        self._denied = _networks(denied)
+        self._allowed = parse_networks(allowed)
+        self._denied = parse_networks(denied)
         self.refused = 0
 
     def admit(self, client: str | None) -> bool:
@@ -46,7 +43,7 @@ class AddressLists:
     def _admits(self, client: str | None) -> bool:
         if not self._allowed and not self._denied:
             return True
-        address = _address(client)
+        address = None if client is None else parse_address(client)
         if address is None or any(address in network for network in self._denied):
             return False
         return not self._allowed or any(address in network for network in self._allowed)
@@ -67,17 +64,3 @@ class AddressGate:
             if not self._lists.admit(None if client is None else client[0]):
                 app = problem_response(HTTPStatus.FORBIDDEN, REFUSAL)
         await app(scope, receive, send)
-
-
-def _networks(texts: Iterable[str]) -> tuple[_Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
-
-
-def _address(text: str | None) -> _Address | None:
-    if text is None:
-        return None
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])  # %: an IPv6 zone
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address

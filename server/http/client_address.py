@@ -6,13 +6,11 @@ be anything, so the header is read from the right, for as long as the sender is 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 
-__all__ = ["TrustedProxies"]
+from server.http.addresses import Address, parse_address, parse_networks
 
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+__all__ = ["TrustedProxies"]
 
 
 class TrustedProxies:
@@ -22,7 +20,7 @@ class TrustedProxies:
     """
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
-        self._networks: tuple[_Network, ...] = tuple(ipaddress.ip_network(each, strict=False) for each in networks)
+        self._networks = parse_networks(networks)
 
     def client_of(self, peer: str | None, forwarded_for: Sequence[str]) -> str | None:
         """The client's address. ``peer``: the other end of the socket; ``forwarded_for``: the header, one text a line.
@@ -46,15 +44,11 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self._networks)
 
 
-def _address(text: str) -> _Address | None:
+def _address(text: str) -> Address | None:
     """An address, without the port and brackets that some proxies add; IPv4 in IPv6 form as IPv4."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
+    return parse_address(text)
