@@ -17,7 +17,7 @@ from engine.errors import RealtimeError
 from engine.values.exact_json import exact_decoder
 from server.content.errors import ContentRefusedError
 
-__all__ = ["ContentHook", "HookError", "HookMessage"]
+__all__ = ["ContentHook", "HookError", "HookMessage", "load_hook"]
 
 _THREADS: Final = 8  # for functions that are not async: so many calls at once
 _log = structlog.get_logger("realtime.content")
@@ -50,7 +50,7 @@ class ContentHook:
     """
 
     def __init__(self, name: str, timeout: float, *, allow_on_error: bool = False) -> None:
-        self._function = _load(name)
+        self._function = load_hook(name)
         self._timeout = timeout
         self._allow_on_error = allow_on_error
         self._threads = ThreadPoolExecutor(_THREADS, "realtime content hook")
@@ -84,7 +84,8 @@ class ContentHook:
         return asyncio.get_running_loop().run_in_executor(self._threads, self._function, message)
 
 
-def _load(name: str) -> Callable[[HookMessage], Any]:
+def load_hook(name: str) -> Callable[[HookMessage], Any]:
+    """The function that ``module:function`` names. Raises ``HookError``."""
     module, _, function = name.partition(":")
     try:
         found = getattr(import_module(module), function)

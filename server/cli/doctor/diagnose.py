@@ -25,6 +25,7 @@ from server.cli.doctor.connection_checks import connection_findings
 from server.cli.doctor.finding import Finding, grouped
 from server.cli.doctor.schema_checks import own_slots, schema_findings
 from server.cli.terminal.output import size_in_words
+from server.content.hook import HookError, load_hook
 
 __all__ = ["OLDEST_VERSION", "Finding", "diagnose"]
 
@@ -40,13 +41,23 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     except ReplicaRoleError as error:
         return [Finding("problem", error.reason, error.remedy)]
     with connection:
-        return grouped((*_examine(dsn, connection, settings), *_insecure(settings)))
+        return grouped((*_examine(dsn, connection, settings), *_hook(settings), *_insecure(settings)))
 
 
 def _insecure(settings: Settings) -> Iterator[Finding]:
     for setting, reason in insecure_settings(settings).items():
         what, _, remedy = reason.rpartition("; ")
         yield Finding("warn", f"{setting}: {what}", f"{remedy[0].upper()}{remedy[1:]}.")
+
+
+def _hook(settings: Settings) -> Iterator[Finding]:
+    """A server does not start without the function that is to judge messages."""
+    if settings.content_hook is None:
+        return
+    try:
+        load_hook(settings.content_hook)
+    except HookError as error:
+        yield Finding("problem", str(error), "Correct the setting, or put the module on the server's PYTHONPATH.")
 
 
 def _examine(dsn: str, connection: _Connection, settings: Settings) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from engine.postgres.statements.schema_objects import lost_trigger
 from server.cli.doctor.finding import Finding
 from server.cli.migration.migrate import wide_publications
 from server.cli.migration.migration_state import DatabaseState, not_at_this_version, read_state
+from server.content.policy import compile_policy
 from server.rules.problems import rule_problems
 
 __all__ = ["own_slots", "schema_findings"]
@@ -176,6 +177,18 @@ def _rules(connection: _Connection) -> Iterator[Finding]:
         )
 
 
+def _content_policies(connection: _Connection) -> Iterator[Finding]:
+    """Policies that no server can compile; a disabled one concerns no message."""
+    for row in connection.execute(query("engine_content_policies")).fetchall():
+        policy = compile_policy(row)
+        if policy.problem is not None and row["enabled"] == "t":
+            yield Finding(
+                "warn",
+                f"content policy {policy.name!r}: {policy.problem}. All that it concerns is refused",
+                "Correct the row of realtime.content_policies, or set its enabled to false.",
+            )
+
+
 def _publication(connection: _Connection) -> Iterator[Finding]:
     found = connection.execute(query("doctor_publication")).fetchone()
     if found is None:
@@ -247,4 +260,14 @@ def _collection(row: dict[str, Any]) -> Iterator[Finding]:
 
 
 _OF_ANY_VERSION: tuple[Callable[[_Connection], Iterator[Finding]], ...] = (_event_triggers, _roles, _publication)
-_IN_MIGRATED = (_event_triggers, _triggers, _roles, _privileges, _other_owners, _publication, _collections, _rules)
+_IN_MIGRATED = (
+    _event_triggers,
+    _triggers,
+    _roles,
+    _privileges,
+    _other_owners,
+    _publication,
+    _collections,
+    _rules,
+    _content_policies,
+)
