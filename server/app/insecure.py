@@ -1,30 +1,140 @@
-"""Settings that let in more than a server on the open internet should: named at the start, by doctor and in ``/health``."""
+"""Settings that let in more than a server on the open internet should: named at the start, by doctor and in ``/health``.
+
+One list for all three. A setting that can be insecure is judged by a function here, and a test names all others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from server.app.settings import Settings
+from server.http.addresses import Network, parse_networks
 from server.http.loopback import is_loopback
 
 __all__ = ["insecure_settings"]
 
+_WIDEST: Final = {4: 8, 6: 7}  # as 10.0.0.0/8 and fc00::/7: a network of addresses that are no one's on the internet
+_MIN_KEY: Final = 32  # characters
+
 
 def insecure_settings(settings: Settings) -> Mapping[str, str]:
-    """Why each of them is insecure, and the remedy, by the name of the setting."""
-    found: dict[str, str] = {}
+    """Why each of them is insecure, and the remedy behind the last semicolon, by the name of the setting.
+
+    No text has the value of a setting that is secret.
+    """
+    return dict(finding for check in _CHECKS for finding in check(settings))
+
+
+_Findings = Iterator[tuple[str, str]]
+
+
+def _local(settings: Settings) -> bool:
+    return settings.host == "localhost" or is_loopback(settings.host)
+
+
+def _trusted_user(settings: Settings) -> _Findings:
     if settings.trust_user_parameter:
-        found["trust_user_parameter"] = (
-            "any client can be any user, by ?user= in its address; for development only: remove it, and accept tokens"
+        yield (
+            "trust_user_parameter",
+            "any client can be any user, by ?user= in its address; for development only: remove it, and accept tokens",
         )
-    if settings.allow_anonymous and settings.host != "localhost" and not is_loopback(settings.host):
-        found["allow_anonymous"] = (
+
+
+def _anonymous(settings: Settings) -> _Findings:
+    if settings.allow_anonymous and not _local(settings):
+        yield (
+            "allow_anonymous",
             f"any program that reaches {settings.host} can read what is exposed and use open channels; "
-            "set it to false, and accept tokens (auth_issuers), if that is not meant"
+            "set it to false, and accept tokens (auth_issuers), if that is not meant",
         )
+
+
+def _origins(settings: Settings) -> _Findings:
     if "*" in settings.allowed_origins and settings.allow_anonymous:
-        found["allowed_origins"] = (
+        yield (
+            "allowed_origins",
             "any web page can connect through the browser of a user who reaches this server, also on its own machine; "
-            "name the origins of your pages"
+            "name the origins of your pages",
         )
-    return found
+    elif "null" in settings.allowed_origins and settings.allow_anonymous:
+        yield (
+            "allowed_origins",
+            "null is the origin of any page in a sandboxed frame or of a file; name the origins of your pages",
+        )
+
+
+def _issuers(settings: Settings) -> _Findings:
+    unbound = [each for each in settings.auth_issuers if not each.audience]
+    unnamed = [each for each in settings.auth_issuers if each.issuer is None and not each.secret]
+    if unnamed:
+        yield (
+            "auth_issuers",
+            "an issuer without its name: a token of any other issuer that has the same keys is accepted; give issuer",
+        )
+    elif unbound:
+        names = ", ".join(str(each.issuer) for each in unbound if each.issuer is not None) or "the only one"
+        yield (
+            "auth_issuers",
+            f"without an audience ({names}) a token is accepted that was made for another server and has no aud; "
+            "give audience",
+        )
+
+
+def _proxies(settings: Settings) -> _Findings:
+    wide = [str(each) for each in parse_networks(settings.trusted_proxies) if _too_wide(each)]
+    if wide:
+        yield (
+            "trusted_proxies",
+            f"{', '.join(wide)}: clients are among the trusted proxies, so they can name any address as theirs, for address "
+            "lists and limits; name the proxies' own addresses",
+        )
+
+
+def _too_wide(network: Network) -> bool:
+    return network.prefixlen < _WIDEST[network.version]
+
+
+def _transport(settings: Settings) -> _Findings:
+    if not _local(settings) and not settings.trusted_proxies:
+        yield (
+            "host",
+            f"{settings.host} is reached without TLS, so tokens, keys and messages can be read and altered on their way; "
+            "listen on 127.0.0.1 behind a proxy that has TLS, or name that proxy in trusted_proxies",
+        )
+
+
+def _rest(settings: Settings) -> _Findings:
+    key = settings.rest_key
+    if key is not None and len(key.get_secret_value()) < _MIN_KEY:
+        yield (
+            "rest_key",
+            f"a key of fewer than {_MIN_KEY} characters can be guessed, and it may do everything; "
+            "take 32 random bytes, for instance from: openssl rand -base64 32",
+        )
+    if key is None and not settings.require_api_key and settings.trusted_proxies:
+        yield (
+            "require_api_key",
+            "REST answers programs of this machine without a key, and a proxy on it that adds no X-Forwarded-For passes "
+            "everyone's requests off as its own; set it to true, or set rest_key",
+        )
+
+
+def _hook(settings: Settings) -> _Findings:
+    if settings.content_hook is not None and settings.content_hook_errors == "allow":
+        yield (
+            "content_hook_errors",
+            "messages are published unjudged while the content hook fails or is slow; set it to deny",
+        )
+
+
+_CHECKS: Final[tuple[Callable[[Settings], _Findings], ...]] = (
+    _trusted_user,
+    _anonymous,
+    _origins,
+    _issuers,
+    _proxies,
+    _transport,
+    _rest,
+    _hook,
+)

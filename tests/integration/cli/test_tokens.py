@@ -64,28 +64,21 @@ def test_without_a_secret_there_is_no_token() -> None:
     assert "auth_issuers has no issuer with a secret to sign with" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("settings", "insecure"),
-    [
-        ({}, ["allowed_origins"]),
-        ({"trust_user_parameter": True}, ["trust_user_parameter", "allowed_origins"]),
-        ({"host": "0.0.0.0"}, ["allow_anonymous", "allowed_origins"]),
-        ({"host": "::1", "allowed_origins": ("https://a.example",)}, []),
-        ({"host": "localhost", "allowed_origins": ("https://a.example",)}, []),
-        ({"host": "db.internal", "allowed_origins": ("https://a.example",)}, ["allow_anonymous"]),
-        ({"host": "0.0.0.0", "allow_anonymous": False}, []),
-    ],
-    ids=str,
-)
-def test_insecure_settings_are_named(settings: dict[str, object], insecure: list[str]) -> None:
-    assert list(insecure_settings(load_settings(None, **settings))) == insecure
-
-
-async def test_the_start_the_doctor_and_the_health_name_an_insecure_setting(database: str) -> None:
-    config = {"trust_user_parameter": True, "slot_name": slot_name(), "ephemeral": True}
-    async with serving(database, free_port(), **config) as server:
-        assert (await server.healthy())["insecure"] == ["trust_user_parameter", "allowed_origins"]
-        assert [line for line in server.lines if "insecure_setting" in line and "trust_user_parameter" in line]
-    findings = diagnose(database, load_settings(None, trust_user_parameter=True))
-    [finding] = [each for each in findings if each.text.startswith("trust_user_parameter")]
-    assert (finding.level, finding.remedy) == ("warn", "For development only: remove it, and accept tokens.")
+async def test_the_start_the_doctor_and_the_health_name_the_same_insecure_settings(database: str) -> None:
+    insecure = {
+        "host": "0.0.0.0",
+        "trust_user_parameter": True,
+        "auth_issuers": [{"issuer": ISSUER, "secret": SECRET}],
+        "rest_key": "correct horse",
+        "content_hook": "tests.support.programs.content_hook:yes",
+        "content_hook_errors": "allow",
+    }
+    expected = insecure_settings(load_settings(None, **insecure))
+    assert len(expected) == 7, "several, one of them made of two settings"
+    async with serving(database, free_port(), slot_name=slot_name(), ephemeral=True, **insecure) as server:
+        assert (await server.healthy())["insecure"] == list(expected)
+        warned = [json.loads(line) for line in server.lines if "insecure_setting" in line]
+    assert {each["setting"]: each["reason"] for each in warned} == expected
+    findings = [each for each in diagnose(database, load_settings(None, **insecure)) if each.level == "warn"]
+    named = [each.text.partition(": ")[0] for each in findings if each.text.partition(": ")[0] in expected]
+    assert named == list(expected)

@@ -1,0 +1,79 @@
+"""Each setting that can let in more than it should is judged, and no other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from server.app.insecure import insecure_settings
+from server.app.settings import Settings, load_settings
+from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, pem
+
+STRICT: Mapping[str, Any] = {"allow_anonymous": False, "trusted_proxies": ("10.0.0.1",), "require_api_key": True}
+"""Settings of which none is insecure, whatever address the server listens on."""
+
+INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "trust_user_parameter": ({"trust_user_parameter": True},),
+    "allow_anonymous": (
+        {"allow_anonymous": True, "host": "0.0.0.0", "allowed_origins": ("https://a.example",)},
+        {"allow_anonymous": True, "host": "db.internal", "allowed_origins": ("https://a.example",)},
+    ),
+    "allowed_origins": (
+        {"allow_anonymous": True},
+        {"allow_anonymous": True, "allowed_origins": ("https://a.example", "null")},
+    ),
+    "auth_issuers": (
+        {"auth_issuers": ({"issuer": ISSUER, "secret": SECRET},)},
+        {"auth_issuers": ({"audience": AUDIENCE, "public_key": pem("RS256")},)},
+    ),
+    "trusted_proxies": tuple({"trusted_proxies": (each,)} for each in ("0.0.0.0/0", "::/0", "128.0.0.0/1")),
+    "host": ({"host": "0.0.0.0", "trusted_proxies": ()},),
+    "rest_key": ({"rest_key": "correct horse"},),
+    "require_api_key": ({"require_api_key": False},),
+    "content_hook_errors": ({"content_hook": "module:function", "content_hook_errors": "allow"},),
+}
+"""By the setting that is named: what makes it insecure, beside ``STRICT``."""
+
+HARMLESS = re.compile(
+    r"max_\w+|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|open_channels|dsn|port|"
+    r"ephemeral|throw\w+|decoder|lease|auth_leeway|anonymous_role"
+)
+"""Settings whose values let no client do more than the others allow: bounds, names, how the server works."""
+
+
+def test_each_setting_is_either_judged_or_known_to_be_harmless() -> None:
+    unjudged = {name for name in Settings.model_fields if name not in INSECURE and not HARMLESS.fullmatch(name)}
+    assert unjudged == set(), "judge them in server/app/insecure.py, or list them here as harmless"
+    assert INSECURE.keys() <= Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("named", "settings"), [(name, each) for name, cases in INSECURE.items() for each in cases], ids=str
+)
+def test_an_insecure_setting_is_named_alone_with_a_reason_and_a_remedy(named: str, settings: dict[str, Any]) -> None:
+    found = insecure_settings(load_settings(None, **{**STRICT, **settings}))
+    assert list(found) == [named]
+    reason, _, remedy = found[named].rpartition("; ")
+    assert reason
+    assert remedy
+    assert not any(secret in found[named] for secret in (SECRET, "correct horse"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        STRICT,
+        {**STRICT, "host": "0.0.0.0"},
+        {"host": "::1", "allowed_origins": ("https://a.example",)},
+        {"host": "localhost", "allowed_origins": ("https://a.example",)},
+        {**STRICT, "trusted_proxies": ("10.0.0.0/8", "fc00::/7"), "rest_key": "k" * 32},
+        {**STRICT, "auth_issuers": ({"issuer": ISSUER, "audience": AUDIENCE, "public_key": pem("RS256")},)},
+        {**STRICT, "content_hook_errors": "allow"},
+    ],
+    ids=str,
+)
+def test_settings_for_the_open_internet_are_not_named(settings: dict[str, Any]) -> None:
+    assert insecure_settings(load_settings(None, **settings)) == {}
