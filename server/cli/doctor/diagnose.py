@@ -23,6 +23,7 @@ from server.app.insecure import insecure_settings
 from server.app.settings import Settings
 from server.cli.doctor.connection_checks import connection_findings
 from server.cli.doctor.finding import Finding, grouped
+from server.cli.doctor.row_security import row_security_findings
 from server.cli.doctor.schema_checks import own_slots, schema_findings
 from server.cli.terminal.output import size_in_words
 from server.content.hook import HookError, load_hook
@@ -66,7 +67,7 @@ def _examine(dsn: str, connection: _Connection, settings: Settings) -> Iterator[
     yield version
     if version.level == "problem":
         return
-    yield from _read_only(connection)
+    yield from (*row_security_findings(server["version"]), *_read_only(connection))
     if server["standby"]:
         return
     yield from (*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn, connection))
