@@ -27,6 +27,7 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from structlog.testing import capture_logs
 
 from server.cli.local_postgres import DEFAULTS, LocalPostgres
 from server.cli.migration.migrate import migrate
@@ -34,6 +35,8 @@ from tests.support.ordering import dealt
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
     from tests.support.postgres.containers import ContainerPostgres
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15")
@@ -176,6 +179,13 @@ def fuzz_minutes(request: pytest.FixtureRequest) -> float:
     """The value of ``--fuzz-minutes``."""
     minutes: float = request.config.getoption("--fuzz-minutes")
     return minutes
+
+
+@pytest.fixture
+def logs() -> Iterator[list[EventDict]]:
+    """The log events of a test, as they come."""
+    with capture_logs() as entries:
+        yield entries
 
 
 @pytest.fixture(scope="session")

@@ -35,13 +35,13 @@ sessions report through :meth:`Feed._report_state`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, Self
 
 import psycopg
+import structlog
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -71,7 +71,7 @@ from engine.transaction import FeedEvent
 
 __all__ = ["Feed", "FeedSettings", "FeedState"]
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _HEALTHY_AFTER: Final = 10.0  # seconds of streaming after which a failure is not counted with earlier ones
 _PAUSE: Final = wait_exponential(multiplier=0.1, max=10.0) + wait_random(0, 0.3)  # seconds between two attempts
@@ -207,7 +207,7 @@ class Feed:
         try:
             await _LEAVING.copy()(self._leave)
         except (psycopg.Error, OSError, FeedError) as failure:
-            _log.warning("slot_not_released", extra={"slot": self.settings.slot_name, "error": str(failure).strip()})
+            _log.warning("slot_not_released", slot=self.settings.slot_name, error=str(failure).strip())
         await self._database.close()
         self._become("stopped", self.state.reason)
         self._buffer.close()
@@ -217,7 +217,7 @@ class Feed:
             self._well = True
         if FeedState(status, reason) != self.state:
             self.state = FeedState(status, reason)
-            _log.info("feed_state", extra={"slot": self.settings.slot_name, "status": status, "reason": reason})
+            _log.info("feed_state", slot=self.settings.slot_name, status=status, reason=reason)
         self._changed.set()
 
     def _report_state(self, reason: str | None) -> None:
@@ -261,7 +261,7 @@ class Feed:
         obstacle = self._memory.obstacle
         if obstacle.hit(error, self._positions.received):
             self._memory.lost = obstacle.reason
-            _log.error("wal_skipped", extra={"slot": self.settings.slot_name, "reason": obstacle.reason})
+            _log.error("wal_skipped", slot=self.settings.slot_name, reason=obstacle.reason)
 
     def _pause(self, attempt: RetryCallState) -> float:
         """Seconds until the next attempt: growing with each failure, reset once the feed has streamed."""
@@ -284,7 +284,7 @@ class Feed:
         self._become("reconnecting" if self._memory.streamed else "starting", reason)
 
     def _note(self, error: Exception) -> None:
-        _log.warning("heartbeat_failed", extra={"slot": self.settings.slot_name, "error": _first_line(error)})
+        _log.warning("heartbeat_failed", slot=self.settings.slot_name, error=_first_line(error))
 
     async def _heartbeat(self) -> None:
         if self.state.status != "streaming":

@@ -26,12 +26,12 @@ Callers: :class:`engine.feed.feed.Feed` runs and leaves it; :class:`engine.feed.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from typing import Final
 
 import psycopg
+import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from engine.errors import FeedError
@@ -44,7 +44,7 @@ from engine.tasks import every
 
 __all__ = ["NodeLease"]
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _PASSING: Final = (psycopg.Error, OSError, FeedError)
 
@@ -104,11 +104,11 @@ class NodeLease:
     def _note_lock(self, attempt: RetryCallState) -> None:
         if attempt.attempt_number == 1 and attempt.outcome is not None:
             error = str(attempt.outcome.exception())
-            _log.warning("lease_waits_for_lock", extra={"node": self._settings.node, "error": error})
+            _log.warning("lease_waits_for_lock", node=self._settings.node, error=error)
 
     def _failed(self, error: Exception) -> None:
         reason = str(error).strip().split("\n", 1)[0]
-        _log.warning("lease_not_renewed", extra={"node": self._settings.node, "error": reason})
+        _log.warning("lease_not_renewed", node=self._settings.node, error=reason)
 
     async def remove_expired(self) -> None:
         """Remove other nodes whose lease has expired, their slots, and slots without a node.
@@ -125,13 +125,13 @@ class NodeLease:
                 except SlotBusyError:
                     continue  # its node has just come back
                 except FeedError as error:
-                    _log.info("expired_slot_already_dropped", extra={"slot": row["slot"], "error": str(error)})
+                    _log.info("expired_slot_already_dropped", slot=row["slot"], error=str(error))
             if row["id"] is None:
                 await self._database.rows("feed_slot_remove", slot=row["slot"])
-                _log.warning("orphaned_slot_removed", extra={"slot": row["slot"]})
+                _log.warning("orphaned_slot_removed", slot=row["slot"])
             else:
                 await self._remove(row["id"], always=False)
-                _log.warning("expired_node_removed", extra={"node": row["id"], "slot": row["slot"]})
+                _log.warning("expired_node_removed", node=row["id"], slot=row["slot"])
 
     async def leave(self, *, for_good: bool) -> None:
         """This node stops cleanly. ``for_good``: delete its row; else keep its slot for ``keep_slot`` seconds."""

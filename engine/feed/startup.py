@@ -5,12 +5,12 @@ A slot that is lost is made again here, and only here is a ``Discontinuity`` put
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+import structlog
 
 from engine.errors import FeedError
 from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
@@ -30,7 +30,7 @@ from engine.transaction import Discontinuity
 
 __all__ = ["FeedParts", "SessionMemory", "Startup"]
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _DECODERS: Final[dict[str, type[PgOutputDecoder] | type[Wal2JsonDecoder]]] = {
     "pgoutput": PgOutputDecoder,
@@ -91,7 +91,7 @@ class Startup:
         check_server(server)
         if server["encoding"] == "SQL_ASCII" and not self._lease.registered:
             # values that are not UTF-8 end the live queries that read them, and the slot is made again
-            _log.warning("database_encoding_unchecked", extra={"encoding": server["encoding"]})
+            _log.warning("database_encoding_unchecked", encoding=server["encoding"])
         if self._memory.publication not in (None, server["publication"]):
             self._memory.lost = f"publication {PUBLICATION} was dropped and made again"
         self._memory.publication = server["publication"]

@@ -8,11 +8,11 @@ tail.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import msgspec
+import structlog
 
 from engine.catalog.model import Catalog, Table
 from engine.live.core.outcome import AT_ONCE, DISAGREEING, READ_AGAIN, DdlNote, Outcome, work_of
@@ -30,7 +30,7 @@ from engine.values.labels import UnknownLabelError
 
 __all__ = ["Dispatcher"]
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _BATCH = 1_000  # changes between two yields to other tasks
 _MAX_ROUTES = 10_000  # relations that are remembered; temporary tables come and go
@@ -140,7 +140,7 @@ class Dispatcher:
     def _unapplied(self, live: TableWindows, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
         if isinstance(problem, RowUnknownError):
-            _log.warning(READ_AGAIN, extra={"collection": live.table.collection, "error": str(problem)})
+            _log.warning(READ_AGAIN, collection=live.table.collection, error=str(problem))
         else:
             outcome.disagree(live.table, problem)
         self._invalidate_all(live, skip, str(problem))
@@ -200,7 +200,7 @@ class Dispatcher:
             try:
                 note = msgspec.json.decode(message.content, type=DdlNote)
             except msgspec.DecodeError as problem:
-                _log.warning("ddl_message_invalid", extra={"error": str(problem)})
+                _log.warning("ddl_message_invalid", error=str(problem))
                 return
             outcome.ddl.append(note)
             concerned = self.concerned(note)
@@ -255,8 +255,8 @@ class Dispatcher:
                     if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
                         live.apply_to(window, change)
         except (RowUnknownError, *DISAGREEING) as problem:
-            level = logging.INFO if isinstance(problem, UnknownLabelError) else logging.WARNING
-            _log.log(level, READ_AGAIN, extra={"collection": plan.table.collection, "error": str(problem)})
+            level = _log.info if isinstance(problem, UnknownLabelError) else _log.warning
+            level(READ_AGAIN, collection=plan.table.collection, error=str(problem))
             window.invalidate("the table's definition changed")
         window.commit()
         if window.invalidated:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+import structlog
 
 from engine.catalog.model import Table
 from engine.live.core.document_changes import DocChange
@@ -17,7 +17,7 @@ from engine.values.labels import UnknownLabelError
 
 __all__ = ["AT_ONCE", "DISAGREEING", "READ_AGAIN", "DdlNote", "Outcome", "work_of"]
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 1_000
 """Batch size between two yields to other tasks: changed documents, of a KiB each, that are computed or delivered."""
@@ -61,12 +61,12 @@ class Outcome:
         if note in self.ddl:
             return
         self.ddl.append(note)
-        fields = {"collection": table.collection, "error": str(problem)}
         if isinstance(problem, UnknownLabelError):
-            _log.info(READ_AGAIN, extra=fields)
+            _log.info(READ_AGAIN, collection=table.collection, error=str(problem))
         else:
             expected = isinstance(problem, DISAGREEING)
-            _log.warning(READ_AGAIN, extra=fields, exc_info=None if expected else problem)
+            traceback = None if expected else problem
+            _log.warning(READ_AGAIN, collection=table.collection, error=str(problem), exc_info=traceback)
 
     def deliver(self, position: Lsn) -> Iterator[None]:
         """Deliver one event per changed query to its subscribers. Yields between two queries after each batch."""

@@ -11,7 +11,6 @@ So a connection may have an ``answer_timeout``, after which it is closed.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import threading
@@ -20,6 +19,7 @@ from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
+import structlog
 from psycopg.abc import RV, PQGen
 from psycopg.waiting import Ready
 
@@ -38,7 +38,7 @@ _TRANSACTION_TIMEOUT_SINCE: Final = 170000
 _UNDO: Final = b"reset session authorization; reset role; reset all; unlisten *; close all; discard temp"
 _UNLOCK: Final = b"select pg_catalog.pg_advisory_unlock_all()"
 _LOOK_EVERY: Final = 0.1  # seconds; psycopg's own default
-_log = logging.getLogger("realtime.database")
+_log = structlog.get_logger("realtime.database")
 
 
 class UnansweredError(BunbaseError, psycopg.OperationalError):
@@ -135,7 +135,7 @@ class PooledConnection(psycopg.AsyncConnection[Row]):
         if not self.closed:
             name = self.info.get_parameters().get("application_name", "unnamed")
             self._silent = _unanswered(name, reason)
-            _log.warning("connection_unanswered", extra={"error": self._silent})
+            _log.warning("connection_unanswered", error=self._silent)
             with socket.socket(fileno=os.dup(self.pgconn.socket)) as own, suppress(OSError):
                 own.shutdown(socket.SHUT_RDWR)
 
@@ -241,7 +241,4 @@ def connect_now(dsn: str, name: str, settings: Mapping[str, str] | None = None, 
 
 
 def _log_wait(dsn: str, given: Mapping[str, Any]) -> None:
-    # A sentence, not an event: commands have no log, and people read it on stderr.
-    _log.warning(
-        "waiting for the database at %s to answer; giving up after %s s", address(dsn), connect_timeout(dsn, given)
-    )
+    _log.warning("waiting_for_database", address=address(dsn), gives_up_after=connect_timeout(dsn, given))

@@ -6,11 +6,11 @@ its waits together take ``lock_timeout``, and is tried again after the blocked s
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import psycopg
+import structlog
 from psycopg.rows import dict_row
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -20,7 +20,15 @@ from engine.postgres.read_only import WRITES_ANYWAY, ReadOnly, read_only_reason
 from engine.postgres.statements.named_queries import query
 from server.cli.locks.lock_watch import DeadlineExceededError, LockWatch
 
-__all__ = ["ATTEMPTS", "LOCK_TIMEOUT", "LockTimeoutError", "ReadOnlyDatabaseError", "refuse_standby", "retry_on_locks"]
+__all__ = [
+    "ATTEMPTS",
+    "LOCK_TIMEOUT",
+    "LockTimeoutError",
+    "ReadOnlyDatabaseError",
+    "log_wait",
+    "refuse_standby",
+    "retry_on_locks",
+]
 
 LOCK_TIMEOUT = 3.0
 """Seconds after which a transaction stops waiting for locks."""
@@ -29,7 +37,7 @@ ATTEMPTS = 10
 """How often it is tried."""
 
 _NOT_FREE: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, DeadlineExceededError)
-_log = logging.getLogger("realtime.locks")
+_log = structlog.get_logger("realtime.locks")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _Result = TypeVar("_Result")
@@ -58,6 +66,11 @@ def _read_only(connection: psycopg.Connection[Any]) -> ReadOnly | None:
     return read_only_reason(row)
 
 
+def log_wait(reason: str) -> None:
+    """Log what a transaction waits for, where no command prints it."""
+    _log.warning("waiting_for_locks", reason=reason)
+
+
 def retry_on_locks(
     dsn: str,
     application_name: str,
@@ -65,7 +78,7 @@ def retry_on_locks(
     *,
     lock_timeout: float = LOCK_TIMEOUT,
     attempts: int = ATTEMPTS,
-    report: Callable[[str], None] = _log.warning,
+    report: Callable[[str], None] = log_wait,
 ) -> _Result:
     """Run ``work`` in one transaction; retry if the locks that it needs are not free within ``lock_timeout`` seconds.
 

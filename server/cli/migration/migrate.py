@@ -9,12 +9,12 @@ privileges, triggers and the publication at each migrate, and locks only objects
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
+import structlog
 from psycopg.errors import Diagnostic
 from psycopg.rows import dict_row, tuple_row
 
@@ -24,7 +24,7 @@ from engine.postgres.missing_tables import REMEDY
 from engine.postgres.statements.named_queries import folder, query
 from engine.postgres.statements.schema_objects import SCHEMA, schema_checksum, schema_files
 from engine.postgres.statements.sql_interface import oldest_served, schema_version
-from server.cli.locks.lock_waits import LOCK_TIMEOUT, LockTimeoutError, retry_on_locks
+from server.cli.locks.lock_waits import LOCK_TIMEOUT, LockTimeoutError, log_wait, retry_on_locks
 from server.cli.migration.migration_state import (
     DatabaseState,
     MigrationError,
@@ -46,11 +46,11 @@ _HANDLED_BY_CALLER: Final = (  # tried again or explained by retry_on_locks()
     psycopg.errors.QueryCanceled,
     psycopg.errors.ReadOnlySqlTransaction,
 )
-_log = logging.getLogger("realtime.migrate")
+_log = structlog.get_logger("realtime.migrate")
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, report: Callable[[str], None] = _log.warning) -> list[str]:
+def migrate(dsn: str, *, lock_timeout: float = LOCK_TIMEOUT, report: Callable[[str], None] = log_wait) -> list[str]:
     """Migrate the database behind ``dsn``; returns the steps taken, as texts, empty if it was up to date.
 
     ``report`` gets the process that holds a lock while the migrate waits for it. Nothing is done if a newer version has
@@ -94,11 +94,7 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         for path in sorted((folder("sql") / "upkeep").glob("*.sql")):
             _run(connection, path.name, path.read_text())
     for name in wide_publications(connection):
-        _log.warning(
-            "publication %s takes in the tables of the schema realtime, which its subscribers do not have: "
-            "see `realtime doctor`",
-            name,
-        )
+        _log.warning("publication_too_wide", publication=name, remedy="see `realtime doctor`")
     return notes
 
 
@@ -212,7 +208,7 @@ def _listening(connection: _Connection, notes: list[str]) -> Iterator[None]:
         if notice.severity_nonlocalized == "INFO":
             notes.append(notice.message_primary or "")
         elif notice.severity_nonlocalized == "WARNING":
-            _log.warning(notice.message_primary)
+            _log.warning("migration_warning", reason=notice.message_primary)
 
     connection.add_notice_handler(take)
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from structlog.typing import EventDict
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -95,9 +95,8 @@ async def test_a_value_that_shows_a_changed_type_is_enough(base: str) -> None:
         await play.check(later)
 
 
-async def test_a_label_that_nothing_announced_is_no_fault(base: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_label_that_nothing_announced_is_no_fault(base: str, logs: list[EventDict]) -> None:
     """Shown, ordered by, compared and inside a composite: one line of information, and the lists are right at once."""
-    caplog.set_level(logging.INFO, "engine")
     run_each(base, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     queries = [
         EVERYTHING,
@@ -112,15 +111,15 @@ async def test_a_label_that_nothing_announced_is_no_fault(base: str, caplog: pyt
             ("alter type mood rename value 'high' to 'up'", "update t set m = 'up' where id = 1"),
             ("alter type mood add value 'top'", "update t set p = row('o', null, null, 'top') where id = 1"),
         ):
-            caplog.clear()
+            logs.clear()
             run_each(base, change, write)
             await play.check(*followers)
-            rereads = [vars(record) for record in caplog.records if record.getMessage() == "collection_reread"]
-            assert [event["levelno"] for event in rereads] == [logging.INFO], caplog.text
+            rereads = [entry for entry in logs if entry["event"] == "collection_reread"]
+            assert [entry["log_level"] for entry in rereads] == ["info"], logs
             assert "in the catalog in use" in rereads[0]["error"]
-            assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.INFO], (
-                caplog.text
-            )
+            assert not [
+                entry for entry in logs if entry.get("exc_info") or entry["log_level"] not in ("debug", "info")
+            ], logs
 
 
 async def test_types_that_no_exposed_table_has_cost_nothing(base: str) -> None:

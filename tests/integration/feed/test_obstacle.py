@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +10,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from structlog.typing import EventDict
 
 from engine.errors import FeedError, QueryRejectedError
 from engine.feed.buffer import EventBuffer
@@ -73,17 +73,16 @@ async def obstructed(server: LocalPostgres) -> AsyncIterator[tuple[str, FeedSett
 
 
 async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_queries_that_read_it(
-    pg: LocalPostgres, caplog: pytest.LogCaptureFixture
+    pg: LocalPostgres, logs: list[EventDict]
 ) -> None:
-    caplog.set_level(logging.INFO, "engine.feed")
     with encoded_database(pg, "SQL_ASCII") as dsn:
         async with live_node(dsn) as play:
-            warned = any(getattr(record, "encoding", None) == "SQL_ASCII" for record in caplog.records)
+            warned = any(entry.get("encoding") == "SQL_ASCII" for entry in logs)
             torn, later = await play.follow(TORN), await play.follow(LATER)
             run_each(dsn, "insert into torn values (1, 'a')")
             await torn.until(lambda: torn.ids == ["1"])
             with psycopg.connect(dsn, autocommit=True, client_encoding="SQL_ASCII") as sql:
-                caplog.clear()
+                logs.clear()
                 sql.execute(rb"insert into torn values (2, E'caf\xe9')")
                 sql.execute("insert into later values (1, 'behind it')")
             await later.until(lambda: later.ids == ["1"])
@@ -91,8 +90,8 @@ async def test_a_row_that_cannot_be_decoded_costs_a_new_slot_and_ends_the_querie
             assert "invalid byte sequence" in str(torn.error)
             await until(lambda: play.feed.state.status == "streaming")
             assert play.feed.state.reason is None
-            events = [vars(record) for record in caplog.records if getattr(record, "slot", None) == play.slot]
-            skipped = next(i for i, event in enumerate(events) if event["msg"] == "wal_skipped")
+            events = [entry for entry in logs if entry.get("slot") == play.slot]
+            skipped = next(i for i, event in enumerate(events) if event["event"] == "wal_skipped")
             assert "the WAL after " in events[skipped]["reason"]
             assert not [event for event in events[:skipped] if event.get("status") == "streaming"], events
 

@@ -8,7 +8,7 @@ from time import monotonic
 
 import msgspec
 import orjson
-import pytest
+from structlog.typing import EventDict
 
 from engine.catalog.model import Catalog, Table
 from engine.live.core.dispatcher import Dispatcher
@@ -112,8 +112,8 @@ def note(**fields: object) -> Message:
     return Message("realtime.ddl", orjson.dumps({"tag": "ALTER TABLE", **fields}), True)
 
 
-def reasons(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    return [(record.levelname, record.error) for record in log.records]  # type: ignore[attr-defined]
+def reasons(logs: list[EventDict]) -> list[tuple[str, str]]:
+    return [(entry["log_level"], entry["error"]) for entry in logs]
 
 
 # -- events --------------------------------------------------------------------------------------------------------
@@ -173,14 +173,14 @@ def test_a_window_is_read_and_brought_up_to_the_stream_whatever_its_snapshot_sho
     assert [identifier for identifier, _ in ahead.current().pairs] == ["2", "5", "6"]
 
 
-def test_a_window_that_cannot_take_a_delivered_transaction_is_read_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_window_that_cannot_take_a_delivered_transaction_is_read_again(logs: list[EventDict]) -> None:
     live = Live()
     live.process(1, deleted(RELATION, None))
     live.process(2, new(2))
     query = live.unread("a")
     assert not live.hand_over(query, [1], Snapshot(1_001, 1_001, frozenset()))
     assert query.window is None
-    assert reasons(caplog) == [("WARNING", "a deleted row of messages came without replica identity")]
+    assert reasons(logs) == [("warning", "a deleted row of messages came without replica identity")]
     assert live.hand_over(query, [2], Snapshot(1_003, 1_003, frozenset()))
     assert live.process(3, new(3)).changed != []
 
@@ -214,7 +214,7 @@ def test_a_query_that_is_forgotten_while_a_transaction_is_processed_gets_no_even
 
 
 def test_a_row_that_the_stream_does_not_identify_breaks_the_windows_of_its_table(
-    caplog: pytest.LogCaptureFixture,
+    logs: list[EventDict],
 ) -> None:
     live = Live()
     query = live.query("a", [1])
@@ -222,13 +222,13 @@ def test_a_row_that_the_stream_does_not_identify_breaks_the_windows_of_its_table
     assert (outcome.refresh, outcome.changed, outcome.ddl) == ({query}, [], [])
     assert query.stale_since == 1_000_000
     assert live.ids(query) == [1], "until it is read again"
-    assert reasons(caplog) == [("WARNING", "a deleted row of messages came without replica identity")]
+    assert reasons(logs) == [("warning", "a deleted row of messages came without replica identity")]
     assert live.hand_over(query, [], Snapshot(1_002, 1_002, frozenset()))
     assert live.process(2, new(2)).refresh == set()
 
 
 def test_values_that_the_catalog_does_not_know_have_it_loaded_once_and_the_windows_read_again(
-    caplog: pytest.LogCaptureFixture,
+    logs: list[EventDict],
 ) -> None:
     live = Live()
     query = live.query("a", [1], where=[["likes", ">", 0]])
@@ -237,21 +237,20 @@ def test_values_that_the_catalog_does_not_know_have_it_loaded_once_and_the_windo
     outcome = live.process(1, inserted(RELATION, wrong), inserted(RELATION, wrong))
     assert outcome.ddl == [DdlNote("STREAM", [MESSAGES.oid])]
     assert outcome.refresh == {query}
-    assert [level for level, _ in reasons(caplog)] == ["WARNING"], "logged once"
-    assert caplog.records[0].exc_info is None, "an expected disagreement has no traceback"
+    assert [level for level, _ in reasons(logs)] == ["warning"], "logged once"
+    assert logs[0]["exc_info"] is None, "an expected disagreement has no traceback"
 
 
-def test_an_error_that_is_not_expected_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_that_is_not_expected_is_logged_with_its_traceback(logs: list[EventDict]) -> None:
     outcome = Outcome()
     outcome.disagree(MESSAGES, RuntimeError("a defect"))
-    assert caplog.records[0].exc_info is not None
+    assert logs[0]["exc_info"] is not None
     assert outcome.ddl == [DdlNote("STREAM", [MESSAGES.oid])]
 
 
-def test_a_label_that_is_newer_than_the_catalog_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+def test_a_label_that_is_newer_than_the_catalog_is_no_warning(logs: list[EventDict]) -> None:
     Outcome().disagree(MESSAGES, UnknownLabelError(b"new"))
-    assert reasons(caplog) == [("INFO", "the enum has no label 'new' in the catalog in use")]
+    assert reasons(logs) == [("info", "the enum has no label 'new' in the catalog in use")]
 
 
 def test_a_document_that_cannot_be_encoded_has_its_query_read_again_and_no_other() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from structlog.typing import EventDict
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.table_locks import TableLocks
@@ -123,7 +123,7 @@ async def eventually(here: ChannelNode) -> ChannelSubscriber:
 
 
 @pytest.mark.long
-async def test_a_lease_outlives_a_lock_that_is_held_for_longer(database: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_lease_outlives_a_lock_that_is_held_for_longer(database: str, logs: list[EventDict]) -> None:
     lease = {"lease": 3.0}
     async with channel_node(database, feed=lease) as here, channel_node(database, feed=lease) as other:
         listeners = [await each.listen("chat:1", user="ann", presence={}) for each in (here, other)]
@@ -132,7 +132,7 @@ async def test_a_lease_outlives_a_lock_that_is_held_for_longer(database: str, ca
         with locked(database, "realtime.nodes") as pid:
             await until(partial(named, here, "nodes", pid))
             assert await refused(here.listen("chat:2")) == LOCKED
-            await until(partial(lease_waits, caplog, f"realtime.nodes is locked by process {pid}"))
+            await until(partial(lease_waits, logs, f"realtime.nodes is locked by process {pid}"))
             await here.publish("chat:1", 1)
             await until(partial(is_over, database, pid, 3.5))
         await until(lambda: expired(database) == 0)
@@ -144,9 +144,9 @@ async def test_a_lease_outlives_a_lock_that_is_held_for_longer(database: str, ca
         assert read(database, "select id, started_at from realtime.nodes order by id") == rows
 
 
-def lease_waits(caplog: pytest.LogCaptureFixture, error: str) -> bool:
-    waits = [vars(record) for record in caplog.records if record.getMessage() == "lease_waits_for_lock"]
-    return any(error in event["error"] and event["levelno"] >= logging.WARNING for event in waits)
+def lease_waits(logs: list[EventDict], error: str) -> bool:
+    waits = [entry for entry in logs if entry["event"] == "lease_waits_for_lock"]
+    return any(error in entry["error"] and entry["log_level"] == "warning" for entry in waits)
 
 
 def has(listener: ChannelSubscriber, data: list[Any]) -> bool:
