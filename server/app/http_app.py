@@ -16,9 +16,8 @@ from starlette.types import ASGIApp
 
 from server.auth.identity import HandshakeRejectedError
 from server.http.address_lists import AddressGate, AddressLists
-from server.http.problems import ProblemError, problem_response
+from server.http.problems import problem_of, problem_response
 from server.http.security_headers import SecurityHeaders
-from server.protocol.error_codes import ErrorCode
 from server.transports.websocket.handshake import HEADERS_OF_426
 
 __all__ = ["make_app"]
@@ -47,11 +46,9 @@ def make_app(
         if refused is None:
             text = "this is the WebSocket endpoint, and the request does not ask for a WebSocket"
             refused = HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
-        if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
-            return ProblemError(
-                ErrorCode.RATE_LIMITED, str(refused), headers=refused.headers, retry_after=refused.retry_after
-            ).response()
-        raise HTTPException(refused.status, str(refused), refused.headers)
+        problem = problem_of(refused)
+        assert problem is not None
+        return problem.response()
 
     app = Starlette(
         routes=[Route("/health", health), Route("/realtime", upgrade_required), *routes],

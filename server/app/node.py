@@ -29,7 +29,7 @@ from server.app.version import package_version
 from server.auth.api_keys import KeyRing
 from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
 from server.auth.authorizer import NameRules
-from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, check_origin, packed_of
 from server.auth.key_gate import KeyGate
 from server.auth.tokens import TokenVerifier
 from server.client.admission import Admission, Connection
@@ -222,9 +222,7 @@ class Node:
         """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start, at the
         end, and for more connections than a client may have.
         """
-        allowed, origin = self._settings.allowed_origins, handshake.origin
-        if origin is not None and "*" not in allowed and origin.lower() not in allowed:
-            raise HandshakeRejectedError(HTTPStatus.FORBIDDEN, f"connections from {origin} are not allowed")
+        check_origin(handshake.origin, self._settings.allowed_origins)
         if self._services is None or self._draining or self._stopping:
             raise HandshakeRejectedError(
                 HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again"

@@ -13,6 +13,7 @@ from typing import Protocol
 from engine.channels.core.messages.model import UnavailableError
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
+from server.auth.authenticator import Authenticator
 from server.auth.identity import HandshakeRequest
 from server.client.failures import client_error
 from server.client.shared import SharedServices
@@ -23,7 +24,7 @@ from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
 from server.session.session import Session
 
-__all__ = ["Admission", "Connection", "ConnectionAcceptor"]
+__all__ = ["Admission", "Connection", "ConnectionAcceptor", "authenticated"]
 
 
 class Connection(Protocol):
@@ -45,6 +46,21 @@ class Connection(Protocol):
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Send the queued frames, then end the connection."""
+
+
+async def authenticated(
+    authenticator: Authenticator, handshake: HandshakeRequest, seconds: float, transport: str
+) -> Principal:
+    """The principal that a handshake proves. Raises ``RealtimeError``: ``RT_002`` or ``RT_003`` if the client is refused,
+    ``RT_001`` if it cannot be judged now, or not within these seconds.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await authenticator.authenticate(handshake)
+    except TimeoutError as late:
+        raise UnavailableError(f"the client was not authenticated within {seconds:g} s; try again") from late
+    except Exception as error:
+        raise client_error(error, "authentication_failed", transport=transport) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +85,7 @@ class Admission:
         ``authentication_timeout``.
         """
         seconds = self.limits.authentication_timeout
-        try:
-            async with asyncio.timeout(seconds):
-                principal = await self.services.authenticator.authenticate(self.handshake)
-        except TimeoutError as late:
-            raise UnavailableError(f"the client was not authenticated within {seconds:g} s; try again") from late
-        except Exception as error:
-            raise client_error(error, "authentication_failed", transport=self.transport) from error
+        principal = await authenticated(self.services.authenticator, self.handshake, seconds, self.transport)
         if self.counted is not None:
             self.counted.identify(principal.user_id)
         return principal

@@ -7,10 +7,10 @@ from collections import deque
 from msgspec import UNSET
 
 from engine.identity.principal import Principal
-from server.auth.authorizer import Action, Circumstances
 from server.client.answers import Answers
 from server.client.failures import client_error
 from server.client.intake import Intake
+from server.client.judgement import judge_message
 from server.client.shared import SharedServices
 from server.ports.channels import Member, Publication
 from server.protocol import server_messages
@@ -49,11 +49,7 @@ class PublishQueue:
         while self._waiting:
             message = self._waiting[0]
             try:
-                about = Circumstances(self._member.ip, self._member.transport, message.event)
-                await self._services.authorizer.authorize(self._principal, Action.PUBLISH, message.channel, about)
-                data = self._services.content.message(self._member, message.channel, message.event, message.data)
-                if self._services.content_hook is not None:
-                    await self._services.content_hook.check(self._member, message.channel, message.event, data)
+                data = await judge_message(self._services, self._principal, self._member, message)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._fail(message, error)
                 self._intake.done(len(message.data))
@@ -70,7 +66,7 @@ class PublishQueue:
 
     async def _publish(self, message: Publish, data: bytes) -> None:
         id = None if message.id is UNSET else message.id
-        publication = Publication(message.channel, message.event, bytes(data), self._member, id)
+        publication = Publication(message.channel, message.event, data, self._member, id)
         try:
             stored = await self._services.channels.publish(publication)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered

@@ -14,11 +14,13 @@ from starlette.responses import JSONResponse, Response
 
 from engine.errors import BunbaseError, RealtimeError
 from engine.postgres.errors import AWAY, in_words, is_clients, is_raised, reason
+from server.auth.identity import HandshakeRejectedError
 from server.http.rate_limits import retry_after_header
 from server.protocol.error_codes import ErrorCode
 
 __all__ = [
     "BY_CODE",
+    "CHALLENGE",
     "MEDIA_TYPE",
     "ProblemDocument",
     "ProblemError",
@@ -30,6 +32,9 @@ __all__ = [
 
 MEDIA_TYPE: Final = "application/problem+json"
 """RFC 9457, section 6.1."""
+
+CHALLENGE: Final[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="realtime"'}
+"""What an answer 401 must have (RFC 9110, 15.5.2)."""
 
 _log = structlog.get_logger(__name__)
 
@@ -126,8 +131,12 @@ def problem_of(error: Exception) -> ProblemError | None:
     match error:
         case ProblemError():
             return error
+        case HandshakeRejectedError():
+            code = _CODE_OF_STATUS.get(error.status, ErrorCode.INVALID_MESSAGE)
+            return ProblemError(code, str(error), error.status, error.headers, retry_after=error.retry_after)
         case RealtimeError():
-            return ProblemError(error.code, str(error), retry_after=error.retry_after)
+            headers = CHALLENGE if error.code == ErrorCode.AUTHENTICATION_FAILED else None
+            return ProblemError(error.code, str(error), headers=headers, retry_after=error.retry_after)
         case _ if isinstance(error, AWAY):
             return ProblemError(ErrorCode.CONNECTION_FAILED, in_words(error))
         case psycopg.Error():

@@ -18,14 +18,13 @@ from server.auth.identity import API_KEY
 from server.auth.refusal import AuthenticationError
 from server.http.cross_site import why_refused
 from server.http.loopback import is_loopback
-from server.http.problems import ProblemError
+from server.http.problems import CHALLENGE, ProblemError
 from server.protocol.error_codes import ErrorCode
 
 __all__ = ["Access"]
 
 _PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _NEEDED: Final = "this needs the header Authorization: Bearer KEY with the server's rest_key or a secret API key"
-_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="realtime"'}
 
 
 class Access:
@@ -101,4 +100,4 @@ class Access:
 
 
 def _refused(text: str) -> ProblemError:
-    return ProblemError(ErrorCode.AUTHENTICATION_FAILED, text, headers=_CHALLENGE)
+    return ProblemError(ErrorCode.AUTHENTICATION_FAILED, text, headers=CHALLENGE)

@@ -21,11 +21,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.errors import RealtimeError
-from server.auth.identity import API_KEY, HandshakeRejectedError, HandshakeRequest, handshake_of, packed_of
+from engine.errors import BunbaseError
+from server.auth.identity import API_KEY, HandshakeRequest, handshake_of, packed_of
 from server.client.background import Background
 from server.http.bodies import read_body
-from server.http.problems import ProblemError
+from server.http.problems import ProblemError, problem_of
 from server.protocol.error_codes import ErrorCode
 from server.transports.http_sessions import HttpSessions, ended
 from server.transports.sse.request import read_request
@@ -36,13 +36,7 @@ __all__ = ["transport_routes"]
 _MAX_BODY = 1024 * 1024
 _MAX_QUERY = 32 * 1024
 _MAX_WAIT = 30_000
-_HEADERS = {ErrorCode.AUTHENTICATION_FAILED: {"WWW-Authenticate": 'Bearer realm="realtime"'}}  # RFC 9110, 15.5.2
 _NO_STORE = {"Cache-Control": "no-store"}
-_CODES = {
-    HTTPStatus.FORBIDDEN: ErrorCode.PERMISSION_DENIED,
-    HTTPStatus.TOO_MANY_REQUESTS: ErrorCode.RATE_LIMITED,
-    HTTPStatus.SERVICE_UNAVAILABLE: ErrorCode.CONNECTION_FAILED,
-}
 _Body = TypeVar("_Body")
 _Result = TypeVar("_Result")
 
@@ -111,17 +105,10 @@ class _Endpoint:
             response = await self._handler(request, send)
         except ClientDisconnect:
             return
-        except HandshakeRejectedError as refused:
-            code = _CODES.get(refused.status, ErrorCode.INVALID_MESSAGE)
-            response = ProblemError(
-                code, str(refused), refused.status, refused.headers, retry_after=refused.retry_after
-            ).response()
-        except RealtimeError as refused:
-            headers = _HEADERS.get(refused.code)
-            response = ProblemError(
-                refused.code, str(refused), headers=headers, retry_after=refused.retry_after
-            ).response()
-        except ProblemError as problem:
+        except BunbaseError as refused:
+            problem = problem_of(refused)
+            if problem is None:
+                raise
             response = problem.response()
         if response is not None:
             await response(scope, receive, send)
