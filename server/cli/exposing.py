@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import psycopg
 import typer
@@ -16,6 +17,9 @@ from server.cli.terminal import options
 from server.cli.terminal.names import find_collection, find_columns, find_role, find_table
 
 __all__ = ["expose", "grant", "unexpose"]
+
+_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 def expose(  # noqa: PLR0913
@@ -33,18 +37,18 @@ def expose(  # noqa: PLR0913
     lock_timeout: options.LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Let clients subscribe to a table."""
-    address = migrated_dsn(config, dsn)
-    with connect_now(address, "realtime expose", autocommit=True) as connection:
-        refuse_standby(connection)
+
+    def find(connection: Connection) -> list[object]:
         found = find_table(connection, table)
         wanted = None if columns is None else find_columns(connection, found, columns)
+        return [found.oid, name, wanted, camel_case, replica_identity]
 
-    def work(connection: Connection) -> str:
-        row = connection.execute(query("expose"), [found.oid, name, wanted, camel_case, replica_identity]).fetchone()
+    def change(connection: Connection, arguments: list[object]) -> str:
+        row = connection.execute(query("expose"), arguments).fetchone()
         assert row is not None
         return str(row[0])
 
-    collection = retry_on_locks(address, "realtime expose", work, lock_timeout=lock_timeout, report=report)
+    collection = _find_then_change("realtime expose", migrated_dsn(config, dsn), lock_timeout, find, change)
     print(f"clients can subscribe to db:collection:{collection}")
 
 
@@ -55,15 +59,18 @@ def unexpose(
     lock_timeout: options.LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Close a collection; its live queries end."""
-    address = migrated_dsn(config, dsn)
-    with connect_now(address, "realtime unexpose", autocommit=True) as connection:
-        refuse_standby(connection)
-        collection = find_collection(connection, name)
 
-    def work(connection: Connection) -> None:
+    def change(connection: Connection, collection: str) -> str:
         connection.execute(query("unexpose"), [collection])
+        return collection
 
-    retry_on_locks(address, "realtime unexpose", work, lock_timeout=lock_timeout, report=report)
+    collection = _find_then_change(
+        "realtime unexpose",
+        migrated_dsn(config, dsn),
+        lock_timeout,
+        lambda connection: find_collection(connection, name),
+        change,
+    )
     print(f"{collection} is closed")
 
 
@@ -74,18 +81,40 @@ def grant(
     lock_timeout: options.LockTimeout = LOCK_TIMEOUT,
 ) -> None:
     """Give a role every privilege that serving needs in this database; each migrate adds new ones."""
-    address = migrated_dsn(config, dsn)
-    with connect_now(address, "realtime grant", autocommit=True) as connection:
-        refuse_standby(connection)
-        grantee = find_role(connection, role)
 
-    def work(connection: Connection) -> list[str]:
-        return [str(row[0]) for row in connection.execute(query("grant_server"), [grantee]).fetchall()]
+    def change(connection: Connection, grantee: str) -> list[str]:
+        granted = [str(row[0]) for row in connection.execute(query("grant_server"), [grantee]).fetchall()]
+        return granted or [f"{grantee} had every privilege already"]
 
     try:
-        granted = retry_on_locks(address, "realtime grant", work, lock_timeout=lock_timeout, report=report)
+        lines = _find_then_change(
+            "realtime grant",
+            migrated_dsn(config, dsn),
+            lock_timeout,
+            lambda connection: find_role(connection, role),
+            change,
+        )
     except psycopg.errors.InsufficientPrivilege as error:
         raise MigrationError(
             f"{database_error(error)}. `realtime grant` is for the owner of the schema realtime, or a superuser"
         ) from error
-    print("\n".join(granted) or f"{grantee} had every privilege already")
+    print("\n".join(lines))
+
+
+def _find_then_change(
+    command: str,
+    dsn: str,
+    lock_timeout: float,
+    find: Callable[[Connection], _Found],
+    change: Callable[[Connection, _Found], _Result],
+) -> _Result:
+    """Find once what the arguments of ``command`` name, then ``change`` it in a transaction that gives way to others.
+
+    Raises ``ReadOnlyDatabaseError`` on a standby before anything is looked up; otherwise as ``retry_on_locks`` does.
+    """
+    with connect_now(dsn, command, autocommit=True) as connection:
+        refuse_standby(connection)
+        found = find(connection)
+    return retry_on_locks(
+        dsn, command, lambda connection: change(connection, found), lock_timeout=lock_timeout, report=report
+    )

@@ -94,7 +94,8 @@ def _migrate(connection: _Connection, lock_timeout: float) -> list[str]:
         for path in sorted((folder("sql") / "upkeep").glob("*.sql")):
             _run(connection, path.name, path.read_text())
     for name in wide_publications(connection):
-        _log.warning("publication_too_wide", publication=name, remedy="see `realtime doctor`")
+        reason = "it takes in the tables of the schema realtime, which its subscribers do not have"
+        _log.warning("publication_too_wide", publication=name, reason=reason, remedy="see `realtime doctor`")
     return notes
 
 
