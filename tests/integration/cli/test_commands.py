@@ -180,9 +180,11 @@ def test_doctor_reports_each_finding_once_with_all_its_remedies(database: str, r
     run_sql(database, f'grant usage on schema realtime to "{role}"; grant select on realtime.migrations to "{role}"')
     unchecked = [f.text for f in diagnose(as_role(database, role), Settings()) if f.text.startswith("not everything")]
     assert unchecked == [
-        "not everything can be checked: permission denied for table collections; permission denied for table rules"
+        "not everything can be checked: permission denied for table collections; permission denied for table rules; "
+        "permission denied for table content_policies"
     ]
-    run_sql(database, f'grant select on realtime.collections, realtime.nodes, realtime.rules to "{role}"')
+    tables = ", ".join(f"realtime.{name}" for name in ("collections", "nodes", "rules", "content_policies"))
+    run_sql(database, f'grant select on {tables} to "{role}"')
     findings = diagnose(as_role(database, role), Settings())
     assert len({finding.text for finding in findings}) == len(findings)
     [lacking] = [finding for finding in findings if "lacks privileges that serving needs" in finding.text]
