@@ -121,6 +121,7 @@ class Catalog:
     ``marks`` were read just before the rest. ``roles``: that subscribers may read as; ``claims_setting``: where
     policies find claims. ``by_source`` are the oids of the tables
     whose policies read a table that need not be exposed. ``by_role``: made by :func:`engine.catalog.rights.seen_by`.
+    ``readers``: the roles that must all have a privilege for a subscriber to have it.
     """
 
     by_collection: Mapping[str, Table]
@@ -132,6 +133,7 @@ class Catalog:
     roles: frozenset[str] = frozenset()
     claims_setting: str = ""
     by_source: Mapping[int, Set[int]] = field(default_factory=dict)
+    readers: tuple[str, ...] = ("realtime_reader",)
     by_role: dict[str, Catalog] = field(init=False, default_factory=dict, repr=False)
 
     def concerned(self, oids: Collection[int], types: Iterable[int] = ()) -> set[int]:

@@ -23,7 +23,8 @@ def seen_by(catalog: Catalog, role: str) -> Catalog:
     if seen is None:
         tables = {name: _table(table, role, catalog) for name, table in catalog.by_collection.items()}
         by_oid = {oid: tables[table.collection] for oid, table in catalog.by_oid.items()}
-        seen = catalog.by_role[role] = replace(catalog, by_collection=tables, by_oid=by_oid)
+        readers = (*catalog.readers, role) if role else catalog.readers
+        seen = catalog.by_role[role] = replace(catalog, by_collection=tables, by_oid=by_oid, readers=readers)
     return seen
 
 

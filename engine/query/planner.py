@@ -199,7 +199,7 @@ async def _plan_sql(
     sql = spec["sql"]
     if not isinstance(sql, str):
         raise InvalidQueryError(f'"sql" must be a string, not {type(sql).__name__}')
-    async with sql_session(connection) as session:
+    async with sql_session(connection, catalog.readers) as session:
         checked = await _checked(session, sql, catalog, cache)
         if table.oid not in checked.dependencies:
             raise InvalidQueryError(f'the query does not read the collection of its channel, "{table.collection}"')

@@ -44,14 +44,15 @@ order by a.attrelid, a.attnum
 
 -- name: plan_hidden_types
 -- The types among these that clients may not name. Given by oid, or by name as the reader finds them. Clients may name built-in
--- types, those of extensions, the types of columns that the reader may read and all these consist of, the row types of
--- exposed tables without hidden columns, types on which the reader was granted USAGE by name, and arrays of all these.
+-- types, those of extensions, the types of columns that all of "readers" may read and all these consist of, the row types of
+-- exposed tables without a column that one of them may not read, types on which the reader was granted USAGE by name, and arrays of all these.
 with recursive exposed(oid) as (
   select unnest(%(exposed)s::oid[])
 ),
 columns(oid) as (
   select a.atttypid from exposed join pg_attribute a on a.attrelid = exposed.oid
-  where a.attnum > 0 and not a.attisdropped and has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')
+  where a.attnum > 0 and not a.attisdropped
+    and not exists (select from unnest(%(readers)s::name[]) r (name) where not has_column_privilege(r.name, a.attrelid, a.attnum, 'select'))
 ),
 shown(oid) as (
   select oid from columns
@@ -88,8 +89,8 @@ where not (
   or exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = core.oid and d.deptype = 'e')
   or exists (select from aclexplode(core.typacl) g where g.grantee = 'realtime_reader'::regrole)
   or (c.oid is not null and c.oid in (select oid from exposed) and not exists (
-        select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-          and not has_column_privilege('realtime_reader', c.oid, a.attnum, 'select')))
+        select from pg_attribute a cross join unnest(%(readers)s::name[]) r (name)
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and not has_column_privilege(r.name, c.oid, a.attnum, 'select')))
 )
 order by t.typname
 
@@ -263,7 +264,7 @@ select types.oid, c.conbin::text from types left join pg_constraint c on c.conty
 
 -- name: plan_read_types
 -- The types as which PostgreSQL may read a string of the statement while it resolves names: those named in it, those of the
--- columns of its tables that clients may see, and those that functions and operators of one's own named in it take or give.
+-- columns of its tables that all of "readers" may read, and those that functions and operators of one's own named in it take or give.
 -- The row types of tables with hidden columns are not among the named ones unless "hidden_rows".
 with functions as (
   select p.* from pg_proc p where p.oid >= 16384
@@ -271,13 +272,13 @@ with functions as (
 )
 select t.oid from pg_type t left join pg_type e on e.oid = t.typelem
 where (t.typname = any (%(names)s::text[]) or e.typname = any (%(names)s::text[])) and (%(hidden_rows)s or not exists (
-  select from pg_attribute a join pg_class c on c.oid = a.attrelid and c.relkind <> 'c'
+  select from pg_attribute a join pg_class c on c.oid = a.attrelid and c.relkind <> 'c' cross join unnest(%(readers)s::name[]) r (name)
   where c.oid in (t.typrelid, e.typrelid) and a.attnum > 0 and not a.attisdropped
-    and not has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')))
+    and not has_column_privilege(r.name, a.attrelid, a.attnum, 'select')))
 union
 select a.atttypid from pg_attribute a
 where a.attrelid = any (%(relations)s::oid[]) and a.attnum > 0 and not a.attisdropped
-  and has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')
+  and not exists (select from unnest(%(readers)s::name[]) r (name) where not has_column_privilege(r.name, a.attrelid, a.attnum, 'select'))
 union
 select unnest(f.proargtypes::oid[] || f.prorettype || f.proallargtypes) from functions f
 

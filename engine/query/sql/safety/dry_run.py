@@ -75,7 +75,13 @@ class Uses:
 class SqlSession(ReaderTransaction):
     """What is asked in the open transaction. Errors of Postgres come out as ``psycopg.Error`` (see
     ``engine.query.sql.safety.refusals``).
+
+    ``readers``: the roles that must all be able to read a column for the client to see it.
     """
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], readers: Sequence[str]) -> None:
+        super().__init__(connection)
+        self._readers = list(readers)
 
     async def resolve(self, names: Sequence[tuple[str | None, str]]) -> tuple[list[int | None], str]:
         """The oids that (schema, name) pairs mean to the reader; None for those that mean nothing. And :meth:`callables`."""
@@ -104,7 +110,7 @@ class SqlSession(ReaderTransaction):
     ) -> HiddenNames:
         """What is not for clients among the things that ``names`` of types, ``called`` ones and ``operators`` can mean."""
         types, named, of_operators = await self._run_queries(
-            ("plan_hidden_types", {"exposed": list(exposed), "types": [], **self._named(names)}),
+            self._hidden_types((), exposed, names),
             ("plan_named_functions", self._named(called)),
             ("plan_named_operators", {"names": list(operators)}),
         )
@@ -118,8 +124,11 @@ class SqlSession(ReaderTransaction):
             _only_hidden(of_operators, oids),
         )
 
-    def _hidden_types(self, types: Collection[int], exposed: Collection[int]) -> CatalogQuery:
-        return "plan_hidden_types", {"exposed": list(exposed), "types": list(types), **self._named(())}
+    def _hidden_types(
+        self, types: Collection[int], exposed: Collection[int], names: Sequence[Name] = ()
+    ) -> CatalogQuery:
+        values = {"exposed": list(exposed), "types": list(types), "readers": self._readers}
+        return "plan_hidden_types", values | self._named(names)
 
     async def uses(self, tree: Tree, exposed: Collection[int]) -> Uses:
         """What ``tree`` makes use of. After :meth:`analyse`: the owner's role is needed."""
@@ -188,6 +197,7 @@ class SqlSession(ReaderTransaction):
         hidden columns. To be judged before :meth:`describe`.
         """
         values = {"sql": sql, "names": list(names), "relations": list(relations), "hidden_rows": hidden_rows}
+        values["readers"] = self._readers
         types = [oid for (oid,) in await self._rows("plan_read_types", values)]
         if not types:
             return []
@@ -244,9 +254,11 @@ def _only_hidden(found: Sequence[tuple[_Key, list[int]]], hidden: Set[int]) -> l
 
 
 @asynccontextmanager
-async def sql_session(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[SqlSession]:
+async def sql_session(
+    connection: psycopg.AsyncConnection[Any], readers: Sequence[str] = ("realtime_reader",)
+) -> AsyncIterator[SqlSession]:
     """A transaction (or savepoint) as ``realtime_reader``; nothing of it remains afterwards."""
     async with connection.transaction(force_rollback=True):
-        session = SqlSession(connection)
+        session = SqlSession(connection, readers)
         await session.begin()
         yield session
