@@ -11,7 +11,7 @@ from engine.catalog.rights import claims_read
 from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
 from engine.identity.visibility import Viewer, Visibility
-from engine.live.planning_budget import PLANNING
+from engine.live.query_accounts import ASKING
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
@@ -70,8 +70,12 @@ class Planner:
             return plan
         table = catalog.by_collection.get(collection)
         tables = frozenset() if table is None else frozenset({table.oid})
-        budget = PLANNING.get()
-        async with nullcontext() if budget is None else budget.lock(), self._reader.planning(tables) as connection:
+        user = ASKING.get()
+        budget, holders = (None, ()) if user is None else (user.planning, (user,))
+        async with (
+            nullcontext() if budget is None else budget.lock(),
+            self._reader.planning(tables, holders) as connection,
+        ):
             with nullcontext() if budget is None else budget.charging():
                 plan = await plan_query(collection, spec, catalog, connection, self._checks(viewer), viewer)
         if catalog is self._catalog:

@@ -1,6 +1,6 @@
-"""What planning the queries of one connection may cost: its share of the database connections and of the processor.
+"""What planning the queries of one user may cost: its share of the database connections and of the processor.
 
-Planning is the only work that a client can ask for at its full message rate. Without a share of its own, one connection
+Planning is the only work that a client can ask for at its full message rate. Without a share of its own, one client
 with SQL that is slow to check would keep all others waiting.
 """
 
@@ -10,14 +10,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 from psycopg import errors
 
 from engine.postgres.errors import AWAY
 
-__all__ = ["PLANNING", "PlanningBudget"]
+__all__ = ["PlanningBudget"]
 
 _AT_ONCE = 2
 _BURST = 5.0
@@ -33,7 +32,7 @@ class _Planning:
 
 
 class PlanningBudget:
-    """Planning time of one connection, in seconds: 5 at once, and a quarter of a second per second after that.
+    """Planning time of one user's connections, in seconds: 5 at once, and a quarter of a second per second after that.
 
     At most two of its queries are planned at the same time. Nothing is refused: what is beyond the budget waits.
 
@@ -60,6 +59,12 @@ class PlanningBudget:
         """Seconds until something may be planned; 0: now."""
         self._gain()
         return max(0.0, -self._left / _RATE)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing of it has been used lately."""
+        self._gain()
+        return self._left >= _BURST
 
     def charge(self, seconds: float) -> None:
         """Planning has taken ``seconds``."""
@@ -104,12 +109,8 @@ class PlanningBudget:
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Wait until no other planning of this connection runs, and exclude others."""
+        """Wait until fewer than two other plannings of this user run, and for the budget."""
         async with self._planning_lock:
             if wait := self.wait:
                 await asyncio.sleep(wait)
             yield
-
-
-PLANNING: ContextVar[PlanningBudget | None] = ContextVar("PLANNING", default=None)
-"""The budget of the connection that the current task works for; None where the server works for itself."""

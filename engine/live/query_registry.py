@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from engine.identity.visibility import Viewer, Visibility
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
+from engine.live.query_accounts import ConnectionAccount
 
 __all__ = ["QueryRegistry"]
 
@@ -27,6 +28,7 @@ class QueryRegistry:
         self._forget = forget
         self._room = room
         self._queries: dict[tuple[Visibility, str], LiveQuery] = {}
+        self._accounts: dict[Subscription, ConnectionAccount] = {}
         self._idle: dict[LiveQuery, tuple[asyncio.TimerHandle, int]] = {}
         self.idle_weight = 0
 
@@ -36,11 +38,15 @@ class QueryRegistry:
     def __iter__(self) -> Iterator[LiveQuery]:
         return iter(self._queries.values())
 
+    def find(self, plan: Plan) -> LiveQuery | None:
+        """The query of that plan, if it is kept."""
+        return self._queries.get((plan.visibility, plan.key))
+
     def obtain(
         self, plan: Plan, collection: str, spec: Mapping[str, object], viewer: Viewer | None = None
     ) -> tuple[LiveQuery, bool]:
         """The query of that plan, made for ``viewer``, and whether it is new."""
-        query = self._queries.get((plan.visibility, plan.key))
+        query = self.find(plan)
         if query is not None and query.ended:
             self._remove(query)
             query = None
@@ -51,10 +57,19 @@ class QueryRegistry:
         self._wanted(query)
         return query, False
 
+    def add(self, subscription: Subscription, account: ConnectionAccount | None) -> None:
+        """Another subscriber of its query, which ``account`` holds until it is released."""
+        subscription.query.subscriptions[subscription] = None
+        if account is not None:
+            self._accounts[subscription] = account
+            account.hold(subscription.query)
+
     def release(self, subscription: Subscription) -> None:
         """Remove a subscription from its query; a query without subscribers is kept for ``idle_ttl`` seconds."""
         query = subscription.query
         query.subscriptions.pop(subscription, None)
+        if (account := self._accounts.pop(subscription, None)) is not None:
+            account.release(query)
         self._left(query)
 
     def _left(self, query: LiveQuery) -> None:
@@ -75,6 +90,9 @@ class QueryRegistry:
         former = subscription.query
         subscription.attach(query)
         if query is not former:
+            if (account := self._accounts.get(subscription)) is not None:
+                account.release(former)
+                account.hold(query)
             self._left(former)
 
     def close(self) -> None:

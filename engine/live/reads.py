@@ -46,7 +46,7 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
     most: int | None = settings.max_rows
     if isinstance(plan, ReReadPlan):
         statement = _at_most(plan.statement, settings.max_rows + 1, settings.max_bytes)
-    elif plan.limit is None:
+    elif plan.limit is None or plan.limit > settings.max_rows:  # of SQL: the builder allows no such limit
         statement = plan.read(settings.max_rows + 1)
     else:
         statement, most = plan.read(read_size(plan.limit, settings.spare_rows)), None

@@ -41,7 +41,7 @@ from engine.live.core.result_set import ResultSet
 from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
-from engine.live.planning_budget import PLANNING
+from engine.live.query_accounts import ASKING
 from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
 from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_plan, rejection_of
 from engine.live.settings import LiveSettings
@@ -151,9 +151,7 @@ class Refresher:
             state.again = True
 
     async def _refreshing(self, query: LiveQuery, state: ReadState) -> None:
-        PLANNING.set(
-            None
-        )  # a query is shared: planning it again is not charged to the connection that subscribed first
+        ASKING.set(None)  # a query is shared: planning it again is not charged to the user who subscribed first
         wait = Wait()
         try:
             while query in self._states:
@@ -252,7 +250,7 @@ class Refresher:
 
     async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
-        async with self._reader.lane(query.tables, slow=state.slow):
+        async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
             began = time.monotonic()
             read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
         state.timeouts, state.refusals, state.failing = 0, 0, None

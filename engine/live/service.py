@@ -29,6 +29,7 @@ from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Deliver, LiveQuery, Subscription
 from engine.live.definitions import Definitions
 from engine.live.plan_cache import Planner
+from engine.live.query_accounts import ConnectionAccount
 from engine.live.query_registry import QueryRegistry
 from engine.live.reads import rejection_of
 from engine.live.refresher import Refresher, RightsChangedError
@@ -54,6 +55,7 @@ def make_reader(dsn: str, feed: ChangeFeed, settings: LiveSettings, *, pooled: b
         timeout_ms=settings.read_timeout_ms,
         quick_timeout_ms=settings.quick_timeout_ms,
         lock_timeout_ms=settings.lock_timeout_ms,
+        each=settings.reads_per_user,
         saw=feed.saw,
         silent=feed.doubt,
         pooled=pooled,
@@ -162,6 +164,7 @@ class LiveQueries(BackgroundService):
         spec: Mapping[str, object],
         deliver: Deliver,
         resume: Resume | None = None,
+        account: ConnectionAccount | None = None,
     ) -> Subscription:
         """Open a live query; call ``begin()`` on the result to receive its rows and every later change.
 
@@ -171,13 +174,14 @@ class LiveQueries(BackgroundService):
             spec: the query: builder JSON (``where``, ``orderBy``, ``limit``, cursors) or ``{"sql": …, "params": […]}``.
             deliver: called in the event loop with each event.
             resume: the subscriber's last state; it gets the changes since then if they are still known (``recovered``).
+            account: whose limits count; None: no limits.
 
         Raises ``QueryRejectedError`` (with the protocol's code) if the query cannot be accepted.
         """
         viewer = viewer_of(principal, self.settings.anonymous_role)
         while True:
             try:
-                return await self._subscribe(viewer, collection, spec, deliver, resume)
+                return await self._subscribe(viewer, collection, spec, deliver, resume, account)
             except RightsChangedError:
                 continue
 
@@ -188,6 +192,7 @@ class LiveQueries(BackgroundService):
         spec: Mapping[str, object],
         deliver: Deliver,
         resume: Resume | None = None,
+        account: ConnectionAccount | None = None,
     ) -> Subscription:
         try:
             plan = await self._planning.plan(viewer, collection, spec)
@@ -195,14 +200,16 @@ class LiveQueries(BackgroundService):
             if lost.outdated:
                 self._catalog.invalidate()
             raise
+        if account is not None:
+            account.check(plan, self._queries.find(plan))
         query, is_new = self._queries.obtain(plan, collection, spec, viewer)
+        subscription = Subscription(query, deliver, self._refresher, self._queries.release, resume)
+        subscription.viewer = viewer
+        self._queries.add(subscription, account)
         if is_new:
             if isinstance(plan, ReReadPlan):
                 _log.info("query_reread", collection=collection, reason=plan.reason)
             self._refresher.keep(query)
-        subscription = Subscription(query, deliver, self._refresher, self._queries.release, resume)
-        subscription.viewer = viewer
-        query.subscriptions[subscription] = None
         try:
             await self._refresher.ready(query)
         except BaseException:

@@ -14,12 +14,13 @@ class LiveSettings:
     ``idle_ttl``: seconds a query is kept after its last subscriber left; ``idle_bytes``: bytes of such queries together.
     ``plan_bytes``: bytes of plans, and as many again of checked SQL; all three as estimated.
     ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
-    re-runs of a query that depends on the time. ``max_rows``: rows a query without limit may have; ``max_bytes``: what
+    re-runs of a query that depends on the time. ``max_rows``: rows a query may have; ``max_bytes``: what
     those of clients' own SQL may have together. ``spare_rows``: rows kept beyond a limit, at least; more (half the limit,
     up to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: longest time of a read;
     ``quick_timeout_ms``: longest time before it is moved to the slow lane (see
-    :mod:`engine.postgres.read_lanes`); ``lock_timeout_ms``: longest time of one wait for a lock. ``slow_pause``:
-    seconds at most between two attempts of a query that does not end within ``read_timeout_ms`` any more.
+    :mod:`engine.postgres.read_lanes`); ``reads_per_user``: reads of one user at the same time;
+    ``lock_timeout_ms``: longest time of one wait for a lock. ``slow_pause``: seconds at most between two attempts of a query
+    that does not end within ``read_timeout_ms`` any more.
     ``stream_generated``: whether the decoder sends generated columns. ``watch_interval``: seconds between two looks at
     definitions whose changes were not announced. ``anonymous_role``: the role of subscribers without token, if it is served.
     ``claims_setting``: where policies find the claims of a token.
@@ -35,6 +36,7 @@ class LiveSettings:
     spare_rows: int = 10
     watch_interval: float = 10.0
     readers: int = 8
+    reads_per_user: int = 2
     read_timeout_ms: int = 30_000
     quick_timeout_ms: int = 2_000
     lock_timeout_ms: int = 1_000

@@ -2,7 +2,8 @@
 
 Two lanes share the connections. Every query begins in the quick one, where a read is cut off after a short time. One that
 was cut off goes on in the slow lane, which has a quarter of the connections and lets a read take its full time. So
-however many queries are slow, or become so, most connections are free again within that short time.
+however many queries are slow, or become so, most connections are free again within that short time. Inside a lane each
+user has a share (:mod:`engine.postgres.fair_lane`), so one user's reads do not keep those of others waiting.
 
 A read that waits for a lock is cut off soon, too. While a table is known to be locked one read at a time tries it; the
 others wait for what that one finds, without a connection.
@@ -11,10 +12,11 @@ others wait for what that one finds, without a connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Set
+from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Set
 from contextlib import asynccontextmanager
 
 from engine.postgres.errors import TableLockedError
+from engine.postgres.fair_lane import FairLane
 
 __all__ = ["Lanes"]
 
@@ -26,19 +28,22 @@ class Lanes:
 
     Args:
         size: connections that reads may use; two at least are assumed.
+        each: reads of one user at the same time in a lane, at most; half of the lane at most.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, each: int = 2) -> None:
         slow = max(1, size // 4)
         quick = max(1, size - slow)
-        self._slow = asyncio.Semaphore(slow)
-        self._quick = asyncio.Semaphore(quick)
+        self._slow = FairLane(slow, max(1, min(each, slow // 2)))
+        self._quick = FairLane(quick, max(1, min(each, quick // 2)))
         self._locked: dict[int, _Probe | None] = {}  # with the read that tries it, if one does
         self.most = slow + quick
 
     @asynccontextmanager
-    async def enter(self, tables: Set[int], *, slow: bool = False) -> AsyncIterator[None]:
-        """Wait for a place in the lane to read ``tables`` (oids).
+    async def enter(
+        self, tables: Set[int], *, slow: bool = False, holders: Collection[Hashable] = ()
+    ) -> AsyncIterator[None]:
+        """Wait for a place in the lane to read ``tables`` (oids) for ``holders``; none: for the service itself.
 
         Raises ``TableLockedError`` if another read has just found that one of them still is. What is raised inside as
         ``TableLockedError`` is what the others find.
@@ -46,19 +51,25 @@ class Lanes:
         lane = self._slow if slow else self._quick
         while True:
             await self._learn(tables)
-            probe, found = self._probe(tables), None
-            try:
-                async with lane:
-                    if any(self._locked[table] is not probe for table in self._locked.keys() & tables):
-                        continue  # found to be locked while this read waited
+            async with lane.place(holders):
+                if any(self._locked[table] is not None for table in self._locked.keys() & tables):
+                    continue  # another read began to try them while this one waited for its place
+                async with self._trying(tables):
                     yield
                     self._unlock(tables)
                     return
-            except TableLockedError as error:
-                found = str(error)
-                raise
-            finally:
-                self._end_probe(probe, found)
+
+    @asynccontextmanager
+    async def _trying(self, tables: Set[int]) -> AsyncIterator[None]:
+        """Inside, this is the read that tries those of ``tables`` that are locked, if one is."""
+        probe, found = self._probe(tables), None
+        try:
+            yield
+        except TableLockedError as error:
+            found = str(error)
+            raise
+        finally:
+            self._end_probe(probe, found)
 
     def lock(self, tables: Iterable[int]) -> None:
         """A read found these tables locked."""

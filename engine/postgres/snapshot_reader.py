@@ -5,7 +5,7 @@ One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round tri
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -44,6 +44,7 @@ class Reader:
         timeout_ms: how long a read may take.
         quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
         lock_timeout_ms: how long one waits for a lock; None: as long.
+        each: reads of one user at the same time, at most (see :class:`engine.postgres.read_lanes.Lanes`).
         saw: called with position and timeline of each snapshot before it is made use of; it may refuse them by raising.
         silent: called when a connection has died without a word.
         pooled: ``dsn`` is that of a pooler.
@@ -57,12 +58,13 @@ class Reader:
         timeout_ms: int = 30_000,
         quick_timeout_ms: int | None = None,
         lock_timeout_ms: int | None = None,
+        each: int = 2,
         saw: Callable[[Lsn, int], None] = lambda *_: None,
         silent: Callable[[], None] = lambda: None,
         pooled: bool = False,
     ) -> None:
         self._saw = saw
-        self.lanes = Lanes(size)
+        self.lanes = Lanes(size, each)
         self.connections = self.lanes.most + 1  # that the pool may have
         self._timeout_ms = timeout_ms
         self._quick_ms = min(quick_timeout_ms or timeout_ms, timeout_ms)
@@ -104,21 +106,24 @@ class Reader:
             yield connection
 
     @asynccontextmanager
-    async def planning(self, tables: Set[int]) -> AsyncIterator[psycopg.AsyncConnection]:
+    async def planning(
+        self, tables: Set[int], holders: Collection[Hashable] = ()
+    ) -> AsyncIterator[psycopg.AsyncConnection]:
         """A connection over which a query of a client on ``tables`` (oids) is checked, once the lane has a place.
 
         Raises ``TableLockedError`` for ``LockNotAvailable``.
         """
-        async with self.lane(tables, slow=False), self._pool.connection() as connection:
+        async with self.lane(tables, slow=False, holders=holders), self._pool.connection() as connection:
             yield connection
 
     @asynccontextmanager
-    async def lane(self, tables: Set[int], *, slow: bool) -> AsyncIterator[None]:
+    async def lane(self, tables: Set[int], *, slow: bool, holders: Collection[Hashable] = ()) -> AsyncIterator[None]:
         """Wait for a place in a lane to read ``tables``; what is known to be ``slow`` has a lane of its own.
 
-        Raises ``TableLockedError`` for ``LockNotAvailable``.
+        ``holders``: for whom; the read counts for the one with the fewest. None: for the service itself. Raises
+        ``TableLockedError`` for ``LockNotAvailable``.
         """
-        async with self.lanes.enter(tables, slow=slow):
+        async with self.lanes.enter(tables, slow=slow, holders=holders):
             try:
                 yield
             except psycopg.errors.LockNotAvailable as error:

@@ -40,6 +40,7 @@ from server.http.address_lists import REFUSAL, AddressLists
 from server.http.rate_limits import rate_limit_headers
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError
+from server.limits.query_accounts import QueryAccounts
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.problems import RuleProblems
@@ -101,6 +102,9 @@ class Node:
             stream_generated=self._feed.plugin != "wal2json",
             anonymous_role=self._settings.anonymous_role,
             claims_setting=self._settings.claims_setting,
+            max_rows=self._settings.max_query_rows,
+            read_timeout_ms=round(self._settings.query_timeout * 1000),
+            reads_per_user=self._settings.max_reads_per_user,
         )
         reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
         stream = StreamDriver(self._feed, reader)
@@ -134,6 +138,7 @@ class Node:
             self._authenticator(channels),
             content=ContentInspector(channels.policies),
             content_hook=hook,
+            query_accounts=QueryAccounts(self._settings.query_limits),
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import RealtimeError
+from engine.live.query_accounts import QueryLimits
 from server.auth.issuers import TokenIssuer, check_distinct
 from server.http.address_lists import AddressLists
 from server.http.client_address import TrustedProxies
@@ -116,6 +117,24 @@ class Settings(BaseSettings):
     )
     max_connection_rate: int = Field(100, ge=1, description="new connections per minute from one address")
     max_rest_rate: int = Field(1000, ge=1, description="REST requests per second from one address")
+    max_windows: int = Field(
+        100, ge=1, description="different live queries per connection that are followed incrementally"
+    )
+    max_windows_per_user: int = Field(500, ge=1, description="the same, of all connections of a user to this node")
+    max_reread_queries: int = Field(50, ge=1, description="different live queries per connection that are re-read")
+    max_reread_queries_per_user: int = Field(
+        200, ge=1, description="the same, of all connections of a user to this node"
+    )
+    max_reads_per_user: int = Field(
+        2, ge=1, description="reads of a user's live queries at the same time; at most half of pool_size"
+    )
+    max_query_rows: int = Field(10_000, ge=1, le=100_000, description="rows of a live query")
+    max_query_cost: float = Field(
+        1_000_000.0,
+        ge=0,
+        description="cost that PostgreSQL estimates for a live query that is re-read, when it is subscribed to; 0: any",
+    )
+    query_timeout: float = Field(30.0, ge=0.1, le=3600, description="seconds that reading a live query may take")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="addresses and CIDR blocks of proxies whose X-Forwarded-For is believed"
     )
@@ -209,6 +228,17 @@ class Settings(BaseSettings):
     def arrival_limits(self) -> ArrivalLimits:
         """Limits of the connections of one user, and of one address."""
         return ArrivalLimits(self.max_connections_per_user, self.max_connections_per_ip, self.max_connection_rate)
+
+    @property
+    def query_limits(self) -> QueryLimits:
+        """Limits of the live queries of one connection, and of one user."""
+        return QueryLimits(
+            self.max_windows,
+            self.max_windows_per_user,
+            self.max_reread_queries,
+            self.max_reread_queries_per_user,
+            self.max_query_cost or None,
+        )
 
     @property
     def connection_limits(self) -> ConnectionLimits:

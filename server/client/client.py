@@ -17,7 +17,7 @@ import structlog
 from engine.channels.core.messages.model import UnavailableError
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
-from engine.live.planning_budget import PLANNING, PlanningBudget
+from engine.live.query_accounts import ASKING, ConnectionAccount
 from server.auth.authorizer import Action
 from server.client.channel_subscriptions import ChannelSubscriptions
 from server.client.intake import Intake
@@ -52,14 +52,16 @@ class Client:
     """
 
     __slots__ = (
+        "_account",
         "_authorizer",
-        "_budget",
         "_channels",
         "_intake",
+        "_ip",
         "_live",
         "_live_queries",
         "_paused",
         "_principal",
+        "_query_accounts",
         "_renewal",
         "_resuming",
         "_tasks",
@@ -88,7 +90,9 @@ class Client:
             lambda request: self.carry_out(session.subscribe(request)),
             self._channels.review,
         )
-        self._budget: PlanningBudget | None = None  # made with the first live query: most connections have none
+        self._ip = member.ip
+        self._query_accounts = services.query_accounts
+        self._account: ConnectionAccount | None = None  # made with the first live query: most connections have none
 
     @property
     def caught_up(self) -> str | None:
@@ -174,6 +178,9 @@ class Client:
         self._renewal.closed()
         for task in self._tasks:
             task.cancel()
+        if self._account is not None:
+            self._query_accounts.leave(self._account)
+            self._account = None
 
     def _cancel(self, request: Request) -> None:
         if isinstance(request, ChannelRequest):
@@ -192,13 +199,15 @@ class Client:
             task.add_done_callback(self._tasks.discard)
 
     async def _open(self, request: LiveRequest) -> None:
-        self._budget = self._budget or PlanningBudget()
-        PLANNING.set(self._budget)
+        if self._account is None:
+            self._account = self._query_accounts.enter(self._principal.user_id, self._ip)
+        ASKING.set(self._account.user)
         try:
             await self._authorizer.authorize(self._principal, Action.QUERY, request.collection)
             claims = self._principal.claims
+            deliver = partial(self._deliver, request)
             subscription = await self._live_queries.subscribe(
-                self._principal, request.collection, request.query, partial(self._deliver, request), request.resume
+                self._principal, request.collection, request.query, deliver, request.resume, self._account
             )
             while claims is not self._principal.claims:
                 claims = self._principal.claims

@@ -11,6 +11,7 @@ from server.client.background import Background
 from server.client.intake import SharedIntake
 from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
+from server.limits.query_accounts import QueryAccounts
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
 from server.ports.observer import WriteObserver
@@ -25,7 +26,7 @@ class SharedServices:
     """The engine's two services, the authorizer, the check of contents, and one encoder per form.
 
     ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
-    ``observer`` is called for every write.
+    ``query_accounts``: what live queries each user has. ``observer`` is called for every write.
     """
 
     live_queries: LiveQueryService
@@ -40,4 +41,5 @@ class SharedServices:
     packed: Wire = field(default_factory=packed_wire)
     blocks: Wire = field(default_factory=block_wire)
     plain: Wire = field(default_factory=plain_wire)
+    query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
     observer: WriteObserver | None = None

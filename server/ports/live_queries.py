@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
+from engine.live.query_accounts import ConnectionAccount
 from engine.lsn import Lsn
 
 __all__ = ["LiveEvent", "LiveQueryService", "LiveSubscription"]
@@ -86,8 +87,12 @@ class LiveQueryService(Protocol):
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
         resume: Resume | None = None,
+        account: ConnectionAccount | None = None,
     ) -> LiveSubscription:
-        """Open a live query for ``principal``. Raises ``QueryRejectedError`` if it cannot be accepted."""
+        """Open a live query for ``principal``, within the limits of ``account``.
+
+        Raises ``QueryRejectedError`` if it cannot be accepted.
+        """
         ...
 
     async def reopen(self, principal: Principal, subscription: Any) -> None:

@@ -162,7 +162,7 @@ class Dispatcher:
         if owner is None:
             return 0
         query, _ = owner
-        if window.plan.limit is None and len(window) > self.max_rows:
+        if len(window) > self.max_rows and (window.plan.limit is None or window.plan.limit > self.max_rows):
             window.invalidate(f"more than {self.max_rows} rows")
         before = query.current()
         try:

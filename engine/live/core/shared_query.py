@@ -12,7 +12,7 @@ includes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -45,8 +45,8 @@ class LiveQuery:
 
     Its rows are in ``window`` (incremental) or in ``rows`` (read last, re-read). A change of the table's definition can
     turn one into the other; subscribers only ever see the difference. ``viewer``: one of its subscribers, for whom it is
-    planned again. ``pending`` are the transactions (32-bit ids) on the tables of a re-read query that the rows read last do
-    not show yet.
+    planned again. ``holders``: the users for whom it is read. ``pending`` are the transactions (32-bit ids) on the tables
+    of a re-read query that the rows read last do not show yet.
     """
 
     __slots__ = (
@@ -57,6 +57,7 @@ class LiveQuery:
         "committed_at",
         "emissions",
         "ended",
+        "holders",
         "key",
         "log",
         "pending",
@@ -81,6 +82,7 @@ class LiveQuery:
         self.rows = _EMPTY
         self.pending: set[int] = set()
         self.subscriptions: dict[Subscription, None] = {}
+        self.holders: dict[Hashable, None] = {}
         self.emissions = 0
         self.committed_at: int | None = None  # of the last event
         self.stale_since: int | None = None  # commit time of the first change that only a read can bring
@@ -220,9 +222,7 @@ class Subscription:
         self._ended: WindowEvent | None = None
         self._kept: ResultSet | None = None
         self._paused = self._detached = False
-        self._has = (
-            0  # the number of the last of the query's events that its list includes, unless paused; -1: none yet
-        )
+        self._has = 0  # the number of the last of the query's events that its list includes; -1: none yet
 
     @property
     def strategy(self) -> str:

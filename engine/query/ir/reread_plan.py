@@ -29,6 +29,7 @@ class ReReadPlan:
         time_dependent: its answer also changes with the clock (``now()``), not only with its tables.
         columns: names of the document's fields, in output order.
         visibility: what its subscribers may see.
+        cost: of its statement, in the units of PostgreSQL's planner (docs: "Planner Cost Constants").
         calls_own: it calls functions that did not come with PostgreSQL, or reads settings: they may read claims.
     """
 
@@ -40,6 +41,7 @@ class ReReadPlan:
     columns: tuple[str, ...]
     visibility: Visibility = ANONYMOUS
     calls_own: bool = False
+    cost: float = 0.0
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:

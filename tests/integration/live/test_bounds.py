@@ -15,7 +15,8 @@ from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.identity.principal import Principal
 from engine.identity.visibility import Viewer
 from engine.live.plan_cache import Planner
-from engine.live.planning_budget import PLANNING, PlanningBudget
+from engine.live.planning_budget import PlanningBudget
+from engine.live.query_accounts import ASKING, UserAccount
 from engine.postgres.errors import TableLockedError
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from tests.oracle.queries import Query
@@ -172,7 +173,7 @@ async def test_planning_beyond_a_connections_budget_waits_and_two_queries_are_pl
 async def test_time_that_a_locked_table_takes_is_not_charged_to_the_connection_that_asks(base: str) -> None:
     budget = PlanningBudget()
     budget.charge(5.0)
-    PLANNING.set(budget)
+    ASKING.set(UserAccount(budget))
     reader = Reader(base, size=2, lock_timeout_ms=1_000)
     await reader.open()
     try:

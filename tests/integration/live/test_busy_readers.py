@@ -126,7 +126,13 @@ def pauses(logs: Sequence[Mapping[str, object]]) -> list[float]:
 
 async def test_a_result_with_too_many_rows_is_refused_with_the_code_that_is_documented(base: str) -> None:
     async with live_node(base, live=replace(QUICK, max_rows=5)) as play:
-        for spec in ({}, {"sql": "select x from a"}, {"sql": "select x, count(*) from a group by x"}):
+        for spec in (
+            {},
+            {"limit": 1000},
+            {"sql": "select x from a"},
+            {"sql": "select x from a limit 1000000000"},
+            {"sql": "select x, count(*) from a group by x"},
+        ):
             refused = await refusal(play.follow(Query("a", spec, "")))
             assert refused.code == "RT_007"
             assert "more than 5 rows" in str(refused)

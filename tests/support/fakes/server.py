@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
+from engine.live.query_accounts import ConnectionAccount
 from server.app.http_app import make_app
 from server.app.uvicorn_http import HttpProtocol
 from server.auth.authenticator import AddressAuthenticator, Authenticator
@@ -99,6 +100,7 @@ class FakeLiveQueries:
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
         resume: Resume | None = None,
+        account: ConnectionAccount | None = None,
     ) -> FakeLiveSubscription:
         if self.gate is not None:
             await self.gate.wait()

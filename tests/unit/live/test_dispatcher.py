@@ -267,12 +267,13 @@ def test_a_document_that_cannot_be_encoded_has_its_query_read_again_and_no_other
     assert live.ids(query) == [1]
 
 
-def test_a_list_without_a_limit_that_has_become_too_long_is_read_again() -> None:
+def test_a_list_that_has_become_too_long_is_read_again_also_if_its_limit_is_larger_than_a_list_may_be() -> None:
     live = Live(max_rows=3)
-    query, limited = live.query("a", [1, 2, 3]), live.query("a", [1, 2, 3], limit=5)
+    query, limited = live.query("a", [1, 2, 3]), live.query("a", [1, 2, 3], limit=3)
+    large = live.query("a", [1, 2, 3], limit=1000)
     assert query.window is not None
-    outcome = live.process(1, new(4))
-    assert (outcome.refresh, [changed for changed, _ in outcome.changed]) == ({query}, [limited])
+    outcome = live.process(1, new(0))
+    assert (outcome.refresh, [changed for changed, _ in outcome.changed]) == ({query, large}, [limited])
 
 
 def test_a_query_whose_spare_rows_run_low_is_read_again_and_goes_on_meanwhile() -> None:

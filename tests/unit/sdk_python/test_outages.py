@@ -11,6 +11,7 @@ from bunbase import Realtime, RealtimeError, Snapshot
 from engine.errors import DatabaseUnavailableError
 from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
+from engine.live.query_accounts import ConnectionAccount
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from tests.support.fakes.server import FakeLiveQueries, FakeLiveSubscription, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -28,11 +29,12 @@ class Away(FakeLiveQueries):
         spec: Mapping[str, object],
         deliver: Callable[[LiveSubscription, LiveEvent], None],
         resume: Resume | None = None,
+        account: ConnectionAccount | None = None,
     ) -> FakeLiveSubscription:
         self.refusals -= 1
         if self.refusals >= 0:
             raise DatabaseUnavailableError("the database cannot be reached; try again")
-        return await super().subscribe(principal, collection, spec, deliver, resume)
+        return await super().subscribe(principal, collection, spec, deliver, resume, account)
 
 
 async def test_a_live_query_that_is_opened_while_the_database_is_away_is_served_when_it_is_back() -> None:

@@ -1,0 +1,121 @@
+"""Which live queries each connection and each user holds, and how many they may hold.
+
+An account is of one user, over all of its connections of this node. Its queries are counted once, however many of its
+connections hold them. A query that several users hold counts for each of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import ErrorCode, InvalidQueryError, QueryRejectedError
+from engine.live.core.shared_query import LiveQuery
+from engine.live.planning_budget import PlanningBudget
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan
+
+__all__ = ["ASKING", "ConnectionAccount", "QueryLimits", "TooManyQueriesError", "UserAccount"]
+
+_RETRY_AFTER: Final = 10.0  # seconds; when another connection of the same user closes a query is not known
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """How many distinct queries may be held: incremental ones (``windows``) and re-read ones. ``cost``: of the plan of a
+    re-read one, as PostgreSQL estimates it, when it is subscribed to; None for any.
+    """
+
+    windows: int = 100
+    windows_per_user: int = 500
+    rereads: int = 50
+    rereads_per_user: int = 200
+    cost: float | None = 1_000_000.0
+
+
+class TooManyQueriesError(QueryRejectedError):
+    """A connection or a user holds as many queries as it may. ``retry_after`` where other connections may close some."""
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class UserAccount:
+    """What the connections of one user have together: ``queries`` with the number of subscriptions, and the budget for
+    planning. Reads are shared out by it, too: see :mod:`engine.postgres.fair_lane`.
+    """
+
+    __slots__ = ("planning", "queries")
+
+    def __init__(self, planning: PlanningBudget | None = None) -> None:
+        self.planning = planning or PlanningBudget()
+        self.queries: Counter[LiveQuery] = Counter()
+
+
+class ConnectionAccount:
+    """What one connection holds, beside what its user has. ``limits``: None for none."""
+
+    __slots__ = ("_limits", "queries", "user")
+
+    def __init__(self, user: UserAccount, limits: QueryLimits | None = None) -> None:
+        self.user = user
+        self.queries: Counter[LiveQuery] = Counter()
+        self._limits = limits
+
+    def check(self, plan: IncrementalPlan | ReReadPlan, query: LiveQuery | None) -> None:
+        """Whether a subscription to ``query`` (None: a new one) of ``plan`` is within the limits.
+
+        Raises ``TooManyQueriesError``, and ``InvalidQueryError`` for a plan that costs too much.
+        """
+        if self._limits is None or (query is not None and query in self.queries):
+            return
+        limits, reread = self._limits, isinstance(plan, ReReadPlan)
+        if isinstance(plan, ReReadPlan) and limits.cost is not None and plan.cost > limits.cost:
+            raise InvalidQueryError(
+                f"PostgreSQL estimates the cost of the query at {plan.cost:.0f}, and at most {limits.cost:.0f} is allowed "
+                "(max_query_cost): it would be run again after each change of its tables. Let it read fewer rows, or find "
+                "them by an index"
+            )
+        what = "re-read queries" if reread else "live queries that are followed incrementally"
+        setting = "max_reread_queries" if reread else "max_windows"
+        most = limits.rereads if reread else limits.windows
+        if _count(self.queries, reread=reread) >= most:
+            raise TooManyQueriesError(
+                f"this connection has {most} {what}, and may have no more ({setting}); close one first"
+            )
+        most = limits.rereads_per_user if reread else limits.windows_per_user
+        if (query is None or query not in self.user.queries) and _count(self.user.queries, reread=reread) >= most:
+            raise TooManyQueriesError(
+                f"the connections of this user have {most} different {what}, and may have no more ({setting}_per_user); "
+                "close one first",
+                _RETRY_AFTER,
+            )
+
+    def hold(self, query: LiveQuery) -> None:
+        """A subscription of the connection has begun."""
+        self.queries[query] += 1
+        self.user.queries[query] += 1
+        query.holders[self.user] = None
+
+    def release(self, query: LiveQuery) -> None:
+        """A subscription of the connection has ended. The last holder of a query stays its holder while it is kept."""
+        for queries in (self.queries, self.user.queries):
+            queries[query] -= 1
+            if not queries[query]:
+                del queries[query]
+        if query not in self.user.queries and len(query.holders) > 1:
+            query.holders.pop(self.user, None)
+
+
+def _count(queries: Iterable[LiveQuery], *, reread: bool) -> int:
+    return sum(isinstance(query.plan, ReReadPlan) is reread for query in queries)
+
+
+ASKING: ContextVar[UserAccount | None] = ContextVar("ASKING", default=None)
+"""The account of the user for whom the current task works; None where the server works for itself."""

@@ -1,0 +1,159 @@
+"""The places of a lane: no holder has more than its share, and none waits behind all the reads of another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.postgres.fair_lane import FairLane
+from engine.postgres.read_lanes import Lanes
+
+
+class Play:
+    """Reads in a lane, each until ``finish``."""
+
+    def __init__(self, lane: FairLane) -> None:
+        self._lane = lane
+        self.running: list[str] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ends: dict[str, asyncio.Event] = {}
+
+    async def begin(self, *names: str, holders: Collection[str] | None = None) -> None:
+        """Reads ``names``, each for the holder that its first letter names, or for ``holders``."""
+        for name in names:
+            self._ends[name] = asyncio.Event()
+            self._tasks[name] = asyncio.create_task(self._read(name, name[0] if holders is None else holders))
+        await self.come_to_rest()
+
+    async def finish(self, *names: str) -> None:
+        for name in names:
+            self._ends[name].set()
+        await self.come_to_rest()
+
+    async def cancel(self, name: str) -> None:
+        self._tasks[name].cancel()
+        await self.come_to_rest()
+
+    async def end(self) -> None:
+        for event in self._ends.values():
+            event.set()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def come_to_rest(self) -> None:
+        for _ in range(8):
+            await asyncio.sleep(0)
+
+    async def _read(self, name: str, holders: Collection[str]) -> None:
+        async with self._lane.place(holders):
+            self.running.append(name)
+            try:
+                await self._ends[name].wait()
+            finally:
+                self.running.remove(name)
+
+
+async def test_a_holder_with_many_reads_leaves_places_to_others() -> None:
+    play = Play(FairLane(4, 2))
+    await play.begin(*(f"a{number}" for number in range(50)))
+    assert play.running == ["a0", "a1"]
+    await play.begin("b0")
+    assert play.running == ["a0", "a1", "b0"], "it has not waited for a read of the other"
+    await play.end()
+
+
+async def test_waiting_holders_take_turns() -> None:
+    play = Play(FairLane(1, 1))
+    await play.begin(*(f"a{number}" for number in range(5)), "b0", "b1", "c0")
+    order: list[str] = []
+    for _ in range(8):
+        order += play.running
+        await play.finish(*play.running)
+    assert order == ["a0", "b0", "c0", "a1", "b1", "a2", "a3", "a4"]
+
+
+async def test_a_read_for_several_counts_for_the_one_with_the_fewest() -> None:
+    play = Play(FairLane(4, 1))
+    await play.begin("a0", "a1", "a2")
+    await play.begin("shared", holders={"a", "b"})
+    assert play.running == ["a0", "shared"]
+    await play.begin("b0")
+    assert play.running == ["a0", "shared"], "it counts for b, whose share is one"
+    await play.end()
+
+
+async def test_reads_of_the_service_itself_have_no_share() -> None:
+    play = Play(FairLane(4, 1))
+    await play.begin("1", "2", "3", "4", "5", holders=())
+    assert play.running == ["1", "2", "3", "4"]
+    await play.end()
+
+
+async def test_reads_that_are_cancelled_give_their_place_and_their_turn_back() -> None:
+    play = Play(FairLane(2, 1))
+    await play.begin("a0", "a1", "a2", "b0", "b1")
+    await play.cancel("a1")
+    await play.cancel("a0")
+    assert play.running == ["b0", "a2"]
+    await play.cancel("b1")
+    await play.finish("b0", "a2")
+    await play.begin("b2", "a3")
+    assert play.running == ["b2", "a3"]
+    await play.end()
+
+
+async def test_a_read_that_is_cancelled_as_it_gets_its_place_leaves_it() -> None:
+    lane = FairLane(1, 1)
+    inside = lane.place("a")
+    await inside.__aenter__()
+    waiting = asyncio.create_task(lane.place("b").__aenter__())
+    await asyncio.sleep(0)
+    await inside.__aexit__(None, None, None)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    async with asyncio.timeout(30), lane.place("c"):
+        pass
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["begin", "finish", "cancel"])), max_size=40))
+def test_no_history_of_reads_breaks_the_bounds_or_leaves_a_place_empty(history: list[tuple[str, str]]) -> None:
+    async def play_it() -> None:
+        play = Play(FairLane(3, 2))
+        open_reads: list[str] = []
+        for number, (holder, step) in enumerate(history):
+            if step == "begin":
+                open_reads.append(f"{holder}{number}")
+                await play.begin(open_reads[-1])
+            elif open_reads:
+                name = open_reads.pop(number % len(open_reads))
+                await (play.finish(name) if step == "finish" else play.cancel(name))
+            running = Counter(name[0] for name in play.running)
+            wanted = Counter(name[0] for name in open_reads)
+            assert running.total() == min(3, sum(min(2, count) for count in wanted.values()))
+            assert all(running[name] <= min(2, wanted[name]) for name in "abc")
+        await play.end()
+
+    asyncio.run(play_it())
+
+
+async def test_one_user_has_no_more_than_half_of_either_lane() -> None:
+    lanes = Lanes(8, each=100)
+    counts: Counter[bool] = Counter()
+    go = asyncio.Event()
+
+    async def reading(slow: bool) -> None:
+        async with lanes.enter(set(), slow=slow, holders=["user"]):
+            counts[slow] += 1
+            await go.wait()
+
+    tasks = [asyncio.create_task(reading(slow)) for slow in [True] * 20 + [False] * 20]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (counts[True], counts[False]) == (1, 3)
+    go.set()
+    await asyncio.gather(*tasks)
