@@ -116,10 +116,13 @@ async def live_node(
     slot: str | None = None,
     live: LiveSettings = QUICK,
     reads: str | None = None,
+    pooled: bool = False,
     trim_interval: float = 0.02,
     **feed: Any,
 ) -> AsyncIterator[LiveNode]:
-    """The service over ``dsn``, which reads rows from ``reads`` if that is given; everything is gone afterwards."""
+    """The service over ``dsn``, which reads rows from ``reads`` (of a pooler if ``pooled``) if that is given; everything is
+    gone afterwards.
+    """
     settings = FeedSettings(
         slot_name=slot or f"s_{uuid.uuid4().hex[:16]}", decoder=decoder, **{"ephemeral": True, **feed}
     )
@@ -127,7 +130,7 @@ async def live_node(
         async with asyncio.timeout(GIVE_UP_AFTER):
             await source.streaming()
         tuning = replace(live, stream_generated=decoder == "pgoutput")
-        service = StreamAndLive(reads or dsn, source, tuning, trim_interval=trim_interval)
+        service = StreamAndLive(reads or dsn, source, tuning, trim_interval=trim_interval, pooled=pooled)
         try:
             await service.start()
             yield LiveNode(dsn, source, service)

@@ -10,13 +10,21 @@ __all__ = ["StreamAndLive"]
 
 
 class StreamAndLive:
-    """``stream`` with its first consumer ``live``, which reads rows from ``dsn``. Add others before :meth:`start`."""
+    """``stream`` with its first consumer ``live``, which reads rows from ``dsn`` (of a pooler if ``pooled``). Add others
+    before :meth:`start`.
+    """
 
     def __init__(
-        self, dsn: str, feed: Feed, settings: LiveSettings | None = None, *, trim_interval: float = 0.02
+        self,
+        dsn: str,
+        feed: Feed,
+        settings: LiveSettings | None = None,
+        *,
+        trim_interval: float = 0.02,
+        pooled: bool = False,
     ) -> None:
         settings = settings or LiveSettings()
-        self.reader = make_reader(dsn, feed, settings)
+        self.reader = make_reader(dsn, feed, settings, pooled=pooled)
         self.stream = StreamDriver(feed, self.reader, trim_interval)
         self.live = LiveQueries(self.stream, self.reader, settings)
 
