@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -60,7 +60,7 @@ __all__ = ["ChannelSettings", "Channels"]
 
 _log = structlog.get_logger(__name__)
 
-_STREAM_TIMEOUT = 5.0  # seconds that recorded() waits for the stream
+_STREAM_TIMEOUT = 5.0  # seconds that recorded() and caught_up() wait for the stream
 _LAST_RECORDS = 2.0  # seconds that a stop waits for them
 
 
@@ -84,7 +84,7 @@ class Channels(BackgroundService):
         self.settings = settings
         self._stream = stream
         self._began: Lsn = stream.add_consumer(self)
-        self.core = ChannelCore(self._began - 1, settings.node_id)
+        self.core = ChannelCore(self._began - 1, settings.node_id, sessions=settings.sessions)
         self._failures = FaultBarrier()
         self.core.seed(stream.tail)
         shared, pooled = pooled_dsn or dsn, pooled_dsn is not None
@@ -199,12 +199,14 @@ class Channels(BackgroundService):
 
     async def recorded(self) -> None:
         """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``UnavailableError``."""
-        try:
-            async with asyncio.timeout(_STREAM_TIMEOUT):
-                await self._stream.reached(await self._store.committed())
-                await self._recorder.recorded()
-        except TimeoutError as error:
-            raise UnavailableError("this server does not follow the database now; try again") from error
+        async with _in_time():
+            await self._stream.reached(await self._store.committed())
+            await self._recorder.recorded()
+
+    async def caught_up(self) -> None:
+        """Wait until everything that is committed now has been taken from the stream. Raises ``UnavailableError``."""
+        async with _in_time():
+            await self._stream.reached(await self._store.committed())
 
     # -- connections and presence ----------------------------------------------------------------------------------
 
@@ -235,6 +237,11 @@ class Channels(BackgroundService):
     def api_keys(self) -> WatchedRows:
         """The rows of ``realtime.api_keys``, as of the stream's position."""
         return self.core.api_keys
+
+    @property
+    def sessions(self) -> WatchedRows:
+        """The rows of ``realtime.sessions``, as of the stream's position; none unless the settings ask for them."""
+        return self.core.sessions
 
     def presence(self, channel: str) -> dict[str, Any]:
         """Who is present, as of the stream's position."""
@@ -326,3 +333,12 @@ class Channels(BackgroundService):
                     self._publisher.refused(row)
             case _:
                 self._connections.carry_out(effect)
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_STREAM_TIMEOUT):
+            yield
+    except TimeoutError as error:
+        raise UnavailableError("this server does not follow the database now; try again") from error

@@ -26,7 +26,7 @@ class Principal:
     ``user_id``: None if anonymous. ``attributes``: plain values by name, which audiences of messages are matched against.
     ``visibility``: which rows of live queries it may see. ``claims``: of the verified token. ``expires_at``: when the proof
     of identity ends, in seconds since the Unix epoch; None: never. ``authenticated``: whether there is a proof; an anonymous
-    client can have a ``user_id``, too.
+    client can have a ``user_id``, too. ``session_id``: the session of the application that the proof belongs to; None: none.
     """
 
     user_id: str | None = None
@@ -35,6 +35,7 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=_nothing, repr=False)
     expires_at: float | None = None
     authenticated: bool = False
+    session_id: str | None = None
 
 
 def viewer_of(principal: Principal, anonymous_role: str) -> Viewer:

@@ -21,17 +21,14 @@ from engine.live.service import LiveQueries, LiveSettings, make_reader
 from engine.lsn import format_lsn
 from engine.postgres.connections.pooler_check import check_pooler
 from engine.stream.driver import StreamDriver
+from server.app.authentication import authentication_of
 from server.app.drain import Connections, drain
 from server.app.insecure import insecure_settings
-from server.app.key_watch import KeyWatch
 from server.app.settings import Settings
 from server.app.version import package_version
 from server.auth.api_keys import KeyRing
-from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
 from server.auth.authorizer import NameRules
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, check_origin, packed_of
-from server.auth.key_gate import KeyGate
-from server.auth.tokens import TokenVerifier
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.content.hook import ContentHook
@@ -113,7 +110,9 @@ class Node:
             self._dsn,
             stream,
             self._feed.lease,
-            ChannelSettings(node_id=_feed_settings(self._settings).node),
+            ChannelSettings(
+                node_id=_feed_settings(self._settings).node, sessions=self._settings.session_validation != "off"
+            ),
             pooled_dsn=pooled,
         )
         for service in (stream, live, channels):
@@ -131,14 +130,17 @@ class Node:
         self._stack.push_async_callback(self._rules.close)
         self._limiter.follow(channels.core.census)
         channels.on_connection(self._shown)
+        authentication = authentication_of(self._settings, self.keys, channels, self._stack)
         services = SharedServices(
             live,
             channels,
             RuleAuthorizer(channels, NameRules(self._settings.open_channels)),
-            self._authenticator(channels),
+            authentication.authenticator,
             content=ContentInspector(channels.policies),
             content_hook=hook,
             query_accounts=QueryAccounts(self._settings.query_limits),
+            key_watch=authentication.key_watch,
+            session_watch=authentication.session_watch,
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
@@ -152,18 +154,6 @@ class Node:
         hook = ContentHook(settings.content_hook, settings.content_hook_timeout, allow_on_error=allow)
         self._stack.callback(hook.close)
         return hook
-
-    def _authenticator(self, channels: Channels) -> KeyGate:
-        verifier = TokenVerifier(self._settings.auth_issuers, self._settings.auth_leeway)
-        self._stack.push_async_callback(verifier.close)
-        verifier.start()
-        without = AddressAuthenticator(trust_user_parameter=self._settings.trust_user_parameter)
-        tokens = TokenAuthenticator(verifier, without, allow_anonymous=self._settings.allow_anonymous)
-        gate = KeyGate(self.keys, tokens, required=self._settings.require_api_key)
-        watch = KeyWatch(self.keys, gate, self._connections)
-        self._stack.callback(watch.stop)
-        watch.start(channels.api_keys)
-        return gate
 
     def _shown(self, connection: ConnectionInserted) -> None:
         """The stream shows a connection of any node."""

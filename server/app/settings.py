@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     auth_leeway: float = Field(
         10.0, ge=0, le=300, description="seconds by which the clocks of issuers may differ from this one"
     )
+    session_validation: Literal["off", "optional", "required"] = Field(
+        "off",
+        description="check the session that a token names against realtime.sessions; required: refuse tokens without one",
+    )
     anonymous_role: str = Field(
         "anonymous",
         min_length=1,

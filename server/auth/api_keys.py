@@ -63,12 +63,6 @@ class KeyRing:
         """The rows are known from now on; before, no key can be judged."""
         self._rows, self._version = rows, None
 
-    @property
-    def next_expiry(self) -> float | None:
-        """When the first of the keys that are valid now expires, in seconds since the Unix epoch; None: never."""
-        valid = [key for key in self._current().values() if not key.revoked and not key.expired]
-        return min((key.expires_at for key in valid if key.expires_at is not None), default=None)
-
     def check(self, text: str) -> ApiKey:
         """The key. Raises ``AuthenticationError`` with the reason if it is not valid, and ``UnavailableError`` if that is
         not known yet.

@@ -33,6 +33,7 @@ class TokenIssuer(BaseModel):
     user_claim: str = Field("sub", min_length=1, description="the claim with the user's id")
     role_claim: str = Field("role", min_length=1, description="the claim with the role; a.b is a field of a claim")
     default_role: str = Field("authenticated", min_length=1, max_length=63, description="the role of tokens without it")
+    session_claim: str = Field("sid", min_length=1, description="the claim with the id of the user's session")
     attribute_claims: tuple[str, ...] = Field((), description="claims that become attributes of the user")
 
     @field_validator("audience", "secret", "public_key", "algorithms", "attribute_claims", mode="before")

@@ -22,28 +22,35 @@ class KeyGate:
         self._within = within
         self._required = required
 
-    def check(self, text: str | None) -> None:
-        """Raises ``AuthenticationError`` with the reason if a client with this key, or without, is refused."""
-        if text is None:
-            if self._required:
-                raise AuthenticationError("an API key is needed: this server requires one (require_api_key)")
-        elif self._ring.check(text).secret:
+    def judge(self, text: str) -> float | None:
+        """When the right to connect with this key ends, in seconds since the Unix epoch; None: never. Raises
+        ``AuthenticationError`` with the reason if there is none.
+        """
+        key = self._ring.check(text)
+        if key.secret:
             raise AuthenticationError(
                 "a secret API key is for the REST API, and never for a browser or an address: revoke it if it was in "
                 "one, and connect with a publishable one"
             )
+        return key.expires_at
+
+    def _check(self, text: str | None) -> None:
+        if text is not None:
+            self.judge(text)
+        elif self._required:
+            raise AuthenticationError("an API key is needed: this server requires one (require_api_key)")
 
     def identify(self, handshake: HandshakeRequest) -> Principal | None:
         """See ``Authenticator``. A key that is refused is left to ``authenticate``, so that the client gets the reason."""
         try:
-            self.check(handshake.api_key)
+            self._check(handshake.api_key)
         except AuthenticationError:
             return None
         return self._within.identify(handshake)
 
     async def authenticate(self, handshake: HandshakeRequest) -> Principal:
         """See ``Authenticator``."""
-        self.check(handshake.api_key)
+        self._check(handshake.api_key)
         return await self._within.authenticate(handshake)
 
     async def renew(self, token: str) -> Principal:

@@ -34,6 +34,7 @@ def principal_from(claims: Mapping[str, Any], issuer: TokenIssuer, expires_at: f
         claims=claims,
         expires_at=expires_at,
         authenticated=True,
+        session_id=_session(claims, issuer.session_claim),
     )
 
 
@@ -58,6 +59,12 @@ def _user(claims: Mapping[str, Any], name: str) -> str:
     if not (isinstance(user, str) and 0 < len(user) <= _MAX_USER and user.isprintable()):
         raise AuthenticationError(f"the claim {name} is no id of a user: 1 to {_MAX_USER} printable characters")
     return user
+
+
+def _session(claims: Mapping[str, Any], name: str) -> str | None:
+    """The id. One of another type than text is no session's, and refused where sessions are validated."""
+    session = _claim(claims, name)
+    return None if session is _MISSING or session is None else str(session)
 
 
 def _role(claims: Mapping[str, Any], name: str, default: str) -> str:

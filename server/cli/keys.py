@@ -38,7 +38,7 @@ def create(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="What a secret key may do: publish, history, presence, channels, connections. [default: all]"
+            help="What a secret key may do: publish, history, presence, channels, connections, sessions. [default: all]"
         ),
     ] = None,
     expires: Annotated[

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.channels.core.messages.model import UnavailableError
-from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authenticator import Authenticator
 from server.auth.identity import HandshakeRequest
@@ -33,13 +32,6 @@ class Connection(Protocol):
     @property
     def state(self) -> State:
         """Where in its life it is."""
-
-    @property
-    def handshake(self) -> HandshakeRequest:
-        """What opened it."""
-
-    def refuse(self, refusal: RealtimeError) -> None:
-        """What let the client in has ended: send the reason, and end the connection."""
 
     def send(self, payload: bytes) -> None:
         """Send a message."""

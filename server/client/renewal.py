@@ -100,7 +100,7 @@ class Renewal:
             raise AuthenticationError("the token is another user's: open a new connection for that user")
         changed = (new.visibility, dict(new.attributes)) != (old.visibility, dict(old.attributes))
         old.attributes, old.visibility = new.attributes, new.visibility
-        old.claims, old.expires_at = new.claims, new.expires_at
+        old.claims, old.expires_at, old.session_id = new.claims, new.expires_at, new.session_id
         return changed
 
     def _refuse(self, request: Authenticate, error: RealtimeError) -> None:

@@ -8,6 +8,7 @@ from engine.channels.core.watched_rows import WatchedRows
 from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.authorizer import Authorizer, NameRules
 from server.client.background import Background
+from server.client.credential_watch import CredentialWatch
 from server.client.intake import SharedIntake
 from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
@@ -27,6 +28,7 @@ class SharedServices:
 
     ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
     ``query_accounts``: what live queries each user has. ``observer`` is called for every write.
+    ``key_watch`` and ``session_watch`` end connections with their credentials.
     """
 
     live_queries: LiveQueryService
@@ -43,3 +45,5 @@ class SharedServices:
     plain: Wire = field(default_factory=plain_wire)
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
     observer: WriteObserver | None = None
+    key_watch: CredentialWatch | None = None
+    session_watch: CredentialWatch | None = None

@@ -37,7 +37,7 @@ from server.http.rate_limits import rate_limit_headers
 from server.limits.network_rates import NetworkRates, Usage
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
-from server.rest import broadcast, channels, connections
+from server.rest import broadcast, channels, connections, sessions
 from server.rest.access import Access
 from server.rest.docs import DOCS_HEADERS, docs_page
 from server.rest.endpoint import Answer, Call, Endpoint
@@ -45,7 +45,12 @@ from server.rest.openapi import openapi
 
 __all__ = ["ENDPOINTS", "Rest"]
 
-ENDPOINTS: Sequence[Endpoint] = (*channels.ENDPOINTS, *broadcast.ENDPOINTS, *connections.ENDPOINTS)
+ENDPOINTS: Sequence[Endpoint] = (
+    *channels.ENDPOINTS,
+    *broadcast.ENDPOINTS,
+    *connections.ENDPOINTS,
+    *sessions.ENDPOINTS,
+)
 """Everything the API can do."""
 
 _ENVELOPE = 64 * 1024  # bytes that a body may have beside its data

@@ -11,18 +11,9 @@ from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import Connection, ConnectionList, Disconnected, Name
+from server.rest.pages import UserPageQuery, read_page
 
 __all__ = ["ENDPOINTS"]
-
-
-class ConnectionQuery(BaseModel):
-    """Which connections."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    userId: Name | None = Field(None, description="Only those of this user.")
-    after: Name | None = Field(None, description="Only those after this id, to get the next page.")
-    limit: int = Field(100, ge=1, le=1000, description="How many at most.")
 
 
 class UserQuery(BaseModel):
@@ -34,10 +25,7 @@ class UserQuery(BaseModel):
 
 
 async def _list(call: Call) -> dict[str, object]:
-    query = call.query_as(ConnectionQuery)
-    rows = await call.rows("rest_connections", user_id=query.userId, after=query.after, limit=query.limit + 1)
-    page = rows[: query.limit]
-    following = page[-1]["id"] if len(rows) > query.limit else None
+    page, following = await read_page(call, "rest_connections")
     return shown(ConnectionList, {"connections": [shown(Connection, row) for row in page], "next": following})
 
 
@@ -60,7 +48,7 @@ ENDPOINTS: Sequence[Endpoint] = (
         "List connected clients",
         _list,
         "Of all servers, in order of their ids.",
-        query=ConnectionQuery,
+        query=UserPageQuery,
         answer=ConnectionList,
         scope="connections",
     ),

@@ -185,6 +185,31 @@ class Disconnected(_Body):
     count: int
 
 
+class UserSession(_Body):
+    """A session of a user, as the application wrote it."""
+
+    id: str = Field(description="The claim `sid` of its tokens.")
+    user_id: str
+    created_at: datetime
+    expires_at: datetime | None = Field(description="null: it does not end by itself.")
+    revoked_at: datetime | None
+    revoked_reason: str | None
+    metadata: dict[str, Any]
+
+
+class SessionList(_Body):
+    """A page of sessions, in order of their ids."""
+
+    sessions: list[UserSession]
+    next: str | None = Field(description="Give it as `after` to get the next page; null: this was the last one.")
+
+
+class RevokedSessions(_Body):
+    """How many sessions were ended."""
+
+    count: int
+
+
 class _Settings(_Body):
     metadata: dict[str, Any] = Field({}, description="Whatever you want to know about it; subscribers see it.")
     permissions: dict[str, Any] = Field({}, description="Who may do what; kept for later versions.")

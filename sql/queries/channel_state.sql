@@ -31,6 +31,10 @@ from realtime.content_policies
 select id::text as id, name, kind, prefix, hash, scopes::text as scopes, expires_at::text as expires_at, revoked_at::text as revoked_at
 from realtime.api_keys
 
+-- name: engine_sessions
+-- The sessions of users, as the stream writes them.
+select id, user_id, expires_at::text as expires_at, revoked_at::text as revoked_at from realtime.sessions
+
 -- name: engine_preferences
 -- The mute rules of a user.
 select channel, event, muted from realtime.preferences where user_id = %(user)s

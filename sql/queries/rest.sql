@@ -102,6 +102,23 @@ order by c.id limit %(limit)s::int
 -- Disconnect one client, wherever it is.
 select realtime.disconnect(connection_id => %(connection_id)s::text) as count
 
+-- name: rest_sessions
+-- A page of sessions of users by id.
+select s.id, s.user_id, s.created_at, s.expires_at, s.revoked_at, s.revoked_reason, s.metadata
+from realtime.sessions s
+where (%(user_id)s::text is null or s.user_id = %(user_id)s::text)
+  and (%(after)s::text is null or s.id > %(after)s::text)
+order by s.id limit %(limit)s::int
+
+-- name: rest_revoke_session
+-- End a session; whether there is one.
+select case when exists (select from realtime.sessions s where s.id = %(sid)s::text)
+            then realtime.revoke_session(%(sid)s::text, %(reason)s::text) is not null else false end as known
+
+-- name: rest_revoke_user_sessions
+-- End all sessions of a user but one.
+select realtime.revoke_user_sessions(%(user_id)s::text, %(reason)s::text, %(except_sid)s::text) as count
+
 -- name: rest_disconnect_user
 -- Disconnect all clients of a user.
 select realtime.disconnect(user_id => %(user_id)s::text) as count

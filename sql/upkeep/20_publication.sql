@@ -19,7 +19,7 @@ begin
     raise info 'set what the publication bunbase_realtime publishes';
   end if;
   select string_agg(format('realtime.%I', t.name), ', ') into missing
-  from unnest('{channel_defaults,channels,messages,connections,presence,routes,preferences,content_policies,rules,api_keys}'::text[]) t (name)
+  from unnest('{channel_defaults,channels,messages,connections,presence,routes,preferences,content_policies,rules,api_keys,sessions}'::text[]) t (name)
   where not realtime.is_published(format('realtime.%I', t.name)::regclass);
   if missing is not null then
     execute 'alter publication bunbase_realtime add table ' || missing;

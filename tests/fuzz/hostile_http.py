@@ -111,7 +111,17 @@ _segments: st.SearchStrategy[str] = st.one_of(
     ),
     texts.map(_quoted),
 )
-_GETS = ("channels", "channels/{}", "channels/{}/messages", "channels/{}/presence", "connections", "{}", "{}/{}", "")
+_GETS = (
+    "channels",
+    "channels/{}",
+    "channels/{}/messages",
+    "channels/{}/presence",
+    "connections",
+    "sessions",
+    "{}",
+    "{}/{}",
+    "",
+)
 _pages = st.lists(
     st.tuples(st.sampled_from(["after", "limit", "closed", "before", "userId", "x"]), st.one_of(texts, numbers,
     anything).map(_quoted)),

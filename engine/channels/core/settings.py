@@ -28,6 +28,7 @@ class ChannelSettings:
         connections: database connections for reads and writes, beside the publisher's and the recorder's.
         timeout: how long a write may take.
         publish_timeout: after which a message that could not be stored gets an error.
+        sessions: whether the rows of ``realtime.sessions`` are kept.
     """
 
     node_id: str
@@ -45,3 +46,4 @@ class ChannelSettings:
     connections: int = 4
     timeout: float = 30.0
     publish_timeout: float = 30.0
+    sessions: bool = False

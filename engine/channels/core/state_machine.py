@@ -53,9 +53,11 @@ Rows = list[dict[str, Any]]
 
 
 class ChannelCore:
-    """See the module. ``node_id``: this node, whose own connections are not in ``census``."""
+    """See the module. ``node_id``: this node, whose own connections are not in ``census``; ``sessions``: whether the rows of
+    ``realtime.sessions`` are wanted.
+    """
 
-    def __init__(self, position: Lsn, node_id: str = "") -> None:
+    def __init__(self, position: Lsn, node_id: str = "", *, sessions: bool = False) -> None:
         self.position = position
         self.census = ConnectionCensus(node_id)
         self.reader = RecordReader()
@@ -65,7 +67,10 @@ class ChannelCore:
         self.routes = Routes()
         self.policies = WatchedRows()
         self.api_keys = WatchedRows("id")
-        self._watched = {"content_policies": self.policies, "api_keys": self.api_keys}
+        self.sessions = WatchedRows("id", ("id", "user_id", "expires_at", "revoked_at"))
+        self.watched = {"content_policies": self.policies, "api_keys": self.api_keys}
+        if sessions:  # as many as users: without need they are not kept
+            self.watched["sessions"] = self.sessions
         self.access = AccessRules()
         self.hub = ChannelHub()
         self.messages = 0
@@ -172,8 +177,8 @@ class ChannelCore:
                     self._route(change)
                 elif change.table == "rules":
                     self._concerned |= self.access.apply(change)
-                elif change.table in self._watched:
-                    self._watched[change.table].apply(change)
+                elif change.table in self.watched:
+                    self.watched[change.table].apply(change)
                 elif change.table == "connections":
                     self.census.apply(change)
         present = [change for change in decoded.changes if change.table == "presence"]
@@ -226,7 +231,7 @@ def _names(change: RowChange) -> set[str]:
 def _effect(change: RowChange) -> Effect | None:
     """What a row change means for the connections of this node; None: nothing, or the core has done it."""
     match change.table, change.kind:
-        case "content_policies" | "api_keys", _:
+        case "content_policies" | "api_keys" | "sessions", _:
             return None
         case "preferences", _:
             return MutesChanged(change)

@@ -1,8 +1,8 @@
-"""The rows of a small table that the server reads as of the stream: content policies, API keys. No I/O."""
+"""The rows of a table that the server reads as of the stream: content policies, API keys, sessions. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from engine.channels.core.messages.decode import RowChange
 from engine.transaction import Kind
@@ -15,15 +15,21 @@ Row = Mapping[str, str | None]
 class WatchedRows:
     """The rows by their key, the column ``key``, as PostgreSQL's text. A row that did not change stays the same object.
 
-    ``version``: another number after each change. ``changed``: called after each change, while the stream is at work: it
-    must only note or schedule something.
+    ``columns``: those that are kept; None: all. ``version``: another number after each change. ``changed``: called after a
+    change with the key of the row, or None if that may be any, while the stream is at work: it must only note or schedule
+    something.
     """
 
-    def __init__(self, key: str = "name") -> None:
+    def __init__(self, key: str = "name", columns: Collection[str] | None = None) -> None:
         self._key = key
+        self._columns = columns
         self._rows: dict[str, Row] = {}
         self.version = 0
-        self.changed: Callable[[], None] | None = None
+        self.changed: Callable[[str | None], None] | None = None
+
+    def get(self, key: str) -> Row | None:
+        """The row with this key."""
+        return self._rows.get(key)
 
     def in_order(self) -> list[Row]:
         """All rows, in the order of their keys."""
@@ -32,21 +38,26 @@ class WatchedRows:
     def load(self, rows: Iterable[Row]) -> None:
         """Start from the table's rows."""
         self._rows = {row[self._key] or "": row for row in rows}
-        self._changed()
+        self._changed(None)
 
     def apply(self, change: RowChange) -> None:
         """A row changed."""
         if change.kind is Kind.TRUNCATE:
             self._rows = {}
-        else:
-            self._rows.pop((change.old or change.row).get(self._key) or "", None)
-            if change.new is not None:
-                # Replica identity is full: what an UPDATE left alone is in the old row.
-                row = {**(change.old or {}), **change.new}
-                self._rows[row[self._key] or ""] = row
-        self._changed()
+            self._changed(None)
+            return
+        former = (change.old or change.row).get(self._key) or ""
+        self._rows.pop(former, None)
+        if change.new is not None:
+            # Replica identity is full: what an UPDATE left alone is in the old row.
+            row = {**(change.old or {}), **change.new}
+            key = row[self._key] or ""
+            self._rows[key] = row if self._columns is None else {name: row[name] for name in self._columns}
+            if key != former:
+                self._changed(key)
+        self._changed(former)
 
-    def _changed(self) -> None:
+    def _changed(self, key: str | None) -> None:
         self.version += 1
         if self.changed is not None:
-            self.changed()
+            self.changed(key)

@@ -48,8 +48,6 @@ _TABLES = (
     "engine_routes",
     "engine_rules",
     "engine_connection_rows",
-    "engine_content_policies",
-    "engine_api_keys",
 )
 _OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
 _LOOK = 0.2
@@ -233,9 +231,12 @@ class Recovery:
         ticket = self._stream.tail.begin_read()
         snapshot = None
         try:
-            snapshot, (*tables, connections, policies, api_keys) = await self._store.tables(*_TABLES)
-            self._core.policies.load(policies)
-            self._core.api_keys.load(api_keys)
+            watched = self._core.watched
+            queries = (*_TABLES, *(f"engine_{table}" for table in watched))
+            snapshot, found = await self._store.tables(*queries)
+            (*tables, connections), rows = found[: len(_TABLES)], found[len(_TABLES) :]
+            for kept, each in zip(watched.values(), rows, strict=True):
+                kept.load(each)
             self._core.census.load(connections)
             self._core.load(snapshot, tables, self._stream.tail.unseen_by(snapshot))
         finally:

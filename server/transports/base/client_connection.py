@@ -15,9 +15,10 @@ from collections.abc import Iterable
 
 from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
-from server.auth.identity import HandshakeRequest
+from server.auth.refusal import AuthenticationError
 from server.client.admission import Admission
 from server.client.client import Client
+from server.client.credential_watch import Credential, CredentialWatch
 from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode
@@ -51,6 +52,7 @@ class ClientConnection:
         self._loop = asyncio.get_running_loop()
         self._authentication: asyncio.Task[Principal] | None = None
         self._client: Client | None = None
+        self._held: set[tuple[CredentialWatch, Credential]] = set()
         self._expiry_timer = ExpiryTimer(self._warn_of_expiry, self._expire)
         self._scheduled = False  # a write is
         if admission.counted is not None:
@@ -81,7 +83,7 @@ class ClientConnection:
     def _authenticate(self) -> asyncio.Task[Principal] | None:
         """Open the connection, if its principal is known; else return the task that finds it.
 
-        The task raises ``RealtimeError``, and is cancelled if the connection ends meanwhile.
+        The task raises ``RealtimeError``, and is cancelled if the connection ends meanwhile. Raises as ``_open`` does.
         """
         self._enter(State.AUTHENTICATING)
         if self._admission.principal is not None:
@@ -91,7 +93,8 @@ class ClientConnection:
         return self._authentication
 
     def _open(self, principal: Principal) -> None:
-        """The client is authenticated: greet it."""
+        """The client is authenticated: greet it. Raises ``AuthenticationError`` if what let it in has ended meanwhile."""
+        self._hold(principal)
         self._enter(State.OPEN)
         self._authentication = None
         member = self._admission.member(principal)
@@ -103,16 +106,32 @@ class ClientConnection:
         """The client has proved its identity again."""
         if not self.closing:
             self._expiry_timer.start(principal.expires_at)
+            try:
+                self._hold(principal)
+            except AuthenticationError as refusal:
+                self.refuse(refusal)
         if self._client is not None:
             self._client.reopen_queries()
 
+    def _hold(self, principal: Principal) -> None:
+        """Depend on the API key and the session that let the client in. Raises ``AuthenticationError`` if one has ended."""
+        services, key, session = self._admission.services, self._admission.handshake.api_key, principal.session_id
+        wanted: set[tuple[CredentialWatch, Credential]] = set()
+        if key is not None and services.key_watch is not None:
+            wanted.add((services.key_watch, Credential(key)))
+        if session is not None and services.session_watch is not None:
+            wanted.add((services.session_watch, Credential(session, principal.user_id)))
+        if wanted == self._held:
+            return
+        for watch, credential in self._held - wanted:
+            watch.leave(credential, self)
+        self._held &= wanted
+        for watch, credential in wanted - self._held:
+            watch.enter(credential, self)
+            self._held.add((watch, credential))
+
     def _warn_of_expiry(self, seconds: float) -> None:
         self.send(server_messages.expiring(seconds))
-
-    @property
-    def handshake(self) -> HandshakeRequest:
-        """What opened the connection."""
-        return self._admission.handshake
 
     def refuse(self, refusal: RealtimeError) -> None:
         """What let the client in has ended: send the reason, and end the connection."""
@@ -132,6 +151,9 @@ class ClientConnection:
         """Release the client's subscriptions, once. ``clean``: the client ended the connection on purpose."""
         if self._admission.counted is not None:
             self._admission.counted.leave()
+        for watch, credential in self._held:
+            watch.leave(credential, self)
+        self._held = set()
         client, self._client = self._client, None
         if client is not None:
             client.closed(clean=clean)

@@ -42,11 +42,14 @@ class HttpConnection(ClientConnection):
         self.inbox = Inbox(self)
 
     def authenticate(self) -> asyncio.Task[Principal] | None:
-        """Open the session, if its principal is known; else return the task that finds it, to be followed by ``open``."""
+        """Open the session, if its principal is known; else return the task that finds it, to be followed by ``open``.
+
+        Raises as ``open`` does.
+        """
         return self._authenticate()
 
     def open(self, principal: Principal) -> None:
-        """The client is authenticated."""
+        """The client is authenticated. Raises ``AuthenticationError`` if what let it in has ended meanwhile."""
         self._open(principal)
 
     def close(self, code: CloseCode, reason: str) -> None:

@@ -15,6 +15,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
+from server.auth.refusal import AuthenticationError
 from server.client.admission import Admission
 from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
@@ -64,8 +65,13 @@ class WebSocketConnection(ClientConnection, WSListener):
         high = self._limits.buffer_size
         transport.underlying_transport.set_write_buffer_limits(high=high, low=high // 4)
         self._heartbeat.start()
-        if (authentication := self._authenticate()) is not None:
-            authentication.add_done_callback(self._authenticated)
+        try:
+            authentication = self._authenticate()
+        except AuthenticationError as refusal:
+            self._refuse(refusal)
+        else:
+            if authentication is not None:
+                authentication.add_done_callback(self._authenticated)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame arrived."""
@@ -245,7 +251,11 @@ class WebSocketConnection(ClientConnection, WSListener):
             self._refuse(refusal)
             return
         paused = self.reading_paused
-        self._open(task.result())
+        try:
+            self._open(task.result())
+        except AuthenticationError as ended:
+            self._refuse(ended)
+            return
         for message, arrived in self.early.take():
             if not self.closing:
                 self._take(message, arrived)

@@ -36,13 +36,21 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   ) w (signature)
   where purpose = 'publish' and to_regprocedure('realtime.' || w.signature) is not null
   union all
+  -- sessions: for an application that logs users in and out. Not part of publish: it decides whose tokens count.
+  select w.* from (values
+    ('schema', 'realtime', null, 'USAGE'),
+    ('table', 'realtime.sessions', null, 'SELECT, INSERT, UPDATE, DELETE'),
+    ('function', 'realtime.revoke_session(text,text)', null, 'EXECUTE'),
+    ('function', 'realtime.revoke_user_sessions(text,text,text)', null, 'EXECUTE')
+  ) w (kind, object, columns, privilege) where purpose = 'sessions'
+  union all
   -- serve: the whole schema, as far as functions do not do the writing.
   select 'schema', 'realtime', null, 'USAGE' where purpose = 'serve'
   union all
   select 'table', c.oid::regclass::text, null,
          case when c.relkind = 'v' or c.relname = any ('{collections,migrations,server_roles,settings,channels,channel_defaults,epochs,expired,
                                                         last_seen,dropped_days,content_policies,rules,api_keys}')
-              then 'SELECT' else 'SELECT, INSERT, UPDATE, DELETE' end
+              then 'SELECT' when c.relname = 'sessions' then 'SELECT, UPDATE' else 'SELECT, INSERT, UPDATE, DELETE' end
   from pg_class c
   where purpose = 'serve' and c.relnamespace = 'realtime'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition
     and c.relname <> 'collection_calls'
@@ -68,7 +76,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   from realtime.collections c join pg_class t on t.oid = c.relation where purpose = 'serve' group by t.relnamespace
 $$;
 comment on function realtime.privileges_for(text) is
-  'What a role needs to publish by SQL (purpose publish: realtime_publisher has it) or to run the server (purpose serve)';
+  'What a role needs to publish by SQL (purpose publish: realtime_publisher has it), to keep sessions of users (purpose sessions) or to run the server (purpose serve)';
 
 create or replace function realtime.missing_privileges(role name, purpose text) returns table (statement text)
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -57,6 +57,7 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
     http: httpx.AsyncClient, database: str
 ) -> None:
     write(database, USER_ROWS)
+    write(database, "insert into realtime.sessions (id, user_id) values ('s1', 'ada'), ('s2', 'ada')")
     document = (await http.get("/realtime/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     bodies: dict[str, object] = {
@@ -77,6 +78,7 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
         "getChannel",
     ]
     order += ["changeChannel", "closeChannel", "listConnections", "disconnect", "disconnectUser"]
+    order += ["listSessions", "revokeSession", "revokeUserSessions"]
     operations = {
         operation["operationId"]: (path, method, operation)
         for path, methods in document["paths"].items()
@@ -86,7 +88,7 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
     for name in order:
         path, method, operation = operations[name]
         assert {p["name"] for p in operation["parameters"] if p["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
-        url = path.replace("{id}", "room").replace("{connectionId}", "c3")
+        url = path.replace("{id}", "room").replace("{connectionId}", "c3").replace("{sessionId}", "s1")
         required = {p["name"]: "ada" for p in operation["parameters"] if p["in"] == "query" and p["required"]}
         body = bodies.get(name)
         assert ("requestBody" in operation) == (body is not None)

@@ -25,6 +25,7 @@ from server.app.uvicorn_http import HttpProtocol
 from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.identity import HandshakeRequest, packed_of
 from server.client.admission import Admission, Connection
+from server.client.credential_watch import CredentialWatch
 from server.client.shared import SharedServices
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
@@ -171,10 +172,19 @@ class FakeServer:
     observer: WriteObserver | None = None
     admitted: int = 0
     limiter: ConnectionLimiter | None = None
+    key_watch: CredentialWatch | None = None
+    session_watch: CredentialWatch | None = None
     services: SharedServices = field(init=False)
 
     def __post_init__(self) -> None:
-        self.services = SharedServices(self.lists, self.rooms, authenticator=self.authenticator, observer=self.observer)
+        self.services = SharedServices(
+            self.lists,
+            self.rooms,
+            authenticator=self.authenticator,
+            observer=self.observer,
+            key_watch=self.key_watch,
+            session_watch=self.session_watch,
+        )
 
     @property
     def message_hard_cap(self) -> int:

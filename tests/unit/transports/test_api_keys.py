@@ -11,13 +11,12 @@ import pytest
 from engine.channels.core.messages.decode import RowChange
 from engine.channels.core.watched_rows import WatchedRows
 from engine.transaction import Kind
-from server.app.drain import Connections
-from server.app.key_watch import KeyWatch
 from server.auth.api_keys import KeyRing
 from server.auth.authenticator import AddressAuthenticator, Authenticator, TokenAuthenticator
 from server.auth.identity import HandshakeRejectedError, handshake_of
 from server.auth.key_gate import KeyGate
 from server.auth.tokens import TokenVerifier
+from server.client.credential_watch import CredentialWatch
 from server.protocol.close_codes import CloseCode
 from tests.support.clients.handshakes import answer_of
 from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
@@ -116,17 +115,14 @@ async def test_a_connection_ends_when_its_key_is_revoked_or_expires(transport: s
     ring = KeyRing()
     ring.follow(rows)
     key_gate = KeyGate(ring, AddressAuthenticator())
-    connections = Connections()
-    watch = KeyWatch(ring, key_gate, connections)
-    async with fake_server(authenticator=key_gate) as door, asyncio.timeout(60):
-        watch.start(rows)
+    watch = CredentialWatch(lambda key, _: key_gate.judge(key))
+    rows.changed = lambda _: watch.changed(None)
+    async with fake_server(authenticator=key_gate, key_watch=watch) as door, asyncio.timeout(60):
         async with (
             transport_client(door.url, transport, apikey=GOOD) as revoked,
             transport_client(door.url, transport, apikey=LASTING) as expiring,
             transport_client(door.url, transport) as keyless,
         ):
-            for connection in door.connections:
-                connections.add(connection)
             rows.apply(RowChange(Kind.UPDATE, "api_keys", key_row(GOOD), key_row(GOOD, revoked_at=soon)))
             await _ends(revoked, "API key revoked")
             assert len(door.connections) == 2

@@ -32,6 +32,7 @@ _WATCHED: Final = frozenset(
         "content_policies",
         "rules",
         "api_keys",
+        "sessions",
     )
 )
 _BATCH: Final = 1_000

@@ -1,0 +1,62 @@
+"""How this server authenticates its clients: the gates that the settings ask for, one within the other, and what ends
+connections whose credential has ended.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from engine.channels.service import Channels
+from server.app.settings import Settings
+from server.auth.api_keys import KeyRing
+from server.auth.authenticator import AddressAuthenticator, Authenticator, TokenAuthenticator
+from server.auth.key_gate import KeyGate
+from server.auth.sessions import SessionGate
+from server.auth.tokens import TokenVerifier
+from server.client.credential_watch import CredentialWatch, Judge
+
+__all__ = ["Authentication", "authentication_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """``authenticator`` finds the principals of clients; the others end connections. ``session_watch``: None if sessions
+    are not validated.
+    """
+
+    authenticator: Authenticator
+    key_watch: CredentialWatch
+    session_watch: CredentialWatch | None = None
+
+
+def authentication_of(settings: Settings, keys: KeyRing, channels: Channels, stack: AsyncExitStack) -> Authentication:
+    """The authentication that ``settings`` describe. ``keys`` knows the rows of ``channels`` from now on; ``stack`` closes
+    what was opened.
+    """
+    within = _tokens(settings, stack)
+    sessions = None
+    if settings.session_validation != "off":
+        required = settings.session_validation == "required"
+        within = gate = SessionGate(channels.sessions, channels.caught_up, within, required=required)
+        sessions = _watch(gate.judge, stack)
+        channels.sessions.changed = sessions.changed
+    key_gate = KeyGate(keys, within, required=settings.require_api_key)
+    keys.follow(channels.api_keys)
+    key_watch = _watch(lambda key, _: key_gate.judge(key), stack)
+    channels.api_keys.changed = lambda _: key_watch.changed(None)  # the keys of few applications, by the hash of each
+    return Authentication(key_gate, key_watch, sessions)
+
+
+def _tokens(settings: Settings, stack: AsyncExitStack) -> Authenticator:
+    verifier = TokenVerifier(settings.auth_issuers, settings.auth_leeway)
+    stack.push_async_callback(verifier.close)
+    verifier.start()
+    without = AddressAuthenticator(trust_user_parameter=settings.trust_user_parameter)
+    return TokenAuthenticator(verifier, without, allow_anonymous=settings.allow_anonymous)
+
+
+def _watch(judge: Judge, stack: AsyncExitStack) -> CredentialWatch:
+    watch = CredentialWatch(judge)
+    stack.callback(watch.stop)
+    return watch
