@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Mapping, Set
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import blake2b
+
+import psycopg
 
 from engine.catalog.model import Catalog
 from engine.catalog.rights import claims_read
@@ -16,7 +19,7 @@ from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import literals
-from engine.query.planner import SqlCache, plan_query
+from engine.query.planner import SqlCache, plan_query, with_cost
 from engine.values.exact_json import write_exact
 
 __all__ = ["Plan", "Planner"]
@@ -28,6 +31,7 @@ _PLAN = (
     4_096  # bytes that any plan takes, and how many times its literals are held: as text, bytes, keys and index terms
 )
 _COPIES = 8
+_COST = 256  # bytes that a known cost takes
 
 
 class Planner:
@@ -44,6 +48,7 @@ class Planner:
         self._catalog = Catalog({}, {})
         self._plans: FairCache[tuple[Visibility, bytes], Plan] = FairCache(room)
         self._checked: dict[str, SqlCache] = {}  # by role: the tables differ
+        self._costs: FairCache[tuple[str, str], float] = FairCache(room // 8)  # by role and key
 
     @property
     def weight(self) -> int:
@@ -55,6 +60,7 @@ class Planner:
         self._catalog = catalog
         self._plans.clear()
         self._checked.clear()
+        self._costs.clear()
 
     async def plan(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Plan:
         """The plan for ``spec`` of ``viewer``, made now if need be.
@@ -70,17 +76,37 @@ class Planner:
             return plan
         table = catalog.by_collection.get(collection)
         tables = frozenset() if table is None else frozenset({table.oid})
-        user = ASKING.get()
-        budget, holders = (None, ()) if user is None else (user.planning, (user,))
-        async with (
-            nullcontext() if budget is None else budget.lock(),
-            self._reader.planning(tables, holders) as connection,
-        ):
-            with nullcontext() if budget is None else budget.charging():
-                plan = await plan_query(collection, spec, catalog, connection, self._checks(viewer), viewer)
+        async with self._asking(tables) as connection:
+            plan = await plan_query(collection, spec, catalog, connection, self._checks(viewer), viewer)
         if catalog is self._catalog:
             self._plans.put(key, plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
         return plan
+
+    async def with_cost(self, viewer: Viewer, plan: Plan) -> Plan:
+        """``plan``, if it is re-read with its cost: asked once for all subscribers with the role. Raises as :meth:`plan`."""
+        if not isinstance(plan, ReReadPlan) or plan.cost is not None:
+            return plan
+        catalog, key = self._catalog, (viewer.role, plan.key)
+        known = self._costs.get(key)
+        if known is not None:
+            return replace(plan, cost=known)
+        async with self._asking(plan.dependencies) as connection:
+            plan = await with_cost(plan, connection)
+        if catalog is self._catalog and plan.cost is not None:
+            self._costs.put(key, plan.cost, _COST)
+        return plan
+
+    @asynccontextmanager
+    async def _asking(self, tables: Set[int]) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection for planning a query on ``tables``, within the share and the budget of the user who asks."""
+        user = ASKING.get()
+        if user is None:
+            async with self._reader.planning(tables) as connection:
+                yield connection
+            return
+        async with user.planning.lock(), self._reader.planning(tables, (user,)) as connection:
+            with user.planning.charging():
+                yield connection
 
     def _shared_by(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Visibility:
         """With whom a plan may be shared: SQL can name any table, and call functions that read any claim."""

@@ -76,9 +76,9 @@ class ConnectionAccount:
         if self._limits is None or (query is not None and query in self.queries):
             return
         limits, reread = self._limits, isinstance(plan, ReReadPlan)
-        if isinstance(plan, ReReadPlan) and limits.cost is not None and plan.cost > limits.cost:
+        if isinstance(plan, ReReadPlan) and limits.cost is not None and (plan.cost or 0.0) > limits.cost:
             raise InvalidQueryError(
-                f"PostgreSQL estimates the cost of the query at {plan.cost:.0f}, and at most {limits.cost:.0f} is allowed "
+                f"PostgreSQL estimates the cost of the query at {plan.cost:.2g}, and at most {limits.cost:g} is allowed "
                 "(max_query_cost): it would be run again after each change of its tables. Let it read fewer rows, or find "
                 "them by an index"
             )

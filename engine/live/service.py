@@ -195,7 +195,7 @@ class LiveQueries(BackgroundService):
         account: ConnectionAccount | None = None,
     ) -> Subscription:
         try:
-            plan = await self._planning.plan(viewer, collection, spec)
+            plan = await self._planning.plan(viewer, collection, spec, with_cost=account is not None)
         except PrivilegeLostError as lost:
             if lost.outdated:
                 self._catalog.invalidate()

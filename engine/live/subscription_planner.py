@@ -45,15 +45,17 @@ class SubscriptionPlanner:
         self._reader = reader
         self._stream = stream
 
-    async def plan(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Plan:
-        """The plan of a new subscription. Raises ``QueryRejectedError``, which is final."""
+    async def plan(
+        self, viewer: Viewer, collection: str, spec: Mapping[str, object], *, with_cost: bool = False
+    ) -> Plan:
+        """The plan of a new subscription, ``with_cost`` if it is re-read. Raises ``QueryRejectedError``, which is final."""
         deadline = time.monotonic() + _DATABASE_TIMEOUT
         cut_off = 0
         while True:
             await self._catalog.current(CATCH_UP)
             version = self._catalog.version
             try:
-                plan = await self._planner.plan(viewer, collection, spec)
+                plan = await self._planned(viewer, collection, spec, with_cost)
             except QueryRejectedError as refused:
                 caught_up = await catch_up(self._reader, self._stream)
                 if self._outdated(version):
@@ -76,6 +78,10 @@ class SubscriptionPlanner:
                 raise InvalidQueryError(f"the query cannot be read: {error.diag.message_primary}") from error
             if not self._outdated(version):
                 return plan
+
+    async def _planned(self, viewer: Viewer, collection: str, spec: Mapping[str, object], with_cost: bool) -> Plan:
+        plan = await self._planner.plan(viewer, collection, spec)
+        return await self._planner.with_cost(viewer, plan) if with_cost else plan
 
     async def plan_again(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Plan | None:
         """Another plan of an accepted query; None: the catalog was out of date; plan again when it is current.

@@ -46,7 +46,7 @@ from engine.query.sql.to_predicate import is_number
 from engine.query.sql.to_query import query_of
 from engine.query.subscribers_role import read_as
 
-__all__ = ["SqlCache", "plan_query", "reread_instead"]
+__all__ = ["SqlCache", "plan_query", "reread_instead", "with_cost"]
 
 ANYONE = Viewer()
 
@@ -113,10 +113,20 @@ async def _plan_for(
     async with _claims_set(viewer, seen, connection):
         plan = read_as(viewer, await _plan(table, spec, seen, connection, cache), seen)
     if isinstance(plan, ReReadPlan) and plan.statement.as_reader and plan.statement.role is not None:
-        with rejecting():
-            async with sql_session(connection) as session:
-                await session.explain_as(plan.statement.role, plan.statement.sql, plan.statement.params)
+        return await with_cost(plan, connection)  # the role may lack a privilege that the reader has
     return plan
+
+
+async def with_cost(plan: ReReadPlan, connection: psycopg.AsyncConnection[Any]) -> ReReadPlan:
+    """``plan`` with the cost that Postgres estimates for its statement as it will be run. Raises as :func:`plan_query`."""
+    statement = plan.statement
+    if statement.origin is not None and statement.origin.view:  # which exists in the transaction of a read only
+        return replace(plan, cost=0.0)
+    with rejecting():
+        async with sql_session(connection) as session:
+            if statement.role is not None:
+                return replace(plan, cost=await session.explain_as(statement.role, statement.sql, statement.params))
+            return replace(plan, cost=await session.explain(statement.sql, statement.params))
 
 
 @asynccontextmanager
@@ -208,7 +218,8 @@ async def _plan_sql(
         query = await aside(lambda: _as_query(checked, bound, table), len(checked.sql))
     except NotIncrementalError as error:
         reason = str(error)
-        return await _reread_sql(await aside(lambda: reread_sql(checked, bound, reason), len(checked.sql)), connection)
+        # Postgres plans the statement with its values as it will be run.
+        return await with_cost(await aside(lambda: reread_sql(checked, bound, reason), len(checked.sql)), connection)
     return _plan_query(await canonicalise(query, table, connection), table)
 
 
@@ -245,11 +256,3 @@ def _as_query(checked: CheckedSql, bound: Bound, table: Table) -> Query:
     if len(literals(query, table)) > _MAX_VALUES:
         raise NotIncrementalError(f"the query has more than {_MAX_VALUES} values")
     return query
-
-
-async def _reread_sql(plan: ReReadPlan, connection: psycopg.AsyncConnection[Any]) -> ReReadPlan:
-    """``plan``, after Postgres has planned its statement with its values as it will be run."""
-    with rejecting():
-        async with sql_session(connection) as session:
-            await session.explain(plan.statement.sql, plan.statement.params)
-    return plan

@@ -29,7 +29,7 @@ class ReReadPlan:
         time_dependent: its answer also changes with the clock (``now()``), not only with its tables.
         columns: names of the document's fields, in output order.
         visibility: what its subscribers may see.
-        cost: of its statement, in the units of PostgreSQL's planner (docs: "Planner Cost Constants").
+        cost: of its statement, as PostgreSQL estimates it (docs: "Planner Cost Constants"); None: it has not been asked.
         calls_own: it calls functions that did not come with PostgreSQL, or reads settings: they may read claims.
     """
 
@@ -41,7 +41,7 @@ class ReReadPlan:
     columns: tuple[str, ...]
     visibility: Visibility = ANONYMOUS
     calls_own: bool = False
-    cost: float = 0.0
+    cost: float | None = None
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:

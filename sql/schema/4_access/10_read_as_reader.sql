@@ -63,7 +63,7 @@ begin
   ) then
     raise exception 'the names of a query mean other columns now' using errcode = 'RT011';
   end if;
-  return query execute case when explained then 'explain (costs off) ' else '' end operator(pg_catalog.||)
+  return query execute case when explained then 'explain ' else '' end operator(pg_catalog.||)
     'execute realtime_read' operator(pg_catalog.||) coalesce((
     select '(' operator(pg_catalog.||) pg_catalog.string_agg(pg_catalog.quote_nullable(p.value), ', ' order by p.place) operator(pg_catalog.||) ')'
     from pg_catalog.unnest(params) with ordinality p (value, place)), '');

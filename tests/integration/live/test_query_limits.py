@@ -10,7 +10,8 @@ from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.shared_query import Subscription
 from engine.live.query_accounts import ConnectionAccount, QueryLimits, UserAccount
-from tests.support.nodes.live_node import QUICK, LiveNode, live_node
+from tests.oracle.queries import Query
+from tests.support.nodes.live_node import QUICK, LiveNode, json_rows, live_node
 from tests.support.postgres.sql import run_each
 
 LIMITS = QueryLimits(windows=3, windows_per_user=4, rereads=1, rereads_per_user=2, cost=None)
@@ -94,3 +95,39 @@ async def test_a_query_that_fails_or_ends_counts_no_more(base: str) -> None:
         await node.caught_up()
         assert not account.queries
         assert not account.user.queries
+
+
+async def test_a_query_that_is_re_read_may_not_cost_more_than_the_ceiling_when_it_is_subscribed_to(base: str) -> None:
+    run_each(base, "insert into t select i, i from generate_series(1, 2000) i", "analyze t")
+    limits, cheaper = QueryLimits(cost=20.0), QueryLimits(cost=5.0)
+    by_index = {"sql": "select count(*) as c from t where id = 7"}
+    by_scan = {"sql": "select count(*) as c from t where n > $1", "params": [7]}
+    async with live_node(base, live=QUICK) as node:
+        account = ConnectionAccount(UserAccount(), limits)
+        await subscribe(node, account, by_index)
+        await subscribe(node, account, {"where": [["n", ">", 7]]})  # incremental: it is read once
+        with pytest.raises(
+            QueryRejectedError, match=r"at [34]\d, and at most 20 is allowed \(max_query_cost\)"
+        ) as refused:
+            await subscribe(node, account, by_scan)
+        assert refused.value.code == "RT_007"
+        with pytest.raises(QueryRejectedError, match="max_query_cost"):  # the plan is known by now
+            await subscribe(node, account, by_scan)
+        await subscribe(node, ConnectionAccount(UserAccount(), QueryLimits(cost=None)), by_scan)
+        with pytest.raises(QueryRejectedError, match="at most 5 is"):
+            await subscribe(node, ConnectionAccount(UserAccount(), cheaper), by_index)
+
+
+async def test_a_query_goes_on_when_its_table_has_grown_beyond_the_ceiling(base: str) -> None:
+    run_each(base, "insert into t values (1, 1)", "analyze t")
+    async with live_node(base, live=QUICK) as node:
+        query = Query(
+            "t",
+            {"sql": "select max(n) as m, count(*) as c from t"},
+            json_rows("select max(n) as m, count(*) as c from t"),
+        )
+        follower = await node.follow(query, account=ConnectionAccount(UserAccount(), QueryLimits(cost=50.0)))
+        run_each(base, "insert into t select i, i from generate_series(2, 5000) i", "analyze t")
+        run_each(base, "alter table t add column more int")  # it is planned again
+        run_each(base, "update t set n = 9999 where id = 1")
+        await node.check(follower)

@@ -17,6 +17,7 @@ from engine.feed.settings import DecoderName, FeedSettings
 from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
+from engine.live.query_accounts import ConnectionAccount
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
@@ -83,11 +84,12 @@ class LiveNode:
         inspect: Callable[[list[Any]], None] | None = None,
         *,
         principal: Principal | None = None,
+        account: ConnectionAccount | None = None,
     ) -> Follower:
         follower = Follower(query, inspect)
         async with asyncio.timeout(GIVE_UP_AFTER):
             follower.subscription = await self.live.subscribe(
-                principal or Principal(), query.collection, query.spec, follower.deliver
+                principal or Principal(), query.collection, query.spec, follower.deliver, account=account
             )
         follower.subscription.begin()
         return follower

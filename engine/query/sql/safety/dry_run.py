@@ -5,6 +5,7 @@ Everything happens in one transaction, see ``engine.query.sql.safety.reader_tran
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Collection, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from engine.query.sql.safety.refusals import is_servers
 __all__ = ["HiddenNames", "SqlSession", "Uses", "sql_session"]
 
 _NO_TEMPORARY = "InitTempTableNamespace"  # in PostgreSQL's namespace.c
+_COST = re.compile(r"\(cost=[0-9.]+\.\.([0-9.]+) rows=")
 _WORDY = 50  # characters of a node tree that are read in the time of one of SQL
 
 FIRST_OWN = 16_384  # the lowest oid of what did not come with PostgreSQL (access/transam.h, FirstNormalObjectId)
@@ -227,16 +229,19 @@ class SqlSession(ReaderTransaction):
         """The names of relations, without schema."""
         return [name for (name,) in await self._rows("plan_relation_names", {"relations": list(relations)})]
 
-    async def explain(self, sql: str, params: Sequence[str | None] = ()) -> None:
+    async def explain(self, sql: str, params: Sequence[str | None] = ()) -> float:
         """Plan ``sql`` as the reader: Postgres checks the privileges on every table and column, and runs nothing.
+
+        Returns the total cost that it estimates.
 
         Except calls of IMMUTABLE functions with constants, also in indexes, statistics and checks of its tables: they cannot
         leave the role of the reader. Raises ``InvalidQueryError`` if one of them writes. After :meth:`describe`.
         """
         self._enter()
-        await self._as_reader("plan_explain", sql, params)
+        [(line,), *_] = await self._as_reader("plan_explain", sql, params)
+        return _total_cost(line)
 
-    async def explain_as(self, role: RoleReading, sql: str, params: Sequence[str | None]) -> None:
+    async def explain_as(self, role: RoleReading, sql: str, params: Sequence[str | None]) -> float:
         """As :meth:`explain`, as a served role."""
         self._leave()
         settings = "select pg_catalog.set_config($1, $2, true)"
@@ -244,7 +249,16 @@ class SqlSession(ReaderTransaction):
         statement = (
             f"select line from {role.function}($1, $2, false, null, null, null, null, true) as (line pg_catalog.text)"
         )
-        await self._run(statement, [sql, text_array(params)])
+        lines = await self._run(statement, [sql, text_array(params)])
+        return _total_cost((lines.get_value(0, 0) or b"").decode())
+
+
+def _total_cost(line: str) -> float:
+    """The total cost in the first line of an EXPLAIN: ``Seq Scan on t  (cost=0.00..35.50 rows=2550 width=4)``.
+
+    It is the last such bracket of the line, as an index may have any name.
+    """
+    return float(_COST.findall(line)[-1])
 
 
 def _only_hidden(found: Sequence[tuple[_Key, list[int]]], hidden: Set[int]) -> list[_Key]:
