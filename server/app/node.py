@@ -14,9 +14,11 @@ from typing import Any
 import structlog
 
 from engine.channels.core.effects import ConnectionInserted
+from engine.channels.core.messages.model import UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
 from engine.feed.feed import Feed, FeedSettings
+from engine.identity.principal import Principal
 from engine.live.service import LiveQueries, LiveSettings, make_reader
 from engine.lsn import format_lsn
 from engine.postgres.connections.pooler_check import check_pooler
@@ -27,7 +29,7 @@ from server.app.insecure import insecure_settings
 from server.app.settings import Settings
 from server.app.version import package_version
 from server.auth.api_keys import KeyRing
-from server.auth.authorizer import NameRules
+from server.auth.authorizer import Action, Circumstances, NameRules
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, check_origin, packed_of
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
@@ -40,6 +42,7 @@ from server.limits.exceeded import LimitExceededError
 from server.limits.query_accounts import QueryAccounts
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
+from server.rules.explain import Explanation
 from server.rules.problems import RuleProblems
 from server.session.session import Greeting, Session
 from server.transports.http_sessions import HttpSessions
@@ -68,6 +71,7 @@ class Node:
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
         self._services: SharedServices | None = None
+        self._authorizer: RuleAuthorizer | None = None
         self._rules: RuleProblems | None = None
         self._connections = Connections()
         self.addresses = AddressLists(settings.allowed_ips, settings.denied_ips)
@@ -131,10 +135,11 @@ class Node:
         self._limiter.follow(channels.core.census)
         channels.on_connection(self._shown)
         authentication = authentication_of(self._settings, self.keys, channels, self._stack)
+        self._authorizer = RuleAuthorizer(channels, NameRules(self._settings.open_channels))
         services = SharedServices(
             live,
             channels,
-            RuleAuthorizer(channels, NameRules(self._settings.open_channels)),
+            self._authorizer,
             authentication.authenticator,
             content=ContentInspector(channels.policies),
             content_hook=hook,
@@ -218,26 +223,23 @@ class Node:
         end, and for more connections than a client may have.
         """
         check_origin(handshake.origin, self._settings.allowed_origins)
-        if self._services is None or self._draining or self._stopping:
-            raise HandshakeRejectedError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again"
-            )
+        services = self.services
         usage = self._limiter.arrive(handshake.ip)
         if usage is not None and not usage.allowed:
             text = f"more than {usage.quota.amount:g} new connections per minute from this address"
             raise _too_many(text, usage.wait, rate_limit_headers(usage))
-        principal = self._services.authenticator.identify(handshake)
+        principal = services.authenticator.identify(handshake)
         id = f"{self._id}-{uuid.uuid4().hex}"
         try:
             counted = self._limiter.enter(id, handshake.ip, None if principal is None else principal.user_id)
         except LimitExceededError as exceeded:
             raise _too_many(str(exceeded), exceeded.retry_after) from exceeded
-        greeting = Greeting(self._services.channels.epoch, self._settings.ping_interval, secret)
+        greeting = Greeting(services.channels.epoch, self._settings.ping_interval, secret)
         return Admission(
             Session(id, self._settings.session_limits, greeting),
             handshake,
             transport,
-            self._services,
+            services,
             self._settings.connection_limits,
             principal,
             counted,
@@ -246,6 +248,21 @@ class Node:
     def accepted(self, connection: Connection) -> None:
         """A connection was accepted."""
         self._connections.add(connection)
+
+    @property
+    def services(self) -> SharedServices:
+        """What all clients share. Raises ``HandshakeRejectedError`` before the start and at the end."""
+        if self._services is None or self._draining or self._stopping:
+            raise HandshakeRejectedError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "the server is starting or stopping; try again"
+            )
+        return self._services
+
+    async def explain(self, principal: Principal, action: Action, channel: str, about: Circumstances) -> Explanation:
+        """What the rules decide, and why. Raises ``UnavailableError``."""
+        if self._authorizer is None:
+            raise UnavailableError("the server is starting; try again")
+        return await self._authorizer.explain(principal, action, channel, about)
 
     def closed(self, connection: Connection) -> None:
         """A connection is closed."""

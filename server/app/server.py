@@ -34,6 +34,7 @@ from server.http.client_address import TrustedProxies
 from server.limits.network_rates import NetworkRates, Quota
 from server.rest import Rest
 from server.rest.access import Access
+from server.rest.clients import Clients
 from server.transports.http_routes import transport_routes
 
 __all__ = ["NodeFailedError", "serve"]
@@ -177,12 +178,15 @@ def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
     return Rest(
         settings.pooled_dsn or dsn,
         package_version(),
-        access=Access(key, node.keys, required=settings.require_api_key),
+        access=Access(key, node.keys, required=settings.require_api_key, tokens=bool(settings.auth_issuers)),
         pool_size=settings.rest_pool_size,
         message_size=_MAX_DATA,
         recorded=node.recorded,
         pooled=settings.pooled_dsn is not None,
         rates=NetworkRates(Quota("requests", settings.max_rest_rate, 1.0)),
+        node=node,
+        clients=Clients(node, settings.session_limits, settings.allowed_origins, settings.authentication_timeout),
+        origins=settings.allowed_origins,
     )
 
 

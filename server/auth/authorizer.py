@@ -64,7 +64,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """How a request came. ``event``: of the message to be published; ``transport``: ``websocket``, ``sse`` or ``poll``."""
+    """How a request came. ``event``: of the message to be published; ``transport``: ``websocket``, ``sse``, ``poll``
+    or ``rest``.
+    """
 
     ip: str | None = None
     transport: str | None = None

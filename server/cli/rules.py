@@ -11,9 +11,6 @@ import typer
 from psycopg.rows import dict_row
 
 from engine.channels.core.access_rules import AccessRules
-from engine.errors import QueryRejectedError
-from engine.identity.principal import Principal
-from engine.identity.visibility import ANONYMOUS, Visibility
 from engine.postgres.connections.opening import connect_now
 from engine.postgres.statements.named_queries import query
 from engine.values.exact_json import exact_decoder
@@ -21,7 +18,7 @@ from server.auth.authorizer import Action, Circumstances, NameRules
 from server.cli.prelude import dsn_of, read_settings
 from server.cli.terminal import options
 from server.cli.terminal.output import print_table
-from server.rules.explain import Explanation, explain
+from server.rules.explain import Explanation, explain, imagined
 from server.rules.judge import RuleJudge
 from server.rules.problems import problem_of, rule_problems
 
@@ -97,19 +94,10 @@ def try_request(  # noqa: PLR0913
     """Evaluate the rules as a server does, and print which one decides and why. Exits with 1 if it is denied."""
     settings = read_settings(config, dsn=dsn)
     saved = _SavedRules(dsn_of(settings), channel)
-    principal = Principal(
-        user,
-        _object(attributes, "--attributes"),
-        ANONYMOUS if user is None else Visibility(role),
-        claims={"sub": user, **_object(claims, "--claims")} if user is not None else {},
-        authenticated=user is not None,
-    )
+    principal = imagined(user, role, _object(claims, "--claims"), _object(attributes, "--attributes"))
     names = NameRules(settings.open_channels)
     about = Circumstances(ip, transport, event)
-    try:
-        found = explain(RuleJudge(saved), names, principal, Action[action.name.upper()], channel, about)
-    except QueryRejectedError as refused:
-        found = Explanation(False, None, None, str(refused))
+    found = explain(RuleJudge(saved), names, principal, Action[action.name.upper()], channel, about)
     print("\n".join(_lines(found)))
     if not found.allowed:
         raise typer.Exit(1)

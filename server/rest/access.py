@@ -2,7 +2,7 @@
 
 The API is for servers: it reads and writes everything. A request through a proxy looks as if it came from this machine, so
 without a key such requests are refused, and so are requests that another web site could have made a browser on this
-machine send.
+machine send. A request with a user's token or a publishable key is a client's, wherever it comes from.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Final
 from starlette.requests import Request
 
 from server.auth.api_keys import KeyRing, looks_like_key
-from server.auth.identity import API_KEY
+from server.auth.identity import API_KEY, HandshakeRequest
 from server.auth.refusal import AuthenticationError
 from server.http.cross_site import why_refused
 from server.http.loopback import is_loopback
 from server.http.problems import CHALLENGE, ProblemError
 from server.protocol.error_codes import ErrorCode
+from server.rest.endpoint import Endpoint
 
 __all__ = ["Access"]
 
@@ -34,55 +35,82 @@ class Access:
         key: a static key, which gives everything; None: there is none, and this machine needs no key.
         ring: the API keys.
         required: this machine needs a key, too.
+        tokens: whether the server accepts tokens of users.
     """
 
-    def __init__(self, key: str | None, ring: KeyRing, *, required: bool = False) -> None:
+    def __init__(self, key: str | None, ring: KeyRing, *, required: bool = False, tokens: bool = False) -> None:
         self._key = key
         self._ring = ring
         self._required = required
+        self._tokens = tokens
 
     @property
     def keyed(self) -> bool:
         """Whether every request needs a key."""
         return self._key is not None or self._required
 
-    def check(self, request: Request, scope: str) -> None:
-        """Raises ``ProblemError`` if the request may not do what ``scope`` names, ``RealtimeError`` if that is not known."""
-        given = self._given(request)
-        if given is not None and (self._key is None or not hmac.compare_digest(given.encode(), self._key.encode())):
-            self._check_key(given, scope)
-        elif given is None and self.keyed:
-            raise _refused(_NEEDED)
-        elif given is None:
-            self._check_local(request)
+    def check(self, request: Request, endpoint: Endpoint) -> HandshakeRequest | None:
+        """None: the request of a server, which may do this. Else that of a client, which has still to be authenticated.
 
-    def _given(self, request: Request) -> str | None:
-        """The key of a request. Without a rest_key, other bearer tokens than API keys may be those of a proxy."""
-        if API_KEY in request.query_params:
+        Raises ``ProblemError`` if the request is refused, ``RealtimeError`` if it cannot be judged now.
+        """
+        key, token = self._given(request)
+        if token is not None:
+            return _handshake(request, token, key)
+        if key is None and self.keyed:
+            raise _refused(_NEEDED)
+        if key is None:
+            self._check_local(request)
+        elif not self._is_own(key) and not self._check_key(key, endpoint):
+            return _handshake(request, None, key)
+        return None
+
+    def _given(self, request: Request) -> tuple[str | None, str | None]:
+        """The key and the token of a request: one of them, or a token with the publishable key of its application.
+
+        Bearer tokens that this server has no use for may be those of a proxy.
+        """
+        if any(name in request.query_params for name in (API_KEY, "token")):
             raise _refused(
-                "REST takes no key from the address, where proxies log it: send it in a header, and revoke it"
+                "REST takes no key and no token from the address, where proxies log it: send it in a header, and revoke it"
             )
         schemes = [each.partition(" ") for each in request.headers.getlist("authorization")]
-        given = [key.strip() for scheme, _, key in schemes if scheme.lower() == "bearer"]
-        named = request.headers.getlist(API_KEY)
-        keys = named + [each for each in given if self._key is not None or looks_like_key(each)]
-        if len(keys) > 1:
+        bearer = [text.strip() for scheme, _, text in schemes if scheme.lower() == "bearer"]
+        tokens = [each for each in bearer if self._is_token(each)]
+        keys = request.headers.getlist(API_KEY)
+        keys += [each for each in bearer if each not in tokens and (self._key is not None or looks_like_key(each))]
+        if len(keys) > 1 or len(tokens) > 1 or (tokens and any(not each.startswith("pk_") for each in keys)):
             raise ProblemError(
-                ErrorCode.INVALID_MESSAGE, "one key is accepted, in the header Authorization or in the header apikey"
+                ErrorCode.INVALID_MESSAGE,
+                "one key is accepted, in the header Authorization or in the header apikey; or a user's token, with the "
+                "publishable key of its application",
             )
-        return keys[0] if keys else None
+        return (keys[0] if keys else None), (tokens[0] if tokens else None)
 
-    def _check_key(self, text: str, scope: str) -> None:
+    def _is_token(self, text: str) -> bool:
+        """Whether a bearer token is meant to be a user's. Beside a rest_key only what has the form of one."""
+        if not self._tokens or looks_like_key(text):
+            return False
+        return self._key is None or (text.count(".") == 2 and not self._is_own(text))
+
+    def _is_own(self, text: str) -> bool:
+        return self._key is not None and hmac.compare_digest(text.encode(), self._key.encode())
+
+    def _check_key(self, text: str, endpoint: Endpoint) -> bool:
+        """Whether it is a server's, which may do this; else it is a client's."""
         try:
             key = self._ring.check(text)
         except AuthenticationError as refusal:
             raise _refused(str(refusal) if looks_like_key(text) or self._key is None else _NEEDED) from refusal
-        if not key.secret:
+        if not key.secret and endpoint.clients is None:
             raise ProblemError(
-                ErrorCode.PERMISSION_DENIED, "a publishable API key has no rights here: the REST API takes secret ones"
+                ErrorCode.PERMISSION_DENIED, "a publishable API key has no rights here: this takes a secret one"
             )
-        if key.scopes is not None and scope not in key.scopes:
-            raise ProblemError(ErrorCode.PERMISSION_DENIED, f"the API key {key.prefix} lacks the scope {scope}")
+        if key.secret and key.scopes is not None and endpoint.scope not in key.scopes:
+            raise ProblemError(
+                ErrorCode.PERMISSION_DENIED, f"the API key {key.prefix} lacks the scope {endpoint.scope}"
+            )
+        return key.secret
 
     def _check_local(self, request: Request) -> None:
         if request.client is None or not is_loopback(request.client.host):
@@ -97,6 +125,12 @@ class Access:
             )
         if (reason := why_refused(request, frozenset())) is not None:
             raise ProblemError(ErrorCode.PERMISSION_DENIED, reason, HTTPStatus.FORBIDDEN)
+
+
+def _handshake(request: Request, token: str | None, key: str | None) -> HandshakeRequest:
+    """The request as one that opens a connection, so that the same authenticator judges it."""
+    ip = None if request.client is None else request.client.host.partition("%")[0]
+    return HandshakeRequest(request.headers.get("origin"), dict(request.query_params), ip, token, key)
 
 
 def _refused(text: str) -> ProblemError:

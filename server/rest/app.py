@@ -31,16 +31,20 @@ from engine.channels.core.delivery.events import iso_time
 from engine.identity.networks import network_of
 from engine.postgres.connections.pool import Pool
 from engine.postgres.statements.named_queries import query
+from server.auth.authorizer import NotAllowedError
+from server.auth.identity import HandshakeRequest
 from server.http.bodies import read_body
+from server.http.cors import cross_origin
 from server.http.problems import ProblemError, problem_of, wrong_fields
 from server.http.rate_limits import rate_limit_headers
 from server.limits.network_rates import NetworkRates, Usage
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
-from server.rest import broadcast, channels, connections, sessions
+from server.rest import broadcast, channels, connections, rules, sessions
 from server.rest.access import Access
+from server.rest.clients import Clients
 from server.rest.docs import DOCS_HEADERS, docs_page
-from server.rest.endpoint import Answer, Call, Endpoint
+from server.rest.endpoint import Answer, Call, Endpoint, ServedNode
 from server.rest.openapi import openapi
 
 __all__ = ["ENDPOINTS", "Rest"]
@@ -50,12 +54,14 @@ ENDPOINTS: Sequence[Endpoint] = (
     *broadcast.ENDPOINTS,
     *connections.ENDPOINTS,
     *sessions.ENDPOINTS,
+    *rules.ENDPOINTS,
 )
 """Everything the API can do."""
 
 _ENVELOPE = 64 * 1024  # bytes that a body may have beside its data
 _TIMEOUT = 5.0  # seconds to wait for a database connection
 _LIMIT = 10.0  # seconds for which a statement may run
+_NOT_NOW = "the server is starting or stopping; try again"
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder()
 _log = structlog.get_logger("realtime.rest")
@@ -73,6 +79,9 @@ class Rest:
         recorded: waits until the messages committed by now can be read back; else the history lags by a moment.
         pooled: ``dsn`` is that of a pooler.
         rates: how many requests each client may make; None: any number.
+        node: the running node; None: none, and what needs it is unavailable.
+        clients: serves requests of clients; None: they are unavailable.
+        origins: whose pages may read what clients are answered; ``*`` is any.
     """
 
     def __init__(  # noqa: PLR0913 - a setting each
@@ -86,7 +95,13 @@ class Rest:
         recorded: Callable[[], Awaitable[None]] | None = None,
         pooled: bool = False,
         rates: NetworkRates | None = None,
+        node: ServedNode | None = None,
+        clients: Clients | None = None,
+        origins: Sequence[str] = (),
     ) -> None:
+        self._node = node
+        self._clients = clients
+        self._readable = cross_origin(self._respond, "POST", origins)
         self._recorded = recorded or _at_once
         self._rates = rates
         self._access = access
@@ -133,6 +148,9 @@ class Rest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        await (self._readable if _for_clients(scope) else self._respond)(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         usage = self._count(request)
         try:
@@ -167,17 +185,34 @@ class Rest:
         if request.method == "GET" and segments == ("docs",):
             return HTMLResponse(self._page, headers=DOCS_HEADERS)
         endpoint, path = _find(request.method, segments)
-        self._access.check(request, endpoint.scope)
+        handshake = self._access.check(request, endpoint)
         if not self._opened:
-            raise ProblemError(ErrorCode.CONNECTION_FAILED, "the server is starting or stopping; try again")
+            raise ProblemError(ErrorCode.CONNECTION_FAILED, _NOT_NOW)
+        if handshake is None:
+            answer = await self._of_server(request, endpoint, path)
+        else:
+            answer = await self._of_client(request, endpoint, path, handshake)
+        headers = {"Cache-Control": "no-store"}
+        return Response(_encoded(answer), endpoint.status, headers, None if answer is None else "application/json")
+
+    async def _of_server(self, request: Request, endpoint: Endpoint, path: Mapping[str, str]) -> Answer:
         body, raw = await self._body(request, endpoint)
         query = _checked(endpoint.query, dict(request.query_params)) if endpoint.query else None
         async with self._pool.connection() as connection:
             if self._pooled:
                 await _flush(connection, transaction=True)
-            answer = await endpoint.handler(Call(connection, path, query, body, raw, self._recorded))
-        headers = {"Cache-Control": "no-store"}
-        return Response(_encoded(answer), endpoint.status, headers, None if answer is None else "application/json")
+            return await endpoint.handler(Call(connection, path, query, body, raw, self._recorded, self._node))
+
+    async def _of_client(
+        self, request: Request, endpoint: Endpoint, path: Mapping[str, str], handshake: HandshakeRequest
+    ) -> Answer:
+        if self._clients is None:
+            raise ProblemError(ErrorCode.CONNECTION_FAILED, _NOT_NOW)
+        admitted = await self._clients.admit(handshake)
+        if endpoint.clients is None:
+            raise NotAllowedError("this is for servers, with a secret API key: a user's token has no rights here")
+        _, raw = await self._body(request, endpoint)
+        return await endpoint.clients(self._clients.call(admitted, path, raw))
 
     async def _body(self, request: Request, endpoint: Endpoint) -> tuple[BaseModel | None, Mapping[str, bytes]]:
         if endpoint.body is None:
@@ -260,6 +295,15 @@ def _find(method: str, segments: tuple[str, ...]) -> tuple[Endpoint, dict[str, s
             ErrorCode.INVALID_MESSAGE, text, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(allowed)}
         )
     raise ProblemError(ErrorCode.NOT_FOUND, "there is nothing at this address; /realtime/docs lists the addresses")
+
+
+def _for_clients(scope: Scope) -> bool:
+    """Whether clients may call what is at this address."""
+    try:
+        segments = _segments(scope)
+    except ProblemError:
+        return False
+    return any(each.clients is not None and each.match(segments) is not None for each in ENDPOINTS)
 
 
 def _checked(model: type[BaseModel], given: bytes | Mapping[str, str]) -> BaseModel:

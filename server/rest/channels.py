@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
+from server.rest.clients import publish
 from server.rest.endpoint import Call, Endpoint, shown
 from server.rest.models import (
     Broadcast,
@@ -152,12 +153,15 @@ ENDPOINTS: Sequence[Endpoint] = (
         "broadcast",
         "Publish a message to a channel",
         _broadcast,
-        "Answered when the message is committed. With an `id` the request can be repeated without harm.",
+        "Answered when the message is committed. With an `id` the request can be repeated without harm. Clients may "
+        "publish, too, with a user's token or a publishable key: as on a connection, so rules, content policies and "
+        "limits apply, and without `sender`, `audience` and `priority`.",
         body=Broadcast,
         answer=BroadcastDone,
         status=HTTPStatus.CREATED,
-        problems=_ROOM,
+        problems=(*_ROOM, ErrorCode.RATE_LIMITED),
         scope="publish",
+        clients=publish,
     ),
     Endpoint(
         "GET",

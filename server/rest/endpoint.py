@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg.rows import DictRow
 from pydantic import BaseModel
 
+from engine.identity.principal import Principal
 from engine.postgres.statements.named_queries import query
+from server.auth.authorizer import Action, Circumstances
+from server.client.shared import SharedServices
+from server.ports.channels import Member
 from server.protocol.error_codes import ErrorCode
+from server.rules.explain import Explanation
 
-__all__ = ["Answer", "Call", "Endpoint", "shown"]
+__all__ = ["Answer", "Call", "ClientCall", "Endpoint", "ServedNode", "shown"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Answer = BaseModel | Mapping[str, object] | None
@@ -24,6 +29,18 @@ Answer = BaseModel | Mapping[str, object] | None
 def shown(model: type[BaseModel], row: Mapping[str, object]) -> dict[str, object]:
     """A row as ``model`` describes it. Not validated: rows that other programs wrote are shown as they are."""
     return {field.serialization_alias or name: row[name] for name, field in model.model_fields.items()}
+
+
+class ServedNode(Protocol):
+    """What the API uses of a running node besides its database."""
+
+    @property
+    def services(self) -> SharedServices:
+        """What its clients share. Raises ``HandshakeRejectedError`` before the start and at the end."""
+
+    async def explain(self, principal: Principal, action: Action, channel: str, about: Circumstances) -> Explanation:
+        """What the rules decide, and why. Raises ``UnavailableError``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,7 @@ class Call:
     body: BaseModel | None
     raw: Mapping[str, bytes]
     recorded: Callable[[], Awaitable[None]]
+    node: ServedNode | None
 
     async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         """Run the named query; returns its rows, with ``jsonb`` as the text it is (``orjson.Fragment``)."""
@@ -56,9 +74,21 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCall:
+    """One request of a client, checked. ``raw``: the body's fields as the JSON text they came in."""
+
+    services: SharedServices
+    principal: Principal
+    member: Member
+    path: Mapping[str, str]
+    raw: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """``path`` is below ``/realtime``; ``{name}`` stands for one segment of it. ``problems``: codes it may answer with;
-    ``conflict``: when it answers 409; ``scope``: what an API key must have.
+    ``conflict``: when it answers 409; ``scope``: what an API key must have. ``clients``: answers
+    clients, who come with a publishable key or a user's token; None: it is for servers alone.
     """
 
     method: str
@@ -74,6 +104,7 @@ class Endpoint:
     problems: tuple[ErrorCode, ...] = ()
     conflict: str = ""
     scope: str = field(kw_only=True)
+    clients: Callable[[ClientCall], Awaitable[Answer]] | None = None
     segments: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -27,6 +27,8 @@ __all__ = [
     "MessageList",
     "NewChannel",
     "Presence",
+    "RuleDecision",
+    "RuleTest",
     "StoredMessage",
     "User",
 ]
@@ -285,3 +287,34 @@ class MessageList(_Body):
     before: str | None = Field(
         description="Give it as `before` to get the messages before these; null: there are none."
     )
+
+
+class RuleTest(_Body):
+    """A request that a client could make."""
+
+    action: Literal["subscribe", "publish", "presence"] = Field(description="What is to be done.", examples=["publish"])
+    channel: Name = Field(description="With which channel.", examples=["private:room-123"])
+    user_id: Name | None = Field(None, description="The authenticated user; omitted: an anonymous client.")
+    role: Name = Field("authenticated", description="The user's role.")
+    claims: dict[str, Any] = Field({}, description="Claims of the user's token.")
+    attributes: dict[str, Any] = Field({}, description="The user's attributes.")
+    event: Name | None = Field(None, description="The event of the message to be published.")
+    ip: Name | None = Field(None, description="The client's address.")
+    transport: Literal["websocket", "sse", "poll", "rest"] = Field("websocket", description="The way it takes.")
+
+
+class RulePart(_Body):
+    """One of the conditions that the rule joins with `&&` and `||`."""
+
+    text: str
+    value: str = Field(description="true, false, or why it cannot be evaluated.")
+
+
+class RuleDecision(_Body):
+    """The decision, as a server takes it."""
+
+    allowed: bool
+    decided_by: str | None = Field(description="The channel or pattern of the rule; null: the kind of the channel.")
+    condition: bool | str | None = Field(description="The rule's condition.")
+    reason: str | None = Field(description="What else there is to know, such as why a condition cannot be evaluated.")
+    parts: tuple[RulePart, ...]

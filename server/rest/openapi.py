@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from server.auth.identity import API_KEY
 from server.http.problems import BY_CODE, ProblemDocument
 from server.protocol.error_codes import ErrorCode
 from server.rest.endpoint import Endpoint
@@ -27,12 +28,20 @@ _KEY = {
     "scheme": "bearer",
     "description": "The rest_key, or a secret API key, which may be limited to some of the scopes.",
 }
+_TOKEN = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A user's token, for a client."}
+_PUBLISHABLE = {
+    "type": "apiKey",
+    "in": "header",
+    "name": API_KEY,
+    "description": "A publishable API key, for a client: alone, or beside a user's token.",
+}
 _ALWAYS = (
     ErrorCode.CONNECTION_FAILED,
     ErrorCode.AUTHENTICATION_FAILED,
     ErrorCode.PERMISSION_DENIED,
     ErrorCode.INVALID_MESSAGE,
 )
+_SCHEMES = {"key": _KEY, "token": _TOKEN, "publishableKey": _PUBLISHABLE}
 _Models = Mapping[Any, dict[str, Any]]
 
 
@@ -42,19 +51,29 @@ def openapi(endpoints: Sequence[Endpoint], version: str, *, keyed: bool) -> dict
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         operation = _operation(endpoint, models)
+        if endpoint.clients is not None:
+            operation["security"] = _security(keyed=keyed, clients=True)
         paths.setdefault(f"/realtime{endpoint.path}", {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Bunbase Realtime",
             "version": version,
-            "description": "For servers: publish, look, and manage. Everything here is also there in SQL.",
+            "description": "For servers: publish, look, and manage. Everything here is also there in SQL. Clients may "
+            "publish.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": definitions["$defs"], "securitySchemes": {"key": _KEY}},
-        "security": [{"key": []}, *([] if keyed else [{}])],  # {}: from the server's own machine
+        "components": {"schemas": definitions["$defs"], "securitySchemes": _SCHEMES},
+        "security": _security(keyed=keyed),
     }
+
+
+def _security(*, keyed: bool, clients: bool = False) -> list[dict[str, list[str]]]:
+    """What a request may come with; nothing: from the server's own machine."""
+    named = ("key", "token", "publishableKey") if clients else ("key",)
+    needed: list[dict[str, list[str]]] = [{name: []} for name in named]
+    return needed if keyed else [*needed, {}]
 
 
 def _schemas(endpoints: Sequence[Endpoint]) -> tuple[_Models, dict[str, Any]]:

@@ -12,6 +12,7 @@ from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
 from server.auth.authorizer import UNKNOWN, Action, Circumstances, Grant, NameRules, NotAllowedError
 from server.protocol.client_messages import COLLECTION_PREFIX
+from server.rules.explain import Explanation, explain
 from server.rules.judge import RuleJudge, RuleSource
 
 __all__ = ["RuleAuthorizer"]
@@ -63,6 +64,11 @@ class RuleAuthorizer:
                 f"you may not {action.value} {resource!r}: the rule of {decision.rule.pattern!r} does not allow it"
             )
         return Grant()
+
+    async def explain(self, principal: Principal, action: Action, channel: str, about: Circumstances) -> Explanation:
+        """The decision as of what is committed now, and its reason. Raises ``UnavailableError`` if that is not known."""
+        await self._current()
+        return explain(self._judge, self._names, principal, action, channel, about)
 
     def _report(self, rule: AccessRule, channel: str, problem: str) -> None:
         """Log a condition that could not be evaluated: once for each reason."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
 
+from engine.channels.core.access_rules import AccessRule
+from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
+from engine.identity.visibility import Visibility
 from server.auth.authorizer import Action, Circumstances, NameRules
 from server.rules.condition import ConditionError, Scope, compile_condition
 from server.rules.form import parts_of
 from server.rules.judge import RuleJudge
 
-__all__ = ["Explanation", "Part", "explain"]
+__all__ = ["Explanation", "Part", "explain", "imagined"]
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +42,44 @@ class Explanation:
     parts: tuple[Part, ...] = ()
 
 
+def imagined(
+    user: str | None,
+    role: str = "authenticated",
+    claims: Mapping[str, Any] = _NONE,
+    attributes: Mapping[str, Any] = _NONE,
+) -> Principal:
+    """A client as it would be with these. Without a ``user`` it is anonymous, and has neither role nor claims."""
+    if user is None:
+        return Principal(None, attributes)
+    return Principal(user, attributes, Visibility(role), claims={"sub": user, **claims}, authenticated=True)
+
+
 def explain(
     judge: RuleJudge, names: NameRules, principal: Principal, action: Action, channel: str, about: Circumstances
 ) -> Explanation:
-    """The decision about ``action``, as a server takes it. Raises ``NotAllowedError`` or ``ChannelNotFoundError`` where the
-    kind of the channel denies it.
-    """
+    """The decision about ``action``, as a server takes it. Does not raise."""
     decision = None if channel == "*" or channel.startswith("db:") else judge.decide(principal, action, channel, about)
     if decision is None:
-        names.judge(principal, action, channel, about)
+        try:
+            names.judge(principal, action, channel, about)
+        except QueryRejectedError as refused:
+            return Explanation(False, None, None, str(refused))
         return Explanation(True, None, None, "no rule decides; the kind of the channel is open")
     condition = decision.rule.condition
-    parts: tuple[Part, ...] = ()
-    if isinstance(condition, str) and len(texts := parts_of(condition)) > 1:
-        scope = judge.scope(principal, decision.rule.action, channel, about)
-        parts = tuple(Part(text, _value(text, scope)) for text in texts)
+    parts = _parts(judge, principal, decision.rule, channel, about)
     return Explanation(decision.allowed, decision.rule.pattern, condition, decision.problem, parts)
+
+
+def _parts(
+    judge: RuleJudge, principal: Principal, rule: AccessRule, channel: str, about: Circumstances
+) -> tuple[Part, ...]:
+    if not isinstance(rule.condition, str) or len(texts := parts_of(rule.condition)) == 1:
+        return ()
+    try:
+        scope = judge.scope(principal, rule.action, channel, about)
+    except ConditionError:  # values that no condition may read: the problem of the decision names them
+        return ()
+    return tuple(Part(text, _value(text, scope)) for text in texts)
 
 
 def _value(text: str, scope: Scope) -> str:

@@ -15,16 +15,16 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from engine.errors import BunbaseError
 from server.auth.identity import API_KEY, HandshakeRequest, handshake_of, packed_of
 from server.client.background import Background
 from server.http.bodies import read_body
+from server.http.cors import cross_origin
 from server.http.problems import ProblemError, problem_of
 from server.protocol.error_codes import ErrorCode
 from server.transports.http_sessions import HttpSessions, ended
@@ -68,7 +68,7 @@ def transport_routes(sessions: HttpSessions, allowed_origins: Sequence[str]) -> 
     """The routes. ``allowed_origins``: origins whose pages may read the answers; ``*`` is any."""
     transports = _Transports(sessions)
     return [
-        Route(f"/realtime/{name}", _cross_origin(_Endpoint(method, handler), method, allowed_origins))
+        Route(f"/realtime/{name}", cross_origin(_Endpoint(method, handler), method, allowed_origins))
         for name, method, handler in (
             ("sse", "GET", transports.stream),
             ("send", "POST", transports.send),
@@ -76,10 +76,6 @@ def transport_routes(sessions: HttpSessions, allowed_origins: Sequence[str]) -> 
             ("session", "DELETE", transports.end),
         )
     ]
-
-
-def _cross_origin(app: ASGIApp, method: str, origins: Sequence[str]) -> ASGIApp:
-    return CORSMiddleware(app, allow_origins=origins, allow_methods=[method], allow_headers=["*"], max_age=3600)
 
 
 _Handler = Callable[[Request, Send], Awaitable[Response | None]]

@@ -66,6 +66,7 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
         "kick": {"userId": "ada"},
         "createChannel": {"name": "room"},
         "changeChannel": {"capacity": 3},
+        "testRules": {"action": "publish", "channel": "room"},
     }
     order = [
         "createChannel",
@@ -77,7 +78,7 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
         "listChannels",
         "getChannel",
     ]
-    order += ["changeChannel", "closeChannel", "listConnections", "disconnect", "disconnectUser"]
+    order += ["testRules", "changeChannel", "closeChannel", "listConnections", "disconnect", "disconnectUser"]
     order += ["listSessions", "revokeSession", "revokeUserSessions"]
     operations = {
         operation["operationId"]: (path, method, operation)

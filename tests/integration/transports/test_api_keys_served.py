@@ -60,7 +60,7 @@ async def test_a_key_is_usable_a_moment_after_sql_made_it_and_revoking_it_ends_i
         assert (await rest(one, None))[0] == 401
         assert await rest(one, publishable) == (
             403,
-            "RT_003 a publishable API key has no rights here: the REST API takes secret ones",
+            "RT_003 a publishable API key has no rights here: this takes a secret one",
         )
         for scope, (_, _, _, status) in ENDPOINTS.items():
             assert (await rest(one, secret, scope))[0] == status

@@ -9,9 +9,16 @@ from contextlib import asynccontextmanager
 import httpx
 from starlette.applications import Starlette
 
+from engine.channels.core.access_rules import AccessRules
+from engine.channels.core.messages.model import UnavailableError
+from engine.identity.principal import Principal
 from server.auth.api_keys import KeyRing
+from server.auth.authorizer import Action, Circumstances, NameRules
+from server.client.shared import SharedServices
 from server.rest import Rest
 from server.rest.access import Access
+from server.rules.explain import Explanation, explain
+from server.rules.judge import RuleJudge
 
 KEY = "correct horse"
 LOCAL = "http://localhost:8000"
@@ -26,8 +33,28 @@ insert into realtime.presence (channel, connection_id, user_id, metadata, state)
 """
 
 
+class RulelessNode:
+    """A node without rules, and without clients."""
+
+    rules = AccessRules()
+
+    @property
+    def services(self) -> SharedServices:
+        raise UnavailableError("there are no clients")
+
+    def room(self, channel: str) -> None:
+        pass
+
+    async def current(self) -> None:
+        pass
+
+    async def explain(self, principal: Principal, action: Action, channel: str, about: Circumstances) -> Explanation:
+        return explain(RuleJudge(self), NameRules(), principal, action, channel, about)
+
+
 def rest_over(dsn: str, key: str | None = None) -> Rest:
-    return Rest(dsn, "1.2.3", access=Access(key, KeyRing()), pool_size=2, message_size=128 * 1024)
+    access = Access(key, KeyRing())
+    return Rest(dsn, "1.2.3", access=access, pool_size=2, message_size=128 * 1024, node=RulelessNode())
 
 
 def api(rest: Rest, address: str = "127.0.0.1") -> httpx.AsyncClient:
