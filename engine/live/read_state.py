@@ -18,6 +18,7 @@ class ReadState:
 
     __slots__ = (
         "again",
+        "alone",
         "deadline",
         "failing",
         "instead",
@@ -40,6 +41,7 @@ class ReadState:
         self.last_read = 0.0
         self.deadline = time.monotonic() + READ_TIMEOUT
         self.slow = False  # it was cut off in the quick lane
+        self.alone = False  # it failed or was cut off in a batch, and is not known to be quick since
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
         self.instead: str | None = None  # why it is re-read although it could be incremental
         self.refusals = 0  # reads in a row that PostgreSQL refused although no privilege was lost

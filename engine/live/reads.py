@@ -13,6 +13,7 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
+from engine.live.batched_reads import BatchedReads
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
 from engine.live.settings import LiveSettings
@@ -23,7 +24,7 @@ from engine.postgres.statements.statement import Statement
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.sql.safety.refusals import rejection, writes
 
-__all__ = ["UNTRANSLATABLE", "TooSlowError", "documents", "fits", "read_plan", "rejection_of"]
+__all__ = ["UNTRANSLATABLE", "TooSlowError", "documents", "fits", "read_in_batch", "read_plan", "rejection_of"]
 
 UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
 """What a value raises that the server cannot send as UTF-8."""
@@ -59,6 +60,15 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
     except psycopg.errors.ReadOnlySqlTransaction as error:  # it is our transaction that may only read
         raise writes(error) from error
     return _sized(read, settings.max_bytes) if statement.as_reader else read
+
+
+async def read_in_batch(batches: BatchedReads, plan: ReReadPlan, settings: LiveSettings) -> ReadResult | None:
+    """The rows of ``plan``, read in one statement with those of other claims; None if they have to be read alone."""
+    statement = _at_most(plan.statement, settings.max_rows + 1, settings.max_bytes)
+    read = await batches.read(statement, plan.dependencies)
+    if read is not None and statement.as_reader and any(row[1] is None for row in read.rows):
+        return None
+    return read
 
 
 def _at_most(statement: Statement, rows: int, size: int) -> Statement:

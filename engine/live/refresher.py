@@ -35,6 +35,7 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
+from engine.live.batched_reads import BatchedReads, can_be_batched
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.document_changes import list_changes
 from engine.live.core.result_set import ResultSet
@@ -43,7 +44,7 @@ from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
 from engine.live.query_accounts import ASKING
 from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
-from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_plan, rejection_of
+from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_in_batch, read_plan, rejection_of
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
@@ -51,6 +52,7 @@ from engine.postgres.errors import UNREADABLE
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import reread_instead
 from engine.stream.driver import StreamDriver
 from engine.values.labels import UnknownLabelError
@@ -96,6 +98,7 @@ class Refresher:
         self._catalog = catalog
         self._stream = stream
         self._background = background
+        self._batches = BatchedReads(settings, reader, background)
         self._failed = FailedReads(settings, reader, catalog)
         self._states: dict[LiveQuery, ReadState] = {}
         self._moved = moved
@@ -250,11 +253,18 @@ class Refresher:
 
     async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
-        async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
-            began = time.monotonic()
-            read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
+        read = None
+        if isinstance(plan, ReReadPlan) and can_be_batched(plan.statement) and not (state.slow or state.alone):
+            read = await read_in_batch(self._batches, plan, self._settings)
+            state.alone = read is None
+        if read is None:
+            async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
+                began = time.monotonic()
+                read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
+            took = (time.monotonic() - began) * 1000
+            state.slow = state.slow and took > self._settings.quick_timeout_ms / 2
+            state.alone = state.alone and took > self._settings.batch_timeout_ms / 2
         state.timeouts, state.refusals, state.failing = 0, 0, None
-        state.slow = state.slow and time.monotonic() - began > self._settings.quick_timeout_ms / 2000
         return read
 
     def _hand_over(self, query: LiveQuery, state: ReadState, plan: Plan, read: ReadResult) -> bool:

@@ -21,6 +21,8 @@ class LiveSettings:
     :mod:`engine.postgres.read_lanes`); ``reads_per_user``: reads of one user at the same time;
     ``lock_timeout_ms``: longest time of one wait for a lock. ``slow_pause``: seconds at most between two attempts of a query
     that does not end within ``read_timeout_ms`` any more.
+    ``batch_claims``: sets of claims at most for which one statement reads under row-level security (see
+    :mod:`engine.live.batched_reads`); ``batch_timeout_ms``: longest time of such a statement.
     ``stream_generated``: whether the decoder sends generated columns. ``watch_interval``: seconds between two looks at
     definitions whose changes were not announced. ``anonymous_role``: the role of subscribers without token, if it is served.
     ``claims_setting``: where policies find the claims of a token.
@@ -41,6 +43,8 @@ class LiveSettings:
     quick_timeout_ms: int = 2_000
     lock_timeout_ms: int = 1_000
     slow_pause: float = 30.0
+    batch_claims: int = 100
+    batch_timeout_ms: int = 250
     stream_generated: bool = True
     anonymous_role: str = "anonymous"
     claims_setting: str = "request.jwt.claims"

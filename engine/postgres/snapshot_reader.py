@@ -19,10 +19,17 @@ from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.errors import OtherServerError, TableLockedError
 from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words, holders_of
 from engine.postgres.read_lanes import Lanes
+from engine.postgres.reading import (
+    ReadBounds,
+    is_of,
+    look_at_policies,
+    rows_for_each,
+    run_for_each,
+    run_statement,
+)
 from engine.postgres.snapshot import ReadResult, Snapshot
-from engine.postgres.statements.arrays import plain_array, text_array
 from engine.postgres.statements.named_queries import query
-from engine.postgres.statements.statement import Guard, Origin, RoleReading, Statement
+from engine.postgres.statements.statement import Statement
 from engine.transaction import Value
 
 __all__ = ["Reader", "ResultTooLargeError"]
@@ -192,9 +199,9 @@ class Reader:
                         await connection.execute(query("show_view"))
                         await viewed.execute(query("view_columns"))
                         await connection.execute(query("only_read"))
-                    await _run(connection, second, statement)
+                    await run_statement(connection, second, statement)
                     await connection.execute(query("end_read"))
-                    await _look_at_policies(marks, guards)  # later than what was read
+                    await look_at_policies(marks, guards)  # later than what was read
             except psycopg.Error as error:
                 if origin is None or not _is_other_table(error):
                     raise
@@ -209,10 +216,54 @@ class Reader:
             assert result is not None
             types = tuple(result.ftype(column) for column in range(result.nfields))
             seen = await viewed.fetchall() if origin is not None and origin.view else None
-            as_meant = origin is None or _is_of(origin, await granted.fetchall(), seen)
+            as_meant = origin is None or is_of(origin, await granted.fetchall(), seen)
             found = [await cursor.fetchone() for cursor in marks]
             as_meant = as_meant and found == [(guard.mark,) for guard in guards]
             return ReadResult(snapshot, _rows(result, most) if as_meant else [], types, as_meant)
+
+    async def read_for_each(
+        self, statement: Statement, claims: Sequence[str], most: int, bounds: ReadBounds
+    ) -> Sequence[ReadResult | None]:
+        """Run ``statement``, which runs as a served role, with each of ``claims`` in turn, all under one snapshot.
+
+        A result is None where it has to be read alone: PostgreSQL refused it, or it has more than ``most`` rows or too many
+        bytes. There are fewer results than ``claims`` where time, rows or bytes have reached ``bounds`` before. Raises
+        ``psycopg.Error`` for what concerns them all, ``QueryCanceled`` when they take too long together.
+        """
+        role, origin = statement.role, statement.origin
+        assert role is not None
+        async with (
+            self._pool.session(self._quick_ms / 1000) as connection,
+            connection.cursor() as first,
+            connection.cursor() as granted,
+            AsyncExitStack() as more,
+            connection.cursor() as second,
+        ):
+            marks = [await more.enter_async_context(connection.cursor()) for _ in role.guards]
+            async with connection.pipeline():
+                await connection.execute(query("begin_read"))
+                await self._pool.apply_settings(connection)
+                await connection.execute(query("limit_read"), {"statement": str(bounds.timeout_ms)})
+                await first.execute(query("current_snapshot"))
+                if origin is not None:
+                    await granted.execute(query("granted_columns"), {"table": origin.table})
+                await run_for_each(connection, second, statement, claims, bounds)
+                await connection.execute(query("end_read"))
+                await look_at_policies(marks, role.guards)
+            head = await first.fetchone()
+            assert head is not None
+            snapshot = self._parse(head)
+            as_meant = origin is None or is_of(origin, await granted.fetchall(), None)
+            found = [await cursor.fetchone() for cursor in marks]
+            as_meant = as_meant and found == [(guard.mark,) for guard in role.guards]
+            result = second.pgresult
+            assert result is not None
+            return [
+                None
+                if rows is None or len(rows) > most
+                else ReadResult(snapshot, rows if as_meant else [], (), as_meant)
+                for rows in rows_for_each(result)
+            ]
 
     def _parse(self, row: tuple[str, str, str]) -> Snapshot:
         snapshot = Snapshot.parse(row[0], parse_lsn(row[1]))
@@ -224,73 +275,12 @@ class Reader:
         return snapshot
 
 
-async def _run(connection: psycopg.AsyncConnection, cursor: psycopg.AsyncRawCursor, statement: Statement) -> None:
-    """Run ``statement`` over ``cursor`` as whom it has to, in a pipeline."""
-    role = statement.role
-    if role is not None:
-        await _become(connection, statement, role)
-        await cursor.execute(*_by_function(statement, role.function, by_path=False), prepare=False)
-    elif statement.as_reader or statement.origin is not None:
-        await connection.execute(query("become_reader"))
-        await cursor.execute(*_by_function(statement), prepare=False)
-    else:
-        await cursor.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
-
-
-async def _look_at_policies(cursors: Sequence[psycopg.AsyncCursor], guards: Sequence[Guard]) -> None:
-    for cursor, guard in zip(cursors, guards, strict=True):
-        values = {"tables": list(guard.tables), "functions": list(guard.functions)}
-        await cursor.execute(query("policies_mark"), values)
-
-
-async def _become(connection: psycopg.AsyncConnection, statement: Statement, role: RoleReading) -> None:
-    """Prepare the transaction for reading as ``role``, in a pipeline: claims, and names found by the operator's search path,
-    which functions in policies rely on. What a client wrote is checked by the privileges of ``realtime_reader`` first.
-    """
-    await connection.execute(query("begin_claims"), {"setting": role.setting, "claims": role.claims})
-    await connection.execute(query("become_reader"))
-    await connection.execute(query("path_of_role_here"))
-    if statement.as_reader:
-        await connection.execute(query("explain_read"), {"sql": statement.sql, "params": list(statement.params)})
-    await connection.execute(query("leave_reader"))
-
-
-def _by_function(
-    statement: Statement, function: str = "realtime.read_as_reader", *, by_path: bool | None = None
-) -> tuple[bytes, list[object]]:
-    """The statement that runs ``statement`` in ``function``, out of whose role nothing that it calls gets. ``by_path``:
-    the search path is to be set; None: as the statement has it.
-    """
-    columns = ", ".join(f"c{number} {name}" for number, name in enumerate(statement.types))
-    sql = f"select * from {function}($1, $2, $3, $4, $5, $6, $7) as ({columns})"
-    if by_path is None:
-        by_path = statement.as_reader or statement.by_path
-    path = "true" if by_path else "false"
-    values: list[object] = [statement.sql, text_array(statement.params), path, None, None, None, None]
-    origin = statement.origin
-    if origin is not None and not origin.view:
-        values[3:] = [
-            str(origin.table),
-            text_array(origin.name),
-            text_array(origin.columns),
-            plain_array(origin.attnums),
-        ]
-    return sql.encode(), values
-
-
 def _is_other_table(error: psycopg.Error) -> bool:
     """Whether a read was refused because names mean other columns by now, or columns have other types."""
     return error.sqlstate == "RT011" or (
         error.sqlstate == "42804"
         and error.diag.source_function in ("build_attrmap_by_position", "convert_tuples_by_position")
     )
-
-
-def _is_of(origin: Origin, granted: Sequence[tuple[int]], viewed: Sequence[tuple[int, int]] | None) -> bool:
-    """Whether the columns of ``origin`` may be shown, and are those ``viewed``, where a view shows them."""
-    return (viewed is None or viewed == [(origin.table, attnum) for attnum in origin.attnums]) and {
-        attnum for (attnum,) in granted
-    }.issuperset(origin.exposed)
 
 
 def _rows(result: pq.abc.PGresult, most: int | None) -> list[tuple[Value, ...]]:

@@ -54,6 +54,12 @@ select set_config('role', current_setting('realtime.own_role'), true)
 -- Resolve names by the search_path of the role or the database until the end of the transaction: clients' SQL is read so.
 select realtime.use_path_of_role()
 
+-- name: read_for_each
+-- A statement as a served role with each of many claims, by the search_path that is set.
+select *
+from realtime.read_for_each(%(role)s, %(statement)s, %(params)s, %(relation)s, %(name)s, %(columns)s, %(attnums)s,
+                            pg_catalog.current_setting('search_path'), %(setting)s, %(claims)s, %(rows)s, %(bytes)s, %(milliseconds)s)
+
 -- name: granted_columns
 -- The columns of a table that realtime_reader may select, by number: these include all exposed ones.
 select a.attnum

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, LiveNode
 from tests.support.postgres.sql import connect, run_each
 
-__all__ = ["ALL", "SQL", "SUM", "Rows", "Watching", "rows"]
+__all__ = ["ALL", "SQL", "SUM", "Rows", "Watching", "rows", "served"]
 
 ALL = {"orderBy": ["id"]}
 SQL = {"sql": "select id, body from note order by id"}
@@ -57,8 +58,9 @@ class Rows:
             return [row for (row,) in connection.execute(f"select row_to_json(q) from ({sql}) q".encode())]
 
 
-@pytest.fixture
-def rows(database: str) -> Iterator[Rows]:
+@contextmanager
+def served(database: str) -> Iterator[Rows]:
+    """The tables, policies and roles in ``database``."""
     people, staff = (f"{name}_{uuid.uuid4().hex[:8]}" for name in ("people", "staff"))
     run_each(
         database,
@@ -76,6 +78,12 @@ def rows(database: str) -> Iterator[Rows]:
     finally:
         for role in (people, staff):
             run_each(database, f"drop owned by {role}", f"drop role {role}")
+
+
+@pytest.fixture
+def rows(database: str) -> Iterator[Rows]:
+    with served(database) as rows:
+        yield rows
 
 
 class Watching:

@@ -1,0 +1,137 @@
+"""Reads of one query for many subscribers' claims, in one statement.
+
+Under row-level security PostgreSQL decides what each set of claims sees, so a commit makes as many queries read again as
+there are sets. Reads that differ in nothing but the claims and are asked for at about the same time go to PostgreSQL
+together: one round trip and one snapshot (``realtime.read_for_each()`` in ``sql/schema/4_access/16_batched_reads.sql``).
+While batches run the next requests gather, so batches grow with the load.
+
+No set of claims pays for another one: a set whose read fails, or a batch that takes too long, is read alone by the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from engine.background import Background
+from engine.live.settings import LiveSettings
+from engine.postgres.errors import UNREADABLE, is_statements
+from engine.postgres.reading import ReadBounds
+from engine.postgres.snapshot import ReadResult
+from engine.postgres.snapshot_reader import Reader
+from engine.postgres.statements.statement import Statement
+
+__all__ = ["BatchedReads", "can_be_batched"]
+
+_AT_ONCE = 2
+"""Batches of one statement that run at the same time. With more of them each would be smaller."""
+
+
+def can_be_batched(statement: Statement) -> bool:
+    """Whether ``statement`` runs as a served role and needs nothing of its own in the transaction."""
+    return statement.role is not None and not (statement.origin is not None and statement.origin.view)
+
+
+_Request = tuple[str, asyncio.Future[ReadResult | None]]  # the claims, and the answer
+
+
+@dataclass(slots=True)
+class _Requests:
+    """Those for one statement. ``tables``: the oids of what it reads."""
+
+    tables: frozenset[int]
+    waiting: deque[_Request]
+    running: int = 0
+
+
+class BatchedReads:
+    """See the module."""
+
+    def __init__(self, settings: LiveSettings, reader: Reader, background: Background) -> None:
+        self._reader = reader
+        self._background = background
+        self._most_rows = settings.max_rows
+        self._size = settings.batch_claims
+        self._bounds = ReadBounds(settings.max_rows, settings.max_bytes, settings.batch_timeout_ms)
+        self._requests: dict[Statement, _Requests] = {}
+
+    async def read(self, statement: Statement, tables: frozenset[int]) -> ReadResult | None:
+        """The rows of ``statement``; None if it has to be read alone. Raises what keeps the database from being read."""
+        role = statement.role
+        assert role is not None
+        shape = replace(statement, role=replace(role, claims=""))
+        requests = self._requests.get(shape)
+        if requests is None:
+            requests = self._requests[shape] = _Requests(tables, deque())
+        answer: asyncio.Future[ReadResult | None] = asyncio.get_running_loop().create_future()
+        requests.waiting.append((role.claims, answer))
+        if requests.running < _AT_ONCE:
+            requests.running += 1
+            self._background.spawn(self._run(shape, requests))
+        return await answer
+
+    async def _run(self, shape: Statement, requests: _Requests) -> None:
+        """Read for those who wait, batch after batch."""
+        batch: list[_Request] = []
+        try:
+            while requests.waiting:
+                batch = []
+                try:
+                    async with self._reader.lane(requests.tables, slow=False):
+                        batch = self._next(requests)
+                        results = await self._read(shape, batch)
+                except UNREADABLE as error:
+                    _refuse(batch or self._next(requests), error)
+                else:
+                    requests.waiting.extendleft(reversed(batch[len(results) :]))
+                    _answer(batch, results)
+        finally:
+            for _, answer in batch:
+                answer.cancel()  # those without one: this task is cancelled, or has failed
+            requests.running -= 1
+            if not requests.running and not requests.waiting:
+                self._requests.pop(shape, None)
+
+    def _next(self, requests: _Requests) -> list[_Request]:
+        batch: list[_Request] = []
+        while requests.waiting and len(batch) < self._size:
+            request = requests.waiting.popleft()
+            if not request[1].done():  # its query was ended meanwhile
+                batch.append(request)
+        return batch
+
+    async def _read(self, shape: Statement, batch: list[_Request]) -> Sequence[ReadResult | None]:
+        """The results for the first requests of ``batch``, for one at least. Raises what makes the database unreadable."""
+        if not batch:
+            return ()
+        role = shape.role
+        assert role is not None
+        claims = [each for each, _ in batch]
+        statement = replace(shape, role=replace(role, claims=claims[0]))  # it is planned with claims
+        alone = [None] * len(batch)
+        try:
+            return await self._reader.read_for_each(statement, claims, self._most_rows, self._bounds) or alone
+        except psycopg.errors.QueryCanceled:
+            return alone
+        except UNREADABLE as error:
+            if not is_statements(error):
+                raise
+            return alone
+        except psycopg.Error:
+            return alone  # which raises it for those whom it concerns
+
+
+def _answer(batch: Sequence[_Request], results: Sequence[ReadResult | None]) -> None:
+    for (_, answer), result in zip(batch, results, strict=False):
+        if not answer.done():
+            answer.set_result(result)
+
+
+def _refuse(batch: Sequence[_Request], error: Exception) -> None:
+    for _, answer in batch:
+        if not answer.done():
+            answer.set_exception(error)

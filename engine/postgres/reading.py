@@ -1,0 +1,135 @@
+"""The statements of a read inside its transaction: as whom it runs, and whether it read what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import pq
+
+from engine.postgres.statements.arrays import plain_array, text_array
+from engine.postgres.statements.named_queries import query
+from engine.postgres.statements.statement import Guard, Origin, RoleReading, Statement
+from engine.transaction import Value
+
+__all__ = ["ReadBounds", "is_of", "look_at_policies", "rows_for_each", "run_for_each", "run_statement"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBounds:
+    """Of what one statement reads for many sets of claims. ``rows``, ``bytes``: after so many no further set is begun; of
+    ``bytes`` there are not more, except in the first set. ``timeout_ms``: the statement is cut off; half of it: no further
+    set is begun.
+    """
+
+    rows: int
+    bytes: int
+    timeout_ms: int
+
+
+async def run_statement(
+    connection: psycopg.AsyncConnection, cursor: psycopg.AsyncRawCursor, statement: Statement
+) -> None:
+    """Run ``statement`` over ``cursor`` as whom it has to, in a pipeline."""
+    role = statement.role
+    if role is not None:
+        await _become(connection, statement, role)
+        await cursor.execute(*_by_function(statement, role.function, by_path=False), prepare=False)
+    elif statement.as_reader or statement.origin is not None:
+        await connection.execute(query("become_reader"))
+        await cursor.execute(*_by_function(statement), prepare=False)
+    else:
+        await cursor.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
+
+
+async def run_for_each(
+    connection: psycopg.AsyncConnection,
+    cursor: psycopg.AsyncCursor,
+    statement: Statement,
+    claims: Sequence[str],
+    bounds: ReadBounds,
+) -> None:
+    """Run ``statement`` over ``cursor`` as its served role with each of ``claims``, in a pipeline."""
+    role = statement.role
+    assert role is not None
+    await _become(connection, statement, role)
+    relation, name, columns, attnums = _origin(statement)
+    values = {
+        "role": role.role,
+        "statement": statement.sql,
+        "params": text_array(statement.params),
+        "relation": relation,
+        "name": name,
+        "columns": columns,
+        "attnums": attnums,
+        "setting": role.setting,
+        "claims": text_array(claims),
+        "rows": bounds.rows,
+        "bytes": bounds.bytes,
+        "milliseconds": bounds.timeout_ms // 2,
+    }
+    await cursor.execute(query("read_for_each"), values, prepare=False)
+
+
+def rows_for_each(result: pq.abc.PGresult) -> list[list[tuple[Value, ...]] | None]:
+    """The rows of :func:`run_for_each` for each of the claims that were read; None where they are not complete."""
+    found: list[list[tuple[Value, ...]] | None] = []
+    rows: list[tuple[Value, ...]] = []
+    value = result.get_value
+    for number in range(result.ntuples):
+        complete = value(number, 1)
+        if complete is None:
+            rows.append((value(number, 2), value(number, 3)))
+            continue
+        found.append(rows if complete == b"t" else None)
+        rows = []
+    return found
+
+
+async def look_at_policies(cursors: Sequence[psycopg.AsyncCursor], guards: Sequence[Guard]) -> None:
+    """Ask for the marks of the policies of ``guards`` over one of ``cursors`` each, in a pipeline."""
+    for cursor, guard in zip(cursors, guards, strict=True):
+        values = {"tables": list(guard.tables), "functions": list(guard.functions)}
+        await cursor.execute(query("policies_mark"), values)
+
+
+async def _become(connection: psycopg.AsyncConnection, statement: Statement, role: RoleReading) -> None:
+    """Prepare the transaction for reading as ``role``, in a pipeline: claims, and names found by the operator's search path,
+    which functions in policies rely on. What a client wrote is checked by the privileges of ``realtime_reader`` first.
+    """
+    await connection.execute(query("begin_claims"), {"setting": role.setting, "claims": role.claims})
+    await connection.execute(query("become_reader"))
+    await connection.execute(query("path_of_role_here"))
+    if statement.as_reader:
+        await connection.execute(query("explain_read"), {"sql": statement.sql, "params": list(statement.params)})
+    await connection.execute(query("leave_reader"))
+
+
+def _by_function(
+    statement: Statement, function: str = "realtime.read_as_reader", *, by_path: bool | None = None
+) -> tuple[bytes, list[object]]:
+    """The statement that runs ``statement`` in ``function``, out of whose role nothing that it calls gets. ``by_path``:
+    the search path is to be set; None: as the statement has it.
+    """
+    columns = ", ".join(f"c{number} {name}" for number, name in enumerate(statement.types))
+    sql = f"select * from {function}($1, $2, $3, $4, $5, $6, $7) as ({columns})"
+    if by_path is None:
+        by_path = statement.as_reader or statement.by_path
+    path = "true" if by_path else "false"
+    return sql.encode(), [statement.sql, text_array(statement.params), path, *_origin(statement)]
+
+
+def _origin(statement: Statement) -> list[str | None]:
+    """The table that ``statement`` itself names, and its columns, which the function compares; nulls if it names none."""
+    origin = statement.origin
+    if origin is None or origin.view:
+        return [None, None, None, None]
+    return [str(origin.table), text_array(origin.name), text_array(origin.columns), plain_array(origin.attnums)]
+
+
+def is_of(origin: Origin, granted: Sequence[tuple[int]], viewed: Sequence[tuple[int, int]] | None) -> bool:
+    """Whether the columns of ``origin`` may be shown, and are those ``viewed``, where a view shows them."""
+    return (viewed is None or viewed == [(origin.table, attnum) for attnum in origin.attnums]) and {
+        attnum for (attnum,) in granted
+    }.issuperset(origin.exposed)

@@ -1,0 +1,162 @@
+"""Under row-level security the claim sets of a commit are read in one statement, and none of them has part in another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from engine.identity.principal import Principal
+from engine.live.settings import LiveSettings
+from server.cli.local_postgres import LocalPostgres
+from tests.conftest import database_on
+from tests.integration.live.rights.conftest import ALL, SQL, Rows, Watching, served
+from tests.oracle.queries import Query
+from tests.support.nodes.live_node import QUICK, Follower, LiveNode, live_node
+from tests.support.postgres.sql import connect, run_each
+
+ROWS = "select id, owner, org, body from note order by id"
+USERS = [f"user-{number}" for number in range(20)]
+_TIMES = {"sql": "select id, now()::text as at from note order by id"}
+
+
+@contextmanager
+def rows_on(server: LocalPostgres) -> Iterator[Rows]:
+    with database_on(server) as database, served(database) as rows:
+        yield rows
+
+
+@asynccontextmanager
+async def watched(
+    rows: Rows, node: LiveNode, *principals: Principal, spec: dict[str, Any] = ALL
+) -> AsyncIterator[Watching]:
+    watching = Watching(rows, node, spec, SQL["sql"] if spec is SQL else ROWS)
+    await watching.add(*principals)
+    yield watching
+
+
+def own_policy(rows: Rows, condition: str) -> tuple[str, ...]:
+    return "drop policy own on note", f"create policy own on note to {rows.people} using ({condition})"
+
+
+def shows(follower: Follower, number: int) -> bool:
+    return str(number) in follower.ids
+
+
+async def test_the_claims_of_a_commit_are_read_in_few_transactions(rows: Rows) -> None:
+    async with live_node(rows.dsn) as node:
+        followers = [await node.follow(Query("note", _TIMES, ""), principal=rows.principal(name)) for name in USERS]
+        run_each(
+            rows.dsn,
+            "insert into note select 100 + n, 'user-' || n, 1, 'new' from generate_series(0, 19) n",
+        )
+        await node.caught_up()
+        # All that one transaction reads has the same time; queries with now() are also run again each second.
+        times = {json.loads(doc)["at"] for follower in followers for _, doc in follower.list}
+        assert all(follower.ids for follower in followers)
+        assert len(times) <= len(USERS) // 2, times
+
+
+@pytest.mark.parametrize("spec", [ALL, SQL], ids=["builder", "SQL"])
+@pytest.mark.parametrize("version", ["pg18", "pg15"])
+async def test_what_a_policy_keeps_for_one_user_is_not_there_for_the_next(
+    request: pytest.FixtureRequest, spec: dict[str, Any], version: str
+) -> None:
+    """A setting that a function makes, a plan that PL/pgSQL keeps, and a function that is wrongly declared immutable."""
+    with rows_on(request.getfixturevalue(version)) as rows:
+        run_each(
+            rows.dsn,
+            "create function kept() returns text language plpgsql as $$ begin "
+            "if coalesce(current_setting('app.me', true), '') = '' then perform set_config('app.me', me(), false); end if; "
+            "return current_setting('app.me'); end $$",
+            "create function fixed() returns text language sql immutable as "
+            "$$ select current_setting('request.jwt.claims', true)::json ->> 'sub' $$",
+            "alter table note disable row level security; alter table note enable row level security",
+            *own_policy(rows, "owner = kept() and owner = fixed()"),
+        )
+        async with (
+            live_node(rows.dsn) as node,
+            watched(rows, node, *map(rows.principal, ("ann", "bob", "eve", *USERS[:5])), spec=spec) as watching,
+        ):
+            await watching.check()
+            for number in range(3):
+                run_each(
+                    rows.dsn,
+                    f"update note set body = 'b{number}', owner = case owner when 'ann' then 'bob' else 'ann' end",
+                )
+                await watching.check()
+
+
+async def test_claims_for_which_a_policy_fails_leave_the_others_right(rows: Rows) -> None:
+    run_each(
+        rows.dsn,
+        "create function checked(org int) returns boolean language plpgsql stable as $$ begin "
+        "if org = 9 and me() = 'bob' then raise exception 'not for bob'; end if; return true; end $$",
+        *own_policy(rows, "checked(org) and owner in (me(), 'all')"),
+    )
+    async with (
+        live_node(rows.dsn) as node,
+        watched(rows, node, *map(rows.principal, ("ann", "eve", *USERS[:5]))) as watching,
+    ):
+        bob = await node.follow(Query("note", ALL, ""), principal=rows.principal("bob"))
+        run_each(rows.dsn, "insert into note values (10, 'all', 9, 'for all')")
+        await bob.until(lambda: bob.error)
+        await watching.check()
+        assert all("10" in follower.ids for _, follower in watching.followers)
+        assert bob.ids == ["2", "3"]
+
+
+async def test_a_policy_that_waits_keeps_no_one_else_waiting(rows: Rows) -> None:
+    run_each(
+        rows.dsn,
+        "create function gate() returns boolean language plpgsql stable as $$ begin "
+        "if me() = 'bob' then perform pg_advisory_xact_lock_shared(1); end if; return true; end $$",
+        *own_policy(rows, "gate() and owner in (me(), 'all')"),
+    )
+    waiting = replace(QUICK, lock_timeout_ms=60_000, quick_timeout_ms=60_000, read_timeout_ms=60_000)
+    async with (
+        live_node(rows.dsn, live=waiting) as node,
+        watched(rows, node, *map(rows.principal, ("ann", "eve", *USERS[:5]))) as watching,
+    ):
+        bob = await node.follow(Query("note", ALL, ""), principal=rows.principal("bob"))
+        with connect(rows.dsn) as holder:
+            holder.execute("select pg_advisory_lock(1)")
+            for number in (10, 11, 12):
+                run_each(rows.dsn, f"insert into note values ({number}, 'all', 1, 'for all')")
+                for _, follower in watching.followers:
+                    await follower.until(partial(shows, follower, number))
+            assert bob.ids == ["2", "3"]
+        await bob.until(lambda: bob.ids == ["2", "3", "10", "11", "12"])
+        await watching.check()
+
+
+@pytest.mark.parametrize("bounds", [{"batch_claims": 3}, {"max_rows": 4}, {"batch_timeout_ms": 1}], ids=str)
+async def test_batches_are_bounded_and_no_claims_are_forgotten(rows: Rows, bounds: dict[str, Any]) -> None:
+    run_each(rows.dsn, "insert into note select 100 + n, 'user-' || n % 20, 1, 'n' from generate_series(0, 59) n")
+    settings: LiveSettings = replace(QUICK, **bounds)
+    async with (
+        live_node(rows.dsn, live=settings) as node,
+        watched(rows, node, *map(rows.principal, USERS), spec=SQL) as watching,
+    ):
+        for number in range(3):
+            run_each(rows.dsn, f"update note set body = 'u{number}'")
+            await watching.check()
+
+
+async def test_a_batch_of_subscribers_that_leave_is_read_for_the_others(rows: Rows) -> None:
+    async with live_node(rows.dsn) as node:
+        stay = await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))
+        leave: list[Follower] = [
+            await node.follow(Query("note", ALL, ""), principal=rows.principal(name)) for name in USERS
+        ]
+        with connect(rows.dsn) as holder, holder.transaction():
+            holder.execute("lock table note in access exclusive mode")
+            holder.execute("insert into note values (10, 'ann', 1, 'x')")
+            for follower in leave:
+                follower.leave()
+        await stay.until(lambda: stay.ids == ["1", "10"])
