@@ -156,9 +156,7 @@ class Node:
         if settings.content_hook is None:
             return None
         allow = settings.content_hook_errors == "allow"
-        hook = ContentHook(settings.content_hook, settings.content_hook_timeout, allow_on_error=allow)
-        self._stack.callback(hook.close)
-        return hook
+        return ContentHook(settings.content_hook, settings.content_hook_timeout, allow_on_error=allow)
 
     def _shown(self, connection: ConnectionInserted) -> None:
         """The stream shows a connection of any node."""

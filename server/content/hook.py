@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final
 
 import structlog
 
 from engine.channels.core.messages.model import Member, UnavailableError
-from engine.errors import RealtimeError
 from engine.values.exact_json import exact_decoder
 from server.content.errors import ContentRefusedError
+from server.operator_function import OperatorFunction
 
-__all__ = ["ContentHook", "HookError", "HookMessage", "load_hook"]
+__all__ = ["SETTING", "ContentHook", "HookMessage"]
 
-_THREADS: Final = 8  # for functions that are not async: so many calls at once
+SETTING: Final = "content_hook"
+"""The setting that names the function."""
+
 _log = structlog.get_logger("realtime.content")
 _decode: Callable[[bytes], Any] = exact_decoder(Any).decode
-
-
-class HookError(RealtimeError):
-    """The setting ``content_hook`` names no function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +37,17 @@ class HookMessage:
 
 
 class ContentHook:
-    """The function ``name``, as ``module:function``: called with a :class:`HookMessage`, it returns None if the message may
-    be published, or else the reason why not, a text for the client. It may be async; if not, it runs in a thread.
+    """The function ``name`` (:class:`OperatorFunction`). Called with a :class:`HookMessage`, it returns None if the message
+    may be published, or else the reason why not, a text for the client.
 
     ``timeout``: seconds for a call. ``allow_on_error``: whether a message is published if the call fails or takes longer.
-    Raises ``HookError``.
+    Raises ``FunctionNameError``.
     """
 
     def __init__(self, name: str, timeout: float, *, allow_on_error: bool = False) -> None:
-        self._function = load_hook(name)
+        self._function = OperatorFunction(SETTING, name)
         self._timeout = timeout
         self._allow_on_error = allow_on_error
-        self._threads = ThreadPoolExecutor(_THREADS, "realtime content hook")
 
     async def check(self, member: Member, channel: str, event: str, data: bytes) -> None:
         """Raises ``ContentRefusedError`` if the function refuses the message, ``UnavailableError`` if it failed."""
@@ -62,7 +56,7 @@ class ContentHook:
         )
         try:
             async with asyncio.timeout(self._timeout):
-                reason = await self._call(message)
+                reason = await self._function.call(message)
             if not isinstance(reason, str | None):
                 raise TypeError(f"the content hook returned {type(reason).__name__}, neither None nor a text")
         except Exception as error:
@@ -72,26 +66,3 @@ class ContentHook:
             raise UnavailableError("the message could not be checked; try again") from error
         if reason is not None:
             raise ContentRefusedError(f"data: {reason}")
-
-    def close(self) -> None:
-        """Let no further call begin; those under way in threads are not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _call(self, message: HookMessage) -> Awaitable[Any]:
-        if inspect.iscoroutinefunction(self._function):
-            called: Awaitable[Any] = self._function(message)
-            return called
-        return asyncio.get_running_loop().run_in_executor(self._threads, self._function, message)
-
-
-def load_hook(name: str) -> Callable[[HookMessage], Any]:
-    """The function that ``module:function`` names. Raises ``HookError``."""
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as wrong:
-        raise HookError(f"content_hook: {name!r} cannot be imported ({wrong}); it is module:function") from wrong
-    if not callable(found):
-        raise HookError(f"content_hook: {name!r} is no function")
-    checked: Callable[[HookMessage], Any] = found
-    return checked

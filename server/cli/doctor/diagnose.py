@@ -26,7 +26,8 @@ from server.cli.doctor.finding import Finding, grouped
 from server.cli.doctor.row_security import row_security_findings
 from server.cli.doctor.schema_checks import own_slots, schema_findings
 from server.cli.terminal.output import size_in_words
-from server.content.hook import HookError, load_hook
+from server.content.hook import SETTING as CONTENT_HOOK
+from server.operator_function import FunctionNameError, load_function
 
 __all__ = ["OLDEST_VERSION", "Finding", "diagnose"]
 
@@ -56,8 +57,8 @@ def _hook(settings: Settings) -> Iterator[Finding]:
     if settings.content_hook is None:
         return
     try:
-        load_hook(settings.content_hook)
-    except HookError as error:
+        load_function(CONTENT_HOOK, settings.content_hook)
+    except FunctionNameError as error:
         yield Finding("problem", str(error), "Correct the setting, or put the module on the server's PYTHONPATH.")
 
 
