@@ -7,8 +7,9 @@ INSTALLED := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-development
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 SHELL := bash
-# How many tests run at once: more than there are processors, as most of the time a test waits for its servers.
-PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
+# How many tests run at once: more than there are processors, because most of the time a test waits, for its servers or for a
+# timeout that it is about. All of them take about 900 s of processor time.
+PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 # Bytecode is kept whatever the environment sets: without it each server of a test compiles its sources again.
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
