@@ -132,6 +132,12 @@ async def test_pages_of_other_origins_publish_nothing_and_read_no_answer(databas
         problem(await publish(http, "public:news", 1, {"Origin": "https://app.example"}), 403, "RT_003")
         assert read(database, "select count(*) from realtime.messages") == [(1,)]
 
+        # a token is never taken for nothing, although this machine needs no key
+        assert (await http.get("/connections")).status_code == 200
+        problem(await http.get("/connections", headers=bearer()), 403, "RT_003")
+        problem(await http.get("/connections", headers=bearer(aud="billing")), 401, "RT_002")
+        problem(await http.get("/connections", headers={"Authorization": "Bearer nonsense"}), 401, "RT_002")
+
         # each user has a limit of its own
         answers = await asyncio.gather(*(publish(http, "public:news", 2, bearer(sub="eve")) for _ in range(100)))
         limited = next(each for each in answers if each.status_code == 429)

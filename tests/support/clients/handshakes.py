@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from tests.support.clients.transports import SocketClient
-from tests.support.fakes.server import FakeServer
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 __all__ = ["answer_of"]
+
+
+class Served(Protocol):
+    """A server in this process or another."""
+
+    @property
+    def url(self) -> str: ...
 
 
 def sent(way: str, text: str | None) -> tuple[dict[str, str], dict[str, str]]:
@@ -28,7 +34,7 @@ def sent(way: str, text: str | None) -> tuple[dict[str, str], dict[str, str]]:
 
 
 async def answer_of(
-    door: FakeServer, transport: str, text: str | None, way: str = "header", *, key: str | None = None, key_in: str = ""
+    door: Served, transport: str, text: str | None, way: str = "header", *, key: str | None = None, key_in: str = ""
 ) -> dict[str, Any]:
     """The greeting, or the error with the close code or HTTP status as ``status``. ``key``: an API key, in a header or in
     the address.
