@@ -7,25 +7,30 @@ Reads are numbered as they begin, so these are the reads with a lower number.
 
 from __future__ import annotations
 
+from collections import deque
+
 from engine.postgres.snapshot import Snapshot
 
 __all__ = ["SnapshotReads"]
 
 
 class SnapshotReads:
-    """Plain state, no I/O. ``upcoming`` is the number of the next read."""
+    """Plain state, no I/O; thousands of reads may be under way. ``upcoming`` is the number of the next read."""
 
     def __init__(self) -> None:
         self.upcoming = 0
         self._trusted = 0  # the number of the first read whose snapshot counts
         self._running: set[int] = set()
-        self._waiting: list[tuple[int, int, Snapshot]] = []  # the reads below this number end first; read; its snapshot
+        self._begun: deque[int] = deque()  # those that run and some that have ended, in order; the first one runs
+        # The reads below the first number end first; the read; its snapshot. First numbers grow.
+        self._waiting: deque[tuple[int, int, Snapshot]] = deque()
 
     def begin(self) -> int:
         """A read is about to take its snapshot. Returns its number."""
         number = self.upcoming
         self.upcoming += 1
         self._running.add(number)
+        self._begun.append(number)
         return number
 
     def distrust(self) -> None:
@@ -41,8 +46,11 @@ class SnapshotReads:
         self._running.discard(number)
         if snapshot is not None and number >= self._trusted:
             self._waiting.append((self.upcoming, number, snapshot))
-        oldest = min(self._running, default=self.upcoming)
-        decisive = [(read, seen) for barrier, read, seen in self._waiting if barrier <= oldest]
-        if decisive:
-            self._waiting = [each for each in self._waiting if each[0] > oldest]
+        while self._begun and self._begun[0] not in self._running:
+            self._begun.popleft()
+        oldest = self._begun[0] if self._begun else self.upcoming
+        decisive: list[tuple[int, Snapshot]] = []
+        while self._waiting and self._waiting[0][0] <= oldest:
+            _, read, seen = self._waiting.popleft()
+            decisive.append((read, seen))
         return decisive

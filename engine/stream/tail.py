@@ -78,6 +78,6 @@ class TransactionTail:
 
     def end_read(self, read: int, snapshot: Snapshot | None) -> None:
         """Call when the read's result has been joined to the stream; ``snapshot`` is None if it failed."""
-        for _, seen in self._reads.end(read, snapshot):
+        for seen in dict.fromkeys(seen for _, seen in self._reads.end(read, snapshot)):  # a batch of reads shares one
             shows = seen.shows
             self._entries = [entry for entry in self._entries if not shows(entry.transaction.xid)]
