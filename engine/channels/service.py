@@ -255,9 +255,15 @@ class Channels(BackgroundService):
 
         Waits while too many are under way. Raises ``RealtimeError`` with the protocol's code.
         """
-        with refusals("a message", self._schema):
-            await self._subscriptions.check(message.channel)
+        await self._subscriptions.check(message.channel)
         return await self._publisher.publish(message, self.core.rooms.history(message.channel))
+
+    def submit(self, message: Publication) -> asyncio.Future[Ack] | None:
+        """As ``publish``, without a task. None, with nothing done: it has to wait, or is refused; use ``publish``."""
+        rooms = self.core.rooms
+        if not rooms.is_open(message.channel):
+            return None
+        return self._publisher.submit(message, rooms.history(message.channel))
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 

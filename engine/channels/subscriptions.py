@@ -55,7 +55,8 @@ class Subscriptions:
         try:
             self._core.rooms.check(channel)
         except UnknownChannelError:
-            await self.current()
+            with refusals("a channel of this name", self._schema):
+                await self.current()
             self._core.rooms.check(channel)
 
     async def current(self) -> None:
@@ -86,8 +87,8 @@ class Subscriptions:
             access,
         )
         try:
+            await self.check(channel)
             with refusals("a channel of this name", self._schema):
-                await self.check(channel)
                 await self._clients.admit(subscription)
                 await self._recovery.begin(subscription, since, min(options.history, self._max_history))
             self._core.rooms.check(channel)  # it may have been closed meanwhile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -20,7 +20,7 @@ class Background:
     """Keeps tasks alive; a failure that is not awaited is logged."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -31,6 +31,11 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
+
+    def keep(self, work: asyncio.Future[_Result]) -> None:
+        """Wait for ``work``, too, when the server stops. Its failure is its owner's to handle."""
+        self._tasks.add(work)
+        work.add_done_callback(self._tasks.discard)
 
     async def drain(self, timeout: float) -> None:
         """Wait for the running tasks; cancel those that have not ended after ``timeout`` seconds."""

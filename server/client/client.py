@@ -118,6 +118,8 @@ class Client:
         """Carry out the actions of the session."""
         for output in outputs:
             match output:
+                case PublishMessage(message):
+                    self._channels.publish(message)
                 case bytes():
                     self._send(output)
                 case SubscribeQuery(request):
@@ -129,8 +131,6 @@ class Client:
                     self._channels.join(request)
                 case CancelSubscription(request):
                     self._cancel(request)
-                case PublishMessage(message):
-                    self._channels.publish(message)
                 case UpdatePresence():
                     self._channels.present(output)
                 case Authenticate():

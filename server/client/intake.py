@@ -21,22 +21,20 @@ _MAX_TOGETHER: Final = 16 << 20  # of all connections' requests
 class SharedIntake:
     """The bytes of all connections' requests that are not done. ``most``: beyond them connections are paused."""
 
-    __slots__ = ("_most", "_paused", "_pending")
+    __slots__ = ("_most", "_paused", "_pending", "full")
 
     def __init__(self, most: int = _MAX_TOGETHER) -> None:
         self._most = most
         self._pending = 0
         self._paused: dict[Intake, None] = {}
-
-    @property
-    def full(self) -> bool:
+        self.full = False
         """Whether too much waits."""
-        return self._pending >= self._most
 
     def count(self, size: int) -> None:
         """Add ``size`` bytes to the pending ones (negative: done). Below the bound reading is resumed."""
         was_full = self.full
         self._pending += size
+        self.full = self._pending >= self._most
         if was_full and not self.full:
             for intake in list(self._paused):
                 intake.look()
@@ -50,7 +48,7 @@ class SharedIntake:
 
 
 class Intake:
-    """One connection's requests that are not done. Each ``begun`` is followed by one ``done`` of the same size."""
+    """One connection's requests that are not done. Each ``begun`` is followed by one ``done`` with the same arguments."""
 
     __slots__ = ("_paused", "_pending", "_publishing", "_shared", "_transport")
 
@@ -61,21 +59,18 @@ class Intake:
         self._publishing = 0
         self._paused = False
 
-    def begun(self, size: int) -> None:
-        """A request of so many bytes waits to be done."""
+    def begun(self, size: int, messages: int = 0) -> None:
+        """A request of so many bytes waits to be done; ``messages`` are published by it."""
         self._pending += size
+        self._publishing += messages
         self._shared.count(size)
         self.look()
 
-    def done(self, size: int) -> None:
+    def done(self, size: int, messages: int = 0) -> None:
         """It is done, or given up."""
         self._pending -= size
+        self._publishing -= messages
         self._shared.count(-size)
-        self.look()
-
-    def publishing(self, count: int) -> None:
-        """So many messages are on their way."""
-        self._publishing = count
         self.look()
 
     def look(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from engine.identity.principal import Principal
-from server.auth.authorizer import Action, Circumstances
+from server.auth.authorizer import Action, Circumstances, NotAllowedError
 from server.client.shared import SharedServices
 from server.ports.channels import Member
 from server.protocol.client_messages import Publish
 
-__all__ = ["judge_message"]
+__all__ = ["judge_at_once", "judge_message"]
 
 
 async def judge_message(services: SharedServices, principal: Principal, member: Member, message: Publish) -> bytes:
@@ -16,9 +16,27 @@ async def judge_message(services: SharedServices, principal: Principal, member: 
 
     Raises ``RealtimeError`` if it may not be published.
     """
-    about = Circumstances(member.ip, member.transport, message.event)
-    await services.authorizer.authorize(principal, Action.PUBLISH, message.channel, about)
-    data = services.content.message(member, message.channel, message.event, bytes(message.data))
+    await services.authorizer.authorize(principal, Action.PUBLISH, message.channel, _about(member, message))
+    data = _inspected(services, member, message)
     if services.content_hook is not None:
         await services.content_hook.check(member, message.channel, message.event, data)
     return data
+
+
+def judge_at_once(services: SharedServices, principal: Principal, member: Member, message: Publish) -> bytes | None:
+    """As ``judge_message``, where nothing has to be awaited. None: something has to, and nothing was done."""
+    if services.content_hook is not None:
+        return None
+    try:
+        services.authorizer.judge(principal, Action.PUBLISH, message.channel, _about(member, message))
+    except NotAllowedError:
+        return None  # a refusal has to be confirmed
+    return _inspected(services, member, message)
+
+
+def _about(member: Member, message: Publish) -> Circumstances:
+    return Circumstances(member.ip, member.transport, message.event)
+
+
+def _inspected(services: SharedServices, member: Member, message: Publish) -> bytes:
+    return services.content.message(member, message.channel, message.event, bytes(message.data))

@@ -1,18 +1,31 @@
-"""The messages that one client publishes: submitted in the order of their arrival, several in flight at a time."""
+"""The messages that one client publishes: submitted in the order of their arrival, several in flight at a time.
+
+Theory of operation
+-------------------
+
+Almost every message is allowed at once, and the channel service has room for it: ``add`` submits it, and its future is
+answered without a task. A message for which something has to be awaited (a refusal has to be confirmed, a content hook
+asks another process, the channel is not known here, the service has no room) waits in ``_waiting``, and a task takes one
+after the other. While that task or one of a message that it has submitted is at work, later messages go the same way, so
+messages keep their order.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from functools import partial
 
 from msgspec import UNSET
 
+from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
 from server.client.answers import Answers
 from server.client.failures import client_error
 from server.client.intake import Intake
-from server.client.judgement import judge_message
+from server.client.judgement import judge_at_once, judge_message
 from server.client.shared import SharedServices
-from server.ports.channels import Member, Publication
+from server.ports.channels import Ack, Member, Publication
 from server.protocol import server_messages
 from server.protocol.client_messages import Publish, RequestReference
 
@@ -22,7 +35,7 @@ __all__ = ["PublishQueue"]
 class PublishQueue:
     """See the module. They are carried out also if the connection closes meanwhile."""
 
-    __slots__ = ("_answers", "_in_flight", "_intake", "_member", "_principal", "_services", "_waiting")
+    __slots__ = ("_answers", "_behind", "_intake", "_member", "_principal", "_services", "_waiting")
 
     def __init__(
         self, principal: Principal, member: Member, services: SharedServices, answers: Answers, intake: Intake
@@ -33,54 +46,82 @@ class PublishQueue:
         self._answers = answers
         self._intake = intake
         self._waiting: deque[Publish] = deque()
-        self._in_flight = 0
+        self._behind = 0  # submitted by a task that may have to wait for a place
 
     def add(self, message: Publish) -> None:
         """Publish, after everything that came before."""
-        self._intake.begun(len(message.data))
+        self._intake.begun(len(message.data), messages=1)
+        if not self._waiting and not self._behind and self._submit(message):
+            return
         self._waiting.append(message)
         if len(self._waiting) == 1:
             self._services.background.spawn(self._publish_waiting())
-        self._hold()
+
+    def _submit(self, message: Publish) -> bool:
+        """Publish without waiting. False: nothing was done, since something has to be awaited."""
+        try:
+            data = judge_at_once(self._services, self._principal, self._member, message)
+            if data is None:
+                return False
+            submitted = self._services.channels.submit(self._publication(message, data))
+        except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
+            self._fail(message, error)
+            self._done(message)
+            return True
+        if submitted is None:
+            self._spawn(message, data)
+        else:
+            self._services.background.keep(submitted)
+            submitted.add_done_callback(partial(self._answer, message))
+        return True
 
     async def _publish_waiting(self) -> None:
         """One message after the other is allowed and submitted; their commits are awaited side by side."""
-        alone = True
         while self._waiting:
             message = self._waiting[0]
             try:
                 data = await judge_message(self._services, self._principal, self._member, message)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
                 self._fail(message, error)
-                self._intake.done(len(message.data))
+                self._done(message)
             else:
-                self._in_flight += 1
-                if alone and len(self._waiting) == 1:  # the usual case: one task does for both
-                    self._waiting.popleft()
-                    await self._publish(message, data)
-                    return
-                alone = False
-                self._services.background.spawn(self._publish(message, data))
+                self._spawn(message, data)
             self._waiting.popleft()
-        self._hold()
+
+    def _spawn(self, message: Publish, data: bytes) -> None:
+        self._behind += 1
+        self._services.background.spawn(self._publish(message, data))
 
     async def _publish(self, message: Publish, data: bytes) -> None:
-        id = None if message.id is UNSET else message.id
-        publication = Publication(message.channel, message.event, data, self._member, id)
         try:
-            stored = await self._services.channels.publish(publication)
+            stored = await self._services.channels.publish(self._publication(message, data))
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             self._fail(message, error)
         else:
-            self._answers.send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
+            self._acknowledge(message, stored)
         finally:
-            self._in_flight -= 1
-            self._intake.done(len(message.data))
-            self._hold()
+            self._behind -= 1
+            self._done(message)
+
+    def _answer(self, message: Publish, submitted: asyncio.Future[Ack]) -> None:
+        if submitted.cancelled():
+            self._fail(message, UnavailableError("the server is stopping; try again"))
+        elif (error := submitted.exception()) is None:
+            self._acknowledge(message, submitted.result())
+        elif isinstance(error, Exception):
+            self._fail(message, error)
+        self._done(message)
+
+    def _publication(self, message: Publish, data: bytes) -> Publication:
+        id = None if message.id is UNSET else message.id
+        return Publication(message.channel, message.event, data, self._member, id)
+
+    def _acknowledge(self, message: Publish, stored: Ack) -> None:
+        self._answers.send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
 
     def _fail(self, message: Publish, error: Exception) -> None:
         about = RequestReference(channel=message.channel, id=message.id, ref=message.ref)
         self._answers.error(about, client_error(error, "publish_failed", channel=message.channel))
 
-    def _hold(self) -> None:
-        self._intake.publishing(len(self._waiting) + self._in_flight)
+    def _done(self, message: Publish) -> None:
+        self._intake.done(len(message.data), messages=1)

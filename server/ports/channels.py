@@ -6,6 +6,7 @@ encoded once: the same bytes go to every subscriber.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -108,6 +109,10 @@ class ChannelService(Protocol):
 
     async def publish(self, message: Publication) -> Ack:
         """Store a message; returns when it is committed. Messages are stored in the order of the calls."""
+        ...
+
+    def submit(self, message: Publication) -> asyncio.Future[Ack] | None:
+        """As ``publish``, where a message can be taken at once: the future gets the ack or the error. None: it cannot."""
         ...
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:

@@ -130,12 +130,13 @@ def decode(data: bytes) -> ClientMessage:
         raise InvalidMessageError("the message is nested too deeply") from wrong
     except msgspec.MsgspecError as wrong:
         raise InvalidMessageError(_in_words(str(wrong))) from wrong
-    if isinstance(message, Subscribe) and message.query is not UNSET and deeper_than(message.query, MAX_DEPTH):
-        raise InvalidMessageError(f"the query is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(message, Subscribe) and message.filter is not UNSET and deeper_than(message.filter.where, MAX_DEPTH):
-        raise InvalidMessageError(f"the filter is nested more than {MAX_DEPTH} levels deep")
     if isinstance(message, Publish):
         check_payload(bytes(message.data))
+    elif isinstance(message, Subscribe):
+        if message.query is not UNSET and deeper_than(message.query, MAX_DEPTH):
+            raise InvalidMessageError(f"the query is nested more than {MAX_DEPTH} levels deep")
+        if message.filter is not UNSET and deeper_than(message.filter.where, MAX_DEPTH):
+            raise InvalidMessageError(f"the filter is nested more than {MAX_DEPTH} levels deep")
     return message
 
 

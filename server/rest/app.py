@@ -224,7 +224,7 @@ class Rest:
         content = await read_body(request, self._message_size + _ENVELOPE)
         try:
             raw = {name: bytes(value) for name, value in _fields.decode(content).items()}
-            check_storable(_anything.decode(content), suspicious=b"\\u0000" in content)
+            check_storable(_anything.decode(content))
         except RecursionError as wrong:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, "body: nested too deeply") from wrong
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidMessageError) as wrong:

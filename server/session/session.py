@@ -215,6 +215,8 @@ class Session:
             return read
         message, size = read
         match message:
+            case Publish():  # by far the most frequent
+                return [PublishMessage(message)]
             case Subscribe(auth=str(token)):
                 about = RequestReference(channel=message.channel, id=message.id)
                 return [Authenticate(token, about, (structs.replace(message, auth=UNSET), size))]
@@ -224,8 +226,6 @@ class Session:
                 return self._unsubscribe(message)
             case Ping():
                 return [server_messages.PONG]
-            case Publish():
-                return [PublishMessage(message)]
             case PresenceUpdate():
                 return self._present(message, size, now)
             case Auth():

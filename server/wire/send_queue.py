@@ -51,8 +51,7 @@ class SendQueue:
         if self._unsorted:
             self._sort()
         if self.size <= most:
-            taken = list(self._frames)
-            self.clear()
+            taken, self._frames, self.size = list(self._frames), deque(), 0
             return taken
         taken, total = [], 0
         while self._frames and (len(taken) < at_least or total + len(self._frames[0].data) <= most):

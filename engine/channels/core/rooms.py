@@ -47,15 +47,20 @@ class Rooms:
         """The channel's row; None: it has none. The same object until it changes."""
         return self._rooms.get(channel)
 
+    def is_open(self, channel: str) -> bool:
+        """Whether the channel can be subscribed to and published to."""
+        room = self._rooms.get(channel)
+        if room is not None:
+            return room.get("closed_at") is None
+        return self._default(channel, "dynamic") == "t"
+
     def check(self, channel: str) -> None:
         """Raises ``UnknownChannelError`` or ``ChannelClosedError`` if the channel cannot be subscribed to or published
         to.
         """
-        room = self._rooms.get(channel)
-        if room is not None:
-            if room.get("closed_at") is not None:
+        if not self.is_open(channel):
+            if channel in self._rooms:
                 raise ChannelClosedError(f"channel {channel!r} is closed")
-        elif self._default(channel, "dynamic") != "t":
             raise UnknownChannelError(f"there is no channel {channel!r}, and it may not be created by using it")
 
     def closed(self, channel: str) -> bool:

@@ -21,6 +21,7 @@ class Waiting:
     """A message that has been submitted.
 
     Attributes:
+        key: its channel and id.
         number: its place in the order of the calls.
         sent: its batch has been given to the database.
         written: when its commit returned; None: not yet.
@@ -33,6 +34,7 @@ class Waiting:
 
     publication: Publication
     id: str
+    key: tuple[str, str]
     history: bool
     done: asyncio.Future[Ack]
     number: int = 0
@@ -45,23 +47,19 @@ class Waiting:
     give_up_at: float | None = None
     since: float = 0.0
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """Its channel and id."""
-        return (self.publication.channel, self.id)
-
 
 def columns(batch: list[Waiting]) -> dict[str, object]:
     """For messages that are stored."""
+    publications = [waiting.publication for waiting in batch]
     return {
-        "channels": text_array(w.publication.channel for w in batch),
-        "events": text_array(w.publication.event for w in batch),
-        "payloads": text_array(w.publication.data.decode() for w in batch),
-        "senders": text_array(w.publication.member.user_id for w in batch),
-        "connections": text_array(w.publication.member.connection_id for w in batch),
-        "ids": text_array(w.id for w in batch),
-        "claims": plain_array(w.publication.id is not None for w in batch),
-        "priorities": plain_array(w.publication.priority for w in batch),
+        "channels": text_array([each.channel for each in publications]),
+        "events": text_array([each.event for each in publications]),
+        "payloads": text_array([each.data.decode() for each in publications]),
+        "senders": text_array([each.member.user_id for each in publications]),
+        "connections": text_array([each.member.connection_id for each in publications]),
+        "ids": text_array([waiting.id for waiting in batch]),
+        "claims": plain_array([each.id is not None for each in publications]),
+        "priorities": plain_array([each.priority for each in publications]),
     }
 
 

@@ -130,6 +130,11 @@ class Publisher:
         waiting, is_new = await self._queue.enter(publication, history)
         return await (waiting.done if is_new else asyncio.shield(waiting.done))  # its first caller may give up
 
+    def submit(self, publication: Publication, history: bool) -> asyncio.Future[Ack] | None:
+        """As ``publish``, without waiting for a place: the future gets the ack. None: there is none, or the id is known."""
+        waiting = self._queue.enter_at_once(publication, history)
+        return None if waiting is None else waiting.done
+
     def delivered(self, row: MessageRow) -> None:
         """The stream brought a message: if it is one of ours, its publisher gets the ack once its commit has returned."""
         waiting = self._queue.get(row.channel, row.id)

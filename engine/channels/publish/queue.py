@@ -55,19 +55,31 @@ class PublishQueue:
         Returns it, or the message with the same id that is there already, and whether it is new.
         """
         identifier = publication.id or os.urandom(16).hex()
-        if (same := self.get(publication.channel, identifier)) is not None:
+        key = (publication.channel, identifier)
+        if (same := self._pending.get(key)) is not None:
             return same, False
         await self._wait_for_room()
-        if (same := self.get(publication.channel, identifier)) is not None:  # another caller was faster with it
+        if (same := self._pending.get(key)) is not None:  # another caller was faster with it
             self._release()
             return same, False
+        return self._add(publication, key, history), True
+
+    def enter_at_once(self, publication: Publication, history: bool) -> Waiting | None:
+        """Take a message without waiting. None: it has to wait for a place, or a message with its id has no answer yet."""
+        key = (publication.channel, publication.id or os.urandom(16).hex())
+        if self._free <= 0 or key in self._pending:
+            return None
+        self._free -= 1
+        return self._add(publication, key, history)
+
+    def _add(self, publication: Publication, key: tuple[str, str], history: bool) -> Waiting:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Ack] = loop.create_future()
-        waiting = Waiting(publication, identifier, history, done, self._number, since=loop.time())
+        waiting = Waiting(publication, key[1], key, history, done, self._number, since=loop.time())
         self._number += 1
-        self._pending[waiting.key] = waiting
+        self._pending[key] = waiting
         self.put(waiting)
-        return waiting, True
+        return waiting
 
     async def _wait_for_room(self) -> None:
         """Take a place, if need be after waiting for one, in the order of the calls."""

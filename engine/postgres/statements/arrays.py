@@ -12,13 +12,10 @@ __all__ = ["plain_array", "text_array"]
 
 def text_array(values: Iterable[str | None]) -> str:
     """A ``text[]``, to be cast in the statement. Quoting as in "Array Input and Output Syntax"."""
-    return (
-        "{"
-        + ",".join(
-            "NULL" if value is None else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values
-        )
-        + "}"
-    )
+    quoted = [
+        "NULL" if value is None else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values
+    ]
+    return "{" + ",".join(quoted) + "}"
 
 
 def plain_array(values: Iterable[int | bool]) -> str:

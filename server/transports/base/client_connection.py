@@ -42,6 +42,8 @@ class ClientConnection:
 
     def __init__(self, admission: Admission, wire: Wire) -> None:
         self.state = State.CONNECTING
+        self.closing = False
+        """True once the connection has its close code, or was given up."""
         self.session = admission.session
         self.wire = wire
         self.queue = SendQueue()
@@ -60,11 +62,6 @@ class ClientConnection:
         self._unconfirmed = 0  # bytes that were taken from the queue and may still be lost or stuck
 
     @property
-    def closing(self) -> bool:
-        """True once the connection has its close code, or was given up."""
-        return self.state.ending
-
-    @property
     def client(self) -> Client:
         """The client of an open connection."""
         assert self._client is not None, f"the connection is {self.state.value}"
@@ -74,6 +71,7 @@ class ClientConnection:
 
     def _enter(self, state: State) -> None:
         self.state = advance(self.state, state)
+        self.closing = state.ending
         if not state.ending:
             return
         if self._authentication is not None:

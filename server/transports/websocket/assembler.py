@@ -6,8 +6,8 @@ A text that is not UTF-8 ends the connection (8.1), at the fragment in which tha
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 
+from msgspec import Struct
 from picows import WSFrame, WSMsgType
 
 from engine.errors import BunbaseError
@@ -26,8 +26,7 @@ class InvalidFrameError(BunbaseError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True, gc=False):
     """A whole message. ``data`` is empty where it was not kept: ``too_large`` and in fragments, or binary where the
     connection uses text.
     """
@@ -58,10 +57,13 @@ class Assembler:
 
     def add(self, frame: WSFrame) -> Message | None:
         """Take a data frame; returns the message if it was the last one. Raises ``InvalidFrameError``."""
-        if (frame.msg_type == WSMsgType.CONTINUATION) == (self._kind is None):
+        kind = frame.msg_type
+        if (kind == WSMsgType.CONTINUATION) == (self._kind is None):
             raise InvalidFrameError(CloseCode.PROTOCOL_ERROR, "unexpected continuation frame or its absence")
         if self._kind is None:
-            self._kind = frame.msg_type
+            if frame.fin and frame.payload_size <= self._message_size:
+                return self._single(frame, kind)
+            self._kind = kind
         self._size += frame.payload_size
         self._fragments += 1
         if self._size > self._hard_cap or self._fragments > _MAX_FRAGMENTS:
@@ -76,14 +78,29 @@ class Assembler:
             self._parts.append(data)
         return self._finish() if frame.fin else None
 
+    def _single(self, frame: WSFrame, kind: WSMsgType) -> Message:
+        """The message of one frame, as almost all are. It fits."""
+        if kind == WSMsgType.BINARY:
+            return Message(frame.get_payload_as_bytes() if self._binary else b"", True, False)
+        data = frame.get_payload_as_bytes()
+        try:
+            data.decode()
+        except UnicodeDecodeError as wrong:
+            raise _not_text() from wrong
+        return Message(data, False, False)
+
     def _check_text(self, data: bytes, final: bool) -> None:
         try:
             self._text.decode(data, final)
         except UnicodeDecodeError as wrong:
-            raise InvalidFrameError(CloseCode.INVALID_TEXT, "a text message is not valid UTF-8") from wrong
+            raise _not_text() from wrong
 
     def _finish(self) -> Message:
         message = Message(b"".join(self._parts), self._kind == WSMsgType.BINARY, self._size > self._message_size)
         self._kind, self._size, self._fragments = None, 0, 0
         self._parts.clear()
         return message
+
+
+def _not_text() -> InvalidFrameError:
+    return InvalidFrameError(CloseCode.INVALID_TEXT, "a text message is not valid UTF-8")

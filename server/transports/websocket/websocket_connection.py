@@ -126,9 +126,10 @@ class WebSocketConnection(ClientConnection, WSListener):
     def _flush(self) -> None:
         """Write the queue a part at a time: a later frame of higher priority may overtake the rest."""
         self._scheduled = False
-        while self.queue and not self._writing_paused and not self._disconnected():
-            self._put(self._limits.buffer_size // 4)
-        if not self._writing_paused:
+        most = self._limits.buffer_size // 4
+        while self.queue.size and not self._writing_paused and not self._disconnected():
+            self._put(most)
+        if self.congested and not self._writing_paused:
             self._resume_queries()
 
     def _put(self, most: int) -> None:

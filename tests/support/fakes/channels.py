@@ -77,7 +77,10 @@ class FakeChannelSubscription:
 
 @dataclass(eq=False)
 class FakeChannels:
-    """Everything that was asked for, in order. ``gate``: closed, publishing waits. ``refuse``: what subscribing raises."""
+    """Everything that was asked for, in order. ``gate``: closed, publishing waits. ``refuse``: what subscribing raises.
+
+    ``without_room``: how many messages cannot be submitted at once.
+    """
 
     subscriptions: list[FakeChannelSubscription] = field(default_factory=list)
     members: dict[str, Deliver] = field(default_factory=dict)
@@ -86,6 +89,7 @@ class FakeChannels:
     presences: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     refuse: Exception | None = None
+    without_room: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -125,12 +129,21 @@ class FakeChannels:
 
     async def publish(self, message: Publication) -> Ack:
         self.published.append(message)
-        number = len(self.published)
+        return await self._stored(message, len(self.published))
+
+    async def _stored(self, message: Publication, number: int) -> Ack:
         async with self.changed:
             self.changed.notify_all()
         await self.gate.wait()
         self.send(message.channel, {"type": "message", "channel": message.channel, "data": json.loads(message.data)})
         return Ack(message.id or f"made-{number}", f"0/20/{number}")
+
+    def submit(self, message: Publication) -> asyncio.Future[Ack] | None:
+        if self.without_room:
+            self.without_room -= 1
+            return None
+        self.published.append(message)
+        return asyncio.ensure_future(self._stored(message, len(self.published)))
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         self.presences.append((channel, member.connection_id, data))

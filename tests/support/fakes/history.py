@@ -120,6 +120,9 @@ class FakeHistory:
     async def publish(self, message: Publication) -> Ack:
         raise NotImplementedError
 
+    def submit(self, message: Publication) -> asyncio.Future[Ack] | None:
+        raise NotImplementedError
+
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         raise NotImplementedError
 

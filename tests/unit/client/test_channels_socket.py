@@ -7,12 +7,15 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import Raw
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 
 from engine.channels.core.messages.model import DisconnectedError, KickedError, NodeRemovedError
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
+from server.protocol.client_messages import Publish
+from server.session.actions import PublishMessage
 from tests.support.clients.raw_socket import masked, read_frame, reading, slow_client
 from tests.support.fakes.channels import Event, FullError
 from tests.support.fakes.server import FakeServer, closed_after, fake_server, receive, receive_to_the_end, send
@@ -69,6 +72,18 @@ async def test_publishes_are_handed_over_in_order_and_reading_stops_while_too_ma
         await sending
         assert [json.loads(message.data)["n"] for message in door.rooms.published] == list(range(3000))
         assert {ack["ref"] for ack in acks} == {str(number) for number in range(3000)}
+
+
+async def test_a_message_does_not_overtake_one_that_waits_for_room() -> None:
+    async with fake_server() as door, door.connect() as client:
+        await greeted(client)
+        door.rooms.without_room = 1
+        [connection] = door.connections
+        messages = [Publish(channel="c", event="e", data=Raw(b"%d" % n), ref=str(n)) for n in range(4)]
+        connection.client.carry_out([PublishMessage(message) for message in messages])  # all in one turn of the loop
+        acks = [await receive(client) for _ in messages]
+        assert [message.data for message in door.rooms.published] == [b"0", b"1", b"2", b"3"]
+        assert [ack["ref"] for ack in acks] == ["0", "1", "2", "3"]
 
 
 async def send_many(client: ClientConnection, count: int) -> None:
