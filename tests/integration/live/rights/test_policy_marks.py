@@ -1,0 +1,97 @@
+"""Rows that were read under other policies than those that a plan was made for are not used."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.catalog.load import load_catalog
+from engine.identity.visibility import Viewer
+from engine.postgres.connections.opening import connect
+from engine.postgres.snapshot_reader import Reader
+from engine.query.ir.reread_plan import ReReadPlan
+from engine.query.planner import plan_query
+from tests.integration.live.rights.conftest import ALL, SQL, Rows
+from tests.oracle.queries import Query
+from tests.support.nodes.live_node import LiveNode, live_node
+from tests.support.postgres.sql import read, run_each
+
+
+def by_membership(rows: Rows) -> None:
+    """The policy calls a function, so that it is PostgreSQL which applies it."""
+    run_each(
+        rows.dsn,
+        "create function knows(who text, what int) returns boolean language plpgsql stable security definer as "
+        "$$ begin return exists (select from member where person = who and org = what); end $$",
+        f"alter policy own on note to {rows.people} using (knows(me(), org))",
+        "select realtime.expose('note')",
+    )
+
+
+async def test_rows_that_were_read_under_changed_policies_are_not_used(rows: Rows) -> None:
+    by_membership(rows)
+    changes = (
+        f"create policy more on note to {rows.people} using (org = (claim('org'))::int)",
+        "alter policy more on note using (true)",
+        "drop policy more on note",
+        f"alter policy own on note to {rows.people}, {rows.staff}",
+        "alter table member enable row level security",
+        "create policy own on member using (person = claim('as'))",
+        "alter function knows(text, int) security invoker",
+        "create or replace function knows(who text, what int) returns boolean language sql stable as "
+        "$$ select (claim('org'))::int = what $$",
+        "create or replace function me() returns text language sql stable as $$ select claim('as') $$",
+        "alter table note force row level security",
+        "alter table note disable row level security",
+    )
+    viewer = Viewer(rows.principal("ann").visibility, {"sub": "ann"})
+    reader = Reader(rows.dsn)
+    await reader.open()
+    try:
+        async with await connect(rows.dsn, "planning", autocommit=True) as connection:
+            for change in changes:
+                catalog = await load_catalog(connection)
+                plans = [await plan_query("note", spec, catalog, connection, viewer=viewer) for spec in (ALL, SQL)]
+                for plan in plans:
+                    assert isinstance(plan, ReReadPlan)
+                    assert (await reader.read(plan.statement)).as_meant
+                run_each(rows.dsn, change)
+                for plan in plans:
+                    assert isinstance(plan, ReReadPlan)
+                    found = await reader.read(plan.statement)
+                    assert not found.as_meant, change
+                    assert found.rows == []
+    finally:
+        await reader.close()
+
+
+@contextmanager
+def stream_paused(node: LiveNode) -> Iterator[None]:
+    """Inside, the node's walsender sends nothing: what is committed is in the database and not in the stream."""
+    slot = f"select active_pid from pg_replication_slots where slot_name = '{node.slot}'"
+    [(pid,)] = read(node.dsn, slot)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_new_query_has_no_row_by_a_claim_that_only_a_newer_policy_reads(rows: Rows) -> None:
+    """The policies that its plan was made for read ``sub`` alone, so the read has no other claim. By the newer one a user
+    without the claim ``banned`` sees all rows.
+    """
+    by_membership(rows)
+    async with live_node(rows.dsn) as node:
+        banned, ann = rows.principal("ann", banned=True), rows.principal("ann")
+        assert (await node.follow(Query("note", ALL, ""), principal=banned)).ids == ["1", "2"]
+        with stream_paused(node):
+            run_each(rows.dsn, f"alter policy own on note to {rows.people} using ((claim('banned')) is null)")
+            for spec in ({"limit": 9, **ALL}, {"sql": f"{SQL['sql']} limit 9"}):
+                received: list[object] = []
+                follower = await node.follow(Query("note", spec, ""), received.extend, principal=banned)
+                assert (follower.ids, received) == ([], [])
+                assert (await node.follow(Query("note", spec, ""), principal=ann)).ids == ["1", "2", "3", "4"]
+        await node.caught_up()
