@@ -13,10 +13,11 @@ from engine.errors import PrivilegeLostError
 from engine.live.core.shared_query import LiveQuery
 from engine.live.read_state import ReadState
 from engine.live.settings import LiveSettings
-from engine.postgres.errors import in_words, is_raised, is_statements
+from engine.postgres.errors import in_words, is_raised, is_statements, reason
 from engine.postgres.retry import growing_pause
 from engine.postgres.snapshot_reader import Reader
-from engine.query.lost_privileges import grants_lacking
+from engine.query.ir.reread_plan import ReReadPlan
+from engine.query.lost_privileges import grants_lacking, lacking
 
 __all__ = ["ATTEMPTS", "FailedReads"]
 
@@ -47,7 +48,7 @@ class FailedReads:
 
     async def look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error) -> None:
         """Handle an error that a change of the table ahead of the stream, or a lost privilege, may explain. Raises ``error``
-        when it has come too often in a row.
+        when it has come too often in a row; ``PermissionDeniedError`` where the role that reads lacks a privilege.
 
         The planner decides by the catalog whether a table is missing.
         """
@@ -55,9 +56,13 @@ class FailedReads:
         if isinstance(error, psycopg.errors.InsufficientPrivilege) and not is_raised(error):
             async with self._reader.connection() as connection:
                 grants = await grants_lacking(connection, query.tables)
-            if grants or (last and "sql" not in query.spec):  # a builder query reads only exposed columns
+            role = query.plan.statement.role if isinstance(query.plan, ReReadPlan) else None
+            if grants or (last and role is None and "sql" not in query.spec):  # it reads only exposed columns
                 self.go_without(query, state, PrivilegeLostError(grants))
                 return
+            if last and role is not None:
+                _log.warning("role_lacks_privilege", key=query.key, role=role.role, error=reason(error))
+                raise lacking(role) from error
         missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
         if last and not (missing and state.ready.done()):
             raise error

@@ -1,4 +1,4 @@
-"""Which privileges ``realtime_reader`` has lost that ``realtime.expose()`` or ``realtime migrate`` gave it."""
+"""Privileges that reading needs: those which ``realtime_reader`` has lost, and those which a served role lacks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import psycopg
 
+from engine.errors import PermissionDeniedError
 from engine.postgres.statements.named_queries import query
+from engine.postgres.statements.statement import RoleReading
 
-__all__ = ["grants_lacking"]
+__all__ = ["grants_lacking", "lacking"]
 
 
 async def grants_lacking(connection: psycopg.AsyncConnection[Any], tables: Collection[int] | None) -> tuple[str, ...]:
@@ -20,3 +22,10 @@ async def grants_lacking(connection: psycopg.AsyncConnection[Any], tables: Colle
     values = {"tables": None if tables is None else list(tables)}
     cursor = await connection.execute(query("reader_lacks").encode(), values)
     return tuple([statement for (statement,) in await cursor.fetchall()])
+
+
+def lacking(reading: RoleReading) -> PermissionDeniedError:
+    """The refusal of what PostgreSQL does not let a served role read. It names no table: policies look at hidden ones."""
+    return PermissionDeniedError(
+        f"the role {reading.role} lacks a privilege that the query, or a policy of its tables, needs"
+    )

@@ -24,6 +24,8 @@ from engine.errors import (
     UnknownCollectionError,
 )
 from engine.identity.visibility import Viewer
+from engine.postgres.errors import is_raised
+from engine.postgres.statements.statement import RoleReading, Statement
 from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
 from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
@@ -33,7 +35,7 @@ from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import canonicalise, literals
-from engine.query.lost_privileges import grants_lacking
+from engine.query.lost_privileges import grants_lacking, lacking
 from engine.query.sql.parsing.lexer import tokenize
 from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.reread import reread_sql
@@ -41,7 +43,7 @@ from engine.query.sql.safety.binding import Bound, bind
 from engine.query.sql.safety.check import check_sql
 from engine.query.sql.safety.checked_sql import CheckedSql, SqlCache
 from engine.query.sql.safety.dry_run import SqlSession, sql_session
-from engine.query.sql.safety.refusals import refuse_problem, rejecting
+from engine.query.sql.safety.refusals import changes_session, refuse_problem, rejecting
 from engine.query.sql.to_predicate import is_number
 from engine.query.sql.to_query import query_of
 from engine.query.subscribers_role import read_as
@@ -125,8 +127,17 @@ async def with_cost(plan: ReReadPlan, connection: psycopg.AsyncConnection[Any]) 
     with rejecting():
         async with sql_session(connection) as session:
             if statement.role is not None:
-                return replace(plan, cost=await session.explain_as(statement.role, statement.sql, statement.params))
+                return replace(plan, cost=await _cost_as(statement.role, statement, session))
             return replace(plan, cost=await session.explain(statement.sql, statement.params))
+
+
+async def _cost_as(role: RoleReading, statement: Statement, session: SqlSession) -> float:
+    try:
+        return await session.explain_as(role, statement.sql, statement.params)
+    except psycopg.errors.InsufficientPrivilege as error:
+        if is_raised(error) or changes_session(error):
+            raise
+        raise lacking(role) from error
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.errors import QueryRejectedError
+from engine.errors import PermissionDeniedError, QueryRejectedError
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
 from tests.integration.live.rights.conftest import ALL, SQL, SUM, Rows, Watching
@@ -267,3 +267,28 @@ def test_exposing_needs_a_served_role_and_policies_that_can_be_followed(database
         assert read(database, "select count(*) from realtime.served_roles()") == [(0,)]
     finally:
         run_each(database, f"drop owned by {role}", f"drop role {role}")
+
+
+async def test_a_role_that_may_not_read_what_a_policy_looks_at_is_refused_and_no_hidden_table_is_named(
+    rows: Rows,
+) -> None:
+    run_each(
+        rows.dsn,
+        f"drop policy own on note; create policy own on note to {rows.people} "
+        "using (org in (select m.org from member m where m.person = me())); select realtime.expose('note')",
+    )
+    async with live_node(rows.dsn) as node:
+        ann = rows.principal("ann")
+        followers = [await node.follow(Query("note", spec, ""), principal=ann) for spec in (ALL, SQL)]
+        run_each(rows.dsn, f"revoke select on member from {rows.people}")
+        await node.caught_up()
+        refused = [follower.error for follower in followers]
+        for spec in (ALL, SQL):
+            with pytest.raises(QueryRejectedError) as refusal:
+                await node.follow(Query("note", spec, ""), principal=ann)
+            refused.append(refusal.value)
+        for error in refused:
+            assert isinstance(error, PermissionDeniedError), error
+            assert "member" not in str(error)
+            assert f"the role {rows.people} lacks a privilege" in str(error)
+        assert node.live.problem is None, "it concerns the role alone"
