@@ -52,7 +52,7 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
     else:
         statement, most = plan.read(read_size(plan.limit, settings.spare_rows)), None
     try:
-        read = await reader.read(statement, most, slow=slow)
+        read = await reader.read(replace(statement, tables=_tables(plan)), most, slow=slow)
     except psycopg.errors.QueryCanceled as error:
         if is_raised(error):
             raise
@@ -65,10 +65,14 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
 async def read_in_batch(batches: BatchedReads, plan: ReReadPlan, settings: LiveSettings) -> ReadResult | None:
     """The rows of ``plan``, read in one statement with those of other claims; None if they have to be read alone."""
     statement = _at_most(plan.statement, settings.max_rows + 1, settings.max_bytes)
-    read = await batches.read(statement, plan.dependencies)
+    read = await batches.read(replace(statement, tables=_tables(plan)), plan.dependencies)
     if read is not None and statement.as_reader and any(row[1] is None for row in read.rows):
         return None
     return read
+
+
+def _tables(plan: Plan) -> tuple[int, ...]:
+    return tuple(sorted(plan.dependencies)) if isinstance(plan, ReReadPlan) else (plan.table.oid,)
 
 
 def _at_most(statement: Statement, rows: int, size: int) -> Statement:

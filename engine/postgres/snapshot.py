@@ -52,7 +52,8 @@ class Snapshot:
 class ReadResult:
     """Rows as text, the snapshot that saw them, and the type of each column.
 
-    ``as_meant``: the names in the statement meant the columns of its ``origin``, and clients may see those that are exposed.
+    ``as_meant``: the names in the statement meant the columns of its ``origin``, and clients may see those that are exposed;
+    policies are those that it was planned for; and what it read was not rewritten meanwhile.
     """
 
     snapshot: Snapshot

@@ -176,6 +176,7 @@ class Reader:
             connection.cursor() as first,
             connection.cursor() as granted,
             connection.cursor() as viewed,
+            connection.cursor() as rewritten,
             AsyncExitStack() as more,
             psycopg.AsyncRawCursor(connection) as second,
         ):
@@ -200,6 +201,7 @@ class Reader:
                         await viewed.execute(query("view_columns"))
                         await connection.execute(query("only_read"))
                     await run_statement(connection, second, statement)
+                    await rewritten.execute(query("rewritten"), {"tables": list(statement.tables)})
                     await connection.execute(query("end_read"))
                     await look_at_policies(marks, guards)  # later than what was read
             except psycopg.Error as error:
@@ -219,6 +221,7 @@ class Reader:
             as_meant = origin is None or is_of(origin, await granted.fetchall(), seen)
             found = [await cursor.fetchone() for cursor in marks]
             as_meant = as_meant and found == [(guard.mark,) for guard in guards]
+            as_meant = as_meant and await rewritten.fetchone() == (False,)
             return ReadResult(snapshot, _rows(result, most) if as_meant else [], types, as_meant)
 
     async def read_for_each(
@@ -236,6 +239,7 @@ class Reader:
             self._pool.session(self._quick_ms / 1000) as connection,
             connection.cursor() as first,
             connection.cursor() as granted,
+            connection.cursor() as rewritten,
             AsyncExitStack() as more,
             connection.cursor() as second,
         ):
@@ -248,6 +252,7 @@ class Reader:
                 if origin is not None:
                     await granted.execute(query("granted_columns"), {"table": origin.table})
                 await run_for_each(connection, second, statement, claims, bounds)
+                await rewritten.execute(query("rewritten"), {"tables": list(statement.tables)})
                 await connection.execute(query("end_read"))
                 await look_at_policies(marks, role.guards)
             head = await first.fetchone()
@@ -256,6 +261,7 @@ class Reader:
             as_meant = origin is None or is_of(origin, await granted.fetchall(), None)
             found = [await cursor.fetchone() for cursor in marks]
             as_meant = as_meant and found == [(guard.mark,) for guard in role.guards]
+            as_meant = as_meant and await rewritten.fetchone() == (False,)
             result = second.pgresult
             assert result is not None
             return [

@@ -69,6 +69,18 @@ where c.oid = %(table)s and (
   exists (select from aclexplode(c.relacl) x where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')
   or exists (select from aclexplode(a.attacl) x where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT'))
 
+-- name: rewritten
+-- Whether one of these tables (oids), or a partition of one, was truncated or rewritten after the snapshot of the transaction was taken: what was
+-- read of it is of no one moment (docs: "Caveats" of concurrency control). pg_relation_filenode() answers as of now, the catalog as of the snapshot.
+with recursive part (oid) as (
+  select unnest(%(tables)s::oid[])
+  union
+  select i.inhrelid from part p join pg_inherits i on i.inhparent = p.oid
+)
+select exists (
+  select from part p join pg_class c on c.oid = p.oid
+  where c.relkind in ('r', 'm') and c.relfilenode is distinct from pg_relation_filenode(c.oid))
+
 -- name: end_read
 -- End the read: nothing was written, and settings that a function made for the session are undone.
 rollback

@@ -63,6 +63,7 @@ class Statement:
     ``origin``: what it must have read for its rows to be used.
     ``types``: of its columns, as SQL names them; used of what runs as ``realtime_reader`` only.
     ``role``: runs as this role instead; with ``as_reader``, ``realtime_reader`` must be allowed to run it, too.
+    ``tables``: oids of all that its rows depend on, which must not be truncated or rewritten while it is run.
     """
 
     sql: str
@@ -72,3 +73,4 @@ class Statement:
     origin: Origin | None = None
     types: tuple[str, ...] = ("text", "text")
     role: RoleReading | None = None
+    tables: tuple[int, ...] = ()
