@@ -1,0 +1,218 @@
+"""Random statements that change rows, what policies look at, policies, rights and definitions."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from tests.oracle.policies.vocabulary import (
+    BODIES,
+    MEMBER_CONDITIONS,
+    NOTE_CONDITIONS,
+    ORGS,
+    PEOPLE,
+    VIEWS,
+)
+
+__all__ = ["Changes"]
+
+
+@dataclass
+class Changes:
+    """Makes random statements. ``people`` and ``staff`` are the roles; ``holder`` owns functions and tables.
+
+    Each row version has a text of its own in ``body``. ``hidden``: only ``note`` is exposed, and again in each transaction
+    that changes what its policies read; clients' SQL may then not be under policies for ``public``.
+    ``partitions``: of ``note``, whose key is then (id, org). ``version``: of the server.
+    """
+
+    chance: random.Random
+    people: str
+    staff: str
+    holder: str
+    version: int
+    hidden: bool = False
+    partitions: tuple[str, ...] = ()
+    rows: int = 0
+    policies: dict[str, set[str]] = field(default_factory=lambda: {"note": set(), "member": set()})
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def row(self) -> str:
+        """A statement that changes rows of ``note``."""
+        chance, number = self.chance, self.chance.randrange(1, 10)
+        kind = chance.randrange(21)
+        if kind < 8:
+            return self.put(number)
+        if kind < 15:
+            owner, org, level = self._values()
+            assignment = chance.choice((f"owner = {owner}", f"org = {org}", f"level = {level}", "id = id"))
+            body = self._body()
+            return f"update note set {assignment}, body = {body}, extra = {body} where id = {number}"
+        if kind < 17:
+            new = chance.randrange(1, 10)
+            return (
+                f"update note set id = {new}, body = {self._body()} where id = {number} "
+                f"and not exists (select from note n where n.id = {new})"
+            )
+        if kind < 19:
+            org, body = chance.choice(ORGS), self._body()
+            return f"update note set org = {org}, body = {body} || '.' || id, extra = null where org = {chance.choice(ORGS)}"
+        return f"delete from note where id = {number}"
+
+    def put(self, number: int) -> str:
+        """A statement that inserts or replaces the row ``number``."""
+        (owner, org, level), body = self._values(), self._body()
+        return (
+            f"with kept as (update note set (owner, org, level, body, extra) = ({owner}, {org}, {level}, {body}, {body}) "
+            f"where id = {number} returning id) insert into note "
+            f"select {number}, {owner}, {org}, {level}, {body}, {body} where not exists (select from kept)"
+        )
+
+    def versions(self) -> list[str]:
+        """Several versions of one row, seen and not seen in turn; perhaps it is gone in between, or at the end."""
+        number, chance = self.chance.randrange(1, 10), self.chance
+        gone = f"delete from note where id = {number}"
+        return [gone if chance.random() < 0.2 else self.put(number) for _ in range(chance.choice((2, 3, 4)))]
+
+    def _values(self) -> tuple[str, int, str]:
+        chance = self.chance
+        return f"'{chance.choice(PEOPLE)}'", chance.choice(ORGS), chance.choice(("null", "0", "1", "2"))
+
+    def _body(self) -> str:
+        self.rows += 1
+        return f"'v{self.rows:05}'"
+
+    def looked_at(self) -> str:
+        """A statement that changes rows of what policies look at."""
+        chance = self.chance
+        person, org = chance.choice(PEOPLE), chance.choice(ORGS)
+        return chance.choice(
+            (
+                f"insert into member values ({org}, '{person}') on conflict do nothing",
+                f"insert into member values ({org}, '{person}') on conflict do nothing",
+                f"delete from member where org = {org} and person = '{person}'",
+                f"delete from member where person = '{person}'",
+                f"update member set org = {org} where person = '{person}' and org = (select max(org) from member m "
+                f"where m.person = '{person}') and not exists "
+                f"(select from member m where m.person = '{person}' and m.org = {org})",
+                f"insert into ban values ('{person}') on conflict do nothing",
+                f"delete from ban where person = '{person}'",
+                chance.choice(("truncate member", "truncate ban")),
+            )
+        )
+
+    # -- policies and rights ---------------------------------------------------------------------------------------
+
+    def policy(self) -> str:
+        """A statement that creates, alters or drops a policy."""
+        chance = self.chance
+        table = chance.choice(("note", "note", "note", "member"))
+        known = self.policies[table]
+        both = f"{self.people}, {self.staff}"
+        roles = chance.choice((self.people, self.staff, both if self.hidden else "public", both, self.holder))
+        condition = chance.choice(NOTE_CONDITIONS if table == "note" else MEMBER_CONDITIONS)
+        condition = condition.replace("{number}", str(chance.randrange(3))).replace("{people}", self.people)
+        kind = chance.randrange(9)
+        if known and kind in (0, 1):
+            return f"alter policy {chance.choice(sorted(known))} on {table} using ({condition})"
+        if known and kind == 2:
+            return f"alter policy {chance.choice(sorted(known))} on {table} to {roles}"
+        if len(known) > 3 or (known and kind == 3):
+            name = chance.choice(sorted(known))
+            known.remove(name)
+            return f"drop policy {name} on {table}"
+        name = chance.choice(sorted({f"p{number}" for number in range(6)} - known))
+        known.add(name)
+        strictness = chance.choice(("permissive", "permissive", "restrictive"))
+        command = chance.choice(("all", "select"))
+        return f"create policy {name} on {table} as {strictness} for {command} to {roles} using ({condition})"
+
+    def definition(self) -> str:
+        """A statement that changes something else that decides which rows are seen."""
+        chance = self.chance
+        table = chance.choice(("note", "member"))
+        signature, bodies = chance.choice(BODIES)
+        owner = chance.choice((self.holder, "current_user"))
+        definer = chance.choice(("security definer", "security invoker"))
+        known = chance.choice(("knows", "my_orgs"))
+        function = f"create or replace function {signature} {definer} as $$ {chance.choice(bodies)} $$"
+        invoker = f"alter view circle set (security_invoker = {chance.choice(('true', 'false'))})"
+        return chance.choice(
+            (
+                f"alter table {table} disable row level security",
+                *[f"alter table {table} enable row level security"] * 2,
+                f"alter table {table} force row level security",
+                f"alter table {table} no force row level security",
+                *[function] * 3,
+                f"alter function {known} {definer}",
+                f"alter function {known} owner to {owner}",
+                # a former owner has no privilege left
+                f"alter table member owner to {owner}; grant select on member to {self._all}",
+                f"create or replace view circle as {chance.choice(VIEWS)}",
+                f"alter view circle owner to {owner}; grant select on circle to {self._all}",
+                invoker if self.version >= 15 else function,
+                *[self.privilege()] * 2,
+                self.identity(),
+                self.of_a_partition() if self.partitions else function,
+            )
+        )
+
+    @property
+    def _all(self) -> str:
+        return f"{self.people}, {self.staff}, {self.holder}"
+
+    def privilege(self) -> str:
+        """A statement that gives a role a column or takes it away."""
+        column = self.chance.choice(("extra", "extra", "level", "body"))
+        role = self.chance.choice((self.people, self.staff))
+        return self.chance.choice(
+            (
+                f"revoke select ({column}) on note from {role}",
+                *[f"grant select ({column}) on note to {role}"] * 2,
+            )
+        )
+
+    def identity(self) -> str:
+        """A statement that changes what the WAL has of old rows."""
+        identities = ("full", "default") if self.partitions else ("full", "default", "using index note_other")
+        table = self.chance.choice(self.partitions or ("note",))
+        return f"alter table {table} replica identity {self.chance.choice(identities)}"
+
+    def of_a_partition(self) -> str:
+        """A statement about policies of a partition, which are without effect on queries of its parent."""
+        partition, chance = self.chance.choice(self.partitions), self.chance
+        known = self.policies.setdefault(partition, set())
+        if known:
+            known.clear()
+            return f"drop policy p on {partition}"
+        if chance.random() < 0.5:
+            return f"alter table {partition} {chance.choice(('enable', 'disable'))} row level security"
+        known.add("p")
+        return f"create policy p on {partition} as {chance.choice(('permissive', 'restrictive'))} using (owner = me())"
+
+    def unannounced(self) -> str:
+        """A statement that changes who has which rights, and fires no event trigger."""
+        return self.chance.choice(
+            (
+                f"grant {self.staff} to {self.people}",
+                f"revoke {self.staff} from {self.people}",
+                f"alter role {self.chance.choice((self.people, self.staff))} bypassrls",
+                *[f"alter role {role} nobypassrls" for role in (self.people, self.staff)],
+                f"alter role {self.people} {self.chance.choice(('inherit', 'noinherit'))}",
+            )
+        )
+
+    def transaction(self) -> list[str]:
+        """The statements of one transaction."""
+        chance = self.chance
+        kind = chance.random()
+        if kind < 0.17:
+            return self.versions() if kind < 0.15 else ["truncate note"]
+        kinds = chance.choices(
+            (self.row, self.looked_at, self.policy, self.definition), (6, 4, 2, 1), k=chance.choice((1, 1, 2, 3))
+        )
+        statements = [make() for make in kinds]
+        if self.hidden and (self.policy in kinds or self.definition in kinds):
+            statements.append("select realtime.expose('note')")
+        return statements

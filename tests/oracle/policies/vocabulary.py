@@ -1,0 +1,167 @@
+"""What random histories of policies are made of."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+__all__ = [
+    "BODIES",
+    "MEMBER_CONDITIONS",
+    "NOTE_CONDITIONS",
+    "ORGS",
+    "PARTITIONED",
+    "PEOPLE",
+    "PLAIN",
+    "QUERIES",
+    "SCHEMA",
+    "VIEWS",
+    "random_claims",
+]
+
+PEOPLE = ("ann", "bob", "cid")
+ORGS = (1, 2, 3)
+_JSON = "current_setting('request.jwt.claims', true)::json"
+
+_COLUMNS = "id int, owner text not null, org int not null, level int, body text, extra text"
+
+PLAIN = (f"create table note ({_COLUMNS}, primary key (id))", "create unique index note_other on note (id)")
+PARTITIONED = (
+    f"create table note ({_COLUMNS}, primary key (id, org)) partition by list (org)",
+    "create table note_1 partition of note for values in (1)",
+    "create table note_2 partition of note for values in (2) partition by range (id)",
+    "create table note_2_few partition of note_2 for values from (minvalue) to (4)",
+    "create table note_2_many partition of note_2 for values from (4) to (maxvalue)",
+    "create table note_3 partition of note default",
+)
+
+SCHEMA = (
+    "create table member (org int, person text, primary key (org, person))",
+    "create table ban (person text primary key)",
+    "create view circle as select org, person from member",
+    f"create function claim(name text) returns text language sql stable as $$ select {_JSON} ->> name $$",
+    f"create function me() returns text language sql stable as $$ select {_JSON} ->> 'sub' $$",
+    "create function knows(who text, what int) returns boolean language plpgsql stable security definer as "
+    "$$ begin return exists (select from member where person = who and org = what); end $$",
+    "create function my_orgs() returns setof int language sql stable security definer as "
+    "$$ select org from circle where person = me() $$",
+    "create function shown(n note) returns boolean language sql stable as $$ select n.level > 1 or n.owner = me() $$",
+    "create function not_banned(who text) returns boolean language sql stable "
+    "begin atomic select not exists (select from ban where person = who); end",
+    "insert into member values (1, 'ann'), (1, 'bob'), (2, 'bob'), (3, 'cid')",
+)
+
+NOTE_CONDITIONS = (
+    "true",
+    "false",
+    "owner = me()",
+    f"owner = {_JSON} ->> 'sub'",
+    "org = claim('org')::int",
+    f"org = ({_JSON} -> 'app' ->> 'org')::int",
+    f"level <= coalesce(({_JSON} ->> 'level')::int, 0)",
+    f"org::text in (select json_array_elements_text({_JSON} -> 'orgs'))",
+    f"org = ({_JSON} #>> '{{app,org}}')::int",
+    "owner = current_setting('request.jwt.' || 'claims', true)::json ->> 'sub'",
+    "org in (select m.org from member m where m.person = me())",
+    f"org in (select m.org from member m where m.person = {_JSON} ->> 'sub')",
+    "exists (select from member m left join ban b using (person) where m.org = note.org and b.person is null)",
+    "owner not in (select person from ban)",
+    "not exists (select from ban where person = me())",
+    "(select count(*) from member) > 3",
+    "org in (select c.org from circle c where c.person = me())",
+    "knows(me(), org)",
+    "knows(owner, org) or owner = me()",
+    "org in (select my_orgs())",
+    "shown(note)",
+    "not_banned(owner)",
+    "current_user = '{people}'",
+    "id % 3 = {number}",
+    "id < 4 + {number}",
+    "body is not null and level is distinct from {number}",
+)
+MEMBER_CONDITIONS = (
+    "true",
+    "false",
+    "person = me()",
+    "org = claim('org')::int",
+    "not exists (select from ban b where b.person = member.person)",
+    "org <> {number}",
+)
+BODIES = (
+    (
+        "knows(who text, what int) returns boolean language plpgsql stable",
+        (
+            "begin return exists (select from member where person = who and org = what); end",
+            "begin return exists (select from circle where person = who and org = what); end",
+            "begin return not exists (select from ban where person = who); end",
+            "begin return what = claim('org')::int; end",
+            "begin return what <> 1; end",
+        ),
+    ),
+    (
+        "my_orgs() returns setof int language sql stable",
+        (
+            "select org from circle where person = me()",
+            "select org from member where person = claim('sub')",
+            "select 2",
+            "select org from member where not exists (select from ban where person = me())",
+        ),
+    ),
+    (
+        "shown(n note) returns boolean language sql stable",
+        (
+            "select n.level > 1 or n.owner = me()",
+            "select n.org in (select org from member where person = me())",
+            "select n.owner not in (select person from ban)",
+        ),
+    ),
+    (
+        "me() returns text language sql stable",
+        (
+            f"select {_JSON} ->> 'sub'",
+            f"select lower({_JSON} ->> 'sub')",
+            f"select coalesce({_JSON} ->> 'as', {_JSON} ->> 'sub')",
+        ),
+    ),
+)
+VIEWS = (
+    "select org, person from member",
+    "select org, person from member where person not in (select person from ban)",
+    "select org, person from member where org < 3",
+)
+
+QUERIES: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"orderBy": ["id"]}, "select * from note order by id"),
+    ({"orderBy": ["id"], "limit": 3}, "select * from note order by id limit 3"),
+    ({"orderBy": [["id", "desc"]], "limit": 2}, "select * from note order by id desc limit 2"),
+    ({"where": [["org", "==", 1]], "orderBy": ["owner", "id"]}, "select * from note where org = 1 order by owner, id"),
+    (
+        {"where": [["level", ">=", 1]], "orderBy": [["level", "desc"], "id"], "limit": 3},
+        "select * from note where level >= 1 order by level desc, id limit 3",
+    ),
+    *(
+        ({"sql": sql}, sql)
+        for sql in (
+            "select id, body from note order by id",
+            "select id, owner, body from note where org > 1 order by org, id limit 3",
+            "select count(*) as n, sum(id) as total, max(body) as latest from note",
+            "select org, count(*) as n, min(body) as first from note group by org order by org",
+            "select n.id, n.body, m.person from note n join member m using (org) order by n.id, m.person",
+            "select id, body, org + 2 as more from note where owner <> 'bob' order by id limit 4",
+            "select o.org, (select max(n.body) from note n where n.org = o.org) as latest "
+            "from (values (1), (2), (3)) o (org) order by 1",
+            "select distinct owner from note order by owner",
+        )
+    ),
+)
+
+
+def random_claims(chance: random.Random, person: str) -> dict[str, Any]:
+    """The claims of a token of ``person``."""
+    claims: dict[str, Any] = {"sub": person, "org": chance.choice(ORGS), "app": {"org": chance.choice(ORGS)}}
+    claims["orgs"] = chance.sample(ORGS, chance.randrange(3))
+    if chance.random() < 0.5:
+        claims["level"] = chance.randrange(3)
+    if chance.random() < 0.2:
+        claims["as"] = chance.choice(PEOPLE)
+    return claims
