@@ -1,5 +1,7 @@
-"""Limits in HTTP headers: ``Retry-After`` (RFC 9110, 10.2.3) and the two of draft-ietf-httpapi-ratelimit-headers-10,
-``RateLimit-Policy: "requests";q=1000;w=1`` and ``RateLimit: "requests";r=999;t=1``.
+"""Limits in HTTP headers: ``Retry-After`` (RFC 9110, 10.2.3) and those of draft-ietf-httpapi-ratelimit-headers.
+
+Draft 10 has ``RateLimit-Policy: "requests";q=1000;w=1`` and ``RateLimit: "requests";r=999;t=1``. Up to draft 6 the same were
+the three ``RateLimit-Limit``, ``RateLimit-Remaining`` and ``RateLimit-Reset``, which many clients read.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ def retry_after_header(seconds: float) -> dict[str, str]:
 def rate_limit_headers(usage: Usage) -> Mapping[str, str]:
     """The client's quota, and what is left of it. ``t``: seconds until there is more of it."""
     quota = usage.quota
+    seconds = ceil(usage.wait) if usage.left < 1 else ceil(quota.window)
     return {
         "RateLimit-Policy": f'"{quota.name}";q={quota.amount:.0f};w={ceil(quota.window)}',
-        "RateLimit": f'"{quota.name}";r={usage.left};t={ceil(usage.wait) if usage.left < 1 else ceil(quota.window)}',
+        "RateLimit": f'"{quota.name}";r={usage.left};t={seconds}',
+        "RateLimit-Limit": f"{quota.amount:.0f}",
+        "RateLimit-Remaining": f"{usage.left}",
+        "RateLimit-Reset": f"{seconds}",
     }
