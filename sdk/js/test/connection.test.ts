@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { RealtimeError } from "../src/protocol/errors.js";
 import { flush, FakeServer } from "./fake_server.js";
+import { followQuery, subscribedChannel } from "./helpers.js";
 
 test("the first transport that works is used", async () => {
   const server = new FakeServer();
@@ -276,4 +277,48 @@ test("disconnect() leaves no timer behind, whatever was in progress", async () =
   await assert.rejects(subscribed, { code: "RT_001" });
   await server.clock.pass(2000);
   assert.equal(server.clock.waiting, 0);
+});
+
+test("a client that is refused, or closed, because of a limit waits the time that the server asks for", async () => {
+  const refused = new FakeServer({ transports: ["websocket", "polling"] });
+  refused.peer.end(); // a browser does not show why
+  refused.peer.end(1006, "HTTP status 429", undefined, 60);
+  const limit = { type: "error", code: "RT_006", message: "this user has 10 connections already", retryAfter: 60 };
+  const early = new FakeServer({ transports: ["websocket"] });
+  early.peer.send(limit);
+  early.peer.end(1008, "too many connections");
+  const late = new FakeServer({ transports: ["websocket"] });
+  late.peer.hello().send(limit);
+  late.peer.end(1008, "too many connections");
+  for (const server of [refused, early, late]) {
+    const before = server.peers.length;
+    server.clock.chance = 0;
+    await server.clock.pass(59_000);
+    assert.equal(server.peers.length, before);
+    await server.clock.pass(10_000);
+    assert.equal(server.peers.length, before + 1);
+    server.peer.hello().end();
+    await server.clock.pass(1000);
+    assert.equal(server.peers.length, before + 2, "the time was for one attempt");
+  }
+});
+
+test("a subscription beyond a limit is asked for again when the server wants it, and delays nothing else", async () => {
+  const { server, channel } = await subscribedChannel();
+  followQuery(server);
+  const asked = (): number => server.peer.of("subscribe").filter((each) => each.channel === "db:collection:c").length;
+  const { id } = server.peer.of("subscribe").at(-1)!;
+  const limit = { type: "error", code: "RT_006", message: "too many live queries", channel: "db:collection:c", id };
+  server.peer.send({ ...limit, retryAfter: 10 });
+  void channel.send("n", 1);
+  assert.equal(server.peer.of("message").length, 1);
+  server.peer.acknowledge();
+  await server.clock.pass(9999);
+  assert.equal(asked(), 1);
+  await server.clock.pass(10_000);
+  assert.equal(asked(), 2);
+  const again = server.peer.of("subscribe").at(-1)!;
+  server.peer.send({ ...limit, id: again.id });
+  await server.clock.pass(20_000);
+  assert.equal(asked(), 2, "without a time only the application can make room");
 });

@@ -73,10 +73,10 @@ export class Peer {
     return this;
   }
 
-  end(code = 1006, reason = "", refused?: RealtimeError): void {
+  end(code = 1006, reason = "", refused?: RealtimeError, retryAfter?: number): void {
     if (!this.open) return;
     this.open = false;
-    this.events._closed(code, reason, refused);
+    this.events._closed(code, reason, refused, retryAfter);
   }
 
   /** A sign of life without a message. */

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from bunbase import ErrorCode, RealtimeError
 from bunbase.connection.connection_manager import ConnectionManager
-from bunbase.connection.link import Link
+from bunbase.connection.link import Link, LinkHandler
 from bunbase.connection.options import Options
+from bunbase.protocol.codes import CloseCode
 from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports import Address
-from bunbase.transports.base import retry_after_of
+from bunbase.transports.base import Transport, retry_after_of
 
 OPTIONS = Options(True, 1.0, 30.0, 2, ("websocket", "sse"), 10.0, 10.0, 10.0, 60.0, 10)
 
@@ -33,6 +35,81 @@ async def test_before_the_next_attempt_it_waits_as_long_as_the_server_asked() ->
     manager.waits = []
     await manager.run()
     assert manager.waits == [7.0, 7.0]
+
+
+class ClosedManager(RefusedManager):
+    """One connection, which ends as the server closes it; then every attempt is refused."""
+
+    link: Link
+
+    async def _open(self, name: str) -> Link:
+        if self.link.ended.done():
+            return await super()._open(name)
+        await self.link.open()
+        return self.link
+
+    async def _serve(self, link: Link) -> ConnectionEndedError:
+        return await link.ended
+
+
+class LimitedTransport(Transport):
+    """A server that greets, reports a limit and closes the connection."""
+
+    name = "websocket"
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(Address("http://localhost"), 1.0)
+        self._messages: list[dict[str, Any]] = [{"type": "connected"}, error]
+
+    async def open(self) -> None:
+        self._received()
+
+    async def send(self, messages: list[dict[str, Any]]) -> None:
+        raise AssertionError("nothing is to be sent")
+
+    async def receive(self) -> list[dict[str, Any]]:
+        if not self._messages:
+            raise ConnectionEndedError("too many connections", CloseCode.POLICY_VIOLATION)
+        return [self._messages.pop(0)]
+
+    async def close(self, *, leave: bool) -> None:
+        self._messages.clear()
+
+
+class SilentHandler(LinkHandler):
+    def received(self, link: Link, message: dict[str, Any]) -> None:
+        pass
+
+    def next_message(self, link: Link) -> None:
+        return None
+
+
+async def test_a_connection_that_is_closed_because_of_a_limit_is_opened_again_when_the_server_wants_it() -> None:
+    nothing: Any = None
+    error = {"type": "error", "code": "RT_006", "message": "this user has 10 connections", "retryAfter": 12.0}
+    manager = ClosedManager(Address("http://localhost"), OPTIONS, nothing, lambda state, error: None, nothing)
+    manager.waits, manager.link = [], Link(LimitedTransport(error), OPTIONS, SilentHandler(), nothing)
+    await manager.run()
+    await manager.link.close()
+    assert manager.waits[0] == 12.0
+
+
+async def test_a_limit_of_the_number_of_something_does_not_hold_back_other_requests() -> None:
+    nothing: Any = None
+    for wait, blocked in ((10.0, False), (0.5, True)):
+        error = {
+            "type": "error",
+            "code": "RT_006",
+            "message": "too many live queries",
+            "channel": "c",
+            "retryAfter": wait,
+        }
+        link = Link(LimitedTransport(error), OPTIONS, SilentHandler(), nothing)
+        await link.open()
+        ended = await link.ended
+        assert (link.pacer.wait(time.monotonic()) > 0) is blocked
+        assert ended.retry_after == 0
+        await link.close()
 
 
 def test_an_error_has_the_seconds_after_which_the_request_may_be_repeated() -> None:

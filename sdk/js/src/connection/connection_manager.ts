@@ -67,6 +67,7 @@ export class ConnectionManager implements LinkOwner {
   private _order: number[] = []; // transports that are still to be tried for `_next`
   private _last: number | undefined; // the transport that worked last
   private _attempts = 0;
+  private _retryAfter = 0; // seconds that the server has asked to wait since the last attempt
   private _reason = "";
   private _cancelRetry: (() => void) | undefined;
   private _cancelReplace: (() => void) | undefined;
@@ -114,7 +115,7 @@ export class ConnectionManager implements LinkOwner {
 
   _connected(link: Link): void {
     this._last = link._index;
-    this._attempts = 0;
+    this._attempts = this._retryAfter = 0;
     if (!this._active) return this._use(link, false);
     this._cancelPrepare = this._settings._clock.after(PREPARE_TIMEOUT, () => {
       link._close();
@@ -134,6 +135,7 @@ export class ConnectionManager implements LinkOwner {
 
   _ended(link: Link, ending: Ending = { _code: CloseCode.Abnormal, _reason: "" }): void {
     this._reason = ending._reason;
+    this._retryAfter ||= ending._retryAfter ?? 0;
     if (link === this._next) this._nextEnded(ending);
     else if (link === this._active) this._activeEnded(link, ending);
   }
@@ -191,7 +193,8 @@ export class ConnectionManager implements LinkOwner {
     if (this._attempts >= _maxAttempts || !_reconnect) {
       return this._giveUp(new RealtimeError(ErrorCode.ConnectionFailed, `cannot connect: ${this._reason}`));
     }
-    const delay = fullJitter(this._attempts++, _delay, _maxDelay, _clock.random);
+    const delay = this._retryAfter * 1000 + fullJitter(this._attempts++, _delay, _maxDelay, _clock.random);
+    this._retryAfter = 0;
     // Offline: `_reconnectNow` will be called. Without such an event, `onLine` is not false.
     if (globalThis.navigator?.onLine === false) this._cancelRetry = () => {};
     else this._cancelRetry = _clock.after(delay, () => this._attempt());

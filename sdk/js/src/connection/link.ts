@@ -29,6 +29,8 @@ export interface Ending {
   _code: number;
   _reason: string;
   _refused?: RealtimeError | undefined;
+  /** Seconds that the server asks to wait before the next attempt. */
+  _retryAfter?: number;
 }
 
 /** One subscription on one link. @internal */
@@ -73,6 +75,8 @@ export class Link {
   _staged: Routed[] | undefined;
   /** The server has sent an error about the connection, and that was passed on. */
   _reported = false;
+  /** Seconds to wait before the next connection, as the server's error about this one has them. */
+  _retryAfter = 0;
   /** The timer of the next send. */
   _pump: (() => void) | undefined;
   /** The timer after which rejected subscriptions are requested again. */
@@ -99,7 +103,8 @@ export class Link {
     this._carrier = transport(_address, {
       _message: (message) => this._message(message),
       _received: () => (this._receivedAt = _clock.now()),
-      _closed: (_code, _reason, _refused) => this._end({ _code, _reason, _refused }),
+      _closed: (_code, _reason, _refused, _retryAfter = this._retryAfter) =>
+        this._end({ _code, _reason, _refused, _retryAfter }),
     });
   }
 

@@ -279,9 +279,11 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   private _error(link: Link, message: Rejected): void {
-    const { code, ref, id, message: text } = message;
+    const { code, ref, id, message: text, retryAfter = 0 } = message;
     const error = new RealtimeError(code, text, message);
-    if (isLimit(message)) link._pacer._block(this._settings._clock.now() + (message.retryAfter ?? 1) * 1000);
+    // Of a rate: a token comes within a second. A longer time is about the number of something, and stops no other request.
+    if (isLimit(message) && retryAfter <= 1)
+      link._pacer?._block(this._settings._clock.now() + (retryAfter || 1) * 1000);
     if (ref !== undefined)
       return isLimit(message) ? this._sendQueue._again(ref) : this._sendQueue._answered(ref, error);
     const subscription = this._slotsOf(link)._find(message);
@@ -289,20 +291,23 @@ export class SubscriptionManager implements ConnectionHandler {
     if (!subscription && id !== undefined) return link._left(id);
     if (!subscription) {
       link._reported = true;
+      link._retryAfter = retryAfter;
       return this._report(error);
     }
-    const tooMany = this._wanted.size > (link._hello!.limits?.subscriptions ?? Infinity);
-    if (code === ErrorCode.ConnectionFailed || (isLimit(message) && !tooMany)) this._askAgain(link, subscription, code);
+    // Without a time to wait only the application can make room.
+    if (code === ErrorCode.ConnectionFailed || (isLimit(message) && retryAfter))
+      this._askAgain(link, subscription, retryAfter);
     else this._end(link, subscription, error);
   }
 
   /** The server could not, for the moment. */
-  private _askAgain(link: Link, subscription: Subscription, code: string): void {
+  private _askAgain(link: Link, subscription: Subscription, retryAfter: number): void {
     const slots = this._slotsOf(link);
     slots._forget(subscription);
-    if (code === ErrorCode.RateLimited) return this._ask(link, slots, subscription);
+    if (retryAfter && retryAfter <= 1) return this._ask(link, slots, subscription);
     const { _clock, _delay } = this._settings;
-    link._again ??= _clock.after(fullJitter(this._failures++, _delay, RETRY_CAP, _clock.random), () => {
+    const delay = retryAfter * 1000 + fullJitter(this._failures++, _delay, RETRY_CAP, _clock.random);
+    link._again ??= _clock.after(delay, () => {
       link._again = undefined;
       this._sync();
     });

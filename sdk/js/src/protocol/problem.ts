@@ -2,6 +2,7 @@
 export interface Problem {
   code?: string;
   detail?: string;
+  retryAfter?: number;
 }
 
 /** The problem document in an answer; empty if the answer is not the server's. @internal */

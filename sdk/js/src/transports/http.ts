@@ -11,6 +11,7 @@ export class Failure extends Error {
     readonly status: number,
     message: string,
     readonly refused?: RealtimeError,
+    readonly retryAfter?: number,
   ) {
     super(message);
   }
@@ -37,9 +38,10 @@ export async function authorization({ _token }: Address): Promise<Record<string,
 async function failureOf(response: Response): Promise<Failure> {
   const { status } = response;
   const text = await response.text().catch(() => ""); // the connection broke meanwhile: the status is sufficient
-  const { code, detail: reason = `HTTP status ${status}` } = problemOf(text);
+  const { code, detail: reason = `HTTP status ${status}`, retryAfter } = problemOf(text);
   const final = status === 204 || (code && (status === 401 || status === 403));
-  return new Failure(status, reason, final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined);
+  const refused = final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined;
+  return new Failure(status, reason, refused, retryAfter);
 }
 
 /** Wait `ms` milliseconds, or until the signal. @internal */
@@ -59,14 +61,15 @@ const RETRY_DELAY = 300; // ms, doubled each time
 const LEAVE_TIMEOUT = 2000; // ms
 const MAX_BYTES = 900_000; // of one batch; the server takes 1 MiB
 
-/** Repeat `once` if there was no answer, or the server failed: several times, then throw. @internal */
+/** Repeat `once` if there was no answer, or the server failed: several times, then throw. At once if it asks to wait. @internal */
 export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await once();
     } catch (error) {
-      const { status } = error as Failure;
-      if (signal.aborted || attempt === RETRIES || (status && status < 500 && status !== 429)) throw error;
+      const { status, retryAfter } = error as Failure;
+      if (signal.aborted || attempt === RETRIES || retryAfter || (status && status < 500 && status !== 429))
+        throw error;
       await pause(RETRY_DELAY * 2 ** attempt, signal);
     }
   }
@@ -74,8 +77,8 @@ export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Pr
 
 /** Report the end of a connection whose request failed. @internal */
 export function broken(events: Events, error: unknown): void {
-  const refused = error instanceof Failure ? error.refused : undefined;
-  events._closed(CloseCode.Abnormal, error instanceof Error ? error.message : String(error), refused);
+  const { message = String(error), refused, retryAfter } = error as Partial<Failure>;
+  events._closed(CloseCode.Abnormal, message, refused, retryAfter);
 }
 
 /** Sends messages of a session in order: messages that are added during a request are sent with the next one. @internal */

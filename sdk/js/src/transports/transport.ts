@@ -23,8 +23,11 @@ export interface Events {
   _message(message: ServerMessage): void;
   /** A sign of life that is not a message. */
   _received(): void;
-  /** The end, with a WebSocket close code; `refused` if the server rejected the connection explicitly. */
-  _closed(code: number, reason: string, refused?: RealtimeError): void;
+  /**
+   * The end, with a WebSocket close code; `refused` if the server rejected the connection explicitly. `retryAfter`: seconds that
+   * it asks to wait before the next attempt.
+   */
+  _closed(code: number, reason: string, refused?: RealtimeError, retryAfter?: number): void;
 }
 
 /** An open (or opening) connection. @internal */

@@ -16,7 +16,7 @@ export function websocket({ _url, _query, _packed, _WebSocket, _token }: Address
   };
   const dial = (token?: string): void => {
     if (!open) return;
-    if (!_WebSocket) throw new Error("there is no WebSocket here");
+    if (!_WebSocket) throw new Error("no WebSocket here");
     const url = `${_url.replace(/^http/, "ws")}?${_query}${_packed ? "&format=msgpack" : ""}`;
     socket = token === undefined ? new _WebSocket(url) : new _WebSocket(url, ["bunbase", subprotocol(token)]);
     socket.binaryType = "arraybuffer";
@@ -27,7 +27,7 @@ export function websocket({ _url, _query, _packed, _WebSocket, _token }: Address
         message = (typeof data === "string" ? JSON.parse(data) : unpack(data)) as ServerMessage;
       } catch {
         // Another protocol, for instance of a proxy. The connection is unusable.
-        end(CloseCode.ProtocolError, "what came is not a message");
+        end(CloseCode.ProtocolError, "not a message");
         return socket!.close();
       }
       events._message(message);

@@ -87,8 +87,8 @@ class ConnectionManager:
     async def run(self) -> None:
         """Keep a connection until it must not or cannot be kept; reports the reason and returns. Cancel to stop."""
         try:
-            wait = False
-            while (link := await self._establish(wait)) is not None:
+            wait, asked = False, 0.0
+            while (link := await self._establish(wait, asked)) is not None:
                 ended = await self._serve(link)
                 if ended.code in _FINAL:
                     self._report("closed", f"the server ended this connection: {ended}", _FINAL[ended.code])
@@ -96,6 +96,7 @@ class ConnectionManager:
                 if not self._options.reconnect:
                     self._report("closed", f"the connection was lost: {ended}")
                     return
+                asked = ended.retry_after
                 wait = ended.code not in (CloseCode.RESUME, CloseCode.TOKEN_EXPIRED)
                 self._report("reconnecting", f"the connection was lost: {ended}")
         finally:
@@ -110,9 +111,9 @@ class ConnectionManager:
         """Wait until all connections that are being closed are."""
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _establish(self, wait: bool) -> Link | None:
-        """Connect, however many attempts that takes; None if there were too many."""
-        options, failures, problem, asked = self._options, 0, "", 0.0
+    async def _establish(self, wait: bool, asked: float) -> Link | None:
+        """Connect, in as many attempts as may be; None if there were too many. ``asked``: seconds to ``wait`` at least."""
+        options, failures, problem = self._options, 0, ""
         while failures == 0 or failures <= options.max_reconnect_attempts:
             if wait or failures:
                 await self._back_off(failures - (not wait) + min(self._shaky, 5), asked)

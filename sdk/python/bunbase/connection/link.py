@@ -98,6 +98,9 @@ class Link:
         self._wake = asyncio.Event()
         self._pongs: deque[asyncio.Future[None]] = deque()
         self._probe = asyncio.Event()
+        self._retry_after = (
+            0.0  # seconds to wait before the next connection, as the server's error about this one has them
+        )
         self._asking: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -201,8 +204,18 @@ class Link:
             self._process_own(message)
         elif not self.ended.done():
             if kind == "error" and message.get("code") == ErrorCode.RATE_LIMITED:
-                self.pacer.block(time.monotonic() + float(message.get("retryAfter", _RETRY_LIMITED)))
+                self._limited(message)
             self._handler.received(self, message)
+
+    def _limited(self, message: Message) -> None:
+        """A limit was exceeded: of a rate, for which a token comes within a second, of the number of something, which stops
+        no other request, or by this connection itself, which the server ends then.
+        """
+        wait = float(message.get("retryAfter", _RETRY_LIMITED))
+        if not message.keys() & {"ref", "id", "channel"}:
+            self._retry_after = wait
+        elif wait <= _RETRY_LIMITED:
+            self.pacer.block(time.monotonic() + wait)
 
     def _process_own(self, message: Message) -> None:
         """A message that concerns the connection itself."""
@@ -305,4 +318,5 @@ class Link:
 
     def _end(self, ended: ConnectionEndedError) -> None:
         if not self.ended.done():
+            ended.retry_after = ended.retry_after or self._retry_after
             self.ended.set_result(ended)

@@ -28,7 +28,6 @@ _RETRY_AFTER = 1.0
 _MAX_RETRY_DELAY = 10.0
 _CATCH_UP_WITHIN = 1.0
 _MESSAGE_SIZE = 128 * 1024
-_SUBSCRIPTIONS = 100
 
 
 @dataclass(eq=False)
@@ -237,18 +236,12 @@ class SubscriptionManager:
             _done(future)  # it had ended already
         elif (subscription := self.subscriptions.get(key)) is None:
             self.failed(error)
-        elif self._passing(error, subscription):
+        elif error.code == ErrorCode.CONNECTION_FAILED or (error.code == ErrorCode.RATE_LIMITED and error.retry_after):
             attempt = self._failures[key] = self._failures.get(key, -1) + 1
-            delay = full_jitter(attempt, _RETRY_AFTER, _MAX_RETRY_DELAY)
+            delay = (error.retry_after or 0.0) + full_jitter(attempt, _RETRY_AFTER, _MAX_RETRY_DELAY)
             asyncio.get_running_loop().call_later(delay, self._retry, subscription, self.active)
         else:
             self._drop(subscription, error)
-
-    def _passing(self, error: RealtimeError, subscription: Subscription) -> bool:
-        """Whether trying again can help: not if there are simply too many subscriptions."""
-        if error.code == ErrorCode.RATE_LIMITED:
-            return len(self.subscriptions) <= int(self._limits.get("subscriptions", _SUBSCRIPTIONS))
-        return error.code in _TRANSIENT
 
     def _retry(self, subscription: Subscription, link: Link | None) -> None:
         if link is not None and link is self.active and self.subscriptions.get(subscription.key) is subscription:
