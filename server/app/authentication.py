@@ -14,6 +14,7 @@ from server.auth.authenticator import AddressAuthenticator, Authenticator, Token
 from server.auth.key_gate import KeyGate
 from server.auth.sessions import SessionGate
 from server.auth.tokens import TokenVerifier
+from server.auth_handler.verifier import Handler, HandlerVerifier
 from server.client.credential_watch import CredentialWatch, Judge
 
 __all__ = ["Authentication", "authentication_of"]
@@ -30,11 +31,13 @@ class Authentication:
     session_watch: CredentialWatch | None = None
 
 
-def authentication_of(settings: Settings, keys: KeyRing, channels: Channels, stack: AsyncExitStack) -> Authentication:
-    """The authentication that ``settings`` describe. ``keys`` knows the rows of ``channels`` from now on; ``stack`` closes
-    what was opened.
+def authentication_of(
+    settings: Settings, handler: Handler | None, keys: KeyRing, channels: Channels, stack: AsyncExitStack
+) -> Authentication:
+    """The authentication that ``settings`` describe; ``handler``: that of the setting ``auth_handler``. ``keys`` knows the
+    rows of ``channels`` from now on; ``stack`` closes what was opened.
     """
-    within = _tokens(settings, stack)
+    within = _tokens(settings, handler, stack)
     sessions = None
     if settings.session_validation != "off":
         required = settings.session_validation == "required"
@@ -48,8 +51,12 @@ def authentication_of(settings: Settings, keys: KeyRing, channels: Channels, sta
     return Authentication(key_gate, key_watch, sessions)
 
 
-def _tokens(settings: Settings, stack: AsyncExitStack) -> Authenticator:
-    verifier = TokenVerifier(settings.auth_issuers, settings.auth_leeway)
+def _tokens(settings: Settings, handler: Handler | None, stack: AsyncExitStack) -> Authenticator:
+    tokens = TokenVerifier(settings.auth_issuers, settings.auth_leeway)
+    verifier: TokenVerifier | HandlerVerifier = tokens
+    if handler is not None and settings.auth_handler is not None:
+        own = settings.auth_handler
+        verifier = HandlerVerifier(handler, tokens, timeout=own.timeout, cache=own.cache)
     stack.push_async_callback(verifier.close)
     verifier.start()
     without = AddressAuthenticator(trust_user_parameter=settings.trust_user_parameter)

@@ -31,6 +31,7 @@ from server.app.version import package_version
 from server.auth.api_keys import KeyRing
 from server.auth.authorizer import Action, Circumstances, NameRules
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, check_origin, packed_of
+from server.auth_handler.verifier import handler_of
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.content.hook import ContentHook
@@ -93,6 +94,7 @@ class Node:
         for setting, reason in self._insecure.items():
             _log.warning("insecure_setting", setting=setting, reason=reason)
         hook = self._make_content_hook()  # first: a wrong name needs no database to be seen
+        handler = None if self._settings.auth_handler is None else handler_of(self._settings.auth_handler)
         await self._stack.enter_async_context(self._feed)
         await self._feed.streaming()
         pooled = self._settings.pooled_dsn
@@ -134,7 +136,7 @@ class Node:
         self._stack.push_async_callback(self._rules.close)
         self._limiter.follow(channels.core.census)
         channels.on_connection(self._shown)
-        authentication = authentication_of(self._settings, self.keys, channels, self._stack)
+        authentication = authentication_of(self._settings, handler, self.keys, channels, self._stack)
         self._authorizer = RuleAuthorizer(channels, NameRules(self._settings.open_channels))
         services = SharedServices(
             live,

@@ -21,6 +21,7 @@ from pydantic_settings import (
 from engine.errors import RealtimeError
 from engine.live.query_accounts import QueryLimits
 from server.auth.issuers import TokenIssuer, check_distinct
+from server.auth_handler.settings import HandlerSettings
 from server.http.address_lists import AddressLists
 from server.http.client_address import TrustedProxies
 from server.limits.connection_limiter import ArrivalLimits
@@ -29,7 +30,7 @@ from server.limits.connection_limits import ConnectionLimits, SessionLimits
 __all__ = ["Settings", "SettingsError", "load_settings", "unknown_variables"]
 
 _PREFIX = "REALTIME_"
-_WITH_SECRETS = ("auth_issuers", "dsn", "pooled_dsn", "rest_key")  # their values are never shown
+_WITH_SECRETS = ("auth_handler", "auth_issuers", "dsn", "pooled_dsn", "rest_key")  # their values are never shown
 
 
 class SettingsError(RealtimeError):
@@ -81,6 +82,10 @@ class Settings(BaseSettings):
     )
     auth_leeway: float = Field(
         10.0, ge=0, le=300, description="seconds by which the clocks of issuers may differ from this one"
+    )
+    auth_handler: HandlerSettings | None = Field(
+        None,
+        description="function or webhook that judges the tokens of no such issuer, a table (JSON in the environment)",
     )
     session_validation: Literal["off", "optional", "required"] = Field(
         "off",

@@ -7,9 +7,8 @@ from typing import Protocol
 from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest, principal_of
 from server.auth.refusal import AuthenticationError
-from server.auth.tokens import TokenVerifier
 
-__all__ = ["AddressAuthenticator", "AuthenticationError", "Authenticator", "TokenAuthenticator"]
+__all__ = ["AddressAuthenticator", "AuthenticationError", "Authenticator", "TokenAuthenticator", "TokenJudge"]
 
 
 class Authenticator(Protocol):
@@ -53,13 +52,25 @@ class AddressAuthenticator:
         raise AuthenticationError("this server accepts no tokens")
 
 
+class TokenJudge(Protocol):
+    """Makes principals of tokens."""
+
+    def verify_now(self, token: str) -> Principal | None:
+        """The principal, if that takes no round trip; None: ``verify`` finds it. Raises ``AuthenticationError``."""
+        ...
+
+    async def verify(self, token: str) -> Principal:
+        """The principal. Raises ``AuthenticationError``, another ``RealtimeError`` if the token cannot be judged now."""
+        ...
+
+
 class TokenAuthenticator:
-    """Accepts clients with a token of a configured issuer, and, if ``allow_anonymous``, those without any token.
+    """Accepts clients with a token that ``verifier`` accepts, and, if ``allow_anonymous``, those without any token.
 
     ``without``: who a client without token is.
     """
 
-    def __init__(self, verifier: TokenVerifier, without: AddressAuthenticator, *, allow_anonymous: bool = True) -> None:
+    def __init__(self, verifier: TokenJudge, without: AddressAuthenticator, *, allow_anonymous: bool = True) -> None:
         self._verifier = verifier
         self._without = without
         self._allow_anonymous = allow_anonymous

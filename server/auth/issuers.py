@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from server.auth.jwk import ALGORITHMS, ASYMMETRIC, SYMMETRIC, Keys, public_keys, secret_keys
 
-__all__ = ["TokenIssuer", "check_distinct"]
+__all__ = ["TokenIssuer", "check_address", "check_distinct"]
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _MAX_CANDIDATES: Final = 8
@@ -52,7 +52,7 @@ class TokenIssuer(BaseModel):
             raise ValueError(f"at most {_MAX_CANDIDATES} keys")
         self._check_algorithms()
         if self.jwks_url is not None:
-            _check_address(self.jwks_url)
+            check_address("jwks_url", self.jwks_url)
         else:
             self.keys()
         return self
@@ -88,15 +88,16 @@ def check_distinct(issuers: Sequence[TokenIssuer]) -> None:
             raise ValueError(f"the issuer {name!r} is given twice; one entry may have several keys")
 
 
-def _check_address(url: str) -> None:
+def check_address(setting: str, url: str) -> None:
+    """Raise ``ValueError`` unless ``url`` is an address whose answers are protected on their way."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError as wrong:
-        raise ValueError("jwks_url: not a URL") from wrong
+        raise ValueError(f"{setting}: not a URL") from wrong
     if host is None or parts.username is not None or parts.fragment:
-        raise ValueError("jwks_url: an address such as https://auth.example.com/.well-known/jwks.json")
+        raise ValueError(f"{setting}: an address such as https://auth.example.com/path, without user and fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
         raise ValueError(
-            "jwks_url: https is needed, or http to this machine: who can alter the keys on their way can log in as any user"
+            f"{setting}: https is needed, or http to this machine: who can alter the answer can log in as any user"
         )

@@ -29,6 +29,7 @@ import structlog
 from jwt import PyJWK
 
 from engine.errors import RealtimeError
+from server.auth.http_answer import read_body
 from server.auth.jwk import InvalidKeyError, Keys, key_set
 
 __all__ = ["FixedKeys", "KeyFetchSettings", "KeySetUnavailableError", "KeySource", "RemoteKeys"]
@@ -178,11 +179,4 @@ class RemoteKeys(KeySource):
         ):
             if answer.status_code != HTTPStatus.OK:
                 raise InvalidKeyError(f"the answer has the status {answer.status_code}")
-            if answer.headers.get("content-encoding", "identity") != "identity":
-                raise InvalidKeyError("the answer is compressed, which was not asked for")
-            body = bytearray()
-            async for part in answer.aiter_raw():
-                body += part
-                if len(body) > self._settings.max_size:
-                    raise InvalidKeyError(f"the answer is larger than {self._settings.max_size} bytes")
-        return json.loads(body)
+            return json.loads(await read_body(answer, self._settings.max_size))

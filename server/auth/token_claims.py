@@ -12,7 +12,7 @@ from server.auth.issuers import TokenIssuer
 from server.auth.refusal import AuthenticationError
 from server.protocol.validation import InvalidMessageError, check_storable
 
-__all__ = ["principal_from"]
+__all__ = ["check_attributes", "check_role", "check_user", "principal_from"]
 
 _MAX_USER: Final = 256
 _MAX_ROLE: Final = 63  # bytes of a PostgreSQL identifier
@@ -26,7 +26,7 @@ def principal_from(claims: Mapping[str, Any], issuer: TokenIssuer, expires_at: f
     Raises ``AuthenticationError`` if a claim that the settings name is missing or has no value that it can have.
     """
     attributes = {name: value for name in issuer.attribute_claims if (value := _claim(claims, name)) is not _MISSING}
-    _check_attributes(attributes)
+    check_attributes(attributes)
     return Principal(
         _user(claims, issuer.user_claim),
         attributes,
@@ -54,10 +54,15 @@ def _user(claims: Mapping[str, Any], name: str) -> str:
     user = _claim(claims, name)
     if user is _MISSING:
         raise AuthenticationError(f"the token lacks the claim {name}, which names the user")
+    return check_user(user, f"the claim {name}")
+
+
+def check_user(user: Any, name: str) -> str:
+    """The id of a user, a text or a whole number. Raises ``AuthenticationError``; ``name``: of the claim or field."""
     if isinstance(user, int) and not isinstance(user, bool):
         user = str(user)
     if not (isinstance(user, str) and 0 < len(user) <= _MAX_USER and user.isprintable()):
-        raise AuthenticationError(f"the claim {name} is no id of a user: 1 to {_MAX_USER} printable characters")
+        raise AuthenticationError(f"{name} is no id of a user: 1 to {_MAX_USER} printable characters")
     return user
 
 
@@ -69,17 +74,21 @@ def _session(claims: Mapping[str, Any], name: str) -> str | None:
 
 def _role(claims: Mapping[str, Any], name: str, default: str) -> str:
     role = _claim(claims, name)
-    if role is _MISSING:
-        return default
+    return default if role is _MISSING else check_role(role, f"the claim {name}")
+
+
+def check_role(role: Any, name: str) -> str:
+    """The name of a role. Raises ``AuthenticationError``; ``name``: of the claim or field."""
     if not (isinstance(role, str) and 0 < len(role.encode()) <= _MAX_ROLE and role.isprintable()):
-        raise AuthenticationError(f"the claim {name} is no role: 1 to {_MAX_ROLE} printable bytes")
+        raise AuthenticationError(f"{name} is no role: 1 to {_MAX_ROLE} printable bytes")
     return role
 
 
-def _check_attributes(attributes: Mapping[str, Any]) -> None:
+def check_attributes(attributes: Mapping[str, Any], what: str = "the claim") -> None:
+    """Raises ``AuthenticationError`` unless they are plain values that PostgreSQL can keep. ``what``: they are there."""
     for name, value in attributes.items():
         if not (value is None or isinstance(value, str | int | Decimal)):
-            raise AuthenticationError(f"the claim {name} is no attribute: attributes are plain values")
+            raise AuthenticationError(f"{what} {name} is no attribute: attributes are plain values")
     try:
         check_storable(dict(attributes), field="attributes", max_expansion=_MAX_EXPANSION)
     except InvalidMessageError as wrong:

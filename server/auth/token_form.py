@@ -19,7 +19,7 @@ from server.auth.jwk import ALGORITHMS, MAX_KEY_ID
 from server.auth.refusal import AuthenticationError
 from server.protocol.validation import deeper_than
 
-__all__ = ["MAX_TOKEN", "UnverifiedToken", "read_token"]
+__all__ = ["MAX_TOKEN", "UnverifiedToken", "read_object", "read_time", "read_token"]
 
 MAX_TOKEN: Final = 8192
 """Characters of a token. Those of identity providers with many groups have about 4,000."""
@@ -56,7 +56,7 @@ def read_token(text: str) -> UnverifiedToken:
         raise AuthenticationError("not a JSON web token: three parts of base64url with dots between them")
     header, claims = _object(found[1], "header"), _object(found[2], "claims")
     algorithm, key_id = _header(header)
-    times = {name: _time(claims, name) for name in _TIMES if name in claims}
+    times = {name: read_time(claims[name], f"the claim {name}") for name in _TIMES if name in claims}
     if "exp" not in times:
         raise AuthenticationError("the token lacks the claim exp")
     issuer = claims.get("iss")
@@ -79,28 +79,35 @@ def _header(header: Mapping[str, Any]) -> tuple[str, str | None]:
     return algorithm, key_id
 
 
-def _time(claims: Mapping[str, Any], name: str) -> float:
-    """A time (RFC 7519, 2: a number of seconds). PyJWT would accept text, and fail on infinity."""
-    value = claims[name]
+def read_time(value: object, name: str) -> float:
+    """A time (RFC 7519, 2: a number of seconds). PyJWT would accept text, and fail on infinity. Raises
+    ``AuthenticationError``; ``name``: of the claim or field.
+    """
     if isinstance(value, int | Decimal) and not isinstance(value, bool) and -_MAX_TIME <= value <= _MAX_TIME:
         return float(value)
-    raise AuthenticationError(f"the claim {name} is not a number of seconds")
+    raise AuthenticationError(f"{name} is not a number of seconds")
 
 
 def _object(part: str, name: str) -> dict[str, Any]:
     """The JSON object of one part."""
     try:
-        text = urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()
-        value = json.loads(text, object_pairs_hook=_distinct, parse_float=_decimal, parse_constant=_no_number)
-        if "\\ud" in text.lower():  # half of a surrogate pair cannot be encoded later
-            json.dumps(value, ensure_ascii=False, default=str).encode()
+        return read_object(urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode())
     except (ValueError, RecursionError) as wrong:
         reason = str(wrong) if isinstance(wrong, _FormError) else "no JSON in base64url"
         raise AuthenticationError(f"the {name} of the token cannot be read: {reason}") from wrong
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """The JSON object in ``text``, its numbers exact. Raises ``ValueError``, which is a ``BunbaseError`` where it is
+    JSON, and ``RecursionError``.
+    """
+    value = json.loads(text, object_pairs_hook=_distinct, parse_float=_decimal, parse_constant=_no_number)
+    if "\\ud" in text.lower():  # half of a surrogate pair cannot be encoded later
+        json.dumps(value, ensure_ascii=False, default=str).encode()
     if not isinstance(value, dict):
-        raise AuthenticationError(f"the {name} of the token cannot be read: no JSON object")
+        raise _FormError("no JSON object")
     if deeper_than(value, _MAX_DEPTH):
-        raise AuthenticationError(f"the {name} of the token cannot be read: nested more than {_MAX_DEPTH} levels deep")
+        raise _FormError(f"nested more than {_MAX_DEPTH} levels deep")
     return value
 
 

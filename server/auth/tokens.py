@@ -78,6 +78,14 @@ class TokenVerifier:
         for each in self._issuers.values():
             await each.source.close()
 
+    def knows(self, token: str) -> bool:
+        """Whether a token has the form of one of a configured issuer, and names it."""
+        try:
+            read = read_token(token)
+        except AuthenticationError:
+            return False
+        return None in self._issuers or read.issuer in self._issuers
+
     def verify_now(self, token: str) -> Principal | None:
         """The principal, if that takes no round trip; None: ``verify`` finds it.
 

@@ -21,6 +21,7 @@ from engine.postgres.read_only import read_only_reason
 from engine.postgres.statements.named_queries import query
 from server.app.insecure import insecure_settings
 from server.app.settings import Settings
+from server.auth_handler.function import SETTING as AUTH_HANDLER
 from server.cli.doctor.connection_checks import connection_findings
 from server.cli.doctor.finding import Finding, grouped
 from server.cli.doctor.row_security import row_security_findings
@@ -43,7 +44,7 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     except ReplicaRoleError as error:
         return [Finding("problem", error.reason, error.remedy)]
     with connection:
-        return grouped((*_examine(dsn, connection, settings), *_hook(settings), *_insecure(settings)))
+        return grouped((*_examine(dsn, connection, settings), *_functions(settings), *_insecure(settings)))
 
 
 def _insecure(settings: Settings) -> Iterator[Finding]:
@@ -52,14 +53,16 @@ def _insecure(settings: Settings) -> Iterator[Finding]:
         yield Finding("warn", f"{setting}: {what}", f"{remedy[0].upper()}{remedy[1:]}.")
 
 
-def _hook(settings: Settings) -> Iterator[Finding]:
-    """A server does not start without the function that is to judge messages."""
-    if settings.content_hook is None:
-        return
-    try:
-        load_function(CONTENT_HOOK, settings.content_hook)
-    except FunctionNameError as error:
-        yield Finding("problem", str(error), "Correct the setting, or put the module on the server's PYTHONPATH.")
+def _functions(settings: Settings) -> Iterator[Finding]:
+    """A server does not start without the functions that are to judge messages and tokens."""
+    handler = settings.auth_handler
+    named = {CONTENT_HOOK: settings.content_hook, AUTH_HANDLER: None if handler is None else handler.function}
+    for setting, name in named.items():
+        try:
+            if name is not None:
+                load_function(setting, name)
+        except FunctionNameError as error:
+            yield Finding("problem", str(error), "Correct the setting, or put the module on the server's PYTHONPATH.")
 
 
 def _examine(dsn: str, connection: _Connection, settings: Settings) -> Iterator[Finding]:

@@ -38,12 +38,14 @@ def test_the_doctor_names_every_content_policy_that_does_not_compile(database: s
         assert [each for each in found if each.text.startswith(f"content policy {name!r}: {reason}")], name
 
 
-def test_the_doctor_reports_a_hook_without_which_a_server_does_not_start(database: str) -> None:
+def test_the_doctor_reports_a_function_without_which_a_server_does_not_start(database: str) -> None:
     for hook, reason in {
         "no.such.module:function": "cannot be imported",
         "tests.support.programs.content_hook:missing": "cannot be imported",
         "tests.support.programs.content_hook:NO_FUNCTION": "is no function",
     }.items():
-        findings = diagnose(database, load_settings(None, content_hook=hook))
-        [found] = [each for each in findings if each.text.startswith("content_hook: ")]
-        assert (found.level, reason in found.text) == ("problem", True)
+        settings = load_settings(None, content_hook=hook, auth_handler={"function": hook})
+        findings = diagnose(database, settings)
+        for setting in ("content_hook", "auth_handler"):
+            [found] = [each for each in findings if each.text.startswith(f"{setting}: ")]
+            assert (found.level, reason in found.text) == ("problem", True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import httpx
 
@@ -12,10 +13,19 @@ from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER, serving
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
+HANDLER = """
+async def authenticate(token):
+    if "fail" in token:
+        raise ValueError(token)
+    return {"userId": "eve", "sessionId": "s-1"} if token == "of-the-handler" else None
+"""
 
-async def test_clients_are_let_in_by_token_and_no_token_is_logged(database: str) -> None:
+
+async def test_clients_are_let_in_by_token_and_no_token_is_logged(database: str, tmp_path: Path) -> None:
+    (tmp_path / "handler.py").write_text(HANDLER)
     issuers = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}]
     options = {"auth_issuers": issuers, "allow_anonymous": False, "log_level": "debug"}
+    options["auth_handler"] = {"function": f"{tmp_path / 'handler.py'}:authenticate"}
     texts = [token(sub="ada"), token(aud="billing"), "a-text-that-is-no-token"]
     async with (
         serving(database, free_port(), slot_name=slot_name(), ephemeral=True, **options) as server,
@@ -27,6 +37,10 @@ async def test_clients_are_let_in_by_token_and_no_token_is_logged(database: str)
                 assert (await ada.join("private:user-ada"))["type"] == "subscribed"
                 assert (await ada.join("private:user-bob"))["code"] == "RT_003"
                 await ada.leave()
+        async with transport_client(server.url, "websocket", token="of-the-handler") as eve:
+            assert (await eve.join("private:user-eve"))["type"] == "subscribed"
+        failed = await http.post("/poll", json={}, headers={"Authorization": "Bearer made-to-fail"})
+        assert (failed.status_code, failed.json()["code"]) == (503, "RT_001")
         for text in (*texts[1:], None):
             headers = {} if text is None else {"Authorization": f"Bearer {text}"}
             for answer in (
@@ -41,5 +55,6 @@ async def test_clients_are_let_in_by_token_and_no_token_is_logged(database: str)
     log = "".join(server.lines)
     assert log, "the log is not empty"
     assert SECRET not in log
-    for text in texts:
+    assert "auth_handler_failed" in log
+    for text in (*texts, "of-the-handler", "made-to-fail"):
         assert text not in log

@@ -66,7 +66,7 @@ async def answer_of(
                 return dict(json.loads(data.removeprefix("data: ")))
             await answer.aread()
     problem = answer.json()
-    assert answer.headers["www-authenticate"] == 'Bearer realm="realtime"' or answer.status_code != 401
+    assert answer.headers.get("www-authenticate") == 'Bearer realm="realtime"' or answer.status_code != 401
     return {"type": "error", "code": problem["code"], "message": problem["detail"], "status": answer.status_code}
 
 

@@ -1,0 +1,55 @@
+"""The setting ``auth_handler``: who judges the tokens that are of no configured issuer."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from server.auth.issuers import check_address
+
+__all__ = ["HandlerSettings"]
+
+_PREFIX: Final = "whsec_"
+_KEY: Final = range(24, 65)  # bytes (Standard Webhooks, "Symmetric": between 24 and 64)
+
+
+class HandlerSettings(BaseModel):
+    """It has exactly one of ``function`` and ``url``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    function: str | None = Field(None, description="module:function or path/to/file.py:function")
+    url: str | None = Field(None, description="address of a webhook")
+    secret: SecretStr | None = Field(None, description="signs requests to the webhook: 24 to 64 bytes in base64")
+    timeout: float = Field(3.0, gt=0, le=9, description="seconds for an answer")
+    cache: float = Field(
+        10.0, ge=0, le=3600, description="seconds for which an accepted token is not asked about again"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.function is None) == (self.url is None):
+            raise ValueError("exactly one of function and url must be given")
+        if self.url is not None:
+            check_address("url", self.url)
+            self.signing_key()
+        elif self.secret is not None:
+            raise ValueError("secret: only requests to a webhook are signed")
+        return self
+
+    def signing_key(self) -> bytes:
+        """The key of ``secret``. Raises ``ValueError`` if there is none."""
+        text = "" if self.secret is None else self.secret.get_secret_value().removeprefix(_PREFIX)
+        try:
+            key = b64decode(text, validate=True)
+        except binascii.Error as wrong:
+            raise ValueError("secret: not base64; openssl rand -base64 32 makes one") from wrong
+        if len(key) not in _KEY:
+            raise ValueError(
+                f"secret: {_KEY.start} to {_KEY.stop - 1} bytes in base64 are needed, by which the webhook knows this "
+                "server; openssl rand -base64 32 makes one"
+            )
+        return key
