@@ -162,10 +162,11 @@ class Refresher:
                     await asyncio.sleep(state.last_read + self._settings.reread_interval - time.monotonic())
                 state.again = False
                 state.last_read = time.monotonic()
+                due = query.due
                 done = await self._attempt(query, state, wait.rounds)
-                if done and not state.again and not query.pending:
+                if done and not state.again and query.due is None:
                     return
-                if done and state.again:
+                if done and (state.again or query.due != due):
                     wait = Wait()
                 else:
                     await wait.longer()
@@ -242,7 +243,7 @@ class Refresher:
     def _park(self, query: LiveQuery, state: ReadState) -> None:
         state.parked = True
         self._dispatcher.forget(query)
-        query.pending.clear()
+        query.due = None
         if not state.ready.done():
             self.forget(query)
             query.ended = True
@@ -283,7 +284,7 @@ class Refresher:
             query.window = None
             query.rows = ResultSet(documents(read))
         committed_at = query.stale_since
-        if not query.pending:
+        if query.due is None:
             query.stale_since = None
         if not state.ready.done():
             query.current().check_nesting()

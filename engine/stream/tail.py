@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from typing import Final
 
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
@@ -20,6 +21,10 @@ from engine.stream.reads import SnapshotReads
 from engine.transaction import Transaction
 
 __all__ = ["TransactionTail"]
+
+_REMEMBERED: Final = (
+    16  # snapshots whose first unseen transaction is known; as many batches are seldom joined to the stream at a time
+)
 
 
 @dataclass(slots=True)
@@ -35,6 +40,7 @@ class TransactionTail:
         self._entries: list[_Entry] = []
         self._delivered: Lsn = 0
         self._reads = SnapshotReads()
+        self._first_unseen: dict[tuple[Snapshot, frozenset[int]], int | None] = {}  # of the present entries
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -44,6 +50,7 @@ class TransactionTail:
 
     def append(self, transaction: Transaction) -> None:
         """The stream delivered ``transaction``."""
+        self._first_unseen.clear()
         self._entries.append(_Entry(transaction, self._delivered))
         self._delivered = transaction.end
 
@@ -63,12 +70,25 @@ class TransactionTail:
             if (tables is None or not tables.isdisjoint(transaction.tables)) and not snapshot.shows(transaction.xid):
                 yield transaction
 
+    def first_unseen_by(self, snapshot: Snapshot, tables: frozenset[int]) -> int | None:
+        """The id of the first transaction that changed one of ``tables`` and that ``snapshot`` does not show. The reads of a
+        batch, which have one snapshot, ask for the same.
+        """
+        key = snapshot, tables
+        if key not in self._first_unseen:
+            if len(self._first_unseen) >= _REMEMBERED:
+                self._first_unseen.clear()
+            found = next(self.unseen_by(snapshot, tables), None)
+            self._first_unseen[key] = None if found is None else found.xid
+        return self._first_unseen[key]
+
     def distrust(self) -> None:
         """Earlier snapshots may have shown commits that were lost: only later snapshots remove transactions."""
         self._reads.distrust()
 
     def forget(self) -> None:
         """Delivered transactions may not be in the new history: drop them all. Positions may restart at a lower value."""
+        self._first_unseen.clear()
         self._entries.clear()
         self._delivered = 0
 

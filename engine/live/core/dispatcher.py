@@ -43,7 +43,7 @@ class _Route:
 
     oid: int
     live: TableWindows | None
-    rereads: set[LiveQuery]
+    rereads: set[LiveQuery]  # those that no transaction has made due since they were read
 
 
 class Dispatcher:
@@ -98,6 +98,7 @@ class Dispatcher:
                     self._unapplied(live, skip, outcome, problem)
             if route.rereads:
                 rereads |= route.rereads
+                route.rereads.clear()  # until they have been read; so each of them costs once a read, not once a commit
             if number % _BATCH == 0 or clock() > until:
                 yield
                 until = clock() + _YIELD_INTERVAL
@@ -105,7 +106,7 @@ class Dispatcher:
         transaction.tables = frozenset(touched)
         self._passed = transaction.position
         for query in rereads:
-            query.pending.add(transaction.xid)
+            query.due = transaction.xid if query.due is None else query.due
             query.stale_since = query.stale_since or transaction.commit_time
             outcome.refresh.add(query)
         work = 0
@@ -124,8 +125,6 @@ class Dispatcher:
         """
         if other_history:
             self._passed = 0
-            for query in {query for queries in self._rereads.values() for query in queries}:
-                query.pending.clear()
         for window in list(self._owners):
             window.invalidate("the stream was interrupted")
             self._retire(window)
@@ -218,6 +217,7 @@ class Dispatcher:
         oid = table.oid if table else relation.oid
         if len(self._routes) > _MAX_ROUTES:
             self._routes.clear()
+            self._rereads = {oid: watchers for oid, watchers in self._rereads.items() if watchers}
         route = _Route(oid, self._tables.get(oid), self._rereads.setdefault(oid, set()))
         self._routes[relation] = route
         return route
@@ -266,7 +266,7 @@ class Dispatcher:
         self._owners[window] = (query, live)
         if read.snapshot.position > self._passed:
             self._catching_up[window] = read
-        query.window = window
+        query.window, query.due = window, None
         return True
 
     def hand_over_rows(self, query: LiveQuery, plan: ReReadPlan, read: ReadResult) -> None:
@@ -274,19 +274,14 @@ class Dispatcher:
         self.forget(query)
         for oid in plan.dependencies:
             self._rereads.setdefault(oid, set()).add(query)
-        self._routes.clear()
-        unseen = self._tail.unseen_by(read.snapshot, plan.dependencies)
-        query.pending = {xid for xid in query.pending if not read.snapshot.shows(xid)} | {t.xid for t in unseen}
+        query.due = self._tail.first_unseen_by(read.snapshot, plan.dependencies)
 
     def forget(self, query: LiveQuery) -> None:
         """Free what ``query`` holds here."""
         if query.window is not None:
             self._retire(query.window)
-        for oid in [oid for oid, watchers in self._rereads.items() if query in watchers]:
-            self._rereads[oid].discard(query)
-            if not self._rereads[oid]:
-                del self._rereads[oid]
-            self._routes.clear()
+        for watchers in self._rereads.values():
+            watchers.discard(query)
 
     def _retire(self, window: Window) -> None:
         owner = self._owners.pop(window, None)

@@ -45,8 +45,8 @@ class LiveQuery:
 
     Its rows are in ``window`` (incremental) or in ``rows`` (read last, re-read). A change of the table's definition can
     turn one into the other; subscribers only ever see the difference. ``viewer``: one of its subscribers, for whom it is
-    planned again. ``holders``: the users for whom it is read. ``pending`` are the transactions (32-bit ids) on the tables
-    of a re-read query that the rows read last do not show yet.
+    planned again. ``holders``: the users for whom it is read. ``due``: the first transaction (32-bit id) on the tables of
+    a re-read query that the rows read last do not show yet; None: they show all.
     """
 
     __slots__ = (
@@ -55,12 +55,12 @@ class LiveQuery:
         "_staged",
         "collection",
         "committed_at",
+        "due",
         "emissions",
         "ended",
         "holders",
         "key",
         "log",
-        "pending",
         "plan",
         "rows",
         "spec",
@@ -80,7 +80,7 @@ class LiveQuery:
         self.plan: IncrementalPlan | ReReadPlan | None = None
         self.window: Window | None = None
         self.rows = _EMPTY
-        self.pending: set[int] = set()
+        self.due: int | None = None
         self.subscriptions: dict[Subscription, None] = {}
         self.holders: dict[Hashable, None] = {}
         self.emissions = 0

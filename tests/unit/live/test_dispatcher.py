@@ -135,24 +135,37 @@ def test_a_query_that_is_read_again_is_due_for_each_table_it_reads() -> None:
     live, other = Live(), msgspec.structs.replace(RELATION, oid=99, name="others")
     query, bystander = live.reread(MESSAGES.oid, 99), live.reread(98)
     assert live.process(1, new(1)).refresh == {query}
-    assert (query.pending, query.stale_since) == ({1001}, 1_000_000)
+    assert (query.due, query.stale_since) == (1001, 1_000_000)
     assert live.process(2, inserted(other, key(1))).refresh == {query}
-    assert (query.pending, query.stale_since) == ({1001, 1002}, 1_000_000), "since the first change"
+    assert (query.due, query.stale_since) == (1001, 1_000_000), "since the first change"
     read = ReadResult(Snapshot(1_002, 1_003, frozenset({1_002})), [], ())
     assert isinstance(query.plan, ReReadPlan)
     live.dispatcher.hand_over_rows(query, query.plan, read)
-    assert query.pending == {1002}, "the rows show the first transaction"
+    assert query.due == 1002, "the rows show the first transaction"
     live.dispatcher.forget(query)
     assert live.process(3, new(3)).refresh == set()
-    assert bystander.pending == set()
+    assert bystander.due is None
+
+
+def test_a_query_that_is_due_already_costs_no_further_commit_anything() -> None:
+    live = Live()
+    query = live.reread(MESSAGES.oid)
+    assert live.process(1, new(1)).refresh == {query}
+    assert live.process(2, new(2)).refresh == set(), "it will be read for the first one"
+    assert isinstance(query.plan, ReReadPlan)
+    live.dispatcher.hand_over_rows(query, query.plan, ReadResult(Snapshot(1_002, 1_002, frozenset()), [], ()))
+    assert query.due == 1002, "and then for the second one"
+    live.dispatcher.hand_over_rows(query, query.plan, ReadResult(Snapshot(1_003, 1_003, frozenset()), [], ()))
+    assert query.due is None
+    assert live.process(3, new(3)).refresh == {query}
 
 
 def test_rows_that_were_read_before_a_transaction_that_has_been_delivered_are_due_again() -> None:
     live = Live()
     live.process(1, new(1))
     query = live.reread(MESSAGES.oid, snapshot=Snapshot(1_001, 1_001, frozenset()))
-    assert query.pending == {1001}
-    assert live.reread(MESSAGES.oid, snapshot=Snapshot(1_002, 1_002, frozenset())).pending == set()
+    assert query.due == 1001
+    assert live.reread(MESSAGES.oid, snapshot=Snapshot(1_002, 1_002, frozenset())).due is None
 
 
 # -- reads meet the stream -----------------------------------------------------------------------------------------
