@@ -70,7 +70,7 @@ class Planner:
         """
         catalog = self._catalog
         text = _text(collection, spec)
-        key = self._shared_by(viewer, collection, spec), blake2b(text, digest_size=16).digest()
+        key = self.shared_by(viewer, collection, spec), blake2b(text, digest_size=16).digest()
         plan = self._plans.get(key)
         if plan is not None:
             return plan
@@ -108,8 +108,10 @@ class Planner:
             with user.planning.charging():
                 yield connection
 
-    def _shared_by(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Visibility:
-        """With whom a plan may be shared: SQL can name any table, and call functions that read any claim."""
+    def shared_by(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Visibility:
+        """With whom a plan may be shared: SQL can name any table, and call functions that read any claim. Viewers with equal
+        ones have one plan.
+        """
         if viewer.role not in self._catalog.roles:
             return viewer.visibility
         table = self._catalog.by_collection.get(collection)

@@ -219,11 +219,17 @@ class LiveQueries(BackgroundService):
 
     async def reopen(self, principal: Principal, subscription: Subscription) -> None:
         """The principal of a subscription has another role or other claims: it gets the difference to what it may see now.
+        If no policy reads what differs, that is nothing, and costs nothing: tokens are renewed all the time.
 
-        Nothing is delivered from this call on until the new rows have been read. Where they cannot be, the subscription ends
-        with the error. Does not raise ``QueryRejectedError``.
+        Else nothing is delivered from this call on until the new rows have been read. Where they cannot be, the subscription
+        ends with the error. Does not raise ``QueryRejectedError``.
         """
-        await self._reopen(subscription, viewer_of(principal, self.settings.anonymous_role))
+        query, viewer = subscription.query, viewer_of(principal, self.settings.anonymous_role)
+        same = self._planning.is_same(subscription.viewer, viewer, query.collection, query.spec)
+        if same and not subscription.detached:
+            subscription.viewer = viewer
+        else:
+            await self._reopen(subscription, viewer)
 
     async def _reopen(self, subscription: Subscription, viewer: Viewer) -> None:
         subscription.viewer = viewer
@@ -252,7 +258,11 @@ class LiveQueries(BackgroundService):
 
     def _moved(self, query: LiveQuery) -> None:
         for subscription in list(query.subscriptions):
-            self._background.spawn(self._reopen(subscription, subscription.viewer))
+            self._background.spawn(self._replan(subscription))
+
+    async def _replan(self, subscription: Subscription) -> None:
+        """As its viewer is when this begins: a token may be renewed meanwhile."""
+        await self._reopen(subscription, subscription.viewer)
 
     # -- the stream (see engine.stream.consumer) -------------------------------------------------------------------
 

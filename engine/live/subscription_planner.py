@@ -103,6 +103,10 @@ class SubscriptionPlanner:
                 raise
             return None
 
+    def is_same(self, one: Viewer, other: Viewer, collection: str, spec: Mapping[str, object]) -> bool:
+        """Whether two viewers see the same of a query under the present definitions: policies read no claim that differs."""
+        return self._planner.shared_by(one, collection, spec) == self._planner.shared_by(other, collection, spec)
+
     def _outdated(self, version: int) -> bool:
         """Whether the catalog has changed since ``version``, under which a query was planned or rejected."""
         return version != self._catalog.version

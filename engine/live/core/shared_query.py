@@ -186,13 +186,12 @@ class Subscription:
     """One subscriber's view of a live query, whose list ``source`` keeps current.
 
     Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or an event with
-    ``error``. ``deliver`` is called in the event loop and must not block.
+    ``error``. ``deliver`` is called in the event loop and must not block. ``detached``: see :meth:`detach`.
     """
 
     __slots__ = (
         "_begun",
         "_deliver",
-        "_detached",
         "_ended",
         "_has",
         "_kept",
@@ -200,6 +199,7 @@ class Subscription:
         "_release",
         "_resume",
         "_source",
+        "detached",
         "query",
         "viewer",
     )
@@ -221,7 +221,7 @@ class Subscription:
         self._begun = False
         self._ended: WindowEvent | None = None
         self._kept: ResultSet | None = None
-        self._paused = self._detached = False
+        self._paused = self.detached = False
         self._has = 0  # the number of the last of the query's events that its list includes; -1: none yet
 
     @property
@@ -257,8 +257,8 @@ class Subscription:
         if self._ended is not None:
             self._deliver(self, self._ended)
             return
-        self._begun, self._has = True, -1 if self._detached else self.query.emissions
-        if self._detached:
+        self._begun, self._has = True, -1 if self.detached else self.query.emissions
+        if self.detached:
             return
         try:
             missed = None if self._resume is None else self.query.log.since(self._resume)
@@ -282,17 +282,17 @@ class Subscription:
     def resume(self) -> None:
         """Deliver what has changed since :meth:`pause` as one event (none if nothing has), and continue."""
         self._paused = False
-        if not self._detached:
+        if not self.detached:
             self._go_on()
 
     def detach(self) -> None:
         """The subscriber may see other rows from now on: deliver nothing of the present query any more."""
-        self._detached = True
+        self.detached = True
         self._keep()
 
     def attach(self, query: LiveQuery) -> None:
         """After :meth:`detach`: deliver the difference to ``query``. A state of before is not resumed from: see the log."""
-        former, self._detached = self.query, False
+        former, self.detached = self.query, False
         if query is not former:
             former.log = ResumeLog()
             former.subscriptions.pop(self, None)

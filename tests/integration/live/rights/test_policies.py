@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 
 from engine.errors import PermissionDeniedError, QueryRejectedError
 from engine.identity.principal import Principal
-from engine.identity.visibility import Visibility
+from engine.identity.visibility import Viewer, Visibility
+from engine.live.plan_cache import Plan
 from tests.integration.live.rights.conftest import ALL, SQL, SUM, Rows, Watching
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import live_node
@@ -151,6 +153,37 @@ async def test_a_refreshed_token_moves_its_live_queries(rows: Rows) -> None:
         assert isinstance(follower.error, QueryRejectedError)
 
 
+async def test_a_refreshed_token_costs_nothing_where_policies_read_no_claim_that_changed(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_node(rows.dsn) as node:
+        principal = rows.principal("ann", exp=1)
+        follower = await node.follow(Query("note", ALL, ""), principal=principal)
+        subscription = follower.subscription
+        assert subscription is not None
+        planned, plan = [], node.live._planning.plan
+
+        async def counted(viewer: Viewer, collection: str, spec: Mapping[str, object], **options: bool) -> Plan:
+            planned.append(collection)
+            return await plan(viewer, collection, spec, **options)
+
+        monkeypatch.setattr(node.live._planning, "plan", counted)
+        query = subscription.query
+        principal.claims = {**principal.claims, "exp": 2, "team": "red"}
+        await node.live.reopen(principal, subscription)
+        assert (subscription.query, planned) == (query, [])
+
+        # The claims of now count when policies change: the former ones would show nothing.
+        run_each(
+            rows.dsn,
+            "drop policy own on note",
+            f"create policy red on note to {rows.people} "
+            "using (current_setting('request.jwt.claims', true)::json ->> 'team' = 'red'); select realtime.expose('note')",
+        )
+        await node.caught_up()
+        assert follower.ids == ["1", "2", "3", "4"]
+
+
 async def test_what_is_hidden_when_it_is_written_and_removed_is_never_sent(rows: Rows) -> None:
     received: list[Any] = []
     async with live_node(rows.dsn) as node:
@@ -189,7 +222,7 @@ async def test_a_right_that_is_taken_away_covers_what_is_written_behind_its_lock
         with connect(rows.dsn) as alice, alice.transaction():
             alice.execute("delete from member where person = 'mallory'")
             alice.execute("update note set body = 'secret from mallory' where org = 2")
-            await node.live.reopen(rows.principal("mallory"), follower.subscription)  # a read in between
+            await node.live._reopen(follower.subscription, follower.subscription.viewer)  # a read in between
             assert all(row["body"] != "secret from mallory" for row in received)
         await node.caught_up()
         assert follower.ids == []
