@@ -7,7 +7,6 @@ queries may read the exposed columns of collections.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from fnmatch import translate
 from re import compile as compile_pattern
@@ -26,7 +25,6 @@ __all__ = [
     "Authorizer",
     "ChannelNotFoundError",
     "Circumstances",
-    "Grant",
     "NameRules",
     "NotAllowedError",
 ]
@@ -53,17 +51,6 @@ class Action(Enum):
     PRESENCE = "be present in"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The permission for one action.
-
-    ``expires_at``: end of the permission, in seconds since the Unix epoch; None: it does not expire. Open subscriptions are
-    not closed when it expires: no authorizer of this version issues a grant that expires.
-    """
-
-    expires_at: float | None = None
-
-
 class Circumstances(Struct, frozen=True, gc=False):
     """How a request came. ``event``: of the message to be published; ``transport``: ``websocket``, ``sse``, ``poll``
     or ``rest``.
@@ -75,7 +62,6 @@ class Circumstances(Struct, frozen=True, gc=False):
 
 
 UNKNOWN: Final = Circumstances()
-_GRANT: Final = Grant()
 
 
 class Authorizer(Protocol):
@@ -83,7 +69,7 @@ class Authorizer(Protocol):
 
     async def authorize(
         self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
-    ) -> Grant:
+    ) -> None:
         """Whether ``principal`` may do ``action`` with the collection or channel named ``resource``.
 
         Raises ``NotAllowedError`` (``RT_003``) if it may not, ``ChannelNotFoundError`` (``RT_004``) if there can be no such
@@ -91,7 +77,7 @@ class Authorizer(Protocol):
         """
         ...
 
-    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> Grant:
+    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> None:
         """The same as of what this node knows now. For subscriptions that are open, when rules may have changed."""
         ...
 
@@ -117,15 +103,14 @@ class NameRules:
 
     async def authorize(
         self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
-    ) -> Grant:
+    ) -> None:
         """See the class."""
-        return self.judge(principal, action, resource, about)
+        self.judge(principal, action, resource, about)
 
-    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> Grant:
+    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> None:
         """See the class."""
         if action is not Action.QUERY:
             self._check(principal, action, resource)
-        return _GRANT
 
     def _check(self, principal: Principal, action: Action, channel: str) -> None:
         kind = channel.partition(":")[0]

@@ -10,7 +10,7 @@ import structlog
 from engine.channels.core.access_rules import AccessRule
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
-from server.auth.authorizer import UNKNOWN, Action, Circumstances, Grant, NameRules, NotAllowedError
+from server.auth.authorizer import UNKNOWN, Action, Circumstances, NameRules, NotAllowedError
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.rules.explain import Explanation, explain
 from server.rules.judge import RuleJudge, RuleSource
@@ -40,30 +40,31 @@ class RuleAuthorizer:
 
     async def authorize(
         self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
-    ) -> Grant:
+    ) -> None:
         """See ``Authorizer``. Raises ``UnavailableError`` if a refusal cannot be confirmed now."""
         try:
-            return self.judge(principal, action, resource, about)
+            self.judge(principal, action, resource, about)
         except NotAllowedError:
             if action is Action.QUERY or resource.startswith(COLLECTION_PREFIX):
                 raise
-        await self._current()
-        return self.judge(principal, action, resource, about)
+            await self._current()
+            self.judge(principal, action, resource, about)
 
-    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> Grant:
+    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> None:
         """See ``Authorizer``."""
         if resource == "*" or resource.startswith("db:"):  # live queries, and what can be no channel
-            return self._names.judge(principal, action, resource, about)
+            self._names.judge(principal, action, resource, about)
+            return
         decision = self._judge.decide(principal, action, resource, about)
         if decision is None:
-            return self._names.judge(principal, action, resource, about)
+            self._names.judge(principal, action, resource, about)
+            return
         if decision.problem is not None:
             self._report(decision.rule, resource, decision.problem)
         if not decision.allowed:
             raise NotAllowedError(
                 f"you may not {action.value} {resource!r}: the rule of {decision.rule.pattern!r} does not allow it"
             )
-        return Grant()
 
     async def explain(self, principal: Principal, action: Action, channel: str, about: Circumstances) -> Explanation:
         """The decision as of what is committed now, and its reason. Raises ``UnavailableError`` if that is not known."""

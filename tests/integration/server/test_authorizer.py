@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from engine.identity.principal import Principal
-from server.auth.authorizer import UNKNOWN, Action, Circumstances, Grant, NameRules, NotAllowedError
+from server.auth.authorizer import UNKNOWN, Action, Circumstances, NameRules, NotAllowedError
 from tests.model.nodes import NodeHere
 from tests.support.clients.list_client import write
 from tests.support.clients.transports import TRANSPORTS, transport_client
@@ -25,11 +25,11 @@ class SecretsClosed(NameRules):
 
     async def authorize(
         self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
-    ) -> Grant:
+    ) -> None:
         self.asked.append((principal, action, resource))
         if (action, resource) == (Action.QUERY, "secrets"):
             raise NotAllowedError(f"{principal.user_id} may not read the collection 'secrets'")
-        return await super().authorize(principal, action, resource, about)
+        await super().authorize(principal, action, resource, about)
 
 
 @pytest.fixture
