@@ -96,11 +96,11 @@ def _too_wide(network: Network) -> bool:
 
 
 def _transport(settings: Settings) -> _Findings:
-    if not _local(settings) and not settings.trusted_proxies:
+    if not _local(settings) and not settings.trusted_proxies and settings.tls_certificate is None:
         yield (
             "host",
             f"{settings.host} is reached without TLS, so tokens, keys and messages can be read and altered on their way; "
-            "listen on 127.0.0.1 behind a proxy that has TLS, or name that proxy in trusted_proxies",
+            "set tls_certificate, or listen on 127.0.0.1 behind a proxy that has TLS, or name that proxy in trusted_proxies",
         )
 
 

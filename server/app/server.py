@@ -28,6 +28,7 @@ from server.app.listening import listen, url_of
 from server.app.memory import give_back
 from server.app.node import Node
 from server.app.settings import Settings
+from server.app.tls import Certificate, certificate_of
 from server.app.uvicorn_http import HttpProtocol
 from server.app.version import package_version
 from server.http.client_address import TrustedProxies
@@ -37,9 +38,10 @@ from server.rest.access import Access
 from server.rest.clients import Clients
 from server.transports.http_routes import transport_routes
 
-__all__ = ["NodeFailedError", "serve"]
+__all__ = ["NodeFailedError", "Server", "serve"]
 
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
+_TLS_SHUTDOWN_TIMEOUT = 2.0  # seconds for a client to answer that its connection ends
 _MAX_DATA = 1024 * 1024  # upper bound of realtime.settings.max_payload
 _SIGNALS = tuple(
     each
@@ -73,14 +75,16 @@ def serve(
         listener: the socket to accept connections on; None: opened according to the settings.
 
     Raises:
+        CertificateError: there is no TLS with the files that the settings name.
         ServeError: the address cannot be listened on.
         FeedError: the database cannot be followed.
         NodeFailedError: the node failed for good.
     """
+    certificate = certificate_of(settings)
     if listener is None:
         listener = listen(settings.host, settings.port, settings.user_timeout)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, dsn, routes, ready, listener))
+        runner.run(_serve(settings, dsn, routes, ready, listener, certificate))
 
 
 async def _serve(
@@ -89,12 +93,13 @@ async def _serve(
     routes: Sequence[BaseRoute],
     ready: Callable[[str], None],
     listener: socket.socket,
+    certificate: Certificate | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     node = Node(settings, dsn)
     rest = _rest(settings, dsn, node)
     own = transport_routes(node.sessions, settings.allowed_origins)
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             make_app(node.status, [*own, *routes, rest.mount], node.addresses),
             http=cast("Any", partial(HttpProtocol, node, proxies=TrustedProxies(settings.trusted_proxies))),
@@ -104,7 +109,8 @@ async def _serve(
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
-        )
+        ),
+        certificate,
     )
     stop, force_stop = asyncio.Event(), asyncio.Event()
     for each in _SIGNALS:
@@ -113,11 +119,12 @@ async def _serve(
     starting = asyncio.create_task(_start(node, rest))
     stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(node.failed())
     giving_back = asyncio.create_task(give_back())
+    renewing = None if certificate is None else asyncio.create_task(certificate.follow())
     try:
         await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
             tune_gc()
-            ready(url_of(listener))
+            ready(url_of(listener, "http" if certificate is None else "https"))
             await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
             if node.failure is None:
                 await _drain(node, force_stop)
@@ -127,6 +134,8 @@ async def _serve(
         stopped.cancel()
         failed.cancel()
         giving_back.cancel()
+        if renewing is not None:
+            renewing.cancel()
         await serving
         # uvicorn puts its own handlers in place while it serves, and raises the signal again for ours afterwards.
         for each in _SIGNALS:
@@ -145,8 +154,30 @@ def _explained(failure: BaseException) -> NodeFailedError:
     return NodeFailedError(f"the server stopped because it could not go on ({what}); see its log, then start it again")
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn would close every connection at the first one."""
+class Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would close every connection at the first one. TLS has limits of time."""
+
+    def __init__(self, config: uvicorn.Config, certificate: Certificate | None) -> None:
+        super().__init__(config)
+        self._certificate = certificate
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's for given sockets, which leaves a client that ends neither a handshake nor a connection a minute."""
+        loop, config = asyncio.get_running_loop(), self.config
+        make = partial(
+            cast("Any", config.http_protocol_class), config=config, server_state=self.server_state, app_state={}
+        )
+        tls: dict[str, Any] = {}
+        if self._certificate is not None:
+            tls = {
+                "ssl": self._certificate.context,
+                "ssl_handshake_timeout": HttpProtocol.head_timeout,
+                "ssl_shutdown_timeout": _TLS_SHUTDOWN_TIMEOUT,
+            }
+        self.servers = [
+            await loop.create_server(make, sock=each, backlog=config.backlog, **tls) for each in sockets or ()
+        ]
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

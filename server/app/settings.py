@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the certificate with its chain: the server then speaks TLS (https, wss)"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its key; without it the certificate's file has the key")
 
     slot_name: str = Field("bunbase_realtime", pattern=r"^[a-z0-9_]{1,63}$", description="this node's replication slot")
     ephemeral: bool = Field(
@@ -220,6 +224,12 @@ class Settings(BaseSettings):
     def _distinct_issuers(cls, issuers: tuple[TokenIssuer, ...]) -> tuple[TokenIssuer, ...]:
         check_distinct(issuers)
         return issuers
+
+    @model_validator(mode="after")
+    def _key_of_a_certificate(self) -> Settings:
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key is given without tls_certificate, so the server would not speak TLS")
+        return self
 
     @property
     def user_timeout(self) -> float:

@@ -15,8 +15,8 @@ const FLAGS = [
 
 export const BROWSER = process.env.BROWSER ?? "chromium";
 
-/** Start it. A Firefox as its makers publish it is driven over WebDriver BiDi, not with Playwright's own protocol. */
-export const launch = () =>
+/** Start it, Chromium with further `flags`. A Firefox as its makers publish it is driven over WebDriver BiDi, not with Playwright's own protocol. */
+export const launch = (...flags) =>
   BROWSER === "firefox"
     ? firefox.launch({ channel: "moz-firefox", executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr" })
-    : chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+    : chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, ...flags] });

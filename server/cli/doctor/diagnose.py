@@ -22,6 +22,7 @@ from engine.postgres.statements.named_queries import query
 from server.app.insecure import insecure_settings
 from server.app.settings import Settings
 from server.auth_handler.function import SETTING as AUTH_HANDLER
+from server.cli.doctor.certificate import certificate_findings
 from server.cli.doctor.connection_checks import connection_findings
 from server.cli.doctor.finding import Finding, grouped
 from server.cli.doctor.row_security import row_security_findings
@@ -44,7 +45,8 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     except ReplicaRoleError as error:
         return [Finding("problem", error.reason, error.remedy)]
     with connection:
-        return grouped((*_examine(dsn, connection, settings), *_functions(settings), *_insecure(settings)))
+        of_settings = (*certificate_findings(settings), *_functions(settings), *_insecure(settings))
+        return grouped((*_examine(dsn, connection, settings), *of_settings))
 
 
 def _insecure(settings: Settings) -> Iterator[Finding]:

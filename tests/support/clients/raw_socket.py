@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from typing import cast
 
@@ -53,14 +54,16 @@ def reading(writer: asyncio.StreamWriter) -> asyncio.ReadTransport:
 
 
 async def slow_client(
-    door: FakeServer, queries: int = 1
+    door: FakeServer, queries: int = 1, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, socket.socket]:
     """A client with small socket buffers that has subscribed and now stops reading."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     plain.setblocking(False)
     await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", door.port))
-    reader, writer = await asyncio.open_connection(sock=plain, limit=8192)
+    reader, writer = await asyncio.open_connection(
+        sock=plain, limit=8192, ssl=tls, server_hostname=None if tls is None else "localhost"
+    )
     writer.write(
         b"GET /realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"

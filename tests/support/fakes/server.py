@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -238,6 +239,7 @@ async def fake_server(
     session_limits: SessionLimits | None = None,
     connection_limits: ConnectionLimits | None = None,
     lists: FakeLiveQueries | None = None,
+    tls: ssl.SSLContext | None = None,
     **options: Any,
 ) -> AsyncIterator[FakeServer]:
     session_limits, connection_limits = session_limits or SessionLimits(), connection_limits or ConnectionLimits()
@@ -250,6 +252,7 @@ async def fake_server(
         ws="none",
         lifespan="off",
         log_config=None,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
         timeout_graceful_shutdown=60,
     )
     door.server = EventServer(config)

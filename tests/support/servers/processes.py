@@ -22,21 +22,22 @@ GIVE_UP_AFTER = 60  # seconds after which a test gives up; nothing is expected t
 
 
 class ServerProcess:
-    """``realtime COMMAND …`` on a port of its own."""
+    """``realtime COMMAND …`` on a port of its own. With ``tls`` its clients trust the file that SSL_CERT_FILE names."""
 
-    def __init__(self, process: Process | Forked, port: int) -> None:
+    def __init__(self, process: Process | Forked, port: int, *, tls: bool = False) -> None:
         self.process = process
         self.port = port
+        self._tls = "s" if tls else ""
         self.lines: list[str] = []
         self._drain = asyncio.create_task(self._read())
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{self._tls}://127.0.0.1:{self.port}"
 
     @property
     def websocket(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/realtime"
+        return f"ws{self._tls}://127.0.0.1:{self.port}/realtime"
 
     async def _read(self) -> None:
         assert self.process.stderr is not None
@@ -85,7 +86,7 @@ async def start(
         environment[f"REALTIME_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     arguments = (*arguments, "--port", str(port))
     if module == "server":
-        return ServerProcess(await fork(arguments, environment), port)
+        return ServerProcess(await fork(arguments, environment), port, tls="tls_certificate" in (config or {}))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, cwd=ROOT, env=environment, stdout=DEVNULL, stderr=PIPE
     )

@@ -39,7 +39,7 @@ INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 
 HARMLESS = re.compile(
     r"max_\w+|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|open_channels|dsn|port|"
-    r"ephemeral|throw\w+|session_validation|auth_handler|decoder|lease|auth_leeway|anonymous_role"
+    r"ephemeral|throw\w+|tls_\w+|session_validation|auth_handler|decoder|lease|auth_leeway|anonymous_role"
 )
 """Settings whose values let no client do more than the others allow: bounds, names, how the server works."""
 
@@ -72,6 +72,7 @@ def test_an_insecure_setting_is_named_alone_with_a_reason_and_a_remedy(named: st
         {**STRICT, "trusted_proxies": ("10.0.0.0/8", "fc00::/7"), "rest_key": "k" * 32},
         {**STRICT, "auth_issuers": ({"issuer": ISSUER, "audience": AUDIENCE, "public_key": pem("RS256")},)},
         {**STRICT, "content_hook_errors": "allow"},
+        {**STRICT, "host": "0.0.0.0", "trusted_proxies": (), "tls_certificate": "server.pem"},
     ],
     ids=str,
 )
