@@ -108,13 +108,13 @@ async def test_queries_that_have_become_slow_leave_others_their_turn(base: str) 
 
 async def test_a_query_that_keeps_timing_out_is_tried_less_and_less_often(base: str) -> None:
     query = "select count(*) as n from a p, a q, a r where p.x + q.x <> r.x"
-    async with live_node(base, live=replace(QUICK, read_timeout_ms=300, quick_timeout_ms=200)) as play:
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=1000, quick_timeout_ms=900)) as play:
         with capture_logs() as logs:
             slow = await play.follow(Query("a", {"sql": query}, json_rows(query)))
             run_each(base, "insert into a select i, i from generate_series(100, 4000) i")
             await until(lambda: len(pauses(logs)) >= 3)
         first, second, third = pauses(logs)[:3]
-        assert first < second < third
+        assert first <= second <= third > first  # as logged: at random between a half and the whole, rounded
         run_each(base, "delete from a where id >= 100")
         await slow.until(lambda: slow.error is not None or slow.events >= 1)
         await play.check(slow)
