@@ -42,11 +42,11 @@ def authentication_of(
     if settings.session_validation != "off":
         required = settings.session_validation == "required"
         within = gate = SessionGate(channels.sessions, channels.caught_up, within, required=required)
-        sessions = _watch(gate.judge, stack)
+        sessions = _watch(lambda session: gate.judge(session.name, session.user_id), stack)
         channels.sessions.changed = sessions.changed
     key_gate = KeyGate(keys, within, required=settings.require_api_key)
     keys.follow(channels.api_keys)
-    key_watch = _watch(lambda key, _: key_gate.judge(key), stack)
+    key_watch = _watch(lambda key: key_gate.judge(key.name, key.address), stack)
     channels.api_keys.changed = lambda _: key_watch.changed(None)  # the keys of few applications, by the hash of each
     return Authentication(key_gate, key_watch, sessions)
 

@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from engine.identity.address_lists import AddressLists
 from server.auth.identity import HandshakeRejectedError
-from server.http.address_lists import AddressGate, AddressLists
+from server.http.address_gate import AddressGate
 from server.http.problems import problem_of, problem_response
 from server.http.security_headers import SecurityHeaders
 from server.transports.websocket.handshake import HEADERS_OF_426

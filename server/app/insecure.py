@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from engine.identity.addresses import Network, parse_networks
 from server.app.settings import Settings
-from server.http.addresses import Network, parse_networks
 from server.http.loopback import is_loopback
 
 __all__ = ["insecure_settings"]

@@ -18,6 +18,7 @@ from engine.channels.core.messages.model import UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
 from engine.feed.feed import Feed, FeedSettings
+from engine.identity.address_lists import AddressLists
 from engine.identity.principal import Principal
 from engine.live.service import LiveQueries, LiveSettings, make_reader
 from engine.lsn import format_lsn
@@ -36,7 +37,7 @@ from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices
 from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
-from server.http.address_lists import REFUSAL, AddressLists
+from server.http.address_gate import REFUSAL
 from server.http.rate_limits import rate_limit_headers
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError

@@ -19,10 +19,10 @@ from pydantic_settings import (
 )
 
 from engine.errors import RealtimeError
+from engine.identity.address_lists import AddressLists
 from engine.live.query_accounts import QueryLimits
 from server.auth.issuers import TokenIssuer, check_distinct
 from server.auth_handler.settings import HandlerSettings
-from server.http.address_lists import AddressLists
 from server.http.client_address import TrustedProxies
 from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits

@@ -17,6 +17,7 @@ from typing import Final
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.core.watched_rows import WatchedRows
+from engine.identity.address_lists import AddressLists
 from server.auth.refusal import AuthenticationError
 
 __all__ = ["ApiKey", "KeyRing", "looks_like_key"]
@@ -29,7 +30,7 @@ _CHECKSUM: Final = 8  # hex digits
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """A row of ``realtime.api_keys``. ``scopes``: what a secret key may do; None: everything. ``expires_at``: in seconds
-    since the Unix epoch; None: never.
+    since the Unix epoch; None: never. ``addresses``: from where it may be used.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ApiKey:
     scopes: frozenset[str] | None
     expires_at: float | None
     revoked: bool
+    addresses: AddressLists
 
     @property
     def expired(self) -> bool:
@@ -63,9 +65,9 @@ class KeyRing:
         """The rows are known from now on; before, no key can be judged."""
         self._rows, self._version = rows, None
 
-    def check(self, text: str) -> ApiKey:
-        """The key. Raises ``AuthenticationError`` with the reason if it is not valid, and ``UnavailableError`` if that is
-        not known yet.
+    def check(self, text: str, address: str | None) -> ApiKey:
+        """The key. ``address``: of the client. Raises ``AuthenticationError`` with the reason if it is not valid, or not
+        from there, and ``UnavailableError`` if that is not known yet.
         """
         form = _FORM.fullmatch(text)
         if form is None:
@@ -81,6 +83,8 @@ class KeyRing:
             raise AuthenticationError("API key revoked")
         if key.expired:
             raise AuthenticationError("API key expired")
+        if not key.addresses.admit(address):
+            raise AuthenticationError("the API key may not be used from your address (its allowed_ips and denied_ips)")
         return key
 
     def _current(self) -> Mapping[str, ApiKey]:
@@ -103,7 +107,13 @@ def _read(row: Mapping[str, str | None]) -> ApiKey:
         prefix=row["prefix"] or "",
         hash=row["hash"] or "",
         secret=row["kind"] == "secret",
-        scopes=None if scopes is None else frozenset(filter(None, scopes.strip("{}").split(","))),
+        scopes=None if scopes is None else frozenset(_elements(scopes)),
         expires_at=None if expires_at is None else datetime.fromisoformat(expires_at).timestamp(),
         revoked=row["revoked_at"] is not None,
+        addresses=AddressLists(_elements(row["allowed_ips"]), _elements(row["denied_ips"])),
     )
+
+
+def _elements(array: str | None) -> list[str]:
+    """The elements of an array whose texts need no quotes; none for null."""
+    return [] if array is None else [each for each in array.strip("{}").split(",") if each]

@@ -22,11 +22,11 @@ class KeyGate:
         self._within = within
         self._required = required
 
-    def judge(self, text: str) -> float | None:
-        """When the right to connect with this key ends, in seconds since the Unix epoch; None: never. Raises
-        ``AuthenticationError`` with the reason if there is none.
+    def judge(self, text: str, address: str | None) -> float | None:
+        """When the right to connect with this key from ``address`` ends, in seconds since the Unix epoch; None: never.
+        Raises ``AuthenticationError`` with the reason if there is none.
         """
-        key = self._ring.check(text)
+        key = self._ring.check(text, address)
         if key.secret:
             raise AuthenticationError(
                 "a secret API key is for the REST API, and never for a browser or an address: revoke it if it was in "
@@ -34,23 +34,23 @@ class KeyGate:
             )
         return key.expires_at
 
-    def _check(self, text: str | None) -> None:
-        if text is not None:
-            self.judge(text)
+    def _check(self, handshake: HandshakeRequest) -> None:
+        if handshake.api_key is not None:
+            self.judge(handshake.api_key, handshake.ip)
         elif self._required:
             raise AuthenticationError("an API key is needed: this server requires one (require_api_key)")
 
     def identify(self, handshake: HandshakeRequest) -> Principal | None:
         """See ``Authenticator``. A key that is refused is left to ``authenticate``, so that the client gets the reason."""
         try:
-            self._check(handshake.api_key)
+            self._check(handshake)
         except AuthenticationError:
             return None
         return self._within.identify(handshake)
 
     async def authenticate(self, handshake: HandshakeRequest) -> Principal:
         """See ``Authenticator``."""
-        self._check(handshake.api_key)
+        self._check(handshake)
         return await self._within.authenticate(handshake)
 
     async def renew(self, token: str) -> Principal:

@@ -17,7 +17,7 @@ from server.cli.terminal.output import print_table
 
 __all__ = ["keys_app"]
 
-_HEADS = ("NAME", "KIND", "PREFIX", "SCOPES", "EXPIRES", "STATE", "ID")
+_HEADS = ("NAME", "KIND", "PREFIX", "SCOPES", "EXPIRES", "FROM", "STATE", "ID")
 
 keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 @keys_app.command("create")
-def create(
+def create(  # noqa: PLR0913 - an option each
     name: Annotated[str, typer.Argument(help="What it is for.")],
     kind: Annotated[
         Kind, typer.Option(help="publishable: for clients; secret: for REST requests of servers.")
@@ -44,13 +44,20 @@ def create(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="How long it lasts, such as 8h or 90d. [default: for ever]")
     ] = None,
+    allow_ip: Annotated[
+        list[str] | None, typer.Option(help="Address or CIDR block that it may be used from. [default: any]")
+    ] = None,
+    deny_ip: Annotated[
+        list[str] | None, typer.Option(help="Address or CIDR block that it may not be used from.")
+    ] = None,
     config: options.ConfigFile = None,
     dsn: options.Dsn = None,
 ) -> None:
     """Make a key and print it. It cannot be shown again."""
     seconds = None if expires is None else seconds_of(expires, "--expires")
     address = migrated_dsn(config, dsn)
-    print(_call(address, "create_api_key", name=name, kind=kind.value, scopes=scope, seconds=seconds))
+    made = {"name": name, "kind": kind.value, "scopes": scope, "allowed": allow_ip, "denied": deny_ip}
+    print(_call(address, "create_api_key", seconds=seconds, **made))
 
 
 @keys_app.command("list")

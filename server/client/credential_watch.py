@@ -19,8 +19,8 @@ __all__ = ["Credential", "CredentialWatch", "Judge"]
 
 _CHECK: Final = 300.0  # seconds after which the clock is read again: it may be set, and the machine may sleep
 
-Judge = Callable[[str, str | None], float | None]
-"""When a credential of a user ends, in seconds since the Unix epoch; None: never. Raises ``AuthenticationError``."""
+Judge = Callable[["Credential"], float | None]
+"""When a credential ends, in seconds since the Unix epoch; None: never. Raises ``AuthenticationError``."""
 
 
 class _Holder(Hashable, Protocol):
@@ -30,10 +30,13 @@ class _Holder(Hashable, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """``name`` is what it is judged by; ``user_id``: whose it is to be, where that matters."""
+    """``name`` is what it is found by; ``user_id``: whose it is to be, ``address``: from where it is used, where that
+    matters.
+    """
 
     name: str
     user_id: str | None = None
+    address: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +57,7 @@ class CredentialWatch:
 
     def enter(self, credential: Credential, holder: _Holder) -> None:
         """A connection opens, or renews, with a credential. Raises ``AuthenticationError`` if that has ended meanwhile."""
-        ends_at = self._judge(credential.name, credential.user_id)
+        ends_at = self._judge(credential)
         entry = self._entries.setdefault(credential.name, _Entry())
         entry.holders[credential].add(holder)
         if ends_at is not None and entry.timer is None:
@@ -107,7 +110,7 @@ class CredentialWatch:
             entry.timer = None
         for credential, holders in list(entry.holders.items()):
             try:
-                ends_at = self._judge(credential.name, credential.user_id)
+                ends_at = self._judge(credential)
             except AuthenticationError as refusal:
                 for holder in list(holders):
                     holder.refuse(refusal)

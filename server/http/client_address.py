@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from server.http.addresses import Address, parse_address, parse_networks
+from engine.identity.addresses import Address, parse_address, parse_networks
 
 __all__ = ["TrustedProxies"]
 

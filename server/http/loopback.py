@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.http.addresses import parse_address
+from engine.identity.addresses import parse_address
 
 __all__ = ["is_loopback"]
 

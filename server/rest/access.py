@@ -61,7 +61,7 @@ class Access:
             raise _refused(_NEEDED)
         if key is None:
             self._check_local(request)
-        elif not self._is_own(key) and not self._check_key(key, endpoint):
+        elif not self._is_own(key) and not self._check_key(request, key, endpoint):
             return _handshake(request, None, key)
         return None
 
@@ -96,10 +96,10 @@ class Access:
     def _is_own(self, text: str) -> bool:
         return self._key is not None and hmac.compare_digest(text.encode(), self._key.encode())
 
-    def _check_key(self, text: str, endpoint: Endpoint) -> bool:
+    def _check_key(self, request: Request, text: str, endpoint: Endpoint) -> bool:
         """Whether it is a server's, which may do this; else it is a client's."""
         try:
-            key = self._ring.check(text)
+            key = self._ring.check(text, _address(request))
         except AuthenticationError as refusal:
             raise _refused(str(refusal) if looks_like_key(text) or self._key is None else _NEEDED) from refusal
         if not key.secret and endpoint.clients is None:
@@ -129,8 +129,11 @@ class Access:
 
 def _handshake(request: Request, token: str | None, key: str | None) -> HandshakeRequest:
     """The request as one that opens a connection, so that the same authenticator judges it."""
-    ip = None if request.client is None else request.client.host.partition("%")[0]
-    return HandshakeRequest(request.headers.get("origin"), dict(request.query_params), ip, token, key)
+    return HandshakeRequest(request.headers.get("origin"), dict(request.query_params), _address(request), token, key)
+
+
+def _address(request: Request) -> str | None:
+    return None if request.client is None else request.client.host.partition("%")[0]
 
 
 def _refused(text: str) -> ProblemError:

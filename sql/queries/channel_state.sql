@@ -28,7 +28,8 @@ from realtime.content_policies
 
 -- name: engine_api_keys
 -- The API keys, as the stream writes them.
-select id::text as id, name, kind, prefix, hash, scopes::text as scopes, expires_at::text as expires_at, revoked_at::text as revoked_at
+select id::text as id, name, kind, prefix, hash, scopes::text as scopes, expires_at::text as expires_at, revoked_at::text as revoked_at,
+       allowed_ips::text as allowed_ips, denied_ips::text as denied_ips
 from realtime.api_keys
 
 -- name: engine_sessions

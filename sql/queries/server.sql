@@ -38,12 +38,14 @@ select realtime.grant_server(%s::name)
 
 -- name: create_api_key
 -- The command line's `keys create`.
-select realtime.create_api_key(%(name)s, %(kind)s, %(scopes)s::text[], now() + make_interval(secs => %(seconds)s))
+select realtime.create_api_key(%(name)s, %(kind)s, %(scopes)s::text[], now() + make_interval(secs => %(seconds)s),
+                               %(allowed)s::inet[], %(denied)s::inet[])
 
 -- name: list_api_keys
 -- The command line's `keys list`.
 select name, kind, prefix, coalesce(array_to_string(scopes, ', '), case kind when 'secret' then 'all' else '-' end),
        coalesce(to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', 'never'),
+       coalesce(nullif(concat_ws(' ', array_to_string(allowed_ips, ' '), 'not ' || nullif(array_to_string(denied_ips, ' '), '')), ''), 'any'),
        case when revoked_at is not null then 'revoked' when expires_at <= now() then 'expired' else 'valid' end, id::text
 from realtime.api_keys order by created_at desc, id
 

@@ -113,10 +113,10 @@ class ClientConnection:
 
     def _hold(self, principal: Principal) -> None:
         """Depend on the API key and the session that let the client in. Raises ``AuthenticationError`` if one has ended."""
-        services, key, session = self._admission.services, self._admission.handshake.api_key, principal.session_id
+        services, handshake, session = self._admission.services, self._admission.handshake, principal.session_id
         wanted: set[tuple[CredentialWatch, Credential]] = set()
-        if key is not None and services.key_watch is not None:
-            wanted.add((services.key_watch, Credential(key)))
+        if (key := handshake.api_key) is not None and services.key_watch is not None:
+            wanted.add((services.key_watch, Credential(key, address=handshake.ip)))
         if session is not None and services.session_watch is not None:
             wanted.add((services.session_watch, Credential(session, principal.user_id)))
         if wanted == self._held:

@@ -1,6 +1,9 @@
 -- API keys: how they are made and ended. Servers judge them (server/auth/api_keys.py): they learn the rows through the stream.
 
-create or replace function realtime.create_api_key(name text, kind text, scopes text[] default null, expires_at timestamptz default null)
+drop function if exists realtime.create_api_key(text, text, text[], timestamptz);  -- it had no addresses
+
+create or replace function realtime.create_api_key(name text, kind text, scopes text[] default null, expires_at timestamptz default null,
+                                                   allowed_ips inet[] default null, denied_ips inet[] default null)
 returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -15,6 +18,8 @@ declare
     when not create_api_key.scopes <@ known or array_position(create_api_key.scopes, null) is not null
       then 'scopes are of ' || array_to_string(known, ', ') || '; null: all of them'
     when create_api_key.expires_at <= now() then 'expires_at has passed'
+    when array_position(create_api_key.allowed_ips, null) is not null or array_position(create_api_key.denied_ips, null) is not null
+      then 'allowed_ips and denied_ips have no null among their addresses'
     when create_api_key.expires_at >= '9000-01-01 00:00:00+00' then 'expires_at is before the year 9000; null: never'
   end;
 begin
@@ -28,15 +33,15 @@ begin
   made := made || left(encode(sha256(convert_to(made, 'UTF8')), 'hex'), 8);
   -- A slow hash (bcrypt, Argon2) protects what people choose, which can be guessed. 256 random bits cannot, however fast the hash is,
   -- and it is computed for every request.
-  insert into realtime.api_keys (name, kind, prefix, hash, scopes, expires_at)
+  insert into realtime.api_keys (name, kind, prefix, hash, scopes, expires_at, allowed_ips, denied_ips)
   values (create_api_key.name, create_api_key.kind, start, encode(sha256(convert_to(made, 'UTF8')), 'hex'),
-          create_api_key.scopes, create_api_key.expires_at);
+          create_api_key.scopes, create_api_key.expires_at, create_api_key.allowed_ips, create_api_key.denied_ips);
   return made;
 end
 $$;
-comment on function realtime.create_api_key(text, text, text[], timestamptz) is
+comment on function realtime.create_api_key(text, text, text[], timestamptz, inet[], inet[]) is
   'Makes a key and returns it, which is the only time that it can be seen. kind: publishable or secret; scopes of a secret key: of publish, history, '
-  'presence, channels, connections, sessions (null: all). Servers accept it when the change has reached them';
+  'presence, channels, connections, sessions (null: all); allowed_ips and denied_ips: addresses and CIDR blocks of its users. Servers accept it when the change has reached them';
 
 create or replace function realtime.revoke_api_key(key text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -23,12 +23,13 @@ def keys(database: str, *arguments: str, code: int = 0) -> str:
 def test_keys_are_made_listed_and_revoked(database: str) -> None:
     web = keys(database, "create", "the web app")
     jobs = keys(database, "create", "jobs", "--kind", "secret", "--scope", "publish", "--scope", "history")
-    brief = keys(database, "create", "brief", "--kind", "secret", "--expires", "8h")
+    near = ("--allow-ip", "10.0.0.0/8", "--allow-ip", "2001:db8::7", "--deny-ip", "10.0.0.9")
+    brief = keys(database, "create", "brief", "--kind", "secret", "--expires", "8h", *near)
     assert re.fullmatch(r"pk_[0-9a-f]{12}_[0-9a-f]{72}", web)
     assert re.fullmatch(r"sk_[0-9a-f]{12}_[0-9a-f]{72}", jobs)
     assert len({web[15:], jobs[15:], brief[15:]}) == 3
     for key in (web, jobs):  # a server accepts what SQL makes
-        assert ring_of(key_row(key)).check(key).prefix == key[:15]
+        assert ring_of(key_row(key)).check(key, None).prefix == key[:15]
     stored = read(
         database, "select prefix, hash, scopes, expires_at - created_at from realtime.api_keys order by created_at"
     )
@@ -45,9 +46,9 @@ def test_keys_are_made_listed_and_revoked(database: str) -> None:
     assert "there is no such API key" in keys(database, "revoke", "pk_000000000000", code=3)
 
     listed = keys(database, "list")
-    assert "jobs secret " + jobs[:15] + " publish, history never revoked" in listed
-    assert "the web app publishable " + web[:15] + " - never revoked" in listed
-    assert re.search(f"brief secret {brief[:15]} all 2[0-9: -]+ UTC valid", listed)
+    assert "jobs secret " + jobs[:15] + " publish, history never any revoked" in listed
+    assert "the web app publishable " + web[:15] + " - never any revoked" in listed
+    assert re.search(f"brief secret {brief[:15]} all 2[0-9: -]+ UTC 10.0.0.0/8 2001:db8::7 not 10.0.0.9 valid", listed)
     for key in (web, jobs, brief):
         assert key[16:] not in listed
         dumped = read(database, "select coalesce(string_agg(k::text, ''), '') from realtime.api_keys k")
@@ -62,6 +63,7 @@ def test_keys_are_made_listed_and_revoked(database: str) -> None:
         (("create", ""), 3, "name has 1 to 100 characters"),
         (("create", "x", "--expires", "soon"), 2, "'soon' is no time such as 30s"),
         (("create", "x", "--kind", "private"), 2, "'private' is not one of"),
+        (("create", "x", "--allow-ip", "10.0.0.0/40"), 3, 'invalid input syntax for type inet: "10.0.0.0/40"'),
     ],
 )
 def test_a_key_that_cannot_be_made_is_an_error_in_words(

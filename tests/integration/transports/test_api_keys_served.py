@@ -62,6 +62,9 @@ async def test_a_key_is_usable_a_moment_after_sql_made_it_and_revoking_it_ends_i
             403,
             "RT_003 a publishable API key has no rights here: this takes a secret one",
         )
+        distant = made(database, "'elsewhere', 'secret', denied_ips => '{127.0.0.0/8}'")
+        await until_learned(one, two, database)
+        assert (await rest(two, distant))[1].startswith("RT_002 the API key may not be used from your address")
         for scope, (_, _, _, status) in ENDPOINTS.items():
             assert (await rest(one, secret, scope))[0] == status
             wanted = (

@@ -27,6 +27,8 @@ def key_row(key: str, **columns: str | None) -> dict[str, str | None]:
         "scopes": None,
         "expires_at": None,
         "revoked_at": None,
+        "allowed_ips": None,
+        "denied_ips": None,
     }
     return row | columns
 

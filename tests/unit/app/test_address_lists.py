@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from engine.identity.address_lists import AddressLists
 from server.app.settings import SettingsError, load_settings
-from server.http.address_lists import AddressLists
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,35 @@ async def test_a_key_gives_no_rights_and_a_token_beside_it_gives_the_users(trans
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_key_is_for_its_addresses_and_a_change_of_them_acts_at_once(transport: str) -> None:
+    here, elsewhere = (
+        key_row(GOOD, allowed_ips="{127.0.0.0/8,2001:db8::/32}"),
+        key_row(GOOD, allowed_ips="{10.0.0.0/8}"),
+    )
+    rows = WatchedRows("id")
+    rows.load([here])
+    ring = KeyRing()
+    ring.follow(rows)
+    key_gate = KeyGate(ring, AddressAuthenticator())
+    watch = CredentialWatch(lambda key: key_gate.judge(key.name, key.address))
+    rows.changed = lambda _: watch.changed(None)
+    reason = "the API key may not be used from your address (its allowed_ips and denied_ips)"
+    async with fake_server(authenticator=key_gate, key_watch=watch) as door, asyncio.timeout(60):
+        async with transport_client(door.url, transport, apikey=GOOD) as client:
+            rows.apply(RowChange(Kind.UPDATE, "api_keys", here, elsewhere))
+            await _ends(client, reason)
+        refused = await answer_of(door, transport, None, key=GOOD, key_in="address")
+        assert (refused["code"], refused["message"].startswith(reason)) == ("RT_002", True)
+        denied = key_row(GOOD, allowed_ips="{127.0.0.0/8}", denied_ips="{127.0.0.1}")
+        rows.apply(RowChange(Kind.UPDATE, "api_keys", elsewhere, denied))
+        assert (await answer_of(door, transport, None, key=GOOD, key_in="address"))["type"] == "error"
+        rows.apply(RowChange(Kind.UPDATE, "api_keys", denied, here))
+        assert (await answer_of(door, transport, None, key=GOOD, key_in="address"))["type"] == "connected"
+        watch.stop()
+        await door.left_alone()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_connection_ends_when_its_key_is_revoked_or_expires(transport: str) -> None:
     soon = datetime.fromtimestamp(time.time() + 3600, UTC).isoformat(" ")
     rows = WatchedRows("id")
@@ -115,7 +144,7 @@ async def test_a_connection_ends_when_its_key_is_revoked_or_expires(transport: s
     ring = KeyRing()
     ring.follow(rows)
     key_gate = KeyGate(ring, AddressAuthenticator())
-    watch = CredentialWatch(lambda key, _: key_gate.judge(key))
+    watch = CredentialWatch(lambda key: key_gate.judge(key.name, key.address))
     rows.changed = lambda _: watch.changed(None)
     async with fake_server(authenticator=key_gate, key_watch=watch) as door, asyncio.timeout(60):
         async with (

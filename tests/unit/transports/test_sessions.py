@@ -42,7 +42,7 @@ class Sessions:
         self.waits = 0
         tokens = TokenAuthenticator(TokenVerifier([issuer()], 0), AddressAuthenticator())
         self.gate = SessionGate(self.rows, self.caught_up, tokens)
-        self.watch = CredentialWatch(self.gate.judge)
+        self.watch = CredentialWatch(lambda session: self.gate.judge(session.name, session.user_id))
         self.rows.changed = self.watch.changed
 
     async def caught_up(self) -> None:
