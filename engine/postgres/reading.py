@@ -10,10 +10,10 @@ from psycopg import pq
 
 from engine.postgres.statements.arrays import plain_array, text_array
 from engine.postgres.statements.named_queries import query
-from engine.postgres.statements.statement import Guard, Origin, RoleReading, Statement
+from engine.postgres.statements.statement import Guard, NamesGuard, Origin, RoleReading, Statement
 from engine.transaction import Value
 
-__all__ = ["ReadBounds", "is_of", "look_at_policies", "rows_for_each", "run_for_each", "run_statement"]
+__all__ = ["Marks", "ReadBounds", "is_of", "rows_for_each", "run_for_each", "run_statement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +87,39 @@ def rows_for_each(result: pq.abc.PGresult) -> list[list[tuple[Value, ...]] | Non
     return found
 
 
-async def look_at_policies(cursors: Sequence[psycopg.AsyncCursor], guards: Sequence[Guard]) -> None:
-    """Ask for the marks of the policies of ``guards`` over one of ``cursors`` each, in a pipeline."""
-    for cursor, guard in zip(cursors, guards, strict=True):
-        values = {"tables": list(guard.tables), "functions": list(guard.functions)}
-        await cursor.execute(query("policies_mark"), values)
+class Marks:
+    """The marks of the policies that ``statement`` runs under and of the names in it, looked at after its read."""
+
+    def __init__(self, statement: Statement, connection: psycopg.AsyncConnection) -> None:
+        role = statement.role
+        self._guards: list[tuple[Guard | NamesGuard, psycopg.AsyncCursor]] = []
+        if role is not None:
+            guards: list[Guard | NamesGuard] = [*role.guards]
+            if statement.names is not None:
+                guards.append(statement.names)
+            self._guards = [(guard, connection.cursor()) for guard in guards]
+
+    async def ask(self) -> None:
+        """Ask for them, in a pipeline: behind the end of the transaction, so that no change is missed."""
+        for guard, cursor in self._guards:
+            if isinstance(guard, NamesGuard):
+                await cursor.execute(query("names_mark"), {"names": list(guard.names)})
+            else:
+                values = {"tables": list(guard.tables), "functions": list(guard.functions)}
+                await cursor.execute(query("policies_mark"), values)
+
+    async def are_equal(self) -> bool:
+        """Whether they are those of the plan."""
+        return [await cursor.fetchone() for _, cursor in self._guards] == [(guard.mark,) for guard, _ in self._guards]
 
 
 async def _become(connection: psycopg.AsyncConnection, statement: Statement, role: RoleReading) -> None:
     """Prepare the transaction for reading as ``role``, in a pipeline: claims, and names found by the operator's search path,
-    which functions in policies rely on. What a client wrote is checked by the privileges of ``realtime_reader`` first.
+    which functions in policies rely on.
     """
     await connection.execute(query("begin_claims"), {"setting": role.setting, "claims": role.claims})
     await connection.execute(query("become_reader"))
     await connection.execute(query("path_of_role_here"))
-    if statement.as_reader:
-        await connection.execute(query("explain_read"), {"sql": statement.sql, "params": list(statement.params)})
     await connection.execute(query("leave_reader"))
 
 

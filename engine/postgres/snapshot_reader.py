@@ -6,7 +6,7 @@ One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round tri
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence, Set
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Final
 
 import psycopg
@@ -20,9 +20,9 @@ from engine.postgres.errors import OtherServerError, TableLockedError
 from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words, holders_of
 from engine.postgres.read_lanes import Lanes
 from engine.postgres.reading import (
+    Marks,
     ReadBounds,
     is_of,
-    look_at_policies,
     rows_for_each,
     run_for_each,
     run_statement,
@@ -177,12 +177,10 @@ class Reader:
             connection.cursor() as granted,
             connection.cursor() as viewed,
             connection.cursor() as rewritten,
-            AsyncExitStack() as more,
             psycopg.AsyncRawCursor(connection) as second,
         ):
             origin = statement.origin
-            guards = statement.role.guards if statement.role is not None else ()
-            marks = [await more.enter_async_context(connection.cursor()) for _ in guards]
+            marks = Marks(statement, connection)
             changed = False
             try:
                 async with connection.pipeline():
@@ -203,7 +201,7 @@ class Reader:
                     await run_statement(connection, second, statement)
                     await rewritten.execute(query("rewritten"), {"tables": list(statement.tables)})
                     await connection.execute(query("end_read"))
-                    await look_at_policies(marks, guards)  # later than what was read
+                    await marks.ask()  # later than what was read
             except psycopg.Error as error:
                 if origin is None or not _is_other_table(error):
                     raise
@@ -219,9 +217,7 @@ class Reader:
             types = tuple(result.ftype(column) for column in range(result.nfields))
             seen = await viewed.fetchall() if origin is not None and origin.view else None
             as_meant = origin is None or is_of(origin, await granted.fetchall(), seen)
-            found = [await cursor.fetchone() for cursor in marks]
-            as_meant = as_meant and found == [(guard.mark,) for guard in guards]
-            as_meant = as_meant and await rewritten.fetchone() == (False,)
+            as_meant = as_meant and await marks.are_equal() and await rewritten.fetchone() == (False,)
             return ReadResult(snapshot, _rows(result, most) if as_meant else [], types, as_meant)
 
     async def read_for_each(
@@ -240,10 +236,9 @@ class Reader:
             connection.cursor() as first,
             connection.cursor() as granted,
             connection.cursor() as rewritten,
-            AsyncExitStack() as more,
             connection.cursor() as second,
         ):
-            marks = [await more.enter_async_context(connection.cursor()) for _ in role.guards]
+            marks = Marks(statement, connection)
             async with connection.pipeline():
                 await connection.execute(query("begin_read"))
                 await self._pool.apply_settings(connection)
@@ -254,14 +249,12 @@ class Reader:
                 await run_for_each(connection, second, statement, claims, bounds)
                 await rewritten.execute(query("rewritten"), {"tables": list(statement.tables)})
                 await connection.execute(query("end_read"))
-                await look_at_policies(marks, role.guards)
+                await marks.ask()
             head = await first.fetchone()
             assert head is not None
             snapshot = self._parse(head)
             as_meant = origin is None or is_of(origin, await granted.fetchall(), None)
-            found = [await cursor.fetchone() for cursor in marks]
-            as_meant = as_meant and found == [(guard.mark,) for guard in role.guards]
-            as_meant = as_meant and await rewritten.fetchone() == (False,)
+            as_meant = as_meant and await marks.are_equal() and await rewritten.fetchone() == (False,)
             result = second.pgresult
             assert result is not None
             return [

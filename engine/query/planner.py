@@ -229,8 +229,10 @@ async def _plan_sql(
         query = await aside(lambda: _as_query(checked, bound, table), len(checked.sql))
     except NotIncrementalError as error:
         reason = str(error)
-        # Postgres plans the statement with its values as it will be run.
-        return await with_cost(await aside(lambda: reread_sql(checked, bound, reason), len(checked.sql)), connection)
+        plan = await aside(lambda: reread_sql(checked, bound, reason), len(checked.sql))
+        if any(catalog.by_oid[oid].policies is not None for oid in plan.dependencies):
+            return plan  # it is planned as the subscriber's role
+        return await with_cost(plan, connection)  # Postgres plans the statement with its values as it will be run
     return _plan_query(await canonicalise(query, table, connection), table)
 
 

@@ -35,6 +35,17 @@ select case
 from rows from (unnest(%(schemas)s::text[]), unnest(%(names)s::text[])) with ordinality wanted(schema, name, position)
 order by wanted.position
 
+-- name: plan_unreadable
+-- Whether the reader may not read one of these columns (0: the whole row; null: none, which takes any column), or not call a function.
+select exists (
+    select from rows from (unnest(%(relations)s::oid[]), unnest(%(columns)s::int2[])) r (oid, attnum)
+    where not coalesce(case when r.attnum is null then has_any_column_privilege('realtime_reader', r.oid, 'select')
+                            when r.attnum = 0 then not exists (
+                              select from pg_attribute a where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+                                and not has_column_privilege('realtime_reader', r.oid, a.attnum, 'select'))
+                            else has_column_privilege('realtime_reader', r.oid, r.attnum, 'select') end, false))
+  or exists (select from unnest(%(functions)s::oid[]) f (oid) where not coalesce(has_function_privilege('realtime_reader', f.oid, 'execute'), false))
+
 -- name: plan_columns
 -- All columns of these relations in order, and whether the reader may read them.
 select a.attrelid, a.attname, has_column_privilege('realtime_reader', a.attrelid, a.attnum, 'select')

@@ -41,10 +41,12 @@ set local role realtime_reader
 -- The claims that policies read, and policies themselves, until the end of the transaction; and the present role, to become it again.
 select set_config(%(setting)s, %(claims)s, true), set_config('row_security', 'on', true), set_config('realtime.own_role', current_setting('role'), true)
 
--- name: explain_read
--- Whether realtime_reader may read what a statement reads, too; its tables stay locked until the end of the transaction, so they are the same.
-select count(*)
-from realtime.read_as_reader(%(sql)s, %(params)s::text[], false, null, null, null, null, true) as (line text)
+-- name: names_mark
+-- A text that changes with every relation of these names, its columns and privileges on them: each change makes a new row, with another xmin.
+select md5(coalesce(string_agg(format('%%s %%s %%s', c.oid, c.xmin, (
+         select string_agg(format('%%s %%s', a.attnum, a.xmin), ',' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0)),
+         ';' order by c.oid), ''))
+from pg_class c where c.relname = any (%(names)s::name[])
 
 -- name: leave_reader
 -- Become the role again that the session had before.

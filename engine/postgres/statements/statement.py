@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Guard", "Origin", "RoleReading", "Statement"]
+__all__ = ["Guard", "NamesGuard", "Origin", "RoleReading", "Statement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,16 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class NamesGuard:
+    """What the relations that a client's SQL names must have been: ``mark`` is that of all relations with these ``names``,
+    their columns and privileges (query ``names_mark``).
+    """
+
+    names: tuple[str, ...]
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoleReading:
     """As which served role a statement runs, with the claims, a JSON object, in ``setting``."""
 
@@ -62,7 +72,8 @@ class Statement:
     otherwise in ``pg_catalog`` only. Clients' own SQL always is.
     ``origin``: what it must have read for its rows to be used.
     ``types``: of its columns, as SQL names them; used of what runs as ``realtime_reader`` only.
-    ``role``: runs as this role instead; with ``as_reader``, ``realtime_reader`` must be allowed to run it, too.
+    ``role``: runs as this role instead. With ``as_reader``, ``realtime_reader`` must be allowed to run it, too: the plan has
+    made sure of it, and ``names`` that its names still mean the same.
     ``tables``: oids of all that its rows depend on, which must not be truncated or rewritten while it is run.
     """
 
@@ -74,3 +85,4 @@ class Statement:
     types: tuple[str, ...] = ("text", "text")
     role: RoleReading | None = None
     tables: tuple[int, ...] = ()
+    names: NamesGuard | None = None

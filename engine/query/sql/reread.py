@@ -32,7 +32,7 @@ def reread_sql(checked: CheckedSql, bound: Bound, reason: str) -> ReReadPlan:
     key = ["sql", normalise(checked.sql, list(checked.tokens)), bound.params, [kind.name for kind in checked.types]]
     return ReReadPlan(
         key="sql:" + blake2b(json.dumps(key).encode(), digest_size=16).hexdigest(),
-        statement=Statement(_statement(checked), bound.params, as_reader=True),
+        statement=Statement(_statement(checked), bound.params, as_reader=True, names=checked.names),
         dependencies=checked.dependencies,
         reason=reason,
         time_dependent=checked.reads_clock or bound.special_times,

@@ -22,7 +22,7 @@ class Changes:
     """Makes random statements. ``people`` and ``staff`` are the roles; ``holder`` owns functions and tables.
 
     Each row version has a text of its own in ``body``. ``hidden``: only ``note`` is exposed, and again in each transaction
-    that changes what its policies read; clients' SQL may then not be under policies for ``public``.
+    that changes what its policies read.
     ``partitions``: of ``note``, whose key is then (id, org). ``version``: of the server.
     """
 
@@ -110,7 +110,7 @@ class Changes:
         table = chance.choice(("note", "note", "note", "member"))
         known = self.policies[table]
         both = f"{self.people}, {self.staff}"
-        roles = chance.choice((self.people, self.staff, both if self.hidden else "public", both, self.holder))
+        roles = chance.choice((self.people, self.staff, "public", both, self.holder))
         condition = chance.choice(NOTE_CONDITIONS if table == "note" else MEMBER_CONDITIONS)
         condition = condition.replace("{number}", str(chance.randrange(3))).replace("{people}", self.people)
         kind = chance.randrange(9)

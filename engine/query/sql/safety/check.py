@@ -16,6 +16,7 @@ import psycopg
 from engine.catalog.model import Catalog, Table
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.postgres.oids import TIME_RELATED_OIDS
+from engine.postgres.statements.statement import NamesGuard
 from engine.query.sql.parsing.from_clause import named_in_from
 from engine.query.sql.parsing.lexer import Token, place, statement, tokenize
 from engine.query.sql.parsing.off_loop import aside
@@ -42,10 +43,10 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     """
     text, tokens, syntax, found, named = await aside(lambda: _read(sql), len(sql))
     wanted = placeholders(tokens)
-    oids, callables = await session.resolve([(reference.schema, reference.name) for reference in found])
+    oids, callables, guard = await session.resolve([(reference.schema, reference.name) for reference in found])
     read = _tables(found, oids, catalog)
     try:
-        return await _check(session, _Statement(text, tokens, syntax, read, named, wanted), catalog, callables)
+        return await _check(session, _Statement(text, tokens, syntax, read, named, wanted, callables, guard), catalog)
     except PermissionDeniedError as refused:
         if syntax.error:
             raise unreadable(syntax) from refused  # as for a name that does not exist
@@ -56,7 +57,8 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
 class _Statement:
     """What is known of a statement before Postgres has seen it.
 
-    ``named``: the tokens that can name a type or function. ``wanted``: how many parameters it has.
+    ``named``: the tokens that can name a type or function. ``wanted``: how many parameters it has. ``callables`` and
+    ``names`` are those of :class:`CheckedSql`.
     """
 
     text: str
@@ -65,6 +67,8 @@ class _Statement:
     read: list[Read]
     named: list[int]
     wanted: int
+    callables: str
+    names: NamesGuard
 
     @property
     def tables(self) -> dict[int, Table]:
@@ -72,7 +76,7 @@ class _Statement:
         return {id(reference.node): table for reference, table in self.read if reference.node is not None}
 
 
-async def _check(session: SqlSession, given: _Statement, catalog: Catalog, callables: str) -> CheckedSql:
+async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> CheckedSql:
     exposed = catalog.by_oid.keys()
     forms = await concealed(session, given.text, given.tokens, given.syntax.tree, given.read)
     shown = {column.name for _, table in given.read for column in table.exposed_columns}
@@ -95,7 +99,10 @@ async def _check(session: SqlSession, given: _Statement, catalog: Catalog, calla
         _refuse_columns(described.columns)
         functions = await uses.functions()
         _refuse_content(tree, functions)
-        await _explain(session, without, verdict)
+        if any(catalog.by_oid[oid].policies is not None for oid in dependencies):
+            await _refuse_unreadable(session, tree, verdict)
+        else:
+            await _explain(session, without, verdict)
     return CheckedSql(
         sql=sql.text,
         tokens=tuple(tokens),
@@ -107,8 +114,19 @@ async def _check(session: SqlSession, given: _Statement, catalog: Catalog, calla
         tree=tree,
         dependencies=dependencies,
         reads_clock=_reads_clock(tree, functions, tokens),
-        callables=callables,
+        callables=given.callables,
+        names=given.names,
     )
+
+
+async def _refuse_unreadable(session: SqlSession, tree: Tree, verdict: Verdict) -> None:
+    """As :func:`_explain`, of tables with policies: those for ``PUBLIC`` would be planned for the reader as well, and what
+    they look at is not for it.
+    """
+    if not await session.may_read(tree):
+        raise verdict.otherwise or PermissionDeniedError(
+            "permission denied: only exposed columns can be read (in a subquery, name them instead of *)"
+        )
 
 
 async def _explain(session: SqlSession, sql: str, verdict: Verdict) -> None:

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from engine.catalog.model import Table
 from engine.fair_cache import FairCache
+from engine.postgres.statements.statement import NamesGuard
 from engine.query.sql.parsing.lexer import Token
 from engine.query.sql.parsing.parameters import ParameterType
 from engine.query.sql.safety.functions import Function
@@ -33,6 +34,7 @@ class CheckedSql:
         dependencies: oids of the exposed tables it reads.
         reads_clock: its rows can change with the clock alone.
         callables: what there was to be called, as of :meth:`SqlSession.callables`, before the check began.
+        names: the relations that it names, as they were then.
     """
 
     sql: str
@@ -46,6 +48,7 @@ class CheckedSql:
     dependencies: frozenset[int]
     reads_clock: bool
     callables: str
+    names: NamesGuard
 
 
 class SqlCache:

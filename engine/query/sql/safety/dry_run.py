@@ -17,7 +17,7 @@ from engine.errors import CatalogError, PrivilegeLostError
 from engine.postgres.connections.session_settings import OWN_NAMES
 from engine.postgres.statements.arrays import text_array
 from engine.postgres.statements.named_queries import query
-from engine.postgres.statements.statement import RoleReading
+from engine.postgres.statements.statement import NamesGuard, RoleReading
 from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.parsing.parameters import ParameterType
 from engine.query.sql.safety.calls import CallTree, CatalogQuery
@@ -85,15 +85,31 @@ class SqlSession(ReaderTransaction):
         super().__init__(connection)
         self._readers = list(readers)
 
-    async def resolve(self, names: Sequence[tuple[str | None, str]]) -> tuple[list[int | None], str]:
-        """The oids that (schema, name) pairs mean to the reader; None for those that mean nothing. And :meth:`callables`."""
-        [(digest,)], found = await self._run_queries(("plan_callables", {}), ("plan_relations", self._named(names)))
-        return [oid for (oid,) in found], str(digest)
+    async def resolve(self, names: Sequence[Name]) -> tuple[list[int | None], str, NamesGuard]:
+        """The oids that (schema, name) pairs mean to the reader; None for those that mean nothing. And, as of no later,
+        :meth:`callables` and the mark of the names.
+        """
+        bare = sorted({name for _, name in names})
+        [(digest,)], [(mark,)], found = await self._run_queries(
+            ("plan_callables", {}), ("names_mark", {"names": bare}), ("plan_relations", self._named(names))
+        )
+        return [oid for (oid,) in found], str(digest), NamesGuard(tuple(bare), str(mark))
 
     def _named(self, names: Sequence[tuple[str | None, str]]) -> dict[str, object]:
         """(schema, name) pairs and the reader's path, for a query that resolves names as the reader does."""
         schemas, found = [schema for schema, _ in names], [name for _, name in names]
         return {"schemas": schemas, "names": found, "path": self._schemas}
+
+    async def may_read(self, tree: Tree) -> bool:
+        """Whether the reader may read the columns of ``tree`` and call its functions, as PostgreSQL checks it when a query
+        begins (``ExecCheckPermissions`` in executor/execMain.c). After :meth:`analyse`.
+        """
+        relations, columns = zip(*tree.columns, strict=True) if tree.columns else ((), ())
+        if not tree.relations <= set(relations):
+            raise CatalogError("the columns that a query reads cannot be found in its tree")
+        values = {"relations": list(relations), "columns": list(columns), "functions": list(tree.functions)}
+        [(unreadable,)] = await self._rows("plan_unreadable", values)
+        return not unreadable
 
     async def describe_only(self, sql: str) -> None:
         """As :meth:`describe`, but a refusal leaves the transaction as it was."""

@@ -9,6 +9,7 @@ PostgreSQL's ``primnodes.h`` and ``parsenodes.h``, 14 to 18.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 __all__ = ["Tree", "read_tree"]
@@ -31,6 +32,12 @@ _READ_TYPE = re.compile(r"(?<!\\) :typid (\d+)")
 _COLUMN_TYPES = re.compile(r"(?<!\\) :(?:funccoltypes|coltypes|colTypes) \(o ([\d ]+)\)")
 _IO_CAST = re.compile(r"\{COERCEVIAIO .*?(?<!\\) :resulttype (\d+)")
 _VALUE_FUNCTION = re.compile(r"\{SQLVALUEFUNCTION :op (\d+)")
+# What is read of a relation: in nodes of their own since PostgreSQL 16, before in those of the range table. Bits are column
+# numbers from FirstLowInvalidHeapAttributeNumber (access/sysattr.h) on.
+_SELECTED = r" :requiredPerms \d+ :checkAsUser \d+ :selectedCols \(b([ \d]*)\)"
+_READ = re.compile(r"\{RTEPERMISSIONINFO :relid (\d+) :\w+ \w+" + _SELECTED)
+_READ_BEFORE_16 = re.compile(r"(?<!\\) :rtekind 0 :relid (\d+) (?:(?! :rtekind ).)*?(?<!\\)" + _SELECTED, re.DOTALL)
+_FIRST_BIT = -7
 _HEADER = re.compile(r"\{QUERY (.*?)(?<!\\) :cteList ")
 _TIMES = range(9)  # SVFOP_CURRENT_DATE .. SVFOP_LOCALTIMESTAMP_N; the rest name users, the database and schemas
 
@@ -44,7 +51,8 @@ class Tree:
     read from text, JSON or XML at run time. ``reads_clock``: ``current_timestamp`` and its like; ``reads_session``:
     ``current_user`` and its like. ``locks`` and ``samples``: FOR UPDATE and TABLESAMPLE. ``set_operations``: UNION and its
     like, whose columns are cast to a common type when they are planned. ``system_columns``: ``ctid``, ``xmin`` and their
-    like. ``aggregates`` and ``returns_sets`` are about the outermost select.
+    like. ``columns``: the relations that are read, each with the number of a column; 0 stands for its whole row, None for no
+    column, as in ``count(*)``. ``aggregates`` and ``returns_sets`` are about the outermost select.
     """
 
     relations: frozenset[int]
@@ -60,6 +68,7 @@ class Tree:
     samples: bool
     set_operations: bool
     system_columns: bool
+    columns: frozenset[tuple[int, int | None]]
     aggregates: bool
     returns_sets: bool
 
@@ -83,9 +92,18 @@ def read_tree(text: str, view: int) -> Tree:
         samples="{TABLESAMPLECLAUSE " in text,
         set_operations="{SETOPERATIONSTMT " in text,
         system_columns=_SYSTEM_COLUMN.search(text) is not None,
+        columns=frozenset(_columns_read(text, view)),
         aggregates=":hasAggs true" in query,
         returns_sets=":hasTargetSRFs true" in query,
     )
+
+
+def _columns_read(text: str, view: int) -> Iterator[tuple[int, int | None]]:
+    for found, bits in _READ.findall(text) or _READ_BEFORE_16.findall(text):
+        relation = int(found)
+        if relation != view:
+            numbers = [int(bit) + _FIRST_BIT for bit in bits.split()]
+            yield from ((relation, number) for number in numbers or (None,))
 
 
 def _oids(pattern: re.Pattern[str], text: str) -> frozenset[int]:

@@ -67,6 +67,32 @@ async def test_rows_that_were_read_under_changed_policies_are_not_used(rows: Row
         await reader.close()
 
 
+async def test_rows_of_sql_whose_names_mean_something_else_by_now_are_not_used(rows: Rows) -> None:
+    """It runs with the rights of the subscriber's role, which may read more than what is exposed."""
+    by_membership(rows)
+    changes = (
+        "alter table note rename column body to was; alter table note rename column secret to body",
+        "alter table note rename column body to secret; alter table note rename column was to body",
+        "revoke select on note from realtime_reader",
+        "alter table note rename to was; create table note as table was",
+    )
+    run_each(rows.dsn, f"grant select on note to {rows.people}")
+    viewer = Viewer(rows.principal("ann").visibility, {"sub": "ann"})
+    reader = Reader(rows.dsn)
+    await reader.open()
+    try:
+        async with await connect(rows.dsn, "planning", autocommit=True) as connection:
+            for change in changes:
+                plan = await plan_query("note", SQL, await load_catalog(connection), connection, viewer=viewer)
+                assert isinstance(plan, ReReadPlan)
+                assert (await reader.read(plan.statement)).as_meant
+                run_each(rows.dsn, f"{change}; grant select on note to {rows.people}")
+                assert not (await reader.read(plan.statement)).as_meant, change
+                run_each(rows.dsn, "grant select on note to realtime_reader")
+    finally:
+        await reader.close()
+
+
 @contextmanager
 def stream_paused(node: LiveNode) -> Iterator[None]:
     """Inside, the node's walsender sends nothing: what is committed is in the database and not in the stream."""
