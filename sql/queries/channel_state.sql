@@ -37,8 +37,8 @@ from realtime.api_keys
 select id, user_id, expires_at::text as expires_at, revoked_at::text as revoked_at from realtime.sessions
 
 -- name: engine_preferences
--- The mute rules of a user.
-select channel, event, muted from realtime.preferences where user_id = %(user)s
+-- The mute rules of users.
+select user_id, channel, event, muted from realtime.preferences where user_id = any (%(users)s::text[])
 
 -- name: engine_connection_rows
 -- Every client that is connected, on any node; not those whose presence is all that is left.

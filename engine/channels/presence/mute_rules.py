@@ -12,6 +12,7 @@ from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.filters.mutes import Mutes
 from engine.channels.core.messages.decode import RowChange
 from engine.channels.db.store import Store
+from engine.channels.presence.preference_reader import PreferenceReader
 from engine.lsn import Lsn
 from engine.transaction import Kind
 
@@ -32,8 +33,7 @@ class MuteRules:
     """
 
     def __init__(self, store: Store, reached: Callable[[Lsn], Awaitable[None]]) -> None:
-        self._store = store
-        self._reached = reached
+        self._reader = PreferenceReader(store, reached)
         self._users: dict[str, _Known] = {}
 
     async def load(self, subscription: Subscription) -> None:
@@ -45,7 +45,7 @@ class MuteRules:
         known.holders.add(subscription)
         async with known.loading:
             if not known.loaded:
-                await self._read(user, known)
+                known.mutes.load(await self._reader.rows_of(user))
                 known.loaded = True
         subscription.mutes = known.mutes
 
@@ -55,12 +55,7 @@ class MuteRules:
             async with known.loading:
                 if known.loaded:
                     known.mutes.read_again()
-                    await self._read(user, known)
-
-    async def _read(self, user: str, known: _Known) -> None:
-        rows = await self._store.rows("engine_preferences", user=user)
-        await self._reached(await self._store.committed())  # so that no crash takes back what was read
-        known.mutes.load(rows)
+                    known.mutes.load(await self._reader.rows_of(user))
 
     def release(self, subscription: Subscription) -> None:
         """A subscription has ended, or was never opened."""
