@@ -77,8 +77,10 @@ class ConnectionAccount:
             return
         limits, reread = self._limits, isinstance(plan, ReReadPlan)
         if isinstance(plan, ReReadPlan) and limits.cost is not None and (plan.cost or 0.0) > limits.cost:
+            # The planner counts rows that policies hide, too.
+            cost = f"the cost of the query at {plan.cost:.2g}" if plan.statement.role is None else "a higher cost"
             raise InvalidQueryError(
-                f"PostgreSQL estimates the cost of the query at {plan.cost:.2g}, and at most {limits.cost:g} is allowed "
+                f"PostgreSQL estimates {cost}, and at most {limits.cost:g} is allowed "
                 "(max_query_cost): it would be run again after each change of its tables. Let it read fewer rows, or find "
                 "them by an index"
             )

@@ -10,6 +10,7 @@ from engine.catalog.load import load_catalog
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
 from engine.identity.principal import Principal
 from engine.identity.visibility import Viewer
+from engine.live.query_accounts import ConnectionAccount, QueryLimits, UserAccount
 from engine.postgres.connections.opening import connect
 from engine.query.planner import plan_query
 from tests.integration.live.rights.conftest import Rows
@@ -140,3 +141,17 @@ async def test_what_has_effects_or_looks_elsewhere_is_refused(rows: Rows) -> Non
     for sql in ROW_TYPE:
         assert refused[sql].startswith('the type "note"'), (sql, refused[sql])
         assert "secret" not in refused[sql]
+
+
+async def test_a_refusal_for_its_cost_does_not_name_an_estimate_over_hidden_rows(rows: Rows) -> None:
+    """The planner counts all rows of a table, and by its samples those of one owner."""
+    run_each(rows.dsn, "insert into note select n, 'eve', 3, 'x', 'x' from generate_series(5, 3000) n", "analyze note")
+    account = ConnectionAccount(UserAccount(), QueryLimits(cost=10.0))
+    async with live_node(rows.dsn) as node:
+        for sql in (
+            "select count(*) as n from note where owner = 'eve'",
+            "select id, body || 'x' as b from note, generate_series(1, 9)",
+        ):
+            with pytest.raises(InvalidQueryError) as refused:
+                await node.live.subscribe(rows.principal("ann"), "note", {"sql": sql}, lambda *_: None, account=account)
+            assert set(re.findall(r"\d+", str(refused.value))) == {"10"}
