@@ -108,6 +108,7 @@ class CredentialWatch:
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None
+        ends: list[float] = []
         for credential, holders in list(entry.holders.items()):
             try:
                 ends_at = self._judge(credential)
@@ -116,7 +117,9 @@ class CredentialWatch:
                     holder.refuse(refusal)
             else:
                 if ends_at is not None:
-                    self._arm(name, entry, ends_at)
+                    ends.append(ends_at)
+        if ends:
+            self._arm(name, entry, min(ends))
 
     def _arm(self, name: str, entry: _Entry, ends_at: float) -> None:
         if not self._stopped:

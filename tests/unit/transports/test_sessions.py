@@ -187,6 +187,30 @@ async def test_a_session_revoked_while_its_client_is_let_in_does_not_slip_throug
     assert not known.watch._entries
 
 
+class Late(SessionGate):
+    """The session is revoked between the check of a renewal and what follows it."""
+
+    known: Sessions
+
+    async def renew(self, token: str) -> Principal:
+        principal = await super().renew(token)
+        self.known.set("doomed", revoked_at=PAST)
+        return principal
+
+
+@EVERY_TRANSPORT
+async def test_a_session_revoked_while_its_token_is_renewed_does_not_slip_through(transport: str) -> None:
+    known = Sessions(session_row("first"), session_row("doomed"))
+    gate = Late(known.rows, known.caught_up, known.gate._within)
+    gate.known = known
+    async with fake_server(authenticator=gate, session_watch=known.watch) as door, asyncio.timeout(60):
+        async with transport_client(door.url, transport, token=token(sid="first")) as ada:
+            await ada.send(type="auth", token=token(sid="doomed"))
+            await ends(ada, "session revoked")
+        await door.left_alone()
+    assert not known.watch._entries
+
+
 @EVERY_TRANSPORT
 async def test_a_renewed_token_is_held_to_its_own_session(transport: str) -> None:
     known = Sessions(session_row("first"), session_row("second"), session_row("gone", revoked_at=PAST))
