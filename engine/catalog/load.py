@@ -13,7 +13,7 @@ import psycopg
 
 from engine.catalog.build import build_catalog
 from engine.catalog.model import Catalog, Marks
-from engine.catalog.policies import Policies, policies_of
+from engine.catalog.policies import Policies, Policy, policies_of
 from engine.errors import CatalogError
 from engine.postgres.statements.named_queries import query
 
@@ -79,7 +79,19 @@ async def _marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
 async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> dict[int, Policies]:
     """What the policies of the exposed tables read, by table."""
     cursor = await connection.execute(query("catalog_policies").encode())
-    return {oid: policies_of(name, rows, mark, setting) for oid, name, rows, mark in await cursor.fetchall()}
+    found = {oid: policies_of(name, rows, mark, setting) for oid, name, rows, mark in await cursor.fetchall()}
+    cursor = await connection.execute(query("catalog_policies_for").encode())  # later than the marks
+    applied: dict[int, dict[str, tuple[Policy, ...]]] = {}
+    own_rows: dict[int, bool] = {}
+    for oid, role, reads_own, rows in await cursor.fetchall():
+        own_rows[oid] = reads_own
+        if rows is not None:
+            policies = tuple(Policy(row["oid"], row["permissive"], row["condition"]) for row in rows)
+            applied.setdefault(oid, {})[role] = policies
+    return {
+        oid: replace(each, applied=applied.get(oid, {}), own_rows=own_rows.get(oid, True))
+        for oid, each in found.items()
+    }
 
 
 async def _schemas(connection: psycopg.AsyncConnection[Any]) -> list[str]:

@@ -33,7 +33,8 @@ class Table:
     ``withheld``: because ``realtime_reader`` has lost its privilege on all that was exposed. ``access``: the attnums of the
     columns that each served role may read. ``policies``: what its policies read; None without row-level security.
     ``policed``: why rows have to be read as the subscriber's role, in plain words, and ``readable``: what it may read, where
-    the table is as one role sees it (:mod:`engine.catalog.rights`).
+    the table is as one role sees it (:mod:`engine.catalog.rights`); ``role`` is that role then, and ``base`` the table as it
+    is for all, with the same layout.
     """
 
     oid: int
@@ -56,6 +57,8 @@ class Table:
     policies: Policies | None = None
     policed: str | None = None
     readable: frozenset[int] = frozenset()
+    role: str = ""
+    base: Table | None = None
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)
     by_name: Mapping[str, Column] = field(init=False, repr=False)

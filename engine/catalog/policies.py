@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["UNKNOWN", "Policies", "policies_of"]
+__all__ = ["UNKNOWN", "Policies", "Policy", "policies_of"]
 
 _SETTING: Final = re.compile(r"current_setting", re.IGNORECASE)
 _CONSTANT: Final = re.compile(r"current_setting\(\s*'([^']*)'(?:::text)?\s*(?:,\s*(?:true|false)\s*)?\)", re.IGNORECASE)
@@ -27,6 +27,37 @@ _CLOCK: Final = re.compile(
     r"|pg_(?!catalog\b|temp\b)\w+|information_schema|has_\w+_privilege|'(?:now|today|tomorrow|yesterday)')",
     re.IGNORECASE,
 )
+# Built-in functions that return the same for the same claims and rows, and words that are followed by parentheses.
+_SAME: Final = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        coalesce nullif greatest least lower upper btrim ltrim rtrim trim substr substring left right replace split_part
+        concat concat_ws format md5 length char_length octet_length strpos position initcap reverse starts_with
+        regexp_replace regexp_match regexp_split_to_array string_to_array array_to_string array_length cardinality
+        array_position array_append array_agg unnest string_agg count max min sum bool_or bool_and every abs mod
+        current_setting to_json to_jsonb json_extract_path json_extract_path_text jsonb_extract_path
+        jsonb_extract_path_text json_array_elements json_array_elements_text jsonb_array_elements jsonb_array_elements_text
+        json_array_length jsonb_array_length jsonb_typeof json_typeof jsonb_exists jsonb_object_keys json_object_keys
+        json_build_object jsonb_build_object json_agg jsonb_agg generate_series row_number in exists any all some array
+        values and or not where as on using select from when then else case if elsif return returns is union except
+        intersect with join row over operator varchar char numeric decimal bit timestamp time begin perform query into by
+        limit cast
+        """,
+    )
+)
+_CALL: Final = re.compile(r"(?<![\w.\"])(?:pg_catalog\.)?\"?([a-z_]\w*)\"?\s*\(", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy that a role reads a table under. ``condition``: as PostgreSQL prints it, names outside ``pg_catalog`` with
+    their schema.
+    """
+
+    oid: int
+    permissive: bool
+    condition: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +68,9 @@ class Policies:
     ``claims``: names of the claims that are read; None: perhaps all. ``clock``: it depends on the clock or on system
     catalogs, whose changes are not in the WAL. ``problem``: why live queries cannot follow them, in words.
     ``sources``: a text of all this and of the conditions themselves, by which two states are compared. ``mark``: of them in
-    the database (``realtime.policies_mark()``), no later than the rest.
+    the database (``realtime.policies_mark()``), no later than the rest. ``applied``: the policies of each served role that
+    is not exempt from them. ``unusual``: the name of a built-in function in them that is not known to return the same for
+    the same claims and rows. ``own_rows``: what they call may read rows of the table itself.
     """
 
     tables: frozenset[int]
@@ -47,6 +80,9 @@ class Policies:
     problem: str | None
     sources: str
     mark: str = ""
+    applied: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
+    own_rows: bool = True
+    unusual: str | None = None
 
 
 UNKNOWN: Final = Policies(
@@ -72,7 +108,15 @@ def policies_of(table: str, rows: Iterable[Mapping[str, Any]], mark: str, settin
         problem=_problem(table, found),
         sources=repr([(row["kind"], row["oid"], row["source"]) for row in found]),
         mark=mark,
+        unusual=_unusual(texts, (row["name"] for row in found if row["kind"] == "function")),
     )
+
+
+def _unusual(texts: Iterable[str], functions: Iterable[str]) -> str | None:
+    """The first function in ``texts`` that is neither among ``functions`` (names with argument types) nor a usual one."""
+    own = {name.split("(")[0].rsplit(".", 1)[-1].strip('"').lower() for name in functions}
+    called = (match[1].lower() for text in texts for match in _CALL.finditer(text))
+    return next((name for name in called if name not in _SAME and name not in own), None)
 
 
 def _problem(table: str, found: Iterable[Mapping[str, Any]]) -> str | None:

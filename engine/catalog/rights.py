@@ -57,6 +57,8 @@ def _table(table: Table, role: str, catalog: Catalog) -> Table:
         if table.policies is not None
         else f"the role {role} may not read all columns of {name}",
         readable=readable,
+        role=role,
+        base=table,
     )
 
 

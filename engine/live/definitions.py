@@ -113,9 +113,12 @@ class Definitions:
                 self._refresher.refresh(query, replan=True)
 
     def _replan_calls(self) -> None:
-        """Plan and read again the queries whose SQL may now call another function; incremental queries call none."""
+        """Plan and read again the queries whose SQL may now call another function; of incremental ones only policies call
+        some.
+        """
         for query in self._refresher:
-            if not isinstance(query.plan, IncrementalPlan):
+            plan = query.plan
+            if not isinstance(plan, IncrementalPlan) or (plan.rule is not None and plan.rule.calls):
                 self._refresher.refresh(query, replan=True)
 
     def _missed(self, oids: set[int] | None) -> None:

@@ -21,13 +21,16 @@ from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statement
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.postgres.statements.statement import Statement
+from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.sql.safety.refusals import rejection, writes
 
-__all__ = ["UNTRANSLATABLE", "TooSlowError", "documents", "fits", "read_in_batch", "read_plan", "rejection_of"]
+__all__ = ["REFUSED", "TooSlowError", "documents", "fits", "read_in_batch", "read_plan", "rejection_of", "why_reread"]
 
-UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
-"""What a value raises that the server cannot send as UTF-8."""
+_UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
+
+REFUSED = (psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError, psycopg.NotSupportedError)
+"""What a statement raises whatever the state of server and connection: also a value that cannot be sent as UTF-8."""
 
 
 class TooSlowError(BunbaseError):
@@ -72,7 +75,19 @@ async def read_in_batch(batches: BatchedReads, plan: ReReadPlan, settings: LiveS
 
 
 def _tables(plan: Plan) -> tuple[int, ...]:
-    return tuple(sorted(plan.dependencies)) if isinstance(plan, ReReadPlan) else (plan.table.oid,)
+    return tuple(sorted(plan.dependencies))
+
+
+def why_reread(plan: Plan, error: psycopg.Error) -> str | None:
+    """Why a query is re-read, whose incremental plan cannot be read because of ``error``; None: that would not help."""
+    if not isinstance(plan, IncrementalPlan):
+        return None
+    if isinstance(error, _UNTRANSLATABLE):
+        # A window has all exposed columns of its rows, whether the query shows them or not.
+        return "a value of the table is not valid in the encoding of the database"
+    if plan.rule is None:
+        return None
+    return f"PostgreSQL cannot evaluate its policies apart from rows: {error.diag.message_primary or error}"
 
 
 def _at_most(statement: Statement, rows: int, size: int) -> Statement:

@@ -29,12 +29,7 @@ import structlog
 
 from engine.background import Background
 from engine.catalog.watcher import CatalogWatcher
-from engine.errors import (
-    BunbaseError,
-    PrivilegeLostError,
-    QueryRejectedError,
-    SubscriptionFailedError,
-)
+from engine.errors import BunbaseError, PrivilegeLostError, QueryRejectedError, SubscriptionFailedError
 from engine.live.batched_reads import BatchedReads, can_be_batched
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.document_changes import list_changes
@@ -44,7 +39,7 @@ from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
 from engine.live.query_accounts import ASKING
 from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
-from engine.live.reads import UNTRANSLATABLE, TooSlowError, documents, fits, read_in_batch, read_plan, rejection_of
+from engine.live.reads import REFUSED, TooSlowError, documents, fits, read_in_batch, read_plan, rejection_of, why_reread
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
@@ -52,8 +47,10 @@ from engine.postgres.errors import UNREADABLE
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.query.compile.plan import IncrementalPlan
+from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import reread_instead
+from engine.query.policies.facts import PoliciesChangedError
 from engine.stream.driver import StreamDriver
 from engine.values.labels import UnknownLabelError
 
@@ -222,23 +219,39 @@ class Refresher:
         read: ReadResult | None = None
         try:
             self.reads += 1
-            try:
-                read = await self._read(query, state, plan)
-            except UNTRANSLATABLE as error:
-                if not isinstance(plan, IncrementalPlan):
-                    raise
-                # A window has all exposed columns of its rows, whether the query shows them or not.
-                _log.info("query_made_reread", key=query.key, error=str(error))
-                state.instead, state.replan = "a value of the table is not valid in the encoding of the database", True
-                return False
-            if not fits(plan, read):
-                self._catalog.invalidate()
-                state.replan = True
+            read = await self._read_or_replan(query, state, plan)
+            known = None if read is None else self._given_facts(state, plan, read)
+            if read is None or known is None:
                 return False
             async with self._stream.apply_lock:
-                return not state.replan and query in self._states and self._hand_over(query, state, plan, read)
+                return not state.replan and query in self._states and self._hand_over(query, state, known, read)
         finally:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
+
+    async def _read_or_replan(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult | None:
+        """The rows of ``plan``; None: it has to be planned again, as a re-read query."""
+        try:
+            return await self._read(query, state, plan)
+        except REFUSED as error:
+            reason = why_reread(plan, error)
+            if reason is None:
+                raise
+            _log.info("query_made_reread", key=query.key, error=str(error))
+            state.instead, state.replan = reason, True
+            return None
+
+    def _given_facts(self, state: ReadState, plan: Plan, read: ReadResult) -> Plan | None:
+        """The plan by which the rows in ``read`` are kept; None: the query has to be planned again."""
+        try:
+            if fits(plan, read):
+                return plan.given(read.facts) if isinstance(plan, IncrementalPlan) else plan
+            self._catalog.invalidate()
+        except NotIncrementalError as reason:
+            state.instead = str(reason)
+            if isinstance(reason, PoliciesChangedError):
+                self._catalog.invalidate()
+        state.replan = True
+        return None
 
     def _park(self, query: LiveQuery, state: ReadState) -> None:
         state.parked = True

@@ -258,11 +258,16 @@ class LiveQueries(BackgroundService):
 
     def _moved(self, query: LiveQuery) -> None:
         for subscription in list(query.subscriptions):
+            self._moves += 1  # now: nothing else shows that its list is out of date until the task begins
             self._background.spawn(self._replan(subscription))
 
     async def _replan(self, subscription: Subscription) -> None:
         """As its viewer is when this begins: a token may be renewed meanwhile."""
-        await self._reopen(subscription, subscription.viewer)
+        try:
+            await self._reopen(subscription, subscription.viewer)
+        finally:
+            self._moves -= 1
+            self._background.changed()
 
     # -- the stream (see engine.stream.consumer) -------------------------------------------------------------------
 

@@ -29,13 +29,19 @@ class ReadBounds:
 
 
 async def run_statement(
-    connection: psycopg.AsyncConnection, cursor: psycopg.AsyncRawCursor, statement: Statement
+    connection: psycopg.AsyncConnection,
+    cursor: psycopg.AsyncRawCursor,
+    statement: Statement,
+    facts: psycopg.AsyncRawCursor,
 ) -> None:
-    """Run ``statement`` over ``cursor`` as whom it has to, in a pipeline."""
+    """Run ``statement`` over ``cursor`` as whom it has to, and then the role's facts over ``facts``, in a pipeline."""
     role = statement.role
     if role is not None:
         await _become(connection, statement, role)
         await cursor.execute(*_by_function(statement, role.function, by_path=False), prepare=False)
+        if role.facts:  # after the rows: tables are locked in the order in which any reader locks them
+            asked = Statement(role.facts, types=("text",))
+            await facts.execute(*_by_function(asked, role.function, by_path=False), prepare=False)
     elif statement.as_reader or statement.origin is not None:
         await connection.execute(query("become_reader"))
         await cursor.execute(*_by_function(statement), prepare=False)

@@ -53,10 +53,12 @@ class ReadResult:
     """Rows as text, the snapshot that saw them, and the type of each column.
 
     ``as_meant``: the names in the statement meant the columns of its ``origin``, and clients may see those that are exposed;
-    policies are those that it was planned for; and what it read was not rewritten meanwhile.
+    policies are those that it was planned for; and what it read was not rewritten meanwhile. ``facts``: those of the
+    role.
     """
 
     snapshot: Snapshot
     rows: list[tuple[Value, ...]]
     types: tuple[int, ...]
     as_meant: bool = True
+    facts: str | None = None

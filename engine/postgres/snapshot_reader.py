@@ -177,6 +177,7 @@ class Reader:
             connection.cursor() as granted,
             connection.cursor() as viewed,
             connection.cursor() as rewritten,
+            psycopg.AsyncRawCursor(connection) as evaluated,
             psycopg.AsyncRawCursor(connection) as second,
         ):
             origin = statement.origin
@@ -198,7 +199,7 @@ class Reader:
                         await connection.execute(query("show_view"))
                         await viewed.execute(query("view_columns"))
                         await connection.execute(query("only_read"))
-                    await run_statement(connection, second, statement)
+                    await run_statement(connection, second, statement, evaluated)
                     await rewritten.execute(query("rewritten"), {"tables": list(statement.tables)})
                     await connection.execute(query("end_read"))
                     await marks.ask()  # later than what was read
@@ -218,7 +219,8 @@ class Reader:
             seen = await viewed.fetchall() if origin is not None and origin.view else None
             as_meant = origin is None or is_of(origin, await granted.fetchall(), seen)
             as_meant = as_meant and await marks.are_equal() and await rewritten.fetchone() == (False,)
-            return ReadResult(snapshot, _rows(result, most) if as_meant else [], types, as_meant)
+            facts = await evaluated.fetchone() if statement.role is not None and statement.role.facts else None
+            return ReadResult(snapshot, _rows(result, most) if as_meant else [], types, as_meant, facts and facts[0])
 
     async def read_for_each(
         self, statement: Statement, claims: Sequence[str], most: int, bounds: ReadBounds

@@ -36,6 +36,7 @@ from engine.query.ir.normalise import normalise
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import canonicalise, literals
 from engine.query.lost_privileges import grants_lacking, lacking
+from engine.query.policies.rules import under_policies
 from engine.query.sql.parsing.lexer import tokenize
 from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.reread import reread_sql
@@ -113,10 +114,19 @@ async def _plan_for(
     cache: SqlCache | None,
 ) -> IncrementalPlan | ReReadPlan:
     async with _claims_set(viewer, seen, connection):
-        plan = read_as(viewer, await _plan(table, spec, seen, connection, cache), seen)
+        plan = _kept_for(viewer, await _plan(table, spec, seen, connection, cache), seen)
     if isinstance(plan, ReReadPlan) and plan.statement.as_reader and plan.statement.role is not None:
         return await with_cost(plan, connection)  # the role may lack a privilege that the reader has
     return plan
+
+
+def _kept_for(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -> IncrementalPlan | ReReadPlan:
+    """``plan`` with the visibility of the viewer, under the policies for its role."""
+    if isinstance(plan, ReReadPlan) or plan.table.policed is None:
+        return read_as(viewer, plan, seen)
+    otherwise = read_as(viewer, _reread_query(plan.query, plan.table, plan.table.policed), seen)
+    assert isinstance(otherwise, ReReadPlan)
+    return under_policies(plan, otherwise)
 
 
 async def with_cost(plan: ReReadPlan, connection: psycopg.AsyncConnection[Any]) -> ReReadPlan:
@@ -186,6 +196,8 @@ async def _lost(
 
 def reread_instead(plan: IncrementalPlan, reason: str) -> ReReadPlan:
     """The same query, read again: PostgreSQL makes the documents."""
+    if plan.rule is not None:
+        return replace(plan.rule.otherwise, reason=reason)
     return replace(_reread_query(plan.query, plan.table, reason), visibility=plan.visibility)
 
 

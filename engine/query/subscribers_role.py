@@ -26,7 +26,7 @@ def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -
     tables = [seen.by_oid[oid] for oid in oids]
     policed = [table for table in tables if table.policed is not None]
     if isinstance(plan, IncrementalPlan) or not (policed or plan.calls_own):
-        assert not policed  # such a table is never followed incrementally
+        assert not policed  # see the planner: such a plan is read again otherwise
         return replace(plan, visibility=Visibility(viewer.role))
     visibility = viewer.reads(None if plan.calls_own else claims_read(policed), rights_on(policed))
     policies = [table.policies for table in policed if table.policies is not None]

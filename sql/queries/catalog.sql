@@ -149,6 +149,16 @@ from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowse
 cross join lateral realtime.policy_sources(c.oid::regclass) s
 group by c.oid
 
+-- name: catalog_policies_for
+-- Of each exposed table with row-level security, for each served role: the policies that it reads under; null where it is exempt from them
+-- (check_enable_rls() in rls.c). own_rows: what they call may read rows of the table itself.
+select c.oid::bigint, s.name, realtime.policies_read_own_rows(c.oid) as own_rows,
+       case when not (r.rolbypassrls or r.rolsuper) and (c.relforcerowsecurity or not pg_has_role(s.role, c.relowner, 'usage')) then (
+         select coalesce(jsonb_agg(jsonb_build_object('oid', p.policy::bigint, 'permissive', p.permissive, 'condition', p.condition) order by p.policy), '[]')
+         from realtime.policies_for(c.oid, s.role) p) end
+from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowsecurity
+cross join realtime.served_roles() s join pg_roles r on r.oid = s.role
+
 -- name: policies_mark
 -- The mark of policies and functions as they are now.
 select realtime.policies_mark(%(tables)s::oid[], %(functions)s::oid[])

@@ -8,7 +8,7 @@ tail.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -44,6 +44,7 @@ class _Route:
     oid: int
     live: TableWindows | None
     rereads: set[LiveQuery]  # those that no transaction has made due since they were read
+    watching: set[Window]  # whose condition is another one after a change
 
 
 class Dispatcher:
@@ -66,6 +67,7 @@ class Dispatcher:
         self._tables: dict[int, TableWindows] = {}
         self._rereads: dict[int, set[LiveQuery]] = {}
         self._owners: dict[Window, tuple[LiveQuery, TableWindows]] = {}
+        self._watching: dict[int, set[Window]] = {}
         self._dirty: dict[Window, None] = {}  # the windows that the transaction has changed, in order
         self._catching_up: dict[Window, ReadResult] = {}
         self._routes: dict[Relation, _Route] = {}
@@ -96,9 +98,10 @@ class Dispatcher:
                     live.apply(change, self._dirty, skip)
                 except Exception as problem:  # noqa: BLE001 - one table's windows are read again, whatever it is
                     self._unapplied(live, skip, outcome, problem)
-            if route.rereads:
+            if route.rereads or route.watching:
                 rereads |= route.rereads
                 route.rereads.clear()  # until they have been read; so each of them costs once a read, not once a commit
+                self._invalidate(route.watching, skip, "what its policies look at has changed")
             if number % _BATCH == 0 or clock() > until:
                 yield
                 until = clock() + _YIELD_INTERVAL
@@ -142,11 +145,11 @@ class Dispatcher:
             _log.warning(READ_AGAIN, collection=live.table.collection, error=str(problem))
         else:
             outcome.disagree(live.table, problem)
-        self._invalidate_all(live, skip, str(problem))
+        self._invalidate(live.windows, skip, str(problem))
 
-    def _invalidate_all(self, live: TableWindows, skip: set[Window], reason: str) -> None:
-        for window in list(live.windows):
-            if window not in skip:
+    def _invalidate(self, windows: Collection[Window], skip: set[Window], reason: str) -> None:
+        for window in windows:
+            if window not in skip and not window.invalidated:
                 window.invalidate(reason)
                 self._dirty[window] = None
 
@@ -204,7 +207,9 @@ class Dispatcher:
             outcome.ddl.append(note)
             concerned = self.concerned(note)
             for window in self._owners:  # later changes of this transaction have the new definition
-                if concerned is None or window.plan.table.oid in concerned:
+                rule = window.plan.rule
+                called = note.routines and rule is not None and rule.calls
+                if concerned is None or window.plan.table.oid in concerned or called:
                     window.invalidate("the table's definition changed")
                     self._dirty[window] = None
 
@@ -218,7 +223,8 @@ class Dispatcher:
         if len(self._routes) > _MAX_ROUTES:
             self._routes.clear()
             self._rereads = {oid: watchers for oid, watchers in self._rereads.items() if watchers}
-        route = _Route(oid, self._tables.get(oid), self._rereads.setdefault(oid, set()))
+        rereads, watching = self._rereads.setdefault(oid, set()), self._watching.setdefault(oid, set())
+        route = _Route(oid, self._tables.get(oid), rereads, watching)
         self._routes[relation] = route
         return route
 
@@ -246,10 +252,13 @@ class Dispatcher:
 
         False if a transaction that the snapshot does not show could not be applied: then read again.
         """
-        live = self._live_table(plan.table)
+        watched = plan.rule.watched if plan.rule is not None else frozenset[int]()
+        if watched and any(self._tail.unseen_by(read.snapshot, watched)):
+            return False
+        live = self._live_table(plan.table.base or plan.table)
         window = Window(plan, self._spare_rows)
         try:
-            window.load(read.rows)
+            window.load(plan.rows(read.rows))
             for transaction in self._tail.unseen_by(read.snapshot, {plan.table.oid}):
                 for change in transaction.changes:
                     if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
@@ -264,6 +273,9 @@ class Dispatcher:
         live.add(window)  # before the old window is removed: a table without windows is released
         self.forget(query)
         self._owners[window] = (query, live)
+        for oid in watched:
+            self._watching.setdefault(oid, set()).add(window)
+            self._routes.clear()
         if read.snapshot.position > self._passed:
             self._catching_up[window] = read
         query.window, query.due = window, None
@@ -289,6 +301,8 @@ class Dispatcher:
             return
         _, live = owner
         self._catching_up.pop(window, None)
+        for oid in window.plan.rule.watched if window.plan.rule is not None else ():
+            self._watching[oid].discard(window)
         live.remove(window)
         self._dirty.pop(window, None)
         if not live.windows and self._tables.get(live.table.oid) is live:

@@ -107,7 +107,7 @@ class LiveQuery:
         """The oids of the tables the query reads."""
         if self.plan is None:
             return frozenset()
-        return self.plan.dependencies if isinstance(self.plan, ReReadPlan) else frozenset((self.plan.table.oid,))
+        return self.plan.dependencies
 
     def current(self) -> ResultSet:
         """The list as of the last commit, which subscribers may not know yet."""

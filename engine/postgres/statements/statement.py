@@ -49,12 +49,16 @@ class NamesGuard:
 
 @dataclass(frozen=True, slots=True)
 class RoleReading:
-    """As which served role a statement runs, with the claims, a JSON object, in ``setting``."""
+    """As which served role a statement runs, with the claims, a JSON object, in ``setting``.
+
+    ``facts``: SQL that returns one text, and runs after it, as the role as well.
+    """
 
     role: str
     setting: str
     claims: str
     guards: tuple[Guard, ...] = ()
+    facts: str = ""
 
     @property
     def function(self) -> str:

@@ -6,8 +6,8 @@ for the statement of ``read()``. What cannot agree exactly is :class:`NotIncreme
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from operator import itemgetter
@@ -20,12 +20,13 @@ from engine.query.compile.cursors import bound_range, inside_bounds
 from engine.query.compile.documents import document_encoder, document_id
 from engine.query.compile.index_terms import IndexTerms, RangeTerm, index_terms
 from engine.query.compile.predicate import Test, compile_predicate, predicate_columns
+from engine.query.compile.rule import Rule
 from engine.query.compile.to_sql import render_rows
 from engine.query.ir.comparison import NotIncrementalError, describe
-from engine.query.ir.model import Query
+from engine.query.ir.model import And, Query
 from engine.query.ir.normalise import normalise
 from engine.query.ir.sort_order import KeyPart, SortKey, key_parts, row_key, sort_keys
-from engine.transaction import Row
+from engine.transaction import UNKNOWN, Row, Value
 
 __all__ = ["IncrementalPlan", "IndexTerms", "NotIncremental", "RangeTerm", "compile_incremental"]
 
@@ -45,7 +46,8 @@ class IncrementalPlan:
     predicate is true and the row lies inside the cursors; it reads only the columns in ``needs``, as does ``sort_key``.
     ``sort_key``: unique, ending in the primary key; plain tuple order is the query's order. ``identity``: by which UPDATE
     and DELETE name the old row (bytes if it is one column, else a tuple). ``encode``: the document. ``index_terms``: for
-    the matcher; a row that matches satisfies at least one.
+    the matcher; a row that matches satisfies at least one. ``rule``: the policies that rows are under, where ``table`` is as
+    a role sees it; a window has the plan that :meth:`given` returns.
 
     The functions raise ``LookupError`` or ``ValueError`` for text that the catalog's types do not have (as an enum label
     newer than the catalog), and ``TypeError`` for NULL in a column the catalog calls NOT NULL.
@@ -63,10 +65,41 @@ class IncrementalPlan:
     encode: Callable[[Row], bytes]
     index_terms: tuple[IndexTerms, ...]
     visibility: Visibility = ANONYMOUS
+    rule: Rule | None = None
+
+    @property
+    def dependencies(self) -> frozenset[int]:
+        """The oids of the tables on which the rows depend."""
+        return frozenset((self.table.oid,)) if self.rule is None else self.rule.otherwise.dependencies
 
     def read(self, limit: int | None) -> Statement:
         """The statement that reads the first ``limit`` rows (None: all), columns in layout order."""
-        return render_rows(self.query, self.table, limit)
+        statement = render_rows(self.query, self.table, limit)
+        return statement if self.rule is None else replace(statement, role=self.rule.role)
+
+    def given(self, facts: str | None) -> IncrementalPlan:
+        """The plan for a window whose rows were read together with ``facts``, which its rule needs.
+
+        Raises ``NotIncrementalError`` if the condition, now that its values are known, cannot be decided exactly.
+        """
+        if self.rule is None:
+            return self
+        where = self.rule.condition(facts or "")
+        query = replace(self.query, where=where if self.query.where is None else And((self.query.where, where)))
+        made = compile_incremental(query, self.table)
+        if isinstance(made, NotIncremental):
+            raise NotIncrementalError(made.reason)
+        return replace(made, key=self.key, visibility=self.visibility, rule=self.rule)
+
+    def rows(self, found: Sequence[tuple[Value, ...]]) -> Sequence[tuple[Value, ...]]:
+        """The rows that :meth:`read` returned, in which columns that the role may not read are not known."""
+        readable = self.table.readable
+        hidden = self.rule is not None and [column.attnum not in readable for column in self.table.columns]
+        if not hidden or not any(hidden):
+            return found
+        return [
+            tuple([UNKNOWN if masked else value for value, masked in zip(row, hidden, strict=True)]) for row in found
+        ]
 
 
 def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncremental:
@@ -77,8 +110,6 @@ def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncr
     query = normalise(query)
     if table.problem:
         return NotIncremental(table.problem)
-    if table.policed:
-        return NotIncremental(table.policed)
     if not table.identity:
         return NotIncremental(f"rows of {table.schema}.{table.name} cannot be followed: no usable replica identity")
     try:

@@ -29,10 +29,13 @@ _DOCUMENT = "row_to_json(d.*)::text"
 
 
 def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
-    """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all)."""
+    """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all). There is a null in place of
+    those that the role may not read, for the table as a role sees it.
+    """
     parameters = Parameters()
-    columns = ", ".join(column_sql(column) for column in table.columns)
-    origin = _origin(table, table.columns)
+    read = [column for column in table.columns if table.policed is None or column.attnum in table.readable]
+    columns = ", ".join(column_sql(c) if c in read else f"null::{c.type.name}" for c in table.columns)
+    origin = _origin(table, read)
     types = tuple(column.type.name for column in table.columns)
     rest = _rest(query, table, limit, parameters, view=bool(origin.view))
     by_path = calls_own(used_columns(query, table))

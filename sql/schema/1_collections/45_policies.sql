@@ -23,47 +23,50 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function realtime.unseen_in(oid) is 'Why the tables that a function reads cannot be found in its text; null: they can';
 
+create or replace function realtime.policy_edges(class oid, object oid) returns table (to_class oid, to_object oid)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- From a table to its policies (those for SELECT), from these by pg_depend to tables, views and functions, and so on. Of a function whose
+  -- body is a text pg_depend has nothing: each table and function whose name is a word of the text counts.
+  select 'pg_policy'::regclass::oid, p.oid
+  from pg_policy p join pg_class c on c.oid = p.polrelid and c.relrowsecurity
+  where policy_edges.class = 'pg_class'::regclass and p.polrelid = policy_edges.object and p.polcmd in ('r', '*')
+  union all
+  select policy_edges.class, i.inhrelid from pg_inherits i where policy_edges.class = 'pg_class'::regclass and i.inhparent = policy_edges.object
+  union all
+  select policy_edges.class, i.inhparent from pg_inherits i where policy_edges.class = 'pg_class'::regclass and i.inhrelid = policy_edges.object
+  union all
+  select 'pg_rewrite'::regclass, r.oid from pg_rewrite r where policy_edges.class = 'pg_class'::regclass and r.ev_class = policy_edges.object
+  union all
+  select d.refclassid, d.refobjid
+  from pg_depend d
+  where policy_edges.class in ('pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass)
+    and d.classid = policy_edges.class and d.objid = policy_edges.object
+    and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass)
+  union all
+  select 'pg_proc'::regclass, o.oprcode::oid from pg_operator o where policy_edges.class = 'pg_operator'::regclass and o.oid = policy_edges.object
+  union all
+  select 'pg_class'::regclass, c.oid
+  from pg_proc f
+  join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
+  join pg_class c on c.relkind in ('r', 'p', 'v', 'm', 'f') and realtime.mentions(f.prosrc, c.relname)
+  join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  where policy_edges.class = 'pg_proc'::regclass and f.oid = policy_edges.object and f.prosqlbody is null
+  union all
+  select 'pg_proc'::regclass, g.oid
+  from pg_proc f
+  join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
+  join pg_proc g on g.oid >= 16384 and g.oid <> f.oid and g.prokind <> 'a' and realtime.mentions(f.prosrc, g.proname)
+  where policy_edges.class = 'pg_proc'::regclass and f.oid = policy_edges.object and f.prosqlbody is null
+$$;
+comment on function realtime.policy_edges(oid, oid) is 'What a table, view, policy, function or operator (class: pg_class …) reads or calls itself, as far as policies are concerned';
+
 create or replace function realtime.policy_sources(relation regclass)
 returns table (kind text, object oid, name text, source text, language text, volatility "char", problem text, published boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  -- From the table to its policies (those for SELECT), from these by pg_depend to tables, views and functions, and so on. Of a function whose
-  -- body is a text pg_depend has nothing: each table and function whose name is a word of the text counts.
   with recursive walk (class, object) as (
     select 'pg_class'::regclass::oid, policy_sources.relation::oid
     union
-    select e.class, e.object
-    from walk w cross join lateral (
-      select 'pg_policy'::regclass::oid, p.oid
-      from pg_policy p join pg_class c on c.oid = p.polrelid and c.relrowsecurity
-      where w.class = 'pg_class'::regclass and p.polrelid = w.object and p.polcmd in ('r', '*')
-      union all
-      select w.class, i.inhrelid from pg_inherits i where w.class = 'pg_class'::regclass and i.inhparent = w.object
-      union all
-      select w.class, i.inhparent from pg_inherits i where w.class = 'pg_class'::regclass and i.inhrelid = w.object
-      union all
-      select 'pg_rewrite'::regclass, r.oid from pg_rewrite r where w.class = 'pg_class'::regclass and r.ev_class = w.object
-      union all
-      select d.refclassid, d.refobjid
-      from pg_depend d
-      where w.class in ('pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass)
-        and d.classid = w.class and d.objid = w.object
-        and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass)
-      union all
-      select 'pg_proc'::regclass, o.oprcode::oid from pg_operator o where w.class = 'pg_operator'::regclass and o.oid = w.object
-      union all
-      select 'pg_class'::regclass, c.oid
-      from pg_proc f
-      join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
-      join pg_class c on c.relkind in ('r', 'p', 'v', 'm', 'f') and realtime.mentions(f.prosrc, c.relname)
-      join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-      where w.class = 'pg_proc'::regclass and f.oid = w.object and f.prosqlbody is null
-      union all
-      select 'pg_proc'::regclass, g.oid
-      from pg_proc f
-      join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
-      join pg_proc g on g.oid >= 16384 and g.oid <> f.oid and g.prokind <> 'a' and realtime.mentions(f.prosrc, g.proname)
-      where w.class = 'pg_proc'::regclass and f.oid = w.object and f.prosqlbody is null
-    ) e (class, object)
+    select e.to_class, e.to_object from walk w cross join lateral realtime.policy_edges(w.class, w.object) e
   )
   select 'table', c.oid, c.oid::regclass::text, null, null, null,
          case when c.relkind = 'f' then format('%s is a foreign table, whose changes are not in the WAL', c.oid::regclass)
@@ -87,6 +90,33 @@ $$;
 comment on function realtime.policy_sources(regclass) is
   'The tables, functions and policies that decide which rows of a table with row-level security are seen. problem: why changes of what it reads '
   'cannot be followed; published: whether its changes are in the publication. It waits for locks on tables with policies';
+
+create or replace function realtime.policies_read_own_rows(relation regclass) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- By way of a function, a view or the policies of another table. A sub-select in a policy over its own table is not found: pg_depend names
+  -- the table of a policy in any case.
+  with recursive walk (class, object) as (
+    select e.to_class, e.to_object
+    from pg_policy p cross join lateral realtime.policy_edges('pg_policy'::regclass, p.oid) e
+    where p.polrelid = relation and p.polcmd in ('r', '*') and e.to_object <> relation
+    union
+    select e.to_class, e.to_object from walk w cross join lateral realtime.policy_edges(w.class, w.object) e
+  )
+  select exists (select from walk w where w.class = 'pg_class'::regclass and w.object = relation)
+$$;
+comment on function realtime.policies_read_own_rows(regclass) is
+  'Whether what the policies of a table call or look at may read rows of the table itself: then each change of it can change which rows are seen';
+
+create or replace function realtime.policies_for(relation oid, role oid)
+returns table (policy oid, permissive boolean, condition text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- As get_policies_for_relation() and check_role_for_policy() in rowsecurity.c; a policy without USING adds nothing.
+  select p.oid, p.polpermissive, pg_get_expr(p.polqual, p.polrelid)
+  from pg_policy p
+  where p.polrelid = relation and p.polcmd in ('r', '*') and p.polqual is not null
+    and (0 = any (p.polroles) or exists (select from unnest(p.polroles) r (oid) where pg_has_role(policies_for.role, r.oid, 'usage')))
+$$;
+comment on function realtime.policies_for(oid, oid) is 'The policies for SELECT that a role reads a table under, unless it is exempt from them';
 
 create or replace function realtime.policies_mark(tables oid[], functions oid[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
