@@ -6,6 +6,7 @@ is cached: the watcher of ``realtime.ddl`` messages loads a new catalog and comp
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -52,18 +53,25 @@ async def load_catalog(
         raise CatalogError("the catalog cannot be read: the current database is not in pg_database")
     document = row[0] | {"published_schemas": schemas}
     catalog = build_catalog(document, stream_generated=stream_generated, policies=policies)
+    marks = replace(marks, policies={oid: each.mark for oid, each in (policies or {}).items()})
     return replace(catalog, marks=marks, claims_setting=claims_setting)
 
 
-async def load_marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
-    """The marks of the definitions as they are now, to be compared with those of a catalog.
+async def load_marks(connection: psycopg.AsyncConnection[Any], policies: Mapping[int, Policies] | None = None) -> Marks:
+    """The marks of the definitions as they are now, to be compared with those of a catalog, which has ``policies``.
 
     Raises ``CatalogError`` if they cannot be read.
     """
     try:
         async with connection.transaction():
             await connection.execute(query("catalog_settings").encode())
-            return await _marks(connection)
+            marks = await _marks(connection)
+            found: dict[int, str] = {}
+            for oid, each in (policies or {}).items():
+                values = {"tables": list(each.tables), "functions": list(each.functions)}
+                cursor = await connection.execute(query("policies_mark").encode(), values)
+                found[oid] = (await cursor.fetchone() or ("",))[0]
+            return replace(marks, policies=found)
     except psycopg.Error as error:
         raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
 

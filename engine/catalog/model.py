@@ -101,18 +101,24 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Texts that change when definitions do: of the publication as a whole, of the types in use, of each exposed table."""
+    """Texts that change when definitions do: of the publication as a whole, of the types in use, of each exposed table, and
+    of the policies of those with row-level security.
+    """
 
     publication: str
     types: str
     tables: Mapping[int, str]
+    policies: Mapping[int, str] = field(default_factory=dict)
 
     def changed(self, since: Marks) -> set[int] | None:
         """The tables (oids) that are not what they were at ``since``; None: perhaps all."""
         if (self.publication, self.types) != (since.publication, since.types):
             return None
-        new, old = self.tables, since.tables
-        return {oid for oid in new.keys() | old.keys() if new.get(oid) != old.get(oid)}
+        return _unequal(self.tables, since.tables) | _unequal(self.policies, since.policies)
+
+
+def _unequal(new: Mapping[int, str], old: Mapping[int, str]) -> set[int]:
+    return {oid for oid in new.keys() | old.keys() if new.get(oid) != old.get(oid)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

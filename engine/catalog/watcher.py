@@ -17,6 +17,7 @@ from tenacity import RetryCallState, wait_random_exponential
 
 from engine.catalog.load import CLAIMS_SETTING, load_catalog, load_marks
 from engine.catalog.model import Catalog, Marks
+from engine.catalog.policies import Policies
 from engine.errors import BunbaseError, SubscriptionFailedError
 from engine.postgres.errors import UNREADABLE
 from engine.postgres.retry import Pause, error_of, until_done
@@ -55,6 +56,7 @@ class CatalogWatcher:
         self._invalid = asyncio.Event()
         self._unseen: set[int] = set()
         self._marks: Marks | None = None  # of the catalog in use
+        self._policies: dict[int, Policies] = {}
         self.snapshot: Snapshot | None = None
         self.obstacle: str | None = None
         self.failing_since: float | None = None
@@ -91,9 +93,14 @@ class CatalogWatcher:
         """Load it for the first time. Raises ``CatalogError``, ``psycopg.Error``."""
         self.snapshot = await self._reader.snapshot(whole=True)
         catalog = await self._load()
-        self._marks = catalog.marks
+        self._use(catalog)
         self._ready.set()
         return catalog
+
+    def _use(self, catalog: Catalog) -> None:
+        self._marks = catalog.marks
+        tables = catalog.by_collection.values()
+        self._policies = {table.oid: table.policies for table in tables if table.policies is not None}
 
     async def unannounced(self) -> set[int] | None:
         """The tables (oids) whose definitions, by their marks, are not those of the catalog in use; None: perhaps all.
@@ -110,7 +117,7 @@ class CatalogWatcher:
     async def _current_marks(self) -> Marks:
         try:
             async with self._reader.connection() as connection:
-                marks = await load_marks(connection)
+                marks = await load_marks(connection, self._policies)
         except (*UNREADABLE, psycopg.Error) as error:
             self._failed(error)
             raise
@@ -140,7 +147,8 @@ class CatalogWatcher:
                 self._load_visible, on=(_NotVisibleError, *UNREADABLE, psycopg.Error), failed=self._note, pause=_PAUSE
             )
             yield catalog
-            self.snapshot, self._marks = snapshot, catalog.marks
+            self.snapshot = snapshot
+            self._use(catalog)
             if version == self.version:
                 self._unseen.clear()
                 self._invalid.clear()

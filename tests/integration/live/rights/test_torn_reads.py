@@ -16,8 +16,8 @@ from engine.postgres.connections.opening import connect
 from engine.postgres.reading import ReadBounds
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader
-from engine.query.ir.reread_plan import ReReadPlan
-from engine.query.planner import plan_query
+from engine.query.compile.plan import IncrementalPlan
+from engine.query.planner import plan_query, reread_instead
 from tests.integration.live.rights.conftest import ALL, SQL, Rows
 from tests.support.postgres.sql import connect as session
 from tests.support.postgres.sql import read, run_each, until
@@ -64,10 +64,11 @@ async def test_rows_that_were_read_while_a_table_was_truncated_are_not_used(rows
         async def found() -> ReadResult:
             if path != "for each set of claims":
                 return await read_plan(reader, plan, settings, slow=False)
-            assert isinstance(plan, ReReadPlan)
-            assert plan.statement.role is not None
-            statement = replace(plan.statement, tables=tuple(plan.dependencies))
-            [result] = await reader.read_for_each(statement, [plan.statement.role.claims], 100, BOUNDS)
+            assert isinstance(plan, IncrementalPlan)
+            again = reread_instead(plan, "for each set of claims")
+            assert again.statement.role is not None
+            statement = replace(again.statement, tables=tuple(again.dependencies))
+            [result] = await reader.read_for_each(statement, [again.statement.role.claims], 100, BOUNDS)
             assert result is not None
             return result
 

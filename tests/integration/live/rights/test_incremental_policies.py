@@ -1,0 +1,136 @@
+"""Policies that are kept row by row: what makes their condition another one is noticed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.integration.live.rights.conftest import ALL, Rows
+from tests.oracle.queries import Query
+from tests.support.nodes.live_node import QUICK, Follower, LiveNode, live_node
+from tests.support.postgres.sql import open_transaction, run_each, until
+
+CLAIM = "current_setting('request.jwt.claims', true)::json"
+MEMBERS = "org in (select m.org from member m where m.person = me())"
+
+
+def under(rows: Rows, condition: str) -> None:
+    """People read notes under this condition, and no others."""
+    run_each(
+        rows.dsn,
+        f"drop policy own on note; create policy own on note to {rows.people} using ({condition})",
+        "select realtime.expose('note')",
+    )
+
+
+async def watch(rows: Rows, node: LiveNode, user: str) -> Follower:
+    follower = await node.follow(Query("note", ALL, ""), principal=rows.principal(user))
+    assert follower.subscription is not None
+    assert follower.subscription.strategy == "incremental", follower.subscription.reason
+    return follower
+
+
+async def test_a_function_that_is_replaced_without_announcement_is_noticed(rows: Rows) -> None:
+    run_each(rows.dsn, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
+    async with live_node(rows.dsn, live=replace(QUICK, watch_interval=0.1)) as node:
+        follower = await watch(rows, node, "ann")
+        assert follower.ids == ["1"]
+        run_each(rows.dsn, "create or replace function me() returns text language sql stable as $$ select 'bob' $$")
+        await until(lambda: follower.ids == ["2", "3"])
+
+
+async def test_a_change_of_what_policies_look_up_reads_the_rows_again_and_other_changes_do_not(rows: Rows) -> None:
+    under(rows, MEMBERS)
+    async with live_node(rows.dsn) as node:
+        ann, bob = await watch(rows, node, "ann"), await watch(rows, node, "bob")
+        assert (ann.ids, bob.ids) == (["1", "2"], ["1", "2", "3"])
+        before = node.live.status()["reads"]
+        run_each(
+            rows.dsn, "insert into note values (7, 'eve', 1, 'x'), (8, 'eve', 3, 'y')", "delete from note where id = 1"
+        )
+        await node.caught_up()
+        assert (ann.ids, bob.ids) == (["2", "7"], ["2", "3", "7"])
+        assert node.live.status()["reads"] == before
+        run_each(rows.dsn, "insert into member values (3, 'ann'); update note set body = 'new' where id = 8")
+        await node.caught_up()
+        assert ann.ids == ["2", "4", "7", "8"]
+        run_each(rows.dsn, "truncate member")
+        await node.caught_up()
+        assert (ann.ids, bob.ids) == ([], [])
+
+
+async def test_a_membership_that_ended_hides_what_is_committed_after_it(rows: Rows) -> None:
+    """Also where the row was written before, in a transaction that was open."""
+    under(rows, MEMBERS)
+    received: list[object] = []
+    async with live_node(rows.dsn) as node:
+        follower = await node.follow(Query("note", ALL, ""), received.extend, principal=rows.principal("ann"))
+        with open_transaction(rows.dsn, "update note set body = 'hidden' where id = 1") as writer:
+            run_each(rows.dsn, "delete from member where person = 'ann'")
+            writer.commit()
+        await node.caught_up()
+        assert follower.ids == []
+        assert "hidden" not in repr(received)
+
+
+async def test_a_value_that_policies_cannot_be_evaluated_with_has_postgresql_decide(rows: Rows) -> None:
+    """A claim that is no number is an error where a row is looked at, so there is none while the table is empty."""
+    under(rows, f"owner = 'eve' or (org > 5 and org = ({CLAIM} ->> 'org')::int)")
+    async with live_node(rows.dsn) as node:
+        follower = await node.follow(Query("note", ALL, ""), principal=rows.principal("ann", org=7))
+        assert follower.subscription is not None
+        assert follower.subscription.strategy == "incremental"
+        other = await node.follow(Query("note", ALL, ""), principal=rows.principal("ann", app=1))
+        assert other.ids == ["4"]
+
+
+async def test_a_column_that_the_role_may_not_read_can_decide(rows: Rows) -> None:
+    """Its values come with the stream, and PostgreSQL applies the policy to the first rows."""
+    under(rows, "secret = me()")
+    run_each(rows.dsn, "update note set secret = 'ann' where id = 2")
+    async with live_node(rows.dsn) as node:
+        follower = await watch(rows, node, "ann")
+        assert follower.ids == ["2"]
+        for step, ids in (
+            ("update note set secret = 'ann' where id in (1, 3)", ["1", "2", "3"]),
+            ("update note set body = 'z' where id = 1", ["1", "2", "3"]),
+            ("update note set secret = 'bob' where id = 2", ["1", "3"]),
+            ("update note set secret = null where id = 1", ["3"]),
+        ):
+            run_each(rows.dsn, step)
+            await node.caught_up()
+            assert follower.ids == ids
+            assert all("secret" not in json.loads(doc) for _, doc in follower.list)
+
+
+@pytest.mark.parametrize("path", ["public, pg_catalog", "pg_catalog, public"])
+async def test_names_are_those_of_postgresql_whatever_the_search_path(rows: Rows, path: str) -> None:
+    """With pg_catalog behind public, a function of the operator would be found first: PostgreSQL decides then."""
+    name = rows.dsn.rsplit("/", 1)[1].split("?")[0]
+    run_each(
+        rows.dsn,
+        "create function public.lower(text) returns text language sql immutable as $$ select 'bob' $$",
+        f'alter database "{name}" set search_path = {path}',
+    )
+    under(rows, f"owner = pg_catalog.lower({CLAIM} ->> 'sub')")
+    async with live_node(rows.dsn) as node:
+        follower = await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))
+        assert follower.ids == ["1"]
+        assert follower.subscription is not None
+        expected = "re-read" if path.startswith("public") else "incremental"
+        assert follower.subscription.strategy == expected, follower.subscription.reason
+
+
+async def test_a_role_that_is_given_to_another_brings_its_policies(rows: Rows) -> None:
+    """GRANT of a role is announced by nothing; a query that begins then has the rows of both roles at once."""
+    async with live_node(rows.dsn, live=replace(QUICK, watch_interval=0.1)) as node:
+        before = await watch(rows, node, "ann")
+        assert before.ids == ["1"]
+        run_each(rows.dsn, f"grant {rows.staff} to {rows.people}")
+        await until(lambda: before.ids == ["1", "2", "3", "4"])
+        run_each(rows.dsn, f"revoke {rows.staff} from {rows.people}")
+        later = await node.follow(Query("note", ALL, ""), principal=rows.principal("bob"))
+        assert later.ids == ["2", "3"]
+        await until(lambda: before.ids == ["1"])
