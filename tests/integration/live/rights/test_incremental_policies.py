@@ -32,6 +32,52 @@ async def watch(rows: Rows, node: LiveNode, user: str) -> Follower:
     return follower
 
 
+@pytest.mark.parametrize(
+    ("condition", "strategy"),
+    [
+        ("owner = me()", "incremental"),
+        ("owner = (select me()) and org < 3", "incremental"),
+        (f"org = ({CLAIM} -> 'app' ->> 'org')::int or owner = {CLAIM} ->> 'sub'", "incremental"),
+        ("org in (select m.org from member m where m.person = me())", "incremental"),
+        ("exists (select 1 from member m where m.org = note.org and m.person = me())", "incremental"),
+        ("org % 2 = 1", "re-read"),
+        ("exists (select 1 from member m where m.org > note.org)", "re-read"),
+        ("owner = me() and now() > '2020-01-01'", "re-read"),
+    ],
+)
+async def test_policies_of_columns_claims_and_memberships_are_kept_row_by_row(
+    rows: Rows, condition: str, strategy: str
+) -> None:
+    run_each(
+        rows.dsn,
+        "delete from note",
+        f"drop policy own on note; create policy own on note to {rows.people} using ({condition})",
+        f"create policy few on note as restrictive to {rows.people} using (id < 100)",
+        "select realtime.expose('note')",
+    )
+    async with live_node(rows.dsn) as node:
+        ann = rows.principal("ann", app={"org": 2}, org=1)
+        follower = await node.follow(Query("note", ALL, ""), principal=ann)
+        assert follower.subscription is not None
+        assert follower.subscription.strategy == strategy, follower.subscription.reason
+        if strategy == "re-read":
+            assert follower.subscription.reason
+            return
+        reads = node.live.status()["reads"]
+        for step in (
+            "insert into note values (1, 'ann', 1, 'a'), (2, 'ann', 2, 'b'), (3, 'eve', 3, 'c'), (100, 'ann', 1, 'd')",
+            "update note set owner = 'ann', org = 1 where id = 3",
+            "update note set owner = 'eve', org = 3 where id < 3",
+            "delete from note where id = 3",
+        ):
+            run_each(rows.dsn, step)
+            await node.caught_up()
+            assert [json.loads(doc) for _, doc in follower.list] == rows.truth(
+                ann, "select id, owner, org, body from note order by id"
+            )
+        assert node.live.status()["reads"] == reads
+
+
 async def test_a_function_that_is_replaced_without_announcement_is_noticed(rows: Rows) -> None:
     run_each(rows.dsn, "drop event trigger realtime_ddl_end", "drop event trigger realtime_ddl_drop")
     async with live_node(rows.dsn, live=replace(QUICK, watch_interval=0.1)) as node:
