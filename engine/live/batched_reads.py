@@ -25,7 +25,7 @@ from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader
 from engine.postgres.statements.statement import Statement
 
-__all__ = ["BatchedReads", "can_be_batched"]
+__all__ = ["BatchedReads", "can_be_batched", "without_claims"]
 
 _AT_ONCE = 2
 """Batches of one statement that run at the same time. With more of them each would be smaller."""
@@ -34,6 +34,12 @@ _AT_ONCE = 2
 def can_be_batched(statement: Statement) -> bool:
     """Whether ``statement`` runs as a served role and needs nothing of its own in the transaction."""
     return statement.role is not None and not (statement.origin is not None and statement.origin.view)
+
+
+def without_claims(statement: Statement) -> Statement:
+    """The same for all statements that differ in claims alone, by which they find one another."""
+    assert statement.role is not None
+    return replace(statement, role=replace(statement.role, claims=""))
 
 
 _Request = tuple[str, asyncio.Future[ReadResult | None]]  # the claims, and the answer
@@ -59,16 +65,16 @@ class BatchedReads:
         self._bounds = ReadBounds(settings.max_rows, settings.max_bytes, settings.batch_timeout_ms)
         self._requests: dict[Statement, _Requests] = {}
 
-    async def read(self, statement: Statement, tables: frozenset[int]) -> ReadResult | None:
-        """The rows of ``statement``; None if it has to be read alone. Raises what keeps the database from being read."""
-        role = statement.role
-        assert role is not None
-        shape = replace(statement, role=replace(role, claims=""))
+    async def read(self, shape: Statement, claims: str) -> ReadResult | None:
+        """The rows of ``shape``, a statement :func:`without_claims`, for ``claims``; None if they have to be read alone.
+
+        Raises what keeps the database from being read.
+        """
         requests = self._requests.get(shape)
         if requests is None:
-            requests = self._requests[shape] = _Requests(tables, deque())
+            requests = self._requests[shape] = _Requests(frozenset(shape.tables), deque())
         answer: asyncio.Future[ReadResult | None] = asyncio.get_running_loop().create_future()
-        requests.waiting.append((role.claims, answer))
+        requests.waiting.append((claims, answer))
         if requests.running < _AT_ONCE:
             requests.running += 1
             self._background.spawn(self._run(shape, requests))

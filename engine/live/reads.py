@@ -13,9 +13,10 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
-from engine.live.batched_reads import BatchedReads
+from engine.live.batched_reads import BatchedReads, without_claims
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
+from engine.live.read_state import ReadState
 from engine.live.settings import LiveSettings
 from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
 from engine.postgres.snapshot import ReadResult
@@ -65,11 +66,16 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
     return _sized(read, settings.max_bytes) if statement.as_reader else read
 
 
-async def read_in_batch(batches: BatchedReads, plan: ReReadPlan, settings: LiveSettings) -> ReadResult | None:
+async def read_in_batch(
+    batches: BatchedReads, plan: ReReadPlan, state: ReadState, settings: LiveSettings
+) -> ReadResult | None:
     """The rows of ``plan``, read in one statement with those of other claims; None if they have to be read alone."""
-    statement = _at_most(plan.statement, settings.max_rows + 1, settings.max_bytes)
-    read = await batches.read(replace(statement, tables=_tables(plan)), plan.dependencies)
-    if read is not None and statement.as_reader and any(row[1] is None for row in read.rows):
+    if state.shape is None or state.shape[0] is not plan:
+        statement = _at_most(plan.statement, settings.max_rows + 1, settings.max_bytes)
+        state.shape = plan, without_claims(replace(statement, tables=_tables(plan)))
+    assert plan.statement.role is not None
+    read = await batches.read(state.shape[1], plan.statement.role.claims)
+    if read is not None and plan.statement.as_reader and any(row[1] is None for row in read.rows):
         return None
     return read
 

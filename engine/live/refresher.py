@@ -269,7 +269,7 @@ class Refresher:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
         read = None
         if isinstance(plan, ReReadPlan) and can_be_batched(plan.statement) and not (state.slow or state.alone):
-            read = await read_in_batch(self._batches, plan, self._settings)
+            read = await read_in_batch(self._batches, plan, state, self._settings)
             state.alone = read is None
         if read is None:
             async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
