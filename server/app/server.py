@@ -102,7 +102,15 @@ async def _serve(
     server = Server(
         uvicorn.Config(
             make_app(node.status, [*own, *routes, rest.mount], node.addresses),
-            http=cast("Any", partial(HttpProtocol, node, proxies=TrustedProxies(settings.trusted_proxies))),
+            http=cast(
+                "Any",
+                partial(
+                    HttpProtocol,
+                    node,
+                    proxies=TrustedProxies(settings.trusted_proxies),
+                    proxy_protocol=settings.proxy_protocol,
+                ),
+            ),
             ws="none",  # HttpProtocol makes them
             lifespan="off",
             log_config=None,

@@ -151,6 +151,10 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="addresses and CIDR blocks of proxies whose X-Forwarded-For is believed"
     )
+    proxy_protocol: bool = Field(
+        False,
+        description="connections of the trusted proxies begin with a header of the PROXY protocol, version 1 or 2",
+    )
     max_message_size: int = Field(128 * 1024, ge=1024, le=1024 * 1024, description="bytes of one client message")
     max_buffer_size: int = Field(
         1024 * 1024,
@@ -229,6 +233,14 @@ class Settings(BaseSettings):
     def _key_of_a_certificate(self) -> Settings:
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key is given without tls_certificate, so the server would not speak TLS")
+        return self
+
+    @model_validator(mode="after")
+    def _proxies_of_the_protocol(self) -> Settings:
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise ValueError("proxy_protocol is given without trusted_proxies: no client's header would be believed")
+        if self.proxy_protocol and self.tls_certificate is not None:
+            raise ValueError("proxy_protocol and tls_certificate exclude each other: let the proxy end TLS")
         return self
 
     @property

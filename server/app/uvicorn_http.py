@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 import h11
 import msgspec
+import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -24,6 +25,7 @@ from uvicorn.server import ServerState
 from server.auth.identity import API_KEY, HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
 from server.http.client_address import TrustedProxies
 from server.http.problems import MEDIA_TYPE, problem_document
+from server.http.proxy_header import InvalidProxyHeaderError, ProxyHeader
 from server.http.security_headers import SECURITY_HEADERS
 from server.transports.websocket.handshake import PROTOCOL, asks_for_websocket, handshake_key, protocols
 from server.transports.websocket.upgrade import RealtimeProtocol
@@ -41,6 +43,7 @@ _MAX_HEADERS: Final = 500
 _LINGER: Final = 2.0
 """Seconds in which a refused client may go on sending: unread bytes at a close destroy the answer (TCP's RST)."""
 
+_log = structlog.get_logger("realtime.http")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _DETAILS: Final = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the request line and the headers are too long",
@@ -62,7 +65,8 @@ class HandshakeHandler(Protocol):
 
 
 class HttpProtocol(H11Protocol):
-    """See the module. ``acceptor`` and ``proxies`` are bound with ``functools.partial``; uvicorn passes the rest.
+    """See the module. ``acceptor``, ``proxies`` and ``proxy_protocol`` (connections of the proxies begin with its header)
+    are bound with ``functools.partial``; uvicorn passes the rest.
 
     The application sees the client behind the ``proxies`` in ``scope["client"]``.
     """
@@ -79,10 +83,13 @@ class HttpProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         proxies: TrustedProxies | None = None,
+        proxy_protocol: bool = False,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._acceptor = acceptor
         self._proxies = proxies or TrustedProxies()
+        self._proxy_protocol = proxy_protocol
+        self._proxy_header: ProxyHeader | None = None  # it is still to come
         self._accepted: tuple[WebSocketConnection, bytes, str | None] | None = None
         self._lingering = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -92,11 +99,15 @@ class HttpProtocol(H11Protocol):
         """A client connected."""
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
+        if self._proxy_protocol and self.client is not None and self._proxies.trusts(self.client[0]):
+            self._proxy_header = ProxyHeader()
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
-        if not self._lingering:
+        if self._proxy_header is not None:
+            data = self._take_proxy_header(self._proxy_header, data)
+        if data and not self._lingering:
             super().data_received(data)
             if self.conn.trailing_data[0]:  # the beginning of another request on the same connection
                 self._expect_head()
@@ -105,6 +116,20 @@ class HttpProtocol(H11Protocol):
         """The connection is closed."""
         self._stop_head_timer()
         super().connection_lost(exc)
+
+    def _take_proxy_header(self, header: ProxyHeader, data: bytes) -> bytes:
+        """The bytes behind the header of the PROXY protocol. A proxy that sends another beginning is disconnected."""
+        try:
+            rest = header.feed(data)
+        except InvalidProxyHeaderError as wrong:
+            _log.warning("proxy_header_invalid", proxy=self.client and self.client[0], error=str(wrong))
+            self.transport.abort()
+            return b""
+        if rest is None:
+            return b""
+        self._proxy_header = None
+        self.client = header.client or self.client
+        return rest
 
     # Slow heads.
 

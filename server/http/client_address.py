@@ -32,14 +32,15 @@ class TrustedProxies:
             return peer
         client = peer
         hops = [hop for line in forwarded_for for hop in line.split(",")]
-        while hops and self._trusts(client):
+        while hops and self.trusts(client):
             hop = _address(hops.pop())
             if hop is None:
                 break
             client = str(hop)
         return client
 
-    def _trusts(self, text: str) -> bool:
+    def trusts(self, text: str) -> bool:
+        """Whether an address is a proxy's."""
         address = _address(text)
         return address is not None and any(address in network for network in self._networks)
 

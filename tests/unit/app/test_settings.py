@@ -70,6 +70,11 @@ def test_lists_can_stand_in_the_environment_and_in_the_file(tmp_path: Path, monk
         ('decoder = "test_decoding"\n', "decoder"),
         ("port = \n", r"the configuration file .*realtime\.toml cannot be read"),
         ('slot_name = "Upper-Case"\n', "slot_name"),
+        ("proxy_protocol = true\n", "proxy_protocol is given without trusted_proxies"),
+        (
+            'proxy_protocol = true\ntrusted_proxies = ["10.0.0.1"]\ntls_certificate = "a.pem"\n',
+            "proxy_protocol and tls_certificate exclude each other",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, reason: str) -> None:
