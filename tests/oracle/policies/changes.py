@@ -182,14 +182,16 @@ class Changes:
     def of_a_partition(self) -> str:
         """A statement about policies of a partition, which are without effect on queries of its parent."""
         partition, chance = self.chance.choice(self.partitions), self.chance
-        known = self.policies.setdefault(partition, set())
-        if known:
-            known.clear()
-            return f"drop policy p on {partition}"
-        if chance.random() < 0.5:
-            return f"alter table {partition} {chance.choice(('enable', 'disable'))} row level security"
-        known.add("p")
-        return f"create policy p on {partition} as {chance.choice(('permissive', 'restrictive'))} using (owner = me())"
+        created = (
+            f"create policy p on {partition} as {chance.choice(('permissive', 'restrictive'))} using (owner = me())"
+        )
+        return chance.choice(
+            (
+                f"drop policy if exists p on {partition}; {created}",
+                f"drop policy if exists p on {partition}",
+                f"alter table {partition} {chance.choice(('enable', 'enable', 'disable'))} row level security",
+            )
+        )
 
     def unannounced(self) -> str:
         """A statement that changes who has which rights, and fires no event trigger."""

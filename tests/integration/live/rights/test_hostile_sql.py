@@ -97,6 +97,40 @@ async def answer(node: LiveNode, principal: Principal, sql: str) -> str:
     return repr(follower.list)
 
 
+# In place of names in a query of the builder.
+NAMES = (
+    "secret", "id; drop table note", "id) union select secret from note --", 'id" from note; --', "id desc", "note.id",
+    "ctid", "(select secret from note limit 1)", "pg_sleep(1)", "id\u0000", "ID", "1", "", "id--", "'id'", "id/**/",
+    "row_to_json(note)",
+)  # fmt: skip
+
+
+async def test_no_name_in_a_query_of_the_builder_becomes_sql(rows: Rows) -> None:
+    ann = rows.principal("ann")
+    viewer = Viewer(ann.visibility, ann.claims)
+    async with await connect(rows.dsn, "planning", autocommit=True) as connection:
+        catalog = await load_catalog(connection)
+        for name in NAMES:
+            specs: tuple[dict[str, object], ...] = (
+                {"orderBy": [name]},
+                {"orderBy": [["id", name]]},
+                {"where": [[name, "==", 1]]},
+                {"where": [["id", name, 1]]},
+                {"select": [name]},
+                {name: 1},
+            )
+            for spec in specs:
+                with pytest.raises((InvalidQueryError, PermissionDeniedError)):
+                    await plan_query("note", spec, catalog, connection, viewer=viewer)
+            with pytest.raises(QueryRejectedError):
+                await plan_query(name, {}, catalog, connection, viewer=viewer)
+    async with live_node(rows.dsn) as node:
+        for value in NAMES:
+            where = [["body", "==", value.replace("\u0000", "")]]
+            query = Query("note", {"where": where, "orderBy": ["id"], "startAt": [1]}, "")
+            assert (await node.follow(query, principal=ann)).ids == []
+
+
 async def test_an_answer_does_not_depend_on_rows_that_policies_hide(rows: Rows) -> None:
     run_each(
         rows.dsn,
