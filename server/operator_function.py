@@ -29,13 +29,14 @@ class OperatorFunction:
     """The function that ``setting`` names with ``name``. Raises ``FunctionNameError``.
 
     It may be async. If not, each call has a thread, ``threads`` of them at once. A call that never returns keeps its thread,
-    and neither holds up the other calls nor the end of the process.
+    and neither holds up the other calls nor the end of the process. ``at_once``: so many calls; None: any number.
     """
 
     def __init__(self, setting: str, name: str, threads: int = _THREADS) -> None:
         self._function = load_function(setting, name)
         self._setting = setting
         self._free = asyncio.Semaphore(threads)
+        self.at_once: int | None = None if inspect.iscoroutinefunction(self._function) else threads
 
     async def call(self, argument: object) -> Any:
         """What the function returns, or raises. Cancelling the call does not end the thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from typing import Final
 
 from engine.errors import BunbaseError
 from engine.identity.principal import Principal
@@ -11,7 +12,8 @@ from server.operator_function import OperatorFunction
 
 __all__ = ["SETTING", "FunctionFailedError", "HandlerFunction"]
 
-SETTING = "auth_handler"
+SETTING: Final = "auth_handler"
+_AT_ONCE: Final = 1_000  # calls of an async function
 
 
 class FunctionFailedError(BunbaseError):
@@ -23,6 +25,7 @@ class HandlerFunction:
 
     def __init__(self, name: str) -> None:
         self._function = OperatorFunction(SETTING, name)
+        self.at_once = self._function.at_once or _AT_ONCE
 
     async def ask(self, token: str) -> Principal:
         """Who the client is. Raises ``RefusedError``, ``AnswerError`` and ``FunctionFailedError``."""

@@ -51,7 +51,9 @@ class HandlerUnavailableError(RealtimeError):
 
 
 class Handler(Protocol):
-    """Judges tokens."""
+    """Judges tokens. ``at_once``: so many of them."""
+
+    at_once: int
 
     async def ask(self, token: str) -> Principal:
         """Who the client is. Raises ``RefusedError`` if it is refused; whatever else it raises is a failure."""
@@ -80,6 +82,7 @@ class HandlerVerifier:
         self, handler: Handler, tokens: TokenVerifier, *, timeout: float, cache: float, pause: float = _PAUSE
     ) -> None:
         self._handler = handler
+        self._free = asyncio.Semaphore(handler.at_once)
         self._tokens = tokens
         self._timeout = timeout
         self._known: TTLCache[bytes, Principal] = TTLCache(_CACHED, cache)
@@ -136,6 +139,10 @@ class HandlerVerifier:
             task.exception()  # the clients that wait have it; they may be gone
 
     async def _ask(self, key: bytes, token: str) -> Principal | RefusedError:
+        async with self._free:  # a storm of logins has to wait, and is no fault of the handler
+            return await self._ask_now(key, token)
+
+    async def _ask_now(self, key: bytes, token: str) -> Principal | RefusedError:
         if self._breaker.current_state == STATE_HALF_OPEN and len(self._asked) > 1:
             raise HandlerUnavailableError(self._pause)  # one is asking whether it works again
         try:

@@ -26,7 +26,7 @@ from server.auth_handler.answer import AnswerError, read_answer, refusal_of
 __all__ = ["Webhook"]
 
 _MAX_ANSWER: Final = 64 * 1024
-_CONNECTIONS: Final = 32  # at once: others wait
+_CONNECTIONS: Final = 32
 _HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
 _BROKEN: Final = (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
@@ -42,6 +42,7 @@ class Webhook:
     """Asks at ``url``. ``key`` signs; ``timeout``: seconds for each step of a request."""
 
     def __init__(self, url: str, key: bytes, timeout: float) -> None:
+        self.at_once = _CONNECTIONS
         self._url = url
         self._key = key
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)

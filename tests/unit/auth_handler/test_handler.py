@@ -184,7 +184,8 @@ async def test_a_webhook_that_hangs_lets_no_client_in() -> None:
 class Stubborn:
     """A handler that answers once ``gate`` is open, and counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1_000) -> None:
+        self.at_once = at_once
         self.gate, self.began = asyncio.Event(), asyncio.Event()
         self.asked = 0
 
@@ -196,6 +197,19 @@ class Stubborn:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+async def test_a_storm_of_logins_waits_for_its_turn_and_does_not_pause_the_handler() -> None:
+    handler = Stubborn(at_once=2)
+    verifier = HandlerVerifier(handler, TokenVerifier([]), timeout=GIVE_UP_AFTER, cache=0)
+    asking = [asyncio.create_task(verifier.verify(f"token-{number}")) for number in range(20)]
+    await handler.began.wait()
+    await asyncio.sleep(0)
+    assert handler.asked == 2, "the others wait, and their time has not begun"
+    handler.gate.set()
+    assert {each.user_id for each in await asyncio.gather(*asking)} == {"ada"}
+    assert handler.asked == 20
+    await verifier.close()
 
 
 async def test_a_handler_that_does_not_answer_is_left_alone_until_it_answers_again() -> None:
