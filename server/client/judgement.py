@@ -20,6 +20,7 @@ async def judge_message(services: SharedServices, principal: Principal, member: 
     data = _inspected(services, member, message)
     if services.content_hook is not None:
         await services.content_hook.check(member, message.channel, message.event, data)
+        services.authorizer.judge(principal, Action.PUBLISH, message.channel, about)  # that took time
     return data
 
 

@@ -5,10 +5,10 @@ each transaction once, in commit order, and takes it in three steps:
 
 1. *Decode and judge*, in batches: rows become messages and changes, and filters are asked about large messages. Nothing that
    another task can see changes.
-2. *Conclude*, in one step: rooms, routes, rules and presence change, subscribers receive their events.
-3. *Review*, in batches: subscribers of channels whose rules or metadata changed are judged again; who lost the right gets
-   its end. The next transaction is taken after that, so nothing that commits later reaches it. Then the core returns the
-   effects that need I/O (:mod:`engine.channels.core.effects`), in the order in which they are to be carried out.
+2. *Review*, in batches: rooms and rules change, subscribers of channels whose rules or metadata changed are judged again;
+   who lost the right gets its end. So nothing of this transaction reaches it, nor anything that commits later.
+3. *Conclude*, in one step: presence changes, subscribers receive their events. Then the core returns the effects that need
+   I/O (:mod:`engine.channels.core.effects`), in the order in which they are to be carried out.
 
 Subscriptions begin, and snapshots are loaded, between two transactions. After :meth:`ChannelCore.load` the state is that of
 a snapshot, which may show transactions that are still to come: ``_base`` keeps that snapshot until the stream has passed
@@ -74,6 +74,7 @@ class ChannelCore:
         self.access = AccessRules()
         self.hub = ChannelHub()
         self.messages = 0
+        self._loads = 0
         self._concerned: set[str] = set()  # channels and patterns whose rules or metadata the transaction changes
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
@@ -86,11 +87,21 @@ class ChannelCore:
         yield from self.reader.read(transaction, decoded)
         events = [MessageEvent(row, decoded.commit_time) for row in decoded.messages]
         yield from self.hub.judge(events)
-        effects = self._conclude(decoded, events)
+        return (yield from self._apply(decoded, events))
+
+    def _apply(self, decoded: DecodedTransaction, events: list[MessageEvent]) -> Generator[None, None, list[Effect]]:
+        closed = {row.channel for row in decoded.messages if self.rooms.closed(row.channel)}
+        room_events = [] if not decoded.changes or self._shown(decoded) else self._apply_rights(decoded)
+        shown_by = [(event, self.rooms.row(event.channel)) for event in room_events]
+        loads = self._loads
         concerned, self._concerned = self._concerned, set()
         if concerned:
-            yield from self.hub.review(matching(concerned, self.hub.channels))
-        return effects
+            closing = {event.channel for event in room_events if event.ends}
+            reviewed = (each for each in matching(concerned, self.hub.channels) if each not in closing)
+            yield from self.hub.review(reviewed)
+        if loads != self._loads:  # a later state was loaded meanwhile, which subscribers have received
+            room_events = [event for event, row in shown_by if self.rooms.row(event.channel) == row]
+        return self._conclude(decoded, events, closed, room_events)
 
     def seed(self, transactions: Iterable[Transaction]) -> None:
         """Transactions that were delivered before this core listened and that a snapshot might not show."""
@@ -103,6 +114,7 @@ class ChannelCore:
         Subscribers may have lost their rights: ``hub.review()`` follows.
         """
         presence, rooms, defaults, routes, rules = tables
+        self._loads += 1
         known = self.presence.loaded
         room_events = self.rooms.load(rooms, defaults)
         self.routes.load(routes)
@@ -113,7 +125,9 @@ class ChannelCore:
         events = self.presence.load([presence_row(row) for row in presence])
         for transaction in unseen:
             decoded = self.reader.decode(transaction)
-            self._changes(decoded)
+            for event in self._apply_rights(decoded):
+                self._room(event)
+            self._apply_presence(decoded)
             self._close()
         # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
         self._concerned.clear()
@@ -124,12 +138,16 @@ class ChannelCore:
             self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
             self._close()
 
-    def _conclude(self, decoded: DecodedTransaction, events: list[MessageEvent]) -> list[Effect]:
+    def _conclude(
+        self, decoded: DecodedTransaction, events: list[MessageEvent], closed: set[str], room_events: list[PlainEvent]
+    ) -> list[Effect]:
+        """``closed``: channels of its messages that were closed before."""
         self.position = max(self.position, decoded.lsn)
         shown = self._shown(decoded)
-        closed = {row.channel for row in decoded.messages if self.rooms.closed(row.channel)}
+        for event in room_events:
+            self._room(event)
         if decoded.changes and not shown:
-            self._changes(decoded)
+            self._apply_presence(decoded)
         # While the rooms are those of a later snapshot, it is not known whether they were closed already.
         if closed and self._base is None:
             self._refuse(decoded, closed)
@@ -165,13 +183,15 @@ class ChannelCore:
             return False
         return self._base.shows(decoded.xid)
 
-    def _changes(self, decoded: DecodedTransaction) -> None:
+    def _apply_rights(self, decoded: DecodedTransaction) -> list[PlainEvent]:
+        """Rooms, rules and all else but presence change. Returns the events for subscribers of rooms."""
+        events = []
         for change in decoded.changes:
             with self.reader.faults.at(decoded.lsn, f"a row of {change.table}"):
                 if change.table in ("channels", "channel_defaults"):
                     for event in self.rooms.apply(change):
                         event.committed_at = decoded.commit_time
-                        self._room(event)
+                        events.append(event)
                     self._concerned.update(_names(change))
                 elif change.table == "routes":
                     self._route(change)
@@ -181,6 +201,9 @@ class ChannelCore:
                     self.watched[change.table].apply(change)
                 elif change.table == "connections":
                     self.census.apply(change)
+        return events
+
+    def _apply_presence(self, decoded: DecodedTransaction) -> None:
         present = [change for change in decoded.changes if change.table == "presence"]
         if present:
             events = self.presence.apply(present, decoded.commit_time, self._alone(decoded))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from engine.channels.core.access_rules import AccessRules, matches_wildcards
+from engine.postgres.snapshot import Snapshot
 from server.auth.authorizer import NotAllowedError
 from tests.support.nodes.core_node import CoreNode, delete, insert, message, truncate, update
+from tests.support.steps import finished
+from tests.support.values.changes import transaction_of
 
 
 def rules_of(*patterns: str, action: str = "subscribe") -> AccessRules:
@@ -78,14 +82,14 @@ def test_a_row_that_does_not_mention_an_action_leaves_it_to_the_next() -> None:
     }
 
 
-def test_subscribers_that_lost_their_right_get_their_end_before_the_next_transaction() -> None:
+def test_subscribers_that_lost_their_right_get_their_end_before_what_the_transaction_brings() -> None:
     node = CoreNode([[], [], [], [], []])
     kept, lost, other = node.subscriber("private:a"), node.subscriber("private:a"), node.subscriber("private:b")
     lost.lost = other.lost = NotAllowedError("no more")
     node.process(1, insert("rules", channel="private:a", rules="{}"), message(1, "private:a"))
     node.process(2, message(2, "private:a"), message(3, "private:b"))
     assert [body["type"] for body in kept.bodies] == ["message", "message"]
-    assert [body["type"] for body in lost.bodies] == ["message", "error"]
+    assert [body["type"] for body in lost.bodies] == ["error"]
     assert lost.events[-1].error is lost.lost
     assert [body["type"] for body in other.bodies] == ["message"], "the rule does not concern it"
 
@@ -129,3 +133,45 @@ def test_a_subscription_that_has_not_begun_ends_without_its_history() -> None:
     node.process(2, insert("rules", channel="private:a", rules="{}"))
     subscriber.subscription.begin()
     assert subscriber.types == ["error"]
+
+
+def test_a_transaction_that_takes_a_right_away_delivers_nothing_to_those_who_lose_it() -> None:
+    rule = {"channel": "private:*", "rules": '{"subscribe": true}'}
+    room = {"name": "private:a", "metadata": "{}", "history": "t"}
+    for change, shown in (
+        (update("channels", room, {**room, "metadata": '{"secret": "of those who stay"}'}), ["room:updated"]),
+        (update("rules", rule, {**rule, "rules": "{}"}), []),
+        (delete("rules", **rule), []),
+    ):
+        node = CoreNode([[], [room], [], [], [rule]])
+        stays, goes = (node.subscriber("private:a", name, presence={}, batches=True) for name in ("ann", "bob"))
+        goes.lost = NotAllowedError("no more")
+        present = {
+            "channel": "private:a",
+            "user_id": "eve",
+            "connection_id": "E",
+            "joined_at": "2026-01-01 00:00:00+00",
+        }
+        node.process(1, message(1, "private:a"), change, insert("presence", **present), message(2, "private:a"))
+        assert goes.types == ["error"]
+        assert stays.data == [1, 2]
+        assert [each for each in stays.types if each != "message"] == [*shown, "presence:join"]
+
+
+def test_the_members_of_a_room_that_is_deleted_get_its_last_messages_and_its_end() -> None:
+    room = {"name": "private:a", "metadata": '{"members": ["ann"]}', "history": "t"}
+    node = CoreNode([[], [room], [], [], []])
+    ann = node.subscriber("private:a")
+    ann.lost = NotAllowedError("without its row no rule allows it")
+    node.process(1, message(1, "private:a"), delete("channels", **room))
+    assert ann.types == ["message", "room:closed"]
+
+
+def test_rooms_that_are_loaded_during_a_review_are_not_followed_by_what_was_before() -> None:
+    first, second, third = ({"name": "c", "metadata": f'{{"n": {n}}}', "history": "t"} for n in (1, 2, 3))
+    for loaded, shown in ((second, [2]), (third, [3])):
+        node = CoreNode([[], [first], [], [], []])
+        subscribers = [node.subscriber("c") for _ in range(101)]  # more than are judged in one turn
+        steps = node.core.process(transaction_of(1, update("channels", first, second)))
+        finished(steps, partial(node.load, Snapshot(9, 9, frozenset(), 9), [[], [loaded], [], [], []]))
+        assert [body["room"]["metadata"]["n"] for body in subscribers[0].bodies] == shown

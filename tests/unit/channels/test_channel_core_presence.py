@@ -10,6 +10,7 @@ from engine.channels.core.effects import (
 from engine.channels.core.messages.model import Member
 from engine.channels.core.presence_lists import presence_row
 from tests.support.nodes.core_node import CoreNode, delete, insert, truncate, update
+from tests.support.steps import finished
 from tests.support.values.changes import transaction_of
 from tests.unit.channels.test_channel_core import TIME, present, room
 
@@ -82,7 +83,7 @@ def test_a_row_of_presence_that_makes_no_sense_is_skipped_and_counted() -> None:
     assert changes.changes[0].new is not None
     del changes.changes[0].new["user_id"]
     changes.changes += node.core.reader.decode(transaction_of(2, insert("presence", **present("eve")))).changes
-    node.core._conclude(changes, [])
+    finished(node.core._apply(changes, []))
     assert [body["user"]["id"] for body in subscriber.bodies] == ["ann", "eve"]
     assert node.core.reader.faults.count == 1
 

@@ -14,6 +14,7 @@ from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.postgres.snapshot import Snapshot
 from engine.transaction import Kind
+from tests.support.steps import finished
 
 USERS = ["ann", "bob"]
 STEPS = st.tuples(
@@ -133,5 +134,5 @@ def test_presence_does_not_go_by_snapshots_of_a_history_that_a_crash_took_back()
     core.load(Snapshot(50, 50, frozenset(), position=400), [[], [], [], [], []], [])
     assert core.presence.count("c") == 0
     records = DecodedTransaction(600, 604, 0, 50, changes=[RowChange(Kind.INSERT, "presence", None, row("c", 1, 1))])
-    core._conclude(records, [])
+    finished(core._apply(records, []))
     assert core.presence.count("c") == 1

@@ -1,0 +1,39 @@
+"""What a message of a client has to pass, whatever the way on which it comes."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.identity.principal import Principal
+from server.auth.authorizer import UNKNOWN, Action, Circumstances, Grant, NameRules, NotAllowedError
+from server.client.judgement import judge_message
+from server.client.shared import SharedServices
+from server.content.hook import ContentHook
+from server.ports.channels import Member
+from server.protocol.client_messages import Publish
+from tests.support.fakes.channels import FakeChannels
+from tests.support.fakes.server import FakeLiveQueries
+
+
+class Rules(NameRules):
+    """Allows everything until ``lost``."""
+
+    lost = False
+
+    def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> Grant:
+        if self.lost:
+            raise NotAllowedError("no more")
+        return super().judge(principal, action, resource, about)
+
+
+async def test_a_right_that_is_lost_while_the_content_hook_thinks_is_lost() -> None:
+    rules = Rules()
+
+    class Slow(ContentHook):
+        async def check(self, member: Member, channel: str, event: str, data: bytes) -> None:
+            rules.lost = True
+
+    hook = Slow("tests.support.programs.content_hook:yes", 1.0)
+    services = SharedServices(FakeLiveQueries(), FakeChannels(), rules, content_hook=hook)
+    with pytest.raises(NotAllowedError, match="no more"):
+        await judge_message(services, Principal("ada"), Member("c", "ada"), Publish("chat:1", "e"))
