@@ -9,6 +9,7 @@ import typer
 
 from engine.postgres.connections.opening import connect_now
 from engine.postgres.statements.named_queries import query
+from server.auth.api_keys import PREFIX_LENGTH, looks_like_key
 from server.cli.locks.lock_waits import refuse_standby
 from server.cli.prelude import migrated_dsn
 from server.cli.terminal import options
@@ -75,7 +76,8 @@ def revoke(
     dsn: options.Dsn = None,
 ) -> None:
     """Revoke a key: its connections are closed, and every server refuses it."""
-    done = _call(migrated_dsn(config, dsn), "revoke_api_key", key=key)
+    named = key[:PREFIX_LENGTH] if looks_like_key(key) else key  # PostgreSQL may log what it is sent
+    done = _call(migrated_dsn(config, dsn), "revoke_api_key", key=named)
     print("it is revoked" if done else "it had been revoked before")
 
 

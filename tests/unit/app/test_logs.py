@@ -1,0 +1,42 @@
+"""What the log shows of a failure: where it happened, and no value that it happened with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from server.app.logs import configure_logs
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    quieter = {name: logging.getLogger(name).level for name in ("uvicorn", "realtime.ws")}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, each in quieter.items():
+        logging.getLogger(name).setLevel(each)
+    structlog.reset_defaults()
+
+
+def fail(token: str) -> None:
+    raise ValueError(f"a token of {len(token)} characters")
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_a_traceback_shows_no_local_variables(format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("debug", format)
+    try:
+        fail("the-" + "secret")
+    except ValueError as error:
+        structlog.get_logger("realtime.test").error("failed", exc_info=error)
+        logging.getLogger("uvicorn.error").exception("failed too")
+    shown = capsys.readouterr().err
+    assert shown.count("in fail") == 2
+    assert "a token of 10 characters" in shown
+    assert "the-secret" not in shown
