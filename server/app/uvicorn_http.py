@@ -45,6 +45,7 @@ _LINGER: Final = 2.0
 
 _log = structlog.get_logger("realtime.http")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+_QUOTED: Final = re.compile(r""":? (?:bytearray\()?b?['"]""")
 _DETAILS: Final = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the request line and the headers are too long",
     HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "HTTP/1.1 is spoken here",
@@ -195,7 +196,7 @@ class HttpProtocol(H11Protocol):
             return
         wrong = self._http.wrong
         status = HTTPStatus(400 if wrong is None else wrong.error_status_hint)
-        detail = _DETAILS.get(status, msg if wrong is None else f"not an HTTP request: {wrong}")
+        detail = _DETAILS.get(status, msg if wrong is None else f"not an HTTP request: {_reason(wrong)}")
         body = msgspec.json.encode(problem_document(status, detail))
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
@@ -252,6 +253,11 @@ class _Connection(h11.Connection):
                 http_version=event.http_version,
             )
         return event
+
+
+def _reason(wrong: h11.RemoteProtocolError) -> str:
+    """h11's text without the bytes that it quotes: a token may be among them."""
+    return _QUOTED.split(str(wrong), maxsplit=1)[0]
 
 
 def _problem_of(request: h11.Request) -> HTTPStatus | None:

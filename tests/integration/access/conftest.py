@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import psycopg
 import pytest_asyncio
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.integration.access.judged import ROLE, Credential, credentials, prepare, settings
+from tests.integration.access.judged import Credential, credentials, prepare, remove, settings
 from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
 from tests.support.servers.processes import ServerProcess, serving
@@ -33,10 +32,4 @@ async def judged(pg18: LocalPostgres) -> AsyncIterator[Judged]:
             async with serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True, **settings()) as server:
                 yield Judged(server, dsn, dict(credentials(dsn)))
         finally:
-            with psycopg.connect(dsn, autocommit=True) as connection:
-                for statement in (
-                    f"select realtime.unserve_role('{ROLE}')",
-                    f"drop owned by {ROLE}",
-                    f"drop role {ROLE}",
-                ):
-                    connection.execute(statement.encode())
+            remove(dsn)

@@ -13,7 +13,7 @@ from tests.support.clients.list_client import read, write
 from tests.support.values.api_keys import api_key
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, claims, forged, jwk, pem, private_key, token
 
-__all__ = ["ALL_SCOPES", "NEEDED", "REST_KEY", "ROLE", "Credential", "credentials", "prepare", "settings"]
+__all__ = ["ALL_SCOPES", "NEEDED", "REST_KEY", "ROLE", "Credential", "credentials", "prepare", "remove", "settings"]
 
 REST_KEY = "rest-key-of-the-tests-that-is-long-enough"
 ROLE = "judged_user"
@@ -55,6 +55,11 @@ def prepare(dsn: str) -> None:
     write(dsn, *_SCHEMA.split(";\n"), *(f"select realtime.set_rules('{each}')" for each in rules))
     for channel in ("chat:past", "private:room-1"):
         write(dsn, f"select realtime.broadcast('{channel}', 'e', '1')")
+
+
+def remove(dsn: str) -> None:
+    """The role, which is one of the whole cluster."""
+    write(dsn, f"select realtime.unserve_role('{ROLE}')", f"drop owned by {ROLE}", f"drop role {ROLE}")
 
 
 def settings() -> dict[str, object]:
