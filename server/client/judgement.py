@@ -16,7 +16,8 @@ async def judge_message(services: SharedServices, principal: Principal, member: 
 
     Raises ``RealtimeError`` if it may not be published.
     """
-    await services.authorizer.authorize(principal, Action.PUBLISH, message.channel, _about(member, message))
+    about = _about(member, message)
+    await services.authorizer.authorize(principal, Action.PUBLISH, message.channel, about)
     data = _inspected(services, member, message)
     if services.content_hook is not None:
         await services.content_hook.check(member, message.channel, message.event, data)

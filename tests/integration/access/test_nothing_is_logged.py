@@ -126,13 +126,16 @@ async def attempt_all(attempts: Attempts, secrets: Sequence[str]) -> None:
             ({"user": text}, {}),
             ({"format": text}, {}),
         ]
-        opening: list[tuple[dict[str, str], dict[str, str]]] = [ways[0], ways[1], ways[2], ways[3]]
+        opening = ways[:4]
         await asyncio.gather(
             *(attempts.connect(*way) for way in opening),
             attempts.connect({}, {}, "bunbase", wrapped),
             *(
                 attempts.request(method, path, *way)
-                for way, (method, path) in product(ways, (*product(("GET",), PATHS), ("POST", "/realtime/poll")))
+                for way, (method, path) in (
+                    *product(opening, (*product(("GET",), PATHS), ("POST", "/realtime/poll"))),
+                    *product(ways, [("POST", "/realtime/poll")]),
+                )
             ),
             *(
                 attempts.raw(head)
