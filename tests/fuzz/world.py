@@ -101,23 +101,23 @@ class World:
         """The same, of frames of either kind, over a connection with MessagePack or without."""
         format = "?format=msgpack" if packed else ""
         async with connect(self._server.websocket + format, max_size=None) as socket:
-            talker = SocketClient(socket, packed=packed)
-            await talker.receive("connected")
-            await talker.send(type="subscribe", channel="presence:1")
-            await _answer(talker)
+            client = SocketClient(socket, packed=packed)
+            await client.receive("connected")
+            await client.send(type="subscribe", channel="presence:1")
+            await _answer(client)
             for message in messages:
                 await socket.send(message)
                 try:
-                    answer = await _answer(talker)
+                    answer = await _answer(client)
                 except BrokenError as broken:
                     raise BrokenError(f"{message[:300]!r}: {broken}") from broken
                 if answer["type"] == "subscribed":
-                    await talker.send(
+                    await client.send(
                         type="unsubscribe", **{name: answer[name] for name in ("channel", "id") if name in answer}
                     )
-                    await _answer(talker)
-            await talker.send(type="ping")
-            if (last := await _answer(talker))["type"] != "pong":
+                    await _answer(client)
+            await client.send(type="ping")
+            if (last := await _answer(client))["type"] != "pong":
                 raise BrokenError(f"something was answered twice: {last}")
 
     async def try_stream(self, query: str, last_id: str) -> None:
@@ -191,11 +191,11 @@ def _lines(headers: Sequence[tuple[str, str]]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in headers)
 
 
-async def _answer(talker: SocketClient) -> Message:
+async def _answer(client: SocketClient) -> Message:
     """What the last message is answered by; the rest of what comes is not looked at."""
     try:
         async with asyncio.timeout(GIVE_UP_AFTER):
-            while (message := await talker.next())["type"] not in _ANSWERS:
+            while (message := await client.next())["type"] not in _ANSWERS:
                 if message["type"] == "close":
                     raise BrokenError(f"the connection was closed: {message}")
     except (TimeoutError, ConnectionClosed) as wrong:

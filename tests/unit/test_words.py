@@ -98,6 +98,7 @@ NAMES = (
     Retired(r"\bclass (Hub|Connector)\b", "ConnectionManager, SubscriptionManager"),
     Retired(r"\bTalkers?\b|\bStage\b", "TestClient, a fake of tests/support"),
     Retired(r"\bclass (Person|Rooms|Lists|Door|Archive|Stay)\b", "TestClient, a fake of tests/support", r"tests/.*"),
+    Retired(r"(?i)\btalkers?\b|\bdoor\b(?! int)", "client, server", r"tests/.*", in_names=True),
 )
 
 PROSE = (

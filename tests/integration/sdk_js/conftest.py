@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sdk_js.stage import SDK, need, npm
+from tests.integration.sdk_js.scenario_server import SDK, need, npm
 
 
 @pytest.fixture(scope="session", autouse=True)

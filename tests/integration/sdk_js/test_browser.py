@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.sdk_js.stage import BROWSERS, SCENARIOS, need_browser, play, scenario_server
+from tests.integration.sdk_js.scenario_server import BROWSERS, SCENARIOS, need_browser, play, scenario_server
 
 
 @pytest.mark.long

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.sdk_js.stage import SCENARIOS, npm, play, scenario_server
+from tests.integration.sdk_js.scenario_server import SCENARIOS, npm, play, scenario_server
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
 WAYS = [("websocket", "json"), ("websocket", "msgpack"), ("sse", "json"), ("polling", "json")]

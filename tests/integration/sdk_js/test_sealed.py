@@ -11,7 +11,7 @@ from typing import Any
 
 from bunbase import Encryption, Realtime
 
-from tests.integration.sdk_js.stage import SCENARIOS, scenario_server
+from tests.integration.sdk_js.scenario_server import SCENARIOS, scenario_server
 from tests.support.postgres.sql import read
 
 GIVE_UP_AFTER = 60

@@ -47,12 +47,12 @@ async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scrat
                 await client.until(["1", "5", "4"])
             while clients[0].list[0][1] != {"most": 100}:
                 await clients[0].event()
-            talker = clients[0].client
-            await talker.send(json.dumps({"type": "subscribe", "channel": "chat:1", "presence": True, "history": 10}))
-            await talker.send(json.dumps({"type": "message", "channel": "chat:1", "event": "e", "data": 1, "ref": "r"}))
+            socket = clients[0].client
+            await socket.send(json.dumps({"type": "subscribe", "channel": "chat:1", "presence": True, "history": 10}))
+            await socket.send(json.dumps({"type": "message", "channel": "chat:1", "event": "e", "data": 1, "ref": "r"}))
             kinds = []
             while "ack" not in kinds or "message" not in kinds:
-                received = json.loads(await talker.recv())
+                received = json.loads(await socket.recv())
                 assert received["type"] != "error", received
                 kinds.append(received["type"])
             sent = await http.post(f"{server.url}/realtime/channels/chat:1/broadcast", json={"event": "e", "data": 2})

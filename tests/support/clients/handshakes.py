@@ -34,7 +34,7 @@ def sent(way: str, text: str | None) -> tuple[dict[str, str], dict[str, str]]:
 
 
 async def answer_of(
-    door: Served, transport: str, text: str | None, way: str = "header", *, key: str | None = None, key_in: str = ""
+    server: Served, transport: str, text: str | None, way: str = "header", *, key: str | None = None, key_in: str = ""
 ) -> dict[str, Any]:
     """The greeting, or the error with the close code or HTTP status as ``status``. ``key``: an API key, in a header or in
     the address.
@@ -44,13 +44,13 @@ async def answer_of(
         (headers if key_in == "header" else parameters)["apikey"] = key
     if transport in ("websocket", "msgpack"):
         parameters |= {"format": "msgpack"} if transport == "msgpack" else {}
-        address = f"{door.url.replace('http', 'ws')}/realtime?{httpx.QueryParams(parameters)}"
+        address = f"{server.url.replace('http', 'ws')}/realtime?{httpx.QueryParams(parameters)}"
         offered = [Subprotocol(each) for each in headers.pop("Sec-WebSocket-Protocol", "").split(", ") if each]
         async with connect(address, additional_headers=headers, subprotocols=offered or None) as socket:
             client = SocketClient(socket, packed=transport == "msgpack")
             first = await client.next()
             return first if first["type"] == "connected" else first | {"status": (await client.next())["code"]}
-    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER, headers=headers) as http:
+    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER, headers=headers) as http:
         if transport == "poll":
             answer = await http.post("/poll", json={}, params=parameters)
             if answer.status_code == 200:

@@ -14,9 +14,9 @@ from websockets.frames import Opcode
 from tests.support.fakes.server import FakeServer
 
 
-async def handshake(door: FakeServer, query: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def handshake(server: FakeServer, query: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection without a WebSocket library, to send what one would not."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     key = "dGhlIHNhbXBsZSBub25jZQ=="
     writer.write(
         f"GET /realtime{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -54,13 +54,13 @@ def reading(writer: asyncio.StreamWriter) -> asyncio.ReadTransport:
 
 
 async def slow_client(
-    door: FakeServer, queries: int = 1, tls: ssl.SSLContext | None = None
+    server: FakeServer, queries: int = 1, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, socket.socket]:
     """A client with small socket buffers that has subscribed and now stops reading."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     plain.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", door.port))
+    await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", server.port))
     reader, writer = await asyncio.open_connection(
         sock=plain, limit=8192, ssl=tls, server_hostname=None if tls is None else "localhost"
     )

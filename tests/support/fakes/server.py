@@ -165,7 +165,7 @@ class FakeServer:
     connections: set[Any] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
-    server: EventServer | None = None
+    http_server: EventServer | None = None
     rooms: FakeChannels = field(default_factory=FakeChannels)
     authenticator: Authenticator = field(default_factory=lambda: AddressAuthenticator(trust_user_parameter=True))
     kind: type[WebSocketConnection] = WebSocketConnection
@@ -243,24 +243,24 @@ async def fake_server(
     **options: Any,
 ) -> AsyncIterator[FakeServer]:
     session_limits, connection_limits = session_limits or SessionLimits(), connection_limits or ConnectionLimits()
-    door = FakeServer(lists or FakeLiveQueries(), session_limits, connection_limits, **options)
+    server = FakeServer(lists or FakeLiveQueries(), session_limits, connection_limits, **options)
     listener = socket.create_server(("127.0.0.1", 0))
-    door.port = listener.getsockname()[1]
+    server.port = listener.getsockname()[1]
     config = uvicorn.Config(
-        make_app(lambda: {"status": "ok"}, transport_routes(HttpSessions(door, 30.0), ("*",))),
-        http=cast("Any", partial(HttpProtocol, door)),
+        make_app(lambda: {"status": "ok"}, transport_routes(HttpSessions(server, 30.0), ("*",))),
+        http=cast("Any", partial(HttpProtocol, server)),
         ws="none",
         lifespan="off",
         log_config=None,
         ssl_context_factory=None if tls is None else lambda *_: tls,
         timeout_graceful_shutdown=60,
     )
-    door.server = EventServer(config)
-    task = asyncio.create_task(door.server._serve([listener]))
+    server.http_server = EventServer(config)
+    task = asyncio.create_task(server.http_server._serve([listener]))
     try:
-        yield door
+        yield server
     finally:
-        door.server.ended.set()
+        server.http_server.ended.set()
         await task
 
 

@@ -59,29 +59,29 @@ async def documented(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 async def test_the_examples_of_the_documentation_let_clients_in_on_every_transport(documented: dict[str, Any]) -> None:
     async with judging(**documented) as verifier:
         authenticator = TokenAuthenticator(verifier, AddressAuthenticator())
-        async with fake_server(authenticator=authenticator) as door:
+        async with fake_server(authenticator=authenticator) as server:
             for transport in TRANSPORTS:
-                refused = await answer_of(door, transport, UNKNOWN)
+                refused = await answer_of(server, transport, UNKNOWN)
                 status = CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401
                 assert (refused["code"], refused["status"]) == ("RT_002", status)
                 assert refused["message"] in ("the token was refused", "log in again")
-                async with transport_client(door.url, transport, token=KNOWN) as client:
+                async with transport_client(server.url, transport, token=KNOWN) as client:
                     assert (await client.join("private:user-user-456"))["type"] == "subscribed"
                     refused = await client.ask(type="auth", token=UNKNOWN)
                     assert refused["code"] == "RT_002"
                     await client.send(type="auth", token=KNOWN)
                     await client.receive("authenticated")
                     await client.leave()
-            await door.left_alone()
+            await server.left_alone()
 
 
 async def test_a_client_that_cannot_be_judged_is_asked_to_try_again() -> None:
     async with (
         judging(url=f"http://127.0.0.1:{free_port()}/", secret=SECRET) as verifier,
-        fake_server(authenticator=TokenAuthenticator(verifier, AddressAuthenticator())) as door,
+        fake_server(authenticator=TokenAuthenticator(verifier, AddressAuthenticator())) as server,
     ):
         for transport in TRANSPORTS:
-            answer = await answer_of(door, transport, KNOWN)
+            answer = await answer_of(server, transport, KNOWN)
             status = CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503
             assert (answer["code"], answer["status"]) == ("RT_001", status)
-        await door.left_alone()
+        await server.left_alone()

@@ -41,8 +41,8 @@ async def test_a_live_query_that_is_opened_while_the_database_is_away_is_served_
     received: asyncio.Queue[Any] = asyncio.Queue()
     async with (
         asyncio.timeout(GIVE_UP_AFTER),
-        fake_server(lists=Away()) as door,
-        Realtime(f"http://127.0.0.1:{door.port}", transports=("websocket",)) as realtime,
+        fake_server(lists=Away()) as server,
+        Realtime(f"http://127.0.0.1:{server.port}", transports=("websocket",)) as realtime,
     ):
         query = realtime.database().collection("messages").on_snapshot(received.put_nowait)
         query.on("error", received.put_nowait)

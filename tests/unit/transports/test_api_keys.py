@@ -68,10 +68,10 @@ def gate(*, required: bool = False) -> Authenticator:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("way", ["address", "header"])
 async def test_each_key_is_judged_alike_on_every_transport(transport: str, way: str) -> None:
-    async with fake_server(authenticator=gate()) as door, asyncio.timeout(4 * 60):
+    async with fake_server(authenticator=gate()) as server, asyncio.timeout(4 * 60):
         for name, (key, bearer, reason) in CREDENTIALS.items():
             text = token() if bearer == "token" else bearer
-            answer = await answer_of(door, transport, text, key=key, key_in=way)
+            answer = await answer_of(server, transport, text, key=key, key_in=way)
             if reason is None:
                 assert answer["type"] == "connected", name
             else:
@@ -79,32 +79,32 @@ async def test_each_key_is_judged_alike_on_every_transport(transport: str, way: 
                 assert (answer["type"], answer["code"], answer["status"]) == ("error", "RT_002", status), name
                 assert answer["message"].startswith(reason), name
                 assert key is None or key not in answer["message"]
-        await door.left_alone()
+        await server.left_alone()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_server_that_requires_a_key_reports_it(transport: str) -> None:
-    async with fake_server(authenticator=gate(required=True)) as door, asyncio.timeout(60):
+    async with fake_server(authenticator=gate(required=True)) as server, asyncio.timeout(60):
         for text in (None, token()):
-            refused = await answer_of(door, transport, text)
+            refused = await answer_of(server, transport, text)
             assert (refused["code"], refused["message"]) == (
                 "RT_002",
                 "an API key is needed: this server requires one (require_api_key)",
             )
-        assert (await answer_of(door, transport, token(), key=GOOD, key_in="address"))["type"] == "connected"
-        await door.left_alone()
+        assert (await answer_of(server, transport, token(), key=GOOD, key_in="address"))["type"] == "connected"
+        await server.left_alone()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_key_gives_no_rights_and_a_token_beside_it_gives_the_users(transport: str) -> None:
-    async with fake_server(authenticator=gate()) as door, asyncio.timeout(60):
-        async with transport_client(door.url, transport, apikey=GOOD) as nameless:
+    async with fake_server(authenticator=gate()) as server, asyncio.timeout(60):
+        async with transport_client(server.url, transport, apikey=GOOD) as nameless:
             assert (await nameless.join("private:user-ada"))["code"] == "RT_003"
             await nameless.leave()
-        async with transport_client(door.url, transport, apikey=GOOD, token=token(sub="ada")) as ada:
+        async with transport_client(server.url, transport, apikey=GOOD, token=token(sub="ada")) as ada:
             assert (await ada.join("private:user-ada"))["type"] == "subscribed"
             await ada.leave()
-        await door.left_alone()
+        await server.left_alone()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -146,22 +146,22 @@ async def test_a_connection_ends_when_its_key_is_revoked_or_expires(transport: s
     key_gate = KeyGate(ring, AddressAuthenticator())
     watch = CredentialWatch(lambda key: key_gate.judge(key.name, key.address))
     rows.changed = lambda _: watch.changed(None)
-    async with fake_server(authenticator=key_gate, key_watch=watch) as door, asyncio.timeout(60):
+    async with fake_server(authenticator=key_gate, key_watch=watch) as server, asyncio.timeout(60):
         async with (
-            transport_client(door.url, transport, apikey=GOOD) as revoked,
-            transport_client(door.url, transport, apikey=LASTING) as expiring,
-            transport_client(door.url, transport) as keyless,
+            transport_client(server.url, transport, apikey=GOOD) as revoked,
+            transport_client(server.url, transport, apikey=LASTING) as expiring,
+            transport_client(server.url, transport) as keyless,
         ):
             rows.apply(RowChange(Kind.UPDATE, "api_keys", key_row(GOOD), key_row(GOOD, revoked_at=soon)))
             await _ends(revoked, "API key revoked")
-            assert len(door.connections) == 2
+            assert len(server.connections) == 2
             now = datetime.fromtimestamp(time.time() + 0.05, UTC).isoformat(" ")
             rows.apply(RowChange(Kind.UPDATE, "api_keys", key_row(LASTING), key_row(LASTING, expires_at=now)))
             await _ends(expiring, "API key expired")
             assert (await keyless.join("chat:1"))["type"] == "subscribed"
             await keyless.leave()
         watch.stop()
-        await door.left_alone()
+        await server.left_alone()
 
 
 async def _ends(client: TransportClient, reason: str) -> None:

@@ -69,15 +69,15 @@ class KeyServerError(RealtimeError):
     """The keys cannot be read now."""
 
 
-async def answer_of(door: FakeServer, transport: str) -> tuple[int, dict[str, Any]]:
+async def answer_of(server: FakeServer, transport: str) -> tuple[int, dict[str, Any]]:
     """How a client that is not admitted is answered: a close code and the error before it, or an HTTP status and problem."""
     if transport in ("websocket", "msgpack"):
         query = "?format=msgpack" if transport == "msgpack" else ""
-        async with connect(f"ws://127.0.0.1:{door.port}/realtime{query}") as socket:
+        async with connect(f"ws://127.0.0.1:{server.port}/realtime{query}") as socket:
             client = SocketClient(socket, packed=transport == "msgpack")
             error = await client.next()
             return (await client.next())["code"], error
-    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER) as http:
+    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
         answer = await (http.get("/sse") if transport == "sse" else http.post("/poll", json={}))
         assert answer.headers["content-type"] == "application/problem+json"
         if answer.status_code == 401:
@@ -88,28 +88,28 @@ async def answer_of(door: FakeServer, transport: str) -> tuple[int, dict[str, An
 @CLIENT_TRANSPORTS
 async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(transport: str) -> None:
     authenticator = FakeAuthenticator()
-    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(GIVE_UP_AFTER):
-        opening = asyncio.create_task(_ping_early(door, transport))
+    async with fake_server(authenticator=authenticator) as server, asyncio.timeout(GIVE_UP_AFTER):
+        opening = asyncio.create_task(_ping_early(server, transport))
         await authenticator.asked.wait()
-        [connection] = door.connections
+        [connection] = server.connections
         assert connection.state is State.AUTHENTICATING
-        assert door.rooms.members == {}
+        assert server.rooms.members == {}
         authenticator.gate.set()
         received = await opening
         assert received[0]["type"] == "connected"
         assert "pong" in [message["type"] for message in received] or transport == "sse"
-        await door.left_alone()
+        await server.left_alone()
 
 
-async def _ping_early(door: FakeServer, transport: str) -> list[dict[str, Any]]:
+async def _ping_early(server: FakeServer, transport: str) -> list[dict[str, Any]]:
     """What a client receives that has sent something before it was greeted (SSE: subscribed in its address)."""
     if transport in ("websocket", "msgpack"):
         query = "?format=msgpack" if transport == "msgpack" else ""
-        async with connect(f"ws://127.0.0.1:{door.port}/realtime{query}") as socket:
+        async with connect(f"ws://127.0.0.1:{server.port}/realtime{query}") as socket:
             client = SocketClient(socket, packed=transport == "msgpack")
             await client.send(type="ping")
             return [await client.next(), await client.next()]
-    async with httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER) as http:
+    async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
         if transport == "sse":
             response = await http.send(http.build_request("GET", "/sse?channel=chat:1"), stream=True)
             stream = EventStreamClient(http, response)
@@ -128,13 +128,13 @@ async def _ping_early(door: FakeServer, transport: str) -> list[dict[str, Any]]:
 @CLIENT_TRANSPORTS
 async def test_a_refused_client_gets_the_reason(transport: str) -> None:
     refusal = AuthenticationError("the token has expired")
-    async with fake_server(authenticator=refusing(refusal)) as door, asyncio.timeout(GIVE_UP_AFTER):
-        code, answer = await answer_of(door, transport)
+    async with fake_server(authenticator=refusing(refusal)) as server, asyncio.timeout(GIVE_UP_AFTER):
+        code, answer = await answer_of(server, transport)
         assert code == (CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401)
         assert answer["code"] == "RT_002"
         assert "the token has expired" in (answer.get("message"), answer.get("detail"))
-        await door.left_alone()
-        assert door.rooms.members == {}
+        await server.left_alone()
+        assert server.rooms.members == {}
 
 
 @CLIENT_TRANSPORTS
@@ -146,66 +146,66 @@ async def test_a_refused_client_gets_the_reason(transport: str) -> None:
 async def test_a_client_that_cannot_be_judged_now_is_to_try_again(
     transport: str, failure: Exception, reported: str
 ) -> None:
-    async with fake_server(authenticator=refusing(failure)) as door, asyncio.timeout(GIVE_UP_AFTER):
-        code, answer = await answer_of(door, transport)
+    async with fake_server(authenticator=refusing(failure)) as server, asyncio.timeout(GIVE_UP_AFTER):
+        code, answer = await answer_of(server, transport)
         assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
         assert (answer["code"], answer.get("message") or answer["detail"]) == ("RT_001", reported)
-        await door.left_alone()
+        await server.left_alone()
 
 
 @CLIENT_TRANSPORTS
 async def test_authentication_that_takes_too_long_ends_the_connection(transport: str) -> None:
     authenticator, limits = FakeAuthenticator(), ConnectionLimits(authentication_timeout=0.01)
     async with (
-        fake_server(connection_limits=limits, authenticator=authenticator) as door,
+        fake_server(connection_limits=limits, authenticator=authenticator) as server,
         asyncio.timeout(GIVE_UP_AFTER),
     ):
-        code, answer = await answer_of(door, transport)
+        code, answer = await answer_of(server, transport)
         assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
         assert answer["code"] == "RT_001"
         assert authenticator.abandoned.is_set()
-        await door.left_alone()
+        await server.left_alone()
 
 
 @CLIENT_TRANSPORTS
 async def test_authentication_is_abandoned_when_the_client_disconnects(transport: str) -> None:
     authenticator = FakeAuthenticator()
-    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(GIVE_UP_AFTER):
+    async with fake_server(authenticator=authenticator) as server, asyncio.timeout(GIVE_UP_AFTER):
         if transport in ("websocket", "msgpack"):
-            socket = await door.connect()
+            socket = await server.connect()
             await authenticator.asked.wait()
             await socket.close()
         else:
-            async with httpx.AsyncClient(base_url=f"{door.url}/realtime") as http:
+            async with httpx.AsyncClient(base_url=f"{server.url}/realtime") as http:
                 request = http.get("/sse") if transport == "sse" else http.post("/poll", json={})
                 asking = asyncio.ensure_future(request)
                 await authenticator.asked.wait()
                 asking.cancel()
                 await asyncio.wait({asking})
         await authenticator.abandoned.wait()
-        await door.left_alone()
+        await server.left_alone()
 
 
 @CLIENT_TRANSPORTS
 async def test_a_server_that_stops_ends_what_is_being_authenticated(transport: str) -> None:
     authenticator = FakeAuthenticator()
-    async with fake_server(authenticator=authenticator) as door, asyncio.timeout(GIVE_UP_AFTER):
-        asking = asyncio.create_task(_end_of(door, transport))
+    async with fake_server(authenticator=authenticator) as server, asyncio.timeout(GIVE_UP_AFTER):
+        asking = asyncio.create_task(_end_of(server, transport))
         await authenticator.asked.wait()
-        [connection] = door.connections
+        [connection] = server.connections
         connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
         assert await asking == (CloseCode.GOING_AWAY if transport in ("websocket", "msgpack") else 503)
         assert authenticator.abandoned.is_set()
-        await door.left_alone()
+        await server.left_alone()
 
 
-async def _end_of(door: FakeServer, transport: str) -> int:
+async def _end_of(server: FakeServer, transport: str) -> int:
     if transport in ("websocket", "msgpack"):
-        async with door.connect() as socket:
+        async with server.connect() as socket:
             message = await SocketClient(socket, packed=False).next()
             code: int = message["code"]
             return code
-    return (await answer_of(door, transport))[0]
+    return (await answer_of(server, transport))[0]
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
@@ -214,11 +214,11 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
         def identify(self, handshake: HandshakeRequest) -> Principal | None:
             return Principal("ada", {"team": "red"})
 
-    async with fake_server(authenticator=Tokens()) as door, asyncio.timeout(GIVE_UP_AFTER):
+    async with fake_server(authenticator=Tokens()) as server, asyncio.timeout(GIVE_UP_AFTER):
         client: TransportClient
-        async with transport_client(door.url, transport) as client:
+        async with transport_client(server.url, transport) as client:
             await client.join("chat:1")
-            [subscription] = door.rooms.of("chat:1")
+            [subscription] = server.rooms.of("chat:1")
             member = subscription.member
             assert (member.user_id, member.attributes, member.transport) == ("ada", {"team": "red"}, transport)
             await client.leave()
@@ -227,14 +227,14 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
 async def test_messages_before_authentication_are_kept_within_a_bound() -> None:
     authenticator, limits = FakeAuthenticator(), ConnectionLimits(early_size=64 * 1024)
     async with (
-        fake_server(SessionLimits(message_rate=1e6), limits, authenticator=authenticator) as door,
-        door.connect() as socket,
+        fake_server(SessionLimits(message_rate=1e6), limits, authenticator=authenticator) as server,
+        server.connect() as socket,
         asyncio.timeout(GIVE_UP_AFTER),
     ):
         text = json.dumps({"type": "ping"}).ljust(4000)
         sending = asyncio.create_task(_send(socket, text, 4000))
         await authenticator.asked.wait()
-        [connection] = door.connections
+        [connection] = server.connections
         while not connection.reading_paused:  # noqa: ASYNC110 - the server reads in this loop
             await asyncio.sleep(0)
         for _ in range(50):
@@ -256,27 +256,27 @@ async def _send(socket: Any, text: str, count: int) -> None:
 async def test_a_flood_of_pings_is_closed_before_the_client_is_authenticated() -> None:
     authenticator = FakeAuthenticator()
     async with (
-        fake_server(SessionLimits(message_rate=1), authenticator=authenticator) as door,
-        door.connect() as socket,
+        fake_server(SessionLimits(message_rate=1), authenticator=authenticator) as server,
+        server.connect() as socket,
         asyncio.timeout(GIVE_UP_AFTER),
     ):
         client = SocketClient(socket, packed=False)
         for _ in range(50):
             await socket.ping()
         assert (await client.next())["code"] == CloseCode.POLICY_VIOLATION
-        await door.left_alone()
+        await server.left_alone()
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
 async def test_an_sdk_client_that_is_refused_does_not_come_back(transport: str) -> None:
     async with (
-        fake_server(authenticator=refusing(AuthenticationError("the token has expired"))) as door,
+        fake_server(authenticator=refusing(AuthenticationError("the token has expired"))) as server,
         asyncio.timeout(GIVE_UP_AFTER),
     ):
-        client = Realtime(f"ws://127.0.0.1:{door.port}/realtime", transports=[transport], reconnect_delay=0.001)
+        client = Realtime(f"ws://127.0.0.1:{server.port}/realtime", transports=[transport], reconnect_delay=0.001)
         with pytest.raises(ClientError) as refused:
             await client.connect()
         assert (refused.value.code, client.state) == ("RT_002", "closed")
-        assert door.admitted == 1
+        assert server.admitted == 1
         await client.disconnect()
-        await door.left_alone()
+        await server.left_alone()

@@ -39,18 +39,18 @@ RESTS = (
 
 
 async def test_other_spellings_of_the_path_are_no_websocket() -> None:
-    async with fake_server() as door:
+    async with fake_server() as server:
         for path in SOCKETS:
-            answered, _, writer = await ask(door, request(line=f"GET {path} HTTP/1.1"))
+            answered, _, writer = await ask(server, request(line=f"GET {path} HTTP/1.1"))
             writer.close()
             assert answered.status in (307, 404), path
-        assert not door.connections
+        assert not server.connections
 
 
 async def test_no_extension_is_agreed_on_so_there_is_nothing_to_decompress() -> None:
-    async with fake_server() as door:
+    async with fake_server() as server:
         answered, _, writer = await ask(
-            door, request("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
+            server, request("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
         )
         writer.close()
         assert answered.status == 101

@@ -67,9 +67,9 @@ async def ends(client: TransportClient, reason: str) -> None:
     assert (await client.receive("close"))["code"] == CloseCode.AUTHENTICATION_FAILED
 
 
-async def refused(door: FakeServer, transport: str, text: str) -> str:
+async def refused(server: FakeServer, transport: str, text: str) -> str:
     """The reason, which comes with the status of a failed authentication."""
-    answer = await answer_of(door, transport, text)
+    answer = await answer_of(server, transport, text)
     status = CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401
     assert (answer["type"], answer["code"], answer["status"]) == ("error", "RT_002", status)
     return str(answer["message"])
@@ -86,41 +86,41 @@ async def test_a_token_is_accepted_as_long_as_its_session_lasts(transport: str) 
         session_row("of bob", "bob"),
         session_row("7"),
     )
-    async with fake_server(authenticator=known.gate, session_watch=known.watch) as door, asyncio.timeout(240):
+    async with fake_server(authenticator=known.gate, session_watch=known.watch) as server, asyncio.timeout(240):
         for sid in ("lasting", "endless", None, 7):
-            assert (await answer_of(door, transport, token(sid=sid)))["type"] == "connected"
+            assert (await answer_of(server, transport, token(sid=sid)))["type"] == "connected"
         assert known.waits == 0, "a session that is known costs no round trip"
-        assert (await answer_of(door, transport, None))["type"] == "connected", "an anonymous client has no session"
+        assert (await answer_of(server, transport, None))["type"] == "connected", "an anonymous client has no session"
         for sid, reason in {
             "revoked": "session revoked",
             "expired": "session expired",
             "never": "unknown session",
             "of bob": "the session is another user's",
         }.items():
-            assert await refused(door, transport, token(sid=sid)) == reason
-        await door.left_alone()
+            assert await refused(server, transport, token(sid=sid)) == reason
+        await server.left_alone()
     strict = SessionGate(known.rows, known.caught_up, known.gate._within, required=True)
-    async with fake_server(authenticator=strict, session_watch=known.watch) as door, asyncio.timeout(60):
-        assert await refused(door, transport, token()) == (
+    async with fake_server(authenticator=strict, session_watch=known.watch) as server, asyncio.timeout(60):
+        assert await refused(server, transport, token()) == (
             "the token names no session, and this server requires one (session_validation)"
         )
-        assert (await answer_of(door, transport, token(sid="endless")))["type"] == "connected"
-        await door.left_alone()
+        assert (await answer_of(server, transport, token(sid="endless")))["type"] == "connected"
+        await server.left_alone()
     assert not known.watch._entries, "closed connections are no longer watched"
 
 
 @EVERY_TRANSPORT
 async def test_a_session_that_ends_ends_its_connections_and_no_others(transport: str) -> None:
     known = Sessions(*map(session_row, ("revoked", "deleted", "expiring", "given away", "other")))
-    async with fake_server(authenticator=known.gate, session_watch=known.watch) as door, asyncio.timeout(240):
-        async with transport_client(door.url, transport, token=token(sid="other")) as other:
+    async with fake_server(authenticator=known.gate, session_watch=known.watch) as server, asyncio.timeout(240):
+        async with transport_client(server.url, transport, token=token(sid="other")) as other:
             for sid, reason in {
                 "revoked": "session revoked",
                 "deleted": "unknown session",
                 "expiring": "session expired",
                 "given away": "the session is another user's",
             }.items():
-                async with transport_client(door.url, transport, token=token(sid=sid)) as client:
+                async with transport_client(server.url, transport, token=token(sid=sid)) as client:
                     match sid:
                         case "deleted":
                             known.delete(sid)
@@ -134,7 +134,7 @@ async def test_a_session_that_ends_ends_its_connections_and_no_others(transport:
                     await ends(client, reason)
             assert (await other.join("chat:1"))["type"] == "subscribed"
             await other.leave()
-        await door.left_alone()
+        await server.left_alone()
     known.watch.stop()
 
 
@@ -142,15 +142,15 @@ async def test_a_session_that_ends_ends_its_connections_and_no_others(transport:
 async def test_a_session_of_a_moment_ago_is_waited_for(transport: str) -> None:
     """The application commits the session and makes the token; the client may be faster than the stream."""
     known = Sessions(session_row("prolonged", expires_at=PAST))
-    async with fake_server(authenticator=known.gate, session_watch=known.watch) as door, asyncio.timeout(240):
+    async with fake_server(authenticator=known.gate, session_watch=known.watch) as server, asyncio.timeout(240):
         known.coming = [
             RowChange(Kind.INSERT, "sessions", None, session_row("new")),
             RowChange(Kind.UPDATE, "sessions", None, session_row("prolonged", expires_at="2999-01-01 00:00:00+00")),
         ]
         for sid in ("new", "prolonged"):
-            assert (await answer_of(door, transport, token(sid=sid)))["type"] == "connected"
+            assert (await answer_of(server, transport, token(sid=sid)))["type"] == "connected"
         assert known.waits == 1
-        await door.left_alone()
+        await server.left_alone()
 
 
 class Delayed(SessionGate):
@@ -179,11 +179,11 @@ async def test_a_session_revoked_while_its_client_is_let_in_does_not_slip_throug
     known = Sessions(session_row("doomed"))
     gate = Delayed(known.rows, known.caught_up, known.gate._within)
     gate.known, gate.late = known, late
-    async with fake_server(authenticator=gate, session_watch=known.watch) as door, asyncio.timeout(60):
-        answer = await answer_of(door, transport, token(sid="doomed"))
+    async with fake_server(authenticator=gate, session_watch=known.watch) as server, asyncio.timeout(60):
+        answer = await answer_of(server, transport, token(sid="doomed"))
         assert (answer["code"], answer["message"]) == ("RT_002", "session revoked")
-        assert door.rooms.members == {}
-        await door.left_alone()
+        assert server.rooms.members == {}
+        await server.left_alone()
     assert not known.watch._entries
 
 
@@ -214,8 +214,8 @@ async def test_a_session_revoked_while_its_token_is_renewed_does_not_slip_throug
 @EVERY_TRANSPORT
 async def test_a_renewed_token_is_held_to_its_own_session(transport: str) -> None:
     known = Sessions(session_row("first"), session_row("second"), session_row("gone", revoked_at=PAST))
-    async with fake_server(authenticator=known.gate, session_watch=known.watch) as door, asyncio.timeout(240):
-        async with transport_client(door.url, transport, token=token(sid="first")) as ada:
+    async with fake_server(authenticator=known.gate, session_watch=known.watch) as server, asyncio.timeout(240):
+        async with transport_client(server.url, transport, token=token(sid="first")) as ada:
             refused = await ada.ask(type="auth", token=token(sid="gone"), ref="7")
             assert (refused["code"], refused["message"], refused["ref"]) == ("RT_002", "session revoked", "7")
             refused = await ada.ask(type="auth", token=token(sid="never"), ref="8")
@@ -226,5 +226,5 @@ async def test_a_renewed_token_is_held_to_its_own_session(transport: str) -> Non
             assert (await ada.join("chat:1"))["type"] == "subscribed", "the former session counts no more"
             known.set("second", revoked_at=PAST)
             await ends(ada, "session revoked")
-        await door.left_alone()
+        await server.left_alone()
     assert not known.watch._entries

@@ -21,10 +21,10 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 async def test_a_head_that_does_not_end_is_cut_however_steadily_it_trickles(
     monkeypatch: pytest.MonkeyPatch, before: bytes, head: bytes
 ) -> None:
-    async with fake_server() as door, asyncio.timeout(GIVE_UP_AFTER):
+    async with fake_server() as server, asyncio.timeout(GIVE_UP_AFTER):
         if not before:
             monkeypatch.setattr(HttpProtocol, "head_timeout", 0.2)
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         if before:
             writer.write(before)
             assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
@@ -48,16 +48,16 @@ async def test_a_head_that_does_not_end_is_cut_however_steadily_it_trickles(
 
 async def test_a_client_that_sends_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HttpProtocol, "head_timeout", 0.2)
-    async with fake_server() as door, asyncio.timeout(GIVE_UP_AFTER):
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    async with fake_server() as server, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         assert await reader.read() == b""
         writer.close()
 
 
 async def test_an_open_websocket_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with fake_server() as door, door.connect() as socket, asyncio.timeout(GIVE_UP_AFTER):
+    async with fake_server() as server, server.connect() as socket, asyncio.timeout(GIVE_UP_AFTER):
         monkeypatch.setattr(HttpProtocol, "head_timeout", 0.2)
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         assert await reader.read() == b""  # a later one has been cut
         await (await socket.ping())
         writer.close()

@@ -65,28 +65,28 @@ def credentials() -> dict[str, tuple[str | None, str | None]]:
     [(each, way) for each in TRANSPORTS for way in WAYS if way != "subprotocol" or each in ("websocket", "msgpack")],
 )
 async def test_each_credential_is_judged_alike_on_every_transport(transport: str, way: str) -> None:
-    async with fake_server(authenticator=gate()) as door, asyncio.timeout(GIVE_UP_AFTER):
+    async with fake_server(authenticator=gate()) as server, asyncio.timeout(GIVE_UP_AFTER):
         for name, (text, reason) in credentials().items():
             if (name, way) in (("huge", "address"), ("empty", "header")):
                 continue  # the address of a WebSocket has at most 8,192 bytes; httpx sends no header that ends in a space
-            answer = await answer_of(door, transport, text, way)
+            answer = await answer_of(server, transport, text, way)
             if reason is None:
                 assert answer["type"] == "connected", name
             else:
                 status = CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401
                 assert (answer["type"], answer["code"], answer["status"]) == ("error", "RT_002", status), name
                 assert answer["message"].startswith(reason), name
-        await door.left_alone()
+        await server.left_alone()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_the_user_is_the_one_that_the_token_names(transport: str) -> None:
     async with (
-        fake_server(authenticator=gate(trusted=True)) as door,
-        transport_client(door.url, transport, token=token(sub="ada"), user="eve") as ada,
+        fake_server(authenticator=gate(trusted=True)) as server,
+        transport_client(server.url, transport, token=token(sub="ada"), user="eve") as ada,
     ):
         await ada.join("chat:1")
-        assert [one.member.user_id for one in door.rooms.of("chat:1")] == ["ada"], (
+        assert [one.member.user_id for one in server.rooms.of("chat:1")] == ["ada"], (
             "a token counts more than the address"
         )
         assert (await ada.join("private:user-ada"))["type"] == "subscribed"
@@ -98,11 +98,11 @@ async def test_the_user_is_the_one_that_the_token_names(transport: str) -> None:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_an_anonymous_user_has_no_private_channel(transport: str) -> None:
     async with (
-        fake_server(authenticator=gate()) as door,
-        transport_client(door.url, transport, client="s" * 24) as nameless,
+        fake_server(authenticator=gate()) as server,
+        transport_client(server.url, transport, client="s" * 24) as nameless,
     ):
         await nameless.join("chat:1")
-        [one] = door.rooms.of("chat:1")
+        [one] = server.rooms.of("chat:1")
         assert one.member.user_id is not None
         refused = await nameless.join(f"private:user-{one.member.user_id}")
         assert (refused["type"], refused["code"]) == ("error", "RT_003")
@@ -111,14 +111,14 @@ async def test_an_anonymous_user_has_no_private_channel(transport: str) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_server_that_wants_a_token_reports_it(transport: str) -> None:
-    async with fake_server(authenticator=gate(allow_anonymous=False)) as door, asyncio.timeout(GIVE_UP_AFTER):
-        refused = await answer_of(door, transport, None)
+    async with fake_server(authenticator=gate(allow_anonymous=False)) as server, asyncio.timeout(GIVE_UP_AFTER):
+        refused = await answer_of(server, transport, None)
         assert (refused["code"], refused["message"]) == (
             "RT_002",
             "a token is needed: this server accepts no anonymous clients (allow_anonymous)",
         )
-        assert (await answer_of(door, transport, token()))["type"] == "connected"
-        await door.left_alone()
+        assert (await answer_of(server, transport, token()))["type"] == "connected"
+        await server.left_alone()
 
 
 class Brief(AddressAuthenticator):
@@ -138,23 +138,23 @@ class Brief(AddressAuthenticator):
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("seconds", [-1.0, 0.05])
 async def test_a_connection_ends_with_its_token(transport: str, seconds: float) -> None:
-    async with fake_server(authenticator=Brief(seconds)) as door, asyncio.timeout(GIVE_UP_AFTER):
-        async with transport_client(door.url, transport) as ada:
+    async with fake_server(authenticator=Brief(seconds)) as server, asyncio.timeout(GIVE_UP_AFTER):
+        async with transport_client(server.url, transport) as ada:
             error = await ada.receive("error")
             assert (error["code"], error["message"]) == ("RT_002", "token expired")
             closed = await ada.receive("close")
             assert (closed["code"], closed["reason"]) == (CloseCode.TOKEN_EXPIRED, "token expired")
-        await door.left_alone()
+        await server.left_alone()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_client_is_warned_and_stays_connected_with_a_new_token(transport: str) -> None:
     now = int(time.time())
     async with (
-        fake_server(authenticator=gate()) as door,
-        transport_client(door.url, transport, token=token(exp=now + 3600)) as ada,
+        fake_server(authenticator=gate()) as server,
+        transport_client(server.url, transport, token=token(exp=now + 3600)) as ada,
     ):
-        [connection] = door.connections
+        [connection] = server.connections
         principal = connection.client._principal
         assert (await ada.join("chat:1"))["type"] == "subscribed"
         await ada.send(type="auth", token=token(exp=now + 7200), ref="7")
@@ -162,7 +162,7 @@ async def test_a_client_is_warned_and_stays_connected_with_a_new_token(transport
         assert renewed["ref"] == "7"
         assert 7000 < renewed["expiresIn"] <= 7200
         assert principal.expires_at == now + 7200, "the one principal of the connection has changed"
-        assert len(door.rooms.of("chat:1")) == 1
+        assert len(server.rooms.of("chat:1")) == 1
         connection._expiry_timer._warn_at = 0.0
         connection._expiry_timer._look()
         assert 7000 < (await ada.receive("auth:expiring"))["seconds"] <= 7200
@@ -179,10 +179,10 @@ async def test_a_token_that_cannot_renew_changes_nothing(transport: str) -> None
         "nonsense": "not a JSON web token: three parts of base64url with dots between them",
     }
     async with (
-        fake_server(authenticator=gate()) as door,
-        transport_client(door.url, transport, token=token(exp=now + 3600)) as ada,
+        fake_server(authenticator=gate()) as server,
+        transport_client(server.url, transport, token=token(exp=now + 3600)) as ada,
     ):
-        [connection] = door.connections
+        [connection] = server.connections
         for text, reason in cases.items():
             refused = await ada.ask(type="auth", token=text, ref="7")
             found = refused["type"], refused["code"], refused["message"], refused["ref"]
@@ -191,14 +191,14 @@ async def test_a_token_that_cannot_renew_changes_nothing(transport: str) -> None
             assert (refused["code"], refused["message"], refused["channel"]) == ("RT_002", reason, "chat:1")
         principal = connection.client._principal
         assert (principal.user_id, principal.expires_at) == ("ada", now + 3600)
-        assert door.rooms.of("chat:1") == []
+        assert server.rooms.of("chat:1") == []
         assert (await ada.join("chat:1", auth=token()))["type"] == "subscribed", "a token of its own user renews, too"
         await ada.leave()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_an_anonymous_connection_stays_anonymous(transport: str) -> None:
-    async with fake_server(authenticator=gate()) as door, transport_client(door.url, transport) as nameless:
+    async with fake_server(authenticator=gate()) as server, transport_client(server.url, transport) as nameless:
         refused = await nameless.ask(type="auth", token=token())
         assert (refused["code"], refused["message"]) == (
             "RT_002",
@@ -210,15 +210,15 @@ async def test_an_anonymous_connection_stays_anonymous(transport: str) -> None:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_user_whose_role_changes_is_connected_anew(transport: str) -> None:
     async with (
-        fake_server(authenticator=gate()) as door,
-        transport_client(door.url, transport, token=token(role="editor")) as ada,
+        fake_server(authenticator=gate()) as server,
+        transport_client(server.url, transport, token=token(role="editor")) as ada,
     ):
         await ada.join("chat:1")
         await ada.send(type="auth", token=token(role="reader"))
         await ada.receive("authenticated")
         assert (await ada.receive("close"))["code"] == CloseCode.RESUME
-        await door.left_alone()
-        assert door.rooms.of("chat:1") == []
+        await server.left_alone()
+        assert server.rooms.of("chat:1") == []
 
 
 async def test_renewals_are_bounded_and_in_order() -> None:
@@ -232,7 +232,7 @@ async def test_renewals_are_bounded_and_in_order() -> None:
             return await super().renew(token)
 
     slow = Slow()
-    async with fake_server(authenticator=slow) as door, transport_client(door.url, "websocket") as ada:
+    async with fake_server(authenticator=slow) as server, transport_client(server.url, "websocket") as ada:
         for number in range(9):
             await ada.send(type="auth", token="t", ref=str(number))
         refused = await ada.receive("error")
@@ -246,8 +246,8 @@ async def test_the_answer_names_no_subprotocol_with_a_token_in_it() -> None:
     wrapped = urlsafe_b64encode(token().encode()).decode().rstrip("=")
     offered = [Subprotocol("bunbase"), Subprotocol(f"bunbase.token.{wrapped}")]
     async with (
-        fake_server(authenticator=gate()) as door,
-        connect(f"ws://127.0.0.1:{door.port}/realtime", subprotocols=offered) as socket,
+        fake_server(authenticator=gate()) as server,
+        connect(f"ws://127.0.0.1:{server.port}/realtime", subprotocols=offered) as socket,
     ):
         assert socket.subprotocol == "bunbase"
         assert wrapped not in str(socket.response)
@@ -256,14 +256,17 @@ async def test_the_answer_names_no_subprotocol_with_a_token_in_it() -> None:
 
 async def test_a_client_that_offers_other_subprotocols_agrees_on_none() -> None:
     async with (
-        fake_server(authenticator=gate()) as door,
-        connect(f"ws://127.0.0.1:{door.port}/realtime", subprotocols=[Subprotocol("chat")]) as socket,
+        fake_server(authenticator=gate()) as server,
+        connect(f"ws://127.0.0.1:{server.port}/realtime", subprotocols=[Subprotocol("chat")]) as socket,
     ):
         assert socket.subprotocol is None
 
 
 async def test_more_than_one_token_is_refused() -> None:
-    async with fake_server(authenticator=gate()) as door, httpx.AsyncClient(base_url=f"{door.url}/realtime") as http:
+    async with (
+        fake_server(authenticator=gate()) as server,
+        httpx.AsyncClient(base_url=f"{server.url}/realtime") as http,
+    ):
         both = await http.post(
             "/poll", json={}, params={"token": token()}, headers={"Authorization": f"Bearer {token()}"}
         )
@@ -275,13 +278,13 @@ async def test_more_than_one_token_is_refused() -> None:
 
 async def test_the_header_of_a_proxy_in_front_is_no_token() -> None:
     async with (
-        fake_server(authenticator=gate()) as door,
-        httpx.AsyncClient(base_url=f"{door.url}/realtime", headers={"Authorization": "Basic dTpw"}) as http,
+        fake_server(authenticator=gate()) as server,
+        httpx.AsyncClient(base_url=f"{server.url}/realtime", headers={"Authorization": "Basic dTpw"}) as http,
     ):
         answer = await http.post("/poll", json={})
         assert answer.status_code == 200
         await http.request("DELETE", "/session", json={"session": answer.json()["session"]})
-        await door.left_alone()
+        await server.left_alone()
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/sse"), ("POST", "/poll")])
@@ -293,8 +296,8 @@ async def test_a_page_of_another_origin_may_send_the_header(method: str, path: s
         "Access-Control-Request-Headers": "authorization",
     }
     async with (
-        fake_server(authenticator=gate()) as door,
-        httpx.AsyncClient(base_url=f"{door.url}/realtime", timeout=GIVE_UP_AFTER) as http,
+        fake_server(authenticator=gate()) as server,
+        httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http,
     ):
         allowed = await http.options(path, headers=asked)
         assert allowed.status_code == 200

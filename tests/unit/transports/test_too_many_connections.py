@@ -32,16 +32,16 @@ async def test_one_connection_too_many_is_refused_once_its_user_is_known(transpo
     authenticator = Ada()
     authenticator.gate.set()
     limiter = ConnectionLimiter(ArrivalLimits(per_user=1))
-    async with fake_server(authenticator=authenticator, limiter=limiter) as door, asyncio.timeout(GIVE_UP_AFTER):
-        async with transport_client(door.url, transport):
-            code, problem = await answer_of(door, transport)
+    async with fake_server(authenticator=authenticator, limiter=limiter) as server, asyncio.timeout(GIVE_UP_AFTER):
+        async with transport_client(server.url, transport):
+            code, problem = await answer_of(server, transport)
             assert code == (CloseCode.POLICY_VIOLATION if transport in ("websocket", "msgpack") else 429)
             assert (problem["code"], problem["retryAfter"]) == ("RT_006", 10)
             assert "user has 1 connections" in problem["message" if "message" in problem else "detail"]
         if transport == "poll":
             return  # its session goes on
-        await door.left_alone()
-        async with transport_client(door.url, transport):
+        await server.left_alone()
+        async with transport_client(server.url, transport):
             assert len(limiter) == 1
 
 
@@ -55,7 +55,7 @@ async def test_a_connection_that_turns_out_to_be_one_too_many_is_closed_with_the
             return 0
 
     limiter = ConnectionLimiter(ArrivalLimits(per_user=1))
-    async with fake_server(limiter=limiter) as door, transport_client(door.url, transport, user="ada") as client:
+    async with fake_server(limiter=limiter) as server, transport_client(server.url, transport, user="ada") as client:
         limiter.follow(Elsewhere())
         limiter.shown("test")
         error = await client.receive("error")

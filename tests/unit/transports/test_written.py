@@ -33,8 +33,8 @@ class Written:
 async def test_bytes_and_the_time_since_the_commit_are_observed_on_every_transport(transport: str) -> None:
     written = Written()
     async with (
-        fake_server(observer=written) as door,
-        transport_client(door.url, transport) as client,
+        fake_server(observer=written) as server,
+        transport_client(server.url, transport) as client,
         asyncio.timeout(GIVE_UP_AFTER),
     ):
         await client.join("chat:1")
@@ -44,20 +44,20 @@ async def test_bytes_and_the_time_since_the_commit_are_observed_on_every_transpo
         assert {each for each, _, _ in written.writes} == {name}
         assert written.latencies == []  # nothing of that is the effect of a commit
         hour = time.time_ns() // 1000 - 3600 * 10**6
-        _deliver(door, Event({"type": "message", "channel": "chat:1", "data": "x" * 1000}, committed_at=hour))
+        _deliver(server, Event({"type": "message", "channel": "chat:1", "data": "x" * 1000}, committed_at=hour))
         assert len((await client.receive("message"))["data"]) == 1000
         [(latency, count)] = written.latencies
         assert count == 1
         assert 3600 * 10**6 <= latency < 2 * 3600 * 10**6
         assert sum(size for _, size, _ in written.writes) > 1000
-        _change(door.lists, hour)
+        _change(server.lists, hour)
         await client.receive("snapshot")
         assert [count for _, count in written.latencies] == [1, 1]
         await client.leave()
 
 
-def _deliver(door: FakeServer, event: Event) -> None:
-    [subscription] = door.rooms.of("chat:1")
+def _deliver(server: FakeServer, event: Event) -> None:
+    [subscription] = server.rooms.of("chat:1")
     subscription.deliver(event)
 
 
@@ -69,12 +69,12 @@ def _change(lists: FakeLiveQueries, committed_at: int) -> None:
 async def test_the_messages_of_a_batch_are_counted_each_and_written_as_one() -> None:
     written = Written()
     async with (
-        fake_server(observer=written) as door,
-        transport_client(door.url, "websocket") as client,
+        fake_server(observer=written) as server,
+        transport_client(server.url, "websocket") as client,
         asyncio.timeout(GIVE_UP_AFTER),
     ):
         await client.join("chat:1")
-        [subscription] = door.rooms.of("chat:1")
+        [subscription] = server.rooms.of("chat:1")
         events = [Event({"type": "message", "channel": "chat:1", "n": n}, committed_at=1) for n in range(3)]
         assert subscription.deliver_batch is not None
         before = len(written.writes)

@@ -32,14 +32,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -> None:
-    async with fake_server() as door, door.connect() as client:
+    async with fake_server() as server, server.connect() as client:
         assert await receive(client) == {
             "type": "connected",
             "connectionId": "test",
             "pingInterval": 25_000,
             "limits": {"messagesPerSecond": 100, "messageSize": 131_072, "subscriptions": 100, "presencePerSecond": 10},
         }
-        door.lists.rows = ["a"]
+        server.lists.rows = ["a"]
         await subscribe(client)
         assert (await receive(client))["type"] == "subscribed"
         assert await receive(client) == {
@@ -51,15 +51,15 @@ async def test_a_client_is_greeted_subscribed_and_sent_every_change_in_order() -
             "changes": ["a"],
         }
         for number in range(100):
-            door.lists.change([str(number)])
+            server.lists.change([str(number)])
         assert [(await receive(client))["changes"] for _ in range(100)] == [[str(n)] for n in range(100)]
         await send(client, {"type": "unsubscribe", "channel": "db:collection:list", "id": "q"})
         assert (await receive(client))["type"] == "unsubscribed"
-        assert door.lists.subscriptions == []
+        assert server.lists.subscriptions == []
 
 
 async def test_a_refused_query_is_an_error_and_the_connection_lives_on() -> None:
-    async with fake_server() as door, door.connect() as client:
+    async with fake_server() as server, server.connect() as client:
         await receive(client)
         await subscribe(client, collection="none")
         assert (await receive(client))["code"] == "RT_007"
@@ -68,12 +68,12 @@ async def test_a_refused_query_is_an_error_and_the_connection_lives_on() -> None
 
 
 async def test_a_subscription_that_ends_by_itself_sends_an_error() -> None:
-    async with fake_server() as door, door.connect() as client:
+    async with fake_server() as server, server.connect() as client:
         await receive(client)
         await subscribe(client)
         await receive(client)
         await receive(client)
-        door.lists.end(UnknownCollectionError("list was closed"))
+        server.lists.end(UnknownCollectionError("list was closed"))
         answer = await receive(client)
         assert (answer["type"], answer["code"], answer["id"]) == ("error", "RT_004", "q")
         await subscribe(client)
@@ -81,30 +81,30 @@ async def test_a_subscription_that_ends_by_itself_sends_an_error() -> None:
 
 
 async def test_a_query_unsubscribed_while_it_is_being_opened_is_cancelled() -> None:
-    async with fake_server() as door, door.connect() as client:
-        door.lists.gate = asyncio.Event()
+    async with fake_server() as server, server.connect() as client:
+        server.lists.gate = asyncio.Event()
         await receive(client)
         await subscribe(client)
         await send(client, {"type": "unsubscribe", "channel": "db:collection:list", "id": "q"})
         assert (await receive(client))["type"] == "unsubscribed"
-        door.lists.gate.set()
+        server.lists.gate.set()
         await send(client, {"type": "ping"})
         assert await receive(client) == {"type": "pong"}
-        assert door.lists.subscriptions == []
+        assert server.lists.subscriptions == []
 
 
 async def test_a_closed_connection_gives_its_subscriptions_back() -> None:
-    async with fake_server() as door:
-        async with door.connect() as client:
+    async with fake_server() as server:
+        async with server.connect() as client:
             await receive(client)
             await subscribe(client)
             await receive(client)
-        await door.left_alone()
-        assert door.lists.subscriptions == []
+        await server.left_alone()
+        assert server.lists.subscriptions == []
 
 
 async def test_messages_may_come_in_fragments_with_pings_between_them() -> None:
-    async with fake_server() as door, door.connect(ping_interval=None) as client:
+    async with fake_server() as server, server.connect(ping_interval=None) as client:
         await receive(client)
         text = json.dumps({"type": "subscribe", "channel": "db:collection:list", "id": "ä" * 50})
 
@@ -120,7 +120,7 @@ async def test_messages_may_come_in_fragments_with_pings_between_them() -> None:
 @pytest.mark.parametrize("fragmented", [False, True])
 @pytest.mark.parametrize("size", [128 * 1024 + 1, 1024 * 1024])
 async def test_a_message_that_is_too_large_is_drained_and_refused(size: int, fragmented: bool) -> None:
-    async with fake_server() as door, door.connect() as client:
+    async with fake_server() as server, server.connect() as client:
         await receive(client)
         text = "x" * size
         await client.send([text[: size // 2], text[size // 2 :]] if fragmented else text)
@@ -131,7 +131,7 @@ async def test_a_message_that_is_too_large_is_drained_and_refused(size: int, fra
 
 @pytest.mark.parametrize("fragmented", [False, True])
 async def test_a_message_beyond_the_hard_cap_closes_the_connection(fragmented: bool) -> None:
-    async with fake_server() as door, door.connect() as client:
+    async with fake_server() as server, server.connect() as client:
 
         async def send_too_much() -> None:
             text = "x" * (1024 * 1024 + 1)
@@ -139,11 +139,11 @@ async def test_a_message_beyond_the_hard_cap_closes_the_connection(fragmented: b
             await receive_to_the_end(client)
 
         assert await closed_after(send_too_much()) == 1009
-        await door.left_alone()
+        await server.left_alone()
 
 
 async def test_binary_messages_are_refused_and_the_connection_lives_on() -> None:
-    async with fake_server() as door, door.connect() as client:
+    async with fake_server() as server, server.connect() as client:
         await receive(client)
         await client.send(b'{"type":"ping"}')
         assert (await receive(client))["code"] == "RT_007"
@@ -152,7 +152,7 @@ async def test_binary_messages_are_refused_and_the_connection_lives_on() -> None
 
 
 async def test_a_flood_of_messages_is_refused_then_closed() -> None:
-    async with fake_server(SessionLimits(message_rate=10)) as door, door.connect() as client:
+    async with fake_server(SessionLimits(message_rate=10)) as server, server.connect() as client:
 
         async def flood() -> None:
             for _ in range(1000):
@@ -163,7 +163,7 @@ async def test_a_flood_of_messages_is_refused_then_closed() -> None:
 
 
 async def test_a_flood_of_websocket_pings_is_closed() -> None:
-    async with fake_server(SessionLimits(message_rate=10)) as door, door.connect() as client:
+    async with fake_server(SessionLimits(message_rate=10)) as server, server.connect() as client:
 
         async def flood() -> None:
             for _ in range(1000):
@@ -207,8 +207,8 @@ AGAINST_THE_PROTOCOL = [
 
 
 async def test_frames_against_the_protocol_end_the_connection_with_its_code(caplog: pytest.LogCaptureFixture) -> None:
-    async def code_after(door: FakeServer, number: int, data: bytes) -> int:
-        reader, writer = await handshake(door, f"?connection={number}")
+    async def code_after(server: FakeServer, number: int, data: bytes) -> int:
+        reader, writer = await handshake(server, f"?connection={number}")
         writer.write(data)
         opcode, payload = await read_frame(reader)
         assert opcode == Opcode.CLOSE, data
@@ -218,18 +218,18 @@ async def test_frames_against_the_protocol_end_the_connection_with_its_code(capl
         return code
 
     with capture_logs() as logs:
-        async with fake_server(connection_limits=ConnectionLimits(close_timeout=0.2)) as door:
-            tasks = [code_after(door, number, data) for number, (data, _) in enumerate(AGAINST_THE_PROTOCOL)]
+        async with fake_server(connection_limits=ConnectionLimits(close_timeout=0.2)) as server:
+            tasks = [code_after(server, number, data) for number, (data, _) in enumerate(AGAINST_THE_PROTOCOL)]
             codes = await asyncio.gather(*tasks)
-            await door.left_alone()
+            await server.left_alone()
     assert list(zip((data for data, _ in AGAINST_THE_PROTOCOL), codes, strict=True)) == AGAINST_THE_PROTOCOL
     assert not [each for each in logs if each["log_level"] == "error"]
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 async def test_a_character_may_be_divided_between_fragments() -> None:
-    async with fake_server() as door:
-        reader, writer = await handshake(door)
+    async with fake_server() as server:
+        reader, writer = await handshake(server)
         text = json.dumps(
             {"type": "subscribe", "channel": "db:collection:list", "id": "é€😀"}, ensure_ascii=False
         ).encode()
@@ -242,31 +242,31 @@ async def test_a_character_may_be_divided_between_fragments() -> None:
 
 async def test_random_bytes_never_hurt_the_server() -> None:
     random = Random(7)
-    async with fake_server() as door:
+    async with fake_server() as server:
         for _ in range(50):
-            reader, writer = await handshake(door)
+            reader, writer = await handshake(server)
             writer.write(random.randbytes(500))
             writer.write_eof()
             await reader.read()
             writer.close()
-        await door.left_alone()
-        async with door.connect() as client:
+        await server.left_alone()
+        async with server.connect() as client:
             assert (await receive(client))["type"] == "connected"
 
 
 async def test_only_the_one_path_is_a_websocket() -> None:
-    async with fake_server() as door:
+    async with fake_server() as server:
         with pytest.raises(InvalidStatus) as refused:
-            await connect(f"ws://127.0.0.1:{door.port}/elsewhere")
+            await connect(f"ws://127.0.0.1:{server.port}/elsewhere")
         assert refused.value.response.status_code == 404
         assert json.loads(refused.value.response.body)["title"] == "Not Found"
 
 
 async def test_http_and_websocket_share_the_port() -> None:
     async with (
-        fake_server() as door,
-        door.connect(),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{door.port}") as http,
+        fake_server() as server,
+        server.connect(),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http,
     ):
         assert (await http.get("/health")).json() == {"status": "ok"}
         plain = await http.get("/realtime")

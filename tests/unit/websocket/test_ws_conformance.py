@@ -61,8 +61,8 @@ def imperfect(found: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.long
 async def test_the_autobahn_test_suite_finds_nothing_but_what_is_known() -> None:
-    async with fake_server(SessionLimits(message_rate=1e9), LIMITS, kind=Echo, packed=True) as door:
-        url = f"ws://127.0.0.1:{door.port}/realtime"
+    async with fake_server(SessionLimits(message_rate=1e9), LIMITS, kind=Echo, packed=True) as server:
+        url = f"ws://127.0.0.1:{server.port}/realtime"
         found = await verdicts(url)
         assert len(found) > 240
         # Cases have time limits of their own, which a busy machine exceeds. A fault of the protocol is found again.

@@ -40,8 +40,8 @@ def request(*lines: str, line: str = "GET /realtime HTTP/1.1", without: Sequence
     return "\r\n".join([line, *kept, *lines, "", ""]).encode("latin-1")
 
 
-async def ask(door: FakeServer, sent: bytes) -> tuple[Answered, asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+async def ask(server: FakeServer, sent: bytes) -> tuple[Answered, asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(sent)
     async with asyncio.timeout(GIVE_UP_AFTER):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -75,8 +75,8 @@ WITHOUT = ("Upgrade", "Connection")
     ids=lambda lines: " | ".join(lines)[:60],
 )  # fmt: skip
 async def test_every_legal_handshake_is_taken(lines: list[str]) -> None:
-    async with fake_server() as door:
-        answered, reader, writer = await ask(door, request(*lines, without=WITHOUT))
+    async with fake_server() as server:
+        answered, reader, writer = await ask(server, request(*lines, without=WITHOUT))
         assert (answered.status, answered.headers["sec-websocket-accept"]) == (101, ACCEPT)
         assert json.loads((await read_frame(reader))[1])["type"] == "connected"
         writer.close()
@@ -92,23 +92,23 @@ async def test_every_legal_handshake_is_taken(lines: list[str]) -> None:
     ],
 )
 async def test_every_form_of_the_target_is_taken(line: str) -> None:
-    async with fake_server() as door:
-        answered, _, writer = await ask(door, request(line=line))
+    async with fake_server() as server:
+        answered, _, writer = await ask(server, request(line=line))
         assert answered.status == 101
         writer.close()
 
 
 async def test_empty_lines_before_a_request_are_ignored() -> None:
-    async with fake_server() as door:
-        answered, _, writer = await ask(door, b"\r\n\r\n" + request())
+    async with fake_server() as server:
+        answered, _, writer = await ask(server, b"\r\n\r\n" + request())
         assert answered.status == 101
         writer.close()
 
 
 async def test_frames_that_come_with_the_handshake_are_read() -> None:
-    async with fake_server() as door:
+    async with fake_server() as server:
         pings = masked(Opcode.TEXT, b'{"type":"ping"}') * 600  # more than one buffer
-        answered, reader, writer = await ask(door, request() + pings[:-5])
+        answered, reader, writer = await ask(server, request() + pings[:-5])
         assert answered.status == 101
         assert json.loads((await read_frame(reader))[1])["type"] == "connected"
         writer.write(pings[-5:])
@@ -170,20 +170,20 @@ def name(value: object) -> str:
 async def test_an_invalid_handshake_is_refused_with_a_status_and_a_reason(
     sent: bytes, status: int, headers: dict[str, str]
 ) -> None:
-    async with fake_server() as door:
-        answered, _, writer = await ask(door, sent)
+    async with fake_server() as server:
+        answered, _, writer = await ask(server, sent)
         assert answered.status == status
         assert headers.items() <= answered.headers.items()
         assert answered.headers["content-type"] == "application/problem+json"
         problem = json.loads(answered.body)
         assert (problem["status"], problem.keys()) == (status, {"type", "title", "status", "detail", "code"})
-        assert not door.connections
+        assert not server.connections
         writer.close()
 
 
 async def test_a_refused_client_can_ask_again_on_the_same_connection() -> None:
-    async with fake_server() as door:
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    async with fake_server() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         async with asyncio.timeout(GIVE_UP_AFTER):
             writer.write(request("Sec-WebSocket-Key: x"))
             head = await reader.readuntil(b"\r\n\r\n")
@@ -197,9 +197,9 @@ async def test_a_refused_client_can_ask_again_on_the_same_connection() -> None:
 async def test_a_body_that_breaks_after_its_answer_ends_the_connection_in_silence(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with fake_server() as door:
+    async with fake_server() as server:
         answered, reader, writer = await ask(
-            door, b"POST /realtime HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+            server, b"POST /realtime HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
         )
         assert answered.status == 405
         writer.write(b"no chunk\r\n")

@@ -16,45 +16,45 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_silent_client_is_dropped() -> None:
-    async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.05, missed_pings=2)) as door:
-        reader, writer = await handshake(door)
+    async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.05, missed_pings=2)) as server:
+        reader, writer = await handshake(server)
         kinds = [(await read_frame(reader))[0], (await read_frame(reader))[0]]
         assert kinds == [Opcode.PING, Opcode.PING]
         assert await reader.read() == b""
         writer.close()
-        await door.left_alone()
+        await server.left_alone()
 
 
 async def test_a_client_that_answers_pings_stays() -> None:
-    async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.01)) as door:
-        reader, writer = await handshake(door)
+    async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.01)) as server:
+        reader, writer = await handshake(server)
         for _ in range(10):
             opcode, payload = await read_frame(reader)
             assert opcode == Opcode.PING
             writer.write(masked(Opcode.PONG, payload))
         writer.close()
-        await door.left_alone()
+        await server.left_alone()
 
 
 SMALL = ConnectionLimits(buffer_size=64 * 1024)
 
 
 async def test_a_slow_client_gets_the_current_rows_and_others_never_notice() -> None:
-    async with fake_server(connection_limits=SMALL) as door, door.connect() as quick:
+    async with fake_server(connection_limits=SMALL) as server, server.connect() as quick:
         await receive(quick)
         await subscribe(quick)
         await receive(quick)
         await receive(quick)
-        reader, writer, _ = await slow_client(door, queries=3)
-        slow = [s for s in door.lists.subscriptions if s.deliver is not door.lists.subscriptions[0].deliver]
+        reader, writer, _ = await slow_client(server, queries=3)
+        slow = [s for s in server.lists.subscriptions if s.deliver is not server.lists.subscriptions[0].deliver]
         changes = 0
         while not all(s.paused for s in slow):
             changes += 1
-            door.lists.change([str(changes), "x" * 5000])
+            server.lists.change([str(changes), "x" * 5000])
             assert (await receive(quick))["changes"][0] == str(changes)
         for _ in range(500):
             changes += 1
-            door.lists.change([str(changes), "x" * 5000])
+            server.lists.change([str(changes), "x" * 5000])
             assert (await receive(quick))["changes"][0] == str(changes)
         reading(writer).resume_reading()
         latest: dict[str, str] = {}
@@ -65,23 +65,23 @@ async def test_a_slow_client_gets_the_current_rows_and_others_never_notice() -> 
             latest[event["id"]] = event["changes"][0]
             received += 1
         assert received < 3 * changes
-        door.lists.change(["last"])
+        server.lists.change(["last"])
         assert {json.loads((await read_frame(reader))[1])["changes"][0] for _ in range(3)} == {"last"}
         writer.close()
 
 
 async def test_a_slow_client_is_not_read_from_either() -> None:
-    async with fake_server(connection_limits=SMALL) as door:
-        _reader, writer, _ = await slow_client(door)
-        [connection] = door.connections
+    async with fake_server(connection_limits=SMALL) as server:
+        _reader, writer, _ = await slow_client(server)
+        [connection] = server.connections
         while not connection.congested:
-            door.lists.change(["x" * 5000])
+            server.lists.change(["x" * 5000])
             await asyncio.sleep(0)
         before = connection.client.session.subscriptions
         writer.write(
             masked(Opcode.TEXT, b'{"type":"subscribe","channel":"db:collection:list","id":"more"}'),
         )
-        async with door.connect() as other:
+        async with server.connect() as other:
             await receive(other)
         assert connection.client.session.subscriptions == before
         writer.close()
@@ -89,20 +89,20 @@ async def test_a_slow_client_is_not_read_from_either() -> None:
 
 async def test_a_client_that_takes_nothing_at_all_is_dropped() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, stall_timeout=0.05)
-    async with fake_server(connection_limits=limits) as door:
-        _reader, writer, _ = await slow_client(door)
-        [connection] = door.connections
+    async with fake_server(connection_limits=limits) as server:
+        _reader, writer, _ = await slow_client(server)
+        [connection] = server.connections
         while not connection.congested:
-            door.lists.change(["x" * 5000])
+            server.lists.change(["x" * 5000])
             await asyncio.sleep(0)
-        await asyncio.wait_for(door.left_alone(), 60)
-        assert door.lists.subscriptions == []
+        await asyncio.wait_for(server.left_alone(), 60)
+        assert server.lists.subscriptions == []
         writer.close()
 
 
 async def test_a_first_snapshot_larger_than_the_buffer_arrives_whole() -> None:
-    async with fake_server(connection_limits=SMALL) as door, door.connect(max_size=None) as client:
-        door.lists.rows = ["x" * 1000] * 1000
+    async with fake_server(connection_limits=SMALL) as server, server.connect(max_size=None) as client:
+        server.lists.rows = ["x" * 1000] * 1000
         await receive(client)
         await subscribe(client, "a")
         await subscribe(client, "b")
@@ -113,18 +113,18 @@ async def test_a_first_snapshot_larger_than_the_buffer_arrives_whole() -> None:
             ("subscribed", "a"),
             ("subscribed", "b"),
         ]
-        door.lists.change(["after"])
+        server.lists.change(["after"])
         assert [(await receive(client))["changes"] for _ in range(2)] == [["after"]] * 2
 
 
 async def test_shutting_down_asks_clients_to_reconnect_after_their_pending_messages() -> None:
-    async with fake_server() as door, door.connect() as client:
+    async with fake_server() as server, server.connect() as client:
         await receive(client)
         await subscribe(client)
         await receive(client)
         await receive(client)
-        door.lists.change(["last"])
-        assert door.server is not None
-        door.server.ended.set()
+        server.lists.change(["last"])
+        assert server.http_server is not None
+        server.http_server.ended.set()
         assert (await receive(client))["changes"] == ["last"]
         assert await closed_after(receive_to_the_end(client)) == 1001

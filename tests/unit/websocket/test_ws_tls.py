@@ -28,18 +28,18 @@ def certificate(authority: Authority) -> Certificate:
     return Certificate(*authority.certify())
 
 
-def over_tls(door: FakeServer, authority: Authority) -> connect:
-    return connect(f"wss://localhost:{door.port}/realtime", ssl=authority.client(), max_size=None)
+def over_tls(server: FakeServer, authority: Authority) -> connect:
+    return connect(f"wss://localhost:{server.port}/realtime", ssl=authority.client(), max_size=None)
 
 
 async def test_large_messages_and_fragments_arrive_whole(authority: Authority, certificate: Certificate) -> None:
-    async with fake_server(tls=certificate.context) as door, over_tls(door, authority) as client:
+    async with fake_server(tls=certificate.context) as server, over_tls(server, authority) as client:
         await receive(client)
         await subscribe(client)
         await receive(client)
         await receive(client)
         big = "".join(f"{number:08}" for number in range(200_000))  # many TLS records of 16 KiB
-        door.lists.change([big])
+        server.lists.change([big])
         assert (await receive(client))["changes"] == [big]
         large = json.dumps({"type": "unsubscribe", "channel": f"db:collection:{'x' * 100_000}", "ref": "r"})
         await client.send(large[at : at + 1000] for at in range(0, len(large), 1000))
@@ -53,18 +53,18 @@ async def test_a_slow_client_is_held_back_and_then_gets_the_current_rows(
     authority: Authority, certificate: Certificate
 ) -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024)
-    async with fake_server(connection_limits=limits, tls=certificate.context) as door:
-        reader, writer, _ = await slow_client(door, tls=authority.client())
-        [connection] = door.connections
+    async with fake_server(connection_limits=limits, tls=certificate.context) as server:
+        reader, writer, _ = await slow_client(server, tls=authority.client())
+        [connection] = server.connections
         changes = 0
         while not connection.congested:
             changes += 1
-            door.lists.change([str(changes), "x" * 5000])
+            server.lists.change([str(changes), "x" * 5000])
             await asyncio.sleep(0)
         sent = changes
         for _ in range(200):
             changes += 1
-            door.lists.change([str(changes), "x" * 5000])
+            server.lists.change([str(changes), "x" * 5000])
         # What waits is bounded: the buffer, and what was on its way when it was full.
         assert connection.queue.size < 2 * limits.buffer_size
         reading(writer).resume_reading()
@@ -76,14 +76,14 @@ async def test_a_slow_client_is_held_back_and_then_gets_the_current_rows(
         assert received <= sent + 2
         writer.write(masked(Opcode.CLOSE, b"\x03\xe8"))
         assert (await asyncio.wait_for(read_frame(reader), 60))[0] == Opcode.CLOSE
-        await door.left_alone()
+        await server.left_alone()
         writer.close()
 
 
 async def test_a_client_that_is_gone_without_a_word_leaves_nothing(
     authority: Authority, certificate: Certificate
 ) -> None:
-    async with fake_server(tls=certificate.context) as door:
-        _reader, writer, _ = await slow_client(door, tls=authority.client())
+    async with fake_server(tls=certificate.context) as server:
+        _reader, writer, _ = await slow_client(server, tls=authority.client())
         writer.transport.abort()
-        await door.left_alone()
+        await server.left_alone()

@@ -13,9 +13,9 @@ from tests.support.fakes.server import fake_server
 
 async def test_a_high_message_overtakes_a_backlog_of_low_ones_and_each_channel_keeps_its_order() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, backlog=64 * 1024 * 1024)
-    async with asyncio.timeout(60), fake_server(connection_limits=limits) as door:
-        reader, writer, _ = await slow_client(door, queries=0)
-        deliver = door.rooms.members["test"]
+    async with asyncio.timeout(60), fake_server(connection_limits=limits) as server:
+        reader, writer, _ = await slow_client(server, queries=0)
+        deliver = server.rooms.members["test"]
         count = 0
 
         def low() -> None:
@@ -23,7 +23,7 @@ async def test_a_high_message_overtakes_a_backlog_of_low_ones_and_each_channel_k
             count += 1
             deliver(Event({"type": "message", "channel": "low", "data": count, "filler": "x" * 1000}))
 
-        (connection,) = door.connections
+        (connection,) = server.connections
         while not connection.congested:
             low()
             await asyncio.sleep(0)
@@ -43,4 +43,4 @@ async def test_a_high_message_overtakes_a_backlog_of_low_ones_and_each_channel_k
         assert [data for channel, data in received if channel == "high"] == [1, 2]
         assert received.index(("high", 2)) <= already + 2
         writer.close()
-        await door.left_alone()
+        await server.left_alone()
