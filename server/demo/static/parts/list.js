@@ -139,6 +139,6 @@ export class AnimatedList {
 
 /** A short tint, so that the eye finds what changed. It is colour, not motion, so it stays for everyone. */
 export function lightUp(/** @type {Element} */ element) {
-  const tint = getComputedStyle(document.documentElement).getPropertyValue("--fresh").trim();
+  const tint = "var(--fresh)";
   element.animate([{ backgroundColor: tint }, { backgroundColor: tint, offset: 0.25 }, {}], { duration: 1400, easing: "ease-out" });
 }
