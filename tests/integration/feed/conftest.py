@@ -24,7 +24,7 @@ GIVE_UP_AFTER = 60
 
 
 @dataclass
-class Source:
+class FeedSource:
     """A fresh, migrated database on some server, to be fed by some decoder."""
 
     server: LocalPostgres
@@ -48,12 +48,12 @@ class Source:
 
 
 @pytest.fixture(params=["pg18-pgoutput", "pg15-pgoutput", "pg15-wal2json"])
-def source(request: pytest.FixtureRequest) -> Iterator[Source]:
+def source(request: pytest.FixtureRequest) -> Iterator[FeedSource]:
     """Each server and decoder in turn."""
     server_name, decoder = request.param.split("-")
     server: LocalPostgres = request.getfixturevalue(server_name)
     with database_on(server) as dsn:
-        yield Source(server, dsn, decoder)
+        yield FeedSource(server, dsn, decoder)
 
 
 class Reader:

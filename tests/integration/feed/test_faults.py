@@ -15,7 +15,7 @@ from engine.feed.feed import FeedState
 from engine.transaction import Discontinuity, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, postgres_18, started
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Reader, Source, reading, until
+from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, Reader, reading, until
 
 SMALL_WAL = {
     "max_slot_wal_keep_size": "32MB",
@@ -41,16 +41,16 @@ def own15(scratch: Path, pg15: LocalPostgres) -> Iterator[LocalPostgres]:
 
 
 @pytest.fixture(params=["own18-pgoutput", "own15-wal2json"])
-def spot(request: pytest.FixtureRequest) -> Iterator[Source]:
+def spot(request: pytest.FixtureRequest) -> Iterator[FeedSource]:
     """A database, with the exposed table t, on a server that may be restarted."""
     name, decoder = request.param.split("-")
     server: LocalPostgres = request.getfixturevalue(name)
     table = "create table t (id int primary key, s text)"
     with database_on(server, table, "select realtime.expose('t')") as dsn:
-        yield Source(server, dsn, decoder)
+        yield FeedSource(server, dsn, decoder)
 
 
-def insert(source: Source, *ids: int) -> None:
+def insert(source: FeedSource, *ids: int) -> None:
     """One transaction per id, on a connection of its own."""
     with source.connect() as sql:
         for i in ids:
@@ -70,7 +70,7 @@ async def read_ids(reader: Reader, count: int) -> list[int]:
     return found
 
 
-def slot_row(source: Source, name: str) -> Any:
+def slot_row(source: FeedSource, name: str) -> Any:
     """The slot in pg_replication_slots, None if it is gone."""
     with source.connect() as sql:
         return sql.execute(
@@ -80,7 +80,7 @@ def slot_row(source: Source, name: str) -> Any:
         ).fetchone()
 
 
-def drop_slot_of_running_feed(source: Source, name: str) -> None:
+def drop_slot_of_running_feed(source: FeedSource, name: str) -> None:
     """As a DBA would: terminate, drop, and again if the feed was faster."""
     with source.connect() as sql:
         while True:
@@ -95,7 +95,7 @@ def drop_slot_of_running_feed(source: Source, name: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-async def test_a_restart_of_postgres_loses_and_repeats_nothing(spot: Source, mode: str) -> None:
+async def test_a_restart_of_postgres_loses_and_repeats_nothing(spot: FeedSource, mode: str) -> None:
     async with reading(spot.dsn, spot.settings()) as reader:
         insert(spot, 1, 2, 3)
         assert await read_ids(reader, 3) == [1, 2, 3]
@@ -109,7 +109,7 @@ async def test_a_restart_of_postgres_loses_and_repeats_nothing(spot: Source, mod
         assert reader.feed.state == FeedState("streaming", None)
 
 
-async def test_a_terminated_walsender_is_replaced_without_loss(spot: Source) -> None:
+async def test_a_terminated_walsender_is_replaced_without_loss(spot: FeedSource) -> None:
     settings = spot.settings()
     async with reading(spot.dsn, settings) as reader:
         numbers = itertools.count(1)
@@ -124,7 +124,7 @@ async def test_a_terminated_walsender_is_replaced_without_loss(spot: Source) -> 
         assert await read_ids(reader, 13) == list(range(1, 14))
 
 
-async def test_unconfirmed_transactions_are_not_repeated_after_a_reconnect(spot: Source) -> None:
+async def test_unconfirmed_transactions_are_not_repeated_after_a_reconnect(spot: FeedSource) -> None:
     settings = spot.settings()
     async with reading(spot.dsn, settings) as reader:
         insert(spot, 1, 2)
@@ -150,7 +150,7 @@ async def _take_transactions(reader: Reader, count: int) -> Any:
             yield event
 
 
-async def test_a_dropped_slot_is_made_again_with_a_discontinuity(spot: Source) -> None:
+async def test_a_dropped_slot_is_made_again_with_a_discontinuity(spot: FeedSource) -> None:
     settings = spot.settings()
     async with reading(spot.dsn, settings) as reader:
         insert(spot, 1)
@@ -163,7 +163,7 @@ async def test_a_dropped_slot_is_made_again_with_a_discontinuity(spot: Source) -
         assert reader.feed.state.status == "streaming"
 
 
-async def test_a_slot_that_was_advanced_elsewhere_is_a_discontinuity(spot: Source) -> None:
+async def test_a_slot_that_was_advanced_elsewhere_is_a_discontinuity(spot: FeedSource) -> None:
     settings = spot.settings()
     async with reading(spot.dsn, settings) as reader:
         insert(spot, 1)
@@ -184,7 +184,7 @@ async def test_a_slot_that_was_advanced_elsewhere_is_a_discontinuity(spot: Sourc
         assert await read_ids(reader, 1) == [3]
 
 
-async def test_a_slot_that_kept_too_much_wal_is_made_again(spot: Source) -> None:
+async def test_a_slot_that_kept_too_much_wal_is_made_again(spot: FeedSource) -> None:
     settings = spot.settings(buffer_bytes=1000, heartbeat_interval=3600.0)
     async with reading(spot.dsn, settings) as reader:
 
@@ -210,7 +210,7 @@ async def test_a_slot_that_kept_too_much_wal_is_made_again(spot: Source) -> None
         assert slot_row(spot, settings.slot_name)[3] in ("reserved", "extended")
 
 
-async def test_a_publication_dropped_for_a_while_is_a_discontinuity(spot: Source) -> None:
+async def test_a_publication_dropped_for_a_while_is_a_discontinuity(spot: FeedSource) -> None:
     async with reading(spot.dsn, spot.settings(lease=0.3)) as reader:
         insert(spot, 1)
         assert await read_ids(reader, 1) == [1]
@@ -226,7 +226,7 @@ async def test_a_publication_dropped_for_a_while_is_a_discontinuity(spot: Source
         assert await read_ids(reader, 1) == [3]
 
 
-async def test_a_slow_consumer_is_not_taken_for_dead(spot: Source) -> None:
+async def test_a_slow_consumer_is_not_taken_for_dead(spot: FeedSource) -> None:
     settings = spot.settings(buffer_bytes=100_000, status_interval=3600.0)
     async with reading(spot.dsn, settings) as reader:
         with spot.connect() as sql:
@@ -249,7 +249,7 @@ async def test_a_slow_consumer_is_not_taken_for_dead(spot: Source) -> None:
         assert slot_row(spot, settings.slot_name)[0] == before
 
 
-async def test_a_fast_shutdown_of_postgres_does_not_wait_for_us(spot: Source) -> None:
+async def test_a_fast_shutdown_of_postgres_does_not_wait_for_us(spot: FeedSource) -> None:
     """PostgreSQL waits at shutdown until a walsender's consumer has flushed everything, so progress must come at once."""
     async with reading(spot.dsn, spot.settings(status_interval=3600.0)) as reader:
         consumer = asyncio.create_task(_consume(reader))
@@ -266,7 +266,7 @@ async def _consume(reader: Reader) -> None:
         pass
 
 
-async def test_a_shutdown_does_not_wait_for_a_consumer_that_does_not_read(spot: Source) -> None:
+async def test_a_shutdown_does_not_wait_for_a_consumer_that_does_not_read(spot: FeedSource) -> None:
     """A walsender whose socket is full cannot end by itself: the feed hangs up on it."""
     async with reading(spot.dsn, spot.settings(buffer_bytes=1000)) as reader:
 

@@ -17,7 +17,7 @@ from engine.transaction import UNCHANGED, Kind, Message, Relation, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.feed.conformance.test_types import OWN_TYPES, SAMPLES, known_types
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Reader, Source, reading
+from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, Reader, reading
 from tests.support.programs.frames_reader import MEMORY_LIMIT, described, read_block, write_block
 
 ROWS = 5_000  # of the large transaction
@@ -101,7 +101,7 @@ async def recorded(request: pytest.FixtureRequest) -> Recording:
         return read_relation(payload)
 
     with database_on(server, OWN_TYPES, TABLES) as dsn, pytest.MonkeyPatch.context() as patch:
-        source = Source(server, dsn, "pgoutput")
+        source = FeedSource(server, dsn, "pgoutput")
         patch.setattr("engine.feed.decoders.pgoutput.read_relation", noting)
         with source.connect() as sql:
             async with reading(source.dsn, source.settings(transaction_memory=MEMORY_LIMIT)) as reader:
@@ -153,7 +153,7 @@ def test_relation_messages_in_frames_are_those_that_the_server_sent(recorded: Re
 
 
 async def test_frames_of_wal2json_are_refused(database15: str, pg15: LocalPostgres) -> None:
-    source = Source(pg15, database15, "wal2json")
+    source = FeedSource(pg15, database15, "wal2json")
     with source.connect() as sql:
         sql.execute("create table t (id int primary key); select realtime.expose('t')")
         async with reading(source.dsn, source.settings()) as reader:

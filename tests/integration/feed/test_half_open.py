@@ -10,12 +10,12 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.feed.replication_stream import ReplicationStream
 from tests.faultproxy.proxy import FaultProxy
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Source, reading
+from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, reading
 
 QUICK = {"status_interval": 0.2, "silence": 2.0, "lease": 6.0}
 
 
-async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(source: Source) -> None:
+async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -37,7 +37,7 @@ async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(source: 
 @pytest.mark.parametrize("source", ["pg18-pgoutput"], indirect=True)
 @pytest.mark.parametrize("step", ["identify", "create_slot", "start"])
 async def test_a_connection_that_dies_while_the_stream_is_opened_is_replaced(
-    source: Source, step: str, monkeypatch: pytest.MonkeyPatch
+    source: FeedSource, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = conninfo_to_dict(source.dsn)
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
@@ -60,7 +60,7 @@ async def test_a_connection_that_dies_while_the_stream_is_opened_is_replaced(
 
 
 @pytest.mark.parametrize("source", ["pg18-pgoutput"], indirect=True)
-async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found_dead(source: Source) -> None:
+async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found_dead(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -76,7 +76,7 @@ async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found
 
 
 @pytest.mark.parametrize("source", ["pg18-pgoutput"], indirect=True)
-async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(source: Source) -> None:
+async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(source: FeedSource) -> None:
     address = conninfo_to_dict(source.dsn)
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
         dsn = source.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
@@ -99,7 +99,7 @@ async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(sour
             assert (reader.feed.state.status, reader.feed.walsender) == ("streaming", walsender)
 
 
-async def test_a_quiet_database_is_no_dead_connection(source: Source) -> None:
+async def test_a_quiet_database_is_no_dead_connection(source: FeedSource) -> None:
     async with reading(source.dsn, source.settings(**QUICK)) as reader:
         walsender = reader.feed.walsender
         await asyncio.sleep(2 * QUICK["silence"])

@@ -11,10 +11,10 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed
 from engine.feed.slots import SlotBusyError, drop_slot, list_slots
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Source, reading, until, value
+from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, reading, until, value
 
 
-def slots(source: Source) -> list[str]:
+def slots(source: FeedSource) -> list[str]:
     """The slots of this database."""
     with source.connect() as sql:
         return [
@@ -25,7 +25,7 @@ def slots(source: Source) -> list[str]:
         ]
 
 
-def nodes(source: Source) -> dict[str, float]:
+def nodes(source: FeedSource) -> dict[str, float]:
     """Node ids and the seconds left of their leases."""
     with source.connect() as sql:
         return dict(
@@ -35,7 +35,7 @@ def nodes(source: Source) -> dict[str, float]:
         )
 
 
-def make_dead_node(source: Source, name: str, *, slot: bool = True) -> None:
+def make_dead_node(source: FeedSource, name: str, *, slot: bool = True) -> None:
     """A node whose lease ran out a second ago."""
     with source.connect() as sql:
         if slot:
@@ -46,7 +46,7 @@ def make_dead_node(source: Source, name: str, *, slot: bool = True) -> None:
         sql.execute("insert into realtime.slots (name, node) values (%s, %s)", [name, f"node {name}"])
 
 
-async def test_an_ephemeral_node_leaves_nothing(source: Source) -> None:
+async def test_an_ephemeral_node_leaves_nothing(source: FeedSource) -> None:
     settings = source.settings(node_id="me")
     async with reading(source.dsn, settings):
         assert slots(source) == [settings.slot_name]
@@ -55,7 +55,7 @@ async def test_an_ephemeral_node_leaves_nothing(source: Source) -> None:
     assert nodes(source) == {}
 
 
-async def test_a_lasting_node_goes_on_where_it_stopped(source: Source) -> None:
+async def test_a_lasting_node_goes_on_where_it_stopped(source: FeedSource) -> None:
     settings = source.settings(ephemeral=False, keep_slot=1000.0)
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
@@ -71,7 +71,7 @@ async def test_a_lasting_node_goes_on_where_it_stopped(source: Source) -> None:
             assert change.new() == (b"2",)
 
 
-async def test_unconfirmed_transactions_are_repeated_to_the_next_process(source: Source) -> None:
+async def test_unconfirmed_transactions_are_repeated_to_the_next_process(source: FeedSource) -> None:
     settings = source.settings(ephemeral=False)
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
@@ -87,7 +87,7 @@ async def test_unconfirmed_transactions_are_repeated_to_the_next_process(source:
             assert change.new() == (b"2",)
 
 
-async def test_the_slot_never_passes_what_was_confirmed(source: Source) -> None:
+async def test_the_slot_never_passes_what_was_confirmed(source: FeedSource) -> None:
     settings = source.settings()
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
@@ -108,7 +108,7 @@ async def test_the_slot_never_passes_what_was_confirmed(source: Source) -> None:
             assert reader.feed.lag.bytes >= 0
 
 
-async def test_the_slot_of_a_dead_node_is_dropped_by_another(source: Source) -> None:
+async def test_the_slot_of_a_dead_node_is_dropped_by_another(source: FeedSource) -> None:
     make_dead_node(source, "dead_" + source.decoder)
     make_dead_node(source, "slotless", slot=False)
     with source.connect() as sql:
@@ -122,13 +122,13 @@ async def test_the_slot_of_a_dead_node_is_dropped_by_another(source: Source) -> 
         assert "not_ours" in slots(source)
 
 
-def owners(source: Source) -> dict[str, str | None]:
+def owners(source: FeedSource) -> dict[str, str | None]:
     """The slots in ``realtime.slots`` and their nodes."""
     with source.connect() as sql:
         return dict(sql.execute("select name, node from realtime.slots").fetchall())
 
 
-async def test_the_slot_of_a_deleted_node_is_dropped_once_nothing_uses_it(source: Source) -> None:
+async def test_the_slot_of_a_deleted_node_is_dropped_once_nothing_uses_it(source: FeedSource) -> None:
     one, other = source.settings(ephemeral=False, node_id="one"), source.settings(lease=0.3)
     async with reading(source.dsn, other):
         async with reading(source.dsn, one):
@@ -144,7 +144,7 @@ async def test_the_slot_of_a_deleted_node_is_dropped_once_nothing_uses_it(source
         await until(lambda: owners(source) == {other.slot_name: other.node})
 
 
-async def test_a_node_that_takes_another_slot_leaves_none_behind(source: Source) -> None:
+async def test_a_node_that_takes_another_slot_leaves_none_behind(source: FeedSource) -> None:
     before = source.settings(ephemeral=False, node_id="me")
     async with reading(source.dsn, before):
         pass
@@ -155,7 +155,7 @@ async def test_a_node_that_takes_another_slot_leaves_none_behind(source: Source)
     assert (slots(source), nodes(source), owners(source)) == ([], {}, {})
 
 
-async def test_a_node_reports_that_another_version_has_migrated_its_tables(source: Source) -> None:
+async def test_a_node_reports_that_another_version_has_migrated_its_tables(source: FeedSource) -> None:
     with source.connect() as sql:
         async with reading(source.dsn, source.settings()) as reader:
             sql.execute("alter table realtime.nodes rename lease_expires_at to later")
@@ -169,7 +169,7 @@ async def test_a_node_reports_that_another_version_has_migrated_its_tables(sourc
                 await reader.feed.streaming()
 
 
-async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(source: Source) -> None:
+async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(source: FeedSource) -> None:
     one, other = source.settings(), source.settings(lease=0.3)
     async with reading(source.dsn, one) as reader:
         with source.connect() as sql:
@@ -183,7 +183,7 @@ async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(source: S
             assert (await reader.messages())[0].content == b"still there"
 
 
-async def test_a_node_renews_its_lease(source: Source) -> None:
+async def test_a_node_renews_its_lease(source: FeedSource) -> None:
     settings = source.settings(lease=0.6)
     async with reading(source.dsn, settings):
         with source.connect() as sql:
@@ -194,7 +194,7 @@ async def test_a_node_renews_its_lease(source: Source) -> None:
         await until(lambda: settings.slot_name in nodes(source))
 
 
-async def test_two_nodes_cannot_share_a_slot(source: Source) -> None:
+async def test_two_nodes_cannot_share_a_slot(source: FeedSource) -> None:
     settings = source.settings(node_id="one")
     async with reading(source.dsn, settings):
         other = Feed(source.dsn, source.settings(node_id="two", slot_name=settings.slot_name))
@@ -205,7 +205,7 @@ async def test_two_nodes_cannot_share_a_slot(source: Source) -> None:
         assert slots(source) == [settings.slot_name]
 
 
-async def test_a_node_waits_for_a_slot_in_use_and_names_the_user(source: Source) -> None:
+async def test_a_node_waits_for_a_slot_in_use_and_names_the_user(source: FeedSource) -> None:
     settings = source.settings(ephemeral=False)
     async with Feed(source.dsn, settings) as first:
         await first.streaming()
@@ -218,7 +218,7 @@ async def test_a_node_waits_for_a_slot_in_use_and_names_the_user(source: Source)
                 await second.streaming()
 
 
-async def test_slots_are_listed_with_their_owner_and_lag(source: Source) -> None:
+async def test_slots_are_listed_with_their_owner_and_lag(source: FeedSource) -> None:
     make_dead_node(source, "idle_slot")
     with source.connect() as sql:
         sql.execute("update realtime.nodes set lease_expires_at = now() + interval '1 h', host = 'elsewhere'")
@@ -236,7 +236,7 @@ async def test_slots_are_listed_with_their_owner_and_lag(source: Source) -> None
         assert idle.wal_status == "reserved"
 
 
-async def test_dropping_a_slot_refuses_one_in_use(source: Source) -> None:
+async def test_dropping_a_slot_refuses_one_in_use(source: FeedSource) -> None:
     settings = source.settings()
     with source.connect() as sql:
         sql.execute("select pg_create_logical_replication_slot('idle_slot', %s)", [source.decoder])
@@ -261,7 +261,7 @@ def slot_positions(sql: psycopg.Connection[Any], name: str) -> tuple[int, int, i
     return row  # type: ignore[no-any-return]
 
 
-async def test_the_slot_advances_while_only_other_tables_are_busy(source: Source) -> None:
+async def test_the_slot_advances_while_only_other_tables_are_busy(source: FeedSource) -> None:
     settings = source.settings(heartbeat_interval=0.1, heartbeat_bytes=1)
     with source.connect() as sql:
         sql.execute("create table other (s text)")
@@ -279,7 +279,7 @@ async def test_the_slot_advances_while_only_other_tables_are_busy(source: Source
             consumer.cancel()
 
 
-async def test_an_idle_database_gets_no_heartbeats(source: Source) -> None:
+async def test_an_idle_database_gets_no_heartbeats(source: FeedSource) -> None:
     settings = source.settings(heartbeat_interval=0.02)
     with source.connect() as sql:
         async with reading(source.dsn, settings) as reader:

@@ -15,7 +15,7 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Source, until
+from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, until
 
 
 async def refusal(dsn: str, settings: FeedSettings) -> str:
@@ -61,7 +61,7 @@ async def test_wal_level_slots_and_senders_are_asked_for(poor18: LocalPostgres, 
         assert "raise max_wal_senders" in reason or "raise max_replication_slots" in reason
 
 
-async def test_an_unmigrated_database_is_reported(source: Source) -> None:
+async def test_an_unmigrated_database_is_reported(source: FeedSource) -> None:
     with database_on(source.server, migrated=False) as bare:
         assert "run `realtime migrate`" in await refusal(bare, source.settings())
     with source.connect() as sql:
@@ -69,7 +69,7 @@ async def test_an_unmigrated_database_is_reported(source: Source) -> None:
     assert "no publication bunbase_realtime" in await refusal(source.dsn, source.settings())
 
 
-async def test_only_the_attempt_decides_whether_a_role_may_replicate(source: Source) -> None:
+async def test_only_the_attempt_decides_whether_a_role_may_replicate(source: FeedSource) -> None:
     """On managed services the right comes from a membership. Here from the role that logs in, which becomes another."""
     with source.connect() as sql:
         sql.execute("drop role if exists plain, sender")
@@ -101,7 +101,7 @@ async def test_only_the_attempt_decides_whether_a_role_may_replicate(source: Sou
             sql.execute("drop role plain, sender")
 
 
-async def test_a_prepared_transaction_that_blocks_the_slot_is_named(source: Source) -> None:
+async def test_a_prepared_transaction_that_blocks_the_slot_is_named(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table blocked (id int)")
         sql.execute("begin")
@@ -118,7 +118,7 @@ async def test_a_prepared_transaction_that_blocks_the_slot_is_named(source: Sour
                 await feed.streaming()
 
 
-async def test_a_missing_role_or_database_is_reported(source: Source) -> None:
+async def test_a_missing_role_or_database_is_reported(source: FeedSource) -> None:
     assert "does not exist" in await refusal(source.dsn + "_not", source.settings())
     assert "does not exist" in await refusal(source.dsn.replace("postgres@", "nobody@"), source.settings())
 
@@ -128,7 +128,7 @@ async def test_a_missing_or_forbidden_plugin_is_reported(database: str) -> None:
     assert "output_plugin_libraries" in reason or "install the output plugin" in reason
 
 
-async def test_a_slot_of_another_plugin_is_refused_and_one_of_ours_taken_over(source: Source) -> None:
+async def test_a_slot_of_another_plugin_is_refused_and_one_of_ours_taken_over(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("select pg_create_logical_replication_slot('theirs', 'test_decoding')")
         sql.execute("select pg_create_logical_replication_slot('ours', %s)", [source.decoder])
@@ -141,7 +141,7 @@ async def test_a_slot_of_another_plugin_is_refused_and_one_of_ours_taken_over(so
         assert feed.plugin == source.decoder
 
 
-async def test_a_slot_of_another_database_is_refused(source: Source) -> None:
+async def test_a_slot_of_another_database_is_refused(source: FeedSource) -> None:
     with database_on(source.server, "select pg_create_logical_replication_slot('elsewhere', 'pgoutput')"):
         assert "belongs to database" in await refusal(source.dsn, source.settings(slot_name="elsewhere"))
 
@@ -163,7 +163,7 @@ async def test_a_server_that_is_down_is_waited_for(scratch: Path) -> None:
                 await feed.streaming()
 
 
-async def test_a_long_transaction_that_blocks_the_slot_is_named(source: Source) -> None:
+async def test_a_long_transaction_that_blocks_the_slot_is_named(source: FeedSource) -> None:
     with source.connect(application_name="month-end report") as blocker:
         blocker.execute("begin")
         blocker.execute("select pg_current_xact_id()")
@@ -178,7 +178,7 @@ async def test_a_long_transaction_that_blocks_the_slot_is_named(source: Source) 
             assert feed.state.reason is None
 
 
-async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(source: Source) -> None:
+async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(source: FeedSource) -> None:
     with source.connect() as blocker, source.connect() as sql:
         blocker.execute("begin")
         blocker.execute("select pg_current_xact_id()")
@@ -189,7 +189,7 @@ async def test_giving_up_while_the_slot_is_blocked_leaves_nothing(source: Source
         assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
 
 
-async def test_a_slot_dropped_while_the_node_was_down_is_made_again(source: Source) -> None:
+async def test_a_slot_dropped_while_the_node_was_down_is_made_again(source: FeedSource) -> None:
     settings = source.settings(ephemeral=False)
     async with Feed(source.dsn, settings) as feed:
         await feed.streaming()

@@ -23,8 +23,8 @@ from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
 CHANNELS = ("chat:1", "chat:2", "chat:3")
 
 
-class Source:
-    """An ``EventSource``: goes on from its last id, at the address it was made with."""
+class EventSource:
+    """An ``EventSource`` of browsers: goes on from its last id, at the address it was made with."""
 
     def __init__(self, http: httpx.AsyncClient, query: str) -> None:
         self.http = http
@@ -78,7 +78,7 @@ def fill(dsn: str, first: int, last: int) -> None:
 async def test_a_stream_cut_anywhere_loses_nothing_when_it_is_resumed(database: str) -> None:
     fill(database, 0, 30)
     async with running_server(database) as server, rest_client(server) as http:
-        source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=1000")
+        source = EventSource(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=1000")
         cuts = random.Random(7)
         wanted = 3 * 30
         async with asyncio.timeout(4 * GIVE_UP_AFTER):
@@ -98,7 +98,7 @@ async def test_ids_only_grow_and_come_after_everything_before_them_also_while_ch
 ) -> None:
     fill(database, 0, 5)
     async with running_server(database) as server, rest_client(server) as http:
-        source = Source(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=5")
+        source = EventSource(http, "&".join(f"channel={name}" for name in CHANNELS) + "&history=5")
         async with source.open() as stream:
             opened, early = 0, []
             while opened < len(CHANNELS):
@@ -136,7 +136,7 @@ async def test_a_high_message_overtakes_what_waits_and_is_not_lost_when_the_stre
     low = ", ".join(broadcast.format(1, n, 0) for n in range(90))
     filler = f"(select count({broadcast.format(1, 'n || repeat(chr(120), 100000)', 0)}) from generate_series(90, 99) n)"
     async with running_server(database) as server, rest_client(server) as http:
-        source = Source(http, "channel=chat:1&channel=chat:2")
+        source = EventSource(http, "channel=chat:1&channel=chat:2")
         async with source.open() as stream:
             for _ in range(2):
                 await stream.receive("subscribed")
@@ -223,7 +223,7 @@ async def test_an_address_that_cannot_be_is_refused_before_the_stream(
 
 async def test_a_disconnected_client_gets_the_code_not_to_return(database: str) -> None:
     async with running_server(database) as server, rest_client(server) as http, rest_client(server) as api:
-        source = Source(http, "channel=chat:1")
+        source = EventSource(http, "channel=chat:1")
         async with source.open() as stream:
             connected = await stream.receive("connected")
             await stream.receive("subscribed")

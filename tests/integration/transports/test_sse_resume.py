@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from engine.channels.core.messages.model import Position, parse_position
 from server.transports.sse.event_ids import StreamPosition, write_id
-from tests.integration.transports.test_sse import CHANNELS, Source, fill, positions
+from tests.integration.transports.test_sse import CHANNELS, EventSource, fill, positions
 from tests.support.clients.list_client import write
 from tests.support.clients.users import rest_client, running_server
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -19,7 +19,7 @@ EVERYTHING = "&".join(f"channel={name}" for name in CHANNELS)
 async def test_a_message_of_one_channel_is_no_gap_in_the_others(database: str) -> None:
     last_id = ""
     async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(GIVE_UP_AFTER):
-        source = Source(http, EVERYTHING)
+        source = EventSource(http, EVERYTHING)
         async with source.open() as stream:
             for _ in CHANNELS:
                 await stream.receive("subscribed")
@@ -29,7 +29,7 @@ async def test_a_message_of_one_channel_is_no_gap_in_the_others(database: str) -
         last_id = source.last_id
     write(database, "select realtime.broadcast('chat:2', 'sent', '2')")
     async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(GIVE_UP_AFTER):
-        source = Source(http, EVERYTHING)
+        source = EventSource(http, EVERYTHING)
         source.last_id = last_id
         async with source.open() as stream:
             assert [(await stream.receive("subscribed"))["recovered"] for _ in CHANNELS] == [True] * len(CHANNELS)
@@ -42,7 +42,7 @@ async def test_a_slow_client_resumes_without_loss(database: str) -> None:
         rest_client(server) as http,
         asyncio.timeout(2 * GIVE_UP_AFTER),
     ):
-        source = Source(http, EVERYTHING)
+        source = EventSource(http, EVERYTHING)
         async with source.open() as stream:
             for _ in CHANNELS:
                 await stream.receive("subscribed")
@@ -82,7 +82,7 @@ async def test_a_client_closed_before_its_first_history_resumes_each_channel(dat
         rest_client(server) as http,
         asyncio.timeout(2 * GIVE_UP_AFTER),
     ):
-        source = Source(http, f"{EVERYTHING}&channel=presence:lobby&subscribe={unwanted}&history=1000")
+        source = EventSource(http, f"{EVERYTHING}&channel=presence:lobby&subscribe={unwanted}&history=1000")
         while len(source.received) < everything:
             before = len(source.received)
             codes.append(await _receive_in_order(source, everything))
@@ -100,7 +100,7 @@ async def test_a_client_closed_before_its_first_history_resumes_each_channel(dat
             assert stream.last_id == f"{last['position']};{epochs.pop()}"
 
 
-async def _receive_in_order(source: Source, wanted: int) -> int | None:
+async def _receive_in_order(source: EventSource, wanted: int) -> int | None:
     """Listen until ``wanted`` messages have been received in all, or the stream is closed; then its code."""
     last: dict[str, Position] = {}
     async with source.open() as stream:
@@ -120,12 +120,12 @@ async def _receive_in_order(source: Source, wanted: int) -> int | None:
 async def test_a_gap_in_one_channel_is_reported_for_that_channel_only(database: str) -> None:
     fill(database, 0, 3)
     async with running_server(database) as server, rest_client(server) as http, asyncio.timeout(GIVE_UP_AFTER):
-        source = Source(http, f"{EVERYTHING}&history=3")
+        source = EventSource(http, f"{EVERYTHING}&history=3")
         async with source.open() as stream:
             epoch = (await stream.receive("connected"))["epoch"]
             await source.listen(stream, 100, 9)
         first = min((m for m in source.received.values() if m["channel"] == "chat:2"), key=positions)
-        again = Source(http, EVERYTHING)
+        again = EventSource(http, EVERYTHING)
         own = {
             "chat:1": StreamPosition("0/1", "elsewhere"),
             "chat:2": StreamPosition(first["position"], epoch),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from tests.integration.transports.test_sse import Source
+from tests.integration.transports.test_sse import EventSource
 from tests.support.clients.list_client import write
 from tests.support.clients.transports import open_stream, transport_client
 from tests.support.clients.users import rest_client, running_server
@@ -36,7 +36,7 @@ async def test_a_reader_that_is_too_slow_is_cut_and_resumes_and_others_are_not_d
         ids = [line[4:] for each in whole for line in each.splitlines() if line.startswith("id: ")]
         got = sum("event: message\n" in each for each in whole)
         assert 10 < got < sent
-        source = Source(http, "channel=chat:1")
+        source = EventSource(http, "channel=chat:1")
         source.last_id = ids[-1]
         while len(source.received) < sent - got:  # each time it is sent as much as may wait
             async with source.open() as stream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from engine.transaction import Change, Kind, Message
-from tests.integration.feed.conftest import Reader, Source, reading, row
+from tests.integration.feed.conftest import FeedSource, Reader, reading, row
 
 
 async def ddl(reader: Reader) -> list[dict[str, object]]:
@@ -13,12 +13,12 @@ async def ddl(reader: Reader) -> list[dict[str, object]]:
     return [json.loads(m.content) for m in await reader.messages() if m.prefix == "realtime.ddl"]
 
 
-def oid(source: Source, table: str) -> int:
+def oid(source: FeedSource, table: str) -> int:
     with source.connect() as sql:
         return int(sql.execute("select %s::regclass::oid", [table]).fetchone()[0])  # type: ignore[index]
 
 
-async def test_a_column_is_added_dropped_and_renamed(source: Source) -> None:
+async def test_a_column_is_added_dropped_and_renamed(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, a text)")
         sql.execute("select realtime.expose('t')")
@@ -47,7 +47,7 @@ async def test_a_column_is_added_dropped_and_renamed(source: Source) -> None:
             assert change.relation.columns[1].type_oid == 25
 
 
-async def test_old_rows_keep_their_values_when_the_catalog_is_ahead_of_the_stream(source: Source) -> None:
+async def test_old_rows_keep_their_values_when_the_catalog_is_ahead_of_the_stream(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, a int, b bytea)")
         sql.execute("select realtime.expose('t')")
@@ -78,7 +78,7 @@ async def test_old_rows_keep_their_values_when_the_catalog_is_ahead_of_the_strea
             assert types == [17, 17, 25, 25]
 
 
-async def test_a_table_is_renamed_and_dropped(source: Source) -> None:
+async def test_a_table_is_renamed_and_dropped(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -100,7 +100,7 @@ async def test_a_table_is_renamed_and_dropped(source: Source) -> None:
             assert any(number in m["oids"] for m in messages)  # type: ignore[operator]
 
 
-async def test_an_unchanged_definition_keeps_its_relation_object(source: Source) -> None:
+async def test_an_unchanged_definition_keeps_its_relation_object(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("create table u (id int primary key)")
@@ -115,7 +115,7 @@ async def test_an_unchanged_definition_keeps_its_relation_object(source: Source)
             assert first.relation is second.relation
 
 
-async def test_truncate_of_several_tables(source: Source) -> None:
+async def test_truncate_of_several_tables(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table a (id int primary key)")
         sql.execute("create table b (id int primary key references a)")
@@ -128,7 +128,7 @@ async def test_truncate_of_several_tables(source: Source) -> None:
             assert all((c.kind, c.new(), c.old()) == (Kind.TRUNCATE, None, None) for c in changes)
 
 
-async def test_rows_of_partitions_are_rows_of_the_root(source: Source) -> None:
+async def test_rows_of_partitions_are_rows_of_the_root(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table p (id int, k int, s text, primary key (id, k)) partition by list (k)")
         sql.execute("create table p1 partition of p for values in (1)")
@@ -160,7 +160,7 @@ async def test_rows_of_partitions_are_rows_of_the_root(source: Source) -> None:
             assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "k": b"2", "s": None}]
 
 
-async def test_a_new_partition_is_followed_at_once(source: Source) -> None:
+async def test_a_new_partition_is_followed_at_once(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table p (id int primary key, s text) partition by range (id)")
         sql.execute("create table p1 partition of p for values from (0) to (10)")
@@ -175,7 +175,7 @@ async def test_a_new_partition_is_followed_at_once(source: Source) -> None:
             assert (change.relation.name, row(change)[2]) == ("p", {"id": b"11", "s": b"b"})
 
 
-async def test_definitions_are_followed_without_event_triggers_too(source: Source) -> None:
+async def test_definitions_are_followed_without_event_triggers_too(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("drop event trigger realtime_ddl_end")
         sql.execute("drop event trigger realtime_ddl_drop")
@@ -198,7 +198,7 @@ async def test_definitions_are_followed_without_event_triggers_too(source: Sourc
             assert row(change)[2] == {"id": b"13", "t": b"b", "n": b"5"}
 
 
-async def test_truncate_of_a_root_is_one_change_and_of_a_partition_a_message(source: Source) -> None:
+async def test_truncate_of_a_root_is_one_change_and_of_a_partition_a_message(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table p (id int primary key) partition by range (id)")
         sql.execute("create table p1 partition of p for values from (0) to (10)")
@@ -216,7 +216,7 @@ async def test_truncate_of_a_root_is_one_change_and_of_a_partition_a_message(sou
             assert [(c.kind, c.relation.name) for c in changes] == [(Kind.TRUNCATE, "p")]
 
 
-async def test_full_identity_of_partitions_sends_whole_old_rows(source: Source) -> None:
+async def test_full_identity_of_partitions_sends_whole_old_rows(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table p (id int, s text) partition by range (id)")
         sql.execute("create table p1 partition of p for values from (0) to (10)")

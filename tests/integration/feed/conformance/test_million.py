@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from tests.integration.feed.conftest import Source
+from tests.integration.feed.conftest import FeedSource
 
 ROWS = 1_000_000
 LIMIT = 300 << 20
 
 
 @pytest.mark.long
-async def test_a_million_rows_in_one_transaction_take_little_memory(source: Source) -> None:
+async def test_a_million_rows_in_one_transaction_take_little_memory(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id bigint primary key, room int, body text)")
         sql.execute("select realtime.expose('t')")

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from engine.transaction import UNCHANGED, Message
-from tests.integration.feed.conftest import Source, reading, row
+from tests.integration.feed.conftest import FeedSource, reading, row
 
 
-async def test_inserts_updates_and_deletes_carry_their_rows(source: Source) -> None:
+async def test_inserts_updates_and_deletes_carry_their_rows(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, s text, n int)")
         sql.execute("select realtime.expose('t')")
@@ -29,7 +29,7 @@ async def test_inserts_updates_and_deletes_carry_their_rows(source: Source) -> N
             assert [row(c) for c in await reader.changes()] == [("DELETE", {"id": b"2", "s": None, "n": None}, None)]
 
 
-async def test_a_key_update_carries_the_old_key(source: Source) -> None:
+async def test_a_key_update_carries_the_old_key(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (a int, b text, c text, primary key (a, b))")
         sql.execute("select realtime.expose('t')")
@@ -48,7 +48,7 @@ async def test_a_key_update_carries_the_old_key(source: Source) -> None:
             assert change.old() is None
 
 
-async def test_an_unchanged_toasted_value_is_marked(source: Source) -> None:
+async def test_an_unchanged_toasted_value_is_marked(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, big text, n int)")
         sql.execute("alter table t alter big set storage external")
@@ -72,7 +72,7 @@ async def test_an_unchanged_toasted_value_is_marked(source: Source) -> None:
             assert row(change)[2]["big"] == b"short"
 
 
-async def test_an_empty_text_is_not_taken_for_an_unchanged_one(source: Source) -> None:
+async def test_an_empty_text_is_not_taken_for_an_unchanged_one(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, s text)")
         sql.execute("alter table t replica identity full")
@@ -85,7 +85,7 @@ async def test_an_empty_text_is_not_taken_for_an_unchanged_one(source: Source) -
             assert row(change)[2] == {"id": b"1", "s": b""}
 
 
-async def test_full_identity_sends_the_whole_old_row_and_with_it_unchanged_values(source: Source) -> None:
+async def test_full_identity_sends_the_whole_old_row_and_with_it_unchanged_values(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int, big text, n int)")
         sql.execute("alter table t alter big set storage external")
@@ -105,7 +105,7 @@ async def test_full_identity_sends_the_whole_old_row_and_with_it_unchanged_value
 
 
 @pytest.mark.parametrize("with_key", [False, True])
-async def test_an_index_identity_sends_the_index_columns(source: Source, with_key: bool) -> None:
+async def test_an_index_identity_sends_the_index_columns(source: FeedSource, with_key: bool) -> None:
     with source.connect() as sql:
         sql.execute(f"create table t (id int {'primary key' if with_key else ''}, u text not null, n int)")
         sql.execute("create unique index t_u on t (u)")
@@ -127,7 +127,7 @@ async def test_an_index_identity_sends_the_index_columns(source: Source, with_ke
             assert row(change)[1] == {"id": None, "u": b"b", "n": None}
 
 
-async def test_postgres_refuses_changes_it_could_not_publish(source: Source) -> None:
+async def test_postgres_refuses_changes_it_could_not_publish(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, n int)")
         sql.execute("select realtime.expose('t')")
@@ -142,7 +142,7 @@ async def test_postgres_refuses_changes_it_could_not_publish(source: Source) -> 
             assert (change.relation.replica_identity, row(change)[2]) == ("n", {"id": b"2", "n": b"2"})
 
 
-async def test_names_that_need_quoting_come_as_they_are(source: Source) -> None:
+async def test_names_that_need_quoting_come_as_they_are(source: FeedSource) -> None:
     schema, table, column = 'Sch"ema\\', 'Tä ble,"columns":[', 'co"l\\u0041 {"name":"x"}'
     quoted = [psycopg.sql.Identifier(name) for name in (schema, table, column)]
     with source.connect() as sql:
@@ -160,7 +160,7 @@ async def test_names_that_need_quoting_come_as_they_are(source: Source) -> None:
             assert row(change)[1] == {"id": b"1", column: None}
 
 
-async def test_generated_columns_come_only_as_the_server_stores_them(source: Source) -> None:
+async def test_generated_columns_come_only_as_the_server_stores_them(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, n int, g int generated always as (n * 2) stored)")
         if source.version >= 18:
@@ -180,7 +180,7 @@ async def test_generated_columns_come_only_as_the_server_stores_them(source: Sou
             assert row(change)[2]["n"] == b"6"
 
 
-async def test_only_exposed_tables_come(source: Source) -> None:
+async def test_only_exposed_tables_come(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("create table hidden (id int primary key)")
@@ -198,7 +198,7 @@ async def test_only_exposed_tables_come(source: Source) -> None:
             assert len(list(transaction.changes)) == 1
 
 
-async def test_a_table_exposed_later_comes_from_then_on(source: Source) -> None:
+async def test_a_table_exposed_later_comes_from_then_on(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         async with reading(source.dsn, source.settings()) as reader:

@@ -11,10 +11,10 @@ import time
 from engine.lsn import parse_lsn
 from engine.transaction import Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Source, reading, row, value
+from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, reading, row, value
 
 
-async def test_a_transaction_carries_its_xid_positions_and_commit_time(source: Source) -> None:
+async def test_a_transaction_carries_its_xid_positions_and_commit_time(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -31,7 +31,7 @@ async def test_a_transaction_carries_its_xid_positions_and_commit_time(source: S
 
 
 async def test_both_decoders_give_the_same_positions(pg15: LocalPostgres, database15: str) -> None:
-    source = Source(pg15, database15, "wal2json")
+    source = FeedSource(pg15, database15, "wal2json")
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, s text)")
         sql.execute("select realtime.expose('t')")
@@ -53,7 +53,7 @@ async def test_both_decoders_give_the_same_positions(pg15: LocalPostgres, databa
                 ]
 
 
-async def test_changes_can_be_iterated_again(source: Source) -> None:
+async def test_changes_can_be_iterated_again(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -67,7 +67,7 @@ async def test_changes_can_be_iterated_again(source: Source) -> None:
             assert [c.new() for c in first] == expected[1:]  # type: ignore[union-attr]
 
 
-async def test_rolled_back_work_never_comes(source: Source) -> None:
+async def test_rolled_back_work_never_comes(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -87,7 +87,7 @@ async def test_rolled_back_work_never_comes(source: Source) -> None:
             assert [c.new() for c in transaction.changes] == [(b"2",), (b"5",)]  # type: ignore[union-attr]
 
 
-async def test_transactions_come_in_commit_order(source: Source) -> None:
+async def test_transactions_come_in_commit_order(source: FeedSource) -> None:
     with source.connect() as sql, source.connect() as early, source.connect() as late:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -103,7 +103,7 @@ async def test_transactions_come_in_commit_order(source: Source) -> None:
             assert first.xid > second.xid
 
 
-async def test_concurrent_writers_lose_and_reorder_nothing(source: Source) -> None:
+async def test_concurrent_writers_lose_and_reorder_nothing(source: FeedSource) -> None:
     writers, each = 4, 50
     with source.connect() as sql:
         sql.execute("create table counter (id int primary key, n int)")
@@ -127,7 +127,7 @@ async def test_concurrent_writers_lose_and_reorder_nothing(source: Source) -> No
             assert all(a.end <= b.position for a, b in itertools.pairwise(transactions))
 
 
-async def test_logical_messages_come_in_their_transaction_or_on_their_own(source: Source) -> None:
+async def test_logical_messages_come_in_their_transaction_or_on_their_own(source: FeedSource) -> None:
     text = json.dumps({"text": 'é "quoted" \\ \n\t\x01 / end'}, ensure_ascii=False)
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
@@ -147,7 +147,7 @@ async def test_logical_messages_come_in_their_transaction_or_on_their_own(source
             assert transaction.position < transaction.end
 
 
-async def test_other_peoples_messages_do_not_come(source: Source) -> None:
+async def test_other_peoples_messages_do_not_come(source: FeedSource) -> None:
     with source.connect() as sql:
         async with reading(source.dsn, source.settings()) as reader:
             sql.execute("select pg_logical_emit_message(true, 'prefix', 'x')")
@@ -156,7 +156,7 @@ async def test_other_peoples_messages_do_not_come(source: Source) -> None:
             assert (await reader.messages())[0].prefix == "realtime.test"
 
 
-async def test_transactions_without_anything_for_us_are_progress(source: Source) -> None:
+async def test_transactions_without_anything_for_us_are_progress(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table hidden (id int primary key)")
         async with reading(source.dsn, source.settings()) as reader:
@@ -169,7 +169,7 @@ async def test_transactions_without_anything_for_us_are_progress(source: Source)
                     break
 
 
-async def test_progress_is_never_ahead_of_a_transaction(source: Source) -> None:
+async def test_progress_is_never_ahead_of_a_transaction(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("create table hidden (id int primary key)")
@@ -191,7 +191,7 @@ async def test_progress_is_never_ahead_of_a_transaction(source: Source) -> None:
                     done = event.position
 
 
-async def test_a_prepared_transaction_comes_when_it_commits(source: Source) -> None:
+async def test_a_prepared_transaction_comes_when_it_commits(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key)")
         sql.execute("select realtime.expose('t')")
@@ -205,7 +205,7 @@ async def test_a_prepared_transaction_comes_when_it_commits(source: Source) -> N
             assert [c.new() for c in second.changes] == [(b"1",)]  # type: ignore[union-attr]
 
 
-async def test_the_event_loop_is_not_held_while_a_large_transaction_arrives(source: Source) -> None:
+async def test_the_event_loop_is_not_held_while_a_large_transaction_arrives(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id int primary key, s text)")
         sql.execute("select realtime.expose('t')")

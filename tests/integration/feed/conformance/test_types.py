@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.transaction import UNKNOWN, Change, Value
-from tests.integration.feed.conftest import Source, reading
+from tests.integration.feed.conftest import FeedSource, reading
 
 # Samples for every base, range and multirange type of PostgreSQL 18 (those a server does not know are skipped).
 SAMPLES: dict[str, list[str]] = {
@@ -134,7 +134,7 @@ def read_back(sql: psycopg.Connection[Any], query: str) -> list[tuple[Value, ...
     return [tuple(result.get_value(i, j) for j in range(result.nfields)) for i in range(result.ntuples)]
 
 
-def assert_same(source: Source, changes: list[Change], rows: list[tuple[Value, ...]]) -> None:
+def assert_same(source: FeedSource, changes: list[Change], rows: list[tuple[Value, ...]]) -> None:
     """The rows of the stream are the rows of the table, save for what wal2json cannot distinguish."""
     assert len(changes) == len(rows)
     for change, expected in zip(changes, rows, strict=True):
@@ -149,7 +149,7 @@ def assert_same(source: Source, changes: list[Change], rows: list[tuple[Value, .
                 assert got == want, column
 
 
-async def test_every_builtin_type_and_its_array_come_as_a_query_prints_them(source: Source) -> None:
+async def test_every_builtin_type_and_its_array_come_as_a_query_prints_them(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute(OWN_TYPES)
         types = known_types(sql)
@@ -171,7 +171,7 @@ async def test_every_builtin_type_and_its_array_come_as_a_query_prints_them(sour
                 assert_same(source, await reader.changes(), read_back(sql, f"select * from everything where id = {i}"))
 
 
-def test_no_builtin_type_was_forgotten(source: Source) -> None:
+def test_no_builtin_type_was_forgotten(source: FeedSource) -> None:
     with source.connect() as sql:
         names = {
             name
@@ -199,7 +199,7 @@ rows = st.tuples(
 )
 
 
-async def test_any_row_comes_as_a_query_prints_it(source: Source) -> None:
+async def test_any_row_comes_as_a_query_prints_it(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute(
             "create table t (id int primary key generated always as identity, "
