@@ -121,19 +121,19 @@ async def test_a_key_is_for_its_addresses_and_a_change_of_them_acts_at_once(tran
     watch = CredentialWatch(lambda key: key_gate.judge(key.name, key.address))
     rows.changed = lambda _: watch.changed(None)
     reason = "the API key may not be used from your address (its allowed_ips and denied_ips)"
-    async with fake_server(authenticator=key_gate, key_watch=watch) as door, asyncio.timeout(60):
-        async with transport_client(door.url, transport, apikey=GOOD) as client:
+    async with fake_server(authenticator=key_gate, key_watch=watch) as server, asyncio.timeout(60):
+        async with transport_client(server.url, transport, apikey=GOOD) as client:
             rows.apply(RowChange(Kind.UPDATE, "api_keys", here, elsewhere))
             await _ends(client, reason)
-        refused = await answer_of(door, transport, None, key=GOOD, key_in="address")
+        refused = await answer_of(server, transport, None, key=GOOD, key_in="address")
         assert (refused["code"], refused["message"].startswith(reason)) == ("RT_002", True)
         denied = key_row(GOOD, allowed_ips="{127.0.0.0/8}", denied_ips="{127.0.0.1}")
         rows.apply(RowChange(Kind.UPDATE, "api_keys", elsewhere, denied))
-        assert (await answer_of(door, transport, None, key=GOOD, key_in="address"))["type"] == "error"
+        assert (await answer_of(server, transport, None, key=GOOD, key_in="address"))["type"] == "error"
         rows.apply(RowChange(Kind.UPDATE, "api_keys", denied, here))
-        assert (await answer_of(door, transport, None, key=GOOD, key_in="address"))["type"] == "connected"
+        assert (await answer_of(server, transport, None, key=GOOD, key_in="address"))["type"] == "connected"
         watch.stop()
-        await door.left_alone()
+        await server.left_alone()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -203,11 +203,11 @@ async def test_a_session_revoked_while_its_token_is_renewed_does_not_slip_throug
     known = Sessions(session_row("first"), session_row("doomed"))
     gate = Late(known.rows, known.caught_up, known.gate._within)
     gate.known = known
-    async with fake_server(authenticator=gate, session_watch=known.watch) as door, asyncio.timeout(60):
-        async with transport_client(door.url, transport, token=token(sid="first")) as ada:
+    async with fake_server(authenticator=gate, session_watch=known.watch) as server, asyncio.timeout(60):
+        async with transport_client(server.url, transport, token=token(sid="first")) as ada:
             await ada.send(type="auth", token=token(sid="doomed"))
             await ends(ada, "session revoked")
-        await door.left_alone()
+        await server.left_alone()
     assert not known.watch._entries
 
 
