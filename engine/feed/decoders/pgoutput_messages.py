@@ -40,26 +40,42 @@ Tuple = tuple[Value, ...]
 
 
 def _read_tuple(raw: bytes, at: int) -> tuple[Tuple, int]:
-    """Parse TupleData at ``at``; returns the values and where it ends."""
-    (count,) = _COUNT.unpack_from(raw, at)
-    at += 2
-    values: list[Value] = []
-    for _ in range(count):
-        kind = raw[at]
-        if kind == 0x74:  # 't': text
-            (length,) = _LENGTH.unpack_from(raw, at + 1)
-            start = at + 5
-            at = start + length
-            values.append(raw[start:at])
-        elif kind == 0x6E:  # 'n': null
-            values.append(None)
-            at += 1
-        elif kind == 0x75:  # 'u': an unchanged TOASTed value, not sent
-            values.append(UNCHANGED)
-            at += 1
-        else:
-            raise MalformedStreamError(f"pgoutput sent a column of unknown kind {kind:#x}")
+    """Parse TupleData at ``at``; returns the values and where it ends. Raises ``MalformedStreamError``."""
+    try:
+        (count,) = _COUNT.unpack_from(raw, at)
+        at += 2
+        values: list[Value] = []
+        for _ in range(count):
+            kind = raw[at]
+            if kind == 0x74:  # 't': text
+                (length,) = _LENGTH.unpack_from(raw, at + 1)
+                start = at + 5
+                at = start + length
+                values.append(raw[start:at])
+            elif kind == 0x6E:  # 'n': null
+                values.append(None)
+                at += 1
+            elif kind == 0x75:  # 'u': an unchanged TOASTed value, not sent
+                values.append(UNCHANGED)
+                at += 1
+            else:
+                raise MalformedStreamError(f"pgoutput sent a column of unknown kind {kind:#x}")
+    except (IndexError, struct.error) as error:
+        raise _too_short(raw) from error
+    if at > len(raw):  # the slice of a value that is not all there would be another value
+        raise _too_short(raw)
     return tuple(values), at
+
+
+def _too_short(raw: bytes) -> MalformedStreamError:
+    return MalformedStreamError(f"pgoutput sent a message that is shorter than it announces: {raw[:64]!r}")
+
+
+def _letter(raw: bytes) -> int:
+    """What introduces the first tuple of an Update message."""
+    if len(raw) < _TUPLE_AT:
+        raise _too_short(raw)
+    return raw[_TUPLE_AT - 1]
 
 
 class Insert(msgspec.Struct, gc=False):
@@ -87,7 +103,7 @@ class Update(msgspec.Struct, gc=False):
 
     def new(self) -> Tuple | None:
         """See :class:`engine.transaction.Change`."""
-        letter = self.raw[5]
+        letter = _letter(self.raw)
         if letter == 0x4E:  # 'N': no old tuple precedes
             return _read_tuple(self.raw, _TUPLE_AT)[0]
         old, end = _read_tuple(self.raw, _TUPLE_AT)
@@ -98,7 +114,7 @@ class Update(msgspec.Struct, gc=False):
 
     def old(self) -> Tuple | None:
         """See :class:`engine.transaction.Change`."""
-        return None if self.raw[5] == 0x4E else _read_tuple(self.raw, _TUPLE_AT)[0]
+        return None if _letter(self.raw) == 0x4E else _read_tuple(self.raw, _TUPLE_AT)[0]
 
 
 class Delete(msgspec.Struct, gc=False):
@@ -122,9 +138,11 @@ ROW_CHANGES: Final[dict[bytes, type[Insert] | type[Update] | type[Delete]]] = {b
 
 
 def read_message(raw: bytes) -> Message:
-    """A logical message."""
+    """A logical message, whose head has been read before. Raises ``MalformedStreamError``."""
     flags, _ = MESSAGE_HEAD.unpack_from(raw)
     end = raw.index(0, MESSAGE_HEAD.size)
+    if len(raw) < end + 5 or len(raw) != end + 5 + _LENGTH.unpack_from(raw, end + 1)[0]:
+        raise _too_short(raw)
     return Message(raw[MESSAGE_HEAD.size : end].decode(), raw[end + 5 :], bool(flags & _TRANSACTIONAL))
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from engine.feed.decoders.base import TableDescription
+from engine.feed.decoders.base import MalformedStreamError, TableDescription
 from engine.transaction import UNCHANGED, UNKNOWN, Change, Kind, Relation, RelationColumn, Value
 
 __all__ = ["CHANGES", "Layout", "layout_for", "unescape"]
@@ -43,13 +43,29 @@ class _Name(msgspec.Struct):
     typeoid: int
 
 
-_decode_row: Final = msgspec.json.Decoder(_Row).decode
+_row_decoder: Final = msgspec.json.Decoder(_Row)
 _decode_name: Final = msgspec.json.Decoder(_Name).decode
 
 
+def _decode_row(raw: bytes) -> _Row:
+    try:
+        return _row_decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _malformed(raw, error) from error
+
+
+def _malformed(raw: bytes, problem: object) -> MalformedStreamError:
+    return MalformedStreamError(f"wal2json sent a malformed message {raw[:200]!r}: {problem}")
+
+
 def unescape(raw: bytes) -> bytes:
-    """The text behind a JSON string (with its quotes)."""
-    return raw[1:-1] if b"\\" not in raw else _decode_string(raw).encode()
+    """The text behind a JSON string (with its quotes). Raises ``MalformedStreamError``."""
+    if b"\\" not in raw:
+        return raw[1:-1]
+    try:
+        return _decode_string(raw).encode()
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise _malformed(raw, error) from error
 
 
 def _read(raw: bytes) -> Value:
@@ -59,11 +75,19 @@ def _read(raw: bytes) -> Value:
         return None
     if raw == b"true":
         return b"t"
-    return b"f" if raw == b"false" else raw
+    if raw == b"false":
+        return b"f"
+    if raw[0] in b"[{":
+        raise _malformed(raw, "a value is a string, a number, a boolean or null")
+    return raw
 
 
 def _read_bytea(raw: bytes) -> Value:
-    return None if raw == b"null" else b"\\x" + raw[1:-1]
+    if raw == b"null":
+        return None
+    if raw[0] != 0x22:
+        raise _malformed(raw, "a value of type bytea is a string or null")
+    return b"\\x" + raw[1:-1]
 
 
 def _read_number(raw: bytes) -> Value:
@@ -94,6 +118,8 @@ class Layout:
 
     def new_row(self, columns: list[_Column], identity: list[_Column]) -> Tuple:
         """The row after the change. A column that the message omits was not changed, or is not (or no longer) there."""
+        if len(columns) != len(self.positions):
+            raise MalformedStreamError(f"wal2json sent {len(columns)} columns of {len(self.positions)} names")
         row: list[Value] = [UNCHANGED if self.as_expected else UNKNOWN] * len(self.relation.columns)
         for position, read, column in zip(self.positions, self.readers, columns, strict=True):
             row[position] = read(bytes(column.value))

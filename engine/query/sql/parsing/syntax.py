@@ -47,7 +47,7 @@ def parse(sql: str, tokens: list[Token]) -> Syntax:
 
     Raises ``InvalidQueryError`` if it is not a SELECT, locks or creates something, or is nested too deeply.
     """
-    first = next(token for token in tokens if token.text != "(")
+    first = next((token for token in tokens if token.text != "("), tokens[-1])
     if not first.is_word(*_STARTS):
         raise InvalidQueryError(f"only a SELECT can be subscribed to, and the SQL begins with {first.text[:30]!r}")
     try:
