@@ -14,7 +14,7 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo install install-development test check coverage lint format bench docs lock clean system-packages node-packages
+.PHONY: help demo install install-development test check coverage lint format fuzz bench docs lock clean system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ node-packages:
 	@if command -v npm > /dev/null; then for each in tests/browser sdk/js; do \
 	  ( cd $$each && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; } ) || exit 1; \
 	done; fi
+
+fuzz: $(DEVELOPMENT) ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_SECONDS (60) for each target
+	$(BIN)/python -m tests.fuzz
 
 bench: $(DEVELOPMENT) ## Measure
 	set -e; for each in tests/bench/bench_*.py; do $(BIN)/python -m tests.bench.$$(basename $$each .py); done
