@@ -62,7 +62,7 @@ def _read_tuple(raw: bytes, at: int) -> tuple[Tuple, int]:
                 raise MalformedStreamError(f"pgoutput sent a column of unknown kind {kind:#x}")
     except (IndexError, struct.error) as error:
         raise _too_short(raw) from error
-    if at > len(raw):  # the slice of a value that is not all there would be another value
+    if at > len(raw):  # a value that is not all there would be another one
         raise _too_short(raw)
     return tuple(values), at
 
