@@ -1,7 +1,7 @@
 """``python -m tests.fuzz [TARGET …]``: fuzz each target for FUZZ_SECONDS (60), with a bound on memory; ``make fuzz``.
 
 An input that shows a fault is written into the corpus of its target, and the exit code is 1. Correct the fault, give the
-file a name that says what was wrong, and commit it: every run of the tests tries it from then on.
+file a name that has what was wrong, and commit it: every run of the tests tries it from then on.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def kept(name: str) -> list[bytes]:
 
 @st.composite
 def mutated(draw: st.DrawFn, inputs: list[bytes], target: Target) -> bytes:
-    """One of ``inputs``, with some pieces of it left out, repeated, changed, or replaced by tokens or by another's."""
+    """One of ``inputs``, with some pieces of it omitted, repeated, changed, or replaced by tokens or by another's."""
     data = draw(st.sampled_from(inputs))
     for _ in range(draw(st.integers(1, 6))):
         begin = draw(st.integers(0, len(data)))
@@ -64,7 +64,7 @@ def mutated(draw: st.DrawFn, inputs: list[bytes], target: Target) -> bytes:
 
 
 def fuzz(name: str, target: Target, seconds: float) -> int:
-    """Try inputs for so long; returns how many. One that shows a fault is kept, made small, and its error is raised."""
+    """Try inputs for ``seconds``; returns how many. One that shows a fault is kept, made small, and its error is raised."""
     inputs, tried, end = kept(name), 0, time.monotonic() + seconds
     failed: list[bytes] = []
 

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOT_SEARCHED = re.compile(
-    r"CHANGELOG\.md|migrations/.*|(.*/)?LICENSE|.*\.lock|.*package-lock\.json|tests/unit/test_words\.py"
+    r"CHANGELOG\.md|migrations/.*|tests/fuzz/corpus/.*|(.*/)?LICENSE|.*\.lock|.*package-lock\.json|tests/unit/test_words\.py"
 )
 
 CODE = r"(engine|server|tests)/.*"
