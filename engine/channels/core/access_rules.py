@@ -110,11 +110,10 @@ class AccessRules:
             concerned = set(self._rows)
             self._rows.clear()
         else:
-            row = {**(change.old or {}), **change.new} if change.new is not None else None
-            former = (change.old or change.row).get("channel") or ""
+            former = change.former.get("channel") or ""
             concerned = {former}
             self._rows.pop(former, None)
-            if row is not None:
+            if (row := change.merged) is not None:
                 pattern = row["channel"] or ""
                 self._rows[pattern] = _rules_of(row)
                 concerned.add(pattern)

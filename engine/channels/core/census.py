@@ -55,8 +55,8 @@ class ConnectionCensus:
             return  # the replica identity was changed: what the row counted for is not known
         if change.old is not None:
             self._count(change.old, -1)
-        if change.new is not None:
-            self._count({**(change.old or {}), **change.new}, 1)
+        if (row := change.merged) is not None:
+            self._count(row, 1)
 
     def _count(self, row: _Row, by: int) -> None:
         if row.get("node_id") == self._node or row.get("dropped_at") is not None:

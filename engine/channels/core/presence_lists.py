@@ -216,8 +216,7 @@ class PresenceState:
     def _put(
         self, change: RowChange, touched: dict[tuple[str, str], tuple[bool, tuple[str, str] | None, _User]]
     ) -> None:
-        # Replica identity is full: what an UPDATE left alone is in the old row.
-        row = presence_row({**(change.old or {}), **(change.new or {})})
+        row = presence_row(change.merged or change.row)
         user = self._touch(row.channel, row.user_id, touched)
         user.rows.pop(row.connection_id, None)
         user.rows[row.connection_id] = row

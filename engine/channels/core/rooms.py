@@ -89,7 +89,7 @@ class Rooms:
             closed, self._rooms = list(self._rooms.values()), {}
             return [event for row in closed if (event := _closed(row)) is not None]
         events: list[PlainEvent | None] = []
-        row = {**(change.old or {}), **(change.new or {})} if change.new is not None else None
+        row = change.merged
         name = (row or change.row)["name"] or ""
         former = name if change.old is None else change.old.get("name") or name
         if row is None or former != name:  # with another name it is another room

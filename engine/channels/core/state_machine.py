@@ -236,10 +236,10 @@ class ChannelCore:
     def _route(self, change: RowChange) -> None:
         if change.kind is Kind.TRUNCATE:
             self.routes.clear()
-        elif change.new is None:
+        elif (row := change.merged) is None:
             self.routes.remove(change.row.get("id"))
         else:
-            self.routes.put({**(change.old or {}), **change.new})
+            self.routes.put(row)
 
 
 def _names(change: RowChange) -> set[str]:

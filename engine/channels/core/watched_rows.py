@@ -46,11 +46,9 @@ class WatchedRows:
             self._rows = {}
             self._changed(None)
             return
-        former = (change.old or change.row).get(self._key) or ""
+        former = change.former.get(self._key) or ""
         self._rows.pop(former, None)
-        if change.new is not None:
-            # Replica identity is full: what an UPDATE left alone is in the old row.
-            row = {**(change.old or {}), **change.new}
+        if (row := change.merged) is not None:
             key = row[self._key] or ""
             self._rows[key] = row if self._columns is None else {name: row[name] for name in self._columns}
             if key != former:

@@ -131,6 +131,19 @@ class RowChange:
         """The row after the change, or the deleted row."""
         return self.new or self.old or {}
 
+    @property
+    def former(self) -> dict[str, str | None]:
+        """The row by whose values the change's row is known from before."""
+        return self.old or self.new or {}
+
+    @property
+    def merged(self) -> dict[str, str | None] | None:
+        """The row after the change, with what an UPDATE left alone: under replica identity full, that is in the old row.
+
+        None: the row was deleted.
+        """
+        return None if self.new is None else {**(self.old or {}), **self.new}
+
 
 @dataclass(slots=True)
 class DecodedTransaction:
