@@ -31,7 +31,8 @@ from server.app.settings import Settings
 from server.app.version import package_version
 from server.auth.api_keys import KeyRing
 from server.auth.authorizer import Action, Circumstances, NameRules
-from server.auth.identity import HandshakeRejectedError, HandshakeRequest, check_origin, packed_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
+from server.auth.origins import check_origin
 from server.auth_handler.verifier import handler_of
 from server.client.admission import Admission, Connection
 from server.client.shared import SharedServices

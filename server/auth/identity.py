@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http import HTTPStatus
@@ -26,7 +26,6 @@ __all__ = [
     "TOKEN_PROTOCOL",
     "HandshakeRejectedError",
     "HandshakeRequest",
-    "check_origin",
     "handshake_of",
     "packed_of",
     "principal_of",
@@ -111,12 +110,6 @@ def handshake_of(
     if len(keys) > 1:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "apikey: one is accepted, as a header or in the address")
     return HandshakeRequest(origin, query, ip, tokens[0] if tokens else None, keys[0] if keys else None)
-
-
-def check_origin(origin: str | None, allowed: Collection[str]) -> None:
-    """Raise ``HandshakeRejectedError`` for a page of an origin that is not ``allowed``; a program gives none."""
-    if origin is not None and "*" not in allowed and origin.lower() not in allowed:
-        raise HandshakeRejectedError(HTTPStatus.FORBIDDEN, f"connections from {origin} are not allowed")
 
 
 def _unwrapped(protocol: str) -> str:

@@ -16,8 +16,10 @@ from server import demo
 from server.app.listening import listen, listen_near
 from server.app.server import serve
 from server.app.settings import Settings
+from server.auth.origins import LOCAL_ORIGINS
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
+from server.http.loopback import is_loopback
 
 __all__ = ["run_dev"]
 
@@ -36,6 +38,7 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
 
     Raises ``LocalPostgresError``, ``MigrationError``, ``ServeError`` or ``FeedError``.
     """
+    settings = _for_pages_of_this_machine(settings)
     listener = _listen(settings)
     with _postgres(data_dir) as postgres:
         migrate(postgres.dsn)
@@ -47,6 +50,16 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
                 webbrowser.open(url)
 
         serve(settings, postgres.dsn, demo.routes(postgres.dsn), ready, listener)
+
+
+def _for_pages_of_this_machine(settings: Settings) -> Settings:
+    """A development server believes ``?user=``, and the developer's browser reaches it from every page that is open there:
+    so other sites' pages may not connect, unless the setting or the address to listen on is chosen otherwise.
+    """
+    local = settings.host == "localhost" or is_loopback(settings.host)
+    if "allowed_origins" in settings.model_fields_set or not local:
+        return settings
+    return settings.model_copy(update={"allowed_origins": LOCAL_ORIGINS})
 
 
 def _listen(settings: Settings) -> socket.socket:

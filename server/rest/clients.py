@@ -18,7 +18,8 @@ from engine.channels.core.messages.model import MessageTooLargeError
 from engine.identity.networks import network_of
 from engine.identity.principal import Principal
 from server.auth.authorizer import NotAllowedError
-from server.auth.identity import HandshakeRequest, check_origin
+from server.auth.identity import HandshakeRequest
+from server.auth.origins import check_origin
 from server.client.admission import authenticated
 from server.client.judgement import judge_message
 from server.client.shared import SharedServices

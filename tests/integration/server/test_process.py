@@ -195,6 +195,9 @@ async def test_dev_serves_the_demo_and_keeps_its_data(scratch: Path) -> None:
             await server.healthy()
             async with httpx.AsyncClient(base_url=server.url) as http:
                 page = await http.get("/")
+                for origin, status in {"https://evil.example": 403, "null": 403, server.url: 200}.items():
+                    opened = await http.post("/realtime/poll", json={}, headers={"Origin": origin})
+                    assert opened.status_code == status, origin
             assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
             postgres = LocalPostgres(Path(folder))
             write(postgres.dsn, "create table if not exists kept (id int primary key)")
