@@ -108,6 +108,18 @@ async def reading(dsn: str, settings: FeedSettings) -> AsyncIterator[Reader]:
         yield Reader(feed)
 
 
+@asynccontextmanager
+async def following(
+    source: FeedSource, *statements: LiteralString
+) -> AsyncIterator[tuple[psycopg.Connection[Any], Reader]]:
+    """A connection that has run ``statements``, and a reader of what is committed after them."""
+    with source.connect() as connection:
+        for statement in statements:
+            connection.execute(statement)
+        async with reading(source.dsn, source.settings()) as reader:
+            yield connection, reader
+
+
 def value(connection: psycopg.Connection[Any], query: LiteralString, parameters: Sequence[object] = ()) -> Any:
     """The one value of the one row that ``query`` gives."""
     found = connection.execute(query, parameters).fetchone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from engine.transaction import Change, Kind, Message
-from tests.integration.feed.conftest import FeedSource, Reader, reading, row
+from tests.integration.feed.conftest import FeedSource, Reader, following, reading, row
 
 
 async def ddl(reader: Reader) -> list[dict[str, object]]:
@@ -19,63 +19,65 @@ def oid(source: FeedSource, table: str) -> int:
 
 
 async def test_a_column_is_added_dropped_and_renamed(source: FeedSource) -> None:
-    with source.connect() as sql:
-        sql.execute("create table t (id int primary key, a text)")
-        sql.execute("select realtime.expose('t')")
-        async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("insert into t values (1, 'x')")
-            (before,) = await reader.changes()
-            sql.execute("alter table t add b int default 7")
-            assert [m["oids"] for m in await ddl(reader)] == [[oid(source, "t")]]
-            sql.execute("insert into t values (2, 'y')")
-            (change,) = await reader.changes()
-            assert row(change)[2] == {"id": b"2", "a": b"y", "b": b"7"}
-            assert change.relation is not before.relation
-            assert change.relation.oid == before.relation.oid
-            sql.execute("alter table t rename a to c")
-            sql.execute("update t set b = 8 where id = 2")
-            (change,) = await reader.changes()
-            assert row(change) == ("UPDATE", None, {"id": b"2", "c": b"y", "b": b"8"})
-            sql.execute("alter table t drop c")
-            sql.execute("insert into t values (3, 9)")
-            (change,) = await reader.changes()
-            assert row(change)[2] == {"id": b"3", "b": b"9"}
-            sql.execute("alter table t alter b type text using 'n' || b")
-            sql.execute("insert into t values (4, 'z')")
-            (change,) = await reader.changes()
-            assert row(change)[2] == {"id": b"4", "b": b"z"}
-            assert change.relation.columns[1].type_oid == 25
+    async with following(
+        source,
+        "create table t (id int primary key, a text)",
+        "select realtime.expose('t')",
+    ) as (sql, reader):
+        sql.execute("insert into t values (1, 'x')")
+        (before,) = await reader.changes()
+        sql.execute("alter table t add b int default 7")
+        assert [m["oids"] for m in await ddl(reader)] == [[oid(source, "t")]]
+        sql.execute("insert into t values (2, 'y')")
+        (change,) = await reader.changes()
+        assert row(change)[2] == {"id": b"2", "a": b"y", "b": b"7"}
+        assert change.relation is not before.relation
+        assert change.relation.oid == before.relation.oid
+        sql.execute("alter table t rename a to c")
+        sql.execute("update t set b = 8 where id = 2")
+        (change,) = await reader.changes()
+        assert row(change) == ("UPDATE", None, {"id": b"2", "c": b"y", "b": b"8"})
+        sql.execute("alter table t drop c")
+        sql.execute("insert into t values (3, 9)")
+        (change,) = await reader.changes()
+        assert row(change)[2] == {"id": b"3", "b": b"9"}
+        sql.execute("alter table t alter b type text using 'n' || b")
+        sql.execute("insert into t values (4, 'z')")
+        (change,) = await reader.changes()
+        assert row(change)[2] == {"id": b"4", "b": b"z"}
+        assert change.relation.columns[1].type_oid == 25
 
 
 async def test_old_rows_keep_their_values_when_the_catalog_is_ahead_of_the_stream(source: FeedSource) -> None:
-    with source.connect() as sql:
-        sql.execute("create table t (id int primary key, a int, b bytea)")
-        sql.execute("select realtime.expose('t')")
-        async with reading(source.dsn, source.settings()) as reader:
-            with sql.transaction():
-                sql.execute("insert into t values (1, 10, '\\xdead')")
-                sql.execute("alter table t rename a to aa")
-                sql.execute("insert into t values (2, 20, '\\xbeef')")
-                sql.execute("alter table t add c text default 'd'")
-                sql.execute("alter table t alter b type text using encode(b, 'hex')")
-                sql.execute("insert into t values (3, 30, 'x', 'y')")
-                sql.execute("alter table t drop aa")
-                sql.execute("insert into t values (4, 'xx', 'yy')")
-            transaction = await reader.transaction()
-            rows = [row(c)[2] for c in transaction.changes if not isinstance(c, Message)]
-            sent = [{k: v for k, v in r.items() if v is None or isinstance(v, bytes)} for r in rows]
-            assert sent == [
-                {"id": b"1", "a": b"10", "b": b"\\xdead"},
-                {"id": b"2", "aa": b"20", "b": b"\\xbeef"},
-                {"id": b"3", "aa": b"30", "b": b"x", "c": b"y"},
-                {"id": b"4", "b": b"xx", "c": b"yy"},
-            ]
-            types = [
-                {column.name: column.type_oid for column in c.relation.columns}["b"]
-                for c in transaction.changes
-                if not isinstance(c, Message)
-            ]
-            assert types == [17, 17, 25, 25]
+    async with following(
+        source,
+        "create table t (id int primary key, a int, b bytea)",
+        "select realtime.expose('t')",
+    ) as (sql, reader):
+        with sql.transaction():
+            sql.execute("insert into t values (1, 10, '\\xdead')")
+            sql.execute("alter table t rename a to aa")
+            sql.execute("insert into t values (2, 20, '\\xbeef')")
+            sql.execute("alter table t add c text default 'd'")
+            sql.execute("alter table t alter b type text using encode(b, 'hex')")
+            sql.execute("insert into t values (3, 30, 'x', 'y')")
+            sql.execute("alter table t drop aa")
+            sql.execute("insert into t values (4, 'xx', 'yy')")
+        transaction = await reader.transaction()
+        rows = [row(c)[2] for c in transaction.changes if not isinstance(c, Message)]
+        sent = [{k: v for k, v in r.items() if v is None or isinstance(v, bytes)} for r in rows]
+        assert sent == [
+            {"id": b"1", "a": b"10", "b": b"\\xdead"},
+            {"id": b"2", "aa": b"20", "b": b"\\xbeef"},
+            {"id": b"3", "aa": b"30", "b": b"x", "c": b"y"},
+            {"id": b"4", "b": b"xx", "c": b"yy"},
+        ]
+        types = [
+            {column.name: column.type_oid for column in c.relation.columns}["b"]
+            for c in transaction.changes
+            if not isinstance(c, Message)
+        ]
+        assert types == [17, 17, 25, 25]
 
 
 async def test_a_table_is_renamed_and_dropped(source: FeedSource) -> None:
@@ -101,31 +103,33 @@ async def test_a_table_is_renamed_and_dropped(source: FeedSource) -> None:
 
 
 async def test_an_unchanged_definition_keeps_its_relation_object(source: FeedSource) -> None:
-    with source.connect() as sql:
-        sql.execute("create table t (id int primary key)")
-        sql.execute("create table u (id int primary key)")
-        sql.execute("select realtime.expose('t')")
-        async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("insert into t values (1)")
-            (first,) = await reader.changes()
-            sql.execute("alter table u add n int")
-            sql.execute("analyze t")
-            sql.execute("insert into t values (2)")
-            (second,) = await reader.changes()
-            assert first.relation is second.relation
+    async with following(
+        source,
+        "create table t (id int primary key)",
+        "create table u (id int primary key)",
+        "select realtime.expose('t')",
+    ) as (sql, reader):
+        sql.execute("insert into t values (1)")
+        (first,) = await reader.changes()
+        sql.execute("alter table u add n int")
+        sql.execute("analyze t")
+        sql.execute("insert into t values (2)")
+        (second,) = await reader.changes()
+        assert first.relation is second.relation
 
 
 async def test_truncate_of_several_tables(source: FeedSource) -> None:
-    with source.connect() as sql:
-        sql.execute("create table a (id int primary key)")
-        sql.execute("create table b (id int primary key references a)")
-        sql.execute("create table hidden (id int primary key)")
-        sql.execute("select realtime.expose('a'), realtime.expose('b')")
-        async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("truncate hidden, a, b")
-            changes = await reader.changes()
-            assert sorted(c.relation.name for c in changes) == ["a", "b"]
-            assert all((c.kind, c.new(), c.old()) == (Kind.TRUNCATE, None, None) for c in changes)
+    async with following(
+        source,
+        "create table a (id int primary key)",
+        "create table b (id int primary key references a)",
+        "create table hidden (id int primary key)",
+        "select realtime.expose('a'), realtime.expose('b')",
+    ) as (sql, reader):
+        sql.execute("truncate hidden, a, b")
+        changes = await reader.changes()
+        assert sorted(c.relation.name for c in changes) == ["a", "b"]
+        assert all((c.kind, c.new(), c.old()) == (Kind.TRUNCATE, None, None) for c in changes)
 
 
 async def test_rows_of_partitions_are_rows_of_the_root(source: FeedSource) -> None:
@@ -161,70 +165,74 @@ async def test_rows_of_partitions_are_rows_of_the_root(source: FeedSource) -> No
 
 
 async def test_a_new_partition_is_followed_at_once(source: FeedSource) -> None:
-    with source.connect() as sql:
-        sql.execute("create table p (id int primary key, s text) partition by range (id)")
-        sql.execute("create table p1 partition of p for values from (0) to (10)")
-        sql.execute("select realtime.expose('p')")
-        async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("insert into p values (1, 'a')")
-            await reader.changes()
-            with sql.transaction():
-                sql.execute("create table p2 partition of p for values from (10) to (20)")
-                sql.execute("insert into p values (11, 'b')")
-            (change,) = await reader.changes()
-            assert (change.relation.name, row(change)[2]) == ("p", {"id": b"11", "s": b"b"})
+    async with following(
+        source,
+        "create table p (id int primary key, s text) partition by range (id)",
+        "create table p1 partition of p for values from (0) to (10)",
+        "select realtime.expose('p')",
+    ) as (sql, reader):
+        sql.execute("insert into p values (1, 'a')")
+        await reader.changes()
+        with sql.transaction():
+            sql.execute("create table p2 partition of p for values from (10) to (20)")
+            sql.execute("insert into p values (11, 'b')")
+        (change,) = await reader.changes()
+        assert (change.relation.name, row(change)[2]) == ("p", {"id": b"11", "s": b"b"})
 
 
 async def test_definitions_are_followed_without_event_triggers_too(source: FeedSource) -> None:
-    with source.connect() as sql:
-        sql.execute("drop event trigger realtime_ddl_end")
-        sql.execute("drop event trigger realtime_ddl_drop")
-        sql.execute("create table p (id int primary key, s text) partition by range (id)")
-        sql.execute("create table p1 partition of p for values from (0) to (10)")
-        sql.execute("create table late (id int primary key, s text)")
-        sql.execute("select realtime.expose('p')")
-        async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("insert into late values (11, 'not yet')")
-            sql.execute("insert into p values (1, 'a')")
-            assert row((await reader.changes())[0])[2] == {"id": b"1", "s": b"a"}
-            sql.execute("alter table p attach partition late for values from (10) to (20)")
-            sql.execute("insert into p values (12, 'b')")
-            (change,) = await reader.changes()
-            assert (change.relation.name, row(change)[2]) == ("p", {"id": b"12", "s": b"b"})
-            sql.execute("alter table p rename s to t")
-            sql.execute("alter table p add n int default 5")
-            sql.execute("update p set id = 13 where id = 12")
-            (change,) = await reader.changes()
-            assert row(change)[2] == {"id": b"13", "t": b"b", "n": b"5"}
+    async with following(
+        source,
+        "drop event trigger realtime_ddl_end",
+        "drop event trigger realtime_ddl_drop",
+        "create table p (id int primary key, s text) partition by range (id)",
+        "create table p1 partition of p for values from (0) to (10)",
+        "create table late (id int primary key, s text)",
+        "select realtime.expose('p')",
+    ) as (sql, reader):
+        sql.execute("insert into late values (11, 'not yet')")
+        sql.execute("insert into p values (1, 'a')")
+        assert row((await reader.changes())[0])[2] == {"id": b"1", "s": b"a"}
+        sql.execute("alter table p attach partition late for values from (10) to (20)")
+        sql.execute("insert into p values (12, 'b')")
+        (change,) = await reader.changes()
+        assert (change.relation.name, row(change)[2]) == ("p", {"id": b"12", "s": b"b"})
+        sql.execute("alter table p rename s to t")
+        sql.execute("alter table p add n int default 5")
+        sql.execute("update p set id = 13 where id = 12")
+        (change,) = await reader.changes()
+        assert row(change)[2] == {"id": b"13", "t": b"b", "n": b"5"}
 
 
 async def test_truncate_of_a_root_is_one_change_and_of_a_partition_a_message(source: FeedSource) -> None:
-    with source.connect() as sql:
-        sql.execute("create table p (id int primary key) partition by range (id)")
-        sql.execute("create table p1 partition of p for values from (0) to (10)")
-        sql.execute("create table p2 partition of p for values from (10) to (20)")
-        sql.execute("select realtime.expose('p')")
-        async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("truncate p2")
-            transaction = await reader.transaction()
-            (message,) = list(transaction.changes)
-            assert isinstance(message, Message)
-            assert json.loads(message.content) == {"tag": "TRUNCATE", "oids": [oid(source, "p2")], "all": False}
-            sql.execute("truncate p")
-            transaction = await reader.transaction()
-            changes: list[Change] = [c for c in transaction.changes if not isinstance(c, Message)]
-            assert [(c.kind, c.relation.name) for c in changes] == [(Kind.TRUNCATE, "p")]
+    async with following(
+        source,
+        "create table p (id int primary key) partition by range (id)",
+        "create table p1 partition of p for values from (0) to (10)",
+        "create table p2 partition of p for values from (10) to (20)",
+        "select realtime.expose('p')",
+    ) as (sql, reader):
+        sql.execute("truncate p2")
+        transaction = await reader.transaction()
+        (message,) = list(transaction.changes)
+        assert isinstance(message, Message)
+        assert json.loads(message.content) == {"tag": "TRUNCATE", "oids": [oid(source, "p2")], "all": False}
+        sql.execute("truncate p")
+        transaction = await reader.transaction()
+        changes: list[Change] = [c for c in transaction.changes if not isinstance(c, Message)]
+        assert [(c.kind, c.relation.name) for c in changes] == [(Kind.TRUNCATE, "p")]
 
 
 async def test_full_identity_of_partitions_sends_whole_old_rows(source: FeedSource) -> None:
-    with source.connect() as sql:
-        sql.execute("create table p (id int, s text) partition by range (id)")
-        sql.execute("create table p1 partition of p for values from (0) to (10)")
-        sql.execute("select realtime.expose('p', replica_identity => 'full')")
-        async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("insert into p values (1, 'a')")
-            await reader.changes()
-            sql.execute("update p set s = 'b'")
-            assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "s": b"a"}]
-            sql.execute("delete from p")
-            assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "s": b"b"}]
+    async with following(
+        source,
+        "create table p (id int, s text) partition by range (id)",
+        "create table p1 partition of p for values from (0) to (10)",
+        "select realtime.expose('p', replica_identity => 'full')",
+    ) as (sql, reader):
+        sql.execute("insert into p values (1, 'a')")
+        await reader.changes()
+        sql.execute("update p set s = 'b'")
+        assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "s": b"a"}]
+        sql.execute("delete from p")
+        assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "s": b"b"}]
