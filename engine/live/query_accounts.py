@@ -33,7 +33,7 @@ class QueryLimits:
     windows_per_user: int = 500
     rereads: int = 50
     rereads_per_user: int = 200
-    cost: float | None = 1_000_000.0
+    cost: float | None = 100_000.0
 
 
 class TooManyQueriesError(QueryRejectedError):

@@ -43,6 +43,7 @@ from server.http.rate_limits import rate_limit_headers
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError
 from server.limits.query_accounts import QueryAccounts
+from server.limits.reading_shares import ReadingShares
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.explain import Explanation
@@ -79,6 +80,7 @@ class Node:
         self._connections = Connections()
         self.addresses = AddressLists(settings.allowed_ips, settings.denied_ips)
         self._limiter = ConnectionLimiter(settings.arrival_limits)
+        self._shares = ReadingShares(settings.max_reading_share)
         self.keys = KeyRing()
         self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()
@@ -220,6 +222,10 @@ class Node:
         self.accepted(connection)
         return connection
 
+    def floods(self, ip: str) -> bool:
+        """See ``ConnectionLimiter.floods``."""
+        return self._limiter.floods(ip)
+
     def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
         """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start, at the
         end, and for more connections than a client may have.
@@ -245,6 +251,7 @@ class Node:
             self._settings.connection_limits,
             principal,
             counted,
+            self._shares.of(handshake.ip),
         )
 
     def accepted(self, connection: Connection) -> None:

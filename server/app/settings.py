@@ -129,6 +129,9 @@ class Settings(BaseSettings):
         100, ge=1, description="connections from one address (IPv6: one /64), on all nodes together"
     )
     max_connection_rate: int = Field(100, ge=1, description="new connections per minute from one address")
+    max_reading_share: float = Field(
+        0.1, gt=0, le=1, description="part of the processor that reading the WebSockets of one address may take"
+    )
     max_rest_rate: int = Field(1000, ge=1, description="REST requests per second from one address")
     max_windows: int = Field(
         100, ge=1, description="different live queries per connection that are followed incrementally"
@@ -143,7 +146,7 @@ class Settings(BaseSettings):
     )
     max_query_rows: int = Field(10_000, ge=1, le=100_000, description="rows of a live query")
     max_query_cost: float = Field(
-        1_000_000.0,
+        100_000.0,
         ge=0,
         description="cost that PostgreSQL estimates for a live query that is re-read, when it is subscribed to; 0: any",
     )

@@ -64,6 +64,10 @@ class HandshakeHandler(Protocol):
         """A listener for a new connection. Raises ``HandshakeRejectedError``."""
         ...
 
+    def floods(self, ip: str) -> bool:
+        """Whether this address is to be dropped unanswered."""
+        ...
+
 
 class HttpProtocol(H11Protocol):
     """See the module. ``acceptor``, ``proxies`` and ``proxy_protocol`` (connections of the proxies begin with its header)
@@ -93,11 +97,16 @@ class HttpProtocol(H11Protocol):
         self._proxy_header: ProxyHeader | None = None  # it is still to come
         self._accepted: tuple[WebSocketConnection, bytes, str | None] | None = None
         self._lingering = False
+        self._dropped = False
         self._head_timer: asyncio.TimerHandle | None = None
         self.conn = self._http = _Connection(h11.SERVER, _LONGEST_HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
+        self._dropped = self._is_flood(transport.get_extra_info("peername"))
+        if self._dropped:
+            transport.abort()
+            return
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
         if self._proxy_protocol and self.client is not None and self._proxies.trusts(self.client[0]):
@@ -108,13 +117,15 @@ class HttpProtocol(H11Protocol):
         """Bytes arrived."""
         if self._proxy_header is not None:
             data = self._take_proxy_header(self._proxy_header, data)
-        if data and not self._lingering:
+        if data and not (self._lingering or self._dropped):
             super().data_received(data)
             if self.conn.trailing_data[0]:  # the beginning of another request on the same connection
                 self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
+        if self._dropped:
+            return
         self._stop_head_timer()
         super().connection_lost(exc)
 
@@ -131,6 +142,10 @@ class HttpProtocol(H11Protocol):
         self._proxy_header = None
         self.client = header.client or self.client
         return rest
+
+    def _is_flood(self, peer: tuple[str, int] | None) -> bool:
+        """Whether the client is dropped before anything of it is read. A trusted proxy has other clients, too."""
+        return peer is not None and not self._proxies.trusts(peer[0]) and self._acceptor.floods(peer[0])
 
     # Slow heads.
 

@@ -18,6 +18,7 @@ from server.client.failures import client_error
 from server.client.shared import SharedServices
 from server.limits.connection_limiter import CountedConnection
 from server.limits.connection_limits import ConnectionLimits
+from server.limits.reading_shares import ReadingShare
 from server.ports.channels import Member
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State
@@ -60,7 +61,7 @@ class Admission:
     """The parameters of an accepted connection.
 
     ``transport``: ``websocket``, ``sse`` or ``poll``. ``principal``: None if it has to be authenticated first.
-    ``counted``: what it counts for; None: it is not counted.
+    ``counted``: what it counts for; None: it is not counted. ``share``: what reading it may cost; None: anything.
     """
 
     session: Session
@@ -70,6 +71,7 @@ class Admission:
     limits: ConnectionLimits
     principal: Principal | None = None
     counted: CountedConnection | None = None
+    share: ReadingShare | None = None
 
     async def authenticate(self) -> Principal:
         """The client's principal. Raises ``RealtimeError``: ``RT_002`` or ``RT_003`` if the client is refused, ``RT_006``

@@ -122,6 +122,11 @@ class ConnectionLimiter:
         network = network_of(ip)
         return None if network is None else self._rates.count(network, self._clock())
 
+    def floods(self, ip: str | None) -> bool:
+        """Whether clients from there go on asking although they were refused again and again: not worth an answer."""
+        network = network_of(ip)
+        return network is not None and self._rates.floods(network, self._clock())
+
     def enter(self, connection_id: str, ip: str | None, user_id: str | None = None) -> CountedConnection:
         """Count a new connection. Raises ``LimitExceededError`` if its network or its user has as many as it may."""
         network = network_of(ip)

@@ -53,6 +53,14 @@ class NetworkRates:
         allowed = bucket.take(now)
         return Usage(self.quota, bucket.left, bucket.wait, allowed)
 
+    def floods(self, network: str, now: float) -> bool:
+        """Whether it goes on after as many refusals as the quota has. False again once the bucket is full."""
+        bucket, _ = self._buckets.get(network, (None, 0.0))
+        if bucket is None:
+            return False
+        bucket.gain(now)
+        return bucket.refused > self.quota.amount
+
     def _forget(self, before: float) -> None:
         while self._buckets:
             network, (_, used) = next(iter(self._buckets.items()))

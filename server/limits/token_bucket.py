@@ -35,14 +35,18 @@ class TokenBucket:
         """Seconds from the last call of ``take`` until there is a token."""
         return max(0.0, 1 - self._tokens) / self._rate
 
-    def take(self, now: float) -> bool:
-        """Take a token if there is one. ``now``: seconds on any clock that never goes back."""
+    def gain(self, now: float) -> None:
+        """Have the tokens of ``now``: seconds on any clock that never goes back."""
         if self._at is not None:
             self._tokens += (now - self._at) * self._rate
             if self._tokens >= self._burst:
                 self._tokens = self._burst
                 self.refused = 0
         self._at = now
+
+    def take(self, now: float) -> bool:
+        """Take a token if there is one. ``now``: as of :meth:`gain`."""
+        self.gain(now)
         if self._tokens < 1:
             self.refused += 1
             return False

@@ -45,6 +45,8 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._closed = closed
         self._transport: WSTransport | None = None
         self._writing_paused = False
+        self._share = admission.share
+        self._throttled = False  # its address has used its share
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self.early = EarlyMessages(limits.early_size)
         self._clean_close = False
@@ -182,8 +184,33 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     @property
     def reading_paused(self) -> bool:
-        """See the base; also while too much has arrived before the client was authenticated."""
-        return self.congested or self.intake_full or self.early.full
+        """See the base; also while too much has arrived before the client was authenticated, or its share is used up."""
+        return self.congested or self.intake_full or self.early.full or self._throttled
+
+    @property
+    def shares(self) -> bool:
+        """Whether the processor time for reading it counts."""
+        return self._share is not None
+
+    def read_for(self, seconds: float) -> None:
+        """Reading what arrived has taken so many seconds of the processor."""
+        if self._share is None or not (wait := self._share.charge(seconds)):
+            return
+        if self.closing:
+            self._drop()  # it goes on sending after the close frame
+        elif not self._throttled:
+            self._throttled = True
+            self._pause_or_resume_reading()
+            self._loop.call_later(wait, self._read_on)
+
+    def _read_on(self) -> None:
+        assert self._share is not None
+        if not self.closing and (wait := self._share.charge(0.0)):  # other connections of the address have used it
+            self._loop.call_later(wait, self._read_on)
+            return
+        self._throttled = False
+        if not self.closing:
+            self._pause_or_resume_reading()
 
     def _pause_or_resume_reading(self) -> None:
         if self._transport is None or self._disconnected():

@@ -30,6 +30,7 @@ from server.client.credential_watch import CredentialWatch
 from server.client.shared import SharedServices
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
+from server.limits.reading_shares import ReadingShare
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from server.ports.observer import WriteObserver
 from server.session.session import Greeting, Session
@@ -173,6 +174,8 @@ class FakeServer:
     observer: WriteObserver | None = None
     admitted: int = 0
     limiter: ConnectionLimiter | None = None
+    flooding: bool = False
+    share: ReadingShare | None = None
     key_watch: CredentialWatch | None = None
     session_watch: CredentialWatch | None = None
     services: SharedServices = field(init=False)
@@ -191,6 +194,9 @@ class FakeServer:
     def message_hard_cap(self) -> int:
         return self.connection_limits.message_hard_cap
 
+    def floods(self, ip: str) -> bool:
+        return self.flooding
+
     def accept(self, handshake: HandshakeRequest) -> WebSocketConnection:
         packed = self.packed or packed_of(handshake)
         connection = self.kind(self.admit(handshake, "websocket"), self.closed, packed=packed)
@@ -206,7 +212,8 @@ class FakeServer:
         counted = None
         if self.limiter is not None:
             counted = self.limiter.enter(id, handshake.ip, None if principal is None else principal.user_id)
-        return Admission(session, handshake, transport, self.services, self.connection_limits, principal, counted)
+        limits = self.connection_limits
+        return Admission(session, handshake, transport, self.services, limits, principal, counted, self.share)
 
     def accepted(self, connection: Connection) -> None:
         self.connections.add(connection)

@@ -1,0 +1,84 @@
+"""How much of the server's processor reading the messages of one address may take.
+
+A message costs what its client chose: 128 KiB of nested JSON take a thousand times as long as a small one. Counting messages
+and bytes does not bound that, so the time is measured. An address that has used its share is not read from until it has
+gained time again; what it sends waits with it, and the others' messages are read meanwhile. Nothing is refused.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from engine.identity.networks import network_of
+
+__all__ = ["ReadingShare", "ReadingShares"]
+
+_BURST: Final = 1.0  # seconds' worth of the rate that may be used at once: a longer one would delay the others as long
+_LEAST: Final = 0.02  # seconds: waits that are shorter cost more than they save
+
+
+class ReadingShare:
+    """Processor time of one address, in seconds: ``rate`` of it per second."""
+
+    __slots__ = ("_at", "_clock", "_left", "_rate")
+
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._left = _BURST * rate
+        self._at = clock()
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing of it has been used lately."""
+        self.charge(0.0)
+        return self._left >= _BURST * self._rate
+
+    def charge(self, seconds: float) -> float:
+        """Reading has taken ``seconds`` (0: look only). Returns for how many seconds nothing more is to be read."""
+        now = self._clock()
+        self._left = min(_BURST * self._rate, self._left + (now - self._at) * self._rate) - seconds
+        self._at = now
+        return 0.0 if self._left >= 0 else max(_LEAST, -self._left / self._rate)
+
+
+class ReadingShares:
+    """Shares by network (:func:`engine.identity.networks.network_of`); the server's own machine has none.
+
+    One that has not been asked for and not been used for a while is full, so it is dropped.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._shares: OrderedDict[str, tuple[ReadingShare, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._shares)
+
+    def of(self, ip: str | None) -> ReadingShare | None:
+        """The share of a new connection."""
+        network = network_of(ip)
+        if network is None:
+            return None
+        now = self._clock()
+        self._forget(now)
+        share, _ = self._shares.pop(network, (None, 0.0))
+        if share is None:
+            share = ReadingShare(self._rate, self._clock)
+        self._shares[network] = share, now
+        return share
+
+    def _forget(self, now: float) -> None:
+        while self._shares:
+            network, (share, asked) = next(iter(self._shares.items()))
+            if asked + _BURST > now:
+                return
+            if share.full:
+                del self._shares[network]
+            else:
+                self._shares[network] = share, now
+                self._shares.move_to_end(network)

@@ -1,0 +1,81 @@
+"""Reading what one address sends takes its share of the processor at most, and a flood of connections is not answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from websockets.frames import Opcode
+
+from server.limits.connection_limits import ConnectionLimits
+from server.limits.reading_shares import ReadingShare
+from tests.support.clients.raw_socket import handshake, masked
+from tests.support.fakes.server import fake_server, receive, send
+from tests.support.servers.processes import GIVE_UP_AFTER
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_an_address_that_has_used_its_share_is_read_again_when_it_has_gained_time_and_others_meanwhile() -> None:
+    now = 100.0
+    share = ReadingShare(1.0, lambda: now)
+    async with fake_server(share=share) as door, door.connect() as greedy, asyncio.timeout(GIVE_UP_AFTER):
+        await receive(greedy)
+        [connection] = door.connections
+        door.share = None
+        async with door.connect() as other:
+            await receive(other)
+            share.charge(1.2)
+            await send(greedy, {"type": "ping"})
+            await receive(greedy)
+            while not connection.reading_paused:  # noqa: ASYNC110 - what has been read is charged after its answer
+                await asyncio.sleep(0)
+            await send(greedy, {"type": "ping"})
+            for _ in range(20):
+                await send(other, {"type": "ping"})
+                assert (await receive(other))["type"] == "pong"
+            assert connection.reading_paused
+            now += 10.0
+            assert (await receive(greedy))["type"] == "pong"
+            assert not connection.reading_paused
+
+
+async def test_a_closed_connection_that_goes_on_sending_beyond_its_share_is_dropped() -> None:
+    share = ReadingShare(1.0, lambda: 100.0)
+    limits = ConnectionLimits(close_timeout=3600.0)
+    async with fake_server(share=share, connection_limits=limits) as door, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer = await handshake(door)
+        writer.write(masked(Opcode.TEXT, b"\xff"))  # no UTF-8: the server closes
+        share.charge(2.0)
+
+        async def go_on() -> None:
+            while True:
+                writer.write(masked(Opcode.TEXT, json.dumps({"type": "ping"}).encode()))
+                await asyncio.sleep(0.01)
+
+        sending = asyncio.create_task(go_on())
+        try:
+            while await reader.read(1000):
+                pass
+        except ConnectionError:
+            pass  # a reset, because bytes were under way
+        finally:
+            sending.cancel()
+            writer.close()
+
+
+async def test_a_connection_of_a_flood_is_closed_before_anything_of_it_is_read() -> None:
+    async with fake_server(flooding=True) as door, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        try:
+            writer.write(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert await reader.read() == b""
+        except ConnectionError:
+            pass  # as above
+        writer.close()
+        door.flooding = False
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await reader.readuntil(b"}")
+        writer.close()
