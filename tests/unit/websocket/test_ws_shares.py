@@ -20,11 +20,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_an_address_that_has_used_its_share_is_read_again_when_it_has_gained_time_and_others_meanwhile() -> None:
     now = 100.0
     share = ReadingShare(1.0, lambda: now)
-    async with fake_server(share=share) as door, door.connect() as greedy, asyncio.timeout(GIVE_UP_AFTER):
+    async with fake_server(share=share) as server, server.connect() as greedy, asyncio.timeout(GIVE_UP_AFTER):
         await receive(greedy)
-        [connection] = door.connections
-        door.share = None
-        async with door.connect() as other:
+        [connection] = server.connections
+        server.share = None
+        async with server.connect() as other:
             await receive(other)
             share.charge(1.2)
             await send(greedy, {"type": "ping"})
@@ -44,8 +44,8 @@ async def test_an_address_that_has_used_its_share_is_read_again_when_it_has_gain
 async def test_a_closed_connection_that_goes_on_sending_beyond_its_share_is_dropped() -> None:
     share = ReadingShare(1.0, lambda: 100.0)
     limits = ConnectionLimits(close_timeout=3600.0)
-    async with fake_server(share=share, connection_limits=limits) as door, asyncio.timeout(GIVE_UP_AFTER):
-        reader, writer = await handshake(door)
+    async with fake_server(share=share, connection_limits=limits) as server, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer = await handshake(server)
         writer.write(masked(Opcode.TEXT, b"\xff"))  # no UTF-8: the server closes
         share.charge(2.0)
 
@@ -66,16 +66,16 @@ async def test_a_closed_connection_that_goes_on_sending_beyond_its_share_is_drop
 
 
 async def test_a_connection_of_a_flood_is_closed_before_anything_of_it_is_read() -> None:
-    async with fake_server(flooding=True) as door, asyncio.timeout(GIVE_UP_AFTER):
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    async with fake_server(flooding=True) as server, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         try:
             writer.write(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
             assert await reader.read() == b""
         except ConnectionError:
             pass  # as above
         writer.close()
-        door.flooding = False
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        server.flooding = False
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
         assert await reader.readuntil(b"}")
         writer.close()
