@@ -114,7 +114,7 @@ class RandomHistory:
                 await self.commit(self.writer)
                 await self.commit(self.other)
             else:
-                await self.run(self.writer, self.changes.transaction())
+                await self.run(self.writer, self.changes.transaction(), again=True)
                 await self.commit(self.writer)
 
     async def change_unannounced(self) -> None:
@@ -123,10 +123,20 @@ class RandomHistory:
         await self.commit(self.writer)
         await until(lambda: all(watch.matches for watch in self.watches))
 
-    async def run(self, connection: Sql, statements: list[str]) -> None:
-        for statement in statements:
-            self.log.append(f"  {connection.info.backend_pid}: {statement}")
-            await connection.execute(statement.encode())
+    async def run(self, connection: Sql, statements: list[str], *, again: bool = False) -> None:
+        """Run ``statements``; from the first one on if a deadlock with a read has ended the transaction (``again``): both
+        lock several tables, in orders of their own.
+        """
+        try:
+            for statement in statements:
+                self.log.append(f"  {connection.info.backend_pid}: {statement}")
+                await connection.execute(statement.encode())
+        except psycopg.errors.DeadlockDetected:
+            if not again:
+                raise
+            self.log.append(f"  {connection.info.backend_pid}: rollback after a deadlock")
+            await connection.rollback()
+            await self.run(connection, statements, again=True)
 
     async def commit(self, connection: Sql) -> None:
         self.log.append(f"  {connection.info.backend_pid}: commit")
