@@ -32,6 +32,13 @@ def expose(  # noqa: PLR0913
     replica_identity: Annotated[
         str | None, typer.Option(help="Set REPLICA IDENTITY first: full, for a table without primary key, or default.")
     ] = None,
+    owner_only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Each user sees the rows that have the claim sub in this column; '' takes that back. [default: as it is]",
+        ),
+    ] = None,
     config: options.ConfigFile = None,
     dsn: options.Dsn = None,
     lock_timeout: options.LockTimeout = LOCK_TIMEOUT,
@@ -41,7 +48,10 @@ def expose(  # noqa: PLR0913
     def find(connection: Connection) -> list[object]:
         found = find_table(connection, table)
         wanted = None if columns is None else find_columns(connection, found, columns)
-        return [found.oid, name, wanted, camel_case, replica_identity]
+        owner = "" if owner_only is None else None  # as SQL has it: empty: as it is, null: for nobody alone
+        if owner_only:
+            [owner] = find_columns(connection, found, owner_only)
+        return [found.oid, name, wanted, camel_case, replica_identity, owner]
 
     def change(connection: Connection, arguments: list[object]) -> str:
         row = connection.execute(query("expose"), arguments).fetchone()

@@ -25,8 +25,8 @@ select r.rolname::text from pg_roles r
 select c.relation::oid::bigint, c.name from realtime.collections c
 
 -- name: expose
--- The command line's `expose`: table (oid), name, columns, camel_case, replica_identity.
-select realtime.expose(%s::oid::regclass, %s::text, %s::name[], %s::boolean, %s::text)
+-- The command line's `expose`: table (oid), name, columns, camel_case, replica_identity, owner_only.
+select realtime.expose(%s::oid::regclass, %s::text, %s::name[], %s::boolean, %s::text, %s::name)
 
 -- name: unexpose
 -- The command line's `unexpose`.

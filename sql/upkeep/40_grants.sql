@@ -9,10 +9,11 @@ begin
     select p.oid::regprocedure as signature
     from pg_catalog.pg_proc p
     where p.pronamespace = 'realtime'::regnamespace and has_function_privilege('public', p.oid, 'execute')
-      and p.oid <> all ('{"realtime.expose(regclass,text,name[],boolean,text)",realtime.unexpose(text),realtime.is_schema_owner(),
+      and p.oid <> all ('{"realtime.expose(regclass,text,name[],boolean,text,name)",realtime.unexpose(text),realtime.is_schema_owner(),
                           realtime.identity_problem(regclass),realtime.leaves(regclass),realtime.unwatched_partitions(regclass),
                           realtime.watch_partitions(regclass),realtime.partition_truncated(),realtime.privileges_for(text),
-                          "realtime.missing_privileges(name,text)"}'::regprocedure[])
+                          "realtime.missing_privileges(name,text)",realtime.served_roles(),realtime.owner_only_comment(regclass),
+                          "realtime.refuse_owner_only(regclass,name)","realtime.limit_to_owner(regclass,name)"}'::regprocedure[])
   loop
     execute format('revoke all on function %s from public', one.signature);
   end loop;

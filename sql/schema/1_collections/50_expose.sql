@@ -170,6 +170,7 @@ begin
   if not found then
     raise exception 'no collection is named %', quote_literal(collection) using errcode = 'undefined_object';
   end if;
+  perform realtime.limit_to_owner(target, null);
   if realtime.is_listed(target) then
     execute format('alter publication bunbase_realtime drop table %s', target);
   end if;

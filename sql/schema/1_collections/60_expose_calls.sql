@@ -21,7 +21,7 @@ declare
 begin
   select c.oid, c.relowner, c.relnamespace, n.nspowner, n.nspname into target
   from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation;
-  if not has_function_privilege(caller, case call when 'expose' then 'realtime.expose(regclass, text, name[], boolean, text)'
+  if not has_function_privilege(caller, case call when 'expose' then 'realtime.expose(regclass, text, name[], boolean, text, name)'
                                                   else 'realtime.unexpose(text)' end, 'execute') then
     raise exception 'role % may not execute realtime.%()', quote_ident(caller), call using errcode = 'insufficient_privilege';
   elsif target.oid is null then
@@ -101,17 +101,22 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function realtime.is_schema_owner() is 'Whether the current role has the privileges of the owner of the schema realtime';
 
+drop function if exists realtime.expose(regclass, text, name[], boolean, text);  -- of versions before, without owner_only
 create or replace function realtime.expose(
   relation regclass,
   name text default null,
   columns name[] default null,
   camel_case boolean default false,
-  replica_identity text default null
+  replica_identity text default null,
+  owner_only name default ''
 ) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   made text;
 begin
+  if owner_only is distinct from '' then
+    perform realtime.limit_to_owner(expose.relation, owner_only);
+  end if;
   if realtime.is_schema_owner() then  -- may own tables, too, that the schema's owner does not: a superuser
     perform realtime.grant_type_schemas(relation);
     return realtime.expose_table(relation, name, columns, camel_case, replica_identity);
@@ -122,9 +127,10 @@ begin
   return made;
 end
 $$;
-comment on function realtime.expose(regclass, text, name[], boolean, text) is
+comment on function realtime.expose(regclass, text, name[], boolean, text, name) is
   'Let clients subscribe to a table as db:collection:NAME. columns: those they may see and query (null: all); camel_case: '
-  'created_at is shown as createdAt; replica_identity: ''full'' sets it first, for a table without primary key. For the owner of the table. '
+  'created_at is shown as createdAt; replica_identity: ''full'' sets it first, for a table without primary key; owner_only: the column with the '
+  'user who alone sees a row (null: takes that back; empty: as it is). For the owner of the table. '
   'Waits for writers of a table that is not published yet, and holds them back until the transaction ends. Returns the name of the collection.';
 
 create or replace function realtime.unexpose(collection text) returns void
@@ -138,4 +144,5 @@ begin
 end
 $$;
 comment on function realtime.unexpose(text) is
-  'Close a collection: its live queries end with an error, its table leaves the publication. For the owner of the table';
+  'Close a collection: its live queries end with an error, its table leaves the publication, and what expose() did for owner_only is undone. '
+  'For the owner of the table';
