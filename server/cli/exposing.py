@@ -48,7 +48,7 @@ def expose(  # noqa: PLR0913
     def find(connection: Connection) -> list[object]:
         found = find_table(connection, table)
         wanted = None if columns is None else find_columns(connection, found, columns)
-        owner = "" if owner_only is None else None  # as SQL has it: empty: as it is, null: for nobody alone
+        owner = "" if owner_only is None else None  # as in SQL: empty: as it is, null: taken back
         if owner_only:
             [owner] = find_columns(connection, found, owner_only)
         return [found.oid, name, wanted, camel_case, replica_identity, owner]

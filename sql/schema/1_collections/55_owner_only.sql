@@ -1,6 +1,6 @@
 -- realtime.expose(…, owner_only => 'user_id'): the commonest policy. Each user sees the rows that have the claim "sub" in a column.
 --
--- The policy has a fixed name, and its comment says that expose() made it and what it did, so that it is changed and undone by expose() only.
+-- The policy has a fixed name, and its comment marks it as made by expose(), with what expose() did: only that is changed and undone.
 
 create or replace function realtime.owner_only_comment(relation regclass) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -35,7 +35,7 @@ ALL_READ = frozenset({1, 2, 3, 4})
 TABLE = Table(1, "public", "note", "note", COLUMNS, (0,), (0,), policed="policies", role="people", readable=ALL_READ)
 ME = "((current_setting('request.jwt.claims'::text, true))::json ->> 'sub'::text)"
 LINKED = "(EXISTS ( SELECT 1 FROM member m WHERE (m.org = note.org)))"
-ANN, NOBODY = Answer(25, None, "ann"), Answer(25, None)
+ANN, NO_USER = Answer(25, None, "ann"), Answer(25, None)
 TRUE, FALSE, NULL = Answer(16, None, "t"), Answer(16, None, "f"), Answer(16, None)
 
 
@@ -64,11 +64,11 @@ def _decided(predicate: Predicate, given: Row) -> bool | None:
         (f"(owner = {ME})", row("ann"), [ANN], True),
         (f"(owner = {ME})", row("bob"), [ANN], False),
         (f"(owner = {ME})", row(), [ANN], None),
-        (f"(owner = {ME})", row("ann"), [NOBODY], None),
-        (f"(NOT (owner = {ME}))", row("ann"), [NOBODY], None),
+        (f"(owner = {ME})", row("ann"), [NO_USER], None),
+        (f"(NOT (owner = {ME}))", row("ann"), [NO_USER], None),
         (f"({ME} = owner)", row("ann"), [ANN], True),
         (f"(owner IS DISTINCT FROM {ME})", row(), [ANN], True),
-        (f"(owner IS DISTINCT FROM {ME})", row(), [NOBODY], False),
+        (f"(owner IS DISTINCT FROM {ME})", row(), [NO_USER], False),
         (f"(owner IS DISTINCT FROM {ME})", row("ann"), [ANN], False),
         ("(me() = 'ann'::text)", row(), [TRUE], True),
         ("(me() = 'ann'::text)", row(), [FALSE], False),

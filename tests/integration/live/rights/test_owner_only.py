@@ -89,7 +89,7 @@ def test_it_is_done_once_and_undone_as_far_as_it_was_done(rows: Rows) -> None:
 def test_what_it_cannot_do_is_refused_with_the_reason(rows: Rows) -> None:
     prepare(rows)
     cases = [
-        ("task", "nobody", psycopg.errors.UndefinedColumn, "task has no column nobody"),
+        ("task", "absent", psycopg.errors.UndefinedColumn, "task has no column absent"),
         ("task", "id; drop table task", psycopg.errors.UndefinedColumn, "has no column"),
         ("note", "owner", psycopg.errors.ObjectNotInPrerequisiteState, "did not make: every, own"),
     ]
