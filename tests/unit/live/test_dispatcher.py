@@ -16,8 +16,11 @@ from engine.live.core.document_changes import WindowEvent, apply_changes
 from engine.live.core.outcome import DdlNote, Outcome
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import ReadResult, Snapshot
+from engine.postgres.statements.statement import RoleReading
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
+from engine.query.compile.rule import Rule
+from engine.query.ir.model import And
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import reread_instead
 from engine.stream.tail import TransactionTail
@@ -158,6 +161,25 @@ def test_a_query_that_is_due_already_costs_no_further_commit_anything() -> None:
     live.dispatcher.hand_over_rows(query, query.plan, ReadResult(Snapshot(1_003, 1_003, frozenset()), [], ()))
     assert query.due is None
     assert live.process(3, new(3)).refresh == {query}
+
+
+def test_a_change_of_what_a_rule_looks_up_takes_the_window_away_unless_its_snapshot_shows_the_change() -> None:
+    live, members = Live(), msgspec.structs.replace(RELATION, oid=99, name="members")
+    query = live.query("a", [1])
+    assert isinstance(query.plan, IncrementalPlan)
+    otherwise = replace(reread_instead(query.plan, "policies"), dependencies=frozenset({MESSAGES.oid, 99}))
+    role = RoleReading("people", "request.jwt.claims", "{}")
+    rule = Rule(role, lambda _: And(()), frozenset({99}), calls=True, otherwise=otherwise)
+    table = query.plan.table
+    seen = replace(table, readable=frozenset(column.attnum for column in table.columns), base=table)
+    query.plan = replace(query.plan, table=seen, rule=rule)
+    assert live.hand_over(query, [1], Snapshot(1_001, 1_003, frozenset({1_002}), position=10_000))
+    assert live.process(1, inserted(members, key(1))).refresh == set()
+    assert live.process(2, new(2), inserted(members, key(2)), new(3)).refresh == {query}
+    assert live.ids(query) == [1], "what is committed with the change is seen with the next read"
+    assert not live.hand_over(query, [1], Snapshot(1_001, 1_003, frozenset({1_002}))), "it has to be read again"
+    assert live.hand_over(query, [1, 2, 3], Snapshot(1_003, 1_003, frozenset()))
+    assert live.process(4, note(routines=True)).refresh == {query}, "a function that policies call"
 
 
 def test_rows_that_were_read_before_a_transaction_that_has_been_delivered_are_due_again() -> None:
