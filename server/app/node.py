@@ -141,7 +141,9 @@ class Node:
         self._limiter.follow(channels.core.census)
         channels.on_connection(self._shown)
         authentication = authentication_of(self._settings, handler, self.keys, channels, self._stack)
-        self._authorizer = RuleAuthorizer(channels, NameRules(self._settings.open_channels))
+        self._authorizer = RuleAuthorizer(
+            channels, NameRules(self._settings.open_channels, self._settings.anonymous_channels)
+        )
         services = SharedServices(
             live,
             channels,

@@ -23,7 +23,6 @@ from engine.identity.address_lists import AddressLists
 from engine.live.query_accounts import QueryLimits
 from server.auth.issuers import TokenIssuer, check_distinct
 from server.auth_handler.settings import HandlerSettings
-from server.http.client_address import TrustedProxies
 from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 
@@ -77,6 +76,9 @@ class Settings(BaseSettings):
     )
     open_channels: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="patterns of the channels outside public:, presence: and private: that clients may use"
+    )
+    anonymous_channels: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="patterns of those of them, and of presence:, that clients without a token may use"
     )
     trust_user_parameter: bool = Field(
         False, description="believe ?user= in the address of a WebSocket; for development only"
@@ -199,7 +201,15 @@ class Settings(BaseSettings):
         former = given.get("throw_away")
         return given if former is None or "ephemeral" in given else {**given, "ephemeral": former}
 
-    @field_validator("allowed_origins", "open_channels", "allowed_ips", "denied_ips", "trusted_proxies", mode="before")
+    @field_validator(
+        "allowed_origins",
+        "open_channels",
+        "anonymous_channels",
+        "allowed_ips",
+        "denied_ips",
+        "trusted_proxies",
+        mode="before",
+    )
     @classmethod
     def _split(cls, given: object) -> object:
         """In the environment a list is JSON, or simply separated by commas."""
@@ -212,19 +222,12 @@ class Settings(BaseSettings):
     def _normal_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(origin.strip().rstrip("/").lower() for origin in origins)
 
-    @field_validator("allowed_ips", "denied_ips")
+    @field_validator("allowed_ips", "denied_ips", "trusted_proxies")
     @classmethod
     def _address_blocks(cls, blocks: tuple[str, ...]) -> tuple[str, ...]:
         found = tuple(block.strip() for block in blocks if block.strip())
         AddressLists(found)
         return found
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        networks = tuple(each.strip() for each in given if each.strip())
-        TrustedProxies(networks)
-        return networks
 
     @field_validator("auth_issuers")
     @classmethod
@@ -233,13 +236,9 @@ class Settings(BaseSettings):
         return issuers
 
     @model_validator(mode="after")
-    def _key_of_a_certificate(self) -> Settings:
+    def _fit_each_other(self) -> Settings:
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key is given without tls_certificate, so the server would not speak TLS")
-        return self
-
-    @model_validator(mode="after")
-    def _proxies_of_the_protocol(self) -> Settings:
         if self.proxy_protocol and not self.trusted_proxies:
             raise ValueError("proxy_protocol is given without trusted_proxies: no client's header would be believed")
         if self.proxy_protocol and self.tls_certificate is not None:

@@ -94,12 +94,13 @@ class NameRules:
     ``db:*``, ``*``           no channels
     any other                 open if it matches one of ``open_channels``
     ========================  ==============================================================
+
+    Clients without a proof of identity may use of these, besides ``public:*``, those that match ``anonymous_channels``.
     """
 
-    def __init__(self, open_channels: Iterable[str] = ("*",)) -> None:
-        patterns = list(open_channels)
-        self._all_open = "*" in patterns
-        self._open = [compile_pattern(translate(pattern)) for pattern in patterns]
+    def __init__(self, open_channels: Iterable[str] = ("*",), anonymous_channels: Iterable[str] = ("*",)) -> None:
+        self._open = _Patterns(open_channels)
+        self._anonymous = _Patterns(anonymous_channels)
 
     async def authorize(
         self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
@@ -129,9 +130,27 @@ class NameRules:
                 f"you may not {action.value} {channel!r}: without a rule, a client may use of the private channels only its "
                 "user's own, private:user-ID, with a token"
             )
-        if kind in ("public", "presence"):
+        if kind == "public":
             return
-        if not self._all_open and not any(pattern.match(channel) for pattern in self._open):
+        if kind != "presence" and not self._open.match(channel):
             raise NotAllowedError(
                 f"this server does not let clients {action.value} {channel!r} (setting open_channels)"
             )
+        if not principal.authenticated and not self._anonymous.match(channel):
+            raise NotAllowedError(
+                f"anonymous clients may not {action.value} {channel!r} here: connect with a token, use a channel public:…, "
+                "or open this one by a rule or the setting anonymous_channels"
+            )
+
+
+class _Patterns:
+    """Patterns of names, as the shell has them."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        given = list(patterns)
+        self._any = "*" in given
+        self._compiled = [compile_pattern(translate(pattern)) for pattern in given]
+
+    def match(self, channel: str) -> bool:
+        """Whether one of them matches."""
+        return self._any or any(pattern.match(channel) for pattern in self._compiled)

@@ -26,7 +26,8 @@ __all__ = ["run_dev"]
 _WELCOME = """
   Demo page   {url}
   Postgres    {psql}
-  Clients     anonymous, or the user of ?user= in the address: for development only
+  Clients     anonymous, or the user of ?user= in the address: for development only. Without a token they may use
+              the channels {channels}, and read all exposed collections
 
   Change rows with psql, or in the page's SQL box, and watch every open page follow. Ctrl+C stops.
 """
@@ -45,7 +46,8 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
         demo.seed(postgres.dsn)
 
         def ready(url: str) -> None:
-            print(_WELCOME.format(url=url, psql=_psql(postgres)), flush=True)
+            channels = ", ".join(("public:*", *settings.anonymous_channels))
+            print(_WELCOME.format(url=url, psql=_psql(postgres), channels=channels), flush=True)
             if open_page and _has_display():
                 webbrowser.open(url)
 

@@ -96,6 +96,7 @@ def dev(
     ] = False,
 ) -> None:
     """Start a Postgres of its own with example tables, serve it, and show the demo page."""
+    from server import demo
     from server.cli.dev import run_dev
 
     settings = read_settings(
@@ -108,6 +109,8 @@ def dev(
         trust_user_parameter=True,
         drain_time=0.0,
     )
+    if "anonymous_channels" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"anonymous_channels": demo.CHANNELS})
     run_dev(settings, data_dir, open_page=open_page)
 
 

@@ -95,7 +95,7 @@ def try_request(  # noqa: PLR0913
     settings = read_settings(config, dsn=dsn)
     saved = _SavedRules(dsn_of(settings), channel)
     principal = imagined(user, role, _object(claims, "--claims"), _object(attributes, "--attributes"))
-    names = NameRules(settings.open_channels)
+    names = NameRules(settings.open_channels, settings.anonymous_channels)
     about = Circumstances(ip, transport, event)
     found = explain(RuleJudge(saved), names, principal, Action[action.name.upper()], channel, about)
     print("\n".join(_lines(found)))

@@ -22,7 +22,10 @@ from server.demo.guard import refuse_cross_site
 from server.demo.statement import endpoint
 from server.http.security_headers import page_policy
 
-__all__ = ["routes", "seed"]
+__all__ = ["CHANNELS", "routes", "seed"]
+
+CHANNELS: Final = ("chat:*", "presence:*")
+"""Those that the examples of the README and of the guides use, besides ``public:*``."""
 
 _HERE: Final = Path(__file__).parent
 _SEED_FILES: Final = ("conversation.sql", "seed.sql", "expose.sql")

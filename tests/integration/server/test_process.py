@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from server.app.listening import ServeError, listen, listen_near
@@ -186,6 +186,14 @@ def test_an_address_of_another_machine_is_not_tried_again_on_the_next_port() -> 
         listen_near("192.0.2.1", 8000, 10)
 
 
+async def answer_about(client: ClientConnection, channel: str) -> str:
+    """The type of the next message that names the channel."""
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while (message := json.loads(await client.recv())).get("channel") != channel:
+            pass
+    return str(message["type"])
+
+
 @pytest.mark.own_database
 async def test_dev_serves_the_demo_and_keeps_its_data(scratch: Path) -> None:
     port, folder = free_port(), str(scratch / "dev")
@@ -199,6 +207,14 @@ async def test_dev_serves_the_demo_and_keeps_its_data(scratch: Path) -> None:
                     opened = await http.post("/realtime/poll", json={}, headers={"Origin": origin})
                     assert opened.status_code == status, origin
             assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+            async with connect(server.websocket) as client:
+                for channel, answer in (
+                    ("public:news", "subscribed"),
+                    ("chat:room-123", "subscribed"),
+                    ("jobs", "error"),
+                ):
+                    await client.send(json.dumps({"type": "subscribe", "channel": channel}))
+                    assert await answer_about(client, channel) == answer
             postgres = LocalPostgres(Path(folder))
             write(postgres.dsn, "create table if not exists kept (id int primary key)")
             assert read(postgres.dsn, "select count(*) from kept") == [(expected,)]

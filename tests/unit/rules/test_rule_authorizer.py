@@ -181,3 +181,18 @@ async def test_rules_that_do_not_compile_are_found_as_they_arrive() -> None:
     await problems.compiled()
     assert problems.shown == ["rule of 'public:other', publish: there is no variable 'x': auth, channel, data, request"]
     await problems.close()
+
+
+@pytest.mark.parametrize(
+    ("channel", "allowed"), [("public:x", True), ("chat:1", True), ("presence:1", False), ("orders:1", False)]
+)
+def test_a_client_without_a_token_may_use_the_channels_for_anonymous_clients(channel: str, allowed: bool) -> None:
+    authorizer = RuleAuthorizer(Source({"orders:2": '{"subscribe": true}'}), NameRules(("*",), ("chat:*",)))
+    authorizer.judge(ANN, Action.SUBSCRIBE, channel)
+    for anonymous in (Principal(), Principal(user_id="named, without a proof")):
+        if allowed:
+            authorizer.judge(anonymous, Action.SUBSCRIBE, channel)
+        else:
+            with pytest.raises(NotAllowedError, match=r"anonymous clients may not .*: connect with a token"):
+                authorizer.judge(anonymous, Action.SUBSCRIBE, channel)
+        authorizer.judge(anonymous, Action.SUBSCRIBE, "orders:2")  # a rule decides before the kind
