@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.oracle.policies.vocabulary import (
@@ -111,8 +112,7 @@ class Changes:
         known = self.policies[table]
         both = f"{self.people}, {self.staff}"
         roles = chance.choice((self.people, self.staff, "public", both, self.holder))
-        condition = chance.choice(NOTE_CONDITIONS if table == "note" else MEMBER_CONDITIONS)
-        condition = condition.replace("{number}", str(chance.randrange(3))).replace("{people}", self.people)
+        condition = self.condition(NOTE_CONDITIONS if table == "note" else MEMBER_CONDITIONS)
         kind = chance.randrange(9)
         if known and kind in (0, 1):
             return f"alter policy {chance.choice(sorted(known))} on {table} using ({condition})"
@@ -127,6 +127,24 @@ class Changes:
         strictness = chance.choice(("permissive", "permissive", "restrictive"))
         command = chance.choice(("all", "select"))
         return f"create policy {name} on {table} as {strictness} for {command} to {roles} using ({condition})"
+
+    def condition(self, conditions: Sequence[str]) -> str:
+        """One of ``conditions``."""
+        found = self.chance.choice(conditions)
+        return found.replace("{number}", str(self.chance.randrange(3))).replace("{people}", self.people)
+
+    def beginning(self) -> list[str]:
+        """Rows, and policies under which both roles see some of them: one of any kind, one that looks at other tables."""
+        looking = [each for each in NOTE_CONDITIONS if " from " in each]
+        self.policies["note"] |= {"p0", "p1"}
+        return [
+            *map(self.put, range(1, 8)),
+            *(
+                f"create policy {name} on note to {self.people}, {self.staff} using ({self.condition(conditions)})"
+                for name, conditions in (("p0", NOTE_CONDITIONS), ("p1", looking))
+            ),
+            *(["select realtime.expose('note')"] if self.hidden else []),
+        ]
 
     def definition(self) -> str:
         """A statement that changes something else that decides which rows are seen."""

@@ -212,6 +212,9 @@ async def play(world: World, folder: Path, seed: int, steps: int) -> None:
         )
         history = RandomHistory(node, changes, writer, other, truth)
         try:
+            await history.run(writer, changes.beginning())
+            await history.commit(writer)
+            await node.caught_up()
             for _ in range(steps):
                 history.log.append("step")
                 await history.step()
