@@ -4,7 +4,8 @@ Each subscriber has a connection, a token and the query ``orderBy id desc limit 
 
 * *owner*: the user's own rows;
 * *membership*: the rows of the teams in whose membership table the user is; each team has ``--team`` members;
-* *opaque*: the same by a PL/pgSQL function, so that only PostgreSQL can judge. It is cheap there: an index finds the rows.
+* *opaque*: the same by PL/pgSQL functions, one of them of the row, so that only PostgreSQL can judge. It is cheap there: an
+  index finds the rows.
 
 pgbench inserts rows, one a transaction, first as fast as it can, then at half the rate that was followed. A run ends when
 each subscriber has the last row that it may see: *changes/s* are those until then, and *deliveries/s* the rows that were
@@ -35,7 +36,7 @@ from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET
 LIMIT = 20
 _ME = "current_setting('request.jwt.claims', true)::json ->> 'sub'"
 _TEAMS = f"team in (select m.team from membership m where m.person = {_ME})"
-_POLICIES = {"owner": f"owner = ({_ME})", "membership": _TEAMS, "opaque": "team = my_team()"}
+_POLICIES = {"owner": f"owner = ({_ME})", "membership": _TEAMS, "opaque": "team = my_team() and is_shown(id)"}
 _SCHEMA = f"""
     create table {COLLECTION} (id bigint generated always as identity primary key, owner text not null, team int not null,
         body text not null, at double precision not null default extract(epoch from clock_timestamp()));
@@ -44,6 +45,7 @@ _SCHEMA = f"""
     create table membership (person text, team int, primary key (person, team));
     create function my_team() returns int language plpgsql stable as $$
       begin return (select m.team from membership m where m.person = {_ME}); end $$;
+    create function is_shown(note bigint) returns boolean language plpgsql stable as $$ begin return note > 0; end $$;
     grant select on {COLLECTION}, membership to member;
     alter table {COLLECTION} enable row level security;
     select realtime.serve_role('member');
