@@ -44,7 +44,7 @@ from server.rest import broadcast, channels, connections, rules, sessions
 from server.rest.access import Access
 from server.rest.clients import Clients
 from server.rest.docs import DOCS_HEADERS, docs_page
-from server.rest.endpoint import Answer, Call, Endpoint, ServedNode
+from server.rest.endpoint import MAX_NAME, Answer, Call, Endpoint, ServedNode
 from server.rest.openapi import openapi
 
 __all__ = ["ENDPOINTS", "Rest"]
@@ -269,7 +269,7 @@ def _encoded(answer: Answer) -> bytes | None:
 
 
 def _segments(scope: Scope) -> tuple[str, ...]:
-    """The parts of the path after ``/realtime``, each decoded. Raises ``ProblemError`` if it is no UTF-8."""
+    """The parts of the path after ``/realtime``, each decoded. Raises ``ProblemError`` if one is no name."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     try:
         parts = [unquote_to_bytes(part).decode() for part in raw.partition(b"?")[0].split(b"/")[2:]]
@@ -277,6 +277,8 @@ def _segments(scope: Scope) -> tuple[str, ...]:
         raise ProblemError(ErrorCode.INVALID_MESSAGE, "the path is not percent-encoded UTF-8") from wrong
     if any(character < " " or character == "\x7f" for part in parts for character in part):
         raise ProblemError(ErrorCode.INVALID_MESSAGE, "names have no control characters")
+    if any(len(part) > MAX_NAME for part in parts):
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, f"names have at most {MAX_NAME} characters")
     return tuple(parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 from psycopg.rows import DictRow
@@ -19,7 +19,10 @@ from server.ports.channels import Member
 from server.protocol.error_codes import ErrorCode
 from server.rules.explain import Explanation
 
-__all__ = ["Answer", "Call", "ClientCall", "Endpoint", "ServedNode", "shown"]
+__all__ = ["MAX_NAME", "Answer", "Call", "ClientCall", "Endpoint", "ServedNode", "shown"]
+
+MAX_NAME: Final = 255
+"""Characters of a name in a path, as of a channel's in a message."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Answer = BaseModel | Mapping[str, object] | None

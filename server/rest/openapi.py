@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from server.auth.identity import API_KEY
 from server.http.problems import BY_CODE, ProblemDocument
 from server.protocol.error_codes import ErrorCode
-from server.rest.endpoint import Endpoint
+from server.rest.endpoint import MAX_NAME, Endpoint
 
 __all__ = ["openapi"]
 
@@ -22,7 +22,7 @@ _DESCRIPTIONS = {
     "connectionId": "The connection's id, as sent to its client in `connected`.",
     "sessionId": "The session's id: the claim `sid` of its tokens.",
 }
-_NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]+$"}
+_NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": r"^[^\x00-\x1f\x7f]+$"}
 _KEY = {
     "type": "http",
     "scheme": "bearer",
