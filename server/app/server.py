@@ -34,7 +34,7 @@ from server.app.version import package_version
 from server.http.client_address import TrustedProxies
 from server.limits.network_rates import NetworkRates, Quota
 from server.rest import Rest
-from server.rest.access import Access
+from server.rest.access import Access, Tokens
 from server.rest.clients import Clients
 from server.transports.http_routes import transport_routes
 
@@ -217,7 +217,7 @@ def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
     return Rest(
         settings.pooled_dsn or dsn,
         package_version(),
-        access=Access(key, node.keys, required=settings.require_api_key, tokens=bool(settings.auth_issuers)),
+        access=Access(key, node.keys, required=settings.require_api_key, tokens=_tokens(settings)),
         pool_size=settings.rest_pool_size,
         message_size=_MAX_DATA,
         recorded=node.recorded,
@@ -227,6 +227,13 @@ def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
         clients=Clients(node, settings.session_limits, settings.allowed_origins, settings.authentication_timeout),
         origins=settings.allowed_origins,
     )
+
+
+def _tokens(settings: Settings) -> Tokens:
+    """Which bearer tokens are users'; a handler judges any text."""
+    if settings.auth_handler is not None:
+        return Tokens.ANY
+    return Tokens.JWT if settings.auth_issuers else Tokens.NONE
 
 
 async def _finish(task: asyncio.Task[Any]) -> None:

@@ -8,6 +8,7 @@ machine send. A request with a user's token or a publishable key is a client's, 
 from __future__ import annotations
 
 import hmac
+from enum import Enum
 from http import HTTPStatus
 from typing import Final
 
@@ -22,10 +23,18 @@ from server.http.problems import CHALLENGE, ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.rest.endpoint import Endpoint
 
-__all__ = ["Access"]
+__all__ = ["Access", "Tokens"]
 
 _PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _NEEDED: Final = "this needs the header Authorization: Bearer KEY with the server's rest_key or a secret API key"
+
+
+class Tokens(Enum):
+    """The tokens of users that a server accepts."""
+
+    NONE = "none"
+    JWT = "JSON web tokens"
+    ANY = "any text"
 
 
 class Access:
@@ -35,10 +44,10 @@ class Access:
         key: a static key, which gives everything; None: there is none, and this machine needs no key.
         ring: the API keys.
         required: this machine needs a key, too.
-        tokens: whether the server accepts tokens of users.
+        tokens: of users, which the server accepts.
     """
 
-    def __init__(self, key: str | None, ring: KeyRing, *, required: bool = False, tokens: bool = False) -> None:
+    def __init__(self, key: str | None, ring: KeyRing, *, required: bool = False, tokens: Tokens = Tokens.NONE) -> None:
         self._key = key
         self._ring = ring
         self._required = required
@@ -88,10 +97,10 @@ class Access:
         return (keys[0] if keys else None), (tokens[0] if tokens else None)
 
     def _is_token(self, text: str) -> bool:
-        """Whether a bearer token is meant to be a user's. Beside a rest_key only what has the form of one."""
-        if not self._tokens or looks_like_key(text):
+        """Whether a bearer token is meant to be a user's. Beside a rest_key a JWT is known by its form."""
+        if self._tokens is Tokens.NONE or looks_like_key(text) or self._is_own(text):
             return False
-        return self._key is None or (text.count(".") == 2 and not self._is_own(text))
+        return self._key is None or self._tokens is Tokens.ANY or text.count(".") == 2
 
     def _is_own(self, text: str) -> bool:
         return self._key is not None and hmac.compare_digest(text.encode(), self._key.encode())

@@ -61,7 +61,9 @@ class Attempts:
         offered = [Subprotocol(each) for each in protocols] or None
         address = f"{self.server.websocket}?{httpx.QueryParams(parameters)}"
         texts = [*parameters.values(), *headers.values(), *protocols]
-        async with connect(address, additional_headers=headers, subprotocols=offered) as socket:
+        async with connect(
+            address, additional_headers=headers, subprotocols=offered, open_timeout=GIVE_UP_AFTER
+        ) as socket:
             try:
                 for text in texts:
                     for sent in (

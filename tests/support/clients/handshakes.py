@@ -46,7 +46,9 @@ async def answer_of(
         parameters |= {"format": "msgpack"} if transport == "msgpack" else {}
         address = f"{server.url.replace('http', 'ws')}/realtime?{httpx.QueryParams(parameters)}"
         offered = [Subprotocol(each) for each in headers.pop("Sec-WebSocket-Protocol", "").split(", ") if each]
-        async with connect(address, additional_headers=headers, subprotocols=offered or None) as socket:
+        async with connect(
+            address, additional_headers=headers, subprotocols=offered or None, open_timeout=GIVE_UP_AFTER
+        ) as socket:
             client = SocketClient(socket, packed=transport == "msgpack")
             first = await client.next()
             return first if first["type"] == "connected" else first | {"status": (await client.next())["code"]}

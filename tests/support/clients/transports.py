@@ -210,7 +210,9 @@ async def _opened(http: httpx.AsyncClient, url: str, transport: str, parameters:
     if transport == "sse":
         return EventStreamClient(http, await open_stream(http, params=parameters))
     address = f"{url.replace('http', 'ws', 1)}/realtime?{urlencode(parameters)}"
-    return SocketClient(await connect(address, max_size=None), packed=transport == "msgpack")
+    return SocketClient(
+        await connect(address, max_size=None, open_timeout=GIVE_UP_AFTER), packed=transport == "msgpack"
+    )
 
 
 async def end_session(http: httpx.AsyncClient, secret: str) -> None:

@@ -1,0 +1,54 @@
+"""Whether a bearer token of a REST request is a server's key, a user's token, or of no concern."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.requests import Request
+
+from server.auth.api_keys import KeyRing
+from server.http.problems import ProblemError
+from server.rest import ENDPOINTS
+from server.rest.access import Access, Tokens
+
+KEY = "correct.horse.battery"
+LISTING = next(endpoint for endpoint in ENDPOINTS if endpoint.name == "listConnections")
+
+
+def request(bearer: str) -> Request:
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {bearer}".encode())]
+    return Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "query_string": b"",
+            "headers": headers,
+            "client": ("127.0.0.1", 1),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "key", "bearer", "found"),
+    [
+        (Tokens.NONE, None, "opaque", "server"),  # a proxy's, on a server that accepts no tokens
+        (Tokens.JWT, None, "opaque", "client"),
+        (Tokens.ANY, None, "opaque", "client"),
+        (Tokens.NONE, KEY, "opaque", "refused"),
+        (Tokens.JWT, KEY, "opaque", "refused"),
+        (Tokens.JWT, KEY, "a.b.c", "client"),
+        (Tokens.ANY, KEY, "opaque", "client"),
+        (Tokens.JWT, KEY, KEY, "server"),
+        (Tokens.ANY, KEY, KEY, "server"),
+    ],
+)
+def test_a_token_that_the_server_accepts_makes_the_request_a_clients(
+    tokens: Tokens, key: str | None, bearer: str, found: str
+) -> None:
+    access = Access(key, KeyRing(), tokens=tokens)
+    if found == "refused":
+        with pytest.raises(ProblemError, match="this needs the header Authorization"):
+            access.check(request(bearer), LISTING)
+        return
+    handshake = access.check(request(bearer), LISTING)
+    assert (None if handshake is None else handshake.token) == (bearer if found == "client" else None)
