@@ -37,11 +37,19 @@ async def watched(
 ) -> AsyncIterator[Watching]:
     watching = Watching(rows, node, spec, SQL["sql"] if spec is SQL else ROWS)
     await watching.add(*principals)
+    assert {follower.subscription and follower.subscription.strategy for _, follower in watching.followers} == {
+        "re-read"
+    }
     yield watching
 
 
 def own_policy(rows: Rows, condition: str) -> tuple[str, ...]:
-    return "drop policy own on note", f"create policy own on note to {rows.people} using ({condition})"
+    """A policy that only PostgreSQL can judge, since it calls a function with a column."""
+    return (
+        "create function judged(note int) returns boolean language plpgsql stable as $$ begin return note > 0; end $$",
+        "drop policy own on note",
+        f"create policy own on note to {rows.people} using (({condition}) and judged(id))",
+    )
 
 
 def shows(follower: Follower, number: int) -> bool:
@@ -137,6 +145,7 @@ async def test_a_policy_that_waits_keeps_no_one_else_waiting(rows: Rows) -> None
 
 @pytest.mark.parametrize("bounds", [{"batch_claims": 3}, {"max_rows": 4}, {"batch_timeout_ms": 1}], ids=str)
 async def test_batches_are_bounded_and_no_claims_are_forgotten(rows: Rows, bounds: dict[str, Any]) -> None:
+    run_each(rows.dsn, *own_policy(rows, "owner = me()"))
     run_each(rows.dsn, "insert into note select 100 + n, 'user-' || n % 20, 1, 'n' from generate_series(0, 59) n")
     settings: LiveSettings = replace(QUICK, **bounds)
     async with (
@@ -149,6 +158,7 @@ async def test_batches_are_bounded_and_no_claims_are_forgotten(rows: Rows, bound
 
 
 async def test_a_batch_of_subscribers_that_leave_is_read_for_the_others(rows: Rows) -> None:
+    run_each(rows.dsn, *own_policy(rows, "owner = me()"))
     async with live_node(rows.dsn) as node:
         stay = await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))
         leave: list[Follower] = [
