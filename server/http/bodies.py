@@ -18,7 +18,11 @@ _CLOSE: Final = {"Connection": "close"}
 
 
 async def read_body(request: Request, limit: int, timeout: float = _TIMEOUT) -> bytes:
-    """The body. Raises ``ProblemError`` beyond ``limit`` bytes, or if it is not there after ``timeout`` seconds."""
+    """The body. Raises ``ProblemError`` beyond ``limit`` bytes, without reading any if they are announced, or if it is not
+    there after ``timeout`` seconds.
+    """
+    if _announced(request) > limit:
+        raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
     try:
@@ -26,10 +30,19 @@ async def read_body(request: Request, limit: int, timeout: float = _TIMEOUT) -> 
             async for part in request.stream():
                 size += len(part)
                 if size > limit:
-                    text = f"the body is larger than {limit} bytes"
-                    raise ProblemError(ErrorCode.MESSAGE_TOO_LARGE, text, headers=_CLOSE)
+                    raise _too_large(limit)
                 parts.append(part)
     except TimeoutError as late:
         text = f"the body did not arrive within {timeout:g} s"
         raise ProblemError(ErrorCode.INVALID_MESSAGE, text, HTTPStatus.REQUEST_TIMEOUT, _CLOSE) from late
     return b"".join(parts)
+
+
+def _announced(request: Request) -> int:
+    """Bytes that the head announces; 0 if it does not."""
+    length = request.headers.get("content-length", "")
+    return int(length[:20]) if length.isdecimal() else 0
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(ErrorCode.MESSAGE_TOO_LARGE, f"the body is larger than {limit} bytes", headers=_CLOSE)

@@ -75,3 +75,21 @@ async def test_a_body_that_does_not_end_is_answered_by_408() -> None:
     with pytest.raises(ProblemError) as large:
         await read_body(request, limit=1000, timeout=GIVE_UP_AFTER)
     assert large.value.status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/realtime/send"), ("POST", "/realtime/poll"), ("DELETE", "/realtime/session")]
+)
+@pytest.mark.parametrize(
+    "kind", ["application/json", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"]
+)
+async def test_a_gigabyte_that_is_announced_is_refused_before_any_of_it_is_sent(
+    method: str, path: str, kind: str
+) -> None:
+    async with fake_server() as server, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\n".encode())
+        writer.write(b"Content-Length: 1073741824\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 413")
+        await reader.read()  # the server ends the connection, since what follows is the body
+        writer.close()
