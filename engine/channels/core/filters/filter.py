@@ -44,7 +44,7 @@ _read: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(float_hook=canonical
 
 
 class UnreadableFilterError(InvalidQueryError):
-    """JSON that PostgreSQL keeps and Python cannot read: it is nested too deeply."""
+    """JSON that cannot be read: PostgreSQL keeps it, but it is nested too deeply, or it is none that jsonb can hold."""
 
 
 def read_json(text: bytes) -> Any:
@@ -60,8 +60,12 @@ def read_json(text: bytes) -> Any:
             return json.loads(text, parse_int=canonical_number, parse_float=canonical_number)
         except ValueError as wrong:
             raise UnreadableFilterError(f"not JSON: {wrong}") from wrong
+        except ArithmeticError as wrong:
+            raise UnreadableFilterError("JSON with a number that jsonb cannot hold") from wrong
         except RecursionError:
             raise UnreadableFilterError("JSON nested too deeply to be read") from None
+    except ArithmeticError as wrong:
+        raise UnreadableFilterError("JSON with a number that jsonb cannot hold") from wrong
     except RecursionError:
         raise UnreadableFilterError("JSON nested too deeply to be read") from None
 
