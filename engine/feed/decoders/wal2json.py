@@ -243,4 +243,9 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 def _microseconds(timestamp: str | None) -> int:
     # The zone printed is the session's, which is UTC; whole microseconds, so no float in between.
-    return 0 if timestamp is None else (datetime.fromisoformat(timestamp) - _EPOCH) // _MICROSECOND
+    if timestamp is None:
+        return 0
+    moment = datetime.fromisoformat(timestamp)
+    if moment.tzinfo is None:
+        raise ValueError(f"the timestamp {timestamp!r} has no zone")
+    return (moment - _EPOCH) // _MICROSECOND
