@@ -55,6 +55,8 @@ def make_reader(dsn: str, feed: ChangeFeed, settings: LiveSettings, *, pooled: b
         timeout_ms=settings.read_timeout_ms,
         quick_timeout_ms=settings.quick_timeout_ms,
         lock_timeout_ms=settings.lock_timeout_ms,
+        memory=settings.read_memory,
+        temporary=settings.read_temporary,
         each=settings.reads_per_user,
         saw=feed.saw,
         silent=feed.doubt,

@@ -19,6 +19,8 @@ class LiveSettings:
     up to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: longest time of a read;
     ``quick_timeout_ms``: longest time before it is moved to the slow lane (see
     :mod:`engine.postgres.read_lanes`); ``reads_per_user``: reads of one user at the same time;
+    ``read_memory``: megabytes that a sort or hash of a read may take; ``read_temporary``: megabytes of temporary files that
+    it may write, None: as the database has it.
     ``lock_timeout_ms``: longest time of one wait for a lock. ``slow_pause``: seconds at most between two attempts of a query
     that does not end within ``read_timeout_ms`` any more.
     ``batch_claims``: sets of claims at most for which one statement reads under row-level security (see
@@ -41,6 +43,8 @@ class LiveSettings:
     reads_per_user: int = 2
     read_timeout_ms: int = 30_000
     quick_timeout_ms: int = 2_000
+    read_memory: int = 16
+    read_temporary: int | None = 1024
     lock_timeout_ms: int = 1_000
     slow_pause: float = 30.0
     batch_claims: int = 100

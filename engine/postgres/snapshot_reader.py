@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence, Set
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -51,6 +52,9 @@ class Reader:
         timeout_ms: how long a read may take.
         quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
         lock_timeout_ms: how long one waits for a lock; None: as long.
+        memory: megabytes that a sort or hash of a read may take (``work_mem``).
+        temporary: megabytes of temporary files that a read may write, where the role may limit them
+            (``temp_file_limit``); None: as the database has it.
         each: reads of one user at the same time, at most (see :class:`engine.postgres.read_lanes.Lanes`).
         saw: called with position and timeline of each snapshot before it is made use of; it may refuse them by raising.
         silent: called when a connection has died without a word.
@@ -65,6 +69,8 @@ class Reader:
         timeout_ms: int = 30_000,
         quick_timeout_ms: int | None = None,
         lock_timeout_ms: int | None = None,
+        memory: int = 16,
+        temporary: int | None = None,
         each: int = 2,
         saw: Callable[[Lsn, int], None] = lambda *_: None,
         silent: Callable[[], None] = lambda: None,
@@ -79,12 +85,19 @@ class Reader:
         self._pool = Pool(
             dsn,
             "realtime reader",
-            READS_ANYWAY | {"row_security": "off", "lock_timeout": str(lock_ms), "synchronous_commit": "local"},
+            READS_ANYWAY
+            | {
+                "row_security": "off",
+                "lock_timeout": str(lock_ms),
+                "synchronous_commit": "local",
+                "work_mem": f"{memory}MB",
+            },
             # What a query calls can replace statements that were prepared in its session.
             prepare_threshold=None,
             size=self.connections,
             timeout=timeout_ms / 1000,
             limit=timeout_ms / 1000,
+            configure=None if temporary is None or pooled else partial(_limit_temporary_files, temporary),
             silent=silent,
             pooled=pooled,
         )
@@ -274,6 +287,15 @@ class Reader:
             self._pool.renew()
             raise
         return snapshot
+
+
+async def _limit_temporary_files(megabytes: int, connection: psycopg.AsyncConnection) -> None:
+    """Bound them as far as the role may: a superuser, or one with ``GRANT SET ON PARAMETER temp_file_limit`` (15 or later).
+
+    Through a pooler nothing can be set: the role's own setting counts there, as for a role that may not.
+    """
+    statement = "limit_temporary_files" if connection.info.server_version >= 150000 else "limit_temporary_files_14"
+    await connection.execute(query(statement), {"limit": megabytes})
 
 
 def _is_other_table(error: psycopg.Error) -> bool:

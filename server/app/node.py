@@ -112,6 +112,8 @@ class Node:
             max_rows=self._settings.max_query_rows,
             read_timeout_ms=round(self._settings.query_timeout * 1000),
             reads_per_user=self._settings.max_reads_per_user,
+            read_memory=self._settings.query_memory_size,
+            read_temporary=self._settings.query_temporary_size or None,
         )
         reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
         stream = StreamDriver(self._feed, reader)

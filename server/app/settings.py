@@ -153,6 +153,8 @@ class Settings(BaseSettings):
         description="cost that PostgreSQL estimates for a live query that is re-read, when it is subscribed to; 0: any",
     )
     query_timeout: float = Field(30.0, ge=0.1, le=3600, description="seconds that reading a live query may take")
+    query_memory_size: int = Field(16, ge=1, le=65536, description="megabytes for a sort or hash of such a read")
+    query_temporary_size: int = Field(1024, ge=0, description="megabytes of temporary files of a read; 0: no bound")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="addresses and CIDR blocks of proxies whose X-Forwarded-For is believed"
     )

@@ -3,6 +3,18 @@
 -- first eight digits of a segment's name, hexadecimal).
 select pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
 
+-- name: limit_temporary_files
+-- For the session, where the role may set it; a lower limit of the role or the database stays. In megabytes.
+select set_config('temp_file_limit', %(limit)s || 'MB', false) from pg_settings
+where name = 'temp_file_limit' and (setting = '-1' or setting::bigint > %(limit)s::bigint * 1024)
+  and has_parameter_privilege('temp_file_limit', 'set')
+
+-- name: limit_temporary_files_14
+-- As limit_temporary_files, before privileges for settings.
+select set_config('temp_file_limit', %(limit)s || 'MB', false) from pg_settings
+where name = 'temp_file_limit' and (setting = '-1' or setting::bigint > %(limit)s::bigint * 1024)
+  and (select rolsuper from pg_roles where rolname = current_user)
+
 -- name: end_a_transaction
 -- By itself a transaction: it takes an id and ends, so that later snapshots reach beyond it.
 select pg_current_xact_id()

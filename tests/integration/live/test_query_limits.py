@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -131,3 +132,18 @@ async def test_a_query_goes_on_when_its_table_has_grown_beyond_the_ceiling(base:
         run_each(base, "alter table t add column more int")  # it is planned again
         run_each(base, "update t set n = 9999 where id = 1")
         await node.check(follower)
+
+
+async def test_a_read_has_bounded_memory_and_temporary_files(base: str) -> None:
+    """A sort that fits neither is refused; where only the memory is exceeded, it is slower."""
+    run_each(base, "insert into t select g, g from generate_series(1, 50000) g")
+    spec = {"sql": "select count(distinct n::text || repeat('x', 100)) as c from t"}
+    account = ConnectionAccount(UserAccount(), QueryLimits(3, 3, 3, 3, None))
+    async with live_node(base, live=replace(QUICK, read_memory=1, read_temporary=1)) as node:
+        with pytest.raises(
+            QueryRejectedError, match=r'temporary file size exceeds "temp_file_limit" \(1024kB\)'
+        ) as refused:
+            await subscribe(node, account, spec)
+        assert refused.value.code == "RT_007"
+    async with live_node(base, live=replace(QUICK, read_memory=1)) as node:
+        await subscribe(node, account, spec)
