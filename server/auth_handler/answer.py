@@ -5,6 +5,7 @@ The same JSON object is returned by functions and sent by webhooks, and is check
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -40,6 +41,9 @@ def read_returned(value: object) -> Principal:
         raise AnswerError(f"it returned {type(value).__name__}, neither a dict nor None")
     try:
         text = write_exact(dict(value)).decode()
+        json.dumps(
+            dict(value), allow_nan=False, default=lambda _: None
+        )  # NaN was written as null, which can mean "never"
     except (TypeError, ValueError, RecursionError) as wrong:
         raise AnswerError("the dict that it returned cannot be written as JSON") from wrong
     return read_answer(text)
@@ -97,7 +101,7 @@ def _principal(answer: Mapping[str, Any]) -> Principal:
         user,
         attributes,
         Visibility(role),
-        claims={"sub": user, "role": role, **claims},
+        claims={**claims, "sub": user, "role": role},
         expires_at=expires_at,
         authenticated=True,
         session_id=session,
