@@ -38,6 +38,8 @@ def configure_logs(level: str, format: str) -> None:
     root.setLevel(level.upper())
     for quieter in ("uvicorn", "realtime.ws"):  # a line per connection or start-up step is for debugging
         logging.getLogger(quieter).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    for silent in ("httpx", "httpcore"):  # they log addresses, whose query may have a key
+        logging.getLogger(silent).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

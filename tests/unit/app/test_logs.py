@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import structlog
 
@@ -15,7 +16,7 @@ from server.app.logs import configure_logs
 def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    quieter = {name: logging.getLogger(name).level for name in ("uvicorn", "realtime.ws")}
+    quieter = {name: logging.getLogger(name).level for name in ("uvicorn", "realtime.ws", "httpx", "httpcore")}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -40,3 +41,13 @@ def test_a_traceback_shows_no_local_variables(format: str, capsys: pytest.Captur
     assert shown.count("in fail") == 2
     assert "a token of 10 characters" in shown
     assert "the-secret" not in shown
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_addresses_that_the_server_asks_at_are_not_logged(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The query of a webhook's address, or of that of a key set, may have a key."""
+    configure_logs(level, "json")
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
+        client.get("https://auth.example/judge?key=the-secret")
+    logging.getLogger("httpcore.http11").debug("send_request_headers: /judge?key=the-secret")
+    assert "the-secret" not in capsys.readouterr().err
