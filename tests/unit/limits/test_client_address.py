@@ -36,6 +36,12 @@ def test_without_trusted_proxies_the_header_is_not_read() -> None:
     assert TrustedProxies().client_of("10.0.0.1", ["198.51.100.1"]) == "10.0.0.1"
 
 
+def test_a_proxy_named_by_its_ipv4_address_in_ipv6_form_is_trusted() -> None:
+    proxies = TrustedProxies(["::ffff:10.0.0.0/104"])
+    assert proxies.client_of("10.0.0.1", ["198.51.100.1"]) == "198.51.100.1"
+    assert proxies.client_of("::ffff:10.0.0.1", ["198.51.100.1"]) == "198.51.100.1"
+
+
 def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         TrustedProxies(["nonsense"])
