@@ -14,15 +14,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from engine.errors import RealtimeError
+from engine.errors import BunbaseError, RealtimeError
 
-__all__ = ["FunctionNameError", "OperatorFunction", "load_function"]
+__all__ = ["FunctionEndedError", "FunctionNameError", "OperatorFunction", "load_function"]
 
 _THREADS: Final = 8
 
 
 class FunctionNameError(RealtimeError):
     """A setting names no function; the message names the setting."""
+
+
+class FunctionEndedError(BunbaseError):
+    """The function raised what ends programs or tasks, such as ``SystemExit``, and must not end the server's. The text
+    names its kind alone.
+    """
+
+    def __init__(self, raised: BaseException) -> None:
+        super().__init__(f"the function raised {type(raised).__name__}")
 
 
 class OperatorFunction:
@@ -39,9 +48,11 @@ class OperatorFunction:
         self.at_once: int | None = None if inspect.iscoroutinefunction(self._function) else threads
 
     async def call(self, argument: object) -> Any:
-        """What the function returns, or raises. Cancelling the call does not end the thread."""
+        """What the function returns, or raises; ``FunctionEndedError`` for what is no ``Exception``. Cancelling the call
+        does not end the thread.
+        """
         if inspect.iscoroutinefunction(self._function):
-            return await self._function(argument)
+            return await self._call_here(argument)
         await self._free.acquire()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
@@ -54,6 +65,17 @@ class OperatorFunction:
             self._free.release()
             raise
         return await answer
+
+    async def _call_here(self, argument: object) -> Any:
+        try:
+            return await self._function(argument)
+        except Exception:
+            raise
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # the call was cancelled, and not by the function
+            raise FunctionEndedError(error) from None
 
     def _run(self, loop: asyncio.AbstractEventLoop, answer: asyncio.Future[Any], argument: object) -> None:
         result: Any = None
@@ -73,8 +95,8 @@ class OperatorFunction:
             answer.set_result(result)
         elif isinstance(failure, Exception) and not isinstance(failure, StopIteration):
             answer.set_exception(failure)
-        else:  # such as SystemExit, which must not end the server
-            answer.set_exception(RuntimeError(f"the function raised {type(failure).__name__}"))
+        else:
+            answer.set_exception(FunctionEndedError(failure))
 
 
 def load_function(setting: str, name: str) -> Callable[[Any], Any]:

@@ -19,13 +19,14 @@ from server.auth.jwk import ALGORITHMS, MAX_KEY_ID
 from server.auth.refusal import AuthenticationError
 from server.protocol.validation import deeper_than
 
-__all__ = ["MAX_TOKEN", "UnverifiedToken", "read_object", "read_time", "read_token"]
+__all__ = ["MAX_TOKEN", "UnverifiedToken", "issuers_named", "read_object", "read_time", "read_token"]
 
 MAX_TOKEN: Final = 8192
 """Characters of a token. Those of identity providers with many groups have about 4,000."""
 
 _MAX_DEPTH: Final = 16
 _FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
+_PARTS: Final = 3
 _TYPES: Final = ("jwt", "at+jwt", "application/jwt", "application/at+jwt")
 _TIMES: Final = ("exp", "nbf", "iat")
 _MAX_TIME: Final = 2.0**53
@@ -63,6 +64,32 @@ def read_token(text: str) -> UnverifiedToken:
     if not (issuer is None or isinstance(issuer, str)):
         raise AuthenticationError("wrong issuer")
     return UnverifiedToken(text, algorithm, key_id, issuer, times["exp"], claims)
+
+
+def issuers_named(text: str) -> frozenset[str] | None:
+    """The issuers that a text with the form of a JWT names, whatever else is wrong with it; None: it has not that form.
+
+    Readers of tokens are of different leniency, so this one takes what any of them may take: padding, names that occur
+    twice, any encoding. Raises ``RecursionError`` for one that is nested too deep to be read.
+    """
+    parts = text.split(".")
+    if len(text) > MAX_TOKEN or len(parts) != _PARTS or not text.isascii():
+        return None
+    part = parts[1].rstrip("=")
+    try:
+        data = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        claims = json.loads(
+            data.decode(json.detect_encoding(data), "replace").removeprefix("\ufeff"),
+            object_pairs_hook=tuple,
+            parse_int=str,
+            parse_float=str,
+            strict=False,
+        )
+    except ValueError:
+        return None
+    if not isinstance(claims, tuple):  # a list is an array
+        return None
+    return frozenset(value for name, value in claims if name == "iss" and isinstance(value, str))
 
 
 def _header(header: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from typing import Final
 from engine.errors import BunbaseError
 from engine.identity.principal import Principal
 from server.auth_handler.answer import read_returned
-from server.operator_function import OperatorFunction
+from server.operator_function import FunctionEndedError, OperatorFunction
 
 __all__ = ["SETTING", "FunctionFailedError", "HandlerFunction"]
 
@@ -31,6 +31,8 @@ class HandlerFunction:
         """Who the client is. Raises ``RefusedError``, ``AnswerError`` and ``FunctionFailedError``."""
         try:
             returned = await self._function.call(token)
+        except FunctionEndedError as ended:
+            raise FunctionFailedError(str(ended)) from None
         except Exception as error:  # noqa: BLE001 - whatever the operator's function raises
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise FunctionFailedError(

@@ -88,6 +88,7 @@ class HandlerVerifier:
         self._known: TTLCache[bytes, Principal] = TTLCache(_CACHED, cache)
         self._asked: dict[bytes, asyncio.Task[Principal | RefusedError]] = {}
         self._breaker = CircuitBreaker(_FAILURES, pause, exclude=_FAST, throw_new_error_on_trip=False)
+        self._closed = False
 
     def start(self) -> None:
         """See ``TokenVerifier``."""
@@ -95,6 +96,7 @@ class HandlerVerifier:
 
     async def close(self) -> None:
         """Abandon questions."""
+        self._closed = True
         await self._tokens.close()
         asked = list(self._asked.values())
         for task in asked:
@@ -122,7 +124,10 @@ class HandlerVerifier:
         if task is None:
             task = self._asked[key] = asyncio.create_task(self._ask(key, token))
             task.add_done_callback(lambda done: self._answered(key, done))
-        answer = await asyncio.shield(task)  # one client that gives up must not end the question of the others
+        await asyncio.wait([task])  # one client that gives up must not end the question of the others
+        if task.cancelled():  # the function cancelled it, or the server stops
+            raise HandlerUnavailableError
+        answer = task.result()
         if isinstance(answer, RefusedError):
             raise AuthenticationError(str(answer))
         return replace(answer)  # a connection's principal is its own
@@ -135,7 +140,10 @@ class HandlerVerifier:
 
     def _answered(self, key: bytes, task: asyncio.Task[Principal | RefusedError]) -> None:
         del self._asked[key]
-        if not task.cancelled():
+        if task.cancelled():
+            if not self._closed:
+                self._note("the function cancelled its task")
+        else:
             task.exception()  # the clients that wait have it; they may be gone
 
     async def _ask(self, key: bytes, token: str) -> Principal | RefusedError:

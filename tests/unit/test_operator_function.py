@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.operator_function import FunctionNameError, OperatorFunction, load_function
+from server.operator_function import FunctionEndedError, FunctionNameError, OperatorFunction, load_function
 from tests.support.servers.processes import ROOT
 
 FILE = """
@@ -29,7 +29,7 @@ async def test_a_function_may_be_in_a_file_that_is_no_module_of_the_server(tmp_p
     file = tmp_path / "own functions.py"
     file.write_text(FILE)
     assert await OperatorFunction("auth_handler", f"{file}:double").call("a") == "aa"
-    with pytest.raises(RuntimeError, match="the function raised SystemExit"):
+    with pytest.raises(FunctionEndedError, match="the function raised SystemExit"):
         await OperatorFunction("auth_handler", f"{file}:leave").call("a")
     for name in (f"{file}:missing", f"{file}:broken", f"{tmp_path}/none.py:f", f"{file}", "no_module_at_all:f"):
         with pytest.raises(FunctionNameError, match="auth_handler: "):

@@ -28,6 +28,14 @@ async def for_ever(message: HookMessage) -> str | None:
     return None
 
 
+async def leaves(message: HookMessage) -> str | None:
+    raise SystemExit
+
+
+async def cancels(message: HookMessage) -> str | None:
+    raise asyncio.CancelledError
+
+
 def hangs(message: HookMessage) -> str | None:
     waiting.wait()
     return None

@@ -26,7 +26,7 @@ from server.auth_handler.verifier import HandlerVerifier
 from tests.support.ports import free_port
 from tests.support.servers.auth_handlers import KEY, KNOWN, SECRET, asking, failure_of, judging
 from tests.support.servers.processes import GIVE_UP_AFTER
-from tests.support.values.tokens import issuer
+from tests.support.values.tokens import claims, forged, issuer
 from tests.support.values.tokens import token as jwt_of
 
 
@@ -88,12 +88,35 @@ async def test_clients_with_one_token_cause_one_question_and_each_has_its_own_pr
         assert verifier.verify_now(KNOWN) is None
 
 
+OURS = json.dumps(claims())
+SIGNED = '{"alg": "HS256"}'
+BROKEN = {
+    forged('{"alg": "none"}', OURS): "wrong algorithm",
+    forged('{"alg": "HS256", "crit": ["x"]}', OURS): "crit",
+    forged("no JSON", OURS): "the header of the token cannot be read",
+    forged(SIGNED, OURS) + "=": "not a JSON web token",
+    forged(SIGNED, json.dumps(claims(exp="never"))): "exp is not a number",
+    forged(SIGNED, json.dumps(claims(exp=None))): "lacks the claim exp",
+    forged(SIGNED, OURS.replace("{", '{"iss": "https://other.example", ')): "a name occurs twice",
+    forged(SIGNED, OURS.replace("{", '{"n": 1e400, ')): "a number is too large",
+    forged(SIGNED, OURS.replace("{", '{"n": ' + "1" * 5_000 + ", ")): "the claims of the token cannot be read",
+    forged(SIGNED, OURS.replace("{", '{"deep": ' + "[" * 2_500 + "]" * 2_500 + ", ")): "the claims of the token cannot",
+    forged(SIGNED, "\ufeff" + OURS): "the claims of the token cannot be read",
+}
+"""Tokens that name the issuer, each with what is wrong with it."""
+
+
 async def test_tokens_of_an_issuer_are_not_asked_about() -> None:
     async with asking(issuers=[issuer()]) as (server, verifier):
         server.answer_with({"userId": "eve"})
         assert (await verifier.verify(jwt_of(sub="ada"))).user_id == "ada"
         with pytest.raises(AuthenticationError, match="token expired"):
             await verifier.verify(jwt_of(exp=1))
+        for text, reason in BROKEN.items():
+            with pytest.raises(AuthenticationError, match=reason):
+                await verifier.verify(text)
+            with pytest.raises(AuthenticationError, match=reason):
+                verifier.verify_now(text)
         assert server.requests == []
         assert (await verifier.verify(jwt_of(iss="https://other.example"))).user_id == "eve"
 
@@ -139,6 +162,15 @@ import asyncio, threading
 free = threading.Event()
 async def raises(token):
     raise ValueError("cannot judge " + token)
+async def leaves_the_server(token):
+    raise SystemExit(token)
+async def interrupts(token):
+    raise KeyboardInterrupt(token)
+async def cancels(token):
+    raise asyncio.CancelledError(token)
+async def cancels_its_task(token):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
 def raises_in_a_thread(token):
     raise KeyError(token)
 def leaves(token):
@@ -170,6 +202,8 @@ async def test_a_function_that_fails_or_hangs_lets_no_client_in_and_its_token_is
             paused = [each for each in logs if each["event"] == "auth_handler_paused"]
             assert len(paused) == ("hangs" in name), name
             assert logs[0]["event"] == "auth_handler_failed"
+            if name in ("leaves", "leaves_the_server"):
+                assert logs[0]["error"] == "the function raised SystemExit"
             if name == "raises":
                 assert logs[0]["error"].startswith(f"ValueError in raises ({file}:"), "enough to find it"
     for thread in threading.enumerate():

@@ -35,7 +35,7 @@ async def test_a_function_lets_a_message_pass_or_gives_the_reason_why_not() -> N
         await check(made, user="bob")
 
 
-@pytest.mark.parametrize("function", ["no_shouting", "yes"])
+@pytest.mark.parametrize("function", ["no_shouting", "yes", "leaves", "cancels"])
 async def test_a_message_whose_check_fails_is_refused_or_published_as_the_setting_is(function: str) -> None:
     made = hook(function)
     with pytest.raises(UnavailableError, match="could not be checked") as refused:
