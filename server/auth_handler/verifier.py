@@ -36,7 +36,7 @@ __all__ = ["Handler", "HandlerUnavailableError", "HandlerVerifier", "handler_of"
 _FAILURES: Final = 5
 _PAUSE: Final = 10.0  # seconds
 _CACHED: Final = 10_000  # tokens
-_FAST: Final = (AnswerError, FunctionFailedError, BodyError)
+_FAST: Final = (AnswerError, FunctionFailedError, BodyError, asyncio.CancelledError)
 """Failures that a token alone may cause, and cost little: one client must not pause the handler for all by its tokens."""
 
 _log = structlog.get_logger("realtime.auth")
