@@ -63,7 +63,7 @@ class Access:
 
         Raises ``ProblemError`` if the request is refused, ``RealtimeError`` if it cannot be judged now.
         """
-        key, token = self._given(request)
+        key, token = self._given(request, endpoint)
         if token is not None:
             return _handshake(request, token, key)
         if key is None and self.keyed:
@@ -74,7 +74,7 @@ class Access:
             return _handshake(request, None, key)
         return None
 
-    def _given(self, request: Request) -> tuple[str | None, str | None]:
+    def _given(self, request: Request, endpoint: Endpoint) -> tuple[str | None, str | None]:
         """The key and the token of a request: one of them, or a token with the publishable key of its application.
 
         Bearer tokens that this server has no use for may be those of a proxy.
@@ -85,8 +85,9 @@ class Access:
             )
         schemes = [each.partition(" ") for each in request.headers.getlist("authorization")]
         bearer = [text.strip() for scheme, _, text in schemes if scheme.lower() == "bearer"]
-        tokens = [each for each in bearer if self._is_token(each)]
         keys = request.headers.getlist(API_KEY)
+        of_client = bool(keys) or endpoint.clients is not None
+        tokens = [each for each in bearer if self._is_token(each, of_client=of_client)]
         keys += [each for each in bearer if each not in tokens and (self._key is not None or looks_like_key(each))]
         if len(keys) > 1 or len(tokens) > 1 or (tokens and any(not each.startswith("pk_") for each in keys)):
             raise ProblemError(
@@ -96,11 +97,15 @@ class Access:
             )
         return (keys[0] if keys else None), (tokens[0] if tokens else None)
 
-    def _is_token(self, text: str) -> bool:
-        """Whether a bearer token is meant to be a user's. Beside a rest_key a JWT is known by its form."""
+    def _is_token(self, text: str, *, of_client: bool) -> bool:
+        """Whether a bearer token is meant to be a user's. Beside a rest_key a JWT is known by its form, and other texts by
+        what a client alone sends (``of_client``): a mistyped rest_key must not travel to a handler of tokens.
+        """
         if self._tokens is Tokens.NONE or looks_like_key(text) or self._is_own(text):
             return False
-        return self._key is None or self._tokens is Tokens.ANY or text.count(".") == 2
+        if self._key is None:
+            return True
+        return of_client if self._tokens is Tokens.ANY else text.count(".") == 2
 
     def _is_own(self, text: str) -> bool:
         return self._key is not None and hmac.compare_digest(text.encode(), self._key.encode())
