@@ -2,10 +2,10 @@
 
 create or replace function realtime.mentions(source text, name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  -- A name that needs quotes is searched as it is: found too often, never missed.
+  -- A name that needs quotes is searched as it is, and as it is written between quotes: found too often, never missed.
   select case when name ~ '^[a-z_][a-z0-9_$]*$'
               then lower(source) ~ ('(^|[^a-z0-9_$])' || replace(name, '$', '\$') || '($|[^a-z0-9_$])')
-              else position(lower(name) in lower(source)) > 0 end
+              else position(lower(name) in lower(source)) > 0 or position(lower(replace(name, '"', '""')) in lower(source)) > 0 end
 $$;
 comment on function realtime.mentions(text, text) is 'Whether the text of a function has a name in it, also as a word of something else';
 
@@ -23,10 +23,72 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function realtime.unseen_in(oid) is 'Why the tables that a function reads cannot be found in its text; null: they can';
 
+create or replace function realtime.may_read(routine oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select from pg_proc f join pg_language l on l.oid = f.prolang
+    where f.oid = routine and f.oid >= 16384 and (l.lanname not in ('c', 'internal') or f.provolatile = 'v'))
+$$;
+comment on function realtime.may_read(oid) is
+  'Whether a function that no text names, of an operator, cast, type or aggregate, may read tables: one in C that is not volatile does not';
+
+create or replace function realtime.type_edges(type oid) returns table (to_class oid, to_object oid)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select 'pg_type'::regclass::oid, e.oid
+  from pg_type t cross join lateral (
+    select t.typbasetype union select t.typelem union select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0
+  ) e (oid)
+  where t.oid = type and e.oid >= 16384
+  union all
+  select 'pg_constraint'::regclass, k.oid from pg_constraint k where k.contypid = type
+  union all
+  select 'pg_proc'::regclass, e.oid
+  from (
+    select c.castfunc from pg_cast c where type in (c.castsource, c.casttarget)
+    union select o.oprcode from pg_operator o where type in (o.oprleft, o.oprright)
+    union select m.amproc from pg_amproc m where type in (m.amproclefttype, m.amprocrighttype)
+  ) e (oid)
+  where realtime.may_read(e.oid)
+$$;
+comment on function realtime.type_edges(oid) is 'What a value of a type may call without a name in a text: casts, operators, checks of a domain. Its input and output functions are in C (docs: CREATE TYPE)';
+
+create or replace function realtime.text_edges(routine oid) returns table (to_class oid, to_object oid)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  with body as materialized (
+    select f.oid, f.prosrc from pg_proc f join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
+    where f.oid = routine and f.prosqlbody is null
+  )
+  select 'pg_class'::regclass::oid, c.oid
+  from body b
+  join pg_class c on c.relkind in ('r', 'p', 'v', 'm', 'f') and realtime.mentions(b.prosrc, c.relname)
+  join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  union all
+  select 'pg_proc'::regclass, g.oid
+  from body b join pg_proc g on g.oid >= 16384 and g.oid <> b.oid and g.prokind <> 'a' and realtime.mentions(b.prosrc, g.proname)
+  union all
+  select 'pg_proc'::regclass, e.oid
+  from body b join pg_proc g on g.oid >= 16384 and g.prokind = 'a' and realtime.mentions(b.prosrc, g.proname)
+  cross join lateral (
+    select unnest(array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[])
+    from pg_aggregate a where a.aggfnoid = g.oid
+  ) e (oid)
+  where realtime.may_read(e.oid)
+  union all
+  select 'pg_proc'::regclass, o.oprcode
+  from body b join pg_operator o on o.oid >= 16384 and position(o.oprname in b.prosrc) > 0 and realtime.may_read(o.oprcode)
+  union all
+  select 'pg_type'::regclass, t.oid
+  from body b join pg_type t on t.oid >= 16384 and t.typcategory <> 'A' and realtime.mentions(b.prosrc, t.typname)
+  union all  -- casts between types of PostgreSQL's own need no name that is not in every text
+  select 'pg_proc'::regclass, c.castfunc from body b join pg_cast c on greatest(c.castsource, c.casttarget) < 16384 and realtime.may_read(c.castfunc)
+$$;
+comment on function realtime.text_edges(oid) is
+  'What a function whose body is a text may read or call: tables, functions, aggregates, operators and types with a name that is in the text';
+
 create or replace function realtime.policy_edges(class oid, object oid) returns table (to_class oid, to_object oid)
 language sql stable set search_path = pg_catalog, pg_temp as $$
   -- From a table to its policies (those for SELECT), from these by pg_depend to tables, views and functions, and so on. Of a function whose
-  -- body is a text pg_depend has nothing: each table and function whose name is a word of the text counts.
+  -- body is a text pg_depend has nothing: what has a name that is in the text counts.
   select 'pg_policy'::regclass::oid, p.oid
   from pg_policy p join pg_class c on c.oid = p.polrelid and c.relrowsecurity
   where policy_edges.class = 'pg_class'::regclass and p.polrelid = policy_edges.object and p.polcmd in ('r', '*')
@@ -39,24 +101,25 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   union all
   select d.refclassid, d.refobjid
   from pg_depend d
-  where policy_edges.class in ('pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass)
+  where policy_edges.class in ('pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_constraint'::regclass)
     and d.classid = policy_edges.class and d.objid = policy_edges.object
     and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass)
   union all
   select 'pg_proc'::regclass, o.oprcode::oid from pg_operator o where policy_edges.class = 'pg_operator'::regclass and o.oid = policy_edges.object
   union all
-  select 'pg_class'::regclass, c.oid
-  from pg_proc f
-  join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
-  join pg_class c on c.relkind in ('r', 'p', 'v', 'm', 'f') and realtime.mentions(f.prosrc, c.relname)
-  join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-  where policy_edges.class = 'pg_proc'::regclass and f.oid = policy_edges.object and f.prosqlbody is null
+  select d.refclassid, d.refobjid
+  from pg_depend d
+  where policy_edges.class in ('pg_class'::regclass, 'pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass)
+    and d.classid = policy_edges.class and d.objid = policy_edges.object and d.refclassid = 'pg_type'::regclass
   union all
-  select 'pg_proc'::regclass, g.oid
-  from pg_proc f
-  join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
-  join pg_proc g on g.oid >= 16384 and g.oid <> f.oid and g.prokind <> 'a' and realtime.mentions(f.prosrc, g.proname)
-  where policy_edges.class = 'pg_proc'::regclass and f.oid = policy_edges.object and f.prosqlbody is null
+  select 'pg_proc'::regclass, e.oid
+  from pg_aggregate a cross join lateral unnest(
+    array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]) e (oid)
+  where policy_edges.class = 'pg_proc'::regclass and a.aggfnoid = policy_edges.object and realtime.may_read(e.oid)
+  union all
+  select t.to_class, t.to_object from realtime.type_edges(policy_edges.object) t where policy_edges.class = 'pg_type'::regclass
+  union all
+  select t.to_class, t.to_object from realtime.text_edges(policy_edges.object) t where policy_edges.class = 'pg_proc'::regclass
 $$;
 comment on function realtime.policy_edges(oid, oid) is 'What a table, view, policy, function or operator (class: pg_class …) reads or calls itself, as far as policies are concerned';
 
