@@ -16,6 +16,7 @@ from engine.postgres.missing_tables import REMEDY, tables_in_words
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.schema_objects import lost_trigger
 from server.cli.doctor.finding import Finding
+from server.cli.doctor.row_security import policy_setting_findings
 from server.cli.migration.migrate import wide_publications
 from server.cli.migration.migration_state import DatabaseState, not_at_this_version, read_state
 from server.content.policy import compile_policy
@@ -270,4 +271,5 @@ _IN_MIGRATED = (
     _collections,
     _rules,
     _content_policies,
+    policy_setting_findings,
 )
