@@ -68,7 +68,7 @@ async def load_marks(connection: psycopg.AsyncConnection[Any], policies: Mapping
             marks = await _marks(connection)
             found: dict[int, str] = {}
             for oid, each in (policies or {}).items():
-                values = {"tables": list(each.tables), "functions": list(each.functions)}
+                values = {"tables": list(each.tables), "code": list(each.functions | each.views)}
                 cursor = await connection.execute(query("policies_mark").encode(), values)
                 found[oid] = (await cursor.fetchone() or ("",))[0]
             return replace(marks, policies=found)
@@ -87,7 +87,12 @@ async def _marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
 async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> dict[int, Policies]:
     """What the policies of the exposed tables read, by table."""
     cursor = await connection.execute(query("catalog_policies").encode())
-    found = {oid: policies_of(name, rows, mark, setting) for oid, name, rows, mark in await cursor.fetchall()}
+    read = await cursor.fetchall()
+    if not read:
+        return {}
+    cursor = await connection.execute(query("changing_functions").encode())
+    changing = frozenset(name for (name,) in await cursor.fetchall())
+    found = {oid: policies_of(name, rows, mark, setting, changing) for oid, name, rows, mark in read}
     cursor = await connection.execute(query("catalog_policies_for").encode())  # later than the marks
     applied: dict[int, dict[str, tuple[Policy, ...]]] = {}
     own_rows: dict[int, bool] = {}

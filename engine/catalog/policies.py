@@ -7,7 +7,7 @@ than what is found, all claims count: then fewer subscribers share a window, and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,14 +17,18 @@ _SETTING: Final = re.compile(r"current_setting", re.IGNORECASE)
 _CONSTANT: Final = re.compile(r"current_setting\(\s*'([^']*)'(?:::text)?\s*(?:,\s*(?:true|false)\s*)?\)", re.IGNORECASE)
 # current_setting('request.jwt.claims', true)::json ->> 'sub', also with nullif(…, '') or coalesce(…, '') around the setting
 _KEY: Final = re.compile(
-    r"\s*(?:,\s*''(?:::text)?\s*\))?\s*\)*\s*::\s*jsonb?\s*\)*\s*->>?\s*\(?\s*'((?:[^']|'')+)'(?!\s*\|\|)",
+    r"\s*(?:,\s*''(?:::text)?\s*\))?\s*\)*\s*::\s*jsonb?\s*\)*\s*->>?\s*'((?:[^']|'')+)'(?:::text)?+"
+    # and behind it nothing that continues the literal, or computes with it before the arrow does
+    r"(?=\s*(?:$|[),;=<>\]]|->|[a-z]))",
     re.IGNORECASE,
 )
+# Settings that no one sets but who reads the rows: also those of PostgREST before version 9.
+_READERS: Final = re.compile(r"request\..+|role|session_authorization|is_superuser", re.IGNORECASE)
 _ELSEWHERE: Final = re.compile(r"\b(set_config|pg_settings|pg_show_all_settings|show)\b", re.IGNORECASE)
 _CLOCK: Final = re.compile(
-    r"\b(?:(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|age|random|gen_random_uuid)\s*\("
+    r"\b(?:(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|age|random|gen_random_uuid)\"?\s*\("
     r"|current_date|current_time|current_timestamp|localtime|localtimestamp"
-    r"|pg_(?!catalog\b|temp\b)\w+|information_schema|has_\w+_privilege|'(?:now|today|tomorrow|yesterday)')",
+    r"|pg_(?!catalog\b|temp\b)\w+|information_schema|has_\w+_privilege)|'\s*(?:now|today|tomorrow|yesterday)\b",
     re.IGNORECASE,
 )
 # Built-in functions that return the same for the same claims and rows, and words that are followed by parentheses.
@@ -64,9 +68,9 @@ class Policy:
 class Policies:
     """What the policies of a table read.
 
-    ``tables``: oids of the tables on which it depends which rows are seen, its own too; ``functions``: of the functions.
-    ``claims``: names of the claims that are read; None: perhaps all. ``clock``: it depends on the clock or on system
-    catalogs, whose changes are not in the WAL. ``problem``: why live queries cannot follow them, in words.
+    ``tables``: oids of the tables on which it depends which rows are seen, its own too; ``functions``, ``views``: of these.
+    ``claims``: names of the claims that are read; None: perhaps all. ``clock``: it depends on the clock, on settings
+    or on system catalogs, whose changes are not in the WAL. ``problem``: why live queries cannot follow them, in words.
     ``sources``: a text of all this and of the conditions themselves, by which two states are compared. ``mark``: of them in
     the database (``realtime.policies_mark()``), no later than the rest. ``applied``: the policies of each served role that
     is not exempt from them. ``unusual``: the name of a built-in function in them that is not known to return the same for
@@ -75,6 +79,7 @@ class Policies:
 
     tables: frozenset[int]
     functions: frozenset[int]
+    views: frozenset[int]
     claims: frozenset[str] | None
     clock: bool
     problem: str | None
@@ -86,13 +91,23 @@ class Policies:
 
 
 UNKNOWN: Final = Policies(
-    frozenset(), frozenset(), None, clock=False, problem="its policies are being changed; try again", sources=""
+    frozenset(),
+    frozenset(),
+    frozenset(),
+    None,
+    clock=False,
+    problem="its policies are being changed; try again",
+    sources="",
 )
 """Of a table that got row-level security while the catalog was read; the change is announced, and the catalog read again."""
 
 
-def policies_of(table: str, rows: Iterable[Mapping[str, Any]], mark: str, setting: str) -> Policies:
-    """The policies of ``table`` (its name). ``setting`` has the claims."""
+def policies_of(
+    table: str, rows: Iterable[Mapping[str, Any]], mark: str, setting: str, changing: Collection[str] = ()
+) -> Policies:
+    """The policies of ``table`` (its name). ``setting`` has the claims. ``changing``: names of the built-in functions that
+    do not always return the same for the same arguments.
+    """
     found = sorted(rows, key=lambda row: (row["kind"], row["oid"]))
     texts = [row["source"] for row in found if row["source"] and row["language"] not in ("c", "internal")]
     compiled = any(row["language"] in ("c", "internal") and row["volatility"] != "i" for row in found)
@@ -100,23 +115,36 @@ def policies_of(table: str, rows: Iterable[Mapping[str, Any]], mark: str, settin
     for text in texts:
         read = _claims_in(text, setting)
         claims = None if claims is None or read is None else claims | read
+    unknown = list(_unknown_calls(texts, (row["name"] for row in found if row["kind"] == "function")))
     return Policies(
         tables=frozenset(row["oid"] for row in found if row["kind"] == "table"),
         functions=frozenset(row["oid"] for row in found if row["kind"] == "function"),
+        views=frozenset(row["oid"] for row in found if row["kind"] == "view"),
         claims=None if compiled else claims,
-        clock=compiled or any(_CLOCK.search(text) for text in texts),
+        clock=compiled
+        or any(_CLOCK.search(text) or _reads_settings(text, setting) for text in texts)
+        or any(name in changing for name in unknown),
         problem=_problem(table, found),
         sources=repr([(row["kind"], row["oid"], row["source"]) for row in found]),
         mark=mark,
-        unusual=_unusual(texts, (row["name"] for row in found if row["kind"] == "function")),
+        unusual=unknown[0] if unknown else None,
     )
 
 
-def _unusual(texts: Iterable[str], functions: Iterable[str]) -> str | None:
-    """The first function in ``texts`` that is neither among ``functions`` (names with argument types) nor a usual one."""
+def _unknown_calls(texts: Iterable[str], functions: Iterable[str]) -> Iterator[str]:
+    """The functions in ``texts`` that are neither among ``functions`` (names with argument types) nor usual ones."""
     own = {name.split("(")[0].rsplit(".", 1)[-1].strip('"').lower() for name in functions}
     called = (match[1].lower() for text in texts for match in _CALL.finditer(text))
-    return next((name for name in called if name not in _SAME and name not in own), None)
+    return (name for name in called if name not in _SAME and name not in own)
+
+
+def _reads_settings(text: str, setting: str) -> bool:
+    """Whether a text reads settings that others may change, with no trace in the WAL."""
+    for each in _SETTING.finditer(text):
+        constant = _CONSTANT.match(text, each.start())
+        if constant is None or (constant[1].lower() != setting.lower() and not _READERS.fullmatch(constant[1])):
+            return True
+    return False
 
 
 def _problem(table: str, found: Iterable[Mapping[str, Any]]) -> str | None:

@@ -111,7 +111,7 @@ class Marks:
             if isinstance(guard, NamesGuard):
                 await cursor.execute(query("names_mark"), {"names": list(guard.names)})
             else:
-                values = {"tables": list(guard.tables), "functions": list(guard.functions)}
+                values = {"tables": list(guard.tables), "code": list(guard.functions)}
                 await cursor.execute(query("policies_mark"), values)
 
     async def are_equal(self) -> bool:

@@ -30,7 +30,9 @@ def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -
         return replace(plan, visibility=Visibility(viewer.role))
     visibility = viewer.reads(None if plan.calls_own else claims_read(policed), rights_on(policed))
     policies = [table.policies for table in policed if table.policies is not None]
-    guards = [Guard(tuple(sorted(each.tables)), tuple(sorted(each.functions)), each.mark) for each in policies]
+    guards = [
+        Guard(tuple(sorted(each.tables)), tuple(sorted(each.functions | each.views)), each.mark) for each in policies
+    ]
     role = RoleReading(viewer.role, seen.claims_setting, visibility.claims.decode(), tuple(guards))
     return replace(
         plan,

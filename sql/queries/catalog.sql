@@ -144,10 +144,14 @@ from pg_database d where d.datname = current_database()
 select c.oid::bigint, c.oid::regclass::text, coalesce(jsonb_agg(jsonb_build_object(
   'kind', s.kind, 'oid', s.object::bigint, 'name', s.name, 'source', s.source, 'language', s.language, 'volatility', s.volatility,
   'problem', s.problem, 'published', s.published)), '[]'), realtime.policies_mark(
-  array_agg(s.object) filter (where s.kind = 'table'), array_agg(s.object) filter (where s.kind = 'function'))
+  array_agg(s.object) filter (where s.kind = 'table'), array_agg(s.object) filter (where s.kind in ('function', 'view')))
 from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowsecurity
 cross join lateral realtime.policy_sources(c.oid::regclass) s
 group by c.oid
+
+-- name: changing_functions
+-- The built-in functions that may return something else for the same arguments.
+select distinct proname::text from pg_proc where oid < 16384 and provolatile <> 'i'
 
 -- name: catalog_policies_for
 -- Of each exposed table with row-level security, for each served role: the policies that it reads under; null where it is exempt from them
@@ -161,7 +165,7 @@ cross join realtime.served_roles() s join pg_roles r on r.oid = s.role
 
 -- name: policies_mark
 -- The mark of policies and functions as they are now.
-select realtime.policies_mark(%(tables)s::oid[], %(functions)s::oid[])
+select realtime.policies_mark(%(tables)s::oid[], %(code)s::oid[])
 
 -- name: catalog_schemas
 -- Schemas that the publication publishes as a whole (PostgreSQL 15 and later).

@@ -145,13 +145,18 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
          realtime.unseen_in(f.oid), true
   from walk w join pg_proc f on f.oid = w.object join pg_language l on l.oid = f.prolang where w.class = 'pg_proc'::regclass and f.oid >= 16384
   union all
+  select 'view', c.oid, c.oid::regclass::text, concat(pg_get_viewdef(c.oid), ' -- ', c.reloptions), null, null,
+         case when pg_get_viewdef(c.oid) ~* '(query_to|cursor_to|table_to|schema_to|database_to|ts_stat|ts_rewrite)'
+              then format('the view %s calls a function that runs a text', c.oid::regclass) end, true
+  from walk w join pg_class c on c.oid = w.object where w.class = 'pg_class'::regclass and c.relkind = 'v'
+  union all
   select 'policy', p.oid, format('%I on %s', p.polname, p.polrelid::regclass), pg_get_expr(p.polqual, p.polrelid), null, null,
          case when pg_get_expr(p.polqual, p.polrelid) ~* '(query_to|cursor_to|table_to|schema_to|database_to|ts_stat|ts_rewrite)'
               then format('policy %I on %s calls a function that runs a text', p.polname, p.polrelid::regclass) end, true
   from walk w join pg_policy p on p.oid = w.object where w.class = 'pg_policy'::regclass
 $$;
 comment on function realtime.policy_sources(regclass) is
-  'The tables, functions and policies that decide which rows of a table with row-level security are seen. problem: why changes of what it reads '
+  'The tables, functions, views and policies that decide which rows of a table with row-level security are seen. problem: why changes of what it reads '
   'cannot be followed; published: whether its changes are in the publication. It waits for locks on tables with policies';
 
 create or replace function realtime.policies_read_own_rows(relation regclass) returns boolean
@@ -183,12 +188,15 @@ comment on function realtime.policies_for(oid, oid) is 'The policies for SELECT 
 
 create or replace function realtime.policies_mark(tables oid[], functions oid[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- A view and a function of the same oid are both looked at.
   select md5(concat_ws(';',
     (select string_agg(format('%s %s', p.oid, p.xmin), ',' order by p.oid) from pg_policy p where p.polrelid = any (tables)),
     '', (select string_agg(format('%s %s', f.oid, f.xmin), ',' order by f.oid) from pg_proc f where f.oid = any (functions)),
+    '', (select string_agg(format('%s %s %s', w.oid, w.xmin, c.reloptions), ',' order by w.oid)
+         from pg_rewrite w join pg_class c on c.oid = w.ev_class where w.ev_class = any (functions)),
     '', (select string_agg(format('%s %s %s', c.oid, c.relrowsecurity, c.relforcerowsecurity), ',' order by c.oid) from pg_class c where c.oid = any (tables))))
 $$;
-comment on function realtime.policies_mark(oid[], oid[]) is 'A text that changes with the policies of these tables and with these functions';
+comment on function realtime.policies_mark(oid[], oid[]) is 'A text that changes with the policies of these tables and with these functions and views';
 
 create or replace function realtime.publish_policy_tables(relation regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -127,7 +127,8 @@ begin
            array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
            bool_or(o.object_type in ('schema', 'collation') and tg_tag not like 'CREATE %'
                    or o.object_type in ('operator', 'operator class', 'operator family', 'cast')
-                   or o.object_type = 'view' and has_any_column_privilege(to_regrole('realtime_reader')::oid, o.objid, 'select')
+                   or o.object_type in ('view', 'rule') and (has_any_column_privilege(to_regrole('realtime_reader')::oid, o.objid, 'select')
+                                                             or exists (select from realtime.served_roles()))
                    or o.object_type = 'publication' and coalesce(o.objid = ours, true)  -- perhaps it was renamed
                    or o.object_type = 'publication namespace' and o.object_identity like '% in publication bunbase_realtime'),
            bool_or(realtime.is_routine(o.object_type, o.schema_name))

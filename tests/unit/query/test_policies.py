@@ -146,7 +146,9 @@ def test_a_value_of_another_type_or_collation_is_refused(text: str, answer: Answ
 
 
 def policies(*applied: Policy, **changes: object) -> Policies:
-    found = Policies(frozenset({1, 2}), frozenset(), frozenset({"sub"}), clock=False, problem=None, sources="")
+    found = Policies(
+        frozenset({1, 2}), frozenset(), frozenset(), frozenset({"sub"}), clock=False, problem=None, sources=""
+    )
     return replace(found, applied={"people": applied}, own_rows=False, **changes)  # type: ignore[arg-type]
 
 
@@ -234,3 +236,56 @@ def test_functions_that_are_not_known_to_return_the_same_are_named() -> None:
     assert unusual("(id = nextval('s'::regclass))") == "nextval"
     assert unusual("(id = pg_catalog.nextval('s'::regclass))") == "nextval"
     assert unusual("(id = (inet_client_addr() IS NULL)::integer)") == "inet_client_addr"
+
+
+SETTING = "current_setting('request.jwt.claims'::text, true)"
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        (f"(owner = (({SETTING})::json ->> 'sub'::text))", {"sub"}),
+        (f"(owner = (({SETTING})::json ->> 'it''s'::text))", {"it's"}),
+        (f"select nullif({SETTING}, '')::jsonb ->> 'sub'", {"sub"}),
+        (f"select ({SETTING}::jsonb -> 'app_metadata' ->> 'tenant')::uuid", {"app_metadata"}),
+        # The name is computed: any claim may be read.
+        (f"(owner <> COALESCE((({SETTING})::json ->> ('blo'::text || 'cked'::text)), ''::text))", None),
+        (f"((({SETTING})::json ->> ('role_'::text || org)) = 'admin'::text)", None),
+        (f"((({SETTING})::json ->> 'role_' || org) = 'admin'::text)", None),
+        (f"((({SETTING})::json ->> ('{{x,user_id}}'::text[])[2]) = owner)", None),
+        (f"select {SETTING}::json ->> 'su'\n'b'", None),
+        (f"select {SETTING}::json ->> 'su' -- more\n'b'", None),
+        (f"select {SETTING}::json ->> 'su' /* more */ 'b'", None),
+        (f"select {SETTING}::json ->> E'su\\x62'", None),
+        (f"select {SETTING}::json ->> 'a' - 1", None),
+    ],
+)
+def test_a_claim_is_known_only_where_its_name_stands_there_whole(text: str, claims: set[str] | None) -> None:
+    assert _of(text).claims == (None if claims is None else frozenset(claims))
+
+
+@pytest.mark.parametrize(
+    ("text", "clock"),
+    [
+        ("(until > now())", True),
+        ('select "now"()', True),
+        ("select 'now '::text::timestamptz", True),
+        ("select ' today'::date", True),
+        ("(born > uuid_extract_timestamp(uuidv7()))", True),
+        ("(id = changing(1))", True),
+        ("(id = steady(1))", False),
+        ("(current_setting('app.closed'::text, true) IS DISTINCT FROM 'on'::text)", True),
+        ("(owner = current_setting(name))", True),
+        ("(owner = current_setting('request.jwt.claim.sub'::text, true))", False),
+        (f"(owner = (({SETTING})::json ->> 'sub'::text))", False),
+        ("(owner = 'nowhere'::text)", False),
+    ],
+)
+def test_what_changes_without_a_commit_is_looked_at_by_time(text: str, clock: bool) -> None:
+    assert _of(text).clock == clock
+
+
+def _of(text: str) -> Policies:
+    usual = {"language": None, "volatility": "v", "problem": None, "published": True}
+    row = {"kind": "policy", "oid": 1, "name": "p on note", "source": text, **usual}
+    return policies_of("note", [row], "", "request.jwt.claims", {"changing", "uuidv7"})

@@ -332,3 +332,40 @@ async def test_a_role_that_may_not_read_what_a_policy_looks_at_is_refused_and_no
             assert "member" not in str(error)
             assert f"the role {rows.people} lacks a privilege" in str(error)
         assert node.live.problem is None, "it concerns the role alone"
+
+
+async def test_a_view_in_a_policy_may_depend_on_the_clock_and_be_replaced(rows: Rows) -> None:
+    """Rows leave with the time, without any commit; and a replaced view is noticed."""
+    run_each(
+        rows.dsn,
+        "create table pass (org int primary key, until timestamptz)",
+        "create view valid as select org from pass where until > now()",
+        f"grant select on pass, valid to {rows.people}",
+        f"drop policy own on note; create policy own on note to {rows.people} using (org in (select v.org from valid v))",
+        "insert into pass values (1, now() + interval '2 seconds'), (2, 'infinity')",
+        "select realtime.expose('note')",
+    )
+    async with live_node(rows.dsn) as node:
+        watching = Watching(rows, node, ALL, "select id, owner, org, body from note order by id")
+        await watching.add(rows.principal("ann"))
+        [(_, follower)] = watching.followers
+        [(lasting,)] = read(rows.dsn, "select array_agg(id::text order by id) from note where org = 2")
+        await follower.until(lambda: follower.ids == lasting)
+        run_each(rows.dsn, "create or replace view valid as select org from pass where until < now()")
+        await follower.until(lambda: follower.ids != lasting)
+        await watching.check()
+
+
+async def test_a_setting_in_a_policy_is_looked_at_by_time(rows: Rows) -> None:
+    closed = "current_setting('app.closed', true) is distinct from 'on'"
+    run_each(rows.dsn, f"drop policy own on note; create policy own on note to {rows.people} using ({closed})")
+    async with live_node(rows.dsn) as node:
+        watching = Watching(rows, node, ALL, "select id, owner, org, body from note order by id")
+        await watching.add(rows.principal("ann"))
+        [(_, follower)] = watching.followers
+        assert follower.ids
+        run_each(rows.dsn, "alter system set app.closed = 'on'", "select pg_reload_conf()")
+        try:
+            await follower.until(lambda: not follower.ids)
+        finally:
+            run_each(rows.dsn, "alter system reset app.closed", "select pg_reload_conf()")
