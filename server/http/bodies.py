@@ -16,12 +16,19 @@ __all__ = ["read_body"]
 _TIMEOUT: Final = 30.0
 _CLOSE: Final = {"Connection": "close"}
 
+_DISCARDED: Final = 4 * 1024 * 1024
+_LINGER: Final = 2.0
+"""Bytes and seconds of a body too large that are read: unread bytes at a close destroy the answer (TCP's RST)."""
+
 
 async def read_body(request: Request, limit: int, timeout: float = _TIMEOUT) -> bytes:
-    """The body. Raises ``ProblemError`` beyond ``limit`` bytes, without reading any if they are announced, or if it is not
-    there after ``timeout`` seconds.
+    """The body. Raises ``ProblemError`` beyond ``limit`` bytes, without reading any if very many are announced, or if it is
+    not there after ``timeout`` seconds.
     """
-    if _announced(request) > limit:
+    announced = _announced(request)
+    if announced > limit:
+        if announced <= limit + _DISCARDED:
+            await _discard(request)
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
@@ -36,6 +43,15 @@ async def read_body(request: Request, limit: int, timeout: float = _TIMEOUT) -> 
         text = f"the body did not arrive within {timeout:g} s"
         raise ProblemError(ErrorCode.INVALID_MESSAGE, text, HTTPStatus.REQUEST_TIMEOUT, _CLOSE) from late
     return b"".join(parts)
+
+
+async def _discard(request: Request) -> None:
+    try:
+        async with asyncio.timeout(_LINGER):
+            async for _ in request.stream():
+                pass
+    except TimeoutError:
+        pass
 
 
 def _announced(request: Request) -> int:

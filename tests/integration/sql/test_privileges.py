@@ -189,8 +189,9 @@ def test_no_other_role_may_call_anything_of_ours_but_what_live_queries_need(db: 
         " and has_function_privilege('public', p.oid, 'execute') order by 1",
     )
     assert {row["f"] for row in open_to_all} == {
-        "expose", "identity_problem", "is_schema_owner", "leaves", "missing_privileges", "partition_truncated",
-        "privileges_for", "unexpose", "unwatched_partitions", "watch_partitions",
+        "expose", "identity_problem", "is_schema_owner", "leaves", "limit_to_owner", "missing_privileges",
+        "owner_only_comment", "partition_truncated", "privileges_for", "refuse_owner_only", "served_roles", "unexpose",
+        "unwatched_partitions", "watch_partitions",
     }  # fmt: skip
 
 

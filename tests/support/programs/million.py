@@ -9,6 +9,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import structlog
+
 from engine.feed.feed import Feed, FeedSettings
 from engine.transaction import Kind, Message, Transaction
 
@@ -25,6 +27,7 @@ def memory(field: str) -> int:
 
 
 async def main(dsn: str, decoder: str, slot: str, rows: int) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # our output is for the test
     settings = FeedSettings(slot_name=slot, decoder=decoder, ephemeral=True)  # type: ignore[arg-type]
     async with Feed(dsn, settings) as feed:
         await feed.streaming()
