@@ -37,6 +37,11 @@ class Principal:
     authenticated: bool = False
     session_id: str | None = None
 
+    @property
+    def proven_user_id(self) -> str | None:
+        """The user that limits count by; None without a proof: a client can take a new unproven ``user_id`` at any time."""
+        return self.user_id if self.authenticated else None
+
 
 def viewer_of(principal: Principal, anonymous_role: str) -> Viewer:
     """``principal`` as it is now, for planning its queries. ``anonymous_role``: of one without a role."""

@@ -87,7 +87,7 @@ class Admission:
     def member(self, principal: Principal) -> Member:
         """The connection as the channels see it."""
         id, ip = self.session.connection_id, self.handshake.ip
-        return Member(id, principal.user_id, principal.attributes, ip, self.transport)
+        return Member(id, principal.user_id, principal.attributes, ip, self.transport, principal.proven_user_id)
 
 
 class ConnectionAcceptor(Protocol):

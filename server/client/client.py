@@ -200,7 +200,7 @@ class Client:
 
     async def _open(self, request: LiveRequest) -> None:
         if self._account is None:
-            self._account = self._query_accounts.enter(self._principal.user_id, self._ip)
+            self._account = self._query_accounts.enter(self._principal.proven_user_id, self._ip)
         ASKING.set(self._account.user)
         try:
             await self._authorizer.authorize(self._principal, Action.QUERY, request.collection)

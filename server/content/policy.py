@@ -10,6 +10,7 @@ import orjson
 
 from engine.channels.core.messages.model import Member
 from engine.channels.core.routing import matches_pattern
+from engine.identity.networks import network_of
 from server.content.errors import ContentRefusedError, PolicyError, PolicyUnusableError
 from server.content.filters import Filter
 from server.content.sanitizing import Sanitizer
@@ -75,10 +76,11 @@ class Policy:
 
 
 def _sender(member: Member) -> str:
-    """A user counts once, whatever its connections; a client without a user counts by its address."""
-    if member.user_id is not None:
-        return f"user {member.user_id}"
-    return f"connection {member.connection_id}" if member.ip is None else f"address {member.ip}"
+    """A user counts once, whatever its connections; a client without a proven user counts by its network."""
+    if member.proven_user_id is not None:
+        return f"user {member.proven_user_id}"
+    address = network_of(member.ip) or member.ip
+    return f"connection {member.connection_id}" if address is None else f"address {address}"
 
 
 def compile_policy(row: Mapping[str, str | None]) -> Policy:

@@ -1,6 +1,6 @@
 """The users whose live queries are counted together: over all of a user's connections of this node.
 
-Clients without a user count by network, as their connections do (:func:`engine.identity.networks.network_of`); on the
+Clients without a proven user count by network, as their connections do (:func:`engine.identity.networks.network_of`); on the
 server's own machine each connection counts for itself.
 """
 
@@ -40,7 +40,7 @@ class QueryAccounts:
         return len(self._users)
 
     def enter(self, user_id: str | None, ip: str | None) -> ConnectionAccount:
-        """The account of a new connection."""
+        """The account of a new connection. ``user_id``: a proven one (``Principal.proven_user_id``)."""
         self._forget()
         network = network_of(ip)
         if user_id is None and network is None:

@@ -72,7 +72,8 @@ class Clients:
         services = self._node.services
         principal = await self._principal(services, handshake)
         id = f"{TRANSPORT}-{uuid.uuid4().hex}"
-        member = Member(id, principal.user_id, principal.attributes, handshake.ip, TRANSPORT)
+        user, proven = principal.user_id, principal.proven_user_id
+        member = Member(id, user, principal.attributes, handshake.ip, TRANSPORT, proven)
         return AdmittedClient(services, principal, member)
 
     def call(self, client: AdmittedClient, path: Mapping[str, str], raw: Mapping[str, bytes]) -> ClientCall:
@@ -88,7 +89,7 @@ class Clients:
 
     def _count(self, member: Member) -> None:
         network = None if member.ip is None else network_of(member.ip)
-        whose = f"address {network}" if member.user_id is None else f"user {member.user_id}"
+        whose = f"address {network}" if member.proven_user_id is None else f"user {member.proven_user_id}"
         usage = self._rates.count(whose, time.monotonic())
         if not usage.allowed:
             text = f"more than {usage.quota.amount:g} messages per second; this one was not carried out"

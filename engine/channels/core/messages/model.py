@@ -73,13 +73,16 @@ def just_before(position: tuple[Lsn, int]) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A connection as the channels see it. ``attributes`` are what audiences can ask for."""
+    """A connection as the channels see it. ``attributes`` are what audiences can ask for; ``proven_user_id``: the user that
+    limits count by, None for a client without a proof of its identity.
+    """
 
     connection_id: str
     user_id: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     ip: str | None = None
     transport: str = "websocket"
+    proven_user_id: str | None = None
 
     @property
     def presence_id(self) -> str:
