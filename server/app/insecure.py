@@ -42,10 +42,10 @@ def _trusted_user(settings: Settings) -> _Findings:
 
 
 def _anonymous(settings: Settings) -> _Findings:
-    if settings.allow_anonymous and not _local(settings):
+    if settings.allow_anonymous and (not _local(settings) or settings.trusted_proxies):
         yield (
             "allow_anonymous",
-            f"any program that reaches {settings.host} can read what is exposed and use open channels; "
+            f"any program that reaches {settings.host}, or a proxy of it, can read what is exposed and use open channels; "
             "set it to false, and accept tokens (auth_issuers), if that is not meant",
         )
 

@@ -95,18 +95,18 @@ def handshake_of(
     the header ``apikey`` or ``?apikey=KEY``. Raises ``HandshakeRejectedError`` for more than one token (RFC 6750, 2: one
     method only) or key.
     """
-    query = dict(parameters)
+    given = list(parameters)
+    query = {name: value for name, value in given if name not in ("token", API_KEY)}
     schemes = (each.partition(" ") for each in authorization)
     tokens = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
     tokens += [_unwrapped(each) for each in protocols if each.startswith(TOKEN_PROTOCOL)]
-    if (given := query.pop("token", None)) is not None:
-        tokens.append(given)
+    tokens += [value for name, value in given if name == "token"]
     if len(tokens) > 1:
         raise HandshakeRejectedError(
             HTTPStatus.BAD_REQUEST,
             "token: one is accepted, in the header Authorization, as a subprotocol or in the address",
         )
-    keys = [*api_keys, *([] if (named := query.pop(API_KEY, None)) is None else [named])]
+    keys = [*api_keys, *(value for name, value in given if name == API_KEY)]
     if len(keys) > 1:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "apikey: one is accepted, as a header or in the address")
     return HandshakeRequest(origin, query, ip, tokens[0] if tokens else None, keys[0] if keys else None)

@@ -71,6 +71,10 @@ class Renewal:
     async def _renew(self, request: Authenticate) -> None:
         async with self._renewing:
             try:
+                if not self._principal.authenticated:  # before the operator's handler is asked about its tokens
+                    raise AuthenticationError(
+                        "this connection is anonymous: a token belongs to the request that opens it"
+                    )
                 async with asyncio.timeout(_TIMEOUT):
                     new = await self._authenticator.renew(request.token)
                 changed = self._replace(new)
@@ -94,8 +98,6 @@ class Renewal:
     def _replace(self, new: Principal) -> bool:
         """Take over the fields of ``new``; whether that changes what open subscriptions were opened with."""
         old = self._principal
-        if not old.authenticated:
-            raise AuthenticationError("this connection is anonymous: a token belongs to the request that opens it")
         if new.user_id != old.user_id:
             raise AuthenticationError("the token is another user's: open a new connection for that user")
         changed = (new.visibility, dict(new.attributes)) != (old.visibility, dict(old.attributes))

@@ -20,10 +20,11 @@ INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "allow_anonymous": (
         {"allow_anonymous": True, "host": "0.0.0.0", "allowed_origins": ("https://a.example",)},
         {"allow_anonymous": True, "host": "db.internal", "allowed_origins": ("https://a.example",)},
+        {"allow_anonymous": True, "host": "127.0.0.1", "allowed_origins": ("https://a.example",)},  # a proxy's clients
     ),
     "allowed_origins": (
-        {"allow_anonymous": True},
-        {"allow_anonymous": True, "allowed_origins": ("https://a.example", "null")},
+        {"allow_anonymous": True, "trusted_proxies": ()},
+        {"allow_anonymous": True, "trusted_proxies": (), "allowed_origins": ("https://a.example", "null")},
     ),
     "auth_issuers": (
         {"auth_issuers": ({"issuer": ISSUER, "secret": SECRET},)},

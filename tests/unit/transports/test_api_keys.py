@@ -176,3 +176,11 @@ def test_two_keys_are_refused_and_a_handshake_does_not_show_its_key() -> None:
     assert GOOD not in repr(handshake)
     with pytest.raises(HandshakeRejectedError, match="apikey: one is accepted"):
         handshake_of(None, [("apikey", GOOD)], None, (), api_keys=[GOOD])
+
+
+@pytest.mark.parametrize("name", ["apikey", "token"])
+def test_a_credential_that_an_address_has_twice_is_refused_in_any_order(name: str) -> None:
+    for values in (("a", "b"), ("b", "a"), ("a", "a"), ("", "a")):
+        with pytest.raises(HandshakeRejectedError, match=f"{name}: one is accepted") as refused:
+            handshake_of(None, [(name, value) for value in values], None, ())
+        assert refused.value.status == 400

@@ -207,6 +207,21 @@ async def test_an_anonymous_connection_stays_anonymous(transport: str) -> None:
         await nameless.leave()
 
 
+async def test_a_token_on_an_anonymous_connection_is_refused_unread() -> None:
+    asked: list[str] = []
+
+    class Counting(AddressAuthenticator):
+        async def renew(self, token: str) -> Principal:
+            asked.append(token)
+            return Principal("ada", authenticated=True)
+
+    async with fake_server(authenticator=Counting()) as server, transport_client(server.url, "websocket") as nameless:
+        refused = await nameless.ask(type="auth", token="junk")
+        assert (refused["type"], refused["code"]) == ("error", "RT_002")
+        assert asked == []
+        await nameless.leave()
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_user_whose_role_changes_is_connected_anew(transport: str) -> None:
     async with (
