@@ -141,6 +141,9 @@ class HttpProtocol(H11Protocol):
             return b""
         self._proxy_header = None
         self.client = header.client or self.client
+        if self._is_flood(header.client):
+            self.transport.abort()
+            return b""
         return rest
 
     def _is_flood(self, peer: tuple[str, int] | None) -> bool:

@@ -1,0 +1,54 @@
+"""Clients that are refused again and again are dropped unread, also behind a proxy that speaks the PROXY protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from server.app.uvicorn_http import HttpProtocol
+from server.http.client_address import TrustedProxies
+
+PROXY, FLOODING = "192.0.2.1", "198.51.100.7"
+
+
+class Opened(asyncio.Transport):
+    """A connection of the proxy: whether it was aborted, and what was written."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": (PROXY, 4711), "sockname": ("192.0.2.2", 80)})
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def close(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+
+@pytest.mark.parametrize(("client", "dropped"), [(FLOODING, True), ("198.51.100.8", False), (PROXY, False)])
+@pytest.mark.parametrize("cut", [0, 10], ids=["whole", "in pieces"])
+async def test_a_flood_that_a_proxy_header_names_is_dropped_unread(client: str, dropped: bool, cut: int) -> None:
+    read: list[bytes] = []
+    acceptor = cast(Any, SimpleNamespace(floods=lambda ip: ip in (FLOODING, PROXY)))
+    config = uvicorn.Config(app=lambda: None, lifespan="off")
+    config.load()
+    proxies = TrustedProxies([PROXY])
+    protocol = HttpProtocol(acceptor, config, ServerState(), {}, proxies=proxies, proxy_protocol=True)
+    protocol.handle_events = lambda: read.append(b"read")  # type: ignore[method-assign]
+    opened = Opened()
+    protocol.connection_made(opened)
+    data = f"PROXY TCP4 {client} 192.0.2.2 4711 80\r\nGET /health HTTP/1.1\r\n".encode()
+    for piece in (data[:cut], data[cut:]):
+        if piece:
+            protocol.data_received(piece)
+    assert (opened.aborted, bool(read)) == (dropped, not dropped)
+    protocol.connection_lost(None)
+    assert protocol not in protocol.connections
