@@ -30,6 +30,9 @@ def masked(text: str, words: list[str] | None = None, patterns: list[str] | None
         ("very", "very"),
         ("ｂａｄ 𝐛𝐚𝐝 ⓑⓐⓓ", "*** *** ***"),
         ("b\u200ba\u00add b\u2060ad\ufe0f!", "***** *****!"),
+        ("b\x01ad b\x7fa\x85d b\u0600a\ufff9d", "**** ***** *****"),
+        ("b\u0336a\u0336d\u0336 b\u20ddad b\u0338ad b\u20e5ad", "****** **** **** ****"),
+        ("a\tbad\x0cbad\r\nbad", "a\t***\x0c***\r\n***"),
         ("stra\u00dfe STRASSE", "****** *******"),
         ("cafe\u0301 caf\u00e9 CAFE\u0301 cafe", "***** **** ***** cafe"),
         ("\ufb01sh", "***"),
@@ -111,4 +114,5 @@ def test_hostile_texts_and_patterns_are_searched_in_linear_time() -> None:
     assert search.spans("a" * 50_000 + "b" + "x" * 50_000) == []
     assert len(search.spans("w5 " * 20_000)) == 20_000
     assert masked("a" * 50_000, patterns=["a"]) == "*" * 50_000, "also what is behind the matches that are located"
-    assert TextSearch(["bad"], []).spans("e" + "\u0301" * 50_000 + " bad") == [(50_002, 50_005)]
+    for joined in ("\u0301", "\u0336", "\x01"):
+        assert TextSearch(["bad"], []).spans("e" + joined * 50_000 + " bad") == [(50_002, 50_005)]
