@@ -140,11 +140,15 @@ def _unknown_calls(texts: Iterable[str], functions: Iterable[str]) -> Iterator[s
 
 def _reads_settings(text: str, setting: str) -> bool:
     """Whether a text reads settings that others may change, with no trace in the WAL."""
-    for each in _SETTING.finditer(text):
-        constant = _CONSTANT.match(text, each.start())
-        if constant is None or (constant[1].lower() != setting.lower() and not _READERS.fullmatch(constant[1])):
-            return True
-    return False
+    return any(
+        constant is None or (constant[1].lower() != setting.lower() and not _READERS.fullmatch(constant[1]))
+        for constant in _settings_in(text)
+    )
+
+
+def _settings_in(text: str) -> Iterator[re.Match[str] | None]:
+    """The calls of ``current_setting`` with the name of the setting; None where that is computed."""
+    return (_CONSTANT.match(text, each.start()) for each in _SETTING.finditer(text))
 
 
 def _problem(table: str, found: Iterable[Mapping[str, Any]]) -> str | None:
@@ -165,8 +169,7 @@ def _claims_in(text: str, setting: str) -> frozenset[str] | None:
     if _ELSEWHERE.search(text):
         return None
     names: set[str] = set()
-    for each in _SETTING.finditer(text):
-        constant = _CONSTANT.match(text, each.start())
+    for constant in _settings_in(text):
         if constant is None:
             return None
         if constant[1].lower() != setting.lower():

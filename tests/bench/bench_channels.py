@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 
 import msgspec
 import uvloop
@@ -23,6 +22,7 @@ from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from server.cli.local_postgres import LocalPostgres
+from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.nodes.stream_and_live import StreamAndLive
@@ -178,15 +178,9 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=8)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        postgres = LocalPostgres(Path(folder) / "data")
-        postgres.start()
-        try:
-            dsn = fresh_database(postgres)
-            report("channels", uvloop.run(measure(postgres, dsn, arguments.rate, arguments.seconds)))
-        finally:
-            postgres.delete()
+    with local_postgres() as postgres:
+        dsn = fresh_database(postgres)
+        report("channels", uvloop.run(measure(postgres, dsn, arguments.rate, arguments.seconds)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import statistics
-import tempfile
 import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from pathlib import Path
 import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 
-from server.cli.local_postgres import LocalPostgres
+from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.clients.hostile import TABLES, HostileClient
@@ -218,19 +217,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=20.0)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        server = LocalPostgres(Path(folder) / "data", port=free_port())
-        server.start()
-        try:
-            rows = []
-            for kind in chosen.kinds:
-                dsn = fresh_database(server)
-                write(dsn, TABLE, *TABLES.split(";\n"), _ROWS)
-                rows.append(asyncio.run(_measure(dsn, kind, chosen.clients, chosen.seconds)))
-            report("hostile", rows)
-        finally:
-            server.delete()
+    with local_postgres() as server:
+        rows = []
+        for kind in chosen.kinds:
+            dsn = fresh_database(server)
+            write(dsn, TABLE, *TABLES.split(";\n"), _ROWS)
+            rows.append(asyncio.run(_measure(dsn, kind, chosen.clients, chosen.seconds)))
+        report("hostile", rows)
 
 
 if __name__ == "__main__":

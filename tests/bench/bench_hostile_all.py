@@ -16,18 +16,16 @@ import random
 import socket
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
-from pathlib import Path
 from subprocess import PIPE
 
 import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server.cli.local_postgres import LocalPostgres
+from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.clients.list_client import TABLE, slot_name, write
@@ -175,16 +173,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        server = LocalPostgres(Path(folder) / "data", port=free_port())
-        server.start()
-        try:
-            dsn = fresh_database(server)
-            write(dsn, TABLE, _ROWS)
-            report("hostile_all", asyncio.run(_measure(dsn, chosen.seconds)))
-        finally:
-            server.delete()
+    with local_postgres() as server:
+        dsn = fresh_database(server)
+        write(dsn, TABLE, _ROWS)
+        report("hostile_all", asyncio.run(_measure(dsn, chosen.seconds)))
 
 
 if __name__ == "__main__":

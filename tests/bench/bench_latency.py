@@ -14,17 +14,15 @@ import asyncio
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import datetime
-from pathlib import Path
 
 import orjson
 import psycopg
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
-from server.cli.local_postgres import LocalPostgres
+from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
@@ -125,27 +123,21 @@ def line(what: str, taken: list[float], reference: float | None) -> dict[str, ob
 
 def measure(rate: int, seconds: float) -> None:
     """Start Postgres and the server, measure, report."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        postgres = LocalPostgres(Path(folder) / "data")
-        postgres.start()
-        try:
-            dsn = fresh_database(postgres)
-            with psycopg.connect(dsn, autocommit=True) as connection:
-                connection.execute(
-                    "create table messages (id bigint generated always as identity primary key, room_id text not null, "
-                    "body text not null, created_at timestamptz not null default clock_timestamp()); "
-                    "create table plain (id bigint generated always as identity primary key, body text not null); "
-                    "select realtime.expose('messages', camel_case => true)"
-                )
-                connection.execute("set timezone = 'UTC'")
-                connection.execute("alter database " + dsn.rsplit("/", 1)[1] + " set timezone = 'UTC'")
-            reference, taken, wrote = uvloop.run(both(dsn, rate, seconds))
-            print(f"\nthe writer reached {rate * seconds / wrote:,.0f} changes/s")
-            base = statistics.median(reference) * 1000
-            report("latency", [line("LISTEN/NOTIFY (reference)", reference, None), line("live query", taken, base)])
-        finally:
-            postgres.delete()
+    with local_postgres() as postgres:
+        dsn = fresh_database(postgres)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                "create table messages (id bigint generated always as identity primary key, room_id text not null, "
+                "body text not null, created_at timestamptz not null default clock_timestamp()); "
+                "create table plain (id bigint generated always as identity primary key, body text not null); "
+                "select realtime.expose('messages', camel_case => true)"
+            )
+            connection.execute("set timezone = 'UTC'")
+            connection.execute("alter database " + dsn.rsplit("/", 1)[1] + " set timezone = 'UTC'")
+        reference, taken, wrote = uvloop.run(both(dsn, rate, seconds))
+        print(f"\nthe writer reached {rate * seconds / wrote:,.0f} changes/s")
+        base = statistics.median(reference) * 1000
+        report("latency", [line("LISTEN/NOTIFY (reference)", reference, None), line("live query", taken, base)])
 
 
 def main() -> None:
