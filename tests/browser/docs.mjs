@@ -16,7 +16,7 @@ try {
   await page.goto(pathToFileURL(process.argv[2]).href);
   await page.click("input.md-search__input");
   await page.keyboard.type("replication slots");
-  await page.waitForSelector('.md-search-result__item a[href*="replication-slots.html"]', { timeout: 60_000 });
+  await page.waitForSelector('.md-search-result__item a[href*="operations/replication-slots.html"]', { timeout: 60_000 });
   assert.deepEqual(complaints, []);
 } finally {
   await browser.close();

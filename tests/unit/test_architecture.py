@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 CODE = ("engine", "server", "tests", "sdk")
 MODULE = re.compile(r"`([\w/]+\.py)(?::[\w.]+)?`")
 # Not what stands for a name: `NNNN_what.sql`.

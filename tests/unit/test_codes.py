@@ -14,7 +14,7 @@ from server.protocol.close_codes import CloseCode, Reconnect
 from server.protocol.error_codes import ErrorCode
 
 ROOT = Path(__file__).parents[2]
-PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+PROTOCOL = (ROOT / "docs/reference/protocol.md").read_text()
 LISTS = {ROOT / "engine/errors.py", ROOT / "server/protocol/close_codes.py"}
 CLOSES = {"close", "Close", "InvalidFrameError", "ConnectionEndedError"}
 
@@ -55,7 +55,7 @@ def test_every_error_code_has_an_http_status_and_a_row_with_its_meaning_in_the_d
 
 
 def test_every_error_code_has_a_section_with_its_cause_and_cure() -> None:
-    page = (ROOT / "docs/errors.md").read_text()
+    page = (ROOT / "docs/reference/errors.md").read_text()
     sections = re.findall(r"^## (RT_\d{3}): (.*)\n\n\* \*\*Cause\*\*: [^*]+\n\* \*\*Cure\*\*: ", page, re.M)
     assert sections == [(code.value, code.meaning) for code in ErrorCode]
     closes = {int(number) for number in re.findall(r"\b(1\d{3}|4\d{3})\b", page)}

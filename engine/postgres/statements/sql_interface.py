@@ -5,7 +5,8 @@ version is what its nodes, and applications, use by name: tables and views, and 
 that applications may call. Functions that only other functions call are replaced together with these, and are no part of it.
 
 ``sql/interface/N.json`` is the interface of the ``sql/schema`` whose ``VERSION`` is N. A file that is there is a promise:
-this version's SQL serves nodes of version N. :func:`incompatibilities` is the rule, ``docs/replication-slots.md`` the steps.
+this version's SQL serves nodes of version N. :func:`incompatibilities` is the rule,
+``docs/operations/replication-slots.md`` the steps.
 """
 
 from __future__ import annotations

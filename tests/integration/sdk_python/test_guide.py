@@ -42,7 +42,7 @@ async def server(table: str) -> AsyncIterator[ServerProcess]:
         yield process
 
 
-@pytest.mark.parametrize("page", ["docs/sdk-python.md", "sdk/python/README.md"])
+@pytest.mark.parametrize("page", ["docs/sdk/python.md", "sdk/python/README.md"])
 async def test_the_examples_run(page: str, server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / page).read_text()
     names: dict[str, Any] = {}

@@ -196,7 +196,7 @@ def test_no_other_role_may_call_anything_of_ours_but_what_live_queries_need(db: 
 
 
 def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documented_grants(db: Connection) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "replication-slots.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/operations/replication-slots.md").read_text()
     [grants] = re.findall(r"```sql\n(create role realtime_server login replication;.*?)```", page, re.S)
     run(db, "drop role if exists realtime_server")
     run(db, grants)
