@@ -8,6 +8,7 @@ machine send. A request with a user's token or a publishable key is a client's, 
 from __future__ import annotations
 
 import hmac
+import re
 from enum import Enum
 from http import HTTPStatus
 from typing import Final
@@ -26,7 +27,10 @@ from server.rest.endpoint import Endpoint
 __all__ = ["Access", "Tokens"]
 
 _PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_JWT: Final = re.compile(r"e[wy][\w-]+\.[\w-]+\.[\w-]*", re.ASCII)  # what begins with "{" begins so in base64
 _NEEDED: Final = "this needs the header Authorization: Bearer KEY with the server's rest_key or a secret API key"
+
+_OTHER_TOKENS: Final = "a user's token that is no JSON web token needs the header apikey with a publishable key beside it"
 
 
 class Tokens(Enum):
@@ -58,23 +62,28 @@ class Access:
         """Whether every request needs a key."""
         return self._key is not None or self._required
 
+    @property
+    def _needed(self) -> str:
+        """What a request without a key, or with a wrong one, lacks."""
+        return f"{_NEEDED}; {_OTHER_TOKENS}" if self._tokens is Tokens.ANY and self._key is not None else _NEEDED
+
     def check(self, request: Request, endpoint: Endpoint) -> HandshakeRequest | None:
         """None: the request of a server, which may do this. Else that of a client, which has still to be authenticated.
 
         Raises ``ProblemError`` if the request is refused, ``RealtimeError`` if it cannot be judged now.
         """
-        key, token = self._given(request, endpoint)
+        key, token = self._given(request)
         if token is not None:
             return _handshake(request, token, key)
         if key is None and self.keyed:
-            raise _refused(_NEEDED)
+            raise _refused(self._needed)
         if key is None:
             self._check_local(request)
         elif not self._is_own(key) and not self._check_key(request, key, endpoint):
             return _handshake(request, None, key)
         return None
 
-    def _given(self, request: Request, endpoint: Endpoint) -> tuple[str | None, str | None]:
+    def _given(self, request: Request) -> tuple[str | None, str | None]:
         """The key and the token of a request: one of them, or a token with the publishable key of its application.
 
         Bearer tokens that this server has no use for may be those of a proxy.
@@ -86,8 +95,7 @@ class Access:
         schemes = [each.partition(" ") for each in request.headers.getlist("authorization")]
         bearer = [text.strip() for scheme, _, text in schemes if scheme.lower() == "bearer"]
         keys = request.headers.getlist(API_KEY)
-        of_client = bool(keys) or endpoint.clients is not None
-        tokens = [each for each in bearer if self._is_token(each, of_client=of_client)]
+        tokens = [each for each in bearer if self._is_token(each, of_client=bool(keys))]
         keys += [each for each in bearer if each not in tokens and (self._key is not None or looks_like_key(each))]
         if len(keys) > 1 or len(tokens) > 1 or (tokens and any(not each.startswith("pk_") for each in keys)):
             raise ProblemError(
@@ -99,13 +107,16 @@ class Access:
 
     def _is_token(self, text: str, *, of_client: bool) -> bool:
         """Whether a bearer token is meant to be a user's. Beside a rest_key a JWT is known by its form, and other texts by
-        what a client alone sends (``of_client``): a mistyped rest_key must not travel to a handler of tokens.
+        the header that a client alone sends (``of_client``): a mistyped rest_key must not travel to a handler of tokens,
+        whichever endpoint it was meant for.
         """
         if self._tokens is Tokens.NONE or looks_like_key(text) or self._is_own(text):
             return False
         if self._key is None:
             return True
-        return of_client if self._tokens is Tokens.ANY else text.count(".") == 2
+        if self._tokens is Tokens.ANY:
+            return of_client or _JWT.fullmatch(text) is not None
+        return text.count(".") == 2  # which this server verifies itself
 
     def _is_own(self, text: str) -> bool:
         return self._key is not None and hmac.compare_digest(text.encode(), self._key.encode())
@@ -115,7 +126,7 @@ class Access:
         try:
             key = self._ring.check(text, _address(request))
         except AuthenticationError as refusal:
-            raise _refused(str(refusal) if looks_like_key(text) or self._key is None else _NEEDED) from refusal
+            raise _refused(str(refusal) if looks_like_key(text) or self._key is None else self._needed) from refusal
         if not key.secret and endpoint.clients is None:
             raise ProblemError(
                 ErrorCode.PERMISSION_DENIED, "a publishable API key has no rights here: this takes a secret one"

@@ -55,11 +55,24 @@ def test_a_token_that_the_server_accepts_makes_the_request_a_clients(
     assert (None if handshake is None else handshake.token) == (bearer if found == "client" else None)
 
 
-def test_beside_a_rest_key_any_text_is_a_token_where_only_a_client_sends_it() -> None:
+def test_beside_a_rest_key_any_text_is_a_token_with_the_header_that_a_client_alone_sends() -> None:
     access = Access(KEY, KeyRing(), tokens=Tokens.ANY)
-    for handshake in (
-        access.check(request("opaque"), OF_CLIENTS),
-        access.check(request("opaque", (b"apikey", b"pk_000000000000_1")), LISTING),
-    ):
+    for endpoint in (OF_CLIENTS, LISTING):
+        handshake = access.check(request("opaque", (b"apikey", b"pk_000000000000_1")), endpoint)
         assert handshake is not None
         assert handshake.token == "opaque"
+
+
+def test_a_mistyped_rest_key_is_no_token_on_the_endpoints_of_clients_either() -> None:
+    access = Access(KEY, KeyRing(), tokens=Tokens.ANY)
+    for mistyped in (KEY + "y", KEY[:-1], KEY.upper(), "another"):
+        with pytest.raises(ProblemError, match="this needs the header Authorization"):
+            access.check(request(mistyped), OF_CLIENTS)
+
+
+def test_beside_a_rest_key_a_jwt_is_a_token_by_its_form() -> None:
+    access = Access(KEY, KeyRing(), tokens=Tokens.ANY)
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+    handshake = access.check(request(token), OF_CLIENTS)
+    assert handshake is not None
+    assert handshake.token == token
