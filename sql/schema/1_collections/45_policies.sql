@@ -52,6 +52,15 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function realtime.type_edges(oid) is 'What a value of a type may call without a name in a text: casts, operators, checks of a domain. Its input and output functions are in C (docs: CREATE TYPE)';
 
+create or replace function realtime.aggregate_functions(aggregate oid) returns setof oid
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select e.oid
+  from pg_aggregate a cross join lateral unnest(
+    array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]) e (oid)
+  where a.aggfnoid = aggregate and realtime.may_read(e.oid)
+$$;
+comment on function realtime.aggregate_functions(oid) is 'The functions of an aggregate that may read tables; none for any other function';
+
 create or replace function realtime.text_edges(routine oid) returns table (to_class oid, to_object oid)
 language sql stable set search_path = pg_catalog, pg_temp as $$
   with body as materialized (
@@ -68,11 +77,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   union all
   select 'pg_proc'::regclass, e.oid
   from body b join pg_proc g on g.oid >= 16384 and g.prokind = 'a' and realtime.mentions(b.prosrc, g.proname)
-  cross join lateral (
-    select unnest(array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[])
-    from pg_aggregate a where a.aggfnoid = g.oid
-  ) e (oid)
-  where realtime.may_read(e.oid)
+  cross join lateral realtime.aggregate_functions(g.oid) e (oid)
   union all
   select 'pg_proc'::regclass, o.oprcode
   from body b join pg_operator o on o.oid >= 16384 and position(o.oprname in b.prosrc) > 0 and realtime.may_read(o.oprcode)
@@ -112,10 +117,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   where policy_edges.class in ('pg_class'::regclass, 'pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_proc'::regclass)
     and d.classid = policy_edges.class and d.objid = policy_edges.object and d.refclassid = 'pg_type'::regclass
   union all
-  select 'pg_proc'::regclass, e.oid
-  from pg_aggregate a cross join lateral unnest(
-    array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]) e (oid)
-  where policy_edges.class = 'pg_proc'::regclass and a.aggfnoid = policy_edges.object and realtime.may_read(e.oid)
+  select 'pg_proc'::regclass, a.oid from realtime.aggregate_functions(policy_edges.object) a (oid) where policy_edges.class = 'pg_proc'::regclass
   union all
   select t.to_class, t.to_object from realtime.type_edges(policy_edges.object) t where policy_edges.class = 'pg_type'::regclass
   union all
