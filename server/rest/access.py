@@ -30,7 +30,9 @@ _PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _JWT: Final = re.compile(r"e[wy][\w-]+\.[\w-]+\.[\w-]*", re.ASCII)  # what begins with "{" begins so in base64
 _NEEDED: Final = "this needs the header Authorization: Bearer KEY with the server's rest_key or a secret API key"
 
-_OTHER_TOKENS: Final = "a user's token that is no JSON web token needs the header apikey with a publishable key beside it"
+_OTHER_TOKENS: Final = (
+    "a user's token that is no JSON web token needs the header apikey with a publishable key beside it"
+)
 
 
 class Tokens(Enum):
