@@ -35,7 +35,9 @@ from engine.transaction import Value
 
 __all__ = ["Reader", "ResultTooLargeError"]
 
+_OWN: Final = 30.0  # seconds that a statement of the service itself may take, such as the one that reads the catalog
 _AT_ONCE: Final = 2.0  # seconds: what needs no row is answered sooner, or not at all
+_CONNECTED: Final = 5.0  # seconds that making a connection may take, however short the reads are
 
 
 class ResultTooLargeError(QueryRejectedError):
@@ -49,7 +51,7 @@ class Reader:
         dsn: where to read.
         size: connections at most that reads use; those beyond that wait. What the service itself has to know
             (snapshots, the catalog) has one more.
-        timeout_ms: how long a read may take.
+        timeout_ms: how long a read may take. The catalog may take half a minute even if that is less.
         quick_timeout_ms: how long one may take that is not known to be slow; None: as long.
         lock_timeout_ms: how long one waits for a lock; None: as long.
         memory: megabytes that a sort or hash of a read may take (``work_mem``).
@@ -95,7 +97,7 @@ class Reader:
             # What a query calls can replace statements that were prepared in its session.
             prepare_threshold=None,
             size=self.connections,
-            timeout=timeout_ms / 1000,
+            timeout=max(timeout_ms / 1000, _CONNECTED),
             limit=timeout_ms / 1000,
             configure=None if temporary is None or pooled else partial(_limit_temporary_files, temporary),
             silent=silent,
@@ -121,8 +123,11 @@ class Reader:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        """A connection in autocommit mode, with the canonical session settings, for the service itself."""
-        async with self._pool.connection() as connection:
+        """A connection in autocommit mode, with the canonical session settings, for the service itself.
+
+        PostgreSQL ends its statements as it ends reads, but where ``statement_timeout`` is raised, up to half a minute.
+        """
+        async with self._pool.connection(max(_OWN, self._timeout_ms / 1000)) as connection:
             yield connection
 
     @asynccontextmanager

@@ -1,8 +1,12 @@
 -- name: catalog_settings
 -- Compiling the catalog query takes a hundred times longer than running it. And where statistics are missing or old, the planner
--- reads a whole system catalog once for each table, if it may.
+-- reads a whole system catalog once for each table, if it may. However short the reads of live queries are to be, the catalog
+-- has half a minute: without it there are none.
 select set_config(name, 'off', true)
 from unnest('{jit,enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) name
+union all
+select set_config('statement_timeout', '30s', true)
+where current_setting('statement_timeout')::interval between '1 ms' and '30 s'
 
 -- name: catalog
 -- Everything about the exposed tables in one JSON document (one statement: one snapshot). Columns of pg_database and

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from engine.errors import QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
@@ -179,13 +180,13 @@ async def test_connections_of_the_readers_are_terminated(base: str) -> None:
 
 
 async def test_reads_that_take_too_long_are_tried_again(base: str) -> None:
-    async with live_node(base, live=replace(QUICK, read_timeout_ms=200)) as play:
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=2_000, lock_timeout_ms=2_000)) as play:
         followers = await everyone(play)
-        with psycopg.connect(base) as blocker:
+        with psycopg.connect(base) as blocker, capture_logs() as logs:
             run_each(base, "update t set x = 9999 where id = 2")
             blocker.execute("lock table t in access exclusive mode")
             blocker.execute("delete from t where id > 4")
-            blocker.execute("select pg_sleep(0.5)")
+            await until(lambda: any(entry["event"] == "query_unreadable" for entry in logs))
             blocker.commit()
         await play.check(*followers)
         await go_on(play, followers, 100)
