@@ -115,7 +115,7 @@ def test_the_work_of_loading_the_catalog_grows_with_the_number_of_tables(base: s
     assert many - nothing < 1.5 * 4 * (some - nothing), (nothing, some, many)
 
 
-@pytest.mark.parametrize("reads, catalog", [("100ms", "30s"), ("2s", "30s"), ("1h", "1h"), ("0", "0")])
+@pytest.mark.parametrize(("reads", "catalog"), [("100ms", "30s"), ("2s", "30s"), ("1h", "1h"), ("0", "0")])
 def test_however_short_reads_are_to_be_the_catalog_has_half_a_minute(dsn: str, reads: str, catalog: str) -> None:
     with connect(dsn) as connection:
         connection.execute(f"set statement_timeout = '{reads}'".encode())
