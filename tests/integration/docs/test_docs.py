@@ -1,4 +1,4 @@
-"""What the documentation states can be done can be done: its messages, queries, SQL and links are tried.
+"""What the documentation states can be done can be done: its messages, queries and SQL are tried.
 
 A fenced block's title names what it is: ``client to server`` and ``server to client`` are messages, ``query: STRATEGY`` is
 the query of a subscription and what becomes of it, ``refused`` is SQL that PostgreSQL must not accept. Every ``sql``
@@ -31,8 +31,6 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S
 )
-ANY_FENCE = re.compile(r"^ *```.*?^ *```$", re.M | re.S)
-LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 MESSAGE_KEYS = {
     "connected": {"type", "connectionId", "epoch", "pingInterval", "limits", "session"},
     "reconnect": {"type", "delay"},
@@ -87,13 +85,6 @@ def _blocks_of(page: Path) -> Iterator[Block]:
     for found in FENCE.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
         yield Block(str(page.relative_to(ROOT)), line, found["language"], found["title"] or "", found["text"])
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_leads_to_a_file(page: Path) -> None:
-    for target in LINK.findall(ANY_FENCE.sub("", page.read_text())):
-        if "://" not in target and not target.startswith("#"):
-            assert (page.parent / target.partition("#")[0]).exists(), target
 
 
 @pytest.mark.long
