@@ -2,6 +2,7 @@
 
 Folders, in the order in which they may import one another (an import-linter contract checks it):
 
+* ``metrics``   what the parts count, and the registry that reads it when it is asked;
 * ``postgres``  connections, pools, named queries, snapshots, the meaning of the database's errors;
 * ``values``    per type: equality, order and JSON form exactly as PostgreSQL has them;
 * ``identity``  the principal of a connection and its visibility: which rows it may see;

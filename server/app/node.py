@@ -22,6 +22,7 @@ from engine.identity.address_lists import AddressLists
 from engine.identity.principal import Principal
 from engine.live.service import LiveQueries, LiveSettings, make_reader
 from engine.lsn import format_lsn
+from engine.metrics.registry import Registry
 from engine.postgres.connections.pooler_check import check_pooler
 from engine.stream.driver import StreamDriver
 from server.app.authentication import authentication_of
@@ -44,6 +45,7 @@ from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError
 from server.limits.query_accounts import QueryAccounts
 from server.limits.reading_shares import ReadingShares
+from server.observe.meters import Meters
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.explain import Explanation
@@ -68,6 +70,8 @@ class Node:
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
         self._dsn = dsn
+        self.metrics = Registry()
+        self._meters = Meters(self.metrics)
         self._id = uuid.uuid4().hex[:12]
         self._version = package_version()
         self._insecure = insecure_settings(settings)
@@ -154,6 +158,7 @@ class Node:
             content=ContentInspector(channels.policies),
             content_hook=hook,
             query_accounts=QueryAccounts(self._settings.query_limits),
+            meters=self._meters,
             key_watch=authentication.key_watch,
             session_watch=authentication.session_watch,
         )

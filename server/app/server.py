@@ -36,6 +36,7 @@ from server.limits.network_rates import NetworkRates, Quota
 from server.rest import Rest
 from server.rest.access import Access, Tokens
 from server.rest.clients import Clients
+from server.rest.operators import Operators, metrics_route
 from server.transports.http_routes import transport_routes
 
 __all__ = ["NodeFailedError", "Server", "serve"]
@@ -97,8 +98,12 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     node = Node(settings, dsn)
-    rest = _rest(settings, dsn, node)
-    own = transport_routes(node.sessions, settings.allowed_origins)
+    access, clients = _access(settings, node), _clients(settings, node)
+    rest = _rest(settings, dsn, node, access, clients)
+    own = [
+        *transport_routes(node.sessions, settings.allowed_origins),
+        metrics_route(node.metrics, Operators(access, clients)),
+    ]
     server = Server(
         uvicorn.Config(
             make_app(node.status, [*own, *routes, rest.mount], node.addresses),
@@ -212,19 +217,27 @@ async def _start(node: Node, rest: Rest) -> None:
         raise
 
 
-def _rest(settings: Settings, dsn: str, node: Node) -> Rest:
+def _access(settings: Settings, node: Node) -> Access:
     key = None if settings.rest_key is None else settings.rest_key.get_secret_value()
+    return Access(key, node.keys, required=settings.require_api_key, tokens=_tokens(settings))
+
+
+def _clients(settings: Settings, node: Node) -> Clients:
+    return Clients(node, settings.session_limits, settings.allowed_origins, settings.authentication_timeout)
+
+
+def _rest(settings: Settings, dsn: str, node: Node, access: Access, clients: Clients) -> Rest:
     return Rest(
         settings.pooled_dsn or dsn,
         package_version(),
-        access=Access(key, node.keys, required=settings.require_api_key, tokens=_tokens(settings)),
+        access=access,
         pool_size=settings.rest_pool_size,
         message_size=_MAX_DATA,
         recorded=node.recorded,
         pooled=settings.pooled_dsn is not None,
         rates=NetworkRates(Quota("requests", settings.max_rest_rate, 1.0)),
         node=node,
-        clients=Clients(node, settings.session_limits, settings.allowed_origins, settings.authentication_timeout),
+        clients=clients,
         origins=settings.allowed_origins,
     )
 

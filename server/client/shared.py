@@ -13,9 +13,9 @@ from server.client.intake import SharedIntake
 from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
 from server.limits.query_accounts import QueryAccounts
+from server.observe.meters import Meters
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
-from server.ports.observer import WriteObserver
 from server.wire.encoder import Wire, packed_wire, text_wire
 from server.wire.sse_blocks import block_wire, plain_wire
 
@@ -27,7 +27,7 @@ class SharedServices:
     """The engine's two services, the authorizer, the check of contents, and one encoder per form.
 
     ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
-    ``query_accounts``: what live queries each user has. ``observer`` is called for every write.
+    ``query_accounts``: what live queries each user has. ``meters`` count what connections do; None: nothing is counted.
     ``key_watch`` and ``session_watch`` end connections with their credentials.
     """
 
@@ -44,6 +44,6 @@ class SharedServices:
     blocks: Wire = field(default_factory=block_wire)
     plain: Wire = field(default_factory=plain_wire)
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
-    observer: WriteObserver | None = None
+    meters: Meters | None = None
     key_watch: CredentialWatch | None = None
     session_watch: CredentialWatch | None = None

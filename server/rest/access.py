@@ -22,7 +22,6 @@ from server.http.cross_site import why_refused
 from server.http.loopback import is_loopback
 from server.http.problems import CHALLENGE, ProblemError
 from server.protocol.error_codes import ErrorCode
-from server.rest.endpoint import Endpoint
 
 __all__ = ["Access", "Tokens"]
 
@@ -69,8 +68,10 @@ class Access:
         """What a request without a key, or with a wrong one, lacks."""
         return f"{_NEEDED}; {_OTHER_TOKENS}" if self._tokens is Tokens.ANY and self._key is not None else _NEEDED
 
-    def check(self, request: Request, endpoint: Endpoint) -> HandshakeRequest | None:
+    def check(self, request: Request, scope: str, *, clients: bool = False) -> HandshakeRequest | None:
         """None: the request of a server, which may do this. Else that of a client, which has still to be authenticated.
+
+        ``scope``: what a secret key needs for it; ``clients``: clients may ask for it, too.
 
         Raises ``ProblemError`` if the request is refused, ``RealtimeError`` if it cannot be judged now.
         """
@@ -81,7 +82,7 @@ class Access:
             raise _refused(self._needed)
         if key is None:
             self._check_local(request)
-        elif not self._is_own(key) and not self._check_key(request, key, endpoint):
+        elif not self._is_own(key) and not self._check_key(request, key, scope, clients=clients):
             return _handshake(request, None, key)
         return None
 
@@ -123,20 +124,18 @@ class Access:
     def _is_own(self, text: str) -> bool:
         return self._key is not None and hmac.compare_digest(text.encode(), self._key.encode())
 
-    def _check_key(self, request: Request, text: str, endpoint: Endpoint) -> bool:
+    def _check_key(self, request: Request, text: str, scope: str, *, clients: bool) -> bool:
         """Whether it is a server's, which may do this; else it is a client's."""
         try:
             key = self._ring.check(text, _address(request))
         except AuthenticationError as refusal:
             raise _refused(str(refusal) if looks_like_key(text) or self._key is None else self._needed) from refusal
-        if not key.secret and endpoint.clients is None:
+        if not key.secret and not clients:
             raise ProblemError(
                 ErrorCode.PERMISSION_DENIED, "a publishable API key has no rights here: this takes a secret one"
             )
-        if key.secret and key.scopes is not None and endpoint.scope not in key.scopes:
-            raise ProblemError(
-                ErrorCode.PERMISSION_DENIED, f"the API key {key.prefix} lacks the scope {endpoint.scope}"
-            )
+        if key.secret and key.scopes is not None and scope not in key.scopes:
+            raise ProblemError(ErrorCode.PERMISSION_DENIED, f"the API key {key.prefix} lacks the scope {scope}")
         return key.secret
 
     def _check_local(self, request: Request) -> None:

@@ -185,7 +185,7 @@ class Rest:
         if request.method == "GET" and segments == ("docs",):
             return HTMLResponse(self._page, headers=DOCS_HEADERS)
         endpoint, path = _find(request.method, segments)
-        handshake = self._access.check(request, endpoint)
+        handshake = self._access.check(request, endpoint.scope, clients=endpoint.clients is not None)
         if not self._opened:
             raise ProblemError(ErrorCode.CONNECTION_FAILED, _NOT_NOW)
         if handshake is None:

@@ -10,8 +10,7 @@ client can thus make the server hold ``backlog`` bytes plus one event at most.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
@@ -59,6 +58,10 @@ class ClientConnection:
         self._scheduled = False  # a write is
         if admission.counted is not None:
             admission.counted.close = self._close_as_excess
+        meters = admission.services.meters
+        self._meter = None if meters is None else meters.of(admission.transport)
+        self._opened_at = 0.0
+        self._close_code: int = CloseCode.ABNORMAL  # until there is one
         self._unconfirmed = 0  # bytes that were taken from the queue and may still be lost or stuck
 
     @property
@@ -97,6 +100,9 @@ class ClientConnection:
         self._authentication = None
         member = self._admission.member(principal)
         self._client = Client(self.session, principal, member, self._admission.services, self)
+        if self._meter is not None:
+            self._opened_at = self._loop.time()
+            self._meter.opened()
         self._client.start()
         self.identity_renewed(principal)
 
@@ -154,6 +160,8 @@ class ClientConnection:
         self._held = set()
         client, self._client = self._client, None
         if client is not None:
+            if self._meter is not None:
+                self._meter.closed(self._close_code, self._loop.time() - self._opened_at)
             client.closed(clean=clean)
 
     def close(self, code: CloseCode, reason: str) -> None:
@@ -182,13 +190,10 @@ class ClientConnection:
         """Frames wait: see to it that they are written. Called again after ``_scheduled`` was made False."""
         raise NotImplementedError
 
-    def _wrote(self, frames: Iterable[Frame], size: int) -> None:
+    def _wrote(self, frames: Sequence[Frame], size: int) -> None:
         """``frames`` were written as ``size`` bytes. The one place where bytes and latencies are counted."""
-        observer = self._admission.services.observer
-        if observer is not None and size:
-            now = time.time_ns() // 1000
-            latencies = [(now - each.committed_at, each.count) for each in frames if each.committed_at is not None]
-            observer.wrote(self._admission.transport, size, latencies)
+        if self._meter is not None:
+            self._meter.wrote(frames, size)
 
     # How much waits.
 

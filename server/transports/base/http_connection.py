@@ -59,6 +59,7 @@ class HttpConnection(ClientConnection):
         opened = self.state is State.OPEN
         if opened:
             self.send(server_messages.close(code, reason))
+        self._close_code = code
         self._enter(State.DRAINING)
         self._pause_or_resume_reading()
         if opened:  # else the request that opens the session answers with an HTTP status
@@ -99,6 +100,8 @@ class HttpConnection(ClientConnection):
 
     def receive(self, message: bytes) -> None:
         """The client sent a message."""
+        if self._meter is not None:
+            self._meter.received(len(message))
         self.client.carry_out(self.session.receive(message, self._loop.time()))
 
     def _pause_or_resume_reading(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -28,6 +28,8 @@ from server.transports.websocket.early import EarlyMessages
 from server.transports.websocket.heartbeat import Heartbeat
 
 __all__ = ["WebSocketConnection"]
+
+_NO_CODE: Final = 1005  # RFC 6455, 7.1.5: the close frame had none
 
 
 class WebSocketConnection(ClientConnection, WSListener):
@@ -158,6 +160,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         assert self._transport is not None
         if self.queue:
             self._put(self.queue.size)
+        self._close_code = code
         self._enter(State.DRAINING)
         self._transport.send_close(WSCloseCode(code), reason)
         if self.reading_paused:
@@ -231,6 +234,7 @@ class WebSocketConnection(ClientConnection, WSListener):
                 self._put(self.queue.size)
             self._enter(State.DRAINING)
             code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big")
+            self._close_code = code if frame.payload_size else _NO_CODE
             if not frame.payload_size:
                 transport.send_close(WSCloseCode.OK)
             elif may_be_sent(code):
@@ -259,6 +263,8 @@ class WebSocketConnection(ClientConnection, WSListener):
     def _take(self, message: Message, now: float) -> None:
         """A whole message arrived at ``now``."""
         session = self.session
+        if self._meter is not None:
+            self._meter.received(len(message.data))
         if message.too_large:
             outputs = session.receive_oversized(now, b"" if message.binary else message.data)
         elif message.binary:

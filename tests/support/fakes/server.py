@@ -31,8 +31,8 @@ from server.client.shared import SharedServices
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.limits.reading_shares import ReadingShare
+from server.observe.meters import Meters
 from server.ports.live_queries import LiveEvent, LiveSubscription
-from server.ports.observer import WriteObserver
 from server.session.session import Greeting, Session
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions
@@ -171,7 +171,7 @@ class FakeServer:
     authenticator: Authenticator = field(default_factory=lambda: AddressAuthenticator(trust_user_parameter=True))
     kind: type[WebSocketConnection] = WebSocketConnection
     packed: bool = False
-    observer: WriteObserver | None = None
+    meters: Meters | None = None
     admitted: int = 0
     limiter: ConnectionLimiter | None = None
     flooding: bool = False
@@ -185,7 +185,7 @@ class FakeServer:
             self.lists,
             self.rooms,
             authenticator=self.authenticator,
-            observer=self.observer,
+            meters=self.meters,
             key_watch=self.key_watch,
             session_watch=self.session_watch,
         )

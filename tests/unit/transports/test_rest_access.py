@@ -49,16 +49,18 @@ def test_a_token_that_the_server_accepts_makes_the_request_a_clients(
     access = Access(key, KeyRing(), tokens=tokens)
     if found == "refused":
         with pytest.raises(ProblemError, match="this needs the header Authorization"):
-            access.check(request(bearer), LISTING)
+            access.check(request(bearer), LISTING.scope)
         return
-    handshake = access.check(request(bearer), LISTING)
+    handshake = access.check(request(bearer), LISTING.scope)
     assert (None if handshake is None else handshake.token) == (bearer if found == "client" else None)
 
 
 def test_beside_a_rest_key_any_text_is_a_token_with_the_header_that_a_client_alone_sends() -> None:
     access = Access(KEY, KeyRing(), tokens=Tokens.ANY)
     for endpoint in (OF_CLIENTS, LISTING):
-        handshake = access.check(request("opaque", (b"apikey", b"pk_000000000000_1")), endpoint)
+        handshake = access.check(
+            request("opaque", (b"apikey", b"pk_000000000000_1")), endpoint.scope, clients=endpoint.clients is not None
+        )
         assert handshake is not None
         assert handshake.token == "opaque"
 
@@ -67,12 +69,12 @@ def test_a_mistyped_rest_key_is_no_token_on_the_endpoints_of_clients_either() ->
     access = Access(KEY, KeyRing(), tokens=Tokens.ANY)
     for mistyped in (KEY + "y", KEY[:-1], KEY.upper(), "another"):
         with pytest.raises(ProblemError, match="this needs the header Authorization"):
-            access.check(request(mistyped), OF_CLIENTS)
+            access.check(request(mistyped), OF_CLIENTS.scope, clients=True)
 
 
 def test_beside_a_rest_key_a_jwt_is_a_token_by_its_form() -> None:
     access = Access(KEY, KeyRing(), tokens=Tokens.ANY)
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
-    handshake = access.check(request(token), OF_CLIENTS)
+    handshake = access.check(request(token), OF_CLIENTS.scope, clients=True)
     assert handshake is not None
     assert handshake.token == token

@@ -1,0 +1,1 @@
+"""The server seen from outside: what its connections count, ``GET /metrics``, health."""

@@ -1,0 +1,137 @@
+"""What the connections of one node count: how many there are, messages, bytes, and the time from a commit to its delivery.
+
+A connection has the meter of its transport, and calls it once per message that arrives and once per write. Both are on the
+hot path of every delivery, so the meter only adds to attributes; the registry reads them when it is asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from engine.metrics.instruments import LATENCIES
+from engine.metrics.registry import OTHER, Registry
+from server.protocol.close_codes import CloseCode
+
+__all__ = ["TRANSPORTS", "Meters", "TransportMeter", "WrittenFrame"]
+
+TRANSPORTS: Final = ("websocket", "sse", "poll")
+
+_DURATIONS: Final = (1, 5, 15, 60, 300, 900, 3_600, 4 * 3_600, 86_400, 7 * 86_400)
+_CODES: Final = frozenset(CloseCode)
+
+
+class WrittenFrame(Protocol):
+    """A frame as it is counted: see :class:`server.wire.frame.Frame`."""
+
+    @property
+    def committed_at(self) -> int | None:
+        """When its messages were committed, in microseconds since 1970."""
+
+    @property
+    def count(self) -> int:
+        """How many messages it holds."""
+
+
+class Meters:
+    """The meters of all transports, made once per registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.open = registry.gauges("realtime_connections", "Open connections of authenticated clients.", "transport")
+        self.opened = registry.counters(
+            "realtime_connections_opened_total", "Connections that were opened.", "transport"
+        )
+        self.closed = registry.counters(
+            "realtime_connections_closed_total",
+            "Connections that were closed, by their close code.",
+            "transport",
+            "code",
+        )
+        self.durations = registry.histograms(
+            "realtime_connection_duration_seconds", "How long closed connections were open.", _DURATIONS, "transport"
+        )
+        self.messages_received = registry.counters(
+            "realtime_messages_received_total", "Messages from clients, whatever became of them.", "transport"
+        )
+        self.messages_sent = registry.counters(
+            "realtime_messages_sent_total", "Messages written to clients: events, answers and errors.", "transport"
+        )
+        self.bytes_received = registry.counters(
+            "realtime_received_bytes_total", "Bytes of messages from clients, without framing.", "transport"
+        )
+        self.bytes_sent = registry.counters(
+            "realtime_sent_bytes_total",
+            "Bytes written to clients in the form of the transport, before TLS.",
+            "transport",
+        )
+        self.latencies = registry.histograms(
+            "realtime_delivery_latency_seconds",
+            "Time from a commit until its message was written to a client, by the clocks of database and server.",
+            LATENCIES,
+            "transport",
+            scale=1e-6,
+        )
+        self._meters = {name: TransportMeter(self, name) for name in TRANSPORTS}
+
+    def of(self, transport: str) -> TransportMeter:
+        """The meter of one of ``TRANSPORTS``."""
+        return self._meters[transport]
+
+
+class TransportMeter:
+    """Counts for the connections of one transport."""
+
+    __slots__ = (
+        "_bytes_received",
+        "_bytes_sent",
+        "_closed",
+        "_durations",
+        "_latencies",
+        "_messages_received",
+        "_messages_sent",
+        "_open",
+        "_opened",
+        "_transport",
+    )
+
+    def __init__(self, meters: Meters, transport: str) -> None:
+        self._transport = transport
+        self._open = meters.open.of(transport)
+        self._opened = meters.opened.of(transport)
+        self._closed = meters.closed
+        self._durations = meters.durations.of(transport)
+        self._messages_received = meters.messages_received.of(transport)
+        self._messages_sent = meters.messages_sent.of(transport)
+        self._bytes_received = meters.bytes_received.of(transport)
+        self._bytes_sent = meters.bytes_sent.of(transport)
+        self._latencies = meters.latencies.of(transport)
+
+    def opened(self) -> None:
+        """A client was authenticated and greeted."""
+        self._open.value += 1
+        self._opened.value += 1
+
+    def closed(self, code: int, seconds: float) -> None:
+        """Its connection has ended after ``seconds``; ``code``: with which close code, on whichever side."""
+        self._open.value -= 1
+        self._closed.of(self._transport, str(int(code)) if code in _CODES else OTHER).value += 1
+        self._durations.observe(seconds)
+
+    def received(self, size: int) -> None:
+        """A message of ``size`` bytes arrived."""
+        self._messages_received.value += 1
+        self._bytes_received.value += size
+
+    def wrote(self, frames: Iterable[WrittenFrame], size: int) -> None:
+        """``frames`` were written as ``size`` bytes."""
+        messages, now, latencies = 0, 0, self._latencies
+        for frame in frames:
+            count = frame.count
+            messages += count
+            committed_at = frame.committed_at
+            if committed_at is not None:
+                now = now or time.time_ns() // 1000
+                latencies.observe(now - committed_at, count)
+        self._messages_sent.value += messages
+        self._bytes_sent.value += size

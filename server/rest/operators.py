@@ -1,0 +1,39 @@
+"""Who may see how the server is doing: a holder of the rest_key or of a secret API key with the scope for it, and, where no
+key is required, programs of this machine. So metrics are open where the whole REST API is, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from engine.metrics.registry import Registry
+from server.auth.authorizer import NotAllowedError
+from server.observe.endpoint import PATH, MetricsEndpoint
+from server.rest.access import Access
+from server.rest.clients import Clients
+
+__all__ = ["Operators", "metrics_route"]
+
+
+class Operators:
+    """Lets requests of operators in; ``clients`` authenticates those that come with a user's token."""
+
+    def __init__(self, access: Access, clients: Clients) -> None:
+        self._access = access
+        self._clients = clients
+
+    async def admit(self, request: Request, scope: str) -> None:
+        """Return if it is one's; ``scope``: what a secret key needs for it. Raises what ``problem_of`` knows."""
+        handshake = self._access.check(request, scope)
+        if handshake is not None:
+            await self._clients.admit(handshake)
+            raise NotAllowedError("this is for operators, with a secret API key: a user's token has no rights here")
+
+
+def metrics_route(registry: Registry, operators: Operators) -> Route:
+    """``GET /metrics``, for operators."""
+    endpoint = MetricsEndpoint(registry, partial(operators.admit, scope="metrics"))
+    return Route(PATH, endpoint.__call__, methods=["GET"])

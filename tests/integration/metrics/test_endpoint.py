@@ -1,0 +1,37 @@
+"""``GET /metrics``: who gets it, and in which format."""
+
+from __future__ import annotations
+
+import httpx
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.clients.transports import transport_client
+from tests.support.ports import free_port
+from tests.support.servers.processes import serving
+
+KEY = "k" * 32
+
+
+async def test_metrics_are_for_operators_in_the_format_that_they_ask_for(database: str) -> None:
+    async with (
+        serving(database, free_port(), rest_key=KEY) as server,
+        httpx.AsyncClient(base_url=server.url) as http,
+        transport_client(server.url, "websocket"),
+    ):
+        refused = await http.get("/metrics")
+        assert (refused.status_code, refused.json()["code"]) == (401, "RT_002")
+        http.headers["Authorization"] = f"Bearer {KEY}"
+        plain = await http.get("/metrics")
+        assert plain.headers["content-type"].startswith("text/plain; version=")
+        found = {each.name: each for each in text_string_to_metric_families(plain.text)}
+        [connections] = [
+            each for each in found["realtime_connections"].samples if each.labels["transport"] == "websocket"
+        ]
+        assert connections.value == 1
+        assert found["process_resident_memory_bytes"].samples[0].value > 0
+        accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+        modern = await http.get("/metrics", headers={"Accept": accept})
+        assert modern.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+        assert modern.headers["cache-control"] == "no-store"
+        assert "realtime_messages_sent" in {each.name for each in openmetrics_families(modern.text)}
