@@ -8,9 +8,9 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from server.app.logs import configure_logs
 from server.app.settings import Settings, SettingsError, load_settings, unknown_variables
 from server.cli.migration.migrate import check_migrated
+from server.logs.configure import configure_logs
 
 __all__ = ["database_error", "dsn_of", "migrated_dsn", "read_settings", "report"]
 

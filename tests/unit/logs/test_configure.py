@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import httpx
 import pytest
 import structlog
 
-from server.app.logs import configure_logs
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    quieter = {name: logging.getLogger(name).level for name in ("uvicorn", "realtime.ws", "httpx", "httpcore")}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, each in quieter.items():
-        logging.getLogger(name).setLevel(each)
-    structlog.reset_defaults()
+from server.logs.configure import configure_logs
 
 
 def fail(token: str) -> None:

@@ -8,6 +8,8 @@ import sys
 import structlog
 from structlog.typing import Processor
 
+from server.logs.masking import mask
+
 __all__ = ["configure_logs"]
 
 
@@ -20,12 +22,10 @@ def configure_logs(level: str, format: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Processor] = (
-        # Not the library's default, which shows the local variables of each frame: tokens and keys among them.
-        [structlog.dev.ConsoleRenderer(sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
-        if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    )
+    # Tracebacks become text first (without the local variables of each frame, which a console would show), so that they are
+    # masked as all other text is.
+    last: list[Processor] = [structlog.processors.format_exc_info, mask]
+    last.append(structlog.dev.ConsoleRenderer(sys.stderr.isatty()) if console else structlog.processors.JSONRenderer())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -41,7 +41,7 @@ def configure_logs(level: str, format: str) -> None:
     for silent in ("httpx", "httpcore"):  # they log addresses, whose query may have a key
         logging.getLogger(silent).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,

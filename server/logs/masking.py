@@ -1,0 +1,90 @@
+"""Masking: no secret is written, by whatever part it is logged.
+
+The last step before rendering: every text of an event, its name and its traceback included, is searched for what has the
+form of a secret; a field that is named as one has no value at all. A text is cut off after :data:`MAX_TEXT` characters, so
+that a client cannot fill the disk with one line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from structlog.typing import EventDict, WrappedLogger
+
+__all__ = ["MASK", "MAX_TEXT", "mask", "masked", "without_secrets"]
+
+MASK: Final = "[masked]"
+MAX_TEXT: Final = 16_384
+_MAX_DEPTH: Final = 8
+_MAX_ITEMS: Final = 1_000
+
+_SECRET_FIELDS: Final = re.compile(
+    r"(?i)(.*[_-])?(token|jwt|secret|password|passwd|pgpassword|authorization|cookie|api[_-]?key|rest[_-]?key|dsn|conninfo|"
+    r"private_?key|signature|credentials?)"
+)
+
+# What repeats is bounded or cannot fail, so that the time is linear in the length of the text.
+_FORMS: Final = tuple(
+    (re.compile(form), text)
+    for form, text in (
+        # JSON Web Tokens (RFC 7519): three parts in base64url, of which the first is a JSON object.
+        (r"\beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,2}", MASK),
+        # API keys: see server.auth.api_keys. The part by which one is found may be shown.
+        (r"\b([ps]k_[0-9a-f]{12})_[0-9a-zA-Z_]+", rf"\1_{MASK}"),
+        # Connection strings of libpq, in both forms, and user and password of any URL (RFC 3986, 3.2.1).
+        (r"(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s/?#@:]{0,100}):[^\s/?#]{0,200}@", rf"\1:{MASK}@"),
+        (r"(?i)\b((?:ssl|pg)?password\s*=\s*)('(?:[^'\\]|\\.){0,200}'|[^\s'&]+)", rf"\1{MASK}"),
+        # Credentials in the query of an address, and in a header.
+        (
+            r"(?i)([?&](?:access_token|token|api_?key|key|rest_key|secret|password|code|signature)=)[^\s&#\"']+",
+            rf"\1{MASK}",
+        ),
+        (r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}", rf"\1 {MASK}"),
+        # Private keys (RFC 7468).
+        (r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)", MASK),
+    )
+)
+
+
+def masked(text: str) -> str:
+    """``text`` without what has the form of a secret, and without what is beyond :data:`MAX_TEXT` characters."""
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]} [{len(text) - MAX_TEXT} more characters]"
+    return without_secrets(text)
+
+
+def without_secrets(text: str) -> str:
+    """``text`` without what has the form of a secret, in linear time."""
+    for form, instead in _FORMS:
+        text = form.sub(instead, text)
+    return text
+
+
+def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """structlog's processor; ``_record`` and the like are its own, and stay."""
+    for field, value in event.items():
+        if not field.startswith("_"):
+            event[field] = _of_field(field, value, 0)
+    return event
+
+
+def _of_field(field: object, value: Any, depth: int) -> Any:
+    if value and isinstance(field, str) and not isinstance(value, bool) and _SECRET_FIELDS.fullmatch(field):
+        return MASK
+    return _of(value, depth)
+
+
+def _of(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return masked(value)
+    if depth >= _MAX_DEPTH:
+        return masked(repr(value))
+    if isinstance(value, Mapping):
+        return {str(key): _of_field(key, each, depth + 1) for key, each in list(value.items())[:_MAX_ITEMS]}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_of(each, depth + 1) for each in list(value)[:_MAX_ITEMS]]
+    return masked(str(value))
