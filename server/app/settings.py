@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
 from pathlib import Path
-from tomllib import TOMLDecodeError
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -26,10 +23,13 @@ from server.auth_handler.settings import HandlerSettings
 from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 
-__all__ = ["Settings", "SettingsError", "load_settings", "unknown_variables"]
+__all__ = ["PREFIX", "WITH_SECRETS", "Settings", "SettingsError"]
 
-_PREFIX = "REALTIME_"
-_WITH_SECRETS = ("auth_handler", "auth_issuers", "dsn", "pooled_dsn", "rest_key")  # their values are never shown
+PREFIX: Final = "REALTIME_"
+"""Of their names in the environment."""
+
+WITH_SECRETS: Final = ("auth_handler", "auth_issuers", "dsn", "pooled_dsn", "rest_key")
+"""Settings whose values are never shown."""
 
 
 class SettingsError(RealtimeError):
@@ -39,7 +39,7 @@ class SettingsError(RealtimeError):
 class Settings(BaseSettings):
     """What can be set. Names in the environment are upper case with ``REALTIME_`` in front, in the file as here."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     dsn: str | None = Field(None, description="connection string of the database (libpq URI or key=value)")
     pooled_dsn: str | None = Field(
@@ -300,51 +300,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags first, then the environment, then the file (if the class names one)."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
-
-def load_settings(config: Path | None = None, **flags: object) -> Settings:
-    """Read the settings; ``flags`` that are None were not given.
-
-    Raises ``SettingsError`` if the file cannot be read, or a setting is unknown or wrong.
-    """
-    if config is not None and not config.is_file():
-        raise SettingsError(f"the configuration file {config} does not exist")
-
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=config)
-
-    try:
-        return FromFile(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as wrong:
-        raise SettingsError(_in_words(wrong)) from wrong
-    except TOMLDecodeError as wrong:
-        raise SettingsError(f"the configuration file {config} cannot be read: {wrong}") from wrong
-    except ValueError as wrong:  # broken JSON in an environment variable
-        raise SettingsError(f"the settings cannot be read: {wrong}") from wrong
-
-
-def unknown_variables() -> list[str]:
-    """Variables of the environment that look like settings and are none, in words."""
-    names = [name for name in os.environ if name.upper().startswith(_PREFIX)]
-    return [
-        f"{name} is no setting{_near(name.upper(), [_PREFIX + known.upper() for known in Settings.model_fields])}"
-        for name in names
-        if name[len(_PREFIX) :].lower() not in Settings.model_fields
-    ]
-
-
-def _near(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _in_words(wrong: ValidationError) -> str:
-    problems = []
-    for problem in wrong.errors(include_url=False):
-        name = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            problems.append(f"{name} is no setting{_near(name, list(Settings.model_fields))}")
-        else:
-            got = "" if problem["loc"] and problem["loc"][0] in _WITH_SECRETS else f" (got {problem['input']!r})"
-            problems.append(f"{name}: {problem['msg']}{got}")
-    return f"wrong settings: {'; '.join(problems)}"

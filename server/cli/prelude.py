@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from server.app.settings import Settings, SettingsError, load_settings, unknown_variables
+from server.app.loading import load_settings, unknown_variables
+from server.app.settings import Settings, SettingsError
 from server.cli.migration.migrate import check_migrated
 from server.logs.configure import configure_logs
 

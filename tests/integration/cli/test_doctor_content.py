@@ -6,7 +6,7 @@ import json
 
 import psycopg
 
-from server.app.settings import load_settings
+from server.app.loading import load_settings
 from server.cli.doctor.diagnose import diagnose
 
 UNUSABLE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from server.app.settings import load_settings
+from server.app.loading import load_settings
 from server.cli.doctor.diagnose import diagnose
 from tests.support.postgres.sql import read, run_each
 

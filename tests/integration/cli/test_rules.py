@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from server.app.settings import load_settings
+from server.app.loading import load_settings
 from server.cli.doctor.diagnose import diagnose
 from tests.support.servers.commands import realtime
 

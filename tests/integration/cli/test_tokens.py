@@ -7,7 +7,7 @@ import json
 import pytest
 
 from server.app.insecure import insecure_settings
-from server.app.settings import load_settings
+from server.app.loading import load_settings
 from server.auth.tokens import TokenVerifier
 from server.cli.doctor.diagnose import diagnose
 from tests.support.clients.list_client import slot_name

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.identity.address_lists import AddressLists
-from server.app.settings import SettingsError, load_settings
+from server.app.loading import load_settings
+from server.app.settings import SettingsError
 
 
 @pytest.mark.parametrize(

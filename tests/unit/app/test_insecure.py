@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from server.app.insecure import insecure_settings
-from server.app.settings import Settings, load_settings
+from server.app.loading import load_settings
+from server.app.settings import Settings
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, pem
 
 STRICT: Mapping[str, Any] = {"allow_anonymous": False, "trusted_proxies": ("10.0.0.1",), "require_api_key": True}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server.app.settings import SettingsError, load_settings
+from server.app.loading import load_settings
+from server.app.settings import SettingsError
 from server.limits.connection_limits import ConnectionLimits
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from server.app.loading import load_settings
 from server.app.server import Server
-from server.app.settings import Settings, SettingsError, load_settings
+from server.app.settings import Settings, SettingsError
 from server.app.tls import Certificate, CertificateError, certificate_of
 from server.app.uvicorn_http import HttpProtocol
 from server.cli.doctor.certificate import certificate_findings

@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from server.app.settings import SettingsError, load_settings
+from server.app.loading import load_settings
+from server.app.settings import SettingsError
 from tests.support.values.tokens import LONG_SECRET, SECRET, jwk, pem
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.app.settings import load_settings
+from server.app.loading import load_settings
 from server.auth.identity import HandshakeRejectedError
 from server.auth.origins import LOCAL_ORIGINS, check_origin
 from server.cli.dev import _for_pages_of_this_machine

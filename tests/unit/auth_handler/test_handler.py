@@ -18,7 +18,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.identity.principal import Principal
-from server.app.settings import SettingsError, load_settings
+from server.app.loading import load_settings
+from server.app.settings import SettingsError
 from server.auth.refusal import AuthenticationError
 from server.auth.tokens import TokenVerifier
 from server.auth_handler.settings import HandlerSettings
