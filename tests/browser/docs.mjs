@@ -1,4 +1,5 @@
-// The documentation opened from disk: node docs.mjs INDEX. Its search finds pages, and nothing is loaded from elsewhere.
+// The documentation opened from disk: node docs.mjs INDEX. Its search finds pages, the names of methods are shown as they are
+// written, and nothing is loaded from elsewhere.
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
@@ -17,6 +18,8 @@ try {
   await page.click("input.md-search__input");
   await page.keyboard.type("replication slots");
   await page.waitForSelector('.md-search-result__item a[href*="operations/replication-slots.html"]', { timeout: 60_000 });
+  await page.goto(new URL("sdk/js-reference.html", pathToFileURL(process.argv[2])).href);
+  assert.match(await page.locator("h5#getpresence").innerText(), /^getPresence\(\)/);
   assert.deepEqual(complaints, []);
 } finally {
   await browser.close();
