@@ -97,11 +97,11 @@ class Channels(BackgroundService):
             pooled=pooled,
         )
         self._locks = TableLocks(self._reader.connection)
-        self._store = Store(shared, settings.node_id, settings.connections, settings.timeout, stream.saw, pooled=pooled)
-        self._epochs = Epochs(self._store)
-        self._schema = SchemaWatch(self._store)
+        self.store = Store(shared, settings.node_id, settings.connections, settings.timeout, stream.saw, pooled=pooled)
+        self._epochs = Epochs(self.store)
+        self._schema = SchemaWatch(self.store)
         self._recorder = CommitRecorder(
-            self._store,
+            self.store,
             self.core.unrecorded,
             self._epochs,
             stream.claim_recording("the channel service"),
@@ -111,7 +111,7 @@ class Channels(BackgroundService):
         self._publisher = Publisher(
             dsn,
             settings.node_id,
-            self._store,
+            self.store,
             self._locks,
             stream.reached,
             self.core.unrecorded.position_of,
@@ -120,13 +120,13 @@ class Channels(BackgroundService):
             queue=settings.queue,
             timeout=settings.publish_timeout,
         )
-        recovery = Recovery(self.core, stream, self._store, HistoryReader(self._reader), self._epochs, settings)
+        recovery = Recovery(self.core, stream, self.store, HistoryReader(self._reader), self._epochs, settings)
         self._connections = ClientLifecycle(
-            self.core, self._store, self._background.spawn, stream, lease, settings, self._failures
+            self.core, self.store, self._background.spawn, stream, lease, settings, self._failures
         )
-        self._retention = Retention(self._store, settings)
+        self._retention = Retention(self.store, settings)
         self._subscriptions = Subscriptions(
-            self.core, stream, self._store, self._schema, recovery, self._connections, settings.max_history
+            self.core, stream, self.store, self._schema, recovery, self._connections, settings.max_history
         )
         self._recovery = RecoveryRuns(recovery, self._background.spawn, self._recovered)
 
@@ -137,12 +137,12 @@ class Channels(BackgroundService):
 
         Raises ``UnavailableError`` if the database cannot be reached.
         """
-        await self._store.open()
+        await self.store.open()
         await self._reader.open()
-        for pool in (self._store, self._reader):
+        for pool in (self.store, self._reader):
             self._stream.on_reconnect(pool.renew)
         self._background.spawn(self._locks.run())
-        insistence = self._store.insistence
+        insistence = self.store.insistence
         await insistence.unlocked("the look at the database's history", self._epochs.refresh)
         prepare = partial(self._retention.prepare, self.core.reader)
         await insistence.unlocked("the removal of connections of an earlier run", prepare)
@@ -151,7 +151,7 @@ class Channels(BackgroundService):
         self._background.spawn(self._recorder.trim())
         self._recorder.wake()
         # What committed while this node was down may have got its position from others: the table has it, not our stream.
-        await self._stream.reached(await self._store.flushed())
+        await self._stream.reached(await self.store.flushed())
         await self._recorder.recorded()
         await self._recorder.release_shown()
         for job in self._publisher.jobs():
@@ -170,7 +170,7 @@ class Channels(BackgroundService):
                 await self._recorder.recorded()
         await self._background.stop()
         await self._reader.close()
-        await self._store.close()
+        await self.store.close()
 
     def status(self) -> Mapping[str, int]:
         """Figures for ``/health``. ``malformed``: rows and logical messages that made no sense;
@@ -188,7 +188,7 @@ class Channels(BackgroundService):
     @property
     def problems(self) -> list[str]:
         """Problems that an operator has to solve, in words."""
-        parts = self._schema, self._locks, self._publisher, self._recorder, self._store, self._reader
+        parts = self._schema, self._locks, self._publisher, self._recorder, self.store, self._reader
         found = [part.problem for part in parts]
         return [each for each in found if each is not None]
 
@@ -200,13 +200,13 @@ class Channels(BackgroundService):
     async def recorded(self) -> None:
         """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``UnavailableError``."""
         async with _in_time():
-            await self._stream.reached(await self._store.committed())
+            await self._stream.reached(await self.store.committed())
             await self._recorder.recorded()
 
     async def caught_up(self) -> None:
         """Wait until everything that is committed now has been taken from the stream. Raises ``UnavailableError``."""
         async with _in_time():
-            await self._stream.reached(await self._store.committed())
+            await self._stream.reached(await self.store.committed())
 
     # -- connections and presence ----------------------------------------------------------------------------------
 

@@ -267,7 +267,7 @@ class Refresher:
 
     async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
-        read = None
+        read, began = None, time.monotonic()
         if isinstance(plan, ReReadPlan) and can_be_batched(plan.statement) and not (state.slow or state.alone):
             read = await read_in_batch(self._batches, plan, state, self._settings)
             state.alone = read is None
@@ -278,6 +278,8 @@ class Refresher:
             took = (time.monotonic() - began) * 1000
             state.slow = state.slow and took > self._settings.quick_timeout_ms / 2
             state.alone = state.alone and took > self._settings.batch_timeout_ms / 2
+        query.reads += 1
+        query.read_seconds += time.monotonic() - began
         state.timeouts, state.refusals, state.failing = 0, 0, None
         return read
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic
 
 import psycopg
@@ -145,6 +145,11 @@ class LiveQueries(BackgroundService):
             "plan_bytes": self._planner.weight,
             "idle_bytes": self._queries.idle_weight,
         }
+
+    @property
+    def queries(self) -> Iterable[LiveQuery]:
+        """The live queries that are kept. To be looked through at once: they change with the next turn of the event loop."""
+        return self._queries
 
     async def caught_up(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied and no query waits for a read.

@@ -51,6 +51,7 @@ from server.rules.authorizer import RuleAuthorizer
 from server.rules.explain import Explanation
 from server.rules.problems import RuleProblems
 from server.session.session import Greeting, Session
+from server.statistics.writer import statistics_of
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
 
@@ -164,6 +165,9 @@ class Node:
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
+        statistics = statistics_of(_feed_settings(self._settings).node, self.status, live, channels)
+        self._stack.push_async_callback(statistics.stop)
+        statistics.start()
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
 
     def _make_content_hook(self) -> ContentHook | None:

@@ -143,12 +143,13 @@ with locked as materialized (
 ), released as (
   update realtime.slots s set node = null from claimed where s.node = %(node)s and s.name <> claimed.name
 )
-insert into realtime.nodes as n (id, host, pid, schema_version, lease_expires_at)
-select %(node)s, %(host)s, %(pid)s, %(schema_version)s, clock_timestamp() + make_interval(secs => %(lease)s) from claimed
+insert into realtime.nodes as n (id, host, pid, schema_version, renewed_at, lease_expires_at)
+select %(node)s, %(host)s, %(pid)s, %(schema_version)s, now.at, now.at + make_interval(secs => %(lease)s)
+from claimed, (select clock_timestamp() as at) now
 on conflict (id) do update
   set host = excluded.host, pid = excluded.pid, schema_version = excluded.schema_version,
       started_at = case when (n.host, n.pid) is distinct from (excluded.host, excluded.pid) then now() else n.started_at end,
-      lease_expires_at = excluded.lease_expires_at
+      renewed_at = excluded.renewed_at, lease_expires_at = excluded.lease_expires_at
 returning xmax = 0 as made
 
 -- name: feed_node_owner

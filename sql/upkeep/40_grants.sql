@@ -21,6 +21,7 @@ end
 $$;
 
 select realtime.grant_missing('realtime_publisher', 'publish');
+select realtime.grant_missing('pg_monitor', 'monitor');
 
 do $$
 declare

@@ -154,7 +154,7 @@ async def measure(postgres: LocalPostgres, dsn: str, rate: int, seconds: float) 
             subscriber.count = 0
             subscriber.taken = []
         tps = await asyncio.to_thread(pgbench, postgres, dsn, seconds)
-        await following.stream.reached(await channels._store.flushed())
+        await following.stream.reached(await channels.store.flushed())
         count = subscribers[0].count
         lines.append(
             line(

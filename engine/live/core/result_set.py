@@ -65,6 +65,11 @@ class ResultSet:
             self._pairs = [(doc_id(row), encode(row)) for row in self._rows]
         return self._pairs
 
+    @property
+    def count(self) -> int:
+        """How many documents the list has."""
+        return len(self._rows if self._pairs is None else self._pairs)
+
     def check_nesting(self) -> None:
         """Raise ``DocumentTooDeepError`` if a document of the list is nested too deeply. Of rows that are not encoded, only
         those are that have a value with enough brackets.

@@ -44,6 +44,15 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     ('function', 'realtime.revoke_user_sessions(text,text,text)', null, 'EXECUTE')
   ) w (kind, object, columns, privilege) where purpose = 'sessions'
   union all
+  -- monitor: pg_monitor has it, so every tool that may watch PostgreSQL may watch this, too.
+  select w.* from (values
+    ('schema', 'realtime', null, 'USAGE'),
+    ('table', 'realtime.stat_nodes', null, 'SELECT'),
+    ('table', 'realtime.stat_slots', null, 'SELECT'),
+    ('table', 'realtime.stat_channels', null, 'SELECT'),
+    ('table', 'realtime.stat_queries', null, 'SELECT')
+  ) w (kind, object, columns, privilege) where purpose = 'monitor'
+  union all
   -- serve: the whole schema, as far as functions do not do the writing.
   select 'schema', 'realtime', null, 'USAGE' where purpose = 'serve'
   union all
@@ -76,7 +85,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   from realtime.collections c join pg_class t on t.oid = c.relation where purpose = 'serve' group by t.relnamespace
 $$;
 comment on function realtime.privileges_for(text) is
-  'What a role needs to publish by SQL (purpose publish: realtime_publisher has it), to keep sessions of users (purpose sessions) or to run the server (purpose serve)';
+  'What a role needs to publish by SQL (purpose publish: realtime_publisher has it), to keep sessions of users (purpose sessions), to watch (purpose monitor: pg_monitor has it) or to run the server (purpose serve)';
 
 create or replace function realtime.missing_privileges(role name, purpose text) returns table (statement text)
 language sql stable set search_path = pg_catalog, pg_temp as $$

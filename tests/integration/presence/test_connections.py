@@ -109,7 +109,7 @@ async def test_a_connection_whose_row_is_deleted_before_its_insert_returned_is_e
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with channel_node(database) as one:
-        store, received = one.channels._store, asyncio.Event()
+        store, received = one.channels.store, asyncio.Event()
         write = store.connect
 
         async def write_and_linger(member: Member) -> None:

@@ -44,6 +44,10 @@ class ChannelHub:
         """The channels with subscribers on this node."""
         return list(self._channels)
 
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """The channels, each with its number of subscriptions."""
+        return ((channel, len(subscriptions)) for channel, subscriptions in self._channels.items())
+
     def of(self, channel: str) -> list[Subscription]:
         """The subscriptions to one channel."""
         return list(self._channels.get(channel, ()))

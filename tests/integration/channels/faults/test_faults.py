@@ -210,11 +210,11 @@ async def test_positions_are_not_made_up_while_another_node_with_clients_may_kno
     )
     async with channel_node(database) as one:
         asked = {"node": one.feed.settings.node, "position": "FFFF/0"}
-        assert await one.channels._store.rows("engine_others_behind", **asked) == []
+        assert await one.channels.store.rows("engine_others_behind", **asked) == []
         run(database, "insert into realtime.connections (id, node_id, transport) values ('c', 'they', 'websocket')")
-        assert await one.channels._store.rows("engine_others_behind", **asked) == [{"id": "they"}]
+        assert await one.channels.store.rows("engine_others_behind", **asked) == [{"id": "they"}]
         run(database, "update realtime.connections set dropped_at = now()")
-        assert await one.channels._store.rows("engine_others_behind", **asked) == []
+        assert await one.channels.store.rows("engine_others_behind", **asked) == []
 
 
 async def test_a_change_that_committed_while_the_slot_was_lost_is_acknowledged(database: str) -> None:

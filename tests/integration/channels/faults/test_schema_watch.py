@@ -119,7 +119,7 @@ class CountedStore(Store):
 
 async def test_each_second_one_query_looks_for_the_tables_and_the_rest_is_looked_at_every_ten(database: str) -> None:
     async with channel_node(database) as here:
-        counted = CountedStore(here.channels._store)
+        counted = CountedStore(here.channels.store)
         watch = SchemaWatch(counted)
         await watch.look()
         assert len(counted.names) > 1

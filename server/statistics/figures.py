@@ -1,0 +1,98 @@
+"""The figures of a node, its channels and its live queries, as they are now. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from engine.live.core.shared_query import LiveQuery
+from engine.query.ir.reread_plan import ReReadPlan
+
+__all__ = ["MOST", "NodeFigures", "QueryFigures", "busiest_channels", "busiest_queries"]
+
+MOST: Final = 2_000
+"""How many channels, and how many live queries, a node lists: those with the most subscribers or the longest reads."""
+
+_QUERY_LENGTH: Final = 1_000  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFigures:
+    """A row of ``realtime.node_stats``; see the comments of ``realtime.stat_nodes``."""
+
+    version: str
+    state: str
+    reason: str | None
+    channels: int
+    subscriptions: int
+    queries: int
+    query_subscriptions: int
+    messages: int
+    reads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryFigures:
+    """A row of ``realtime.node_queries``; see the comments of ``realtime.stat_queries``."""
+
+    query_id: str
+    collection: str
+    role: str
+    strategy: str
+    reason: str | None
+    query: str
+    subscribers: int
+    result_rows: int
+    reads: int
+    read_ms: float
+    cost: float | None
+
+
+def busiest_channels(subscribers: Iterable[tuple[str, int]], most: int = MOST) -> dict[str, int]:
+    """The channels with the most subscribers."""
+    return dict(heapq.nlargest(most, subscribers, key=lambda each: (each[1], each[0])))
+
+
+def busiest_queries(queries: Iterable[LiveQuery], most: int = MOST) -> dict[str, QueryFigures]:
+    """The queries that took the most time to read, then those with the most subscribers; by id."""
+    found = heapq.nlargest(most, queries, key=lambda each: (each.read_seconds, len(each.subscriptions)))
+    figures = map(_figures_of, found)
+    return {each.query_id: each for each in figures}
+
+
+def _figures_of(query: LiveQuery) -> QueryFigures:
+    plan = query.plan
+    return QueryFigures(
+        query_id=_id_of(query),
+        collection=query.collection,
+        role=query.visibility.role,
+        strategy=query.strategy,
+        reason=query.reason,
+        query=_text_of(query.spec),
+        subscribers=len(query.subscriptions),
+        result_rows=query.current().count,
+        reads=query.reads,
+        read_ms=round(query.read_seconds * 1000, 1),
+        cost=plan.cost if isinstance(plan, ReReadPlan) else None,
+    )
+
+
+def _id_of(query: LiveQuery) -> str:
+    who = query.visibility
+    parts = (
+        query.key.encode(errors="surrogatepass"),
+        who.role.encode(),
+        who.claims,
+        who.rights.encode(),
+        b"%d" % who.served,
+    )
+    return hashlib.blake2b(b"\0".join(parts), digest_size=8).hexdigest()
+
+
+def _text_of(spec: Mapping[str, object]) -> str:
+    """ASCII, so that databases of every encoding can store it."""
+    return json.dumps(spec, separators=(",", ":"), default=str)[:_QUERY_LENGTH]

@@ -1,0 +1,38 @@
+-- name: statistics_node
+-- The figures of a node, if its row is there; made: there were none, so its channels and queries are to be written whole.
+insert into realtime.node_stats as s (node_id, version, state, reason, position, channels, subscriptions, queries, query_subscriptions, messages, reads)
+select n.id, %(version)s, %(state)s, %(reason)s, %(position)s::pg_lsn, %(channels)s, %(subscriptions)s, %(queries)s, %(query_subscriptions)s,
+       %(messages)s, %(reads)s
+from realtime.nodes n where n.id = %(node)s
+on conflict (node_id) do update
+  set version = excluded.version, state = excluded.state, reason = excluded.reason, position = excluded.position, channels = excluded.channels,
+      subscriptions = excluded.subscriptions, queries = excluded.queries, query_subscriptions = excluded.query_subscriptions,
+      messages = excluded.messages, reads = excluded.reads, collected_at = clock_timestamp()
+returning xmax = 0 as made
+
+-- name: statistics_remove
+-- What an earlier process of the node, or a write that failed, has left.
+delete from realtime.node_stats where node_id = %(node)s
+
+-- name: statistics_channels
+-- Channels whose subscribers have changed, and those that have none any more.
+with gone as (
+  delete from realtime.node_channels c where c.node_id = %(node)s and c.channel = any (%(gone)s::text[])
+)
+insert into realtime.node_channels as c (node_id, channel, subscribers)
+select %(node)s, w.channel, w.subscribers
+from unnest(%(channels)s::text[], %(subscribers)s::int[]) w (channel, subscribers)
+on conflict (channel, node_id) do update set subscribers = excluded.subscribers
+
+-- name: statistics_queries
+-- Live queries whose figures have changed, and those that are not kept any more.
+with gone as (
+  delete from realtime.node_queries q where q.node_id = %(node)s and q.query_id = any (%(gone)s::text[])
+)
+insert into realtime.node_queries as q (node_id, query_id, collection, role, strategy, reason, query, subscribers, result_rows, reads, read_ms, cost)
+select %(node)s, w.*
+from unnest(%(query_id)s::text[], %(collection)s::text[], %(role)s::text[], %(strategy)s::text[], %(reason)s::text[], %(query)s::text[],
+            %(subscribers)s::int[], %(result_rows)s::int[], %(reads)s::bigint[], %(read_ms)s::float8[], %(cost)s::float8[]) w
+on conflict (node_id, query_id) do update
+  set strategy = excluded.strategy, reason = excluded.reason, subscribers = excluded.subscribers, result_rows = excluded.result_rows,
+      reads = excluded.reads, read_ms = excluded.read_ms, cost = excluded.cost
