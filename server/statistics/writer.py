@@ -94,12 +94,12 @@ class StatisticsWriter(BackgroundService):
     async def _write_channels(self) -> None:
         found = self._source.channels()
         channels = busiest_channels((each for each in found if each[0].isascii()) if self._ascii else found)
-        changed, gone = _difference(self._channels, channels)
-        if changed or gone:
+        changed, lost = _difference(self._channels, channels)
+        if changed or lost:
             await self._write(
                 "statistics_channels",
                 node=self._node,
-                gone=gone,
+                lost=lost,
                 channels=list(changed),
                 subscribers=list(changed.values()),
             )
@@ -107,10 +107,10 @@ class StatisticsWriter(BackgroundService):
 
     async def _write_queries(self) -> None:
         queries = busiest_queries(self._source.queries())
-        changed, gone = _difference(self._queries, queries)
-        if changed or gone:
+        changed, lost = _difference(self._queries, queries)
+        if changed or lost:
             columns = {name: [getattr(each, name) for each in changed.values()] for name in _QUERY_COLUMNS}
-            await self._write("statistics_queries", node=self._node, gone=gone, **columns)
+            await self._write("statistics_queries", node=self._node, lost=lost, **columns)
         self._queries = queries
 
     def _forget(self) -> None:
@@ -147,5 +147,5 @@ def statistics_of(
 
 
 def _difference(before: Mapping[str, T], now: Mapping[str, T]) -> tuple[dict[str, T], list[str]]:
-    """What is new or different now, and the keys of what is gone."""
+    """What is new or different now, and the keys of what has ended."""
     return {key: value for key, value in now.items() if before.get(key) != value}, list(before.keys() - now.keys())

@@ -16,8 +16,8 @@ delete from realtime.node_stats where node_id = %(node)s
 
 -- name: statistics_channels
 -- Channels whose subscribers have changed, and those that have none any more.
-with gone as (
-  delete from realtime.node_channels c where c.node_id = %(node)s and c.channel = any (%(gone)s::text[])
+with lost as (
+  delete from realtime.node_channels c where c.node_id = %(node)s and c.channel = any (%(lost)s::text[])
 )
 insert into realtime.node_channels as c (node_id, channel, subscribers)
 select %(node)s, w.channel, w.subscribers
@@ -26,8 +26,8 @@ on conflict (channel, node_id) do update set subscribers = excluded.subscribers
 
 -- name: statistics_queries
 -- Live queries whose figures have changed, and those that are not kept any more.
-with gone as (
-  delete from realtime.node_queries q where q.node_id = %(node)s and q.query_id = any (%(gone)s::text[])
+with lost as (
+  delete from realtime.node_queries q where q.node_id = %(node)s and q.query_id = any (%(lost)s::text[])
 )
 insert into realtime.node_queries as q (node_id, query_id, collection, role, strategy, reason, query, subscribers, result_rows, reads, read_ms, cost)
 select %(node)s, w.*

@@ -45,9 +45,8 @@ class LiveQuery:
 
     Its rows are in ``window`` (incremental) or in ``rows`` (read last, re-read). A change of the table's definition can
     turn one into the other; subscribers only ever see the difference. ``viewer``: one of its subscribers, for whom it is
-    planned again. ``holders``: the users for whom it is read. ``reads``, ``read_seconds``: how often that was done, and how
-    long it took in all. ``due``: the first transaction (32-bit id) on the tables of
-    a re-read query that the rows read last do not show yet; None: they show all.
+    planned again. ``holders``: the users for whom it is read. ``reads``, ``read_seconds``: how often and how long. ``due``:
+    the first transaction (32-bit id) on the tables of a re-read query that the rows read last do not show yet; None: none.
     """
 
     __slots__ = (
@@ -77,9 +76,7 @@ class LiveQuery:
     def __init__(self, visibility: Visibility, key: str, collection: str, spec: Mapping[str, object]) -> None:
         self.visibility = visibility
         self.viewer = Viewer(visibility)
-        self.key = key
-        self.collection = collection
-        self.spec = spec
+        self.key, self.collection, self.spec = key, collection, spec
         self.plan: IncrementalPlan | ReReadPlan | None = None
         self.window: Window | None = None
         self.rows = _EMPTY
@@ -90,8 +87,7 @@ class LiveQuery:
         self.committed_at: int | None = None  # of the last event
         self.stale_since: int | None = None  # commit time of the first change that only a read can bring
         self.ended = False
-        self.reads = 0
-        self.read_seconds = 0.0
+        self.reads, self.read_seconds = 0, 0.0
         self.log = ResumeLog()
         self._reset: WindowEvent | None = None
         self._before: ResultSet | None = None

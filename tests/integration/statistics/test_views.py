@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,6 +17,8 @@ from tests.conftest import database_on
 from tests.support.clients.list_client import write
 from tests.support.clients.users import running_server, user_client
 from tests.support.servers.processes import GIVE_UP_AFTER
+
+ROOT = Path(__file__).parents[3]
 
 Row = dict[str, Any]
 
@@ -137,6 +141,16 @@ def test_every_column_is_described_and_the_tables_behind_reach_neither_wal_nor_p
         "where relnamespace = 'realtime'::regnamespace and relname in ('node_stats', 'node_channels', 'node_queries')",
     )
     assert [(each["relpersistence"], each["published"]) for each in behind] == [("u", False)] * 3
+
+
+def test_the_documentation_names_every_column_of_each_view(database: str) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    for view in VIEWS:
+        columns = rows(
+            database, f"select attname from pg_attribute where attrelid = 'realtime.{view}'::regclass and attnum > 0"
+        )
+        [documented] = re.findall(rf"^\| `realtime\.{view}` \|[^|]*\| (.*) \|$", page, re.MULTILINE)
+        assert re.findall(r"`(\w+)`", documented) == [each["attname"] for each in columns]
 
 
 def test_members_of_pg_monitor_read_the_views_and_nothing_behind_them(database: str) -> None:
