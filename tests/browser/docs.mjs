@@ -17,7 +17,9 @@ try {
   await page.goto(pathToFileURL(process.argv[2]).href);
   await page.click("input.md-search__input");
   await page.keyboard.type("replication slots");
-  await page.waitForSelector('.md-search-result__item a[href*="operations/replication-slots.html"]', { timeout: 60_000 });
+  await page.waitForSelector('.md-search-result__item a[href*="operations/replication-slots.html"]', {
+    timeout: 60_000,
+  });
   await page.goto(new URL("sdk/js-reference.html", pathToFileURL(process.argv[2])).href);
   assert.match(await page.locator("h5#getpresence").innerText(), /^getPresence\(\)/);
   assert.deepEqual(complaints, []);
