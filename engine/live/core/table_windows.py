@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine.catalog.model import layout
 from engine.errors import BunbaseError
-from engine.live.core.matcher import Matcher
+from engine.live.core.index.matcher import Matcher
 from engine.live.core.row_index import RowIndex
 from engine.live.core.rows import Identity, Row
 from engine.transaction import UNCHANGED, UNKNOWN, Kind

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.live.core.intervals import IntervalIndex, high_end, low_end
-from engine.live.core.matcher import Matcher
+from engine.live.core.index.intervals import IntervalIndex, high_end, low_end
+from engine.live.core.index.matcher import Matcher
 from engine.transaction import UNCHANGED
 
 ends = st.one_of(st.none(), st.integers(0, 12))

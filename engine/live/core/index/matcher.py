@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from engine.live.core.intervals import IntervalIndex, high_end, low_end
+from engine.live.core.index.intervals import IntervalIndex, high_end, low_end
 from engine.transaction import UNCHANGED, UNKNOWN, Row
 
 if TYPE_CHECKING:
