@@ -32,7 +32,7 @@ from engine.catalog.watcher import CatalogWatcher
 from engine.errors import BunbaseError, PrivilegeLostError, QueryRejectedError, SubscriptionFailedError
 from engine.live.batched_reads import BatchedReads, can_be_batched
 from engine.live.core.dispatcher import Dispatcher
-from engine.live.core.document_changes import list_changes
+from engine.live.core.document_changes import WindowEvent, list_changes
 from engine.live.core.result_set import ResultSet
 from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import ATTEMPTS, FailedReads
@@ -306,7 +306,7 @@ class Refresher:
             state.ready.set_result(None)
         elif changes := list_changes(before.pairs, query.listing().pairs):
             query.stage(before)
-            query.deliver(self.position, changes, committed_at)
+            query.deliver(WindowEvent(self.position, False, changes, None, committed_at))
             if query.ended:
                 self.forget(query)
         return True

@@ -97,8 +97,7 @@ class Bench:
     def _process(self, transaction: Transaction) -> Iterator[None]:
         """As the live queries process a transaction of the stream."""
         outcome = yield from self.dispatcher.process(transaction)
-        for query, changes in outcome.changed:
-            query.deliver(transaction.position, changes)
+        yield from outcome.deliver(transaction.position)
 
 
 def history(count: int, room: Callable[[int], str], per_transaction: int, start: int) -> list[bytes]:

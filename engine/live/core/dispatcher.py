@@ -15,10 +15,12 @@ import msgspec
 import structlog
 
 from engine.catalog.model import Catalog, Table
-from engine.live.core.outcome import AT_ONCE, DISAGREEING, READ_AGAIN, DdlNote, Outcome, work_of
+from engine.live.core.loaded_window import loaded_window
+from engine.live.core.outcome import AT_ONCE, READ_AGAIN, DdlNote, Outcome, work_of
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.table_windows import RowUnknownError, TableWindows
 from engine.live.core.window import Window
+from engine.live.core.window_owners import WindowOwners
 from engine.lsn import Lsn
 from engine.postgres.snapshot import ReadResult
 from engine.query.compile.plan import IncrementalPlan
@@ -26,7 +28,6 @@ from engine.query.ir.latest import latest
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.tail import TransactionTail
 from engine.transaction import Message, Relation, Transaction
-from engine.values.labels import UnknownLabelError
 
 __all__ = ["Dispatcher"]
 
@@ -66,7 +67,7 @@ class Dispatcher:
         self._passed: Lsn = 0  # the same in this history, which may have begun below what another had reached
         self._tables: dict[int, TableWindows] = {}
         self._rereads: dict[int, set[LiveQuery]] = {}
-        self._owners: dict[Window, tuple[LiveQuery, TableWindows]] = {}
+        self._owners = WindowOwners()
         self._watching: dict[int, set[Window]] = {}
         self._dirty: dict[Window, None] = {}  # the windows that the transaction has changed, in order
         self._catching_up: dict[Window, ReadResult] = {}
@@ -128,13 +129,13 @@ class Dispatcher:
         """
         if other_history:
             self._passed = 0
-        for window in list(self._owners):
+        for window in self._owners:
             window.invalidate("the stream was interrupted")
             self._retire(window)
 
     def distrust(self, oids: set[int] | None) -> None:
         """Invalidate the windows over the tables ``oids`` (None: all), whose definitions have changed."""
-        for window in list(self._owners):
+        for window in self._owners:
             if oids is None or window.plan.table.oid in oids:
                 window.invalidate("the table's definition changed")
                 self._retire(window)
@@ -163,10 +164,10 @@ class Dispatcher:
         owner = self._owners.get(window)
         if owner is None:
             return 0
-        query, _ = owner
+        queries = list(owner.queries)
         if len(window) > self.max_rows and (window.plan.limit is None or window.plan.limit > self.max_rows):
             window.invalidate(f"more than {self.max_rows} rows")
-        before = query.current()
+        before = queries[0].current()
         try:
             changes = window.commit()
         except Exception as problem:  # noqa: BLE001 - one query is read again, whatever it is
@@ -174,15 +175,17 @@ class Dispatcher:
             window.invalidate(str(problem))
         if window.invalidated:
             self._retire(window)
-            query.stale_since = query.stale_since or outcome.committed_at
-            outcome.refresh.add(query)
+            for query in queries:
+                query.stale_since = query.stale_since or outcome.committed_at
+            outcome.refresh.update(queries)
             return 0
         if window.needs_refill:
-            outcome.refresh.add(query)
+            outcome.refresh.add(queries[0])  # the others show what it has read
         if not changes:
             return 1
-        query.stage(before)
-        outcome.changed.append((query, changes))
+        for query in queries:
+            query.stage(before)
+            outcome.changed.append((query, changes))
         return 1 + work_of(changes)
 
     def _already_shown(self, transaction: Transaction) -> set[Window]:
@@ -193,6 +196,7 @@ class Dispatcher:
         for window, read in list(self._catching_up.items()):
             if transaction.position >= read.snapshot.position:
                 del self._catching_up[window]
+                self._share(window)
             elif read.snapshot.shows(transaction.xid):
                 skip.add(window)
         return skip
@@ -255,31 +259,44 @@ class Dispatcher:
         watched = plan.rule.watched if plan.rule is not None else frozenset[int]()
         if watched and any(self._tail.unseen_by(read.snapshot, watched)):
             return False
+        ahead = read.snapshot.position > self._passed
+        shown = None if ahead else self._owners.alike(plan)
+        if shown is not None and not shown.needs_refill:
+            self._show(query, shown)
+            return True
         live = self._live_table(plan.table.base or plan.table)
-        window = Window(plan, self._spare_rows)
-        try:
-            window.load(plan.rows(read.rows))
-            for transaction in self._tail.unseen_by(read.snapshot, {plan.table.oid}):
-                for change in transaction.changes:
-                    if not isinstance(change, Message) and self._is_of(change.relation, plan.table):
-                        live.apply_to(window, change)
-        except (RowUnknownError, *DISAGREEING) as problem:
-            level = _log.info if isinstance(problem, UnknownLabelError) else _log.warning
-            level(READ_AGAIN, collection=plan.table.collection, error=str(problem))
-            window.invalidate("the table's definition changed")
-        window.commit()
+        unseen = self._tail.unseen_by(read.snapshot, {plan.table.oid})
+        window = loaded_window(plan, read, live, unseen, self._spare_rows)
         if window.invalidated:
             return False
         live.add(window)  # before the old window is removed: a table without windows is released
-        self.forget(query)
-        self._owners[window] = (query, live)
+        self._owners.add(window, live)
+        self._show(query, window)
         for oid in watched:
             self._watching.setdefault(oid, set()).add(window)
             self._routes.clear()
-        if read.snapshot.position > self._passed:
+        if ahead:
             self._catching_up[window] = read
-        query.window, query.due = window, None
+        else:
+            self._share(window)
         return True
+
+    def _show(self, query: LiveQuery, window: Window) -> None:
+        if query.window is not window:
+            self.forget(query)
+            self._owners.show(query, window)
+        query.due = None
+
+    def _share(self, window: Window) -> None:
+        """``window`` is at the position of the stream: all queries with its rows show it, or the one that they have."""
+        other = self._owners.alike(window.plan)
+        if other is not None and other is not window:
+            kept, dropped = (window, other) if other.needs_refill else (other, window)
+            owner = self._owners.get(dropped)
+            for query in [] if owner is None else list(owner.queries):
+                self._show(query, kept)
+            window = kept
+        self._owners.share(window)
 
     def hand_over_rows(self, query: LiveQuery, plan: ReReadPlan, read: ReadResult) -> None:
         """Let changes of the tables that ``plan`` reads re-run ``query``, also those ``read`` does not show yet."""
@@ -290,16 +307,16 @@ class Dispatcher:
 
     def forget(self, query: LiveQuery) -> None:
         """Free what ``query`` holds here."""
-        if query.window is not None:
-            self._retire(query.window)
+        if (window := self._owners.leave(query)) is not None:
+            self._retire(window)
         for watchers in self._rereads.values():
             watchers.discard(query)
 
     def _retire(self, window: Window) -> None:
-        owner = self._owners.pop(window, None)
+        owner = self._owners.remove(window)
         if owner is None:
             return
-        _, live = owner
+        live = owner.live
         self._catching_up.pop(window, None)
         for oid in window.plan.rule.watched if window.plan.rule is not None else ():
             self._watching[oid].discard(window)
@@ -316,9 +333,6 @@ class Dispatcher:
             self._tables[table.oid] = live
             self._routes.clear()
         return live
-
-    def _is_of(self, relation: Relation, table: Table) -> bool:
-        return relation.oid == table.oid or relation.oid in table.members
 
 
 def _facts(table: Table) -> tuple[object, ...]:

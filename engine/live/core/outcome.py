@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from engine.catalog.model import Table
-from engine.live.core.document_changes import DocChange
+from engine.live.core.document_changes import DocChange, WindowEvent
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.table_windows import RelationChangedError
 from engine.lsn import Lsn
@@ -69,16 +69,20 @@ class Outcome:
             _log.warning(READ_AGAIN, collection=table.collection, error=str(problem), exc_info=traceback)
 
     def deliver(self, position: Lsn) -> Iterator[None]:
-        """Deliver one event per changed query to its subscribers. Yields between two queries after each batch."""
+        """Deliver one event per changed list to the subscribers of its queries. Yields now and then, between two queries."""
         work = 0
+        event: WindowEvent | None = None
         for query, changes in self.changed:
             if work >= AT_ONCE:
                 yield
                 work = 0
-            query.deliver(position, changes, self.committed_at)
+            if event is None or event.changes is not changes:  # queries with one window follow each other
+                event = WindowEvent(position, False, changes, None, self.committed_at)
+                work += work_of(changes)
+            query.deliver(event)
             if query.ended:
                 self.ended.append(query)
-            work += work_of(changes) + len(query.subscriptions)
+            work += 1 + len(query.subscriptions)
 
 
 def work_of(changes: list[DocChange]) -> int:

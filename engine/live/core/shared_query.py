@@ -12,14 +12,14 @@ includes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from engine.errors import QueryRejectedError, SubscriptionFailedError
 from engine.identity.visibility import Viewer, Visibility
-from engine.live.core.document_changes import REMOVED, DocChange, WindowEvent, list_changes
+from engine.live.core.document_changes import REMOVED, WindowEvent, list_changes
 from engine.live.core.result_set import DocumentTooDeepError, ListSource, ResultSet, check_nesting
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn
@@ -139,22 +139,22 @@ class LiveQuery:
         """About how many bytes the query holds."""
         return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.listing().weight()
 
-    def deliver(self, position: Lsn, changes: Sequence[DocChange], committed_at: int | None = None) -> None:
-        """Deliver ``changes`` since the staged list to every subscriber that is not paused.
+    def deliver(self, event: WindowEvent) -> None:
+        """Deliver ``event``, the changes since the staged list, to every subscriber that is not paused.
 
         If one of them has a document that is nested too deeply, the query ends instead (``ended``). So every list has only
         documents that may be delivered, if the first one had (:meth:`ResultSet.check_nesting`).
         """
-        event = WindowEvent(position, False, changes, None, committed_at)
+        position = event.position
         if event.size > SHALLOW:
             try:
-                check_nesting((change.id, change.doc) for change in changes if change.type != REMOVED)
+                check_nesting((change.id, change.doc) for change in event.changes if change.type != REMOVED)
             except DocumentTooDeepError as error:
                 _log.warning("query_ended", key=self.key, error=str(error))
                 self.end(position, error)
                 return
         self._reset, self._staged = None, False
-        self.committed_at = committed_at
+        self.committed_at = event.committed_at
         self.emissions = number = self.emissions + 1
         self.log.add(event)
         for subscription in list(self.subscriptions):

@@ -47,7 +47,8 @@ class IncrementalPlan:
     ``sort_key``: unique, ending in the primary key; plain tuple order is the query's order. ``identity``: by which UPDATE
     and DELETE name the old row (bytes if it is one column, else a tuple). ``encode``: the document. ``index_terms``: for
     the matcher; a row that matches satisfies at least one. ``rule``: the policies that rows are under, where ``table`` is as
-    a role sees it; a window has the plan that :meth:`given` returns.
+    a role sees it; a window has the plan that :meth:`given` returns. ``shown_key``: of such a plan, equal for windows with
+    equal rows over the same table; empty: not known.
 
     The functions raise ``LookupError`` or ``ValueError`` for text that the catalog's types do not have (as an enum label
     newer than the catalog), and ``TypeError`` for NULL in a column the catalog calls NOT NULL.
@@ -66,6 +67,7 @@ class IncrementalPlan:
     index_terms: tuple[IndexTerms, ...]
     visibility: Visibility = ANONYMOUS
     rule: Rule | None = None
+    shown_key: str = ""
 
     @property
     def dependencies(self) -> frozenset[int]:
@@ -89,7 +91,7 @@ class IncrementalPlan:
         made = compile_incremental(query, self.table)
         if isinstance(made, NotIncremental):
             raise NotIncrementalError(made.reason)
-        return replace(made, key=self.key, visibility=self.visibility, rule=self.rule)
+        return replace(made, key=self.key, visibility=self.visibility, rule=self.rule, shown_key=made.key)
 
     def rows(self, found: Sequence[tuple[Value, ...]]) -> Sequence[tuple[Value, ...]]:
         """The rows that :meth:`read` returned, in which columns that the role may not read are not known."""

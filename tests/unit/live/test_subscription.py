@@ -75,7 +75,8 @@ class Shared:
             self.deliver(before.pairs, after)
 
     def deliver(self, before: object, after: Documents) -> None:
-        self.query.deliver(self.position, list_changes(before, after), self.position * 1_000)  # type: ignore[arg-type]
+        changes = list_changes(before, after)  # type: ignore[arg-type]
+        self.query.deliver(WindowEvent(self.position, False, changes, None, self.position * 1_000))
 
 
 # -- what a query is -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.live.core.window import Window
 from tests.integration.live.rights.conftest import ALL, Rows
 from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, live_node
@@ -180,3 +181,22 @@ async def test_a_role_that_is_given_to_another_brings_its_policies(rows: Rows) -
         later = await node.follow(Query("note", ALL, ""), principal=rows.principal("bob"))
         assert later.ids == ["2", "3"]
         await until(lambda: before.ids == ["1"])
+
+
+async def test_members_of_a_team_share_a_window_until_one_of_them_leaves(rows: Rows) -> None:
+    under(rows, MEMBERS)
+    run_each(rows.dsn, "delete from member where org = 2")
+    async with live_node(rows.dsn) as node:
+        ann, bob = await watch(rows, node, "ann"), await watch(rows, node, "bob")
+        run_each(rows.dsn, "insert into note values (7, 'eve', 1, 'x')")  # later than both reads
+        await node.caught_up()
+        assert window_of(ann) is window_of(bob) is not None
+        run_each(rows.dsn, "delete from member where person = 'bob'", "insert into note values (8, 'eve', 1, 'y')")
+        await node.caught_up()
+        assert (ann.ids, bob.ids) == (["1", "2", "7", "8"], [])
+        assert window_of(ann) is not window_of(bob)
+
+
+def window_of(follower: Follower) -> Window | None:
+    assert follower.subscription is not None
+    return follower.subscription.query.window
