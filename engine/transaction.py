@@ -139,7 +139,8 @@ class Transaction:
     microseconds since the Unix epoch. ``changes`` may be iterated many times and may live in a spill file: a
     million rows never need a million objects. A non-transactional message comes as a transaction of its own
     with ``xid`` 0. ``tables``: oids of the tables that it changed (a partition's exposed root), filled in by the live
-    queries while they process the changes, so that later reads can select transactions by table.
+    queries while they process the changes, so that later reads can select transactions by table. ``received_at``: when the
+    feed had all of it, in microseconds since the Unix epoch by this machine's clock; 0: not known.
     """
 
     position: Lsn
@@ -148,6 +149,7 @@ class Transaction:
     commit_time: int
     changes: Iterable[Change | Message] = field(default=())
     tables: frozenset[int] = frozenset()
+    received_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,7 @@ class StreamingSession:
             self._seen = max(self._seen, transaction.end)
             return not self._buffer.full
         size = changes.memory if isinstance(changes, ChangeLog) else 0
+        transaction.received_at = time.time_ns() // 1000
         self._positions.deliver(transaction.end, transaction.commit_time)
         self._memory.obstacle.passed()
         if not self._streams:

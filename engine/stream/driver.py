@@ -31,6 +31,7 @@ import structlog
 from engine.background import BackgroundService
 from engine.errors import RealtimeError
 from engine.lsn import Lsn
+from engine.metrics.stages import Stages
 from engine.postgres.snapshot_reader import Reader
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.consumer import StreamConsumer
@@ -56,12 +57,16 @@ class StreamDriver(BackgroundService):
         feed: the events.
         reader: takes the snapshots that let the tail release transactions; its connections are renewed after a reconnect.
         trim_interval: seconds between two such snapshots.
+        stages: observes when transactions arrive; None: they are not observed.
 
     ``tail``: the transactions that a snapshot might not show; consumers use it to join a snapshot to the stream.
     ``apply_lock``: held while a transaction is being applied.
     """
 
-    def __init__(self, feed: ChangeFeed, reader: Reader, trim_interval: float = 1.0) -> None:
+    def __init__(
+        self, feed: ChangeFeed, reader: Reader, trim_interval: float = 1.0, stages: Stages | None = None
+    ) -> None:
+        self._stages = stages
         self.tail = TransactionTail()
         self.apply_lock = asyncio.Lock()
         self._feed = feed
@@ -177,6 +182,8 @@ class StreamDriver(BackgroundService):
                 began = time.monotonic()
 
     async def _apply(self, transaction: Transaction) -> None:
+        if self._stages is not None and transaction.received_at:
+            self._stages.received(transaction.commit_time, transaction.received_at)
         # Acquired before the first change: a hand-over that waits for the lock happens before the transaction or after it.
         async with self.apply_lock:
             for consumer in self._consumers:

@@ -17,8 +17,9 @@ from starlette.types import ASGIApp
 from engine.identity.address_lists import AddressLists
 from server.auth.identity import HandshakeRejectedError
 from server.http.address_gate import AddressGate
-from server.http.problems import problem_of, problem_response
+from server.http.problems import ErrorCounter, problem_of, problem_response
 from server.http.security_headers import SecurityHeaders
+from server.protocol.error_codes import ErrorCode
 from server.transports.websocket.handshake import HEADERS_OF_426
 
 __all__ = ["make_app"]
@@ -27,7 +28,10 @@ _log = structlog.get_logger("realtime.http")
 
 
 def make_app(
-    status: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute] = (), addresses: AddressLists | None = None
+    status: Callable[[], Mapping[str, Any]],
+    routes: Sequence[BaseRoute] = (),
+    addresses: AddressLists | None = None,
+    count_error: Callable[[ErrorCode], None] = lambda code: None,
 ) -> ASGIApp:
     """The HTTP application; every answer of it has the security headers.
 
@@ -35,6 +39,7 @@ def make_app(
         status: the body of ``GET /health``; its ``status`` is ``ok`` if requests should come here.
         routes: more routes, for instance the demo page's.
         addresses: which clients reach it, except for ``/health``.
+        count_error: called with the code of each problem document.
     """
 
     async def health(request: Request) -> Response:
@@ -55,9 +60,8 @@ def make_app(
         routes=[Route("/health", health), Route("/realtime", upgrade_required), *routes],
         exception_handlers={HTTPException: _http_problem, Exception: _server_problem},
     )
-    return SecurityHeaders(
-        AddressGate(app, addresses or AddressLists())
-    )  # not one of Starlette's middlewares: its answers to faults pass those by
+    # Not Starlette's middlewares: its answers to faults pass those by.
+    return SecurityHeaders(ErrorCounter(AddressGate(app, addresses or AddressLists()), count_error))
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

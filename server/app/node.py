@@ -22,7 +22,6 @@ from engine.identity.address_lists import AddressLists
 from engine.identity.principal import Principal
 from engine.live.service import LiveQueries, LiveSettings, make_reader
 from engine.lsn import format_lsn
-from engine.metrics.registry import Registry
 from engine.postgres.connections.pooler_check import check_pooler
 from engine.stream.driver import StreamDriver
 from server.app.authentication import authentication_of
@@ -45,7 +44,7 @@ from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError
 from server.limits.query_accounts import QueryAccounts
 from server.limits.reading_shares import ReadingShares
-from server.observe.meters import Meters
+from server.observe.node_metrics import NodeMetrics
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.explain import Explanation
@@ -54,6 +53,7 @@ from server.session.session import Greeting, Session
 from server.statistics.writer import statistics_of
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
+from server.wire.wires import Wires
 
 __all__ = ["Node"]
 
@@ -71,8 +71,7 @@ class Node:
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
         self._dsn = dsn
-        self.metrics = Registry()
-        self._meters = Meters(self.metrics)
+        self.metrics = NodeMetrics(package_version())
         self._id = uuid.uuid4().hex[:12]
         self._version = package_version()
         self._insecure = insecure_settings(settings)
@@ -121,7 +120,7 @@ class Node:
             read_temporary=self._settings.query_temporary_size or None,
         )
         reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
-        stream = StreamDriver(self._feed, reader)
+        stream = StreamDriver(self._feed, reader, stages=self.metrics.meters.stages)
         live = LiveQueries(stream, reader, tuning)
         channels = Channels(
             self._dsn,
@@ -159,7 +158,8 @@ class Node:
             content=ContentInspector(channels.policies),
             content_hook=hook,
             query_accounts=QueryAccounts(self._settings.query_limits),
-            meters=self._meters,
+            meters=self.metrics.meters,
+            wires=Wires.make(self.metrics.meters.stages, self.metrics.meters.error),
             key_watch=authentication.key_watch,
             session_watch=authentication.session_watch,
         )

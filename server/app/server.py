@@ -33,6 +33,7 @@ from server.app.uvicorn_http import HttpProtocol
 from server.app.version import package_version
 from server.http.client_address import TrustedProxies
 from server.limits.network_rates import NetworkRates, Quota
+from server.observe.meters import HTTP
 from server.rest import Rest
 from server.rest.access import Access, Tokens
 from server.rest.clients import Clients
@@ -102,11 +103,16 @@ async def _serve(
     rest = _rest(settings, dsn, node, access, clients)
     own = [
         *transport_routes(node.sessions, settings.allowed_origins),
-        metrics_route(node.metrics, Operators(access, clients)),
+        metrics_route(node.metrics.registry, Operators(access, clients)),
     ]
     server = Server(
         uvicorn.Config(
-            make_app(node.status, [*own, *routes, rest.mount], node.addresses),
+            make_app(
+                node.status,
+                [*own, *routes, rest.mount],
+                node.addresses,
+                partial(node.metrics.meters.error, HTTP),
+            ),
             http=cast(
                 "Any",
                 partial(

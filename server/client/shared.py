@@ -16,17 +16,15 @@ from server.limits.query_accounts import QueryAccounts
 from server.observe.meters import Meters
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
-from server.wire.encoder import Wire, packed_wire, text_wire
-from server.wire.sse_blocks import block_wire, plain_wire
+from server.wire.wires import Wires
 
 __all__ = ["SharedServices"]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedServices:
-    """The engine's two services, the authorizer, the check of contents, and one encoder per form.
+    """The engine's two services, the authorizer, the check of contents, and the encoders.
 
-    ``text`` and ``packed`` are WebSocket frames, ``blocks`` those of an event stream, ``plain`` the JSON of poll answers.
     ``query_accounts``: what live queries each user has. ``meters`` count what connections do; None: nothing is counted.
     ``key_watch`` and ``session_watch`` end connections with their credentials.
     """
@@ -39,10 +37,7 @@ class SharedServices:
     content_hook: ContentHook | None = None
     background: Background = field(default_factory=Background)
     intake: SharedIntake = field(default_factory=SharedIntake)
-    text: Wire = field(default_factory=text_wire)
-    packed: Wire = field(default_factory=packed_wire)
-    blocks: Wire = field(default_factory=block_wire)
-    plain: Wire = field(default_factory=plain_wire)
+    wires: Wires = field(default_factory=Wires.make)
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
     meters: Meters | None = None
     key_watch: CredentialWatch | None = None

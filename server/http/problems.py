@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.errors import BunbaseError, RealtimeError
 from engine.postgres.errors import AWAY, in_words, is_clients, is_raised, reason
@@ -22,6 +23,7 @@ __all__ = [
     "BY_CODE",
     "CHALLENGE",
     "MEDIA_TYPE",
+    "ErrorCounter",
     "ProblemDocument",
     "ProblemError",
     "problem_document",
@@ -36,6 +38,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 CHALLENGE: Final[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="realtime"'}
 """What an answer 401 must have (RFC 9110, 15.5.2)."""
 
+_COUNT: Final = "count_error"  # in the state of a request's scope
 _log = structlog.get_logger(__name__)
 
 BY_CODE: Mapping[ErrorCode, HTTPStatus] = {
@@ -98,7 +101,35 @@ def problem_response(
 ) -> Response:
     """An answer with :func:`problem_document` as its body."""
     document = problem_document(status, detail, code, retry_after)
-    return JSONResponse(document, status, headers=headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(document, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document. It is counted by its code, where the application counts: see :class:`ErrorCounter`."""
+
+    def __init__(self, document: Mapping[str, Any], *args: Any, **more: Any) -> None:
+        super().__init__(document, *args, **more)
+        self._code = ErrorCode(document["code"])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        count = scope.get("state", {}).get(_COUNT)
+        if count is not None:
+            count(self._code)
+        await super().__call__(scope, receive, send)
+
+
+class ErrorCounter:
+    """An application whose problem documents are counted: ``count`` is called with the code of each."""
+
+    def __init__(self, app: ASGIApp, count: Callable[[ErrorCode], None]) -> None:
+        self._app = app
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        scope.setdefault("state", {})[_COUNT] = self._count
+        await self._app(scope, receive, send)
 
 
 class ProblemError(BunbaseError):

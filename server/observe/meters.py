@@ -12,11 +12,16 @@ from typing import Final, Protocol
 
 from engine.metrics.instruments import LATENCIES
 from engine.metrics.registry import OTHER, Registry
+from engine.metrics.stages import Stages
 from server.protocol.close_codes import CloseCode
+from server.protocol.error_codes import ErrorCode
 
-__all__ = ["TRANSPORTS", "Meters", "TransportMeter", "WrittenFrame"]
+__all__ = ["HTTP", "TRANSPORTS", "Meters", "TransportMeter", "WrittenFrame"]
 
 TRANSPORTS: Final = ("websocket", "sse", "poll")
+
+HTTP: Final = "http"
+"""The transport of answers to requests that belong to no connection: REST, handshakes."""
 
 _DURATIONS: Final = (1, 5, 15, 60, 300, 900, 3_600, 4 * 3_600, 86_400, 7 * 86_400)
 _CODES: Final = frozenset(CloseCode)
@@ -32,6 +37,10 @@ class WrittenFrame(Protocol):
     @property
     def count(self) -> int:
         """How many messages it holds."""
+
+    @property
+    def encoded_at(self) -> int:
+        """When it was made, as ``committed_at``; 0: that is not observed."""
 
 
 class Meters:
@@ -72,11 +81,22 @@ class Meters:
             "transport",
             scale=1e-6,
         )
+        self.errors = registry.counters(
+            "realtime_errors_total", "Errors that clients were answered with, by their code.", "transport", "code"
+        )
+        for transport in (*TRANSPORTS, HTTP):
+            for code in ErrorCode:
+                self.errors.of(transport, code)
+        self.stages = Stages(registry)
         self._meters = {name: TransportMeter(self, name) for name in TRANSPORTS}
 
     def of(self, transport: str) -> TransportMeter:
         """The meter of one of ``TRANSPORTS``."""
         return self._meters[transport]
+
+    def error(self, transport: str, code: ErrorCode) -> None:
+        """A client was answered with an error; ``transport``: one of ``TRANSPORTS`` or ``HTTP``."""
+        self.errors.of(transport, code).value += 1
 
 
 class TransportMeter:
@@ -93,6 +113,7 @@ class TransportMeter:
         "_open",
         "_opened",
         "_transport",
+        "_writes",
     )
 
     def __init__(self, meters: Meters, transport: str) -> None:
@@ -106,6 +127,7 @@ class TransportMeter:
         self._bytes_received = meters.bytes_received.of(transport)
         self._bytes_sent = meters.bytes_sent.of(transport)
         self._latencies = meters.latencies.of(transport)
+        self._writes = meters.stages.write
 
     def opened(self) -> None:
         """A client was authenticated and greeted."""
@@ -133,5 +155,7 @@ class TransportMeter:
             if committed_at is not None:
                 now = now or time.time_ns() // 1000
                 latencies.observe(now - committed_at, count)
+                if encoded_at := frame.encoded_at:
+                    self._writes.observe(now - encoded_at, count)
         self._messages_sent.value += messages
         self._bytes_sent.value += size

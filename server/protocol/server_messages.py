@@ -20,6 +20,7 @@ from server.protocol.error_codes import ErrorCode
 
 __all__ = [
     "PONG",
+    "ErrorPayload",
     "ack",
     "authenticated",
     "close",
@@ -117,6 +118,12 @@ class _Error(Struct, tag="error"):
     id: str | UnsetType = UNSET
     ref: str | UnsetType = UNSET
     retryAfter: float | UnsetType = UNSET
+
+
+class ErrorPayload(bytes):
+    """The message of an error, with its ``code``: so what writes messages can count errors without reading them."""
+
+    code: ErrorCode
 
 
 def connected(
@@ -231,19 +238,21 @@ def expiring(seconds: float) -> bytes:
     return _encode(_Expiring(max(0, round(seconds))))
 
 
-def failed(problem: RealtimeError, about: RequestReference) -> bytes:
+def failed(problem: RealtimeError, about: RequestReference) -> ErrorPayload:
     """A request failed, or a subscription ended."""
     return error(problem.code, str(problem), about, problem.retry_after)
 
 
-def error(code: ErrorCode, message: str, about: RequestReference, retry_after: float | None = None) -> bytes:
+def error(code: ErrorCode, message: str, about: RequestReference, retry_after: float | None = None) -> ErrorPayload:
     """A request failed, or a subscription ended. ``retry_after``: in how many seconds it may be repeated, rounded up to
     milliseconds.
     """
     wait = UNSET if retry_after is None else _short(ceil(retry_after * 1000) / 1000)
     try:
-        return _encode(_Error(code, message, about.channel, about.id, about.ref, wait))
+        payload = ErrorPayload(_encode(_Error(code, message, about.channel, about.id, about.ref, wait)))
     except UnicodeEncodeError:
         # A driver's message can carry undecodable bytes as lone surrogates; they have no place in JSON.
         safe = message.encode(errors="replace").decode()
-        return _encode(_Error(code, safe, about.channel, about.id, about.ref, wait))
+        payload = ErrorPayload(_encode(_Error(code, safe, about.channel, about.id, about.ref, wait)))
+    payload.code = code
+    return payload

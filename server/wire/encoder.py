@@ -7,12 +7,15 @@ same holds for the other forms: MessagePack frames, blocks of an event stream, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from struct import pack
 
+from engine.metrics.stages import Stages
 from server.ports.channels import ChannelEvent, EventBatch
 from server.ports.live_queries import LiveEvent
+from server.protocol.error_codes import ErrorCode
 from server.protocol.msgpack import packed, packed_fields, packed_snapshot
-from server.protocol.server_messages import snapshot_tail
+from server.protocol.server_messages import ErrorPayload, snapshot_tail
 from server.wire.frame import Frame, Opened
 
 __all__ = ["ChannelFrames", "EventFrames", "Wire", "binary_frame", "packed_wire", "text_frame", "text_wire"]
@@ -57,13 +60,16 @@ class EventFrames:
     ``share`` encodes the common tail, ``build`` the frame of a head and that tail.
     """
 
-    __slots__ = ("_build", "_event", "_frames", "_share", "_tail")
+    __slots__ = ("_build", "_event", "_frames", "_share", "_stages", "_tail")
 
     def __init__(
         self,
         build: Callable[[bytes, bytes], bytes] = _text_snapshot,
         share: Callable[[bytes], bytes] = _unchanged,
+        *,
+        stages: Stages | None = None,
     ) -> None:
+        self._stages = stages
         self._build = build
         self._share = share
         self._event: LiveEvent | None = None
@@ -72,13 +78,17 @@ class EventFrames:
 
     def frame(self, head: bytes, event: LiveEvent) -> Frame:
         """The frame of ``head`` completed by ``event``."""
+        if event is self._event and (frame := self._frames.get(head)) is not None:
+            return frame
+        stages = self._stages
+        began = 0 if stages is None else stages.begin_encoding(event.committed_at)
         if event is not self._event:
             self._event = event
             self._tail = self._share(snapshot_tail(event.position, event.reset, event.changes_json))
             self._frames = {}
-        frame = self._frames.get(head)
-        if frame is None:
-            frame = self._frames[head] = Frame(self._build(head, self._tail), committed_at=event.committed_at)
+        frame = self._frames[head] = Frame(self._build(head, self._tail), committed_at=event.committed_at)
+        if began and stages is not None:
+            frame.encoded_at = stages.end_encoding(began)
         return frame
 
 
@@ -89,9 +99,12 @@ class ChannelFrames:
     ``joined``: a batch can be one frame.
     """
 
-    __slots__ = ("_build", "_frames", "_joined", "_size")
+    __slots__ = ("_build", "_frames", "_joined", "_size", "_stages")
 
-    def __init__(self, build: Callable[[bytes], bytes] = text_frame, *, joined: bool = False) -> None:
+    def __init__(
+        self, build: Callable[[bytes], bytes] = text_frame, *, joined: bool = False, stages: Stages | None = None
+    ) -> None:
+        self._stages = stages
         self._build = build
         self._joined = joined
         self._frames: dict[ChannelEvent | EventBatch, list[Frame]] = {}
@@ -101,16 +114,24 @@ class ChannelFrames:
         """The frame of ``event``."""
         frames = self._frames.get(event)
         if frames is None:
-            frames = self._keep(event, [self._frame(event)])
+            frames = self._keep(event, self._made([event]))
         return frames[0]
 
     def batch(self, batch: EventBatch) -> list[Frame]:
         """The frames of all its events."""
         frames = self._frames.get(batch)
         if frames is None:
-            events = batch.events
-            frames = [self._join(events)] if self._joined else [self._frame(event) for event in events]
-            self._keep(batch, frames)
+            frames = self._keep(batch, self._made(batch.events, joined=self._joined))
+        return frames
+
+    def _made(self, events: Sequence[ChannelEvent], *, joined: bool = False) -> list[Frame]:
+        stages = self._stages
+        began = 0 if stages is None else stages.begin_encoding(events[0].committed_at)
+        frames = [self._join(events)] if joined else [self._frame(event) for event in events]
+        if began and stages is not None:
+            encoded_at = stages.end_encoding(began)
+            for frame in frames:
+                frame.encoded_at = encoded_at
         return frames
 
     def _frame(self, event: ChannelEvent) -> Frame:
@@ -139,31 +160,40 @@ class ChannelFrames:
 class Wire:
     """One form of messages: ``own`` for those of one client, the frames for those that many share."""
 
-    __slots__ = ("_build", "channels", "events")
+    __slots__ = ("_build", "_count_error", "channels", "events")
 
     def __init__(self, build: Callable[[bytes], bytes], events: EventFrames, channels: ChannelFrames) -> None:
         self._build = build
+        self._count_error: Callable[[ErrorCode], None] | None = None
         self.events = events
         self.channels = channels
 
     def own(self, payload: bytes, opened: Opened | None = None) -> Frame:
         """The frame of a message for one client. ``opened``: the channel whose opening it announces."""
+        if type(payload) is ErrorPayload and self._count_error is not None:
+            self._count_error(payload.code)
         return Frame(self._build(payload), opened=opened)
 
+    def count_errors(self, transport: str, count: Callable[[str, ErrorCode], None]) -> None:
+        """Call ``count`` with ``transport`` and the code of each error that becomes a frame."""
+        self._count_error = partial(count, transport)
 
-def text_wire() -> Wire:
+
+def text_wire(stages: Stages | None = None) -> Wire:
     """JSON in text frames."""
-    return Wire(text_frame, EventFrames(), ChannelFrames(joined=True))
+    return Wire(text_frame, EventFrames(stages=stages), ChannelFrames(joined=True, stages=stages))
 
 
-def packed_wire() -> Wire:
+def packed_wire(stages: Stages | None = None) -> Wire:
     """MessagePack in binary frames."""
     return Wire(
         _packed_frame,
         EventFrames(
-            lambda head, tail: binary_frame(packed_snapshot(head, tail)), lambda tail: packed_fields(tail[:-1])
+            lambda head, tail: binary_frame(packed_snapshot(head, tail)),
+            lambda tail: packed_fields(tail[:-1]),
+            stages=stages,
         ),
-        ChannelFrames(_packed_frame, joined=True),
+        ChannelFrames(_packed_frame, joined=True, stages=stages),
     )
 
 

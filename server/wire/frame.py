@@ -28,6 +28,7 @@ class Frame(msgspec.Struct, eq=False, gc=False):
         committed_at: when they were committed, in microseconds since 1970; None: they are no commit's effect.
         count: how many messages ``data`` holds.
         opened: the channel whose opening this announces.
+        encoded_at: when it was made, as ``committed_at``; 0: that is not observed.
     """
 
     data: bytes
@@ -37,3 +38,4 @@ class Frame(msgspec.Struct, eq=False, gc=False):
     committed_at: int | None = None
     count: int = 1
     opened: Opened | None = None
+    encoded_at: int = 0

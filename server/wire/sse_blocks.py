@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from engine.metrics.stages import Stages
 from server.wire.encoder import ChannelFrames, EventFrames, Wire
 
 __all__ = ["END", "block", "block_wire", "comment", "mark", "plain_wire", "retry"]
@@ -55,14 +56,16 @@ def retry(delay: float) -> bytes:
     return f"retry: {round(delay * 1000)}\n\n".encode()
 
 
-def block_wire() -> Wire:
+def block_wire(stages: Stages | None = None) -> Wire:
     """Blocks without their ends."""
-    return Wire(block, EventFrames(lambda head, tail: block(head + tail)), ChannelFrames(block))
+    return Wire(
+        block, EventFrames(lambda head, tail: block(head + tail), stages=stages), ChannelFrames(block, stages=stages)
+    )
 
 
-def plain_wire() -> Wire:
+def plain_wire(stages: Stages | None = None) -> Wire:
     """Messages as they are, for answers that hold many of them."""
-    return Wire(_same, EventFrames(lambda head, tail: head + tail), ChannelFrames(_same))
+    return Wire(_same, EventFrames(lambda head, tail: head + tail, stages=stages), ChannelFrames(_same, stages=stages))
 
 
 def _same(payload: bytes) -> bytes:

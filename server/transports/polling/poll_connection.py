@@ -25,7 +25,7 @@ class PollConnection(HttpConnection):
     """A client that fetches its messages. ``timeout``: seconds without a request until its session is closed."""
 
     def __init__(self, secret: str, admission: Admission, store: SessionStore, timeout: float) -> None:
-        super().__init__(secret, admission, admission.services.plain, store)
+        super().__init__(secret, admission, admission.services.wires.plain, store)
         self._timeout = timeout
         self._given: deque[bytes] = deque()  # their size is ``_unconfirmed``
         self._acknowledged = 0

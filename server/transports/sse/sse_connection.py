@@ -47,7 +47,7 @@ class SseConnection(HttpConnection):
     """A client over one streaming answer. ``epoch``: the epoch of the positions in its ids."""
 
     def __init__(self, secret: str, admission: Admission, store: SessionStore, epoch: str) -> None:
-        super().__init__(secret, admission, admission.services.blocks, store)
+        super().__init__(secret, admission, admission.services.wires.blocks, store)
         self._epoch = epoch
         self._progress = Progress(epoch)
         self._counted = self._writing_counted = 0  # bytes of channels' messages: all that wait, those being written

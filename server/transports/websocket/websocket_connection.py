@@ -41,8 +41,8 @@ class WebSocketConnection(ClientConnection, WSListener):
     def __init__(
         self, admission: Admission, closed: Callable[[WebSocketConnection], None], *, packed: bool = False
     ) -> None:
-        services, limits = admission.services, admission.limits
-        super().__init__(admission, services.packed if packed else services.text)
+        wires, limits = admission.services.wires, admission.limits
+        super().__init__(admission, wires.packed if packed else wires.text)
         self._packed = packed
         self._closed = closed
         self._transport: WSTransport | None = None

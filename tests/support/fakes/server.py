@@ -37,6 +37,7 @@ from server.session.session import Greeting, Session
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
+from server.wire.wires import Wires
 from tests.support.fakes.channels import FakeChannels
 
 
@@ -186,6 +187,7 @@ class FakeServer:
             self.rooms,
             authenticator=self.authenticator,
             meters=self.meters,
+            wires=Wires.make() if self.meters is None else Wires.make(self.meters.stages, self.meters.error),
             key_watch=self.key_watch,
             session_watch=self.session_watch,
         )

@@ -16,6 +16,7 @@ from tests.support.fakes.server import FakeLiveQueries, FakeServer, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 LATENCY = "realtime_delivery_latency_seconds"
+STAGES = "realtime_stage_latency_seconds"
 
 
 def series(registry: Registry, name: str) -> dict[str, float]:
@@ -51,6 +52,17 @@ async def test_messages_bytes_and_the_time_since_the_commit_are_counted_on_every
         await client.receive("snapshot")
         assert series(registry, LATENCY) == {name: 2}
         assert series(registry, "realtime_messages_sent_total") == {name: 6}
+        meters.stages.received(hour, time.time_ns() // 1000)  # its transaction, as the stream driver reports it
+        _deliver(server, Event({"type": "message", "channel": "chat:1", "data": "again"}, committed_at=hour))
+        await client.receive("message")
+        assert registry.value(STAGES, stage="feed") == 1
+        assert registry.value(STAGES, stage="apply") == 1  # when the other two arrived is not known
+        assert registry.value(STAGES, stage="encode") == 3
+        assert registry.value(STAGES, stage="write") == 3
+        await client.send(type="unsubscribe", channel="chat:none")
+        await client.receive("error")
+        assert registry.value("realtime_errors_total", transport=name, code="RT_004") == 1
+        assert registry.value("realtime_errors_total") == 1
         await client.leave()
         await server.left_alone()
         assert series(registry, "realtime_connections") == {}

@@ -1,0 +1,64 @@
+"""Where the time from a commit to its delivery goes.
+
+A message passes through four stages, each of which begins where the one before it ends::
+
+    commit ─ feed ─> transaction complete here ─ apply ─> given to the encoder ─ encode ─> a frame ─ write ─> written
+
+``feed`` is observed once per transaction, ``apply`` and ``encode`` once per frame, which all its receivers share, and
+``write`` once per receiver. ``feed`` spans two clocks: that of the database and ours.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from engine.metrics.instruments import LATENCIES
+from engine.metrics.registry import Registry
+
+__all__ = ["STAGES", "Stages"]
+
+STAGES: Final = ("feed", "apply", "encode", "write")
+
+_REMEMBERED: Final = 1024  # transactions whose arrival is known; those of events that come later are not observed
+
+
+class Stages:
+    """The latencies by stage, in microseconds. Commit times, as the events carry them, identify the transactions."""
+
+    def __init__(self, registry: Registry) -> None:
+        family = registry.histograms(
+            "realtime_stage_latency_seconds",
+            "Time that messages spend in each stage from commit to delivery: feed, apply, encode, write.",
+            LATENCIES,
+            "stage",
+            scale=1e-6,
+        )
+        self._feed, self._apply, self._encode, self.write = map(family.of, STAGES)
+        self._received: dict[int, int] = {}
+
+    def received(self, committed_at: int, received_at: int) -> None:
+        """A transaction that was complete at ``received_at`` is about to be applied."""
+        self._feed.observe(received_at - committed_at)
+        received = self._received
+        if len(received) >= _REMEMBERED:
+            del received[next(iter(received))]
+        received[committed_at] = received_at
+
+    def begin_encoding(self, committed_at: int | None) -> int:
+        """An event is about to be encoded; returns now, or 0 for one that is no commit's."""
+        if committed_at is None:
+            return 0
+        now = time.time_ns() // 1000
+        received_at = self._received.get(committed_at)
+        if received_at is not None:
+            self._apply.observe(now - received_at)
+        return now
+
+    def end_encoding(self, began: int) -> int:
+        """The frame is made; ``began`` as ``begin_encoding`` returned it. Returns now, or 0."""
+        if not began:
+            return 0
+        now = time.time_ns() // 1000
+        self._encode.observe(now - began)
+        return now
