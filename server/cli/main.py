@@ -16,7 +16,10 @@ import typer
 from engine.errors import RealtimeError
 from server.app.settings import SettingsError
 from server.app.version import package_version
+from server.cli.clients import channels, connections, disconnect, kick
 from server.cli.doctor.diagnose import diagnose
+from server.cli.doctor.finding import document_of
+from server.cli.errors import errors
 from server.cli.exposing import expose, grant, unexpose
 from server.cli.keys import keys_app
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
@@ -25,6 +28,7 @@ from server.cli.prelude import database_error, dsn_of, read_settings, report
 from server.cli.rules import rules_app
 from server.cli.slots import slots_app
 from server.cli.terminal import options
+from server.cli.terminal.output import print_json
 from server.cli.token import token
 
 __all__ = ["main"]
@@ -174,16 +178,28 @@ app.command()(unexpose)
 
 
 @app.command()
-def doctor(config: options.ConfigFile = None, dsn: options.Dsn = None, decoder: options.Decoder = None) -> None:
+def doctor(
+    as_json: options.AsJson = False,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+    decoder: options.Decoder = None,
+) -> None:
     """Check whether a database is ready, and print a remedy for what is not."""
     settings = read_settings(config, dsn=dsn, decoder=decoder)
     findings = diagnose(dsn_of(settings), settings)
-    for finding in findings:
-        print(finding)
+    if as_json:
+        print_json(document_of(findings))
+    else:
+        print("\n".join(map(str, findings)))
     if any(finding.level == "problem" for finding in findings):
         raise typer.Exit(1)
 
 
+app.command()(connections)
+app.command()(channels)
+app.command()(kick)
+app.command()(disconnect)
+app.command()(errors)
 app.command()(grant)
 app.command()(token)
 app.add_typer(keys_app, name="keys")

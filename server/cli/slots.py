@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -19,7 +20,7 @@ from engine.postgres.connections.conninfo import answer_timeout
 from engine.postgres.connections.opening import connect
 from server.cli.prelude import dsn_of, read_settings
 from server.cli.terminal import options
-from server.cli.terminal.output import print_table, size_in_words
+from server.cli.terminal.output import print_json, print_table, size_in_words
 
 __all__ = ["ForeignSlotError", "drop", "print_slots", "slots_app"]
 
@@ -32,11 +33,14 @@ class ForeignSlotError(RealtimeError):
     """The slot belongs to no node of this database; the message describes it and how to drop it nevertheless."""
 
 
-async def print_slots(dsn: str) -> None:
-    """Print every slot of the cluster. Raises ``psycopg.Error``."""
+async def print_slots(dsn: str, *, as_json: bool = False) -> None:
+    """Print every slot of the cluster, as a table or a JSON array. Raises ``psycopg.Error``."""
     async with await connect(dsn, "realtime slots", answer_timeout=answer_timeout(dsn)) as connection:
         found = await list_slots(connection)
-    print_table(_HEADS, [_row(slot) for slot in found])
+    if as_json:
+        print_json([asdict(slot) for slot in found])
+    else:
+        print_table(_HEADS, [_row(slot) for slot in found])
 
 
 def _row(slot: SlotInfo) -> tuple[str, ...]:
@@ -93,18 +97,23 @@ slots_app = typer.Typer(help="List replication slots, or drop one.", invoke_with
 
 
 @slots_app.callback()
-def slots(context: typer.Context, config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+def slots(
+    context: typer.Context, as_json: options.AsJson = False, config: options.ConfigFile = None, dsn: options.Dsn = None
+) -> None:
     """List replication slots, or drop one."""
     context.obj = (config, dsn)
     if context.invoked_subcommand is None:
-        asyncio.run(print_slots(dsn_of(read_settings(config, dsn=dsn))))
+        asyncio.run(print_slots(dsn_of(read_settings(config, dsn=dsn)), as_json=as_json))
 
 
 @slots_app.command("list")
-def slots_list(context: typer.Context, config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+def slots_list(
+    context: typer.Context, as_json: options.AsJson = False, config: options.ConfigFile = None, dsn: options.Dsn = None
+) -> None:
     """List replication slots, as ``realtime slots`` does."""
     config_before, dsn_before = context.obj
-    asyncio.run(print_slots(dsn_of(read_settings(config or config_before, dsn=dsn or dsn_before))))
+    address = dsn_of(read_settings(config or config_before, dsn=dsn or dsn_before))
+    asyncio.run(print_slots(address, as_json=as_json))
 
 
 @slots_app.command("drop")

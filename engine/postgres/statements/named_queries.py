@@ -16,7 +16,7 @@ _NAME = re.compile(r"^-- name: (\w+)[^\n]*\n", re.MULTILINE)
 
 
 def folder(name: str) -> Path:
-    """The folder ``sql`` or ``migrations``, wherever this installation keeps it.
+    """The folder ``sql``, ``migrations`` or ``docs``, wherever this installation keeps it.
 
     Raises ``FileNotFoundError`` if the installation is incomplete.
     """

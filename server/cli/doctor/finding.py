@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["Finding", "grouped"]
+from server.app.version import package_version
+
+__all__ = ["Finding", "document_of", "grouped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,19 @@ class Finding:
     def __str__(self) -> str:
         remedies = [f"{'':<8} -> {line}" for line in self.remedy.splitlines()]
         return "\n".join([f"{self.level:<8} {self.text}", *remedies])
+
+
+def document_of(findings: Iterable[Finding]) -> dict[str, Any]:
+    """The JSON document of ``realtime doctor --json``. Fields may be added to it; none is renamed or removed."""
+    listed = [{"level": each.level, "text": each.text, "remedy": each.remedy.splitlines()} for each in findings]
+    levels = [each["level"] for each in listed]
+    return {
+        "version": package_version(),
+        "ok": "problem" not in levels,
+        "problems": levels.count("problem"),
+        "warnings": levels.count("warn"),
+        "findings": listed,
+    }
 
 
 def grouped(findings: Iterable[Finding]) -> list[Finding]:

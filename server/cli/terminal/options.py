@@ -10,6 +10,7 @@ import typer
 from server.app.settings import Settings
 
 __all__ = [
+    "AsJson",
     "ConfigFile",
     "Decoder",
     "Dsn",
@@ -52,6 +53,8 @@ RestKey = Annotated[str | None, _for("rest_key", "--rest-key")]
 Origins = Annotated[list[str] | None, _for("allowed_origins", "--allowed-origin")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"] | None, _for("log_level", "--log-level")]
 LogFormat = Annotated[Literal["auto", "console", "json"] | None, _for("log_format", "--log-format")]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 
 LockTimeout = Annotated[
     float,

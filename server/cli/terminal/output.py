@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-__all__ = ["print_table", "size_in_words"]
+__all__ = ["print_json", "print_records", "print_table", "size_in_words"]
+
+
+def print_json(document: object) -> None:
+    """Print a JSON document, in ASCII: terminals and pipes have any encoding."""
+    print(json.dumps(document, indent=2, default=_as_json))
+
+
+def print_records(names: Sequence[str], records: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    """Print the values called ``names`` of each record: a table, or a JSON array of objects."""
+    if as_json:
+        print_json([{name: record[name] for name in names} for record in records])
+    else:
+        heads = [name.upper().replace("_", " ") for name in names]
+        print_table(heads, [[_cell(record[name]) for name in names] for record in records])
+
+
+def _as_json(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _cell(value: object) -> str:
+    if value is None or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,0 +1,117 @@
+"""``realtime connections``, ``channels``, ``kick`` and ``disconnect``: who is connected where, and how to end that.
+
+They ask the database and not a server: what they do, SQL does (``realtime.kick()``, ``realtime.disconnect()``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from psycopg.rows import dict_row
+
+from engine.errors import RealtimeError
+from engine.postgres.connections.opening import connect_now
+from engine.postgres.statements.named_queries import query
+from server.cli.locks.lock_waits import refuse_standby
+from server.cli.prelude import migrated_dsn
+from server.cli.terminal import options
+from server.cli.terminal.output import print_records
+
+__all__ = ["NotConnectedError", "channels", "connections", "disconnect", "kick"]
+
+_CONNECTIONS = ("id", "user", "node", "transport", "ip", "connected_at", "channels")
+_CHANNELS = ("channel", "room", "subscribers", "members", "capacity", "last_message_at")
+
+Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
+
+
+class NotConnectedError(RealtimeError):
+    """There is no such connection."""
+
+
+def connections(
+    user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Only those present in this channel.")] = None,
+    node: Annotated[str | None, typer.Option(help="Only those of this node.")] = None,
+    limit: Limit = 1000,
+    as_json: options.AsJson = False,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """List connected clients, the longest connected first."""
+    filters = {"user": user, "channel": channel, "node": node, "limit": limit}
+    print_records(_CONNECTIONS, _rows(migrated_dsn(config, dsn), "list_connections", filters), as_json=as_json)
+
+
+def channels(
+    pattern: Annotated[str, typer.Argument(help="Their names; * stands for any text.")] = "*",
+    limit: Limit = 1000,
+    as_json: options.AsJson = False,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """List channels, those with the most subscribers first: rooms, and what has members, subscribers or messages."""
+    filters = {"pattern": _like(pattern), "limit": limit}
+    print_records(_CHANNELS, _rows(migrated_dsn(config, dsn), "list_channels", filters), as_json=as_json)
+
+
+def kick(
+    channel: Annotated[str, typer.Argument(help="The channel.")],
+    user: Annotated[str, typer.Argument(help="The user.")],
+    reason: Annotated[str | None, typer.Option(help="What the user's clients are given as the reason.")] = None,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """End a user's subscriptions to a channel, on every connection. The connections live on."""
+    [row] = _change(config, dsn, "rest_kick", {"channel": channel, "user_id": user, "reason": reason})
+    present = row["connections"]
+    print(f"{user} is removed from {channel}, where {present} {_noun(present)} of the user {_verb(present)} present")
+
+
+def disconnect(
+    connection: Annotated[
+        str | None, typer.Argument(help="The connection, as `realtime connections` lists it.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="Instead: all connections of this user.")] = None,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """End a connection, or all of a user, on whichever node. Clients are asked not to come back by themselves."""
+    if (connection is None) == (user is None):
+        raise typer.BadParameter("give a connection or --user")
+    if user is not None:
+        [row] = _change(config, dsn, "rest_disconnect_user", {"user_id": user})
+    else:
+        [row] = _change(config, dsn, "rest_disconnect", {"connection_id": connection})
+    if not row["count"]:
+        raise NotConnectedError(f"there is no connection {connection}" if user is None else f"{user} has no connection")
+    print(f"{row['count']} {_noun(row['count'])} ended")
+
+
+def _rows(address: str, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    with connect_now(address, "realtime clients", autocommit=True, row_factory=dict_row) as connection:
+        return connection.execute(query(statement), parameters).fetchall()
+
+
+def _change(config: Path | None, dsn: str | None, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    with connect_now(
+        migrated_dsn(config, dsn), "realtime clients", autocommit=True, row_factory=dict_row
+    ) as connection:
+        refuse_standby(connection)
+        return connection.execute(query(statement), parameters).fetchall()
+
+
+def _like(pattern: str) -> str:
+    for special in "\\", "%", "_":
+        pattern = pattern.replace(special, f"\\{special}")
+    return pattern.replace("*", "%")
+
+
+def _noun(count: int) -> str:
+    return "connection" if count == 1 else "connections"
+
+
+def _verb(count: int) -> str:
+    return "was" if count == 1 else "were"

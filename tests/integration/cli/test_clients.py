@@ -1,0 +1,82 @@
+"""Commands about connected clients and channels, the JSON of commands, and the explanation of error codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+
+from engine.errors import ErrorCode
+from server.cli.errors import explanation, explanations
+from server.cli.local_postgres import LocalPostgres
+from tests.support.clients.users import running_server, user_client
+from tests.support.servers.commands import realtime
+from tests.support.servers.processes import GIVE_UP_AFTER
+
+
+async def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(realtime, *arguments)
+
+
+async def test_connections_and_channels_are_listed_and_ended_from_the_terminal(database: str) -> None:
+    async with running_server(database) as server, user_client(server, "ada") as ada, user_client(server, "bob") as bob:
+        await ada.join(presence={"name": "Ada"})
+        await bob.join()
+        here = ("--dsn", database)
+        everyone = json.loads((await command("connections", "--json", *here)).stdout)
+        assert {each["user"] for each in everyone} == {"ada", "bob"}
+        [one] = json.loads(
+            (await command("connections", "--user", "ada", "--channel", "chat:1", "--json", *here)).stdout
+        )
+        assert (one["id"], one["channels"], one["transport"]) == (ada.id, ["chat:1"], "websocket")
+        heads, *lines = (await command("connections", *here)).stdout.splitlines()
+        assert heads.split() == ["ID", "USER", "NODE", "TRANSPORT", "IP", "CONNECTED", "AT", "CHANNELS"]
+        assert len(lines) == 2
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while True:  # nodes write their figures every two seconds
+                found = json.loads((await command("channels", "chat:*", "--json", *here)).stdout)
+                if found and found[0]["subscribers"] == 2:
+                    break
+        assert (found[0]["channel"], found[0]["members"], found[0]["room"]) == ("chat:1", 1, False)
+        assert json.loads((await command("channels", "chat_*", "--json", *here)).stdout) == []
+        kicked = await command("kick", "chat:1", "ada", "--reason", "enough", *here)
+        assert kicked.stdout == "ada is removed from chat:1, where 1 connection of the user was present\n"
+        refused = await ada.receive("error")
+        assert (refused["code"], refused["channel"]) == ("RT_003", "chat:1")
+        assert "enough" in refused["message"]
+        assert (await command("disconnect", ada.id, *here)).stdout == "1 connection ended\n"
+        assert (await command("disconnect", "--user", "bob", *here)).stdout == "1 connection ended\n"
+        await asyncio.gather(ada.socket.wait_closed(), bob.socket.wait_closed())
+        assert (ada.socket.close_code, bob.socket.close_code) == (4001, 4001)
+        again = await command("disconnect", ada.id, *here)
+        assert (again.returncode, again.stderr) == (1, f"realtime: there is no connection {ada.id}\n")
+        assert (await command("disconnect", *here)).returncode == 2
+
+
+def test_doctor_and_slots_print_json_documents(database: str, pg18: LocalPostgres) -> None:
+    done = realtime("doctor", "--json", "--dsn", database)
+    document = json.loads(done.stdout)
+    assert document.keys() == {"version", "ok", "problems", "warnings", "findings"}
+    assert (document["ok"], document["problems"], done.returncode) == (True, 0, 0)
+    plain = realtime("doctor", "--dsn", database).stdout
+    assert all(f"{each['level']:<8} {each['text']}" in plain for each in document["findings"] if each["level"] == "ok")
+    unmigrated = realtime("doctor", "--json", "--dsn", pg18.dsn_for("postgres"))
+    problems = [each for each in json.loads(unmigrated.stdout)["findings"] if each["level"] == "problem"]
+    assert (unmigrated.returncode, problems[0]["remedy"]) == (1, ["Run `realtime migrate`."])
+    slots = json.loads(realtime("slots", "--json", "--dsn", database).stdout)
+    assert slots == json.loads(realtime("slots", "list", "--json", "--dsn", database).stdout)
+
+
+def test_every_error_code_is_explained_in_the_words_of_the_documentation() -> None:
+    assert list(explanations()) == [code.value for code in ErrorCode]
+    for code in ErrorCode:
+        text = explanation(code.value)
+        assert "  Cause: " in text
+        assert "  Cure: " in text
+        assert not any(mark in text for mark in ("](", "**", "`"))
+    asked = realtime("errors", "rt006")
+    assert asked.stdout.startswith("RT_006: rate limit exceeded\n  Cause: ")
+    assert len(realtime("errors").stdout.splitlines()) == len(ErrorCode)
+    unknown = realtime("errors", "RT_099")
+    assert unknown.returncode == 2
+    assert "there is no code RT_099; there are RT_001, " in unknown.stderr
