@@ -1,7 +1,12 @@
 """The server over ``engine``.
 
-A ``protocol`` message enters a ``session``, whose actions a ``client`` carries out over one of the ``transports``; ``auth``
-identifies the client (``auth_handler``: by a function or a webhook of the operator), ``wire`` encodes its messages. ``rest``
-is the API for servers, ``observe`` counts what connections do and shows it, ``ports`` holds the interfaces of the
-engine. ``app`` runs it all; ``cli`` is the ``realtime`` command.
+A ``protocol`` message enters a ``session``, whose actions a ``client`` carries out over one of the ``transports``.
+
+* ``auth`` identifies the client (``auth_handler``: by a function or a webhook of the operator) and asks the rules of
+  channels (``rules``); ``limits`` counts what it asks for; ``content`` judges what it publishes;
+* ``wire`` encodes messages, ``http`` is shared by all HTTP routes, ``rest`` is the API for servers;
+* ``observe`` counts what connections do and shows it, ``statistics`` writes figures for the views ``realtime.stat_*``,
+  ``logs`` formats the log;
+* ``ports`` holds the interfaces of the engine;
+* ``app`` runs it all, ``cli`` is the ``realtime`` command, ``demo`` the page of ``realtime dev``.
 """

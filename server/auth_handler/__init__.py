@@ -1,1 +1,3 @@
-"""A handler of the operator that judges tokens: a function or a webhook, and what protects the server from its failures."""
+"""A handler of the operator that judges tokens: a function (``function``) or a webhook (``webhook``), and what protects the
+server from its failures (``verifier``).
+"""

@@ -1,1 +1,5 @@
-"""Encoding, once for all subscribers of a form: frames, blocks of events, and the send queue."""
+"""Encoding, once for all subscribers of a form: messages to frames (``encoder``, ``sse_blocks``), and the send queue.
+
+The transports write the frames: ``server/transports/base/client_connection.py`` queues them, the connection of each
+transport writes them.
+"""

@@ -11,6 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 CODE = ("engine", "server", "tests", "sdk")
+SOURCES = [
+    path for top in ("engine", "server", "sdk/python/bunbase", "tests") for path in sorted((ROOT / top).rglob("*.py"))
+]
+BUILT = re.compile(r"/dist\b|/node_modules\b|/N\.json$")
+REFERENCE = re.compile(r":(?:mod|class|func|meth|data):`~?((?:engine|server|tests)\.[\w.]+)`")
 MODULE = re.compile(r"`([\w/]+\.py)(?::[\w.]+)?`")
 # Not what stands for a name: `NNNN_what.sql`.
 PLACE = re.compile(r"`((?:engine|server|tests|sdk|sql|migrations)/(?![\w/]*[A-Z]{2})[\w./-]*\w)(?::([\w.]+))?`")
@@ -25,11 +30,31 @@ def defined(path: Path, name: str) -> bool:
     """Whether ``path`` defines ``name``: ``function``, ``Class`` or ``Class.function``."""
     body = ast.parse(path.read_text()).body
     for part in name.split("."):
-        found = [node for node in body if getattr(node, "name", None) == part]
-        if not found:
+        nodes = [node for node in body if part in names_of(node)]
+        if not nodes:
             return False
-        body = getattr(found[0], "body", [])
+        body = getattr(nodes[0], "body", [])
     return True
+
+
+def names_of(node: ast.stmt) -> list[str]:
+    """What ``node`` defines: a function, a class, or variables."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def found(reference: str) -> bool:
+    """Whether there is such a module, or such a class or function in one."""
+    parts = reference.split(".")
+    for end in range(len(parts), 0, -1):
+        module = ROOT.joinpath(*parts[:end])
+        if module.is_dir():
+            return end == len(parts)
+        if module.with_suffix(".py").is_file():
+            return end == len(parts) or defined(module.with_suffix(".py"), ".".join(parts[end:]))
+    return False
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -48,6 +73,23 @@ def test_every_place_in_the_code_that_a_page_names_exists(page: Path) -> None:
         if not (ROOT / path).exists() or (name and not defined(ROOT / path, name))
     ]
     assert missing == []
+
+
+def test_every_place_that_a_comment_or_docstring_names_exists() -> None:
+    """Paths of files, except what is built, and references like ``:class:`engine.live.core.window.Window```."""
+    missing = []
+    for source in SOURCES:
+        paths = [path for path, _ in places(source) if not BUILT.search(path) and not (ROOT / path).exists()]
+        names = [name for name in REFERENCE.findall(source.read_text()) if not found(name)]
+        missing += [f"{source.relative_to(ROOT)}: {each}" for each in paths + names]
+    assert missing == []
+
+
+@pytest.mark.parametrize("package", ["engine", "server"])
+def test_the_docstring_of_a_package_names_every_folder(package: str) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
+    folders = {each.parent.name for each in (ROOT / package).glob("*/__init__.py")}
+    assert folders - set(re.findall(r"``(\w+)``", docstring)) == set()
 
 
 def test_the_walk_of_a_row_change_names_a_function_in_each_step() -> None:

@@ -1,1 +1,2 @@
-"""Connections and members as rows: written, followed, and removed after their presence timeout."""
+"""Connections and members as rows: written, followed, and removed after their presence timeout
+(``sweeper``)."""

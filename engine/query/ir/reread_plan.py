@@ -3,7 +3,7 @@
 A :class:`ReReadPlan` is only a description. Its caller reads ``statement`` when one of ``dependencies`` has changed and
 delivers the keyed difference. The statement returns two text columns per row, in the query's order: the document's id and
 the document, a JSON object made by Postgres under TimeZone UTC. Columns that only show an origin may follow (see
-:class:`engine.query.ir.model.Origin`).
+:class:`engine.postgres.statements.statement.Origin`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _GIVE_UP_AFTER = 120
 def realtime(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``realtime ARGUMENTS`` to its end, with ``environment`` as its only settings.
 
-    It is a fork of a process that has the modules loaded. ``server/test_operations.py`` runs every command
+    It is a fork of a process that has the modules loaded. ``tests/integration/server/test_operations.py`` runs every command
     as ``python -m server``, an interpreter of its own.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}

@@ -1,11 +1,12 @@
 """An index of queries by the rows they may match.
 
-A query is indexed by its terms (:class:`engine.query.compile.plan.IndexTerms`): a row that matches satisfies at
+A query is indexed by its terms (:class:`engine.query.compile.index_terms.IndexTerms`): a row that matches satisfies at
 least one. A term with equalities goes into a hash index over its columns, one with only ranges into an interval
 index, the rest into a scan list. The cost of a lookup grows with the number of *shapes* (sets of columns compared for
 equality) and hits, never with the number of unrelated queries.
 
 Invariant: every query that matches the row is among the candidates; candidates may not match.
+:class:`engine.live.core.table_windows.TableWindows` asks it for each row change.
 """
 
 from __future__ import annotations
