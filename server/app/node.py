@@ -20,7 +20,7 @@ from engine.channels.service import Channels
 from engine.feed.feed import Feed, FeedSettings
 from engine.identity.address_lists import AddressLists
 from engine.identity.principal import Principal
-from engine.live.service import LiveQueries, LiveSettings, make_reader
+from engine.live.service import LiveQueries, make_reader
 from engine.lsn import format_lsn
 from engine.postgres.connections.pooler_check import check_pooler
 from engine.stream.driver import StreamDriver
@@ -44,6 +44,7 @@ from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError
 from server.limits.query_accounts import QueryAccounts
 from server.limits.reading_shares import ReadingShares
+from server.logs.clients import ClientLog
 from server.observe.node_metrics import NodeMetrics
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
@@ -82,6 +83,7 @@ class Node:
         self._authorizer: RuleAuthorizer | None = None
         self._rules: RuleProblems | None = None
         self._connections = Connections()
+        self._log = ClientLog(settings.log_events)
         self.addresses = AddressLists(settings.allowed_ips, settings.denied_ips)
         self._limiter = ConnectionLimiter(settings.arrival_limits)
         self._shares = ReadingShares(settings.max_reading_share)
@@ -108,17 +110,7 @@ class Node:
         pooled = self._settings.pooled_dsn
         if pooled is not None:
             await check_pooler(self._dsn, pooled)
-        tuning = LiveSettings(
-            readers=self._settings.pool_size,
-            stream_generated=self._feed.plugin != "wal2json",
-            anonymous_role=self._settings.anonymous_role,
-            claims_setting=self._settings.claims_setting,
-            max_rows=self._settings.max_query_rows,
-            read_timeout_ms=round(self._settings.query_timeout * 1000),
-            reads_per_user=self._settings.max_reads_per_user,
-            read_memory=self._settings.query_memory_size,
-            read_temporary=self._settings.query_temporary_size or None,
-        )
+        tuning = self._settings.live_settings(stream_generated=self._feed.plugin != "wal2json")
         reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
         stream = StreamDriver(self._feed, reader, stages=self.metrics.meters.stages)
         live = LiveQueries(stream, reader, tuning)
@@ -160,6 +152,7 @@ class Node:
             query_accounts=QueryAccounts(self._settings.query_limits),
             meters=self.metrics.meters,
             wires=Wires.make(self.metrics.meters.stages, self.metrics.meters.error),
+            log=self._log,
             key_watch=authentication.key_watch,
             session_watch=authentication.session_watch,
         )
@@ -240,6 +233,15 @@ class Node:
         return self._limiter.floods(ip)
 
     def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
+        """Accept a connection. Raises ``HandshakeRejectedError``, as :meth:`_admit` does."""
+        try:
+            return self._admit(handshake, transport, secret)
+        except HandshakeRejectedError as rejected:
+            if self._log.connections:
+                self._log.rejected(handshake.ip, transport, rejected.status, rejected)
+            raise
+
+    def _admit(self, handshake: HandshakeRequest, transport: str, secret: str | None) -> Admission:
         """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start, at the
         end, and for more connections than a client may have.
         """

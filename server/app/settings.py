@@ -18,10 +18,12 @@ from pydantic_settings import (
 from engine.errors import RealtimeError
 from engine.identity.address_lists import AddressLists
 from engine.live.query_accounts import QueryLimits
+from engine.live.settings import LiveSettings
 from server.auth.issuers import TokenIssuer, check_distinct
 from server.auth_handler.settings import HandlerSettings
 from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
+from server.logs.clients import Kind
 
 __all__ = ["PREFIX", "WITH_SECRETS", "Settings", "SettingsError"]
 
@@ -195,6 +197,9 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
+    log_events: Annotated[tuple[Kind, ...], NoDecode] = Field(
+        ("authentication", "authorization"), description="kinds of events of clients to log, beside those of the server"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -210,6 +215,7 @@ class Settings(BaseSettings):
         "allowed_ips",
         "denied_ips",
         "trusted_proxies",
+        "log_events",
         mode="before",
     )
     @classmethod
@@ -273,6 +279,20 @@ class Settings(BaseSettings):
             self.max_reread_queries,
             self.max_reread_queries_per_user,
             self.max_query_cost or None,
+        )
+
+    def live_settings(self, *, stream_generated: bool) -> LiveSettings:
+        """Settings of the live queries. ``stream_generated``: see :class:`engine.live.settings.LiveSettings`."""
+        return LiveSettings(
+            readers=self.pool_size,
+            stream_generated=stream_generated,
+            anonymous_role=self.anonymous_role,
+            claims_setting=self.claims_setting,
+            max_rows=self.max_query_rows,
+            read_timeout_ms=round(self.query_timeout * 1000),
+            reads_per_user=self.max_reads_per_user,
+            read_memory=self.query_memory_size,
+            read_temporary=self.query_temporary_size or None,
         )
 
     @property

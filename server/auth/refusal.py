@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.errors import RealtimeError
 from server.protocol.error_codes import ErrorCode
 
-__all__ = ["AuthenticationError"]
+__all__ = ["REFUSALS", "AuthenticationError"]
+
+REFUSALS: Final = (ErrorCode.AUTHENTICATION_FAILED, ErrorCode.PERMISSION_DENIED)
+"""The codes with which a client is refused that proves no identity, or one that may not connect."""
 
 
 class AuthenticationError(RealtimeError):

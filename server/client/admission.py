@@ -12,8 +12,8 @@ from typing import Protocol
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
-from server.auth.authenticator import Authenticator
 from server.auth.identity import HandshakeRequest
+from server.auth.refusal import REFUSALS
 from server.client.failures import client_error
 from server.client.shared import SharedServices
 from server.limits.connection_limiter import CountedConnection
@@ -42,18 +42,21 @@ class Connection(Protocol):
 
 
 async def authenticated(
-    authenticator: Authenticator, handshake: HandshakeRequest, seconds: float, transport: str
+    services: SharedServices, handshake: HandshakeRequest, seconds: float, transport: str
 ) -> Principal:
     """The principal that a handshake proves. Raises ``RealtimeError``: ``RT_002`` or ``RT_003`` if the client is refused,
     ``RT_001`` if it cannot be judged now, or not within these seconds.
     """
     try:
         async with asyncio.timeout(seconds):
-            return await authenticator.authenticate(handshake)
+            return await services.authenticator.authenticate(handshake)
     except TimeoutError as late:
         raise UnavailableError(f"the client was not authenticated within {seconds:g} s; try again") from late
     except Exception as error:
-        raise client_error(error, "authentication_failed", transport=transport) from error
+        shown = client_error(error, "authentication_failed", transport=transport)
+        if services.log.authentication and shown.code in REFUSALS:
+            services.log.unauthenticated(handshake.ip, transport, shown)
+        raise shown from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class Admission:
         ``authentication_timeout``.
         """
         seconds = self.limits.authentication_timeout
-        principal = await authenticated(self.services.authenticator, self.handshake, seconds, self.transport)
+        principal = await authenticated(self.services, self.handshake, seconds, self.transport)
         if self.counted is not None:
             self.counted.identify(principal.user_id)
         return principal

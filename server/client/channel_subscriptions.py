@@ -10,8 +10,8 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
-from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError
-from engine.errors import RealtimeError
+from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError, format_position
+from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authorizer import Action, Circumstances
 from server.client.answers import Answers
@@ -41,6 +41,7 @@ class ChannelSubscriptions:
         "_circumstances",
         "_intake",
         "_joining",
+        "_log",
         "_member",
         "_owed",
         "_presence_lock",
@@ -68,6 +69,7 @@ class ChannelSubscriptions:
         self._member = member
         self._circumstances = Circumstances(member.ip, member.transport)
         self._services = services
+        self._log = services.log
         self._transport = transport
         self._intake = intake
         self._subscriptions: dict[ChannelRequest, ChannelSubscription] = {}
@@ -104,7 +106,8 @@ class ChannelSubscriptions:
         self._registration.close()
         for task in self._joining.values():
             task.cancel()
-        self._subscriptions.clear()
+        for request in list(self._subscriptions):
+            self._left(request)
         self._services.background.spawn(self._registration.end(list(self._joining.values()), clean=clean))
 
     def publish(self, message: Publish) -> None:
@@ -125,9 +128,17 @@ class ChannelSubscriptions:
 
     def leave(self, request: ChannelRequest) -> None:
         """Give a channel back."""
-        subscription = self._subscriptions.pop(request, None)
+        subscription = self._left(request)
         if subscription is not None:
             subscription.cancel()
+
+    def _left(self, request: ChannelRequest) -> ChannelSubscription | None:
+        subscription = self._subscriptions.pop(request, None)
+        if subscription is not None and self._log.channels:
+            self._log.unsubscribed(self._member, request.channel)
+        if subscription is not None and self._log.presence and request.options.presence is not None:
+            self._log.left(self._member, request.channel)
+        return subscription
 
     async def _join(self, request: ChannelRequest) -> None:
         services, member = self._services, self._member
@@ -168,6 +179,10 @@ class ChannelSubscriptions:
             subscription.cancel()
             return
         self._subscriptions[request] = subscription
+        if self._log.channels:
+            self._log.subscribed(member, request.channel)
+        if self._log.presence and request.options.presence is not None:
+            self._log.joined(member, request.channel)
         self._owed.discard(request.channel)
         opened = Opened(request.channel, subscription.position, subscription.recovered)
         self._transport.write(self._transport.wire.own(answer, opened))
@@ -191,14 +206,16 @@ class ChannelSubscriptions:
         if request.ended:
             return
         if event.error is not None:
-            self._subscriptions.pop(request, None)
+            self._left(request)
             self._reject(request, event.error)
         elif self._transport.over_limit:
             self._refuse(event)
         else:
             self._transport.write(self._transport.wire.channels.frame(event))
+            if self._log.messages and event.key is not None:
+                self._log.delivered(self._member, request.channel, 1, format_position(*event.key))
             if event.ends:
-                self._subscriptions.pop(request, None)
+                self._left(request)
                 self._session.ended(request)
 
     def _deliver_batch(self, request: ChannelRequest, batch: EventBatch) -> None:
@@ -209,6 +226,10 @@ class ChannelSubscriptions:
         else:
             for frame in self._transport.wire.channels.batch(batch):
                 self._transport.write(frame)
+            if self._log.messages:
+                key = batch.events[-1].key
+                position = None if key is None else format_position(*key)
+                self._log.delivered(self._member, request.channel, len(batch.events), position)
 
     def _refuse(self, event: ChannelEvent) -> None:
         if event.key is not None:
@@ -216,6 +237,8 @@ class ChannelSubscriptions:
         self._transport.close(CloseCode.RESUME, "resume")
 
     def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
+        if self._log.authorization and error.code is ErrorCode.PERMISSION_DENIED:
+            self._log.denied(self._member, Action.SUBSCRIBE.value, request.channel, error)
         answer = self._session.rejected(request, error)
         if answer is not None:
             if isinstance(error, UnavailableError):
@@ -245,8 +268,13 @@ class ChannelSubscriptions:
                 data = self._services.content.presence(self._member, message.channel, change.data)
                 await self._services.channels.set_presence(message.channel, self._member, data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-            self._answers.error(about, client_error(error, "presence_failed", channel=message.channel))
+            shown = client_error(error, "presence_failed", channel=message.channel)
+            if self._log.authorization and shown.code is ErrorCode.PERMISSION_DENIED:
+                self._log.denied(self._member, Action.PRESENCE.value, message.channel, shown)
+            self._answers.error(about, shown)
         else:
+            if self._log.presence:
+                self._log.updated(self._member, message.channel)
             self._answers.send(server_messages.ack(message.channel, message.ref, None, None))
 
 

@@ -15,7 +15,7 @@ import psycopg
 import structlog
 
 from engine.channels.core.messages.model import UnavailableError
-from engine.errors import RealtimeError
+from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
 from engine.live.query_accounts import ASKING, ConnectionAccount
 from server.auth.authorizer import Action
@@ -26,6 +26,7 @@ from server.client.shared import SharedServices
 from server.client.transport import Transport
 from server.ports.channels import Member
 from server.ports.live_queries import LiveEvent, LiveSubscription
+from server.protocol.client_messages import COLLECTION_PREFIX
 from server.session.actions import (
     Authenticate,
     CancelSubscription,
@@ -56,9 +57,9 @@ class Client:
         "_authorizer",
         "_channels",
         "_intake",
-        "_ip",
         "_live",
         "_live_queries",
+        "_log",
         "_paused",
         "_principal",
         "_query_accounts",
@@ -66,6 +67,7 @@ class Client:
         "_resuming",
         "_tasks",
         "_transport",
+        "member",
         "session",
     )
 
@@ -86,11 +88,13 @@ class Client:
         self._renewal = Renewal(
             principal,
             services.authenticator,
+            partial(services.log.renewal_refused, member) if services.log.authentication else None,
             transport,
             lambda request: self.carry_out(session.subscribe(request)),
             self._channels.review,
         )
-        self._ip = member.ip
+        self.member = member
+        self._log = services.log
         self._query_accounts = services.query_accounts
         self._account: ConnectionAccount | None = None  # made with the first live query: most connections have none
 
@@ -189,6 +193,8 @@ class Client:
         subscription = self._live.pop(request, None)
         if subscription is not None:
             subscription.cancel()
+            if self._log.channels:
+                self._log.unsubscribed(self.member, COLLECTION_PREFIX + request.collection)
         self._paused.pop(request, None)
 
     def reopen_queries(self) -> None:
@@ -200,7 +206,7 @@ class Client:
 
     async def _open(self, request: LiveRequest) -> None:
         if self._account is None:
-            self._account = self._query_accounts.enter(self._principal.proven_user_id, self._ip)
+            self._account = self._query_accounts.enter(self._principal.proven_user_id, self.member.ip)
         ASKING.set(self._account.user)
         try:
             await self._authorizer.authorize(self._principal, Action.QUERY, request.collection)
@@ -232,6 +238,8 @@ class Client:
             return
         self._live[request] = subscription
         self._send(answer)
+        if self._log.channels:
+            self._log.subscribed(self.member, COLLECTION_PREFIX + request.collection)
         # Behind those that wait already, and held back with them while the transport is congested.
         self._paused[request] = None
         self.resume_queries()
@@ -247,6 +255,8 @@ class Client:
         self._transport.write(self._transport.wire.own(payload))
 
     def _reject(self, request: LiveRequest, error: RealtimeError) -> None:
+        if self._log.authorization and error.code is ErrorCode.PERMISSION_DENIED:
+            self._log.denied(self.member, Action.QUERY.value, COLLECTION_PREFIX + request.collection, error)
         answer = self.session.rejected(request, error)
         if answer is not None:
             self._send(answer)

@@ -19,7 +19,9 @@ from functools import partial
 from msgspec import UNSET
 
 from engine.channels.core.messages.model import UnavailableError
+from engine.errors import ErrorCode
 from engine.identity.principal import Principal
+from server.auth.authorizer import Action
 from server.client.answers import Answers
 from server.client.failures import client_error
 from server.client.intake import Intake
@@ -117,11 +119,16 @@ class PublishQueue:
         return Publication(message.channel, message.event, data, self._member, id)
 
     def _acknowledge(self, message: Publish, stored: Ack) -> None:
+        if self._services.log.messages:
+            self._services.log.published(self._member, message.channel, message.event, stored.id, stored.position)
         self._answers.send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
 
     def _fail(self, message: Publish, error: Exception) -> None:
         about = RequestReference(channel=message.channel, id=message.id, ref=message.ref)
-        self._answers.error(about, client_error(error, "publish_failed", channel=message.channel))
+        shown = client_error(error, "publish_failed", channel=message.channel)
+        if self._services.log.authorization and shown.code is ErrorCode.PERMISSION_DENIED:
+            self._services.log.denied(self._member, Action.PUBLISH.value, message.channel, shown)
+        self._answers.error(about, shown)
 
     def _done(self, message: Publish) -> None:
         self._intake.done(len(message.data), messages=1)

@@ -15,7 +15,7 @@ from typing import Final
 from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authenticator import Authenticator
-from server.auth.refusal import AuthenticationError
+from server.auth.refusal import REFUSALS, AuthenticationError
 from server.client.failures import client_error
 from server.client.transport import Transport
 from server.protocol import server_messages
@@ -33,7 +33,8 @@ class _TooManyError(RealtimeError):
 
 
 class Renewal:
-    """The renewals of one connection, carried out in order. ``then`` is called for a subscription that brought its token.
+    """The renewals of one connection, carried out in order. ``then`` is called for a subscription that brought its token,
+    ``refused`` for a token that is none of this client's.
 
     ``review``: judges open channels again, as rules may read other claims than those of attributes and role.
     """
@@ -42,12 +43,14 @@ class Renewal:
         self,
         principal: Principal,
         authenticator: Authenticator,
+        refused: Callable[[Exception], None] | None,
         transport: Transport,
         then: Callable[[Authenticate], None],
         review: Callable[[], None],
     ) -> None:
         self._principal = principal
         self._authenticator = authenticator
+        self._refused = refused
         self._transport = transport
         self._then = then
         self._review = review
@@ -106,6 +109,8 @@ class Renewal:
         return changed
 
     def _refuse(self, request: Authenticate, error: RealtimeError) -> None:
+        if self._refused is not None and error.code in REFUSALS:
+            self._refused(error)
         self._send(server_messages.error(error.code, str(error), request.about))
 
     def _send(self, payload: bytes) -> None:

@@ -13,6 +13,7 @@ from server.client.intake import SharedIntake
 from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
 from server.limits.query_accounts import QueryAccounts
+from server.logs.clients import ClientLog
 from server.observe.meters import Meters
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
@@ -26,6 +27,7 @@ class SharedServices:
     """The engine's two services, the authorizer, the check of contents, and the encoders.
 
     ``query_accounts``: what live queries each user has. ``meters`` count what connections do; None: nothing is counted.
+    ``log``: which events of clients are logged.
     ``key_watch`` and ``session_watch`` end connections with their credentials.
     """
 
@@ -40,5 +42,6 @@ class SharedServices:
     wires: Wires = field(default_factory=Wires.make)
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
     meters: Meters | None = None
+    log: ClientLog = field(default_factory=ClientLog)
     key_watch: CredentialWatch | None = None
     session_watch: CredentialWatch | None = None

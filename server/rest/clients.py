@@ -85,7 +85,7 @@ class Clients:
 
     async def _principal(self, services: SharedServices, handshake: HandshakeRequest) -> Principal:
         principal = services.authenticator.identify(handshake)
-        return principal or await authenticated(services.authenticator, handshake, self._timeout, TRANSPORT)
+        return principal or await authenticated(services, handshake, self._timeout, TRANSPORT)
 
     def _count(self, member: Member) -> None:
         network = None if member.ip is None else network_of(member.ip)

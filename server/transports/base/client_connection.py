@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
-from server.auth.refusal import AuthenticationError
+from server.auth.refusal import REFUSALS, AuthenticationError
 from server.client.admission import Admission
 from server.client.client import Client
 from server.client.credential_watch import Credential, CredentialWatch
@@ -28,8 +28,6 @@ from server.wire.frame import Frame
 from server.wire.send_queue import SendQueue
 
 __all__ = ["ClientConnection", "close_code_of"]
-
-_REFUSALS = (ErrorCode.AUTHENTICATION_FAILED, ErrorCode.PERMISSION_DENIED)
 
 
 class ClientConnection:
@@ -60,6 +58,7 @@ class ClientConnection:
             admission.counted.close = self._close_as_excess
         meters = admission.services.meters
         self._meter = None if meters is None else meters.of(admission.transport)
+        self._log = admission.services.log
         self._opened_at = 0.0
         self._close_code: int = CloseCode.ABNORMAL  # until there is one
         self._unconfirmed = 0  # bytes that were taken from the queue and may still be lost or stuck
@@ -100,9 +99,11 @@ class ClientConnection:
         self._authentication = None
         member = self._admission.member(principal)
         self._client = Client(self.session, principal, member, self._admission.services, self)
+        self._opened_at = self._loop.time()
         if self._meter is not None:
-            self._opened_at = self._loop.time()
             self._meter.opened()
+        if self._log.connections:
+            self._log.opened(member)
         self._client.start()
         self.identity_renewed(principal)
 
@@ -160,8 +161,11 @@ class ClientConnection:
         self._held = set()
         client, self._client = self._client, None
         if client is not None:
+            seconds = self._loop.time() - self._opened_at
             if self._meter is not None:
-                self._meter.closed(self._close_code, self._loop.time() - self._opened_at)
+                self._meter.closed(self._close_code, seconds)
+            if self._log.connections:
+                self._log.closed(client.member, self._close_code, seconds)
             client.closed(clean=clean)
 
     def close(self, code: CloseCode, reason: str) -> None:
@@ -241,4 +245,4 @@ def close_code_of(refusal: RealtimeError) -> CloseCode:
     """How a connection is closed that could not be authenticated."""
     if refusal.code is ErrorCode.RATE_LIMITED:
         return CloseCode.POLICY_VIOLATION
-    return CloseCode.AUTHENTICATION_FAILED if refusal.code in _REFUSALS else CloseCode.TRY_AGAIN_LATER
+    return CloseCode.AUTHENTICATION_FAILED if refusal.code in REFUSALS else CloseCode.TRY_AGAIN_LATER

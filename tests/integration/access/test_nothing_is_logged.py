@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from server.cli.local_postgres import LocalPostgres
+from server.logs.clients import KINDS
 from tests.conftest import database_on
 from tests.integration.access.judged import REST_KEY, credentials, prepare, remove, settings
 from tests.support.clients.list_client import slot_name
@@ -164,6 +165,7 @@ async def test_no_credential_is_in_any_log_or_answer(own18: LocalPostgres) -> No
         keys = {str(each.key) for each in known.values() if each.key is not None and each.key != REST_KEY}
         good = str(known["ada"].token)
         options = {**settings(), "log_level": "debug", "log_format": "console", "max_rest_rate": 100_000}
+        options["log_events"] = list(KINDS)
         try:
             async with (
                 asyncio.timeout(6 * GIVE_UP_AFTER),

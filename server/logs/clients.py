@@ -1,0 +1,127 @@
+"""The events of clients: which of six kinds are logged is a setting, apart from the level.
+
+``connections``: opened, closed, rejected. ``authentication`` and ``authorization``: what was refused, to whom and why.
+``channels``: subscribed, unsubscribed. ``presence``: joined, updated, left. ``messages``: published, delivered.
+
+A kind is an attribute, so that the hot path asks for a boolean. Refusals are what hostile clients can cause as often as they
+like, so at most :data:`REFUSALS_PER_SECOND` of each event are logged; the next line says how many were not, as
+``suppressed``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Final, Literal
+
+import structlog
+
+from engine.channels.core.messages.model import Member
+from server.limits.token_bucket import TokenBucket
+
+__all__ = ["KINDS", "REFUSALS_PER_SECOND", "ClientLog", "Kind"]
+
+Kind = Literal["connections", "authentication", "authorization", "channels", "presence", "messages"]
+
+KINDS: Final[tuple[Kind, ...]] = (
+    "connections",
+    "authentication",
+    "authorization",
+    "channels",
+    "presence",
+    "messages",
+)
+
+REFUSALS_PER_SECOND: Final = 20.0
+
+_log = structlog.get_logger("realtime.client")
+
+
+class ClientLog:
+    """Logs the events of clients of one node. ``kinds``: which; each method is called only if its attribute is true."""
+
+    __slots__ = ("_refusals", *KINDS)
+
+    def __init__(self, kinds: Collection[Kind] = ()) -> None:
+        self.connections = "connections" in kinds
+        self.authentication = "authentication" in kinds
+        self.authorization = "authorization" in kinds
+        self.channels = "channels" in kinds
+        self.presence = "presence" in kinds
+        self.messages = "messages" in kinds
+        self._refusals: dict[str, TokenBucket] = {}
+
+    # Connections.
+
+    def opened(self, client: Member) -> None:
+        """A client was authenticated and greeted."""
+        _log.info("connection_opened", **_who(client), ip=client.ip, transport=client.transport)
+
+    def closed(self, client: Member, code: int, seconds: float) -> None:
+        """Its connection has ended after ``seconds``; ``code``: its close code."""
+        _log.info(
+            "connection_closed", **_who(client), transport=client.transport, code=int(code), seconds=round(seconds, 3)
+        )
+
+    def rejected(self, ip: str | None, transport: str, status: int, error: Exception) -> None:
+        """A handshake was answered with an HTTP ``status``."""
+        self._refused("handshake_rejected", ip=ip, transport=transport, status=int(status), error=str(error))
+
+    # Refusals.
+
+    def unauthenticated(self, ip: str | None, transport: str, error: Exception) -> None:
+        """A client did not prove its identity; ``error`` says why, without token or key."""
+        self._refused("authentication_refused", ip=ip, transport=transport, error=str(error))
+
+    def renewal_refused(self, client: Member, error: Exception) -> None:
+        """The new token of an open connection was refused."""
+        self._refused("renewal_refused", **_who(client), error=str(error))
+
+    def denied(self, client: Member, action: str, target: str, error: Exception) -> None:
+        """``action`` on a channel or collection is not allowed to it, or not any more."""
+        self._refused("authorization_denied", **_who(client), action=action, target=target, error=str(error))
+
+    def _refused(self, event: str, **fields: object) -> None:
+        bucket = self._refusals.get(event)
+        if bucket is None:
+            bucket = self._refusals[event] = TokenBucket(REFUSALS_PER_SECOND)
+        suppressed = bucket.refused
+        if bucket.take(time.monotonic()):
+            bucket.refused = 0
+            _log.info(event, **fields, **({"suppressed": suppressed} if suppressed else {}))
+
+    # Channels and presence.
+
+    def subscribed(self, client: Member, channel: str) -> None:
+        """A channel, or a collection as ``db:collection:…``, was opened."""
+        _log.info("channel_subscribed", **_who(client), channel=channel)
+
+    def unsubscribed(self, client: Member, channel: str) -> None:
+        """It was left, or its connection closed."""
+        _log.info("channel_unsubscribed", **_who(client), channel=channel)
+
+    def joined(self, client: Member, channel: str) -> None:
+        """It became present."""
+        _log.info("presence_joined", **_who(client), channel=channel)
+
+    def updated(self, client: Member, channel: str) -> None:
+        """Its presence was changed."""
+        _log.info("presence_updated", **_who(client), channel=channel)
+
+    def left(self, client: Member, channel: str) -> None:
+        """It is not present any more over this connection."""
+        _log.info("presence_left", **_who(client), channel=channel)
+
+    # Messages.
+
+    def published(self, client: Member, channel: str, name: str, id: str, position: str | None) -> None:
+        """A message of it was committed. Its content is not logged."""
+        _log.info("message_published", **_who(client), channel=channel, name=name, id=id, position=position)
+
+    def delivered(self, client: Member, channel: str, messages: int, position: str | None) -> None:
+        """So many messages, the last at ``position``, were put into its send queue."""
+        _log.info("messages_delivered", **_who(client), channel=channel, messages=messages, position=position)
+
+
+def _who(client: Member) -> dict[str, str | None]:
+    return {"connection": client.connection_id, "user": client.user_id}

@@ -1,0 +1,111 @@
+"""The events of clients in the log of a served process: each kind where it happens, and nothing of a message's content."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from server.logs.clients import KINDS
+from tests.support.clients.list_client import slot_name
+from tests.support.clients.transports import TRANSPORTS, transport_client
+from tests.support.ports import free_port
+from tests.support.postgres.sql import run_each
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
+from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
+
+SETTINGS = {
+    "auth_issuers": [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}],
+    "allow_anonymous": False,
+    "allowed_origins": "https://app.example",
+    "ephemeral": True,
+    "log_format": "json",
+}
+
+
+def events(server: ServerProcess) -> list[dict[str, object]]:
+    return [json.loads(line) for line in server.lines if line.startswith("{")]
+
+
+async def test_every_kind_of_event_is_logged_with_connection_and_user(database: str) -> None:
+    run_each(database, "create table items (id int primary key)", "select realtime.expose('items')")
+    async with (
+        asyncio.timeout(3 * GIVE_UP_AFTER),
+        serving(database, free_port(), slot_name=slot_name(), log_events=list(KINDS), **SETTINGS) as server,
+    ):
+        for transport in TRANSPORTS:
+            async with transport_client(server.url, transport, token=token(sub="ada")) as ada:
+                await ada.join("chat:1", presence={"status": "online"})
+                await ada.join("db:collection:items", id="q", query={})
+                await ada.ask(
+                    type="message", channel="chat:1", event="said", data={"text": "of-nobody-else"}, id=f"m-{transport}"
+                )
+                await ada.ask(type="presence:update", channel="chat:1", data={"status": "away"})
+                assert (await ada.join("private:user-bob"))["code"] == "RT_003"
+                await ada.send(type="message", channel="private:user-bob", event="said", data={})
+                await ada.receive("error")
+                await ada.send(type="auth", token=token(sub="bob"))
+                await ada.receive("error")
+                await ada.send(type="unsubscribe", channel="chat:1")
+                await ada.leave()
+        async with httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http:
+            refused = await http.get(
+                "/realtime/sse", headers={"Authorization": f"Bearer {token(sub='ada', aud='other')}"}
+            )
+            assert refused.status_code == 401
+        with pytest.raises(InvalidStatus):
+            async with connect(server.websocket, origin="https://other.example"):  # type: ignore[arg-type]
+                pass
+        await server.connections(0)
+        await server.end()
+    assert "of-nobody-else" not in "".join(server.lines)
+    by_name: dict[str, list[dict[str, object]]] = {}
+    for each in events(server):
+        by_name.setdefault(str(each["event"]), []).append(each)
+    opened = by_name["connection_opened"]
+    assert [(each["user"], each["transport"], each["ip"]) for each in opened] == [
+        ("ada", transport, "127.0.0.1") for transport in ("websocket", "websocket", "sse", "poll")
+    ]
+    ids = [each["connection"] for each in opened]
+    assert len(set(ids)) == 4
+    for name, targets in {
+        "connection_closed": [],
+        "channel_subscribed": ["chat:1", "db:collection:items"],
+        "channel_unsubscribed": ["chat:1", "db:collection:items"],
+        "presence_joined": ["chat:1"],
+        "presence_updated": ["chat:1"],
+        "presence_left": ["chat:1"],
+        "message_published": ["chat:1"],
+        "messages_delivered": ["chat:1"],
+        "authorization_denied": ["private:user-bob"],
+        "renewal_refused": [],
+    }.items():
+        found = by_name[name]
+        assert {each["connection"] for each in found} == set(ids), name
+        assert {each["user"] for each in found} == {"ada"}, name
+        assert sorted({str(each.get("channel") or each["target"]) for each in found if targets}) == targets, name
+    assert {each["id"] for each in by_name["message_published"]} == {f"m-{transport}" for transport in TRANSPORTS}
+    assert {each["action"] for each in by_name["authorization_denied"]} == {"subscribe to", "publish to"}
+    assert [(each["transport"], each["error"]) for each in by_name["authentication_refused"]] == [
+        ("sse", "wrong audience")
+    ]
+    assert [(each["status"], each["transport"]) for each in by_name["handshake_rejected"]] == [(403, "websocket")]
+
+
+async def test_only_refusals_are_logged_where_nothing_else_is_set(database: str) -> None:
+    async with (
+        asyncio.timeout(3 * GIVE_UP_AFTER),
+        serving(database, free_port(), slot_name=slot_name(), **SETTINGS) as server,
+    ):
+        async with transport_client(server.url, "websocket", token=token(sub="ada")) as ada:
+            await ada.join("chat:1", presence={})
+            await ada.join("private:user-bob")
+            await ada.leave()
+        await server.connections(0)
+        await server.end()
+    of_clients = [each["event"] for each in events(server) if each["logger"] == "realtime.client"]
+    assert of_clients == ["authorization_denied"]

@@ -1,0 +1,36 @@
+"""The log of clients: what hostile clients can cause is bounded, and what was suppressed is counted."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from engine.channels.core.messages.model import Member
+from server.logs import clients
+from server.logs.clients import REFUSALS_PER_SECOND, ClientLog
+
+ADA = Member("c-1", "ada", {}, "192.0.2.1")
+
+
+def test_refusals_beyond_a_rate_are_counted_and_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(clients.time, "monotonic", lambda: now)
+    log, error = ClientLog(["authorization"]), ValueError("no")
+    with capture_logs() as logs:
+        for _ in range(1_000):
+            log.denied(ADA, "publish to", "chat:1", error)
+        log.unauthenticated("192.0.2.1", "sse", error)
+        assert [each["event"] for each in logs] == ["authorization_denied"] * round(REFUSALS_PER_SECOND) + [
+            "authentication_refused"
+        ], "each event has a rate of its own"
+        assert not any("suppressed" in each for each in logs)
+        logs.clear()
+        now = 110.0
+        log.denied(ADA, "publish to", "chat:1", error)
+        log.denied(ADA, "publish to", "chat:1", error)
+    assert [each.get("suppressed") for each in logs] == [1_000 - round(REFUSALS_PER_SECOND), None]
+
+
+def test_a_kind_that_is_not_set_is_off() -> None:
+    log = ClientLog(["channels"])
+    assert [kind for kind in clients.KINDS if getattr(log, kind)] == ["channels"]
