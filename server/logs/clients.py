@@ -116,7 +116,7 @@ class ClientLog:
 
     def published(self, client: Member, channel: str, name: str, id: str, position: str | None) -> None:
         """A message of it was committed. Its content is not logged."""
-        _log.info("message_published", **_who(client), channel=channel, name=name, id=id, position=position)
+        _log.info("message_published", **_who(client), channel=channel, event_name=name, id=id, position=position)
 
     def delivered(self, client: Member, channel: str, messages: int, position: str | None) -> None:
         """So many messages, the last at ``position``, were put into its send queue."""
