@@ -233,7 +233,9 @@ class Node:
         return self._limiter.floods(ip)
 
     def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
-        """Accept a connection. Raises ``HandshakeRejectedError``, as :meth:`_admit` does."""
+        """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start, at the
+        end, and for more connections than a client may have.
+        """
         try:
             return self._admit(handshake, transport, secret)
         except HandshakeRejectedError as rejected:
@@ -242,9 +244,6 @@ class Node:
             raise
 
     def _admit(self, handshake: HandshakeRequest, transport: str, secret: str | None) -> Admission:
-        """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start, at the
-        end, and for more connections than a client may have.
-        """
         check_origin(handshake.origin, self._settings.allowed_origins)
         services = self.services
         usage = self._limiter.arrive(handshake.ip)

@@ -14,7 +14,7 @@ ADA = Member("c-1", "ada", {}, "192.0.2.1")
 
 def test_refusals_beyond_a_rate_are_counted_and_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(clients.time, "monotonic", lambda: now)
+    monkeypatch.setattr("server.logs.clients.time.monotonic", lambda: now)
     log, error = ClientLog(["authorization"]), ValueError("no")
     with capture_logs() as logs:
         for _ in range(1_000):
