@@ -4,7 +4,7 @@
 ``channels``: subscribed, unsubscribed. ``presence``: joined, updated, left. ``messages``: published, delivered.
 
 A kind is an attribute, so that the hot path asks for a boolean. Refusals are what hostile clients can cause as often as they
-like, so at most :data:`REFUSALS_PER_SECOND` of each event are logged; the next line says how many were not, as
+like, so at most :data:`REFUSALS_PER_SECOND` of each event are logged; the next line has the number of the others as
 ``suppressed``.
 """
 
@@ -70,7 +70,7 @@ class ClientLog:
     # Refusals.
 
     def unauthenticated(self, ip: str | None, transport: str, error: Exception) -> None:
-        """A client did not prove its identity; ``error`` says why, without token or key."""
+        """A client did not prove its identity; ``error`` is the reason, without token or key."""
         self._refused("authentication_refused", ip=ip, transport=transport, error=str(error))
 
     def renewal_refused(self, client: Member, error: Exception) -> None:

@@ -42,11 +42,11 @@ async def test_every_kind_of_event_is_logged_with_connection_and_user(database: 
                 await ada.join("chat:1", presence={"status": "online"})
                 await ada.join("db:collection:items", id="q", query={})
                 await ada.ask(
-                    type="message", channel="chat:1", event="said", data={"text": "of-nobody-else"}, id=f"m-{transport}"
+                    type="message", channel="chat:1", event="wrote", data={"text": "for-ada-alone"}, id=f"m-{transport}"
                 )
                 await ada.ask(type="presence:update", channel="chat:1", data={"status": "away"})
                 assert (await ada.join("private:user-bob"))["code"] == "RT_003"
-                await ada.send(type="message", channel="private:user-bob", event="said", data={})
+                await ada.send(type="message", channel="private:user-bob", event="wrote", data={})
                 await ada.receive("error")
                 await ada.send(type="auth", token=token(sub="bob"))
                 await ada.receive("error")
@@ -62,7 +62,7 @@ async def test_every_kind_of_event_is_logged_with_connection_and_user(database: 
                 pass
         await server.connections(0)
         await server.end()
-    assert "of-nobody-else" not in "".join(server.lines)
+    assert "for-ada-alone" not in "".join(server.lines)
     by_name: dict[str, list[dict[str, object]]] = {}
     for each in events(server):
         by_name.setdefault(str(each["event"]), []).append(each)
