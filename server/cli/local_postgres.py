@@ -58,6 +58,7 @@ class LocalPostgres:
         bin_dir: where ``initdb``, ``pg_ctl`` and ``postgres`` are; the embedded wheel's if None.
         settings: server settings on top of the defaults (wal_level=logical and room for slots).
         initdb_args: e.g. ``["--locale-provider=icu", "--icu-locale=en"]``.
+        environment: variables of its processes on top of those of this one.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class LocalPostgres:
         bin_dir: Path | None = None,
         settings: dict[str, str] | None = None,
         initdb_args: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.bin_dir = bin_dir or embedded_bin_dir()
         self.settings = DEFAULTS | (settings or {})
         self._initdb_args = initdb_args
+        self._environment = environment or {}
         self._embedded = bin_dir is None
         self._user = self._system_user() if os.geteuid() == 0 else None
         self.port = port or self._kept_port() or _free_port()
@@ -169,6 +172,7 @@ class LocalPostgres:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 user=self._user,
+                env=os.environ | self._environment,
                 cwd="/",
                 check=False,
             )
