@@ -103,11 +103,12 @@ class LiveNode:
     async def check(self, *followers: Follower) -> None:
         """Every follower's list equals its query, and nothing was wrong on the way."""
         await self.caught_up()
-        for follower in followers:
-            assert follower.error is None, follower.error
-            assert not follower.failures, follower.failures[0]
-            truth = [row[0] for row in read(self.dsn, follower.query.truth)]
-            assert [json.loads(doc) for _, doc in follower.list] == truth, (follower.query, follower.ids)
+        with connect(self.dsn) as sql:
+            for follower in followers:
+                assert follower.error is None, follower.error
+                assert not follower.failures, follower.failures[0]
+                truth = [row[0] for row in sql.execute(follower.query.truth.encode())]
+                assert [json.loads(doc) for _, doc in follower.list] == truth, (follower.query, follower.ids)
 
 
 @asynccontextmanager
@@ -168,10 +169,10 @@ async def held(dsn: str, *statements: str) -> AsyncIterator[Callable[[], Awaitab
 
 
 def terminate(dsn: str, application: str) -> int:
-    """Terminate the backends of an application (``like`` pattern); returns how many there were."""
+    """Terminate the backends of an application (``like`` pattern) and wait for their end; returns how many there were."""
     rows = read(
         dsn,
-        "select pg_terminate_backend(pid) from pg_stat_activity "
+        f"select pg_terminate_backend(pid, {GIVE_UP_AFTER * 1000}) from pg_stat_activity "
         f"where application_name like '{application}' and datname = current_database()",
     )
     return len(rows)

@@ -51,6 +51,7 @@ class ServerProcess:
 
     async def healthy(self, code: int = 200) -> dict[str, Any]:
         """Wait until ``/health`` answers with ``code``."""
+        pause = 0.02
         async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
                 try:
@@ -59,7 +60,8 @@ class ServerProcess:
                     status, body = 0, {}
                 if status == code:
                     return body
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(pause)
+                pause = min(1.25 * pause, 0.1)
 
     async def connections(self, count: int) -> None:
         """Wait until so many clients are connected."""
