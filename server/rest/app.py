@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
@@ -106,8 +107,7 @@ class Rest:
         self._rates = rates
         self._access = access
         self._message_size = message_size
-        self._description = msgspec.json.encode(openapi(ENDPOINTS, version, keyed=access.keyed))
-        self._page = docs_page(ENDPOINTS, openapi(ENDPOINTS, version, keyed=access.keyed))
+        self._version = version
         self._opened = False
         self._pooled = pooled
         self._pool = Pool(
@@ -123,6 +123,12 @@ class Rest:
             restored=True,
             fresh=0.0,  # a request is not retried: connections that broke while idle are replaced before use
         )
+
+    @cached_property  # made when it is asked for: that takes longer than all else of a server's start
+    def _documents(self) -> tuple[bytes, str]:
+        """The OpenAPI description, and the page that shows it."""
+        description = openapi(ENDPOINTS, self._version, keyed=self._access.keyed)
+        return msgspec.json.encode(description), docs_page(ENDPOINTS, description)
 
     @property
     def mount(self) -> Mount:
@@ -181,9 +187,9 @@ class Rest:
     async def _answer(self, request: Request) -> Response:
         segments = _segments(request.scope)
         if request.method == "GET" and segments == ("openapi.json",):
-            return Response(self._description, media_type="application/json")
+            return Response(self._documents[0], media_type="application/json")
         if request.method == "GET" and segments == ("docs",):
-            return HTMLResponse(self._page, headers=DOCS_HEADERS)
+            return HTMLResponse(self._documents[1], headers=DOCS_HEADERS)
         endpoint, path = _find(request.method, segments)
         handshake = self._access.check(request, endpoint.scope, clients=endpoint.clients is not None)
         if not self._opened:
