@@ -17,7 +17,7 @@ __all__ = ["share_tls_contexts"]
 
 
 def share_tls_contexts() -> None:
-    """From now on clients that say nothing of ``verify`` share a context."""
+    """From now on clients that are made without ``verify`` share a context."""
     for client in (httpx.Client, httpx.AsyncClient):
         client.__init__ = _sharing(client.__init__)  # type: ignore[method-assign]
 
