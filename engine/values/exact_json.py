@@ -11,11 +11,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from engine.values.levels import Level
+
 __all__ = ["canonical_number", "exact_decoder", "exact_number", "expansion", "shown", "write_exact"]
 
 # Beyond what numeric holds: 131,072 digits before the point and 16,383 behind it (docs: "Numeric Types").
 _LARGEST_EXPONENT: Final = 150_000
 _LONGEST_SHOWN: Final = 80
+_LONGEST_FLOAT: Final = 310  # characters of the largest and the smallest double, written out
 
 _EXACT: Final = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
 _LONGEST_INT: Final = sys.int_info.default_max_str_digits
@@ -62,23 +65,18 @@ def write_exact(value: object, *, in_order: bool = False) -> bytes:
     return _write_sorted(value) if in_order else _write(value)
 
 
-def expansion(value: object) -> int:
-    """How many characters the numbers in ``value`` take that stand for their exponents, when PostgreSQL writes them out:
-    ``1e131000`` is a number of 131,001 digits there. About, and never too few; without recursion.
+def expansion(level: Level) -> int:
+    """How many characters the numbers of a level take that stand for their exponents, when PostgreSQL writes them out:
+    ``1e131000`` is a number of 131,001 digits there. About, and never too few.
     """
-    characters = 0
-    waiting = [value]
-    while waiting:
-        match waiting.pop():
-            case Decimal() as number if isinstance(exponent := number.as_tuple().exponent, int):
-                characters += exponent if exponent > 0 else max(-number.adjusted(), 0)
-            case float() as number if abs(number) >= 1e16 or abs(number) < 1e-4:
-                characters += 310
-            case dict() as fields:
-                waiting.extend(fields.values())
-            case list() | tuple() as items:
-                waiting.extend(items)
-    return characters
+    floats = [number for number in level.of(float) if not (1e-4 <= number < 1e16 or -1e16 < number <= -1e-4)]
+    return len(floats) * _LONGEST_FLOAT + sum(map(_expansion, level.of(Decimal)))
+
+
+def _expansion(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int), number  # a number of JSON is finite
+    return exponent if exponent > 0 else max(-number.adjusted(), 0)
 
 
 class _Verbatim(str):

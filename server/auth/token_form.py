@@ -15,9 +15,9 @@ from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from engine.errors import BunbaseError
+from engine.values.levels import deeper_than
 from server.auth.jwk import ALGORITHMS, MAX_KEY_ID
 from server.auth.refusal import AuthenticationError
-from server.protocol.validation import deeper_than
 
 __all__ = ["MAX_TOKEN", "UnverifiedToken", "issuers_named", "read_object", "read_time", "read_token"]
 

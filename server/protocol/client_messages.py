@@ -13,7 +13,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from engine.values.exact_json import exact_decoder
-from server.protocol.validation import MAX_DEPTH, InvalidMessageError, check_payload, deeper_than
+from engine.values.levels import deeper_than
+from server.protocol.validation import MAX_DEPTH, InvalidMessageError, check_payload
 
 __all__ = [
     "COLLECTION_PREFIX",

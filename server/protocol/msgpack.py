@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from engine.values.levels import levels
 from server.protocol.validation import MAX_DEPTH, InvalidMessageError
 
 __all__ = ["json_of", "names_text", "packed", "packed_fields", "packed_snapshot"]
@@ -31,6 +32,7 @@ _MAP, _ARRAY = (_FIXMAP, 0xDE, 0xDF), (0x90, 0xDC, 0xDD)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^\s,:{}\[\]"]+', re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SNAPSHOT_FIELDS = 6  # type, channel, id, position, reset, changes
+_WRITABLE = {dict, list, str, int, float, bool, type(None)}
 _packer = msgspec.msgpack.Encoder()
 _unpacker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
 _fields: msgspec.msgpack.Decoder[dict[str, msgspec.Raw]] = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
@@ -69,25 +71,15 @@ def names_text(data: bytes) -> bytes:
 
 
 def _check(value: object) -> None:
-    level: list[object] = [value]
-    for _ in range(_MAX_LEVELS):
-        below: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                if not all(type(key) is str for key in item):
-                    raise InvalidMessageError("keys must be strings")
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-            elif isinstance(item, float):
-                if not math.isfinite(item):
-                    raise InvalidMessageError("NaN and infinity are no JSON numbers")
-            elif not (item is None or isinstance(item, str | int)):
-                raise InvalidMessageError("binary values and extension types cannot be written in JSON")
-        if not below:
-            return
-        level = below
-    raise InvalidMessageError("the message is nested too deeply")
+    for depth, level in enumerate(levels(value)):
+        if depth >= _MAX_LEVELS and level.of(dict, list):
+            raise InvalidMessageError("the message is nested too deeply")
+        if not set(map(type, level.keys)) <= {str}:
+            raise InvalidMessageError("keys must be strings")
+        if not all(map(math.isfinite, level.of(float))):
+            raise InvalidMessageError("NaN and infinity are no JSON numbers")
+        if not level.types <= _WRITABLE:
+            raise InvalidMessageError("binary values and extension types cannot be written in JSON")
 
 
 def packed(payload: bytes) -> bytes:

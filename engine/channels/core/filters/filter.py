@@ -24,6 +24,7 @@ from engine.errors import InvalidQueryError
 from engine.query.ir.conditions import LISTED, ConditionParser
 from engine.query.ir.like import Like
 from engine.values.exact_json import canonical_number, shown
+from engine.values.levels import deeper_than
 
 __all__ = ["Test", "Truth", "UnreadableFilterError", "compile_filter", "read_json"]
 
@@ -75,7 +76,7 @@ def compile_filter(where: object) -> Test:
 
     Raises ``InvalidQueryError``, naming what is wrong.
     """
-    if _deeper_than(where, _MAX_NESTING):
+    if deeper_than(where, _MAX_NESTING):
         raise InvalidQueryError(f"'where' is nested more than {_MAX_NESTING} levels deep")
     return _all(_FilterParser().conditions(where))
 
@@ -124,21 +125,6 @@ def _literal(field: str, value: object) -> Any:
             f"field {field!r} cannot be compared with null, which is never true; use [{field!r}, 'is-null']"
         )
     return _canonical(field, value)
-
-
-def _deeper_than(value: object, limit: int) -> bool:
-    """Without recursion, for it guards against that."""
-    level: list[object] = [value]
-    for _ in range(limit):
-        level = [
-            below
-            for item in level
-            if isinstance(item, Mapping | list | tuple)
-            for below in (item.values() if isinstance(item, Mapping) else item)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _path(field: object) -> Path:
