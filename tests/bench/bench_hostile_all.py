@@ -25,6 +25,7 @@ import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.bench.parts.attacks import KINDS
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
@@ -116,7 +117,7 @@ def _own_address() -> str | None:
     return None if address.startswith("127.") else address
 
 
-async def _attack(server: ServerProcess, seconds: float) -> list[dict[str, int]]:
+async def _attack(server: ServerProcess, seconds: float, kinds: list[str]) -> list[dict[str, int]]:
     """Let the hostile processes run; what they did."""
     attacks = [(f"http://127.0.0.1:{server.port}", [f"198.51.100.{number}" for number in range(1, 4)])]
     direct = _own_address()
@@ -124,7 +125,15 @@ async def _attack(server: ServerProcess, seconds: float) -> list[dict[str, int]]
         attacks.append((f"http://{direct}:{server.port}", ["-"]))
     processes = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.parts.attacks", url, str(seconds), *sources, cwd=ROOT, stdout=PIPE
+            sys.executable,
+            "-m",
+            "tests.bench.parts.attacks",
+            url,
+            str(seconds),
+            ",".join(kinds),
+            *sources,
+            cwd=ROOT,
+            stdout=PIPE,
         )
         for url, sources in attacks
     ]
@@ -139,7 +148,7 @@ def _row(when: str, times: dict[str, list[float]], errors: Counter[str]) -> dict
     return row | {"errors": errors.total()}
 
 
-async def _measure(dsn: str, seconds: float) -> list[dict[str, object]]:
+async def _measure(dsn: str, seconds: float, kinds: list[str]) -> list[dict[str, object]]:
     times: dict[str, list[float]] = {"ping": [], "message": [], "subscribe": [], "change": []}
     errors = Counter[str]()
     settings = {"host": "0.0.0.0", "trusted_proxies": "127.0.0.1"}
@@ -158,7 +167,7 @@ async def _measure(dsn: str, seconds: float) -> list[dict[str, object]]:
             taken.clear()
         await asyncio.sleep(seconds / 2)
         before = _row("before", times, errors)
-        done = await _attack(server, seconds)
+        done = await _attack(server, seconds, kinds)
         during = _row("during", times, errors)
         print(json.dumps(done), json.dumps(errors))
         ratios = {name: during[name] / before[name] for name in before if "p" in name}  # type: ignore[operator]
@@ -172,11 +181,16 @@ def main() -> None:
     """Run with the numbers from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--without", nargs="+", choices=KINDS, default=[])
     chosen = parser.parse_args()
     with local_postgres() as server:
         dsn = fresh_database(server)
         write(dsn, TABLE, _ROWS)
-        report("hostile_all", asyncio.run(_measure(dsn, chosen.seconds)))
+        report(
+            "hostile_all",
+            asyncio.run(_measure(dsn, chosen.seconds, [kind for kind in chosen.kinds if kind not in chosen.without])),
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Hostile clients of all kinds at once, in a process of their own.
 
-``python -m tests.bench.parts.attacks URL SECONDS SOURCE…``: each kind runs from each ``SOURCE`` address, which
+``python -m tests.bench.parts.attacks URL SECONDS KIND,… SOURCE…``: each kind runs from each ``SOURCE`` address, which
 ``X-Forwarded-For`` names; one that is ``-`` names none. Prints as JSON how often each kind did what it does.
 """
 
@@ -239,18 +239,18 @@ async def _sessions(target: Target) -> None:
     writer.transport.abort()
 
 
-KINDS: dict[Callable[[Target], Awaitable[None]], int] = {
-    _slow_heads: 50,
-    _handshakes: 2,
-    _never_read: 2,
-    _fragments: 1,
-    _json: 2,
-    _no_text: 1,
-    _packed: 2,
-    _lists: 2,
-    _too_fast: 1,
-    _requests: 2,
-    _sessions: 1,
+KINDS: dict[str, tuple[Callable[[Target], Awaitable[None]], int]] = {
+    "slow heads": (_slow_heads, 50),
+    "handshakes": (_handshakes, 2),
+    "never read": (_never_read, 2),
+    "fragments": (_fragments, 1),
+    "json": (_json, 2),
+    "invalid UTF-8": (_no_text, 1),
+    "MessagePack": (_packed, 2),
+    "lists and SQL": (_lists, 2),
+    "too fast": (_too_fast, 1),
+    "requests": (_requests, 2),
+    "sessions": (_sessions, 1),
 }
 """What each kind does once, and how many of it do so again and again at the same time, from each source."""
 
@@ -264,20 +264,21 @@ async def _again(kind: Callable[[Target], Awaitable[None]], target: Target) -> N
             await asyncio.sleep(0.01)
 
 
-async def _attack(url: str, seconds: float, sources: list[str]) -> Counter[str]:
+async def _attack(url: str, seconds: float, kinds: list[str], sources: list[str]) -> Counter[str]:
     address, done = urlsplit(url), Counter[str]()
     until = time.monotonic() + seconds
     targets = [Target(address.hostname or "", address.port or 80, source, until, done) for source in sources]
-    attackers = [_again(kind, target) for target in targets for kind, count in KINDS.items() for _ in range(count)]
+    chosen = [KINDS[kind] for kind in kinds]
+    attackers = [_again(kind, target) for target in targets for kind, count in chosen for _ in range(count)]
     await asyncio.gather(*attackers)
     return done
 
 
 def main() -> None:
     """Attack."""
-    url, seconds, *sources = sys.argv[1:]
+    url, seconds, kinds, *sources = sys.argv[1:]
     os.nice(5)  # as many processors as they want is what attackers have elsewhere, not here
-    print(json.dumps(asyncio.run(_attack(url, float(seconds), sources))))
+    print(json.dumps(asyncio.run(_attack(url, float(seconds), kinds.split(","), sources))))
 
 
 if __name__ == "__main__":
