@@ -4,7 +4,10 @@ addresses (RFC 6177 and RFC 7421: sites get a /64 at least).
 
 from __future__ import annotations
 
-import ipaddress
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
+
+from engine.identity.addresses import LONGEST_ADDRESS, parse_address
 
 __all__ = ["network_of"]
 
@@ -17,13 +20,15 @@ def network_of(address: str | None) -> str | None:
     The server's own machine is not limited: it is a local proxy, whose clients are known only where it is trusted, or a
     program of the operator. An IPv4 address in IPv6 form (``::ffff:192.0.2.1``) is that IPv4 address.
     """
-    try:
-        parsed = ipaddress.ip_address((address or "").partition("%")[0])
-    except ValueError:
+    text = (address or "").partition("%")[0]
+    return _network(text) if len(text) <= LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=4096)
+def _network(text: str) -> str | None:
+    address = parse_address(text)
+    if address is None or address.is_loopback:
         return None
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is None:
-            network = ipaddress.IPv6Network((int(parsed) >> _PREFIX << _PREFIX, _PREFIX))
-            return None if parsed.is_loopback else str(network)
-        parsed = parsed.ipv4_mapped
-    return None if parsed.is_loopback else str(parsed)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address) >> _PREFIX << _PREFIX, _PREFIX)))
+    return str(address)

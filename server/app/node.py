@@ -72,11 +72,13 @@ class Node:
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
         self._dsn = dsn
+        self._limits, self._session_limits = settings.connection_limits, settings.session_limits
         self.metrics = NodeMetrics(package_version())
         self._id = uuid.uuid4().hex[:12]
         self._version = package_version()
         self._insecure = insecure_settings(settings)
         self._feed = Feed(dsn, _feed_settings(settings))
+        self._node_id = self._feed.settings.node
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
         self._services: SharedServices | None = None
@@ -118,9 +120,7 @@ class Node:
             self._dsn,
             stream,
             self._feed.lease,
-            ChannelSettings(
-                node_id=_feed_settings(self._settings).node, sessions=self._settings.session_validation != "off"
-            ),
+            ChannelSettings(node_id=self._node_id, sessions=self._settings.session_validation != "off"),
             pooled_dsn=pooled,
         )
         for service in (stream, live, channels):
@@ -158,7 +158,7 @@ class Node:
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
-        statistics = statistics_of(_feed_settings(self._settings).node, self.status, live, channels)
+        statistics = statistics_of(self._node_id, self.status, live, channels)
         self._stack.push_async_callback(statistics.stop)
         statistics.start()
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
@@ -172,7 +172,7 @@ class Node:
 
     def _shown(self, connection: ConnectionInserted) -> None:
         """The stream shows a connection of any node."""
-        if connection.node_id == _feed_settings(self._settings).node:
+        if connection.node_id == self._node_id:
             self._limiter.shown(connection.connection_id)
         else:
             self._limiter.arrived_elsewhere(connection.ip)
@@ -217,7 +217,7 @@ class Node:
     @property
     def message_hard_cap(self) -> int:
         """Bytes of the largest frame that is read at all."""
-        return self._settings.connection_limits.message_hard_cap
+        return self._limits.message_hard_cap
 
     def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
         """A new socket. Raises ``HandshakeRejectedError``."""
@@ -258,11 +258,11 @@ class Node:
             raise _too_many(str(exceeded), exceeded.retry_after) from exceeded
         greeting = Greeting(services.channels.epoch, self._settings.ping_interval, secret)
         return Admission(
-            Session(id, self._settings.session_limits, greeting),
+            Session(id, self._session_limits, greeting),
             handshake,
             transport,
             services,
-            self._settings.connection_limits,
+            self._limits,
             principal,
             counted,
             self._shares.of(handshake.ip),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from fnmatch import translate
+from re import Pattern
 from re import compile as compile_pattern
 from typing import Final, Protocol
 
@@ -50,6 +51,8 @@ class Action(Enum):
     PUBLISH = "publish to"
     PRESENCE = "be present in"
 
+    __hash__ = object.__hash__  # members are compared by identity; Enum hashes the name, in Python
+
 
 class Circumstances(Struct, frozen=True, gc=False):
     """How a request came. ``event``: of the message to be published; ``transport``: ``websocket``, ``sse``, ``poll``
@@ -62,6 +65,8 @@ class Circumstances(Struct, frozen=True, gc=False):
 
 
 UNKNOWN: Final = Circumstances()
+
+_NEVER: Final = "(?!)"  # a regular expression that matches nothing
 
 
 class Authorizer(Protocol):
@@ -99,8 +104,8 @@ class NameRules:
     """
 
     def __init__(self, open_channels: Iterable[str] = ("*",), anonymous_channels: Iterable[str] = ("*",)) -> None:
-        self._open = _Patterns(open_channels)
-        self._anonymous = _Patterns(anonymous_channels)
+        self._open = _pattern_of(open_channels)
+        self._anonymous = _pattern_of(anonymous_channels)
 
     async def authorize(
         self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
@@ -115,9 +120,9 @@ class NameRules:
 
     def _check(self, principal: Principal, action: Action, channel: str) -> None:
         kind = channel.partition(":")[0]
-        if channel.startswith(COLLECTION_PREFIX):
-            raise NotAllowedError(f"{channel!r} is a live query: its rows are written with SQL")
         if kind == "db":
+            if channel.startswith(COLLECTION_PREFIX):
+                raise NotAllowedError(f"{channel!r} is a live query: its rows are written with SQL")
             raise ChannelNotFoundError(
                 f"there is no channel {channel!r}: names with db: are live queries ({COLLECTION_PREFIX}NAME)"
             )
@@ -143,14 +148,6 @@ class NameRules:
             )
 
 
-class _Patterns:
-    """Patterns of names, as the shell has them."""
-
-    def __init__(self, patterns: Iterable[str]) -> None:
-        given = list(patterns)
-        self._any = "*" in given
-        self._compiled = [compile_pattern(translate(pattern)) for pattern in given]
-
-    def match(self, channel: str) -> bool:
-        """Whether one of them matches."""
-        return self._any or any(pattern.match(channel) for pattern in self._compiled)
+def _pattern_of(patterns: Iterable[str]) -> Pattern[str]:
+    """What matches the names that one of the shell's ``patterns`` matches."""
+    return compile_pattern("|".join(map(translate, patterns)) or _NEVER)

@@ -147,9 +147,9 @@ class ChannelSubscriptions:
                 await services.authorizer.authorize(self._principal, action, request.channel, self._circumstances)
             options = request.options
             if options.presence is not None:
-                options = replace(
-                    options, presence=services.content.presence(member, request.channel, options.presence)
-                )
+                shown = services.content.presence(member, request.channel, options.presence)
+                if shown is not options.presence:
+                    options = replace(options, presence=shown)
             await self._registration.wait()
             access = partial(self._access, request)
             subscription = await services.channels.subscribe(

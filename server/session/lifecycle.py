@@ -47,6 +47,8 @@ class State(Enum):
     DRAINING = "draining"
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # members are compared by identity; Enum hashes the name, in Python
+
     @property
     def ending(self) -> bool:
         """Whether no message of the client is accepted and no frame is added to the send queue."""
