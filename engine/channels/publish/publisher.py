@@ -166,7 +166,7 @@ class Publisher:
         """Write batches, for ever."""
         try:
             while True:
-                await self._session.restore()
+                self._session.restore()
                 await self._work()
                 if tried := self._queue.send(self._blockage.take()):
                     await self._commit(tried)

@@ -21,6 +21,7 @@ from engine.postgres.connections.opening import Connection, connect
 from engine.postgres.errors import rolled_back
 from engine.postgres.statements.arrays import text_array
 from engine.postgres.statements.named_queries import query
+from engine.tasks import end
 
 __all__ = ["AmbiguousError", "Ask", "PublishSession"]
 
@@ -39,6 +40,9 @@ class AmbiguousError(BunbaseError):
 class PublishSession:
     """Connects when it is first asked, and again after :meth:`hang_up`.
 
+    What triggers on messages have left in the session is undone behind each batch, before the next statement: while the
+    next batch gathers, so that no message waits for it.
+
     Args:
         dsn: where to write; never a pooler, as the session has to be known.
         store: its pool sees to it that a connection that dies without a word is ended.
@@ -52,7 +56,8 @@ class PublishSession:
         self._store = store
         self._connection: Connection[DictRow] | None = None
         self._flushes = ""  # the statement that sees to it that commits are flushed
-        self._is_used = False  # since its session was restored
+        self._is_used = False  # since its session began to be restored
+        self._restoring: asyncio.Task[None] | None = None
         self._backend: dict[str, object] = {}
 
     def is_rolled_back(self, error: BaseException) -> bool:
@@ -64,18 +69,21 @@ class PublishSession:
         """Run a named query, which fires no trigger."""
         return await _run(await self._connected(), name, **parameters)
 
-    async def restore(self) -> None:
-        """Undo what triggers on messages have left in the session, once for each use. A session in which that fails ends:
-        the next statement has another one.
+    def restore(self) -> None:
+        """Begin to undo what triggers on messages have left in the session, once for each use. The next statement waits for
+        that; a session in which it fails ends, and the next statement has another one.
         """
-        if self._connection is None or not self._is_used:
-            return
+        if self._connection is not None and self._is_used:
+            self._is_used = False
+            self._restoring = asyncio.create_task(self._restore(self._connection))
+
+    async def _restore(self, connection: Connection[DictRow]) -> None:
         try:
-            await self._connection.restore(self._flushes)
+            await connection.restore(self._flushes)
         except psycopg.Error as error:
             _log.warning("publisher_session_replaced", error=str(error).strip())
-            await self.hang_up()
-        self._is_used = False
+            self._connection = None
+            await connection.close()
 
     async def write(self, batch: list[Waiting]) -> list[DictRow]:
         """One transaction. Returns what of ``batch`` is not stored under its channel and id.
@@ -130,11 +138,19 @@ class PublishSession:
     async def hang_up(self) -> None:
         """Close the connection, if there is one."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        restoring, self._restoring = self._restoring, None
+        try:
+            if restoring is not None:
+                await end([restoring])
+        finally:
+            if connection is not None:
+                await connection.close()
 
     async def _connected(self) -> Connection[DictRow]:
-        await self.restore()
+        self.restore()
+        restoring, self._restoring = self._restoring, None
+        if restoring is not None:
+            await restoring
         if self._connection is None:
             connection = await connect(
                 self._dsn,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import pytest
+
+from engine.channels.publish.publisher import Publisher
+from engine.postgres.connections.opening import Connection
 from tests.support.nodes.channel_node import channel_node
-from tests.support.postgres.sql import read, run
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run
 from tests.support.servers.rest_api import started_api
 
 ROLE = "left_behind"
@@ -75,6 +80,46 @@ async def test_session_state_of_a_trigger_does_not_reach_the_next_message(databa
         assert (state["own"], state["listens"], state["temporary"], state["locks"]) == ("", [], False, 0)
         assert (state["names"], state["lock_timeout_set"]) == ("pg_catalog, pg_temp", "100ms")
         assert one.channels.problems == []
+
+
+async def test_session_is_restored_also_if_a_trigger_appears_between_two_messages(database: str) -> None:
+    async with channel_node(database) as one:
+        await one.publish("room", "without a trigger", "plain")
+        trap(database, "realtime.messages", "event")
+        for event in ("own", "plain"):
+            await one.publish("room", "with one", event)
+        [state] = states(database)
+        assert (state["own"], state["lock_timeout_set"]) == ("", "100ms")
+
+
+async def test_session_is_restored_while_the_next_messages_gather(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap(database, "realtime.messages", "event")
+    gathered: list[None] = []
+    second = asyncio.Event()
+    gather, restore = Publisher._fill_batch, Connection.restore
+
+    async def noted(publisher: Publisher) -> None:
+        gathered.append(None)
+        if len(gathered) == 2:
+            second.set()
+        await gather(publisher)
+
+    async def held(connection: Connection[Any], more: str = "") -> None:
+        if more:  # the publisher's
+            await second.wait()
+        await restore(connection, more)
+
+    monkeypatch.setattr(Publisher, "_fill_batch", noted)
+    monkeypatch.setattr(Connection, "restore", held)
+    async with channel_node(database) as one:
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            for event in ("own", "plain"):
+                assert (await one.publish("room", "text", event)).position is not None
+        assert len(gathered) == 2
+        [state] = states(database)
+        assert (state["own"], state["lock_timeout_set"]) == ("", "100ms")
 
 
 async def test_session_state_of_a_trigger_on_presence_does_not_reach_the_next_member(database: str) -> None:
