@@ -30,6 +30,7 @@ from server.cli.slots import slots_app
 from server.cli.terminal import options
 from server.cli.terminal.output import print_json
 from server.cli.token import token
+from server.cli.uninstall import uninstall_command
 
 __all__ = ["main"]
 
@@ -201,6 +202,7 @@ app.command()(kick)
 app.command()(disconnect)
 app.command()(errors)
 app.command()(grant)
+app.command("uninstall")(uninstall_command)
 app.command()(token)
 app.add_typer(keys_app, name="keys")
 app.add_typer(slots_app, name="slots")

@@ -248,7 +248,8 @@ select array(
   select t.name from unnest(array['migrations', 'collections', 'nodes', 'slots', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
     'preferences', 'epochs', 'server_roles', 'content_policies', 'rules',
-    'api_keys', 'sessions', 'node_stats', 'node_channels', 'node_queries']) t (name)
+    'api_keys', 'sessions', 'node_stats', 'node_channels', 'node_queries', 'changed_identities',
+    'made_grants']) t (name)
   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'realtime' and c.relname = t.name)
 ) as names
 

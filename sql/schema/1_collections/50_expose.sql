@@ -74,6 +74,14 @@ begin
     raise exception 'replica_identity must be ''full'' or ''default'', not %', quote_literal(identity)
       using errcode = 'invalid_parameter_value';
   elsif exists (select from pg_class c where c.oid = member and c.relreplident <> left(lower(identity), 1)::"char") then
+    insert into realtime.changed_identities as i (relation, former, former_index, given)
+    select c.oid, c.relreplident, (select x.indexrelid from pg_index x where x.indrelid = c.oid and x.indisreplident and c.relreplident = 'i'),
+           left(lower(identity), 1)::"char"
+    from pg_class c where c.oid = member
+    on conflict on constraint changed_identities_pkey do update
+      set given = excluded.given,
+          former = case when i.given = excluded.former then i.former else excluded.former end,
+          former_index = case when i.given = excluded.former then i.former_index else excluded.former_index end;
     execute format('alter table %s replica identity %s', member, lower(identity));
   end if;
   problem := realtime.identity_problem(member);

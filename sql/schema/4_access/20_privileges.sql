@@ -62,7 +62,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
               then 'SELECT' when c.relname = 'sessions' then 'SELECT, UPDATE' else 'SELECT, INSERT, UPDATE, DELETE' end
   from pg_class c
   where purpose = 'serve' and c.relnamespace = 'realtime'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition
-    and c.relname <> 'collection_calls'
+    and c.relname <> all ('{collection_calls,changed_identities,made_grants}')
   union all
   select 'table', 'realtime.channels', 'updated_at', 'UPDATE' where purpose = 'serve'  -- to lock a room that has a capacity
   union all
@@ -142,6 +142,15 @@ $$;
 comment on function realtime.reader_lacks(regclass, name[]) is
   'The GRANTs that realtime_reader lacks to read these columns (null: all) of an exposed table. None where there is no such role';
 
+create or replace function realtime.note_grants(statements text[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+  insert into realtime.made_grants (statement)
+  select w.statement from unnest(statements) w (statement)
+  where w.statement ~ '^GRANT .* ON (SCHEMA|TABLE|DATABASE) ' and w.statement !~ ' ON (SCHEMA|TABLE) realtime[. ]'
+  on conflict do nothing
+$$;
+comment on function realtime.note_grants(text[]) is 'Writes down grants that were made outside the schema realtime, for realtime uninstall';
+
 drop function if exists realtime.grant_missing(name, text);  -- it returned a number
 create function realtime.grant_missing(role name, purpose text) returns setof text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -158,6 +167,9 @@ begin
     end;
   end loop;
   after := array(select m.statement from realtime.missing_privileges(role, purpose) m);
+  if purpose = 'serve' then
+    perform realtime.note_grants(array(select unnest(before) except select unnest(after)));
+  end if;
   foreach statement in array after loop
     raise warning 'realtime: % may not give %, which it needs: %', quote_ident(current_user), quote_ident(role), statement;
   end loop;
@@ -186,6 +198,7 @@ begin
     group by s.role
   loop
     execute format('grant select (%s) on %s to %I', server.missing, relation, server.role);
+    perform realtime.note_grants(array[format('GRANT SELECT (%s) ON TABLE %s TO %I;', server.missing, relation, server.role)]);
   end loop;
 end
 $$;
