@@ -88,8 +88,8 @@ def test_every_place_that_a_comment_or_docstring_names_exists() -> None:
 @pytest.mark.parametrize("package", ["engine", "server"])
 def test_the_docstring_of_a_package_names_every_folder(package: str) -> None:
     docstring = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
-    folders = {each.parent.name for each in (ROOT / package).glob("*/__init__.py")}
-    assert folders - set(re.findall(r"``(\w+)``", docstring)) == set()
+    names = {Path(folder).name for folder in folders(package)}
+    assert names - set(re.findall(r"``(\w+)``", docstring)) == set()
 
 
 def test_the_walk_of_a_row_change_names_a_function_in_each_step() -> None:
@@ -100,14 +100,17 @@ def test_the_walk_of_a_row_change_names_a_function_in_each_step() -> None:
     assert all((place := PLACE.search(step)) and place[2] for step in steps[1:])
 
 
+def folders(*tops: str) -> set[str]:
+    """The folders of Python modules directly in ``tops``."""
+    return {each.parent.relative_to(ROOT).as_posix() for top in tops for each in (ROOT / top).glob("*/*.py")}
+
+
 def test_the_tree_of_contributing_has_every_folder() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text()
     tree = page.split("## The tree")[1].split("\n## ")[0]
-    named = set(re.findall(r"`([\w/]+)/`", tree))
-    folders = {
-        each.relative_to(ROOT).as_posix()
-        for top in ("engine", "server", "tests")
-        for each in (ROOT / top).iterdir()
-        if any(each.glob("*.py"))
-    }
-    assert folders - named == set()
+    assert folders("engine", "server", "tests") - set(re.findall(r"`([\w/]+)/`", tree)) == set()
+
+
+def test_the_architecture_describes_every_folder() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    assert {folder for folder in folders("engine", "server") if not re.search(rf"`{folder}[`/]", page)} == set()
