@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DECISIONS, DEPENDENCIES = (ROOT / "docs/design.md").read_text().split("\n## Dependencies\n")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
