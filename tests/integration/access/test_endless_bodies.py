@@ -1,14 +1,9 @@
-"""Bodies and ranges without end: a request is answered after a bounded part of them."""
+"""Bodies without end: a request is answered after a bounded part of them."""
 
 from __future__ import annotations
 
 import asyncio
 
-import httpx
-import pytest
-from starlette.applications import Starlette
-
-from server import demo
 from tests.integration.access.conftest import Judged
 from tests.support.servers.processes import GIVE_UP_AFTER
 
@@ -72,16 +67,3 @@ async def test_a_body_without_end_is_refused_before_it_is_kept(judged: Judged) -
             ("GET", "/health", MULTIPART, 200),
         ):
             assert await status_of(judged.server.port, method, path, kind, *lines) in (status, 0), (path, kind)
-
-
-@pytest.mark.parametrize(
-    "ranges", ["0-0," * 9_000 + "1-1", ",".join(f"{n}-{n + 2}" for n in range(6_000)), "0-," * 12_000]
-)
-async def test_a_page_is_never_sent_more_than_once_whatever_ranges_are_wanted(ranges: str) -> None:
-    app = Starlette(routes=demo.routes("host=nowhere.invalid"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
-        whole = await http.get("/demo/static/app.js")
-        assert whole.status_code == 200
-        part = await http.get("/demo/static/app.js", headers={"Range": f"bytes={ranges}"})
-        assert part.status_code in (200, 206, 400, 416)
-        assert len(part.content) <= len(whole.content) + 1000

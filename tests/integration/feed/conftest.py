@@ -22,6 +22,11 @@ from tests.conftest import database_on
 GIVE_UP_AFTER = 60
 """Seconds after which a test that waits for an event has failed."""
 
+LEASE = 3.0
+"""Seconds of a node's lease in tests of what it does for others: it looks every third of that, which is also the time that
+each of its statements may take.
+"""
+
 
 @dataclass
 class FeedSource:

@@ -15,7 +15,7 @@ from engine.feed.feed import FeedState
 from engine.transaction import Discontinuity, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, postgres_18, started
-from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, Reader, reading, until
+from tests.integration.feed.conftest import GIVE_UP_AFTER, LEASE, FeedSource, Reader, reading, until
 
 SMALL_WAL = {
     "max_slot_wal_keep_size": "32MB",
@@ -211,7 +211,7 @@ async def test_a_slot_that_kept_too_much_wal_is_made_again(spot: FeedSource) -> 
 
 
 async def test_a_publication_dropped_for_a_while_is_a_discontinuity(spot: FeedSource) -> None:
-    async with reading(spot.dsn, spot.settings(lease=0.3)) as reader:
+    async with reading(spot.dsn, spot.settings(lease=LEASE)) as reader:
         insert(spot, 1)
         assert await read_ids(reader, 1) == [1]
         consumer = asyncio.create_task(reader.discontinuity())

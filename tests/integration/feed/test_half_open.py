@@ -12,7 +12,7 @@ from engine.feed.replication_stream import ReplicationStream
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, reading
 
-QUICK = {"status_interval": 0.2, "silence": 2.0, "lease": 6.0}
+QUICK = {"status_interval": 0.2, "silence": 5.0, "lease": 15.0}
 
 
 async def test_a_half_open_connection_is_replaced_and_nothing_is_missed(source: FeedSource) -> None:
@@ -67,7 +67,7 @@ async def test_a_stream_is_given_up_soon_when_the_connection_beside_it_was_found
         address = conninfo_to_dict(source.dsn)
         async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
             dsn = source.dsn.replace(f":{address['port']}/", f":{proxy.port}/")
-            async with reading(dsn, source.settings(silence=3600.0, lease=3.0)) as reader:
+            async with reading(dsn, source.settings(silence=3600.0, lease=9.0)) as reader:
                 proxy.half_open()
                 sql.execute("insert into t values (1)")
                 async with asyncio.timeout(GIVE_UP_AFTER):
@@ -102,5 +102,5 @@ async def test_a_doubted_stream_is_well_only_after_it_has_brought_something(sour
 async def test_a_quiet_database_is_no_dead_connection(source: FeedSource) -> None:
     async with reading(source.dsn, source.settings(**QUICK)) as reader:
         walsender = reader.feed.walsender
-        await asyncio.sleep(2 * QUICK["silence"])
+        await asyncio.sleep(1.5 * QUICK["silence"])
         assert (reader.feed.state.status, reader.feed.walsender) == ("streaming", walsender)

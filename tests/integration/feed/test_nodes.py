@@ -11,7 +11,7 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed
 from engine.feed.slots import SlotBusyError, drop_slot, list_slots
-from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, reading, until, value
+from tests.integration.feed.conftest import GIVE_UP_AFTER, LEASE, FeedSource, reading, until, value
 
 
 def slots(source: FeedSource) -> list[str]:
@@ -113,7 +113,7 @@ async def test_the_slot_of_a_dead_node_is_dropped_by_another(source: FeedSource)
     make_dead_node(source, "slotless", slot=False)
     with source.connect() as sql:
         sql.execute("select pg_create_logical_replication_slot('not_ours', %s)", [source.decoder])
-    settings = source.settings(lease=0.3)
+    settings = source.settings(lease=LEASE)
     async with reading(source.dsn, settings):
         assert slots(source) == sorted(["not_ours", settings.slot_name])
         assert list(nodes(source)) == [settings.slot_name]
@@ -129,7 +129,7 @@ def owners(source: FeedSource) -> dict[str, str | None]:
 
 
 async def test_the_slot_of_a_deleted_node_is_dropped_once_nothing_uses_it(source: FeedSource) -> None:
-    one, other = source.settings(ephemeral=False, node_id="one"), source.settings(lease=0.3)
+    one, other = source.settings(ephemeral=False, node_id="one"), source.settings(lease=LEASE)
     async with reading(source.dsn, other):
         async with reading(source.dsn, one):
             with source.connect() as sql:
@@ -148,7 +148,7 @@ async def test_a_node_that_takes_another_slot_leaves_none_behind(source: FeedSou
     before = source.settings(ephemeral=False, node_id="me")
     async with reading(source.dsn, before):
         pass
-    after = source.settings(node_id="me", lease=0.3)
+    after = source.settings(node_id="me", lease=LEASE)
     async with reading(source.dsn, after):
         assert slots(source) == [after.slot_name]
         await until(lambda: owners(source) == {after.slot_name: "me"})
@@ -170,7 +170,7 @@ async def test_a_node_reports_that_another_version_has_migrated_its_tables(sourc
 
 
 async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(source: FeedSource) -> None:
-    one, other = source.settings(), source.settings(lease=0.3)
+    one, other = source.settings(), source.settings(lease=LEASE)
     async with reading(source.dsn, one) as reader:
         with source.connect() as sql:
             sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 s'")
@@ -184,7 +184,7 @@ async def test_a_slot_in_use_is_not_dropped_although_its_lease_ran_out(source: F
 
 
 async def test_a_node_renews_its_lease(source: FeedSource) -> None:
-    settings = source.settings(lease=0.6)
+    settings = source.settings(lease=LEASE)
     async with reading(source.dsn, settings):
         with source.connect() as sql:
             sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 s'")

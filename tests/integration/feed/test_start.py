@@ -15,7 +15,7 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
-from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, until
+from tests.integration.feed.conftest import GIVE_UP_AFTER, LEASE, FeedSource, until
 
 
 async def refusal(dsn: str, settings: FeedSettings) -> str:
@@ -80,7 +80,7 @@ async def test_only_the_attempt_decides_whether_a_role_may_replicate(source: Fee
             sql.execute(
                 "grant select, insert, update, delete on realtime.nodes, realtime.slots, realtime.collections to plain"
             )
-            settings = source.settings(lease=0.5)
+            settings = source.settings(lease=LEASE)
             reason = await refusal(source.dsn.replace("postgres@", "plain@"), settings)
             assert "ALTER ROLE plain REPLICATION" in reason
             assert "GRANT rds_replication TO plain" in reason
@@ -207,11 +207,12 @@ async def test_a_slot_dropped_while_the_node_was_down_is_made_again(source: Feed
 async def test_a_node_that_finds_anothers_slot_under_its_name_leaves_no_row_that_would_have_it_dropped(
     database: str,
 ) -> None:
-    settings = FeedSettings(slot_name="of_another", lease=0.1)
+    settings = FeedSettings(slot_name="of_another", lease=LEASE)
     with psycopg.connect(database, autocommit=True) as sql:
         sql.execute("select pg_create_logical_replication_slot('of_another', 'test_decoding')")
         assert "uses the plugin test_decoding" in await refusal(database, settings)
         assert sql.execute("select count(*) from realtime.nodes").fetchone() == (0,)
+        sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 hour'")  # if there were one
         async with Feed(database, FeedSettings(slot_name="ours", ephemeral=True)) as feed:
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await feed.streaming()

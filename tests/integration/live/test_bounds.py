@@ -174,7 +174,7 @@ async def test_time_that_a_locked_table_takes_is_not_charged_to_the_connection_t
     budget = PlanningBudget()
     budget.charge(5.0)
     ASKING.set(UserAccount(budget))
-    reader = Reader(base, size=2, lock_timeout_ms=1_000)
+    reader = Reader(base, size=2, lock_timeout_ms=2_000)
     await reader.open()
     try:
         planner = Planner(reader)
@@ -182,7 +182,7 @@ async def test_time_that_a_locked_table_takes_is_not_charged_to_the_connection_t
             planner.use(await load_catalog(connection))
         with open_transaction(base, "lock table t in access exclusive mode"), pytest.raises(TableLockedError):
             await planner.plan(Viewer(), "t", {"sql": "select id from t"})
-        assert budget.wait < 1
+        assert budget.wait < 4  # 6 if the time that it waited for the lock were charged
     finally:
         await reader.close()
 

@@ -206,7 +206,7 @@ async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection(sou
 
 
 async def test_members_of_a_node_that_died_leave(database: str) -> None:
-    async with channel_node(database, feed={"lease": 1.0}) as one:
+    async with channel_node(database, feed={"lease": 3.0}) as one:
         watcher = await one.listen(ROOM, user="w", presence={})
         run(
             database,

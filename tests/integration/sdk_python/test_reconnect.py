@@ -18,7 +18,7 @@ from tests.support.clients.list_client import slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
-QUICK: dict[str, Any] = {"reconnect_delay": 0.05, "heartbeat_interval": 0.3, "heartbeat_timeout": 0.5}
+QUICK: dict[str, Any] = {"reconnect_delay": 0.05, "heartbeat_interval": 0.5, "heartbeat_timeout": 3.0}
 
 
 @asynccontextmanager

@@ -146,8 +146,9 @@ async def test_a_poller_that_does_not_return_is_disconnected(database: str) -> N
 async def test_a_client_that_hangs_up_while_it_waits_counts_as_away(database: str) -> None:
     async with running_server(database, session_timeout=2) as server, rest_client(server) as http:
         session, cursor = await joined(http)
+        body = {"session": session, "cursor": cursor, "timeout": 30_000}
         with pytest.raises(httpx.ReadTimeout):
-            await http.post("/poll", json={"session": session, "cursor": cursor, "timeout": 30_000}, timeout=0.2)
+            await http.post("/poll", json=body, timeout=httpx.Timeout(GIVE_UP_AFTER, read=0.5))
         await server.connections(0)
 
 

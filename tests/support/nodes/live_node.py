@@ -27,6 +27,12 @@ from tests.support.nodes.stream_and_live import StreamAndLive
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, until
 
 QUICK = LiveSettings(reread_interval=0.0, idle_ttl=0.0, spare_rows=2)
+DAWDLING = """
+create function dawdling(x int) returns int immutable language plpgsql as
+$$ begin if x >= 100 then perform pg_sleep(600); end if; return x; end $$;
+grant execute on function dawdling(int) to realtime_reader
+"""
+"""A function for queries that take too long once there is a row for it, and no time of a processor."""
 
 
 class Follower(Client):

@@ -11,7 +11,10 @@ from server.demo import routes
 RANGES = {
     "each-second-byte": ",".join(f"{at}-{at}" for at in range(0, 11_000, 2)),
     "the-whole-again-and-again": ",".join(["0-"] * 15_000),
+    "the-whole-and-a-comma": "0-," * 12_000,
     "nested": ",".join(f"{at}-" for at in range(10_000)),
+    "overlapping": ",".join(f"{at}-{at + 2}" for at in range(6_000)),
+    "one-byte-again-and-again": "0-0," * 9_000 + "1-1",
 }
 
 

@@ -26,7 +26,7 @@ async def test_a_silent_client_is_dropped() -> None:
 
 
 async def test_a_client_that_answers_pings_stays() -> None:
-    async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.01)) as server:
+    async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.1, missed_pings=5)) as server:
         reader, writer = await handshake(server)
         for _ in range(10):
             opcode, payload = await read_frame(reader)
@@ -88,7 +88,7 @@ async def test_a_slow_client_is_not_read_from_either() -> None:
 
 
 async def test_a_client_that_takes_nothing_at_all_is_dropped() -> None:
-    limits = ConnectionLimits(buffer_size=64 * 1024, stall_timeout=0.05)
+    limits = ConnectionLimits(buffer_size=64 * 1024, stall_timeout=1.0)
     async with fake_server(connection_limits=limits) as server:
         _reader, writer, _ = await slow_client(server)
         [connection] = server.connections

@@ -15,7 +15,7 @@ async def test_channels_continue_after_every_connection_became_silent(database: 
     address = conninfo_to_dict(database)
     async with FaultProxy(str(address["host"]), int(str(address["port"]))) as proxy:
         through = database.replace(f":{address['port']}/", f":{proxy.port}/")
-        async with channel_node(database, through=through, timeout=1.0, publish_timeout=60.0) as server:
+        async with channel_node(database, through=through, timeout=3.0, publish_timeout=60.0) as server:
             listener = await server.listen("chat:1", user="ada")
             first = await server.publish("chat:1", 1)
             await listener.until(lambda: listener.data == [1])

@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-import psycopg
 import pytest
 from structlog.testing import capture_logs
 
 from engine.errors import QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import QUICK, Follower, LiveNode, drop_slot, held, json_rows, live_node, terminate
+from tests.support.nodes.live_node import (
+    DAWDLING,
+    QUICK,
+    Follower,
+    LiveNode,
+    drop_slot,
+    held,
+    json_rows,
+    live_node,
+    terminate,
+)
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, open_transaction, run_each, until
 
 TABLE = """
@@ -83,7 +92,7 @@ async def test_a_query_asked_for_while_postgres_is_down_is_answered_when_it_is_b
 async def test_a_query_asked_for_while_postgres_stays_down_is_refused_for_the_moment_only(
     base: str, own18: LocalPostgres
 ) -> None:
-    async with live_node(base, live=replace(QUICK, read_timeout_ms=1000)) as play:
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=5_000)) as play:
         followers = await everyone(play)
         await asyncio.to_thread(own18.stop)
         new = Query("t", {"sql": "select max(x) as m from t"}, json_rows("select max(x) as m from t"))
@@ -181,12 +190,13 @@ async def test_connections_of_the_readers_are_terminated(base: str) -> None:
 
 
 async def test_reads_that_take_too_long_are_tried_again(base: str) -> None:
+    run_each(base, "create table u (id int primary key)", "select realtime.expose('u')")
+    product = "select sum(x) as s from t, u"
     async with live_node(base, live=replace(QUICK, read_timeout_ms=2_000)) as play:
-        followers = await everyone(play)
-        with psycopg.connect(base) as blocker, capture_logs() as logs:
-            run_each(base, "update t set x = 9999 where id = 2")
-            blocker.execute("lock table t in access exclusive mode")
-            blocker.execute("delete from t where id > 4")
+        followers = [*await everyone(play), await play.follow(Query("t", {"sql": product}, json_rows(product)))]
+        locked = open_transaction(base, "lock table t in access exclusive mode", "delete from t where id > 4")
+        with locked as blocker, capture_logs() as logs:
+            run_each(base, "insert into u values (1)")  # a read that finds the lock
             await until(lambda: any(entry["event"] in CUT_OFF for entry in logs))
             blocker.commit()
         await play.check(*followers)
@@ -249,9 +259,9 @@ async def test_a_value_beyond_a_limit_of_postgresql_is_the_querys_fault_and_no_o
 
 
 async def test_a_query_that_takes_too_long_is_refused(base: str) -> None:
-    run_each(base, "insert into t select i, i from generate_series(100, 2000) i")
-    async with live_node(base, live=replace(QUICK, read_timeout_ms=1_000)) as play:
-        slow = Query("t", {"sql": "select count(*) from t a, t b, t c where a.x + b.x <> c.x"}, "")
+    run_each(base, DAWDLING, "insert into t values (100, 100)")
+    async with live_node(base, live=replace(QUICK, read_timeout_ms=2_000)) as play:
+        slow = Query("t", {"sql": "select count(*) from t where dawdling(x) <> 0"}, "")
         with pytest.raises(QueryRejectedError, match="too long"):
             await play.follow(slow)
         assert play.live.status()["queries"] == 0

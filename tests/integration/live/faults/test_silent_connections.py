@@ -32,7 +32,7 @@ QUERIES = (
         json_rows("select s, max(id) as id from t group by s order by s"),
     ),
 )
-LIVE = replace(QUICK, read_timeout_ms=1_000, quick_timeout_ms=500)
+LIVE = replace(QUICK, read_timeout_ms=3_000, quick_timeout_ms=2_000)
 
 
 @pytest.fixture

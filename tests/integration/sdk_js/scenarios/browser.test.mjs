@@ -85,7 +85,7 @@ test(`every documented example works as documented, in ${BROWSER}`, async () => 
 for (const transport of ["websocket", "sse", "polling"])
   test(`two pages chat over ${transport}; one is offline for five seconds: nothing lost, nothing doubled, presence right`, async () => {
     const room = name("presence");
-    const options = { transports: [transport], heartbeatInterval: 1000, heartbeatTimeout: 1000 };
+    const options = { transports: [transport], heartbeatInterval: 1000, heartbeatTimeout: 5000 };
     const ada = await chatter(room, { ...options, user: "ada" });
     const bob = await chatter(room, { ...options, user: "bob" }, await newGate());
     const both = async (check) => eventually(async () => check(await ada.chat()) + check(await bob.chat()));
@@ -141,7 +141,7 @@ for (const transport of ["websocket", "sse", "polling"])
 
 test("with WebSockets blocked a page falls to event streams, then to polling, and goes up again when it can", async () => {
   const room = name("presence");
-  const options = { connectTimeout: 1000, upgradeInterval: 500, heartbeatInterval: 1000, heartbeatTimeout: 1000 };
+  const options = { connectTimeout: 5000, upgradeInterval: 500, heartbeatInterval: 1000, heartbeatTimeout: 10_000 };
   gate.block("websocket");
   const [ada, bob] = [
     await chatter(room, { ...options, user: "ada" }),
@@ -195,7 +195,7 @@ for (const transport of ["websocket", "sse", "polling"])
     await page.send(0, 3);
     await eventually(async () => assert.equal((await page.chat()).acknowledged, 3));
     await setOffline(page, true);
-    await eventually(async () => assert.equal((await page.chat()).state, "reconnecting"), 10_000);
+    await eventually(async () => assert.equal((await page.chat()).state, "reconnecting"), 30_000);
     await page.send(3, 6);
     await new Promise((resolve) => setTimeout(resolve, 3000)); // time for more attempts than there are
     assert.equal((await page.chat()).state, "reconnecting");
