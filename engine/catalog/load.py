@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import psycopg
 
@@ -23,6 +24,8 @@ __all__ = ["CLAIMS_SETTING", "load_catalog", "load_marks"]
 
 CLAIMS_SETTING: Final = "request.jwt.claims"
 """Where policies find the claims of a token, as PostgREST sets it."""
+
+_changing_of: Final[WeakKeyDictionary[psycopg.AsyncConnection[Any], frozenset[str]]] = WeakKeyDictionary()
 
 
 async def load_catalog(
@@ -90,8 +93,7 @@ async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> d
     read = await cursor.fetchall()
     if not read:
         return {}
-    cursor = await connection.execute(query("changing_functions").encode())
-    changing = frozenset(name for (name,) in await cursor.fetchall())
+    changing = await _changing_functions(connection)
     found = {oid: policies_of(name, rows, mark, setting, changing) for oid, name, rows, mark in read}
     cursor = await connection.execute(query("catalog_policies_for").encode())  # later than the marks
     applied: dict[int, dict[str, tuple[Policy, ...]]] = {}
@@ -105,6 +107,16 @@ async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> d
         oid: replace(each, applied=applied.get(oid, {}), own_rows=own_rows.get(oid, True))
         for oid, each in found.items()
     }
+
+
+async def _changing_functions(connection: psycopg.AsyncConnection[Any]) -> frozenset[str]:
+    """The names of the built-in functions that may return something else for the same arguments, read once for each
+    connection: a server has the same ones until it is stopped and replaced by another one.
+    """
+    if (known := _changing_of.get(connection)) is None:
+        cursor = await connection.execute(query("changing_functions").encode())
+        known = _changing_of[connection] = frozenset([name for (name,) in await cursor.fetchall()])
+    return known
 
 
 async def _schemas(connection: psycopg.AsyncConnection[Any]) -> list[str]:

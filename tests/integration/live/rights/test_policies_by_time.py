@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
+import pytest
+
+from engine.catalog import load
+from engine.postgres.connections.session_settings import connection_options
+from engine.postgres.statements.named_queries import query
 from tests.integration.live.rights.conftest import ALL, Rows, Watching
 from tests.support.nodes.live_node import live_node
 from tests.support.postgres.sql import read, run_each
@@ -42,3 +48,20 @@ async def test_a_setting_in_a_policy_is_looked_at_by_time(rows: Rows) -> None:
             await follower.until(lambda: not follower.ids)
         finally:
             run_each(rows.dsn, "alter system reset app.closed", "select pg_reload_conf()")
+
+
+async def test_built_in_functions_that_can_change_are_read_once_for_each_connection(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noted(name: str) -> str:
+        asked.append(name)
+        return query(name)
+
+    monkeypatch.setattr(load, "query", noted)
+    async with await psycopg.AsyncConnection.connect(rows.dsn, options=connection_options()) as connection:
+        for _ in range(2):
+            table = (await load.load_catalog(connection)).by_collection["note"]
+            assert table.policies is not None
+    assert (asked.count("catalog_policies"), asked.count("changing_functions")) == (2, 1)
