@@ -12,6 +12,8 @@ changed definition, a lost slot. All take the same path. Each query has a :class
 * *retrying*: the read failed and may succeed later. The task waits with growing pauses. A read that is cut off moves to the
   slow lane; an unreachable database or a lost privilege is retried, and the subscribers keep their list; an error that a
   changed definition explains invalidates the catalog and plans the query again;
+* *parked*: the rights of its role have changed, so it would show what another query does. It is not read any more; its
+  subscribers are moved to that query;
 * *failed*: any other error ends the query, and its subscribers get the error.
 
 ``ready`` is set by the first hand-over. Before it, errors that are retried later on reject the query: a read that the slow

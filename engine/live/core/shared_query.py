@@ -1,8 +1,10 @@
 """Shared live queries and the subscriptions to them.
 
 Subscribers with the same visibility and canonical query share one :class:`LiveQuery`: one window (or one list of re-read
-rows), one difference, one encoding. A subscription that cannot keep up is paused; on resuming it gets the difference between
-the list it has and the current one, however many changes lie between.
+rows), one difference, one encoding. Theory of operation: a subscription waits to begin, delivers, is
+paused (its client cannot keep up) or detached (it moves to another query), or has ended. ``begin`` delivers the whole list,
+``resume`` and ``attach`` one difference between the list that it has and the current one. An end is the last event; before
+``begin`` and while paused it is kept until then. What was delivered, applied in order, is the list that the client has.
 
 A transaction changes the windows of many queries at once, and their events are delivered to one subscriber after the other.
 A delivery can pause, resume, begin or cancel any other subscription. So a query keeps the list from before its change
@@ -184,10 +186,8 @@ class LiveQuery:
 
 
 class Subscription:
-    """One subscriber's view of a live query, whose list ``source`` keeps current.
-
-    Nothing is delivered before :meth:`begin`; from then on every event, in order, until :meth:`cancel` or an event with
-    ``error``. ``deliver`` is called in the event loop and must not block. ``detached``: see :meth:`detach`.
+    """One subscriber's view of a live query, whose list ``source`` keeps current. ``deliver`` is called in the event loop
+    and must not block. ``detached``: see :meth:`detach`.
     """
 
     __slots__ = (

@@ -1,4 +1,17 @@
-"""One subscriber's hold on a channel: what is delivered to it, and what waits until it has begun."""
+"""One subscriber's hold on a channel: what is delivered to it, and what waits until it has begun.
+
+Theory of operation. A subscription is *waiting to begin*, *begun* or *ended*.
+
+- Waiting to begin: messages that it wants are kept in order (``_backlog``); presence is not, since the whole list
+  follows :meth:`begin`. An end that comes meanwhile is kept (``_ended``) and is delivered by ``begin``, after what waits.
+- Begun: every event is delivered in order.
+- Ended, from either: by ``cancel`` (the client's), ``finish`` (the channel's), ``review`` (its rights) or ``give_up`` (a
+  delivery that failed, so events are missing). Nothing is delivered any more. The final state.
+
+In both of the first, ``waiting`` marks a read of the past that is under way: messages of the stream are left to it.
+Invariant: ``last`` only grows, and a message that is not beyond it is not delivered, so a message that is read and streamed
+comes once.
+"""
 
 from __future__ import annotations
 
