@@ -59,11 +59,13 @@ class RealtimeError(BunbaseError):
     """Base of every error that ends a request, a subscription or the server.
 
     ``code`` is the protocol's error code; ``str(error)`` is safe to show to a client. ``retry_after``: in how many seconds
-    the client may ask again; None: that is not known, or will not help.
+    the client may ask again; None: that is not known, or will not help. ``limit``: the setting whose limit was reached, if
+    one was.
     """
 
     code: ErrorCode = ErrorCode.CONNECTION_FAILED
     retry_after: float | None = None
+    limit: str = ""
 
 
 class QueryRejectedError(RealtimeError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,12 +31,11 @@ from engine.channels.core.messages.model import (
     DeliverBatch,
     Member,
     Publication,
-    UnavailableError,
 )
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.watched_rows import WatchedRows
-from engine.channels.db.refusals import refusals
+from engine.channels.db.refusals import in_time, refusals
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.channels.db.table_locks import TableLocks
@@ -51,6 +50,8 @@ from engine.channels.publish.publisher import Publisher
 from engine.channels.subscriptions import Subscriptions
 from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
+from engine.metrics.pools import PoolUsage
+from engine.metrics.publishing import PublishMetrics
 from engine.postgres.connections.pool import LOCK_TIMEOUT
 from engine.postgres.snapshot_reader import Reader
 from engine.stream.driver import StreamDriver
@@ -60,7 +61,6 @@ __all__ = ["ChannelSettings", "Channels"]
 
 _log = structlog.get_logger(__name__)
 
-_STREAM_TIMEOUT = 5.0  # seconds that recorded() and caught_up() wait for the stream
 _LAST_RECORDS = 2.0  # seconds that a stop waits for them
 
 
@@ -79,6 +79,7 @@ class Channels(BackgroundService):
         settings: ChannelSettings,
         *,
         pooled_dsn: str | None = None,
+        metrics: PublishMetrics | None = None,
     ) -> None:
         super().__init__("channels")
         self.settings = settings
@@ -119,6 +120,7 @@ class Channels(BackgroundService):
             batch=settings.batch,
             queue=settings.queue,
             timeout=settings.publish_timeout,
+            metrics=metrics,
         )
         recovery = Recovery(self.core, stream, self.store, HistoryReader(self._reader), self._epochs, settings)
         self._connections = ClientLifecycle(
@@ -186,6 +188,11 @@ class Channels(BackgroundService):
         }
 
     @property
+    def pools(self) -> Mapping[str, PoolUsage]:
+        """How much of its pools is in use."""
+        return {"channels": self.store.pool_usage, "history": self._reader.pool_usage}
+
+    @property
     def problems(self) -> list[str]:
         """Problems that an operator has to solve, in words."""
         parts = self._schema, self._locks, self._publisher, self._recorder, self.store, self._reader
@@ -199,13 +206,13 @@ class Channels(BackgroundService):
 
     async def recorded(self) -> None:
         """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``UnavailableError``."""
-        async with _in_time():
+        async with in_time():
             await self._stream.reached(await self.store.committed())
             await self._recorder.recorded()
 
     async def caught_up(self) -> None:
         """Wait until everything that is committed now has been taken from the stream. Raises ``UnavailableError``."""
-        async with _in_time():
+        async with in_time():
             await self._stream.reached(await self.store.committed())
 
     # -- connections and presence ----------------------------------------------------------------------------------
@@ -339,12 +346,3 @@ class Channels(BackgroundService):
                     self._publisher.refused(row)
             case _:
                 self._connections.carry_out(effect)
-
-
-@contextlib.asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(_STREAM_TIMEOUT):
-            yield
-    except TimeoutError as error:
-        raise UnavailableError("this server does not follow the database now; try again") from error

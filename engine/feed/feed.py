@@ -1,8 +1,9 @@
 """The feed: PostgreSQL's WAL in, ordered events out.
 
-Three tasks run while the feed is open. The first runs streaming sessions (:mod:`engine.feed.streaming_session`), one after
+Four tasks run while the feed is open. The first runs streaming sessions (:mod:`engine.feed.streaming_session`), one after
 the other, through restarts, terminated walsenders and lost slots. The second writes heartbeats, so that the slot can advance
-in an idle database. The third renews the node's lease (:mod:`engine.feed.leases`). ``state`` describes the current session.
+in an idle database. The third renews the node's lease (:mod:`engine.feed.leases`). The fourth looks at the slot
+(:mod:`engine.feed.slot_watch`). ``state`` describes the current session.
 
 Theory of operation
 -------------------
@@ -59,6 +60,7 @@ from engine.feed.leases import NodeLease
 from engine.feed.positions import Lag, Positions
 from engine.feed.replication_stream import StreamEndedError
 from engine.feed.settings import FeedSettings
+from engine.feed.slot_watch import SlotWatch
 from engine.feed.slots import SlotBusyError, drop_left_slot, find_slot
 from engine.feed.startup import FeedParts, SessionMemory
 from engine.feed.streaming_session import StreamingSession
@@ -100,6 +102,8 @@ class Feed:
         self.state = FeedState("starting")
         self._database = Database(dsn, f"realtime node {self.settings.node}", self.settings.lease / 3, self.doubt)
         self.lease = NodeLease(self._database, self.settings)
+        self.slot = SlotWatch(self._database, self.settings.slot_name, self.settings.heartbeat_interval)
+        self.sessions = 0  # streaming sessions that were begun
         self._positions = Positions()
         self._memory = SessionMemory()
         self._session: StreamingSession | None = None
@@ -197,7 +201,8 @@ class Feed:
         self._buffer = EventBuffer(self.settings.buffer_bytes)
         self._parts = FeedParts(self.settings, self._database, self.lease, self._buffer, self._positions, self._memory)
         heartbeats = every(self.settings.heartbeat_interval, self._heartbeat, self._note, (psycopg.Error, OSError))
-        self._tasks = [asyncio.create_task(part) for part in (self._stream(), self.lease.run(), heartbeats)]
+        parts = (self._stream(), self.lease.run(), heartbeats, self.slot.run())
+        self._tasks = [asyncio.create_task(part) for part in parts]
         return self
 
     async def __aexit__(
@@ -241,6 +246,7 @@ class Feed:
         """One session. Returns if it was healthy before it ended, so that the next attempt is made at once."""
         loop = asyncio.get_running_loop()
         self._session = StreamingSession(self._parts, self._report_state)
+        self.sessions += 1
         started = loop.time()
         try:
             await self._session.run()

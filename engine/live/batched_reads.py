@@ -11,6 +11,7 @@ No set of claims pays for another one: a set whose read fails, or a batch that t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ import psycopg
 
 from engine.background import Background
 from engine.live.settings import LiveSettings
+from engine.metrics.live import LiveMetrics
 from engine.postgres.errors import UNREADABLE, is_statements
 from engine.postgres.reading import ReadBounds
 from engine.postgres.snapshot import ReadResult
@@ -57,7 +59,8 @@ class _Requests:
 class BatchedReads:
     """See the module."""
 
-    def __init__(self, settings: LiveSettings, reader: Reader, background: Background) -> None:
+    def __init__(self, settings: LiveSettings, reader: Reader, background: Background, metrics: LiveMetrics) -> None:
+        self._metrics = metrics
         self._reader = reader
         self._background = background
         self._most_rows = settings.max_rows
@@ -119,8 +122,11 @@ class BatchedReads:
         claims = [each for each, _ in batch]
         statement = replace(shape, role=replace(role, claims=claims[0]))  # it is planned with claims
         alone = [None] * len(batch)
+        began = time.monotonic()
         try:
-            return await self._reader.read_for_each(statement, claims, self._most_rows, self._bounds) or alone
+            results = await self._reader.read_for_each(statement, claims, self._most_rows, self._bounds)
+            self._metrics.batch(len(results), time.monotonic() - began)
+            return results or alone
         except psycopg.errors.QueryCanceled:
             return alone
         except UNREADABLE as error:

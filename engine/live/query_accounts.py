@@ -41,9 +41,16 @@ class TooManyQueriesError(QueryRejectedError):
 
     code = ErrorCode.RATE_LIMITED
 
-    def __init__(self, text: str, retry_after: float | None = None) -> None:
+    def __init__(self, text: str, limit: str, retry_after: float | None = None) -> None:
         super().__init__(text)
+        self.limit = limit
         self.retry_after = retry_after
+
+
+class TooCostlyError(InvalidQueryError):
+    """PostgreSQL estimates too high a cost for a query that would be read again and again."""
+
+    limit = "max_query_cost"
 
 
 class UserAccount:
@@ -71,7 +78,7 @@ class ConnectionAccount:
     def check(self, plan: IncrementalPlan | ReReadPlan, query: LiveQuery | None) -> None:
         """Whether a subscription to ``query`` (None: a new one) of ``plan`` is within the limits.
 
-        Raises ``TooManyQueriesError``, and ``InvalidQueryError`` for a plan that costs too much.
+        Raises ``TooManyQueriesError``, and ``TooCostlyError`` for a plan that costs too much.
         """
         if self._limits is None or (query is not None and query in self.queries):
             return
@@ -79,7 +86,7 @@ class ConnectionAccount:
         if isinstance(plan, ReReadPlan) and limits.cost is not None and (plan.cost or 0.0) > limits.cost:
             # The planner counts rows that policies hide, too.
             cost = f"the cost of the query at {plan.cost:.2g}" if plan.statement.role is None else "a higher cost"
-            raise InvalidQueryError(
+            raise TooCostlyError(
                 f"PostgreSQL estimates {cost}, and at most {limits.cost:g} is allowed "
                 "(max_query_cost): it would be run again after each change of its tables. Let it read fewer rows, or find "
                 "them by an index"
@@ -89,13 +96,15 @@ class ConnectionAccount:
         most = limits.rereads if reread else limits.windows
         if _count(self.queries, reread=reread) >= most:
             raise TooManyQueriesError(
-                f"this connection has {most} {what}, and may have no more ({setting}); close one first"
+                f"this connection has {most} {what}, and may have no more ({setting}); close one first",
+                setting,
             )
         most = limits.rereads_per_user if reread else limits.windows_per_user
         if (query is None or query not in self.user.queries) and _count(self.user.queries, reread=reread) >= most:
             raise TooManyQueriesError(
                 f"the connections of this user have {most} different {what}, and may have no more ({setting}_per_user); "
                 "close one first",
+                f"{setting}_per_user",
                 _RETRY_AFTER,
             )
 

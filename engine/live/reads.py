@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import psycopg
 
+from engine.background import Background
 from engine.errors import (
     BunbaseError,
     DatabaseUnavailableError,
@@ -13,11 +15,13 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
-from engine.live.batched_reads import BatchedReads, without_claims
+from engine.live.batched_reads import BatchedReads, can_be_batched, without_claims
+from engine.live.core.shared_query import LiveQuery
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
 from engine.live.read_state import ReadState
 from engine.live.settings import LiveSettings
+from engine.metrics.live import LiveMetrics
 from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
@@ -26,7 +30,17 @@ from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.sql.safety.refusals import rejection, writes
 
-__all__ = ["REFUSED", "TooSlowError", "documents", "fits", "read_in_batch", "read_plan", "rejection_of", "why_reread"]
+__all__ = [
+    "REFUSED",
+    "QueryReads",
+    "TooSlowError",
+    "cost_class",
+    "documents",
+    "fits",
+    "read_plan",
+    "rejection_of",
+    "why_reread",
+]
 
 _UNTRANSLATABLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
 
@@ -40,6 +54,38 @@ class TooSlowError(BunbaseError):
     def __init__(self, reason: psycopg.errors.QueryCanceled) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+class QueryReads:
+    """Reads live queries: by themselves in a lane, or for many sets of claims together."""
+
+    def __init__(self, reader: Reader, settings: LiveSettings, background: Background, metrics: LiveMetrics) -> None:
+        self._reader = reader
+        self._settings = settings
+        self._metrics = metrics
+        self._batches = BatchedReads(settings, reader, background, metrics)
+
+    async def read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
+        """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
+        read, began = None, time.monotonic()
+        if isinstance(plan, ReReadPlan) and can_be_batched(plan.statement) and not (state.slow or state.alone):
+            read = await _read_in_batch(self._batches, plan, state, self._settings)
+            state.alone = read is None
+        if read is None:
+            async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
+                began = time.monotonic()
+                read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
+            took = (time.monotonic() - began) * 1000
+            state.slow = state.slow and took > self._settings.quick_timeout_ms / 2
+            state.alone = state.alone and took > self._settings.batch_timeout_ms / 2
+        self._count(query, time.monotonic() - began)
+        state.timeouts, state.refusals, state.failing = 0, 0, None
+        return read
+
+    def _count(self, query: LiveQuery, seconds: float) -> None:
+        query.reads += 1
+        query.read_seconds += seconds
+        self._metrics.read(query.collection, cost_class(query), seconds)
 
 
 async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow: bool) -> ReadResult:
@@ -66,7 +112,7 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
     return _sized(read, settings.max_bytes) if statement.as_reader else read
 
 
-async def read_in_batch(
+async def _read_in_batch(
     batches: BatchedReads, plan: ReReadPlan, state: ReadState, settings: LiveSettings
 ) -> ReadResult | None:
     """The rows of ``plan``, read in one statement with those of other claims; None if they have to be read alone."""
@@ -134,6 +180,11 @@ def documents(read: ReadResult) -> list[tuple[str, bytes]]:
     """The rows of a re-read as (id, document), ids made unique."""
     ids = unique_ids([(row[0] or b"").decode() for row in read.rows])
     return [(identifier, row[1] or b"null") for identifier, row in zip(ids, read.rows, strict=True)]
+
+
+def cost_class(query: LiveQuery) -> str:
+    """The strategy as metrics have it: ``sql`` where it is a client's own SQL that is read again."""
+    return "sql" if isinstance(query.plan, ReReadPlan) and query.plan.statement.as_reader else query.strategy
 
 
 def rejection_of(error: Exception) -> QueryRejectedError:

@@ -32,7 +32,6 @@ import structlog
 from engine.background import Background
 from engine.catalog.watcher import CatalogWatcher
 from engine.errors import BunbaseError, PrivilegeLostError, QueryRejectedError, SubscriptionFailedError
-from engine.live.batched_reads import BatchedReads, can_be_batched
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.document_changes import WindowEvent, list_changes
 from engine.live.core.result_set import ResultSet
@@ -41,16 +40,16 @@ from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
 from engine.live.query_accounts import ASKING
 from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
-from engine.live.reads import REFUSED, TooSlowError, documents, fits, read_in_batch, read_plan, rejection_of, why_reread
+from engine.live.reads import REFUSED, QueryReads, TooSlowError, documents, fits, rejection_of, why_reread
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
+from engine.metrics.live import LiveMetrics
 from engine.postgres.errors import UNREADABLE
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.comparison import NotIncrementalError
-from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import reread_instead
 from engine.query.policies.facts import PoliciesChangedError
 from engine.stream.driver import StreamDriver
@@ -89,6 +88,7 @@ class Refresher:
         stream: StreamDriver,
         background: Background,
         moved: Callable[[LiveQuery], None] = lambda _: None,
+        metrics: LiveMetrics,
     ) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
@@ -97,7 +97,7 @@ class Refresher:
         self._catalog = catalog
         self._stream = stream
         self._background = background
-        self._batches = BatchedReads(settings, reader, background)
+        self._query_reads = QueryReads(reader, settings, background, metrics)
         self._failed = FailedReads(settings, reader, catalog)
         self._states: dict[LiveQuery, ReadState] = {}
         self._moved = moved
@@ -233,7 +233,7 @@ class Refresher:
     async def _read_or_replan(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult | None:
         """The rows of ``plan``; None: it has to be planned again, as a re-read query."""
         try:
-            return await self._read(query, state, plan)
+            return await self._query_reads.read(query, state, plan)
         except REFUSED as error:
             reason = why_reread(plan, error)
             if reason is None:
@@ -266,24 +266,6 @@ class Refresher:
             state.ready.exception()  # retrieved, also without subscribers
         else:
             self._moved(query)
-
-    async def _read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
-        """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
-        read, began = None, time.monotonic()
-        if isinstance(plan, ReReadPlan) and can_be_batched(plan.statement) and not (state.slow or state.alone):
-            read = await read_in_batch(self._batches, plan, state, self._settings)
-            state.alone = read is None
-        if read is None:
-            async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
-                began = time.monotonic()
-                read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
-            took = (time.monotonic() - began) * 1000
-            state.slow = state.slow and took > self._settings.quick_timeout_ms / 2
-            state.alone = state.alone and took > self._settings.batch_timeout_ms / 2
-        query.reads += 1
-        query.read_seconds += time.monotonic() - began
-        state.timeouts, state.refusals, state.failing = 0, 0, None
-        return read
 
     def _hand_over(self, query: LiveQuery, state: ReadState, plan: Plan, read: ReadResult) -> bool:
         """Join ``read`` to the stream and deliver what it changes; False if it has to be repeated.

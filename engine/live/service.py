@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic
 
@@ -31,11 +32,13 @@ from engine.live.definitions import Definitions
 from engine.live.plan_cache import Planner
 from engine.live.query_accounts import ConnectionAccount
 from engine.live.query_registry import QueryRegistry
-from engine.live.reads import rejection_of
+from engine.live.reads import cost_class, rejection_of
 from engine.live.refresher import Refresher, RightsChangedError
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
+from engine.metrics.live import STRATEGIES, LiveMetrics
+from engine.metrics.registry import Registry
 from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
@@ -71,8 +74,16 @@ class LiveQueries(BackgroundService):
     and close.
     """
 
-    def __init__(self, stream: StreamDriver, reader: Reader, settings: LiveSettings | None = None) -> None:
+    def __init__(
+        self,
+        stream: StreamDriver,
+        reader: Reader,
+        settings: LiveSettings | None = None,
+        metrics: LiveMetrics | None = None,
+    ) -> None:
         self.settings = settings or LiveSettings()
+        self._metrics = metrics or LiveMetrics(Registry())
+        self._metrics.registry.before_reading(self._measure)
         super().__init__("live queries")
         self._stream = stream
         self._reader = reader
@@ -89,6 +100,7 @@ class LiveQueries(BackgroundService):
             stream=stream,
             background=self._background,
             moved=self._moved,
+            metrics=self._metrics,
         )
         self._definitions = Definitions(
             settings=self.settings,
@@ -150,6 +162,16 @@ class LiveQueries(BackgroundService):
     def queries(self) -> Iterable[LiveQuery]:
         """The live queries that are kept. To be looked through at once: they change with the next turn of the event loop."""
         return self._queries
+
+    def _measure(self) -> None:
+        queries, subscriptions = Counter(dict.fromkeys(STRATEGIES, 0)), Counter(dict.fromkeys(STRATEGIES, 0))
+        for query in self._queries:
+            strategy = cost_class(query)
+            queries[strategy] += 1
+            subscriptions[strategy] += len(query.subscriptions)
+        for strategy in STRATEGIES:
+            self._metrics.queries.of(strategy).value = queries[strategy]
+            self._metrics.subscriptions.of(strategy).value = subscriptions[strategy]
 
     async def caught_up(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied and no query waits for a read.

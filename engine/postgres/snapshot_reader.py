@@ -15,6 +15,7 @@ from psycopg import pq
 
 from engine.errors import QueryRejectedError
 from engine.lsn import Lsn, parse_lsn
+from engine.metrics.pools import PoolUsage
 from engine.postgres.connections.pool import Pool
 from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.errors import OtherServerError, TableLockedError
@@ -115,6 +116,11 @@ class Reader:
     def renew(self) -> None:
         """The way to the database may be another one: use new connections from now on."""
         self._pool.renew()
+
+    @property
+    def pool_usage(self) -> PoolUsage:
+        """How much of its pool is in use."""
+        return self._pool.usage
 
     @property
     def problem(self) -> str | None:

@@ -77,6 +77,8 @@ class StreamDriver(BackgroundService):
         self._passed: Lsn = 0
         self._position: Lsn = 0
         self._discontinuities = 0
+        self.interruptions = 0
+        """How often all results were read again."""
         self._recorder = ""
         feed.on_reconnect(reader.renew)
 
@@ -196,6 +198,7 @@ class StreamDriver(BackgroundService):
 
     def _interrupt(self, event: Discontinuity) -> None:
         _log.warning("rereading_all", reason=event.reason)
+        self.interruptions += 1
         self.tail.distrust()
         if event.other_history:
             self.tail.forget()

@@ -31,7 +31,7 @@ def make_app(
     status: Callable[[], Mapping[str, Any]],
     routes: Sequence[BaseRoute] = (),
     addresses: AddressLists | None = None,
-    count_error: Callable[[ErrorCode], None] = lambda code: None,
+    count_error: Callable[[ErrorCode, str], None] = lambda code, limit: None,
 ) -> ASGIApp:
     """The HTTP application; every answer of it has the security headers.
 
@@ -39,7 +39,7 @@ def make_app(
         status: the body of ``GET /health``; its ``status`` is ``ok`` if requests should come here.
         routes: more routes, for instance the demo page's.
         addresses: which clients reach it, except for ``/health``.
-        count_error: called with the code of each problem document.
+        count_error: called with the code of each problem document, and the limit that was reached or "".
     """
 
     async def health(request: Request) -> Response:

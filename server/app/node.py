@@ -17,7 +17,7 @@ from engine.channels.core.effects import ConnectionInserted
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
-from engine.feed.feed import Feed, FeedSettings
+from engine.feed.feed import Feed
 from engine.identity.address_lists import AddressLists
 from engine.identity.principal import Principal
 from engine.live.service import LiveQueries, make_reader
@@ -46,6 +46,7 @@ from server.limits.query_accounts import QueryAccounts
 from server.limits.reading_shares import ReadingShares
 from server.logs.clients import ClientLog
 from server.observe.node_metrics import NodeMetrics
+from server.observe.refusals import CountedAuthenticator, CountedAuthorizer
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.explain import Explanation
@@ -77,8 +78,9 @@ class Node:
         self._id = uuid.uuid4().hex[:12]
         self._version = package_version()
         self._insecure = insecure_settings(settings)
-        self._feed = Feed(dsn, _feed_settings(settings))
+        self._feed = Feed(dsn, settings.feed_settings)
         self._node_id = self._feed.settings.node
+        self.metrics.engine.follow_feed(self._feed)
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
         self._services: SharedServices | None = None
@@ -115,13 +117,14 @@ class Node:
         tuning = self._settings.live_settings(stream_generated=self._feed.plugin != "wal2json")
         reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
         stream = StreamDriver(self._feed, reader, stages=self.metrics.meters.stages)
-        live = LiveQueries(stream, reader, tuning)
+        live = LiveQueries(stream, reader, tuning, self.metrics.live)
         channels = Channels(
             self._dsn,
             stream,
             self._feed.lease,
             ChannelSettings(node_id=self._node_id, sessions=self._settings.session_validation != "off"),
             pooled_dsn=pooled,
+            metrics=self.metrics.publishing,
         )
         for service in (stream, live, channels):
             service.on_failure(self._fail)
@@ -134,6 +137,7 @@ class Node:
         self._stack.push_async_callback(channels.stop)
         await channels.start()
         self._live, self._channels = live, channels
+        self.metrics.engine.follow(stream, channels, reader)
         self._rules = RuleProblems(channels.rules)
         self._stack.push_async_callback(self._rules.close)
         self._limiter.follow(channels.core.census)
@@ -145,8 +149,8 @@ class Node:
         services = SharedServices(
             live,
             channels,
-            self._authorizer,
-            authentication.authenticator,
+            CountedAuthorizer(self._authorizer, self.metrics.refusals),
+            CountedAuthenticator(authentication.authenticator, self.metrics.refusals),
             content=ContentInspector(channels.policies),
             content_hook=hook,
             query_accounts=QueryAccounts(self._settings.query_limits),
@@ -249,13 +253,13 @@ class Node:
         usage = self._limiter.arrive(handshake.ip)
         if usage is not None and not usage.allowed:
             text = f"more than {usage.quota.amount:g} new connections per minute from this address"
-            raise _too_many(text, usage.wait, rate_limit_headers(usage))
+            raise _too_many(text, usage.wait, "max_connection_rate", rate_limit_headers(usage))
         principal = services.authenticator.identify(handshake)
         id = f"{self._id}-{uuid.uuid4().hex}"
         try:
             counted = self._limiter.enter(id, handshake.ip, None if principal is None else principal.user_id)
         except LimitExceededError as exceeded:
-            raise _too_many(str(exceeded), exceeded.retry_after) from exceeded
+            raise _too_many(str(exceeded), exceeded.retry_after, exceeded.limit) from exceeded
         greeting = Greeting(services.channels.epoch, self._settings.ping_interval, secret)
         return Admission(
             Session(id, self._session_limits, greeting),
@@ -336,15 +340,7 @@ class Node:
         }
 
 
-def _too_many(text: str, retry_after: float | None, headers: Mapping[str, str] | None = None) -> HandshakeRejectedError:
-    return HandshakeRejectedError(HTTPStatus.TOO_MANY_REQUESTS, text, headers, retry_after)
-
-
-def _feed_settings(settings: Settings) -> FeedSettings:
-    return FeedSettings(
-        slot_name=settings.slot_name,
-        decoder=settings.decoder,
-        ephemeral=settings.ephemeral,
-        heartbeat_interval=settings.heartbeat_interval,
-        lease=settings.lease,
-    )
+def _too_many(
+    text: str, retry_after: float | None, limit: str, headers: Mapping[str, str] | None = None
+) -> HandshakeRejectedError:
+    return HandshakeRejectedError(HTTPStatus.TOO_MANY_REQUESTS, text, headers, retry_after, limit)

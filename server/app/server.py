@@ -138,6 +138,7 @@ async def _serve(
     starting = asyncio.create_task(_start(node, rest))
     stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(node.failed())
     giving_back = asyncio.create_task(give_back())
+    lagging = asyncio.create_task(node.metrics.loop_lag.watch())
     renewing = None if certificate is None else asyncio.create_task(certificate.follow())
     try:
         await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
@@ -153,6 +154,7 @@ async def _serve(
         stopped.cancel()
         failed.cancel()
         giving_back.cancel()
+        lagging.cancel()
         if renewing is not None:
             renewing.cancel()
         await serving

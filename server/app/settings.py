@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import RealtimeError
+from engine.feed.settings import FeedSettings
 from engine.identity.address_lists import AddressLists
 from engine.live.query_accounts import QueryLimits
 from engine.live.settings import LiveSettings
@@ -279,6 +280,17 @@ class Settings(BaseSettings):
             self.max_reread_queries,
             self.max_reread_queries_per_user,
             self.max_query_cost or None,
+        )
+
+    @property
+    def feed_settings(self) -> FeedSettings:
+        """Of the replication stream."""
+        return FeedSettings(
+            slot_name=self.slot_name,
+            decoder=self.decoder,
+            ephemeral=self.ephemeral,
+            heartbeat_interval=self.heartbeat_interval,
+            lease=self.lease,
         )
 
     def live_settings(self, *, stream_generated: bool) -> LiveSettings:

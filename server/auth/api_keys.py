@@ -82,13 +82,15 @@ class KeyRing:
             raise AuthenticationError("the API key is mistyped: its checksum is wrong")
         key = self._current().get(form[1])
         if key is None or not hmac.compare_digest(_hash(text), key.hash):
-            raise AuthenticationError("unknown API key")
+            raise AuthenticationError("unknown API key", "unknown")
         if key.revoked:
-            raise AuthenticationError("API key revoked")
+            raise AuthenticationError("API key revoked", "revoked")
         if key.expired:
-            raise AuthenticationError("API key expired")
+            raise AuthenticationError("API key expired", "expired")
         if not key.addresses.admit(address):
-            raise AuthenticationError("the API key may not be used from your address (its allowed_ips and denied_ips)")
+            raise AuthenticationError(
+                "the API key may not be used from your address (its allowed_ips and denied_ips)", "address"
+            )
         return key
 
     def _current(self) -> Mapping[str, ApiKey]:

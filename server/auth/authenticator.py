@@ -49,7 +49,7 @@ class AddressAuthenticator:
 
     async def renew(self, token: str) -> Principal:
         """See ``Authenticator``."""
-        raise AuthenticationError("this server accepts no tokens")
+        raise AuthenticationError("this server accepts no tokens", "unknown")
 
 
 class TokenJudge(Protocol):
@@ -88,7 +88,9 @@ class TokenAuthenticator:
     async def authenticate(self, handshake: HandshakeRequest) -> Principal:
         """See ``Authenticator``."""
         if handshake.token is None:
-            raise AuthenticationError("a token is needed: this server accepts no anonymous clients (allow_anonymous)")
+            raise AuthenticationError(
+                "a token is needed: this server accepts no anonymous clients (allow_anonymous)", "missing"
+            )
         return await self._verifier.verify(handshake.token)
 
     async def renew(self, token: str) -> Principal:

@@ -47,7 +47,7 @@ _attributes: msgspec.json.Decoder[dict[str, Any]] = exact_decoder(dict[str, Any]
 
 class HandshakeRejectedError(BunbaseError):
     """The upgrade is refused with an HTTP status; the text gives the reason. ``headers``: further headers of the answer;
-    ``retry_after``: seconds.
+    ``retry_after``: seconds; ``limit``: as of ``RealtimeError``.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class HandshakeRejectedError(BunbaseError):
         detail: str,
         headers: Mapping[str, str] | None = None,
         retry_after: float | None = None,
+        limit: str = "",
     ) -> None:
         super().__init__(detail)
+        self.limit = limit
         self.status = status
         self.headers = headers
         self.retry_after = retry_after

@@ -38,7 +38,7 @@ class KeyGate:
         if handshake.api_key is not None:
             self.judge(handshake.api_key, handshake.ip)
         elif self._required:
-            raise AuthenticationError("an API key is needed: this server requires one (require_api_key)")
+            raise AuthenticationError("an API key is needed: this server requires one (require_api_key)", "missing")
 
     def identify(self, handshake: HandshakeRequest) -> Principal | None:
         """See ``Authenticator``. A key that is refused is left to ``authenticate``, so that the client gets the reason."""

@@ -54,9 +54,9 @@ class SessionGate:
         if row is None:
             raise _NotYetKnownError("unknown session")
         if row["user_id"] != user_id:
-            raise AuthenticationError("the session is another user's")
+            raise AuthenticationError("the session is another user's", "claims")
         if row["revoked_at"] is not None:
-            raise AuthenticationError("session revoked")
+            raise AuthenticationError("session revoked", "revoked")
         expires_at = row["expires_at"]
         end = None if expires_at is None else datetime.fromisoformat(expires_at).timestamp()
         if end is not None and end <= time.time():
@@ -93,4 +93,6 @@ class SessionGate:
         if principal.session_id is not None:
             self.judge(principal.session_id, principal.user_id)
         elif self._required and principal.authenticated:
-            raise AuthenticationError("the token names no session, and this server requires one (session_validation)")
+            raise AuthenticationError(
+                "the token names no session, and this server requires one (session_validation)", "claims"
+            )

@@ -53,7 +53,7 @@ def _claim(claims: Mapping[str, Any], name: str) -> Any:
 def _user(claims: Mapping[str, Any], name: str) -> str:
     user = _claim(claims, name)
     if user is _MISSING:
-        raise AuthenticationError(f"the token lacks the claim {name}, which names the user")
+        raise AuthenticationError(f"the token lacks the claim {name}, which names the user", "claims")
     return check_user(user, f"the claim {name}")
 
 
@@ -62,7 +62,7 @@ def check_user(user: Any, name: str) -> str:
     if isinstance(user, int) and not isinstance(user, bool):
         user = str(user)
     if not (isinstance(user, str) and 0 < len(user) <= _MAX_USER and user.isprintable()):
-        raise AuthenticationError(f"{name} is no id of a user: 1 to {_MAX_USER} printable characters")
+        raise AuthenticationError(f"{name} is no id of a user: 1 to {_MAX_USER} printable characters", "claims")
     return user
 
 
@@ -80,7 +80,7 @@ def _role(claims: Mapping[str, Any], name: str, default: str) -> str:
 def check_role(role: Any, name: str) -> str:
     """The name of a role. Raises ``AuthenticationError``; ``name``: of the claim or field."""
     if not (isinstance(role, str) and 0 < len(role.encode()) <= _MAX_ROLE and role.isprintable()):
-        raise AuthenticationError(f"{name} is no role: 1 to {_MAX_ROLE} printable bytes")
+        raise AuthenticationError(f"{name} is no role: 1 to {_MAX_ROLE} printable bytes", "claims")
     return role
 
 
@@ -88,8 +88,8 @@ def check_attributes(attributes: Mapping[str, Any], what: str = "the claim") -> 
     """Raises ``AuthenticationError`` unless they are plain values that PostgreSQL can keep. ``what``: they are there."""
     for name, value in attributes.items():
         if not (value is None or isinstance(value, str | int | Decimal)):
-            raise AuthenticationError(f"{what} {name} is no attribute: attributes are plain values")
+            raise AuthenticationError(f"{what} {name} is no attribute: attributes are plain values", "claims")
     try:
         check_storable(dict(attributes), field="attributes", max_expansion=_MAX_EXPANSION)
     except InvalidMessageError as wrong:
-        raise AuthenticationError(str(wrong)) from wrong
+        raise AuthenticationError(str(wrong), "claims") from wrong

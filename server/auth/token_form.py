@@ -59,10 +59,10 @@ def read_token(text: str) -> UnverifiedToken:
     algorithm, key_id = _header(header)
     times = {name: read_time(claims[name], f"the claim {name}") for name in _TIMES if name in claims}
     if "exp" not in times:
-        raise AuthenticationError("the token lacks the claim exp")
+        raise AuthenticationError("the token lacks the claim exp", "claims")
     issuer = claims.get("iss")
     if not (issuer is None or isinstance(issuer, str)):
-        raise AuthenticationError("wrong issuer")
+        raise AuthenticationError("wrong issuer", "issuer")
     return UnverifiedToken(text, algorithm, key_id, issuer, times["exp"], claims)
 
 
@@ -96,7 +96,7 @@ def _header(header: Mapping[str, Any]) -> tuple[str, str | None]:
     """The algorithm and the key id."""
     algorithm, key_id, type = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if algorithm not in ALGORITHMS:
-        raise AuthenticationError("wrong algorithm: a signed token is needed")
+        raise AuthenticationError("wrong algorithm: a signed token is needed", "signature")
     if "crit" in header or "b64" in header:
         raise AuthenticationError("the token has critical extensions (crit), of which none is supported")
     if not (key_id is None or (isinstance(key_id, str) and len(key_id) <= MAX_KEY_ID)):

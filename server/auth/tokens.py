@@ -23,7 +23,7 @@ from jwt import PyJWK
 from engine.identity.principal import Principal
 from server.auth.issuers import TokenIssuer
 from server.auth.keysets import FixedKeys, KeySource, RemoteKeys
-from server.auth.refusal import AuthenticationError
+from server.auth.refusal import AuthenticationError, Reason
 from server.auth.token_claims import principal_from
 from server.auth.token_form import UnverifiedToken, issuers_named, read_token
 
@@ -114,15 +114,17 @@ class TokenVerifier:
     def _read(self, token: str) -> tuple[UnverifiedToken, _Known]:
         """Steps 1 and 2."""
         if not self._issuers:
-            raise AuthenticationError("this server accepts no tokens: it has no issuer (setting auth_issuers)")
+            raise AuthenticationError(
+                "this server accepts no tokens: it has no issuer (setting auth_issuers)", "unknown"
+            )
         read = read_token(token)
         known = self._issuers.get(None) or self._issuers.get(read.issuer)
         if known is None:
-            raise AuthenticationError("wrong issuer")
+            raise AuthenticationError("wrong issuer", "issuer")
         if read.algorithm not in known.source.algorithms:
-            raise AuthenticationError("wrong algorithm: the issuer's tokens are signed with another")
+            raise AuthenticationError("wrong algorithm: the issuer's tokens are signed with another", "signature")
         if read.expires_at <= time.time() - self._leeway:
-            raise AuthenticationError("token expired")
+            raise AuthenticationError("token expired", "expired")
         return read, known
 
     def _principal(self, read: UnverifiedToken, settings: TokenIssuer, keys: Sequence[PyJWK]) -> Principal:
@@ -145,10 +147,16 @@ class TokenVerifier:
                 break
             else:
                 return principal_from(read.claims, settings, read.expires_at + self._leeway)
-        raise AuthenticationError(_reason(failure)) from failure
+        raise AuthenticationError(_text(failure), _reason(failure)) from failure
 
 
-def _reason(failure: jwt.PyJWTError) -> str:
+def _reason(failure: jwt.PyJWTError) -> Reason:
+    if isinstance(failure, jwt.ExpiredSignatureError):
+        return "expired"
+    return "signature" if isinstance(failure, jwt.InvalidSignatureError | jwt.InvalidKeyError) else "claims"
+
+
+def _text(failure: jwt.PyJWTError) -> str:
     if isinstance(failure, jwt.MissingRequiredClaimError):
         return f"the token lacks the claim {failure.claim}"
     return next((reason for kind, reason in _REASONS if isinstance(failure, kind)), "invalid token")

@@ -129,7 +129,7 @@ class HandlerVerifier:
             raise HandlerUnavailableError
         answer = task.result()
         if isinstance(answer, RefusedError):
-            raise AuthenticationError(str(answer))
+            raise AuthenticationError(str(answer), "handler")
         return replace(answer)  # a connection's principal is its own
 
     def _cached(self, key: bytes) -> Principal | None:

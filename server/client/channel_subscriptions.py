@@ -184,6 +184,7 @@ class ChannelSubscriptions:
         if self._log.presence and request.options.presence is not None:
             self._log.joined(member, request.channel)
         self._owed.discard(request.channel)
+        services.count_resumed(self._session, member.transport, "channel", subscription.recovered)
         opened = Opened(request.channel, subscription.position, subscription.recovered)
         self._transport.write(self._transport.wire.own(answer, opened))
         subscription.begin()

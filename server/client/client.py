@@ -54,17 +54,15 @@ class Client:
 
     __slots__ = (
         "_account",
-        "_authorizer",
         "_channels",
         "_intake",
         "_live",
-        "_live_queries",
         "_log",
         "_paused",
         "_principal",
-        "_query_accounts",
         "_renewal",
         "_resuming",
+        "_services",
         "_tasks",
         "_transport",
         "member",
@@ -76,8 +74,7 @@ class Client:
     ) -> None:
         self.session = session
         self._principal = principal
-        self._authorizer = services.authorizer
-        self._live_queries = services.live_queries
+        self._services = services
         self._intake = Intake(transport, services.intake)
         self._channels = ChannelSubscriptions(session, principal, member, services, transport, self._intake)
         self._transport = transport
@@ -95,7 +92,6 @@ class Client:
         )
         self.member = member
         self._log = services.log
-        self._query_accounts = services.query_accounts
         self._account: ConnectionAccount | None = None  # made with the first live query: most connections have none
 
     @property
@@ -183,7 +179,7 @@ class Client:
         for task in self._tasks:
             task.cancel()
         if self._account is not None:
-            self._query_accounts.leave(self._account)
+            self._services.query_accounts.leave(self._account)
             self._account = None
 
     def _cancel(self, request: Request) -> None:
@@ -200,24 +196,24 @@ class Client:
     def reopen_queries(self) -> None:
         """The principal has other claims: its live queries get the difference to what it may see now."""
         for subscription in self._live.values():
-            task = asyncio.create_task(self._live_queries.reopen(self._principal, subscription))
+            task = asyncio.create_task(self._services.live_queries.reopen(self._principal, subscription))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _open(self, request: LiveRequest) -> None:
         if self._account is None:
-            self._account = self._query_accounts.enter(self._principal.proven_user_id, self.member.ip)
+            self._account = self._services.query_accounts.enter(self._principal.proven_user_id, self.member.ip)
         ASKING.set(self._account.user)
         try:
-            await self._authorizer.authorize(self._principal, Action.QUERY, request.collection)
+            await self._services.authorizer.authorize(self._principal, Action.QUERY, request.collection)
             claims = self._principal.claims
             deliver = partial(self._deliver, request)
-            subscription = await self._live_queries.subscribe(
+            subscription = await self._services.live_queries.subscribe(
                 self._principal, request.collection, request.query, deliver, request.resume, self._account
             )
             while claims is not self._principal.claims:
                 claims = self._principal.claims
-                await self._live_queries.reopen(self._principal, subscription)
+                await self._services.live_queries.reopen(self._principal, subscription)
         except RealtimeError as error:
             self._reject(request, error)
             return
@@ -240,6 +236,7 @@ class Client:
         self._send(answer)
         if self._log.channels:
             self._log.subscribed(self.member, COLLECTION_PREFIX + request.collection)
+        self._services.count_resumed(self.session, self.member.transport, "query", subscription.recovered)
         # Behind those that wait already, and held back with them while the transport is congested.
         self._paused[request] = None
         self.resume_queries()

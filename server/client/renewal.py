@@ -102,7 +102,7 @@ class Renewal:
         """Take over the fields of ``new``; whether that changes what open subscriptions were opened with."""
         old = self._principal
         if new.user_id != old.user_id:
-            raise AuthenticationError("the token is another user's: open a new connection for that user")
+            raise AuthenticationError("the token is another user's: open a new connection for that user", "claims")
         changed = (new.visibility, dict(new.attributes)) != (old.visibility, dict(old.attributes))
         old.attributes, old.visibility = new.attributes, new.visibility
         old.claims, old.expires_at, old.session_id = new.claims, new.expires_at, new.session_id

@@ -17,6 +17,7 @@ from server.logs.clients import ClientLog
 from server.observe.meters import Meters
 from server.ports.channels import ChannelService
 from server.ports.live_queries import LiveQueryService
+from server.session.session import Session
 from server.wire.wires import Wires
 
 __all__ = ["SharedServices"]
@@ -45,3 +46,9 @@ class SharedServices:
     log: ClientLog = field(default_factory=ClientLog)
     key_watch: CredentialWatch | None = None
     session_watch: CredentialWatch | None = None
+
+    def count_resumed(self, session: Session, transport: str, what: str, recovered: bool | None) -> None:
+        """A subscription to ``what`` (``channel`` or ``query``) is open. ``recovered``: None if it did not resume one."""
+        if recovered is not None and self.meters is not None:
+            self.meters.resumed(transport, what, recovered=recovered, first=not session.resumed)
+            session.resumed = True

@@ -37,12 +37,14 @@ class SpamError(RealtimeError):
     """A sender publishes too much; the text names the seconds after which the same message passes."""
 
     code = ErrorCode.RATE_LIMITED
+    limit = "spam"
 
 
 class SpamBlockedError(RealtimeError):
     """The same for a longer time."""
 
     code = ErrorCode.PERMISSION_DENIED
+    limit = "spam"
 
 
 @dataclass(slots=True)

@@ -98,7 +98,7 @@ def problem_response(
     code: ErrorCode | None = None,
     headers: Mapping[str, str] | None = None,
     retry_after: float | None = None,
-) -> Response:
+) -> ProblemResponse:
     """An answer with :func:`problem_document` as its body."""
     document = problem_document(status, detail, code, retry_after)
     return ProblemResponse(document, status, headers=headers, media_type=MEDIA_TYPE)
@@ -110,19 +110,20 @@ class ProblemResponse(JSONResponse):
     def __init__(self, document: Mapping[str, Any], *args: Any, **more: Any) -> None:
         super().__init__(document, *args, **more)
         self._code = ErrorCode(document["code"])
+        self.limit = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         count = scope.get("state", {}).get(_COUNT)
         if count is not None:
-            count(self._code)
+            count(self._code, self.limit)
         await super().__call__(scope, receive, send)
 
 
 class ErrorCounter:
-    """An application whose problem documents are counted: ``count`` is called with the code of each."""
+    """An application whose problem documents are counted: ``count`` is called with the code of each, and its limit or ""."""
 
-    def __init__(self, app: ASGIApp, count: Callable[[ErrorCode], None]) -> None:
+    def __init__(self, app: ASGIApp, count: Callable[[ErrorCode, str], None]) -> None:
         self._app = app
         self._count = count
 
@@ -133,7 +134,9 @@ class ErrorCounter:
 
 
 class ProblemError(BunbaseError):
-    """A request is answered by a problem document. ``retry_after``: seconds, also in the header ``Retry-After``."""
+    """A request is answered by a problem document. ``retry_after``: seconds, also in the header ``Retry-After``. ``limit``:
+    as of ``RealtimeError``.
+    """
 
     def __init__(
         self,
@@ -143,8 +146,10 @@ class ProblemError(BunbaseError):
         headers: Mapping[str, str] | None = None,
         *,
         retry_after: float | None = None,
+        limit: str = "",
     ) -> None:
         super().__init__(detail)
+        self.limit = limit
         self.code = code
         self.status = status or BY_CODE[code]
         self.headers = {**(headers or {}), **({} if retry_after is None else retry_after_header(retry_after))}
@@ -152,9 +157,11 @@ class ProblemError(BunbaseError):
 
     def response(self) -> Response:
         """The answer."""
-        return problem_response(
+        response = problem_response(
             self.status, str(self), self.code, {"Cache-Control": "no-store", **self.headers}, self.retry_after
         )
+        response.limit = self.limit
+        return response
 
 
 def problem_of(error: Exception) -> ProblemError | None:
@@ -164,10 +171,11 @@ def problem_of(error: Exception) -> ProblemError | None:
             return error
         case HandshakeRejectedError():
             code = _CODE_OF_STATUS.get(error.status, ErrorCode.INVALID_MESSAGE)
-            return ProblemError(code, str(error), error.status, error.headers, retry_after=error.retry_after)
+            headers, wait = error.headers, error.retry_after
+            return ProblemError(code, str(error), error.status, headers, retry_after=wait, limit=error.limit)
         case RealtimeError():
-            headers = CHALLENGE if error.code == ErrorCode.AUTHENTICATION_FAILED else None
-            return ProblemError(error.code, str(error), headers=headers, retry_after=error.retry_after)
+            challenge, wait = CHALLENGE if error.code == ErrorCode.AUTHENTICATION_FAILED else None, error.retry_after
+            return ProblemError(error.code, str(error), headers=challenge, retry_after=wait, limit=error.limit)
         case _ if isinstance(error, AWAY):
             return ProblemError(ErrorCode.CONNECTION_FAILED, in_words(error))
         case psycopg.Error():

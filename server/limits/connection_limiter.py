@@ -172,10 +172,11 @@ class ConnectionLimiter:
         """Raise ``LimitExceededError`` if ``more`` connections beyond ``counts`` and those elsewhere would be too many."""
         limits, others = self._limits, self._others
         if network is not None and counts.networks[network] + others.of_network(network) + more > limits.per_network:
-            raise _full(f"address {network}", limits.per_network)
+            raise _full(f"address {network}", limits.per_network, "max_connections_per_ip")
         if user_id is not None and counts.users[user_id] + others.of_user(user_id) + more > limits.per_user:
-            raise _full("user", limits.per_user)
+            raise _full("user", limits.per_user, "max_connections_per_user")
 
 
-def _full(whose: str, most: int) -> LimitExceededError:
-    return LimitExceededError(f"this {whose} has {most} connections already, and may have no more", _RETRY_AFTER)
+def _full(whose: str, most: int, limit: str) -> LimitExceededError:
+    text = f"this {whose} has {most} connections already, and may have no more"
+    return LimitExceededError(text, _RETRY_AFTER, limit)

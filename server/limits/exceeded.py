@@ -12,6 +12,7 @@ class LimitExceededError(RealtimeError):
 
     code = ErrorCode.RATE_LIMITED
 
-    def __init__(self, text: str, retry_after: float | None = None) -> None:
+    def __init__(self, text: str, retry_after: float | None = None, limit: str = "") -> None:
         super().__init__(text)
+        self.limit = limit
         self.retry_after = retry_after

@@ -87,6 +87,24 @@ class Meters:
         for transport in (*TRANSPORTS, HTTP):
             for code in ErrorCode:
                 self.errors.of(transport, code)
+        self.limits = registry.counters(
+            "realtime_limits_hit_total",
+            "Requests that were refused because of a limit, by its setting.",
+            "limit",
+        )
+        self._reconnections = registry.counters(
+            "realtime_reconnections_total",
+            "Connections whose client resumed subscriptions of an earlier one.",
+            "transport",
+        )
+        self._resumptions = registry.counters(
+            "realtime_resumptions_total",
+            "Subscriptions that were resumed; recovered: the client got all that it had missed.",
+            "type",
+            "recovered",
+        )
+        for transport in TRANSPORTS:
+            self._reconnections.of(transport)
         self.stages = Stages(registry)
         self._meters = {name: TransportMeter(self, name) for name in TRANSPORTS}
 
@@ -94,9 +112,21 @@ class Meters:
         """The meter of one of ``TRANSPORTS``."""
         return self._meters[transport]
 
-    def error(self, transport: str, code: ErrorCode) -> None:
-        """A client was answered with an error; ``transport``: one of ``TRANSPORTS`` or ``HTTP``."""
+    def error(self, transport: str, code: ErrorCode, limit: str = "") -> None:
+        """A client was answered with an error; ``transport``: one of ``TRANSPORTS`` or ``HTTP``. ``limit``: as of
+        :class:`engine.errors.RealtimeError`.
+        """
         self.errors.of(transport, code).value += 1
+        if limit:
+            self.limits.of(limit).value += 1
+
+    def resumed(self, transport: str, what: str, *, recovered: bool, first: bool) -> None:
+        """A client has resumed a subscription to ``what`` (``channel`` or ``query``): so it was connected before. ``first``:
+        of its connection. ``recovered``: it got everything that it had missed.
+        """
+        self._resumptions.of(what, "true" if recovered else "false").value += 1
+        if first:
+            self._reconnections.of(transport).value += 1
 
 
 class TransportMeter:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-
+from engine.metrics.live import LiveMetrics
+from engine.metrics.publishing import PublishMetrics
 from engine.metrics.registry import Registry
+from server.observe.engine_state import EngineState
+from server.observe.loop_lag import LoopLag
 from server.observe.meters import Meters
+from server.observe.refusals import Refusals
 
 __all__ = ["NodeMetrics"]
 
@@ -16,14 +19,8 @@ class NodeMetrics:
     def __init__(self, version: str = "") -> None:
         self.registry = registry = Registry()
         self.meters = Meters(registry)
-        build = registry.gauges(
-            "realtime_build_info", "Always 1; the labels name the versions.", "version", "python", "postgres"
-        )
-        self._build = build
-        self._version = version
-        self.serves("")
-
-    def serves(self, postgres: str) -> None:
-        """The version of the database is known."""
-        self._build.clear()
-        self._build.of(self._version, platform.python_version(), postgres).value = 1
+        self.engine = EngineState(registry, version)
+        self.live = LiveMetrics(registry)
+        self.loop_lag = LoopLag(registry)
+        self.refusals = Refusals(registry)
+        self.publishing = PublishMetrics(registry)

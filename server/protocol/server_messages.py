@@ -121,9 +121,12 @@ class _Error(Struct, tag="error"):
 
 
 class ErrorPayload(bytes):
-    """The message of an error, with its ``code``: so what writes messages can count errors without reading them."""
+    """The message of an error, with its ``code`` and the ``limit`` that was reached: so what writes messages can count
+    errors without reading them.
+    """
 
     code: ErrorCode
+    limit: str
 
 
 def connected(
@@ -240,12 +243,14 @@ def expiring(seconds: float) -> bytes:
 
 def failed(problem: RealtimeError, about: RequestReference) -> ErrorPayload:
     """A request failed, or a subscription ended."""
-    return error(problem.code, str(problem), about, problem.retry_after)
+    return error(problem.code, str(problem), about, problem.retry_after, problem.limit)
 
 
-def error(code: ErrorCode, message: str, about: RequestReference, retry_after: float | None = None) -> ErrorPayload:
+def error(
+    code: ErrorCode, message: str, about: RequestReference, retry_after: float | None = None, limit: str = ""
+) -> ErrorPayload:
     """A request failed, or a subscription ended. ``retry_after``: in how many seconds it may be repeated, rounded up to
-    milliseconds.
+    milliseconds. ``limit``: the setting whose limit was reached; clients do not get it.
     """
     wait = UNSET if retry_after is None else _short(ceil(retry_after * 1000) / 1000)
     try:
@@ -254,5 +259,5 @@ def error(code: ErrorCode, message: str, about: RequestReference, retry_after: f
         # A driver's message can carry undecodable bytes as lone surrogates; they have no place in JSON.
         safe = message.encode(errors="replace").decode()
         payload = ErrorPayload(_encode(_Error(code, safe, about.channel, about.id, about.ref, wait)))
-    payload.code = code
+    payload.code, payload.limit = code, limit
     return payload

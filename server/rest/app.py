@@ -162,7 +162,7 @@ class Rest:
         try:
             if usage is not None and not usage.allowed:
                 text = f"more than {usage.quota.amount:g} requests per second from this address"
-                raise ProblemError(ErrorCode.RATE_LIMITED, text, retry_after=usage.wait)
+                raise ProblemError(ErrorCode.RATE_LIMITED, text, retry_after=usage.wait, limit="max_rest_rate")
             response = await self._answer(request)
         except ClientDisconnect:
             return

@@ -93,7 +93,7 @@ class Clients:
         usage = self._rates.count(whose, time.monotonic())
         if not usage.allowed:
             text = f"more than {usage.quota.amount:g} messages per second; this one was not carried out"
-            raise ProblemError(ErrorCode.RATE_LIMITED, text, retry_after=usage.wait)
+            raise ProblemError(ErrorCode.RATE_LIMITED, text, retry_after=usage.wait, limit="max_message_rate")
 
 
 async def publish(call: ClientCall) -> BroadcastDone:

@@ -72,15 +72,15 @@ class MessageReader:
         return [Close(CloseCode.POLICY_VIOLATION, "too many messages")] if self._flooding() else []
 
     def _too_large(self, how: str, about: RequestReference) -> bytes:
-        return server_messages.error(
-            ErrorCode.MESSAGE_TOO_LARGE, f"the message is larger than {self._limits.message_size} bytes{how}", about
-        )
+        text = f"the message is larger than {self._limits.message_size} bytes{how}"
+        return server_messages.error(ErrorCode.MESSAGE_TOO_LARGE, text, about, limit="max_message_size")
 
     def _refused(self, about: RequestReference) -> list[Output]:
         if self._flooding():
             return [Close(CloseCode.POLICY_VIOLATION, "too many messages")]
         text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"
-        return [server_messages.error(ErrorCode.RATE_LIMITED, text, about, self._bucket.wait)]
+        wait = self._bucket.wait
+        return [server_messages.error(ErrorCode.RATE_LIMITED, text, about, wait, "max_message_rate")]
 
     def _flooding(self) -> bool:
         # Answering each of an endless flood would cost more than the flood.

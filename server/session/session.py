@@ -101,10 +101,12 @@ class Session:
         greeting: further fields of the first message.
     """
 
-    __slots__ = ("_channels", "_greeting", "_limits", "_presence", "_reader", "_requests", "connection_id")
+    __slots__ = ("_channels", "_greeting", "_limits", "_presence", "_reader", "_requests", "connection_id", "resumed")
 
     def __init__(self, connection_id: str, limits: SessionLimits, greeting: Greeting | None = None) -> None:
         self.connection_id = connection_id
+        self.resumed = False
+        """Whether a subscription of an earlier connection was resumed."""
         self._greeting = greeting or Greeting()
         self._limits = limits
         self._reader = MessageReader(limits)
@@ -264,7 +266,8 @@ class Session:
         about = RequestReference(channel=message.channel, ref=message.ref)
         if not self._presence.take(now):
             text = f"more than {self._limits.presence_rate:g} presence updates per second; this one was not carried out"
-            return [server_messages.error(ErrorCode.RATE_LIMITED, text, about, self._presence.wait)]
+            wait = self._presence.wait
+            return [server_messages.error(ErrorCode.RATE_LIMITED, text, about, wait, "max_presence_rate")]
         try:
             request = self._channels.get(message.channel)
             if request is None or request.options.presence is None:
@@ -290,6 +293,7 @@ class Session:
 
 class _TooManyError(QueryRejectedError):
     code = ErrorCode.RATE_LIMITED
+    limit = "max_subscriptions"
 
 
 def _request(message: Subscribe) -> Request:

@@ -164,18 +164,18 @@ class Wire:
 
     def __init__(self, build: Callable[[bytes], bytes], events: EventFrames, channels: ChannelFrames) -> None:
         self._build = build
-        self._count_error: Callable[[ErrorCode], None] | None = None
+        self._count_error: Callable[[ErrorCode, str], None] | None = None
         self.events = events
         self.channels = channels
 
     def own(self, payload: bytes, opened: Opened | None = None) -> Frame:
         """The frame of a message for one client. ``opened``: the channel whose opening it announces."""
         if type(payload) is ErrorPayload and self._count_error is not None:
-            self._count_error(payload.code)
+            self._count_error(payload.code, payload.limit)
         return Frame(self._build(payload), opened=opened)
 
-    def count_errors(self, transport: str, count: Callable[[str, ErrorCode], None]) -> None:
-        """Call ``count`` with ``transport`` and the code of each error that becomes a frame."""
+    def count_errors(self, transport: str, count: Callable[[str, ErrorCode, str], None]) -> None:
+        """Call ``count`` with ``transport``, the code and the limit (or "") of each error that becomes a frame."""
         self._count_error = partial(count, transport)
 
 

@@ -13,8 +13,8 @@ from server.wire.sse_blocks import block_wire, plain_wire
 
 __all__ = ["CountError", "Wires"]
 
-CountError = Callable[[str, ErrorCode], None]
-"""Called with the transport and the code of each error that a client is answered with."""
+CountError = Callable[[str, ErrorCode, str], None]
+"""Called with the transport, the code and the limit (or "") of each error that a client is answered with."""
 
 
 @dataclass(frozen=True, slots=True)

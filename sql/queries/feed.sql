@@ -84,6 +84,15 @@ select s.slot_name::text as name, s.plugin::text as plugin, s.database::text as 
         from pg_stat_activity a where a.pid = s.active_pid) as user
 from pg_replication_slots s where s.slot_name = %(slot)s
 
+-- name: feed_slot_figures
+-- One row, also without the slot. A slot whose WAL was removed has no restart_lsn; what it kept until then is not known any more.
+select case when s.slot_name is null then 'missing' else coalesce(s.wal_status, 'reserved') end as state,
+       coalesce(pg_current_wal_lsn() - s.confirmed_flush_lsn, 0)::bigint as lag,
+       coalesce(pg_current_wal_lsn() - s.restart_lsn, 0)::bigint as retained,
+       s.safe_wal_size as safe,
+       current_setting('server_version') as server
+from (select) one left join pg_replication_slots s on s.slot_name = %(slot)s
+
 -- name: feed_slot_drop
 -- Refused by PostgreSQL while the slot is active.
 select pg_drop_replication_slot(%(slot)s)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 import psycopg
 import structlog
@@ -13,9 +15,21 @@ from engine.channels.db.schema_watch import SchemaWatch
 from engine.errors import InvalidQueryError
 from engine.postgres.errors import in_words, reason
 
-__all__ = ["refusals"]
+__all__ = ["in_time", "refusals"]
+
+_STREAM_TIMEOUT: Final = 5.0  # seconds for which the stream is awaited
 
 _log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Raise ``UnavailableError`` if the stream does not get in time to where it is awaited."""
+    try:
+        async with asyncio.timeout(_STREAM_TIMEOUT):
+            yield
+    except TimeoutError as error:
+        raise UnavailableError("this server does not follow the database now; try again") from error
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from engine.channels.db.locked_queries import LockedQueries
 from engine.channels.db.write_batcher import WriteBatcher
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
+from engine.metrics.pools import PoolUsage
 from engine.postgres.connections.opening import PooledConnection
 from engine.postgres.connections.pool import Pool
 from engine.postgres.errors import AWAY, OtherServerError, in_words, is_raised, reason
@@ -103,6 +104,11 @@ class Store:
     def renew(self) -> None:
         """The way to the database may be another one: use new connections from now on."""
         self._pool.renew()
+
+    @property
+    def pool_usage(self) -> PoolUsage:
+        """How much of its pool is in use."""
+        return self._pool.usage
 
     @property
     def problem(self) -> str | None:

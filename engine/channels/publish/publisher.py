@@ -65,6 +65,7 @@ from engine.channels.publish.remedies import Remedy, remedy_for
 from engine.channels.publish.resolver import Resolver
 from engine.channels.publish.trouble import Trouble
 from engine.lsn import Lsn
+from engine.metrics.publishing import PublishMetrics
 from engine.postgres.errors import is_clients, is_raised
 from engine.postgres.retry import Pause, error_of, until_done
 
@@ -88,6 +89,7 @@ class Publisher:
         position_of: the commit position of a transaction (64-bit id), if it was delivered and is not released yet.
         linger: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
         timeout: seconds after which a message that has no other answer gets an error.
+        metrics: as for :class:`PublishSession`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -103,8 +105,9 @@ class Publisher:
         batch: int,
         queue: int,
         timeout: float,
+        metrics: PublishMetrics | None = None,
     ) -> None:
-        self._session = PublishSession(dsn, f"realtime publisher {node_id}", store)
+        self._session = PublishSession(dsn, f"realtime publisher {node_id}", store, metrics)
         self._reached = reached
         self._linger = linger
         self._blockage = Blockage(locks, batch, _RETRY)

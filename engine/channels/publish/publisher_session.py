@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -16,6 +17,7 @@ from engine.channels.publish.batch import Waiting, columns, note
 from engine.errors import BunbaseError
 from engine.feed.decoders.base import HEARTBEAT_PREFIX
 from engine.lsn import Lsn, parse_lsn
+from engine.metrics.publishing import PublishMetrics
 from engine.postgres.connections.conninfo import CONNECT_TIMEOUT
 from engine.postgres.connections.opening import Connection, connect
 from engine.postgres.errors import rolled_back
@@ -46,9 +48,11 @@ class PublishSession:
     Args:
         dsn: where to write; never a pooler, as the session has to be known.
         store: its pool sees to it that a connection that dies without a word is ended.
+        metrics: observes the transactions; None: they are not observed.
     """
 
-    def __init__(self, dsn: str, name: str, store: Store) -> None:
+    def __init__(self, dsn: str, name: str, store: Store, metrics: PublishMetrics | None = None) -> None:
+        self._metrics = metrics
         self.leaves_out = False
         """A trigger leaves messages out: each batch is a transaction that can release their ids."""
         self._dsn = dsn
@@ -91,7 +95,7 @@ class PublishSession:
         Raises ``AmbiguousError``, and what psycopg raises.
         """
         connection = await self._connected()
-        self._is_used = True
+        self._is_used, began = True, time.monotonic()
         stored, passing = [w for w in batch if w.history], [w for w in batch if not w.history]
         missing: list[DictRow] = []
         # One statement is a transaction by itself, without BEGIN and COMMIT to wait for.
@@ -102,6 +106,8 @@ class PublishSession:
                 await self._release(connection, missing)
             if passing:
                 await _run(connection, "engine_emit", notes=text_array(map(note, passing)))
+        if self._metrics is not None:
+            self._metrics.batch(len(batch), time.monotonic() - began)
         return missing
 
     async def _release(self, connection: Connection[DictRow], missing: list[DictRow]) -> None:

@@ -22,6 +22,7 @@ import psycopg
 from psycopg.pq import PipelineStatus
 from psycopg_pool import AsyncConnectionPool
 
+from engine.metrics.pools import PoolUsage
 from engine.postgres.connections.conninfo import parameters
 from engine.postgres.connections.lifeline import Lifeline
 from engine.postgres.connections.opening import Connection, PooledConnection, UnansweredError
@@ -140,6 +141,13 @@ class Pool:
     def watch(self, connection: _Own) -> None:
         """See to it, over connections of this pool, that ``connection`` is ended when it dies without a word."""
         self._lifeline.watch(connection)
+
+    @property
+    def usage(self) -> PoolUsage:
+        """How much of it is in use."""
+        now = self._pool.get_stats()
+        idle = now.get("pool_available", 0)
+        return PoolUsage(now.get("pool_size", 0) - idle, idle, now.get("requests_waiting", 0))
 
     @property
     def problem(self) -> str | None:

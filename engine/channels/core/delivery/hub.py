@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from engine.channels.core.delivery.channel_batch import message_batches, presence_batches
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.delivery.judging import judge_ahead
+from engine.channels.core.delivery.kinds import ChannelKinds
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.decode import ControlMessage
 from engine.channels.core.messages.model import ChannelEvent, KickedError, Member
@@ -31,6 +32,7 @@ class ChannelHub:
         self._channels: dict[str, dict[Subscription, None]] = {}
         self._by_connection: dict[str, dict[Subscription, None]] = {}
         self.delivered = 0
+        self.kinds = ChannelKinds()
 
     def __iter__(self) -> Iterator[Subscription]:
         for subscriptions in self._channels.values():
@@ -58,8 +60,11 @@ class ChannelHub:
 
     def add(self, subscription: Subscription) -> None:
         """Deliver to ``subscription`` from the next transaction on."""
+        mine = self._by_connection.setdefault(subscription.member.connection_id, {})
+        if subscription not in mine:
+            self.kinds.count(subscription.channel, (each.channel for each in mine), 1)
+            mine[subscription] = None
         self._channels.setdefault(subscription.channel, {})[subscription] = None
-        self._by_connection.setdefault(subscription.member.connection_id, {})[subscription] = None
 
     def remove(self, subscription: Subscription) -> bool:
         """Stop delivery to ``subscription``. False if it was removed already."""
@@ -71,6 +76,7 @@ class ChannelHub:
             del self._channels[subscription.channel]
         mine = self._by_connection[subscription.member.connection_id]
         del mine[subscription]
+        self.kinds.count(subscription.channel, (each.channel for each in mine), -1)
         if not mine:
             del self._by_connection[subscription.member.connection_id]
         return True
