@@ -18,7 +18,7 @@ BUILT = re.compile(r"/dist\b|/node_modules\b|/N\.json$")
 REFERENCE = re.compile(r":(?:mod|class|func|meth|data):`~?((?:engine|server|tests)\.[\w.]+)`")
 MODULE = re.compile(r"`([\w/]+\.py)(?::[\w.]+)?`")
 # Not what stands for a name: `NNNN_what.sql`.
-PLACE = re.compile(r"`((?:engine|server|tests|sdk|sql|migrations)/(?![\w/]*[A-Z]{2})[\w./-]*\w)(?::([\w.]+))?`")
+PLACE = re.compile(r"`((?:engine|server|tests|sdk|sql|migrations|docs)/(?![\w/]*[A-Z]{2})[\w./-]*\w)(?::([\w.]+))?`")
 
 
 def places(page: Path) -> list[tuple[str, str]]:
