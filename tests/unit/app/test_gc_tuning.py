@@ -1,0 +1,39 @@
+"""How many objects one collection of young ones may free: the pause that everything else sees."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from server.app.gc_tuning import tune_gc
+
+
+@pytest.fixture
+def tuned() -> Iterator[None]:
+    before = gc.get_threshold()
+    tune_gc()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("tuned")
+def test_garbage_of_many_requests_is_freed_in_small_parts() -> None:
+    freed: list[int] = []
+
+    def note(phase: str, info: dict[str, Any]) -> None:
+        if phase == "stop":
+            freed.append(info["collected"])
+
+    gc.callbacks.append(note)
+    try:
+        for _ in range(100_000):
+            cycle: list[object] = []
+            cycle.append(cycle)
+    finally:
+        gc.callbacks.remove(note)
+    assert sum(freed) > 90_000
+    assert max(freed) <= 6_000
