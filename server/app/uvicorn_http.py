@@ -46,6 +46,15 @@ _LINGER: Final = 2.0
 _log = structlog.get_logger("realtime.http")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _QUOTED: Final = re.compile(r""":? (?:bytearray\()?b?['"]""")
+_FLOOD_ANSWER: Final = b"".join(
+    (
+        b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\nConnection: close\r\n",
+        *(b"%b: %b\r\n" % header for header in SECURITY_HEADERS),
+        b"\r\n",
+    )
+)
+"""An address that floods has its whole quota again after a minute without a request."""
+
 _DETAILS: Final = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the request line and the headers are too long",
     HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "HTTP/1.1 is spoken here",
@@ -174,6 +183,8 @@ class HttpProtocol(H11Protocol):
         if self.client is not None:
             peer, port = self.client
             scope["client"] = self._proxies.client_of(peer, self._header(b"x-forwarded-for")) or peer, port
+            if self._is_flood(scope["client"]):
+                return True
         if scope["path"] != WEBSOCKET_PATH or not asks_for_websocket(self.headers):
             return False
         try:
@@ -186,7 +197,7 @@ class HttpProtocol(H11Protocol):
             connection = self._acceptor.accept(handshake_of(origin, query, ip, authorization, offered, keys))
             self._accepted = connection, key, PROTOCOL if PROTOCOL in offered else None
         except HandshakeRejectedError as refused:
-            scope["state"]["refused"] = refused
+            scope["state"]["refused"] = refused.with_traceback(None)  # its frame has the scope: a cycle
             return False
         return True
 
@@ -195,8 +206,10 @@ class HttpProtocol(H11Protocol):
         return [value.decode("latin-1") for each, value in self.headers if each == name]
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """The request was let in: from here on the transport is a WebSocket's."""
-        assert self._accepted is not None
+        """The request was let in: from here on the transport is a WebSocket's. Or it is one of a flood."""
+        if self._accepted is None:
+            self._answer_flood()
+            return
         connection, key, agreed = self._accepted
         self.connections.discard(self)
         protocol = RealtimeProtocol(connection, self.connections, self._acceptor.message_hard_cap, agreed)
@@ -204,6 +217,15 @@ class HttpProtocol(H11Protocol):
         # Frames may stand behind the request already, from a client that did not wait.
         protocol.begin(key, self.conn.trailing_data[0])
         self.transport.set_protocol(protocol)
+
+    def _answer_flood(self) -> None:
+        """What a client behind a proxy gets in place of being dropped, which the proxy would take for a failing server.
+
+        The bytes are always the same: neither the application nor a task has a part in it.
+        """
+        self._lingering = True
+        self.transport.write(_FLOOD_ANSWER)
+        self.transport.close()
 
     # Input that is no HTTP.
 

@@ -17,16 +17,27 @@ PROXY, FLOODING = "192.0.2.1", "198.51.100.7"
 
 
 class Opened(asyncio.Transport):
-    """A connection of the proxy: whether it was aborted, and what was written."""
+    """A connection of the proxy: whether it was aborted or closed, and what was written."""
 
     def __init__(self) -> None:
         super().__init__({"peername": (PROXY, 4711), "sockname": ("192.0.2.2", 80)})
         self.aborted = False
+        self.closed = False
+        self.written = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
 
     def abort(self) -> None:
         self.aborted = True
 
     def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
         pass
 
     def is_closing(self) -> bool:
@@ -38,7 +49,7 @@ class Opened(asyncio.Transport):
 async def test_a_flood_that_a_proxy_header_names_is_dropped_unread(client: str, dropped: bool, cut: int) -> None:
     read: list[bytes] = []
     acceptor = cast(Any, SimpleNamespace(floods=lambda ip: ip in (FLOODING, PROXY)))
-    config = uvicorn.Config(app=lambda: None, lifespan="off")
+    config = uvicorn.Config(app=lambda: None, lifespan="off", log_config=None)
     config.load()
     proxies = TrustedProxies([PROXY])
     protocol = HttpProtocol(acceptor, config, ServerState(), {}, proxies=proxies, proxy_protocol=True)
@@ -50,5 +61,35 @@ async def test_a_flood_that_a_proxy_header_names_is_dropped_unread(client: str, 
         if piece:
             protocol.data_received(piece)
     assert (opened.aborted, bool(read)) == (dropped, not dropped)
+    protocol.connection_lost(None)
+    assert protocol not in protocol.connections
+
+
+@pytest.mark.parametrize(("client", "answered"), [(FLOODING, True), ("198.51.100.8", False)])
+async def test_a_flood_behind_an_http_proxy_is_answered_without_the_application(client: str, answered: bool) -> None:
+    acceptor = cast(Any, SimpleNamespace(floods=lambda ip: ip == FLOODING))
+    called: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        called.append(scope["client"][0])
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(app=app, lifespan="off", log_config=None)
+    config.load()
+    protocol = HttpProtocol(acceptor, config, ServerState(), {}, proxies=TrustedProxies([PROXY]))
+    opened = Opened()
+    protocol.connection_made(opened)
+    request = f"GET /realtime/sse HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
+    protocol.data_received(request + request)
+    tasks = list(protocol.tasks)
+    assert (opened.closed, opened.aborted, tasks == []) == (answered, False, answered)
+    await asyncio.gather(*tasks)
+    assert called == ([] if answered else [client, client])
+    if answered:
+        head, _, body = opened.written.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\n")
+        assert b"x-content-type-options: nosniff" in head
+        assert body == b"", "the second request is not answered"
     protocol.connection_lost(None)
     assert protocol not in protocol.connections
