@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import Processor
 
 from server.logs.masking import mask
+from server.logs.seldom import Seldom
 
 __all__ = ["configure_logs"]
 
@@ -38,6 +39,7 @@ def configure_logs(level: str, format: str) -> None:
     root.setLevel(level.upper())
     for quieter in ("uvicorn", "realtime.ws"):  # a line per connection or start-up step is for debugging
         logging.getLogger(quieter).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    logging.getLogger("uvicorn.error").filters[:] = [Seldom("Invalid HTTP request received.")]
     for silent in ("httpx", "httpcore"):  # they log addresses, whose query may have a key
         logging.getLogger(silent).setLevel(logging.WARNING)
     structlog.configure(
