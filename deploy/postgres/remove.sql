@@ -1,0 +1,9 @@
+-- Undoes plain.sql, after `realtime uninstall`. Run it as a superuser, in the database:
+--
+--   psql -v ON_ERROR_STOP=1 -v owner=app_owner -d app -f remove.sql
+--
+-- A role that another database of the cluster still uses cannot be dropped: run it there first.
+
+revoke :"owner" from realtime_server;
+drop owned by realtime_server, realtime_reader, realtime_publisher;
+drop role realtime_server, realtime_reader, realtime_publisher;
