@@ -1,5 +1,5 @@
-// The documentation opened from disk: node docs.mjs INDEX. Its search finds pages, the names of methods are shown as they are
-// written, and nothing is loaded from elsewhere.
+// The documentation opened from disk: node docs.mjs INDEX. Its search finds pages, names are shown as they are written and not
+// broken in two, and nothing is loaded from elsewhere.
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
@@ -22,6 +22,9 @@ try {
   });
   await page.goto(new URL("sdk/js-reference.html", pathToFileURL(process.argv[2])).href);
   assert.match(await page.locator("h5#getpresence").innerText(), /^getPresence\(\)/);
+  await page.goto(new URL("operations/metrics.html", pathToFileURL(process.argv[2])).href);
+  const lines = (names) => names.map((name) => name.getClientRects().length);
+  assert.deepEqual(new Set(await page.locator("td:first-child code").evaluateAll(lines)), new Set([1]));
   assert.deepEqual(complaints, []);
 } finally {
   await browser.close();
