@@ -16,6 +16,7 @@ import psycopg
 from engine.catalog.build import build_catalog
 from engine.catalog.model import Catalog, Marks
 from engine.catalog.policies import Policies, Policy, policies_of
+from engine.catalog.role_settings import role_settings
 from engine.errors import CatalogError
 from engine.postgres.statements.named_queries import query
 
@@ -49,7 +50,9 @@ async def load_catalog(
             cursor = await connection.execute(query("catalog").encode())
             row = await cursor.fetchone()
             schemas = await _schemas(connection)
-            policies = await _policies(connection, claims_setting) if row is not None and row[0]["roles"] else None
+            served = row is not None and bool(row[0]["roles"])
+            policies = await _policies(connection, claims_setting) if served else None
+            settings = await role_settings(connection) if served else {}
     except psycopg.Error as error:
         raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
     if row is None:
@@ -57,7 +60,7 @@ async def load_catalog(
     document = row[0] | {"published_schemas": schemas}
     catalog = build_catalog(document, stream_generated=stream_generated, policies=policies)
     marks = replace(marks, policies={oid: each.mark for oid, each in (policies or {}).items()})
-    return replace(catalog, marks=marks, claims_setting=claims_setting)
+    return replace(catalog, marks=marks, claims_setting=claims_setting, settings=settings)
 
 
 async def load_marks(connection: psycopg.AsyncConnection[Any], policies: Mapping[int, Policies] | None = None) -> Marks:
@@ -82,9 +85,10 @@ async def load_marks(connection: psycopg.AsyncConnection[Any], policies: Mapping
 async def _marks(connection: psycopg.AsyncConnection[Any]) -> Marks:
     cursor = await connection.execute(query("catalog_marks").encode())
     found: dict[int | None, str] = dict(await cursor.fetchall())
-    types, publication = found.pop(None, ""), found.pop(0, "")
+    types, publication, settings = found.pop(None, ""), found.pop(0, ""), found.pop(-1, "")
     schemas = await _schemas(connection)
-    return Marks(" ".join([publication, *sorted(schemas)]), types, {oid: mark for oid, mark in found.items() if oid})
+    tables = {oid: mark for oid, mark in found.items() if oid}
+    return Marks(" ".join([publication, *sorted(schemas)]), types, settings, tables)
 
 
 async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> dict[int, Policies]:

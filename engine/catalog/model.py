@@ -34,7 +34,7 @@ class Table:
     columns that each served role may read. ``policies``: what its policies read; None without row-level security.
     ``policed``: why rows have to be read as the subscriber's role, in plain words, and ``readable``: what it may read, where
     the table is as one role sees it (:mod:`engine.catalog.rights`); ``role`` is that role then, and ``base`` the table as it
-    is for all, with the same layout.
+    is for all, with the same layout. ``settings``: those of the role's sessions that differ from ours.
     """
 
     oid: int
@@ -58,6 +58,7 @@ class Table:
     policed: str | None = None
     readable: frozenset[int] = frozenset()
     role: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
     base: Table | None = None
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)
@@ -101,18 +102,19 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Texts that change when definitions do: of the publication as a whole, of the types in use, of each exposed table, and
-    of the policies of those with row-level security.
+    """Texts that change when definitions do: of the publication as a whole, of the types in use, of what new sessions are
+    set to, of each exposed table, and of the policies of those with row-level security.
     """
 
     publication: str
     types: str
+    settings: str
     tables: Mapping[int, str]
     policies: Mapping[int, str] = field(default_factory=dict)
 
     def changed(self, since: Marks) -> set[int] | None:
         """The tables (oids) that are not what they were at ``since``; None: perhaps all."""
-        if (self.publication, self.types) != (since.publication, since.types):
+        if (self.publication, self.types, self.settings) != (since.publication, since.types, since.settings):
             return None
         return _unequal(self.tables, since.tables) | _unequal(self.policies, since.policies)
 
@@ -128,8 +130,9 @@ class Catalog:
     ``by_type`` are the oids of the tables that have a column of a type, or of one made of it; ``by_relation`` the same by
     the ``pg_class`` entry of composite types. ``problem``: what is wrong with the publication as a whole, in plain words.
     ``marks`` were read just before the rest. ``roles``: that subscribers may read as; ``claims_setting``: where
-    policies find claims. ``by_source`` are the oids of the tables
-    whose policies read a table that need not be exposed. ``by_role``: made by :func:`engine.catalog.rights.seen_by`.
+    policies find claims; ``settings``: by role, those of its sessions that differ from ours.
+    ``by_source`` are the oids of the tables whose policies read a table that need not be exposed. ``by_role``: made by
+    :func:`engine.catalog.rights.seen_by`.
     ``readers``: the roles that must all have a privilege for a subscriber to have it.
     """
 
@@ -141,6 +144,7 @@ class Catalog:
     marks: Marks | None = None
     roles: frozenset[str] = frozenset()
     claims_setting: str = ""
+    settings: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     by_source: Mapping[int, Set[int]] = field(default_factory=dict)
     readers: tuple[str, ...] = ("realtime_reader",)
     by_role: dict[str, Catalog] = field(init=False, default_factory=dict, repr=False)

@@ -7,7 +7,7 @@ windows. For other roles a table with row-level security cannot be read.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -58,6 +58,7 @@ def _table(table: Table, role: str, catalog: Catalog) -> Table:
         else f"the role {role} may not read all columns of {name}",
         readable=readable,
         role=role,
+        settings=catalog.settings.get(role, ()),
         base=table,
     )
 
@@ -73,13 +74,14 @@ def claims_read(tables: Collection[Table]) -> frozenset[str] | None:
     return names
 
 
-def rights_on(tables: Collection[Table]) -> str:
-    """A digest of what decides which rows and columns of ``tables``, as a role sees them, are shown. Empty if that is the
-    same for all.
+def rights_on(tables: Collection[Table], settings: Sequence[tuple[str, str]] = ()) -> str:
+    """A digest of what decides which rows and columns of ``tables``, as a role with ``settings`` sees them, are shown. Empty
+    if that is the same for all.
     """
-    parts = [
+    parts: list[object] = [
         (table.oid, sorted(table.readable), table.policies and table.policies.sources)
         for table in sorted(tables, key=lambda table: table.oid)
         if table.policed is not None
     ]
+    parts += settings
     return blake2b(repr(parts).encode(), digest_size=8).hexdigest() if parts else ""

@@ -164,6 +164,9 @@ class CatalogWatcher:
         if not all(snapshot.shows(xid) for xid in self._unseen):
             raise _NotVisibleError
         catalog = await self._load()
+        if self._marks and catalog.marks and catalog.marks.settings != self._marks.settings:
+            await self._reader.replace()  # an open session keeps what the database and its role gave it
+            catalog = await self._load()
         self._succeeded()
         return version, catalog, snapshot
 

@@ -22,6 +22,7 @@ from engine.live.plan_cache import Plan
 from engine.live.read_state import ReadState
 from engine.live.settings import LiveSettings
 from engine.metrics.live import LiveMetrics
+from engine.postgres.apart import written_apart
 from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
@@ -147,6 +148,10 @@ def _at_most(statement: Statement, rows: int, size: int) -> Statement:
 
     Of clients' own SQL, which can make values of any size, rows beyond ``size`` bytes come as nulls: see :func:`_sized`.
     """
+    if statement.role is not None and statement.role.settings:
+        assert statement.source, "a re-read statement names the rows that it makes texts of"
+        made = written_apart(statement.sql, statement.source, statement.role.settings, rows)
+        statement = replace(statement, sql=made)
     sql = f"select * from (\n{statement.sql}\n) as r limit {rows}"  # columns keep their origin
     if statement.as_reader:
         total = "sum(octet_length(r.id) + octet_length(r.doc)) over (rows between unbounded preceding and current row)"

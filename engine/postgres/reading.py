@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import pq
 
+from engine.postgres.apart import then_ours
 from engine.postgres.statements.arrays import plain_array, text_array
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import Guard, NamesGuard, Origin, RoleReading, Statement
@@ -39,6 +40,8 @@ async def run_statement(
     if role is not None:
         await _become(connection, statement, role)
         await cursor.execute(*_by_function(statement, role.function, by_path=False), prepare=False)
+        if role.facts and role.settings:  # after which they are ours
+            await _set_each(connection, role)
         if role.facts:  # after the rows: tables are locked in the order in which any reader locks them
             asked = Statement(role.facts, types=("text",))
             await facts.execute(*_by_function(asked, role.function, by_path=False), prepare=False)
@@ -127,6 +130,14 @@ async def _become(connection: psycopg.AsyncConnection, statement: Statement, rol
     await connection.execute(query("become_reader"))
     await connection.execute(query("path_of_role_here"))
     await connection.execute(query("leave_reader"))
+    if role.settings:
+        await _set_each(connection, role)
+
+
+async def _set_each(connection: psycopg.AsyncConnection, role: RoleReading) -> None:
+    """The settings that sessions of the role have, in a pipeline."""
+    names, values = zip(*role.settings, strict=True)
+    await connection.execute(query("set_each"), {"names": list(names), "values": list(values)}, prepare=False)
 
 
 def _by_function(
@@ -136,7 +147,9 @@ def _by_function(
     the search path is to be set; None: as the statement has it.
     """
     columns = ", ".join(f"c{number} {name}" for number, name in enumerate(statement.types))
-    sql = f"select * from {function}($1, $2, $3, $4, $5, $6, $7) as ({columns})"
+    sql = f"select * from {function}($1, $2, $3, $4, $5, $6, $7) as r ({columns})"
+    if statement.role is not None and statement.role.settings:
+        sql += f" where {then_ours(statement.role.settings)}"
     if by_path is None:
         by_path = statement.as_reader or statement.by_path
     path = "true" if by_path else "false"

@@ -117,6 +117,10 @@ class Reader:
         """The way to the database may be another one: use new connections from now on."""
         self._pool.renew()
 
+    async def replace(self) -> None:
+        """As :meth:`renew`, done when this returns: for settings that a session gets at its start."""
+        await self._pool.replace()
+
     @property
     def pool_usage(self) -> PoolUsage:
         """How much of its pool is in use."""

@@ -29,6 +29,7 @@ from engine.postgres.statements.statement import RoleReading, Statement
 from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
 from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
+from engine.query.compile.predicate import predicate_columns
 from engine.query.compile.to_sql import render_reread
 from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import Query
@@ -56,6 +57,10 @@ ANYONE = Viewer()
 # Implicit casts that a literal number brings along: LIMIT 5 is int8(5).
 _LITERAL_CASTS = frozenset({"int8", "int4", "float8", "numeric"})
 
+
+# Categories of types (docs: pg_type) whose values are read in one way, whatever TimeZone, DateStyle and IntervalStyle are.
+_READ_ALIKE = frozenset("BNSEU")
+_MONEY = 790
 
 # As many as the builder allows.
 _MAX_VALUES = 1_000
@@ -261,6 +266,19 @@ async def _checked(session: SqlSession, sql: str, catalog: Catalog, cache: SqlCa
     return checked
 
 
+def _check_settings(query: Query, table: Table) -> None:
+    """Raise ``NotIncrementalError`` if the SQL runs as a role with other settings than ours, and compares what is read by
+    them.
+    """
+    if table.settings and query.where is not None:
+        for name in predicate_columns(query.where):
+            type = table.by_name[name].type.underlying
+            if type.category not in _READ_ALIKE or type.oid == _MONEY:
+                raise NotIncrementalError(
+                    f"values of {name} are read by settings of the role ({', '.join(name for name, _ in table.settings)})"
+                )
+
+
 def _as_query(checked: CheckedSql, bound: Bound, table: Table) -> Query:
     """The SQL as a :class:`Query`. Raises ``NotIncrementalError`` if it is more, or if its operators are not the built-in
     ones.
@@ -271,6 +289,7 @@ def _as_query(checked: CheckedSql, bound: Bound, table: Table) -> Query:
     if unusual is not None:  # 0x1F and 1_000 are read as something else by sqlglot
         raise NotIncrementalError(f"the query has the number {unusual.text}")
     query = query_of(checked.select, checked.tables, checked.types, bound.values, bound.params)
+    _check_settings(query, table)
     if checked.dependencies != {table.oid}:
         raise NotIncrementalError("the query does not read exactly one table")
     for function in checked.functions:

@@ -28,12 +28,13 @@ def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -
     if isinstance(plan, IncrementalPlan) or not (policed or plan.calls_own):
         assert not policed  # see the planner: such a plan is read again otherwise
         return replace(plan, visibility=Visibility(viewer.role))
-    visibility = viewer.reads(None if plan.calls_own else claims_read(policed), rights_on(policed))
+    settings = seen.settings.get(viewer.role, ())
+    visibility = viewer.reads(None if plan.calls_own else claims_read(policed), rights_on(policed, settings))
     policies = [table.policies for table in policed if table.policies is not None]
     guards = [
         Guard(tuple(sorted(each.tables)), tuple(sorted(each.functions | each.views)), each.mark) for each in policies
     ]
-    role = RoleReading(viewer.role, seen.claims_setting, visibility.claims.decode(), tuple(guards))
+    role = RoleReading(viewer.role, seen.claims_setting, visibility.claims.decode(), tuple(guards), settings)
     return replace(
         plan,
         statement=replace(plan.statement, role=role),

@@ -181,7 +181,8 @@ where p.pubname = 'bunbase_realtime'
 
 -- name: catalog_marks
 -- For each exposed table a text that changes with its definition, with what the publication sends of it, and with what realtime_reader may
--- see; 0 stands for the publication as a whole, null for the types that are in use. It waits for no lock on a table either.
+-- see; 0 stands for the publication as a whole, null for the types that are in use, -1 for settings of sessions (ALTER ROLE and ALTER DATABASE ...
+-- SET, the configuration of the server), for which no event trigger fires. It waits for no lock on a table either.
 select null::bigint as oid, md5(coalesce(string_agg(format('%s %s %s %s', y.oid, y.typname, y.typnamespace, coalesce(
   (select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid),
   (select string_agg(f.attname || ' ' || f.atttypid, ',' order by f.attnum) from pg_attribute f
@@ -196,6 +197,11 @@ select 0, format('%s %s %s', p.oid, p.xmin, (
     || coalesce((select string_agg(format('%s %s', o.oid, o.xmin), ',' order by o.oid) from pg_policy o), ''))
   from realtime.served_roles() s))
 from pg_publication p where p.pubname = 'bunbase_realtime'
+union all
+select -1, md5(concat_ws(';',
+  (select string_agg(format('%s %s %s', g.setdatabase, g.setrole, g.setconfig), ',' order by g.setdatabase, g.setrole) from pg_db_role_setting g),
+  '', (select string_agg(p.reset_val, ',' order by p.name) from pg_settings p where p.name = any (
+    '{DateStyle,TimeZone,IntervalStyle,extra_float_digits,bytea_output,search_path}'))))
 union all
 select c.oid::bigint, md5(concat_ws(';',
   k.name, k.columns::text, k.camel_case::text, c.relname, c.relnamespace, c.relkind, c.relreplident, c.relrowsecurity::text, c.relforcerowsecurity::text, c.relowner::text, c.relacl::text,
@@ -218,3 +224,31 @@ select c.oid::bigint, md5(concat_ws(';',
      from pg_index i where i.indrelid = m.oid and (i.indisprimary or i.indisreplident))), ',' order by m.oid)
    from members m join pg_class n on n.oid = m.oid)))
 from realtime.collections k join pg_class c on c.oid = k.relation
+
+-- name: catalog_role_settings
+-- Of each served role the settings that its sessions would have, where ours have others: what ALTER ROLE and ALTER DATABASE set (docs: ALTER
+-- ROLE; the first of these counts: the role in this database, the role, the database, all roles), else what the server is configured with.
+-- Settings of applications, whose names have a dot, as far as they are set so. hidden: what the configuration has is not known here, because
+-- the role that reads has a value of its own (or: names in masked).
+with stored as (
+  select s.setdatabase, s.setrole, split_part(c, '=', 1) as name, substr(c, position('=' in c) + 1) as value
+  from pg_db_role_setting s cross join lateral unnest(s.setconfig) c
+  where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))),
+wanted as (
+  select p.name, p.reset_val, p.name = any (%(masked)s::text[]) or exists (
+      select from stored s where lower(s.name) = lower(p.name) and s.setrole = (select r.oid from pg_roles r where r.rolname = session_user)) as hidden
+  from pg_settings p where p.name = any (%(names)s::text[])
+  union
+  select s.name, null, false from stored s
+  where position('.' in s.name) > 0 and split_part(s.name, '.', 1) not in ('realtime', 'request')
+    and not exists (select from pg_settings p where split_part(p.name, '.', 1) = split_part(s.name, '.', 1) and p.context <> 'user')
+)
+select r.name::text as role, w.name, coalesce(f.value, case when not w.hidden then w.reset_val end) as value, w.reset_val as configured, w.hidden
+from realtime.served_roles() r cross join wanted w
+left join lateral (
+  select s.value from stored s
+  where lower(s.name) = lower(w.name) and s.setrole in (0, r.role)
+  order by s.setrole = 0, s.setdatabase = 0 limit 1
+) f on true
+where coalesce(f.value, case when not w.hidden then w.reset_val end) is distinct from current_setting(w.name, true)
+order by r.name, w.name

@@ -115,24 +115,9 @@ select pg_encoding_to_char(d.encoding) as encoding, pg_encoding_to_char(d.encodi
        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', d.datcollate) as locale
 from pg_database d where d.datname = current_database()
 
--- name: doctor_policy_settings
--- The values that ALTER ROLE and ALTER DATABASE give these settings in sessions of the served roles, where a table with row-level security is
--- exposed. The first of these counts (docs: ALTER ROLE): the role in this database, the role, the database, all roles.
-with wanted (name) as (select unnest(%(settings)s::text[])),
-stored as (
-  select s.setdatabase, s.setrole, lower(split_part(c, '=', 1)) as name, substr(c, position('=' in c) + 1) as value
-  from pg_db_role_setting s cross join lateral unnest(s.setconfig) c)
-select format('%%I', r.name) as role, w.name, f.value
-from realtime.served_roles() r cross join wanted w
-cross join lateral (
-  select c.value from (
-    select s.value, case when s.setrole <> 0 and s.setdatabase <> 0 then 1 when s.setrole <> 0 then 2 when s.setdatabase <> 0 then 3 else 4 end as rank
-    from stored s join pg_database d on d.datname = current_database()
-    where s.name = lower(w.name) and s.setdatabase in (0, d.oid) and s.setrole in (0, r.role)
-  ) c order by c.rank limit 1
-) f
-where exists (select from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowsecurity)
-order by r.name, w.name
+-- name: doctor_policed
+-- Whether a table with row-level security is exposed.
+select exists (select from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowsecurity) as policed
 
 -- name: doctor_event_triggers
 -- How many of the two event triggers that announce DDL are there and enabled, and how many also for session_replication_role = replica.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.postgres.connections.session_settings import SESSION_SETTINGS, connection_options
+from engine.postgres.connections.session_settings import SESSION_SETTINGS, startup_options
 
 __all__ = ["CONNECT_TIMEOUT", "address", "answer_timeout", "connect_timeout", "parameters"]
 
@@ -42,7 +42,7 @@ def parameters(
         more["connect_timeout"] = CONNECT_TIMEOUT
     if not pooled:
         own = str(parameters.get("options") or "")
-        more["options"] = f"{own} {connection_options(**(settings or {}))}".lstrip()
+        more["options"] = f"{own} {startup_options(**(settings or {}))}".lstrip()
     more["application_name"] = name
     more["client_encoding"] = SESSION_SETTINGS["client_encoding"]  # PGCLIENTENCODING would override the options
     return more

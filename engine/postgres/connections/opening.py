@@ -26,7 +26,7 @@ from psycopg.waiting import Ready
 from engine.errors import BunbaseError
 from engine.postgres.connections.conninfo import CONNECT_TIMEOUT, address, answer_timeout, connect_timeout, parameters
 from engine.postgres.connections.refused_logins import ReplicaRoleError, explained
-from engine.postgres.connections.session_settings import FROM_ENVIRONMENT, ORIGIN, OWN_NAMES, SESSION_SETTINGS
+from engine.postgres.connections.session_settings import AS_WRITTEN, ORIGIN, OWN_NAMES, SESSION_SETTINGS
 
 __all__ = ["CommandConnection", "Connection", "PooledConnection", "UnansweredError", "connect", "connect_now"]
 
@@ -169,9 +169,9 @@ class Connection(PooledConnection[Row]):
 
 def _first_statements(version: int) -> bytes:
     """What is set as soon as a connection is open, because it cannot be among the options: see ``OWN_NAMES`` and
-    ``FROM_ENVIRONMENT``; and older servers do not know a role's ``transaction_timeout``.
+    ``AS_WRITTEN``; and older servers do not know a role's ``transaction_timeout``.
     """
-    settings = "".join(f"set {name} = '{SESSION_SETTINGS[name]}'; " for name in FROM_ENVIRONMENT)
+    settings = "".join(f"set {name} = '{SESSION_SETTINGS[name]}'; " for name in AS_WRITTEN)
     unlimited = "; set transaction_timeout = 0" if version >= _TRANSACTION_TIMEOUT_SINCE else ""
     return f"{settings}set search_path = {OWN_NAMES}{unlimited}; select {ORIGIN.format(local=False)}".encode()
 

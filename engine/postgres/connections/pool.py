@@ -136,7 +136,7 @@ class Pool:
 
         Those that are in use are closed when they are given back.
         """
-        self._spawn(self._replace())
+        self._spawn(self.replace())
 
     def watch(self, connection: _Own) -> None:
         """See to it, over connections of this pool, that ``connection`` is ended when it dies without a word."""
@@ -242,9 +242,10 @@ class Pool:
         if isinstance(error, UnansweredError):
             self._silent()
         if dead.opened > self._replaced:
-            await self._replace()
+            await self.replace()
 
-    async def _replace(self) -> None:
+    async def replace(self) -> None:
+        """As :meth:`renew`; when it returns no idle connection is left that was there before."""
         if not self._pool.closed:
             self._replaced = asyncio.get_running_loop().time()
             await self._pool.drain()

@@ -8,6 +8,9 @@ SET statement_timeout``, ``default_transaction_isolation``, ``array_nulls`` and 
 ``search_path`` is set once a connection is open (:data:`OWN_NAMES`), not at its start: so ``SET LOCAL search_path TO
 DEFAULT`` brings back the operator's, in which clients' SQL finds its tables.
 
+So are those of :data:`AS_WRITTEN`: what the database, the role or the server gives them can still be asked for
+(``pg_settings.reset_val``), and policies are evaluated with that (:mod:`engine.catalog.role_settings`).
+
 ``session_replication_role = replica`` is undone once a connection is open, too (:data:`ORIGIN`): under it the triggers
 that report what other sources of changes write swallow our own writes.
 
@@ -20,7 +23,15 @@ seconds where running it takes milliseconds.
 
 from __future__ import annotations
 
-__all__ = ["FROM_ENVIRONMENT", "ORIGIN", "OWN_NAMES", "READS_ANYWAY", "SESSION_SETTINGS", "connection_options"]
+__all__ = [
+    "AS_WRITTEN",
+    "ORIGIN",
+    "OWN_NAMES",
+    "READS_ANYWAY",
+    "SESSION_SETTINGS",
+    "connection_options",
+    "startup_options",
+]
 
 SESSION_SETTINGS: dict[str, str] = {
     # how values are written and read
@@ -54,9 +65,10 @@ SESSION_SETTINGS: dict[str, str] = {
     "jit": "off",
 }
 
-FROM_ENVIRONMENT = ("DateStyle", "TimeZone")
-"""Settings that libpq takes from its environment (``PGDATESTYLE``, ``PGTZ``). They come after the options in the start
-packet and override them, so they are set once more when a connection is open (libpq docs, "Environment Variables").
+AS_WRITTEN = ("DateStyle", "TimeZone", "IntervalStyle", "extra_float_digits", "bytea_output")
+"""Settings with which values are written and read, which are set when a connection is open. The first two libpq also takes
+from its environment (``PGDATESTYLE``, ``PGTZ``), which overrides the options in the start packet (libpq docs, "Environment
+Variables").
 """
 
 READS_ANYWAY: dict[str, str] = {"default_transaction_read_only": "off"}
@@ -83,7 +95,15 @@ is as good as ``origin`` (docs: ALTER TABLE, "DISABLE/ENABLE TRIGGER").
 
 def connection_options(**more: str) -> str:
     """The libpq ``options`` string that sets :data:`SESSION_SETTINGS` (and ``more``) at connection start."""
-    settings = SESSION_SETTINGS | more
+    return _options(SESSION_SETTINGS | more)
+
+
+def startup_options(**more: str) -> str:
+    """As :func:`connection_options`, for a connection that sets :data:`AS_WRITTEN` when it is open."""
+    return _options({name: value for name, value in (SESSION_SETTINGS | more).items() if name not in AS_WRITTEN})
+
+
+def _options(settings: dict[str, str]) -> str:
     return " ".join(
         "-c " + f"{name}={value}".replace("\\", "\\\\").replace(" ", "\\ ") for name, value in settings.items()
     )

@@ -51,13 +51,15 @@ class NamesGuard:
 class RoleReading:
     """As which served role a statement runs, with the claims, a JSON object, in ``setting``.
 
-    ``facts``: SQL that returns one text, and runs after it, as the role as well.
+    ``settings``: those of its sessions that differ from ours, under which policies are evaluated; what is read is still
+    written with ours. ``facts``: SQL that returns one text, and runs after it, as the role as well.
     """
 
     role: str
     setting: str
     claims: str
     guards: tuple[Guard, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
     facts: str = ""
 
     @property
@@ -78,6 +80,8 @@ class Statement:
     ``types``: of its columns, as SQL names them; used of what runs as ``realtime_reader`` only.
     ``role``: runs as this role instead. With ``as_reader``, ``realtime_reader`` must be allowed to run it, too: the plan has
     made sure of it, and ``names`` that its names still mean the same.
+    ``source``: the sub-select in ``sql``, between ``(\\n`` and ``\\n)``, whose rows it makes texts of; empty: it returns
+    values, which become text when they are sent.
     ``tables``: oids of all that its rows depend on, which must not be truncated or rewritten while it is run.
     """
 
@@ -88,5 +92,6 @@ class Statement:
     origin: Origin | None = None
     types: tuple[str, ...] = ("text", "text")
     role: RoleReading | None = None
+    source: str = ""
     tables: tuple[int, ...] = ()
     names: NamesGuard | None = None

@@ -7,6 +7,7 @@ explicitly, and the order ends with the primary key: the statement means what th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError, PermissionDeniedError
@@ -46,8 +47,8 @@ def render_reread(query: Query, table: Table) -> Statement:
     """The statement of :func:`render_documents`, with what its names must mean."""
     used = used_columns(query, table)
     origin = _origin(table, used)
-    statement = _documents(query, table, view=bool(origin.view))
-    return Statement(statement.sql, statement.params, by_path=calls_own(used), origin=origin)
+    statement = _documents(query, table, view=bool(origin.view), apart=used if table.settings else ())
+    return replace(statement, by_path=calls_own(used), origin=origin)
 
 
 def calls_own(columns: Iterable[Column]) -> bool:
@@ -112,11 +113,18 @@ def _documents(
     *,
     view: bool = False,
     parameters: Parameters | None = None,
+    apart: Sequence[Column] = (),
 ) -> Statement:
+    """``apart``: the columns that are read in a sub-select, out of which the documents are made."""
     parameters = parameters or Parameters()
     outputs = ", ".join(f"t.{quoted_name(name)} as {quoted_name(output)}" for name, output in projection(query, table))
-    rest = _rest(query, table, query.limit, parameters, f" cross join lateral (select {outputs}) as d", view=view)
-    return Statement(f"select {_id_sql(table)} as id, {_DOCUMENT} as doc {rest}", parameters.values)
+    texts, join = f"select {_id_sql(table)} as id, {_DOCUMENT} as doc", f" cross join lateral (select {outputs}) as d"
+    if apart:
+        rest = _rest(query, table, query.limit, parameters, view=view)
+        source = f"select {', '.join(map(column_sql, apart))} {rest}"
+        return Statement(f"{texts} from (\n{source}\n) as t{join}", parameters.values, source=source)
+    rest = _rest(query, table, query.limit, parameters, join, view=view)
+    return Statement(f"{texts} {rest}", parameters.values)
 
 
 def _id_sql(table: Table) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from engine.postgres.apart import apart
 from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import Predicate
 
@@ -38,6 +39,7 @@ _ROWS: Final = (
     "from (select (select q.v from ({sql}) q (v) limit 1) as v offset 0) f)"
 )
 _FORMS: Final = {"value": _VALUE, "array": _ARRAY, "rows": _ROWS}
+_EVALUATED: Final = {"value": "({sql})", "array": "({sql})", "rows": "array(select q.v from ({sql}) q (v))"}
 
 
 class PoliciesChangedError(NotIncrementalError):
@@ -75,13 +77,25 @@ class Facts:
             self.expressions.append(entry)
         return self.expressions.index(entry)
 
-    def statement(self, table: int) -> str:
-        """SQL with one row of one column, for :func:`answers_in`: first what was applied to the table (oid)."""
+    def statement(self, table: int, settings: Sequence[tuple[str, str]] = ()) -> str:
+        """SQL with one row of one column, for :func:`answers_in`: first what was applied to the table (oid). With
+        ``settings`` the expressions are evaluated under these, and their values written under ours.
+        """
+        expressions, before, behind = self.expressions, "", ""
+        if settings and expressions:
+            values = [_EVALUATED[kind].replace("{sql}", sql) for kind, sql in expressions]
+            source = "select " + ", ".join(f"{value} as v{number}" for number, value in enumerate(values))
+            expressions = [
+                ("value" if kind == "value" else "array", f"g.v{number}")
+                for number, (kind, _) in enumerate(expressions)
+            ]
+            before, rows = apart(source, settings)
+            behind = f" from {rows} as g"
         parts = [
             _APPLIED.format(table=int(table)),
-            *(_FORMS[kind].replace("{sql}", sql) for kind, sql in self.expressions),
+            *(_FORMS[kind].replace("{sql}", sql) for kind, sql in expressions),
         ]
-        return f"select pg_catalog.json_build_array({', '.join(parts)})::text"
+        return f"{before} select pg_catalog.json_build_array({', '.join(parts)})::text{behind}".lstrip()
 
 
 # As realtime.policies_for() has it for the role that runs this. The schemas show that names without schema are those of

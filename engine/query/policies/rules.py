@@ -36,7 +36,7 @@ def under_policies(plan: IncrementalPlan, otherwise: ReReadPlan) -> IncrementalP
     assert role is not None
     calls = policies is not None and bool(policies.functions)
     rule = Rule(
-        role=replace(role, facts=facts.statement(table.oid)),
+        role=replace(role, facts=facts.statement(table.oid, table.settings)),
         condition=lambda text: made(answers_in(text, applied)),
         watched=otherwise.dependencies - {table.oid} if facts.looks_up or calls else frozenset(),
         calls=calls,

@@ -29,10 +29,11 @@ __all__ = ["reread_sql"]
 
 def reread_sql(checked: CheckedSql, bound: Bound, reason: str) -> ReReadPlan:
     """The plan that answers ``checked`` by running it again. ``reason`` is for the user."""
+    sql, source = _statement(checked)
     key = ["sql", normalise(checked.sql, list(checked.tokens)), bound.params, [kind.name for kind in checked.types]]
     return ReReadPlan(
         key="sql:" + blake2b(json.dumps(key).encode(), digest_size=16).hexdigest(),
-        statement=Statement(_statement(checked), bound.params, as_reader=True, names=checked.names),
+        statement=Statement(sql, bound.params, as_reader=True, names=checked.names, source=source),
         dependencies=checked.dependencies,
         reason=reason,
         time_dependent=checked.reads_clock or bound.special_times,
@@ -41,7 +42,8 @@ def reread_sql(checked: CheckedSql, bound: Bound, reason: str) -> ReReadPlan:
     )
 
 
-def _statement(checked: CheckedSql) -> str:
+def _statement(checked: CheckedSql) -> tuple[str, str]:
+    """The statement, and the sub-select in it that has the client's rows."""
     alias = _free_name("q", checked.columns)
     found = _with_key(checked)
     if found is not None:
@@ -49,15 +51,15 @@ def _statement(checked: CheckedSql) -> str:
         fields = ", ".join(f"{alias}.{quoted_name(name)}" for name in checked.columns)
         row = _free_name("d", checked.columns)
         document = f"(select row_to_json({row}) from (select {fields}) as {row})::text"
-        return f"select {_id_of(alias, names)} as id, {document} as doc from (\n{sql}\n) as {alias}"
+        return f"select {_id_of(alias, names)} as id, {document} as doc from (\n{sql}\n) as {alias}", sql
     outputs = _key_outputs(checked)
     document = f"row_to_json({alias})::text"
     identity = f"md5({document})" if outputs is None else _id_of(alias, outputs)
     # Without an ORDER BY of its own the order is ours to choose: one that does not change by itself.
     rows = f"select {identity} as id, {document} as doc from (\n{checked.sql}\n) as {alias}"
     if _is_ordered(checked.select):
-        return rows
-    return f'select id, doc from (\n{rows}\n) as r order by id collate "C", doc collate "C"'
+        return rows, checked.sql
+    return f'select id, doc from (\n{rows}\n) as r order by id collate "C", doc collate "C"', checked.sql
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
+from engine.catalog.role_settings import hidden_settings
 from engine.postgres.connections.session_settings import SESSION_SETTINGS
 from engine.postgres.statements.named_queries import query
 from server.cli.doctor.finding import Finding
@@ -23,14 +24,6 @@ _CLOSED_IN: Final[Mapping[str, Mapping[int, int]]] = {
     "CVE-2024-10976": {14: 14, 15: 9, 16: 5, 17: 1},
     "CVE-2025-8713": {14: 19, 15: 14, 16: 10, 17: 6},
     "CVE-2026-14666": {14: 24, 15: 19, 16: 15, 17: 11, 18: 6},
-}
-
-_OF_POLICIES: Final = ("TimeZone", "DateStyle", "IntervalStyle", "extra_float_digits")
-# Other spellings of the values of SESSION_SETTINGS. Any positive number of extra_float_digits means the same (docs).
-_SAME: Final[Mapping[str, frozenset[str]]] = {
-    "TimeZone": frozenset({"etc/utc", "gmt", "etc/gmt", "zulu", "etc/zulu", "uct", "etc/uct", "universal"}),
-    "DateStyle": frozenset({"iso,us", "mdy,iso"}),
-    "extra_float_digits": frozenset({"2", "3"}),
 }
 
 
@@ -47,15 +40,16 @@ def row_security_findings(version: int) -> Iterator[Finding]:
 
 
 def policy_setting_findings(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[Finding]:
-    """A warning for each setting that has another value in sessions of a served role than where policies are evaluated."""
-    for row in connection.execute(query("doctor_policy_settings"), {"settings": list(_OF_POLICIES)}).fetchall():
-        name, value = row["name"], row["value"]
-        ours = SESSION_SETTINGS[name]
-        plain = value.lower().replace(" ", "")
-        if plain != ours.lower().replace(" ", "") and plain not in _SAME.get(name, ()):
-            yield Finding(
-                "warn",
-                f"sessions of the served role {row['role']} have {name} = {value}, policies are evaluated with {ours}: "
-                "one that depends on it shows other rows",
-                "Write policies that do not depend on it: with timestamptz, AT TIME ZONE and dates in ISO form.",
-            )
+    """A warning for each setting that sessions of served roles may have, and policies are not evaluated with."""
+    policed = connection.execute(query("doctor_policed")).fetchone()
+    if policed is None or not policed["policed"]:
+        return
+    role = connection.info.user
+    for name in hidden_settings(connection):
+        ours = SESSION_SETTINGS.get(name, f"that of {role}")
+        yield Finding(
+            "warn",
+            f"policies are evaluated with {name} = {ours}: what the server is configured with is hidden by a value that "
+            f"{role} or the environment of this process has",
+            f"ALTER ROLE {role} RESET {name} (also IN DATABASE), no PGTZ or PGDATESTYLE; or ALTER DATABASE … SET {name}.",
+        )
