@@ -196,9 +196,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     '', (select string_agg(format('%s %s', f.oid, f.xmin), ',' order by f.oid) from pg_proc f where f.oid = any (functions)),
     '', (select string_agg(format('%s %s %s', w.oid, w.xmin, c.reloptions), ',' order by w.oid)
          from pg_rewrite w join pg_class c on c.oid = w.ev_class where w.ev_class = any (functions)),
-    '', (select string_agg(format('%s %s %s', c.oid, c.relrowsecurity, c.relforcerowsecurity), ',' order by c.oid) from pg_class c where c.oid = any (tables))))
+    '', (select string_agg(format('%s %s %s', c.oid, c.relrowsecurity, c.relforcerowsecurity), ',' order by c.oid) from pg_class c where c.oid = any (tables)),
+    '', (select string_agg(format('%s %s', i.inhrelid, i.xmin), ',' order by i.inhrelid) from pg_inherits i where i.inhparent = any (tables))))
 $$;
-comment on function realtime.policies_mark(oid[], oid[]) is 'A text that changes with the policies of these tables and with these functions and views';
+comment on function realtime.policies_mark(oid[], oid[]) is
+  'A text that changes with the policies of these tables, with what is a child or partition of them, and with these functions and views';
 
 create or replace function realtime.publish_policy_tables(relation regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -219,12 +221,67 @@ begin
                 hint = format('Add a primary key to %s, or ALTER TABLE %s REPLICA IDENTITY FULL.', found.name, found.name);
       end if;
       perform realtime.publish_table(found.object);
-      if (select c.relkind = 'p' from pg_class c where c.oid = found.object) then
-        perform realtime.watch_partitions(found.object);
-      end if;
+    end if;
+    if found.kind = 'table' and found.object <> relation and (select c.relkind = 'p' from pg_class c where c.oid = found.object) then
+      perform realtime.watch_partitions(found.object);
     end if;
   end loop;
 end
 $$;
 comment on function realtime.publish_policy_tables(regclass) is
   'Adds the tables that the policies of a table read to the publication. Raises an error for what cannot be followed';
+
+create or replace function realtime.policies_look_at(relation oid, source oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- Waits for no lock: the texts of policies are not looked at.
+  with recursive walk (class, object) as (
+    select 'pg_class'::regclass::oid, relation
+    union
+    select e.to_class, e.to_object from walk w cross join lateral realtime.policy_edges(w.class, w.object) e
+  )
+  select exists (select from walk w where w.class = 'pg_class'::regclass and w.object = source)
+$$;
+comment on function realtime.policies_look_at(oid, oid) is 'Whether the policies of a table with row-level security may read another table';
+
+create or replace function realtime.follow_children(changed oid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  child record;
+begin
+  for child in
+    with recursive down (oid) as (  -- ATTACH PARTITION is reported as ALTER TABLE of the partitioned table
+      select unnest(changed)
+      union
+      select i.inhrelid from down d join pg_inherits i on i.inhparent = d.oid
+    ), found as (
+      select distinct case when c.relispartition then pg_partition_root(c.oid)::oid else c.oid end as oid
+      from down d join pg_class c on c.oid = d.oid and c.relkind in ('r', 'p') and c.relpersistence = 'p'
+      where c.relispartition or exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent))
+    )
+    select c.oid::regclass as name, c.relkind = 'p' as partitioned
+    from found f join pg_class c on c.oid = f.oid
+    where case when c.relkind = 'p' then exists (select from realtime.unwatched_partitions(c.oid))
+               else exists (select from pg_inherits i where i.inhrelid = c.oid) and not realtime.is_published(c.oid) end
+      and exists (
+        select from realtime.collections k join pg_class t on t.oid = k.relation and t.relrowsecurity and t.oid <> c.oid
+        where realtime.policies_look_at(t.oid, c.oid))
+  loop
+    begin
+      if child.partitioned then
+        perform realtime.watch_partitions(child.name);
+      else
+        if realtime.identity_problem(child.name) is not null then  -- INHERITS takes no primary key over
+          execute format('alter table %s replica identity full', child.name);
+          raise notice 'realtime: % has REPLICA IDENTITY FULL now: policies of exposed tables read it', child.name;
+        end if;
+        perform realtime.publish_table(child.name);
+      end if;
+    exception when insufficient_privilege then
+      raise warning 'realtime: policies of exposed tables read %, whose changes cannot be followed: %', child.name, sqlerrm
+        using hint = 'Expose the tables with these policies again as a superuser, or as a role with the rights of all owners.';
+    end;
+  end loop;
+end
+$$;
+comment on function realtime.follow_children(oid[]) is
+  'Publishes what became a child or partition of a table that policies of exposed tables read. Where the owner has not granted the right, it warns';

@@ -140,6 +140,9 @@ begin
       everything := everything or exists (select from realtime.served_roles());  -- perhaps it was a privilege of one of them
     end if;
     perform realtime.follow_columns(changed);
+    if exists (select from pg_inherits i where i.inhrelid = any (changed) or i.inhparent = any (changed)) and exists (select from realtime.served_roles()) then
+      perform realtime.follow_children(changed);
+    end if;
   end if;
   relations := realtime.concerned_relations(changed);
   if tg_event = 'ddl_command_end' then
