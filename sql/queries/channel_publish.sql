@@ -7,42 +7,48 @@ begin read write
 commit
 
 -- name: engine_publish
--- Store messages in one commit, in their order. An id from a client is claimed first: the second publisher of an id stores nothing. Returns those not stored
--- under its channel and id. fresh: not because of the id, so a trigger skipped or changed it; elsewhere: how many messages this commit stored
--- under another channel or id. whole: a statement in which a trigger skips a message fails (SQLSTATE RTX01), because the id of that is then
--- claimed and has to be released in the same transaction (engine_release_ids).
+-- Store messages in one commit, in their order. An id from a client is claimed first, among those of its sender: the second publisher of an id stores
+-- nothing. Returns those not stored under their channel, id and sender. fresh: not because of the id, so a trigger skipped or changed it; elsewhere: how
+-- many messages this commit stored otherwise. whole: a statement in which a trigger skips a message fails (SQLSTATE RTX01), because the id of that is
+-- then claimed and has to be released in the same transaction (engine_release_ids).
 with input as materialized (
-  select * from unnest(%(channels)s::text[], %(events)s::text[], %(payloads)s::text[], %(senders)s::text[], %(connections)s::text[],
-                       %(ids)s::text[], %(claims)s::bool[], %(priorities)s::int[])
-           with ordinality as i (channel, event, payload, sender, connection_id, id, claim, priority, n)
+  select i.*, realtime.id_scope(i.sender, i.connection) as scope
+  from unnest(%(channels)s::text[], %(events)s::text[], %(payloads)s::text[], %(senders)s::text[], %(connections)s::text[],
+              %(ids)s::text[], %(claims)s::bool[], %(priorities)s::int[])
+       with ordinality as i (channel, event, payload, sender, connection, id, claim, priority, n)
 ), claimed as (
-  insert into realtime.message_ids (channel, id)
-  select channel, id from input where claim order by channel, id
+  insert into realtime.message_ids (channel, id, scope)
+  select channel, id, scope from input where claim order by channel, id, scope
   on conflict do nothing
-  returning channel, id
+  returning channel, id, scope
 ), stored as (
   insert into realtime.messages (channel, event, payload, sender, connection_id, id, priority)
-  select i.channel, i.event, i.payload::jsonb, i.sender, i.connection_id, i.id, i.priority
+  select i.channel, i.event, i.payload::jsonb, i.sender, i.connection, i.id, i.priority
   from input i
-  where not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id)
+  where not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id and c.scope = i.scope)
   order by i.n
-  returning channel, id
+  returning channel, id, realtime.id_scope(sender, connection_id) as scope
 ), missing as (
-  select i.channel, i.id, not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id) as fresh
+  select i.channel, i.id, i.scope,
+         not i.claim or exists (select from claimed c where c.channel = i.channel and c.id = i.id and c.scope = i.scope) as fresh
   from input i
-  where not exists (select from stored s where s.channel = i.channel and s.id = i.id)
+  where not exists (select from stored s where s.channel = i.channel and s.id = i.id and s.scope = i.scope)
 ), counted as (
   select (select count(*) from missing m where m.fresh) as fresh,
-         (select count(*) from stored s where not exists (select from input i where i.channel = s.channel and i.id = s.id)) as elsewhere
+         (select count(*) from stored s
+          where not exists (select from input i where i.channel = s.channel and i.id = s.id and i.scope = s.scope)) as elsewhere
 )
-select m.channel, m.id, m.fresh, c.elsewhere, case when %(whole)s::bool and c.fresh > c.elsewhere then realtime.refuse_skipped() end as refused
+select m.channel, m.id, m.scope, m.fresh, c.elsewhere,
+       case when %(whole)s::bool and c.fresh > c.elsewhere then realtime.refuse_skipped() end as refused
 from missing m, counted c
 
 -- name: engine_release_ids
 -- Delete the ids that this transaction claimed for messages that it does not store.
 delete from realtime.message_ids i
-using unnest(%(channels)s::text[], %(ids)s::text[]) as w (channel, id)
-where i.channel = w.channel and i.id = w.id and not exists (select from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id)
+using unnest(%(channels)s::text[], %(ids)s::text[], %(scopes)s::text[]) as w (channel, id, scope)
+where i.channel = w.channel and i.id = w.id and i.scope = w.scope and not exists (
+  select from realtime.messages m
+  where m.channel = i.channel and m.xid = i.xid and m.id = i.id and realtime.id_scope(m.sender, m.connection_id) = i.scope)
 
 -- name: engine_emit
 -- Emit messages without history into the stream, with the key that shows their origin. As bytes in UTF-8: see realtime.emit().
@@ -54,19 +60,21 @@ from unnest(%(notes)s::text[]) with ordinality as i (note, n), realtime.settings
 order by n
 
 -- name: engine_outcome
--- The messages that are stored under these ids, with their positions as far as they are known. Without a claim of the id: those inserted within that
--- many seconds.
-select i.channel, i.id, m.xid::text as xid, m.seq, c.position::text as position
+-- The messages that are stored under these ids of their senders, with their positions as far as they are known. Without a claim of the id: those
+-- inserted within that many seconds.
+select i.channel, i.id, i.scope, m.xid::text as xid, m.seq, c.position::text as position
 from (
-  select w.channel, w.id, w.age, k.xid
-  from unnest(%(channels)s::text[], %(ids)s::text[], %(ages)s::int[]) as w (channel, id, age)
-  left join realtime.message_ids k on k.channel = w.channel and k.id = w.id
+  select w.channel, w.id, w.scope, w.age, k.xid
+  from unnest(%(channels)s::text[], %(ids)s::text[], %(scopes)s::text[], %(ages)s::int[]) as w (channel, id, scope, age)
+  left join realtime.message_ids k on k.channel = w.channel and k.id = w.id and k.scope = w.scope
 ) i
 left join lateral (
-  (select m.xid, m.seq from realtime.messages m where m.channel = i.channel and m.xid = i.xid and m.id = i.id limit 1)
+  (select m.xid, m.seq from realtime.messages m
+   where m.channel = i.channel and m.xid = i.xid and m.id = i.id and realtime.id_scope(m.sender, m.connection_id) = i.scope limit 1)
   union all
   (select m.xid, m.seq from realtime.messages m
-   where i.xid is null and m.channel = i.channel and m.id = i.id and m.inserted_at > statement_timestamp() - make_interval(secs => i.age) limit 1)
+   where i.xid is null and m.channel = i.channel and m.id = i.id and realtime.id_scope(m.sender, m.connection_id) = i.scope
+     and m.inserted_at > statement_timestamp() - make_interval(secs => i.age) limit 1)
   limit 1
 ) m on true
 left join realtime.commits c on c.channel = i.channel and c.xid = m.xid

@@ -13,7 +13,9 @@ from engine.errors import InvalidQueryError, PermissionDeniedError, RealtimeErro
 from engine.postgres.errors import in_words, is_clients, is_raised, reason
 from engine.postgres.statements.arrays import plain_array, text_array
 
-__all__ = ["Waiting", "columns", "note", "refusal"]
+__all__ = ["Key", "Waiting", "columns", "note", "refusal"]
+
+Key = tuple[str, str, str]
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +23,7 @@ class Waiting:
     """A message that has been submitted.
 
     Attributes:
-        key: its channel and id.
+        key: its channel, its id, and among whose ids that counts.
         number: its place in the order of the calls.
         sent: its batch has been given to the database.
         written: when its commit returned; None: not yet.
@@ -34,7 +36,7 @@ class Waiting:
 
     publication: Publication
     id: str
-    key: tuple[str, str]
+    key: Key
     history: bool
     done: asyncio.Future[Ack]
     number: int = 0

@@ -140,7 +140,7 @@ class Publisher:
 
     def delivered(self, row: MessageRow) -> None:
         """The stream brought a message: if it is one of ours, its publisher gets the ack once its commit has returned."""
-        waiting = self._queue.get(row.channel, row.id)
+        waiting = self._queue.get(row)
         if waiting is not None:
             waiting.brought = Ack(waiting.id, format_position(row.lsn, row.seq))
             if waiting.written is not None or not waiting.sent:  # not sent: another session's message with this id
@@ -148,7 +148,7 @@ class Publisher:
 
     def refused(self, row: MessageRow) -> None:
         """The stream brought a message behind the end of its room: it was delivered to no subscriber."""
-        waiting = self._queue.get(row.channel, row.id)
+        waiting = self._queue.get(row)
         if waiting is not None:
             self._queue.fail(waiting, ChannelClosedError(f"channel {row.channel!r} is closed"))
 
@@ -318,7 +318,7 @@ class Publisher:
         by_key = {waiting.key: waiting for waiting in batch}
         try:
             await self._resolver.explain(
-                [(by_key[row["channel"], row["id"]], row) for row in missing], self._session.ask
+                [(by_key[row["channel"], row["id"], row["scope"]], row) for row in missing], self._session.ask
             )
         except (psycopg.Error, OSError) as error:
             _log.warning("publishes_unanswered", messages=len(missing), error=str(error).strip())

@@ -90,7 +90,7 @@ class PublishSession:
             await connection.close()
 
     async def write(self, batch: list[Waiting]) -> list[DictRow]:
-        """One transaction. Returns what of ``batch`` is not stored under its channel and id.
+        """One transaction. Returns what of ``batch`` is not stored under its channel, id and sender.
 
         Raises ``AmbiguousError``, and what psycopg raises.
         """
@@ -124,6 +124,7 @@ class PublishSession:
             "engine_release_ids",
             channels=text_array(row["channel"] for row in fresh),
             ids=text_array(row["id"] for row in fresh),
+            scopes=text_array(row["scope"] for row in fresh),
         )
 
     async def begin_anew(self, old: dict[str, object]) -> Lsn:

@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from engine.channels.core.messages.model import Ack, Publication
-from engine.channels.publish.batch import Waiting
+from engine.channels.core.messages.decode import MessageRow
+from engine.channels.core.messages.model import Ack, Publication, id_scope
+from engine.channels.publish.batch import Key, Waiting
 
 __all__ = ["PublishQueue"]
 
@@ -31,7 +32,7 @@ class PublishQueue:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._heap: list[tuple[int, int, Waiting]] = []
         self._number = 0
-        self._pending: dict[tuple[str, str], Waiting] = {}
+        self._pending: dict[Key, Waiting] = {}
         self.wanted = asyncio.Event()
         """There is something to be written."""
         self.full = asyncio.Event()
@@ -43,9 +44,9 @@ class PublishQueue:
     def __iter__(self) -> Iterator[Waiting]:
         return iter(list(self._pending.values()))
 
-    def get(self, channel: str, identifier: str) -> Waiting | None:
-        """The message with this id that has no answer yet."""
-        return self._pending.get((channel, identifier))
+    def get(self, row: MessageRow) -> Waiting | None:
+        """The message that has no answer yet and is stored as ``row``."""
+        return self._pending.get((row.channel, row.id, id_scope(row.sender, row.connection_id)))
 
     # -- in --------------------------------------------------------------------------------------------------------
 
@@ -54,8 +55,7 @@ class PublishQueue:
 
         Returns it, or the message with the same id that is there already, and whether it is new.
         """
-        identifier = publication.id or os.urandom(16).hex()
-        key = (publication.channel, identifier)
+        key = _key_of(publication)
         if (same := self._pending.get(key)) is not None:
             return same, False
         await self._wait_for_room()
@@ -66,13 +66,13 @@ class PublishQueue:
 
     def enter_at_once(self, publication: Publication, history: bool) -> Waiting | None:
         """Take a message without waiting. None: it has to wait for a place, or a message with its id has no answer yet."""
-        key = (publication.channel, publication.id or os.urandom(16).hex())
+        key = _key_of(publication)
         if self._free <= 0 or key in self._pending:
             return None
         self._free -= 1
         return self._add(publication, key, history)
 
-    def _add(self, publication: Publication, key: tuple[str, str], history: bool) -> Waiting:
+    def _add(self, publication: Publication, key: Key, history: bool) -> Waiting:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Ack] = loop.create_future()
         waiting = Waiting(publication, key[1], key, history, done, self._number, since=loop.time())
@@ -171,3 +171,9 @@ class PublishQueue:
             if not waiter.done():
                 return waiter.set_result(None)
         self._free += 1
+
+
+def _key_of(publication: Publication) -> Key:
+    member = publication.member
+    identifier = publication.id or os.urandom(16).hex()
+    return publication.channel, identifier, id_scope(member.user_id, member.connection_id)

@@ -10,7 +10,7 @@ import structlog
 from psycopg.rows import DictRow
 
 from engine.channels.core.messages.model import Ack, Position, UnavailableError, format_position
-from engine.channels.publish.batch import Waiting
+from engine.channels.publish.batch import Key, Waiting
 from engine.channels.publish.publisher_session import Ask
 from engine.channels.publish.queue import PublishQueue
 from engine.errors import InvalidQueryError
@@ -67,7 +67,7 @@ class Resolver:
         """Answer for messages that are not stored under their ids: they were before, or a trigger is the reason."""
         for waiting, row in missing:
             if row["fresh"] and row["elsewhere"]:
-                self._queue.resolve(waiting, Ack(waiting.id, None))  # a trigger gave it another channel or id
+                self._queue.resolve(waiting, Ack(waiting.id, None))  # a trigger gave it another channel, id or sender
             elif row["fresh"]:
                 self._queue.fail(
                     waiting, InvalidQueryError("the message is not stored: a trigger on realtime.messages left it out")
@@ -80,8 +80,8 @@ class Resolver:
             if not stored or ack.position is not None:
                 self._queue.resolve(waiting, ack)
 
-    async def _outcomes(self, waiting: list[Waiting], ask: Ask) -> dict[tuple[str, str], tuple[bool, Ack]]:
-        """What the tables know of messages, by channel and id: whether it is still stored, and its ack."""
+    async def _outcomes(self, waiting: list[Waiting], ask: Ask) -> dict[Key, tuple[bool, Ack]]:
+        """What the tables know of messages, by their keys: whether it is still stored, and its ack."""
         if not waiting:
             return {}
         now = asyncio.get_running_loop().time()
@@ -89,9 +89,13 @@ class Resolver:
             "engine_outcome",
             channels=text_array(w.publication.channel for w in waiting),
             ids=text_array(w.id for w in waiting),
+            scopes=text_array(w.key[2] for w in waiting),
             ages=plain_array(int(now - w.since) + _SLACK for w in waiting),
         )
-        return {(row["channel"], row["id"]): (row["seq"] is not None, Ack(row["id"], self._place(row))) for row in rows}
+        return {
+            (row["channel"], row["id"], row["scope"]): (row["seq"] is not None, Ack(row["id"], self._place(row)))
+            for row in rows
+        }
 
     def _place(self, row: DictRow) -> str | None:
         if row["seq"] is None:

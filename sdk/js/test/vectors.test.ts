@@ -145,7 +145,7 @@ test("messages of a channel are delivered as in the vectors", async () => {
     subscribed?: object;
     request?: object;
     gap?: boolean;
-    message?: [id: string, position: string];
+    message?: [id: string, position: string, sender?: string];
     delivered?: boolean;
   }
   const { cases } = vectors<{ cases: { name: string; history?: number; steps: Step[] }[] }>("messages");
@@ -162,8 +162,8 @@ test("messages of a channel are delivered as in the vectors", async () => {
       const where = `${name} ${JSON.stringify(step)}`;
       seen.length = 0;
       if (step.message) {
-        const [id, position] = step.message;
-        peer.message("room", 1, { id, position });
+        const [id, position, sender = null] = step.message;
+        peer.message("room", 1, { id, position, sender });
         assert.deepEqual(seen, step.delivered ? [id] : [], where);
         continue;
       }

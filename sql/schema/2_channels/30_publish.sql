@@ -1,4 +1,4 @@
--- Publishing. No statement here waits for another transaction, except for one that publishes the same id in the same channel.
+-- Publishing. No statement here waits for another transaction, except for one in which the same sender publishes the same id in the same channel.
 
 create or replace function realtime.emit(prefix text, content jsonb) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
@@ -55,6 +55,14 @@ end
 $$;
 comment on function realtime.check_size() is 'Trigger function: rejects a payload over realtime.settings.max_payload with RT005, however it is published';
 
+create or replace function realtime.id_scope(sender text, connection_id text) returns text
+language sql immutable parallel safe as $$
+  -- No search_path is set so that it can be inlined.
+  select case when sender is not null then '=' operator(pg_catalog.||) sender when connection_id is not null then '?' else '' end
+$$;
+comment on function realtime.id_scope(text, text) is
+  'Among whose ids that of a message counts: its sender''s; ? for those of clients that are no user, which have them in common; empty for those of servers and SQL without sender';
+
 drop function if exists realtime.send(text, text, jsonb, text, text, jsonb, integer, text);
 create or replace function realtime.send(
   channel text, event text, payload jsonb, sender text, id text, audience jsonb, priority integer, made_id text default null,
@@ -68,6 +76,7 @@ declare
   available boolean := true;
   kept boolean;
   size integer := octet_length(payload::text);
+  id_scope text := realtime.id_scope(sender, connection_id);
 begin
   -- As realtime.channel_rules(), in statements whose plans are kept: this runs for every message.
   select true, c.closed_at, c.history into room, closed, kept from realtime.channels c where c.name = channel;
@@ -87,7 +96,7 @@ begin
     return 'too deep';
   end if;
   if send.id is not null then
-    insert into realtime.message_ids (channel, id) values (send.channel, send.id) on conflict do nothing;
+    insert into realtime.message_ids (channel, id, scope) values (send.channel, send.id, id_scope) on conflict do nothing;
     if not found then
       return 'duplicate';
     end if;
@@ -96,7 +105,7 @@ begin
     insert into realtime.messages (channel, event, payload, sender, id, audience, priority, connection_id, routed_from)
     values (channel, event, payload, sender, coalesce(id, made_id, gen_random_uuid()::text), audience, priority, connection_id, routed_from);
     if not found then  -- another trigger skipped it, so the id stands for nothing
-      delete from realtime.message_ids i where i.channel = send.channel and i.id = send.id;
+      delete from realtime.message_ids i where i.channel = send.channel and i.id = send.id and i.scope = id_scope;
       return 'skipped';
     end if;
     return 'stored';

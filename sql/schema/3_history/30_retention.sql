@@ -283,8 +283,8 @@ begin
     select r.name, r.ttl from realtime.channel_rules(array(select channel from c where channel is not null)) r where r.ttl is not null
   )
   delete from realtime.message_ids k
-  where (k.channel, k.id) in (
-    select k.channel, k.id from realtime.message_ids k join rules r on r.name = k.channel
+  where (k.channel, k.id, k.scope) in (
+    select k.channel, k.id, k.scope from realtime.message_ids k join rules r on r.name = k.channel
     where k.inserted_at < now() - (select min(ttl) from rules) and k.inserted_at < now() - r.ttl
     limit most
   );

@@ -137,7 +137,7 @@ def test_messages_of_a_channel_are_delivered_as_in_the_vectors() -> None:
                 events = state.subscribed({"type": "subscribed", **step["subscribed"]})
                 assert [kind for kind, _ in events] == ["gap"] * step.get("gap", False), where
             else:
-                id, position = step["message"]
+                id, position, *sender = step["message"]
                 message = {
                     "type": "message",
                     "channel": "room",
@@ -146,5 +146,7 @@ def test_messages_of_a_channel_are_delivered_as_in_the_vectors() -> None:
                     "id": id,
                     "position": position,
                 }
-                events = state.receive({**message, "sender": None, "timestamp": "2026-01-01T00:00:00Z"})
+                events = state.receive(
+                    {**message, "sender": sender[0] if sender else None, "timestamp": "2026-01-01T00:00:00Z"}
+                )
                 assert bool(events) is step["delivered"], where

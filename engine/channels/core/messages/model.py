@@ -90,6 +90,13 @@ class Member:
         return self.user_id or self.connection_id
 
 
+def id_scope(sender: str | None, connection_id: str | None) -> str:
+    """Among whose ids that of a message counts, as ``realtime.id_scope()`` has it."""
+    if sender is not None:
+        return f"={sender}"
+    return "" if connection_id is None else "?"
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
     """How a channel is subscribed to.

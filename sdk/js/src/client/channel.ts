@@ -148,7 +148,7 @@ class ChannelSubscription implements Subscription {
   private _since: string | undefined; // what a resume goes on after: the last message, or where the first request began
   private _last: string | undefined; // the last message
   private _epoch: string | undefined;
-  private _seen = new Set<string>(); // ids
+  private _seen = new Set<string>(); // ids, with their senders
   private _jobs: (() => unknown)[] = [];
   private _busy = false;
   private _sealing: [Encryption, Sealer] | undefined;
@@ -269,12 +269,11 @@ class ChannelSubscription implements Subscription {
   }
 
   private _message(message: WireMessage): void {
-    const { position, id } = message;
+    const { position } = message;
     if (this._last && compare(position, this._last) <= 0) return;
     this._since = this._last = position;
     // The server does not recognise a repeated message that it has not stored.
-    if (this._seen.has(id)) return;
-    this._seen.add(id);
+    if (this._seen.size === this._seen.add(JSON.stringify([message.id, message.sender])).size) return;
     if (this._seen.size > REMEMBERED) this._seen.delete(this._seen.values().next().value!);
     const data = this._sealer()?._open(message.event, message.data);
     data?.catch(() => {}); // reported below, in its order

@@ -222,7 +222,7 @@ class SubscriptionManager:
 
     def _direct(self, message: Message) -> None:
         """There is no subscription whose positions identify new messages, so the ids of the last ones are kept."""
-        if self._ids.is_new(message.id):
+        if self._ids.is_new(message.id, message.sender):
             self.direct(message)
 
     def _error(self, message: Raw) -> None:

@@ -129,7 +129,7 @@ class ChannelState:
                 return []
             self._last = self._since = position
         message = Message.of(raw)
-        if not self._ids.is_new(message.id):
+        if not self._ids.is_new(message.id, message.sender):
             return []
         encryption = self._options.encryption
         if encryption is None:

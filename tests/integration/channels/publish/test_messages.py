@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.channels.core.messages.model import MessageTooLargeError, UnknownChannelError
+from engine.channels.core.messages.model import Member, MessageTooLargeError, UnknownChannelError
 from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import channel_node
 from tests.support.postgres.sql import open_transaction, read, run
@@ -107,6 +107,32 @@ async def test_the_same_id_is_stored_once_and_acknowledged_with_the_first_positi
         assert third == fourth
         await listener.until(lambda: len(listener.messages) == 2)
         assert listener.data == [1, 3]
+
+
+async def test_an_id_belongs_to_the_sender_that_gave_it(source: Source) -> None:
+    ann, bob = Member("c1", "ann"), Member("c2", "bob")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
+        listener = await one.listen("public:a")
+        firsts = [await one.publish("public:a", name, id="x", member=Member("c", name)) for name in ("ann", "bob")]
+        firsts += [await one.publish("public:a", "c3", id="x", member=Member("c3"))]
+        run(source.dsn, "select realtime.broadcast('public:a', 'sent', '\"server\"', id => 'x')")
+        run(source.dsn, "select realtime.broadcast('public:a', 'sent', '\"again\"', id => 'x')")
+        # sent again over other connections: by users, and by a client without a user
+        again = [await one.publish("public:a", "again", id="x", member=each) for each in (ann, bob, Member("c4"))]
+        assert again == firsts
+        assert len({ack.position for ack in firsts}) == 3
+        together = await asyncio.gather(*(one.publish("public:a", 5, id="y", member=each) for each in (ann, bob)))
+        assert together[0] != together[1]
+        await listener.until(lambda: len(listener.messages) == 6)
+        assert listener.data == ["ann", "bob", "c3", "server", 5, 5]
+        later = await one.listen("public:a", history=10)
+        await later.until(lambda: len(later.messages) == 6)
+        assert later.data == listener.data
+        resumed = await one.listen("public:a", since=listener.positions[0])
+        await resumed.until(lambda: len(resumed.messages) == 5)
+        assert [message["sender"] for message in resumed.messages] == ["bob", None, None, "ann", "bob"]
+        rows = read(source.dsn, "select sender, id from realtime.history('public:a') where id = 'x'")
+        assert rows == [("ann", "x"), ("bob", "x"), (None, "x"), (None, "x")]
 
 
 async def test_channels_without_history_deliver_and_store_nothing(source: Source) -> None:
