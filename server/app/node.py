@@ -42,6 +42,7 @@ from server.http.address_gate import REFUSAL
 from server.http.rate_limits import rate_limit_headers
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError
+from server.limits.published_bytes import PublishedBytes
 from server.limits.query_accounts import QueryAccounts
 from server.limits.reading_shares import ReadingShares
 from server.logs.clients import ClientLog
@@ -143,9 +144,8 @@ class Node:
         self._limiter.follow(channels.core.census)
         channels.on_connection(self._shown)
         authentication = authentication_of(self._settings, handler, self.keys, channels, self._stack)
-        self._authorizer = RuleAuthorizer(
-            channels, NameRules(self._settings.open_channels, self._settings.anonymous_channels)
-        )
+        names = NameRules(self._settings.open_channels, self._settings.anonymous_channels)
+        self._authorizer = RuleAuthorizer(channels, names)
         services = SharedServices(
             live,
             channels,
@@ -154,6 +154,7 @@ class Node:
             content=ContentInspector(channels.policies),
             content_hook=hook,
             query_accounts=QueryAccounts(self._settings.query_limits),
+            published=PublishedBytes(self._settings.max_published_bytes, self._settings.max_message_size),
             meters=self.metrics.meters,
             wires=Wires.make(self.metrics.meters.stages, self.metrics.meters.error),
             log=self._log,

@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     rest_pool_size: int = Field(4, ge=1, le=100, description="database connections that REST requests share")
     max_subscriptions: int = Field(100, ge=1, description="subscriptions per connection")
     max_message_rate: float = Field(100.0, ge=1, description="messages per second and connection")
+    max_published_bytes: int = Field(
+        4 << 20,
+        ge=1,
+        description="bytes of messages per second that one user, or one address without a token, may publish",
+    )
     max_presence_rate: float = Field(10.0, ge=1, description="presence updates per second and connection")
     max_connections_per_user: int = Field(10, ge=1, description="connections of one user, on all nodes together")
     max_connections_per_ip: int = Field(

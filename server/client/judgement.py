@@ -12,7 +12,8 @@ __all__ = ["judge_at_once", "judge_message"]
 
 
 async def judge_message(services: SharedServices, principal: Principal, member: Member, message: Publish) -> bytes:
-    """The data of ``message`` as it may be published: allowed by the rules, and as the content policies leave it.
+    """The data of ``message`` as it may be published: allowed by the rules, within the bytes that its user may publish, and
+    as the content policies leave it.
 
     Raises ``RealtimeError`` if it may not be published.
     """
@@ -41,4 +42,5 @@ def _about(member: Member, message: Publish) -> Circumstances:
 
 
 def _inspected(services: SharedServices, member: Member, message: Publish) -> bytes:
+    services.published.count(member, len(message.data))
     return services.content.message(member, message.channel, message.event, bytes(message.data))

@@ -12,6 +12,7 @@ from server.client.credential_watch import CredentialWatch
 from server.client.intake import SharedIntake
 from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
+from server.limits.published_bytes import PublishedBytes
 from server.limits.query_accounts import QueryAccounts
 from server.logs.clients import ClientLog
 from server.observe.meters import Meters
@@ -27,8 +28,8 @@ __all__ = ["SharedServices"]
 class SharedServices:
     """The engine's two services, the authorizer, the check of contents, and the encoders.
 
-    ``query_accounts``: what live queries each user has. ``meters`` count what connections do; None: nothing is counted.
-    ``log``: which events of clients are logged.
+    ``query_accounts``: what live queries each user has; ``published``: how many bytes it publishes. ``meters`` count what
+    connections do; None: nothing is counted. ``log``: which events of clients are logged.
     ``key_watch`` and ``session_watch`` end connections with their credentials.
     """
 
@@ -42,6 +43,7 @@ class SharedServices:
     intake: SharedIntake = field(default_factory=SharedIntake)
     wires: Wires = field(default_factory=Wires.make)
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
+    published: PublishedBytes = field(default_factory=PublishedBytes)
     meters: Meters | None = None
     log: ClientLog = field(default_factory=ClientLog)
     key_watch: CredentialWatch | None = None

@@ -5,6 +5,7 @@ Here is counted; what exceeds a limit is refused where it arrives:
 * messages of a connection (``token_bucket``): ``server/session/message_reader.py``;
 * connections of a user and an address, and how many of them are new (``connection_limiter``): ``server/app/node.py``;
 * REST requests and messages by REST of an address (``network_rates``): ``server/rest/app.py``, ``server/rest/clients.py``;
+* bytes of messages of a user (``published_bytes``): ``server/client/judgement.py``;
 * live queries (``query_accounts``): ``engine/live/query_accounts.py``;
 * the time that reading takes (``reading_shares``): the WebSocket transport, which stops reading.
 """

@@ -1,4 +1,4 @@
-"""How often each network may do something: a token bucket per network, kept while it is not full. No clock."""
+"""How often, or how much, each network may do: a token bucket per network, kept while it is not full. No clock."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """``left``: how often the client may do it now; ``wait``: seconds until it may do it once; ``allowed``: the request that
-    was counted is within the quota.
+    """``left``: how often the client may do it now; ``wait``: seconds until it may do what was counted; ``allowed``: the
+    request that was counted is within the quota.
     """
 
     quota: Quota
@@ -32,8 +32,8 @@ class Usage:
 
 
 class NetworkRates:
-    """Counts per network (see :func:`engine.identity.networks.network_of`). A bucket that has not been used for a window is
-    full, so it is dropped: memory holds the networks of the last window.
+    """Counts per network (see :func:`engine.identity.networks.network_of`), or user. A bucket that has not been used for a
+    window is full, so it is dropped: memory holds the networks of the last window.
     """
 
     def __init__(self, quota: Quota) -> None:
@@ -43,15 +43,17 @@ class NetworkRates:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def count(self, network: str, now: float) -> Usage:
-        """Count one; the result has whether it is within the quota. ``now``: seconds on a clock that never goes back."""
+    def count(self, network: str, now: float, amount: float = 1) -> Usage:
+        """Count ``amount``; the result has whether it is within the quota. ``now``: seconds on a clock that never goes
+        back.
+        """
         self._forget(now - self.quota.window)
         bucket, _ = self._buckets.pop(network, (None, 0.0))
         if bucket is None:
             bucket = TokenBucket(self.quota.amount / self.quota.window, self.quota.amount)
         self._buckets[network] = bucket, now
-        allowed = bucket.take(now)
-        return Usage(self.quota, bucket.left, bucket.wait, allowed)
+        allowed = bucket.take(now, amount)
+        return Usage(self.quota, bucket.left, bucket.wait_for(amount), allowed)
 
     def floods(self, network: str, now: float) -> bool:
         """Whether it goes on after as many refusals as the quota has. False again once the bucket is full."""

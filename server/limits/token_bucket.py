@@ -33,7 +33,11 @@ class TokenBucket:
     @property
     def wait(self) -> float:
         """Seconds from the last call of ``take`` until there is a token."""
-        return max(0.0, 1 - self._tokens) / self._rate
+        return self.wait_for(1)
+
+    def wait_for(self, amount: float) -> float:
+        """Seconds from the last call of ``take`` until there are ``amount`` tokens."""
+        return max(0.0, amount - self._tokens) / self._rate
 
     def gain(self, now: float) -> None:
         """Have the tokens of ``now``: seconds on any clock that never goes back."""
@@ -44,11 +48,11 @@ class TokenBucket:
                 self.refused = 0
         self._at = now
 
-    def take(self, now: float) -> bool:
-        """Take a token if there is one. ``now``: as of :meth:`gain`."""
+    def take(self, now: float, amount: float = 1) -> bool:
+        """Take ``amount`` tokens if there are as many. ``now``: as of :meth:`gain`."""
         self.gain(now)
-        if self._tokens < 1:
+        if self._tokens < amount:
             self.refused += 1
             return False
-        self._tokens -= 1
+        self._tokens -= amount
         return True

@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from engine.channels.core.messages.model import MessageTooLargeError
-from engine.identity.networks import network_of
 from engine.identity.principal import Principal
 from server.auth.authorizer import NotAllowedError
 from server.auth.identity import HandshakeRequest
@@ -26,6 +25,7 @@ from server.client.shared import SharedServices
 from server.http.problems import ProblemError
 from server.limits.connection_limits import SessionLimits
 from server.limits.network_rates import NetworkRates, Quota
+from server.limits.published_bytes import counted_for
 from server.ports.channels import Member, Publication
 from server.protocol.client_messages import Publish, decode
 from server.protocol.error_codes import ErrorCode
@@ -88,9 +88,7 @@ class Clients:
         return principal or await authenticated(services, handshake, self._timeout, TRANSPORT)
 
     def _count(self, member: Member) -> None:
-        network = None if member.ip is None else network_of(member.ip)
-        whose = f"address {network}" if member.proven_user_id is None else f"user {member.proven_user_id}"
-        usage = self._rates.count(whose, time.monotonic())
+        usage = self._rates.count(counted_for(member) or "this machine", time.monotonic())
         if not usage.allowed:
             text = f"more than {usage.quota.amount:g} messages per second; this one was not carried out"
             raise ProblemError(ErrorCode.RATE_LIMITED, text, retry_after=usage.wait, limit="max_message_rate")

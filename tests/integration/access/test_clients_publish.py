@@ -115,6 +115,8 @@ async def test_pages_of_other_origins_publish_nothing_and_read_no_answer(databas
         "auth_issuers": ISSUERS,
         "allowed_origins": ["https://app.example"],
         "max_message_rate": 1,
+        "max_published_bytes": 1,
+        "max_message_size": 4000,
     }
     async with (
         asyncio.timeout(4 * GIVE_UP_AFTER),
@@ -144,3 +146,19 @@ async def test_pages_of_other_origins_publish_nothing_and_read_no_answer(databas
         assert (limited.json()["code"], limited.json()["retryAfter"] > 0) == ("RT_006", True)
         assert int(limited.headers["retry-after"]) > 0
         assert (await publish(http, "public:news", 2, bearer(sub="bob"))).status_code == 201
+
+        # and one of bytes, over all its connections and requests
+        zoe = bearer(sub="zoe")
+        assert (await publish(http, "public:news", "x" * 3000, zoe)).status_code == 201
+        refused = await until_refused_for_bytes(http, zoe, "x" * 3000)
+        assert (refused["code"], refused["retryAfter"] > 60) == ("RT_006", True)
+
+
+async def until_refused_for_bytes(http: httpx.AsyncClient, headers: dict[str, str], data: object) -> dict[str, Any]:
+    """The refusal of a message that the rate of messages allows."""
+    while True:
+        answer = await publish(http, "public:news", data, headers)
+        assert answer.status_code == 429
+        document: dict[str, Any] = answer.json()
+        if "bytes of messages" in document["detail"]:
+            return document

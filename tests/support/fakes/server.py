@@ -30,6 +30,7 @@ from server.client.credential_watch import CredentialWatch
 from server.client.shared import SharedServices
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
+from server.limits.published_bytes import PublishedBytes
 from server.limits.reading_shares import ReadingShare
 from server.observe.meters import Meters
 from server.ports.live_queries import LiveEvent, LiveSubscription
@@ -190,6 +191,7 @@ class FakeServer:
             wires=Wires.make() if self.meters is None else Wires.make(self.meters.stages, self.meters.error),
             key_watch=self.key_watch,
             session_watch=self.session_watch,
+            published=PublishedBytes(1 << 40),
         )
 
     @property
