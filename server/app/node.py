@@ -306,13 +306,8 @@ class Node:
         state, lag, live = self._feed.state, self._feed.lag, self._live
         channels, failure = self._channels, self.failure
         problem = live.problem if live is not None else None
-        well = (
-            state.status == "streaming"
-            and state.reason is None
-            and not self._stopping
-            and failure is None
-            and problem is None
-        )
+        known = (state.reason, failure, problem)
+        well = state.status == "streaming" and not self._stopping and all(each is None for each in known)
         figures = live.status() if live is not None else {}
         problems = channels.problems if channels is not None else []
         well = well and not problems
