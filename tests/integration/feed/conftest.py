@@ -143,6 +143,17 @@ def row(change: Change) -> tuple[str, Any, Any]:
     )
 
 
+async def changes_of(sql: psycopg.Connection[Any], reader: Reader, statement: LiteralString) -> list[Change]:
+    """What ``statement``, committed, is to a reader: the changes of the next transaction that has any."""
+    sql.execute(statement)
+    return await reader.changes()
+
+
+async def rows_of(sql: psycopg.Connection[Any], reader: Reader, statement: LiteralString) -> list[tuple[str, Any, Any]]:
+    """The same as :func:`row` has them."""
+    return [row(change) for change in await changes_of(sql, reader, statement)]
+
+
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until ``condition`` is true, for what the server only shows when asked; returns what it gave."""
     async with asyncio.timeout(GIVE_UP_AFTER):

@@ -123,7 +123,7 @@ async def test_of_several_connections_the_one_that_was_changed_last_speaks_where
 
 
 async def test_a_dropped_connection_may_come_back_within_the_timeout_without_leave_and_join(database: str) -> None:
-    run(database, "select realtime.create_channel('r', presence_timeout => '0.5 s')")
+    run(database, "select realtime.create_channel('r', presence_timeout => '1 hour')")
     async with channel_node(database) as one:
         watcher = await one.listen("r", user="w", presence={})
         first = await one.listen("r", user="ann", presence={})
@@ -132,6 +132,7 @@ async def test_a_dropped_connection_may_come_back_within_the_timeout_without_lea
         await one.listen("r", user="bob", presence={})
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(3,)])
         assert not watcher.of("presence:leave")
+        run(database, """select realtime.update_channel('r', '{"presence_timeout": "0.3 s"}')""")
         await one.channels.disconnect(second.member.connection_id)
         await watcher.until(lambda: watcher.of("presence:leave"))
         assert [event["user"]["id"] for event in watcher.of("presence:leave")] == ["ann"]

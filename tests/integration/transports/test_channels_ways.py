@@ -196,7 +196,7 @@ async def test_members_of_a_server_that_was_killed_leave_within_its_lease(source
 
 
 async def test_presence_has_states_typing_counts_and_last_seen(database: str) -> None:
-    write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 s', typing_timeout => '500 ms')")
+    write(database, "select realtime.create_channel('chat:1', presence_timeout => '1 hour', typing_timeout => '1 s')")
     async with running_server(database) as server, user_client(server, "ada") as ada, rest_client(server) as http:
         await ada.join(presence=True)
         async with user_client(server, "bob") as bob:
@@ -217,6 +217,7 @@ async def test_presence_has_states_typing_counts_and_last_seen(database: str) ->
         # A connection that broke may come back within the timeout: no event is sent.
         async with user_client(server, "bob") as bob:
             await bob.join(presence={"name": "Bob"})
+            write(database, """select realtime.update_channel('chat:1', '{"presence_timeout": "1 s"}')""")
         left = await ada.receive("presence:leave")
         assert (left["user"]["id"], left["count"]) == ("bob", 1)
         assert left["user"]["lastSeen"] is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -31,6 +33,7 @@ from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 CLIENT_TRANSPORTS = pytest.mark.parametrize("transport", TRANSPORTS)
+SOCKETS = ("websocket", "msgpack")
 
 
 class FakeAuthenticator(AddressAuthenticator):
@@ -69,12 +72,32 @@ class KeyServerError(RealtimeError):
     """The keys cannot be read now."""
 
 
+@asynccontextmanager
+async def judging(
+    authenticator: AddressAuthenticator,
+    session: SessionLimits | None = None,
+    limits: ConnectionLimits | None = None,
+) -> AsyncIterator[FakeServer]:
+    """A server whose clients ``authenticator`` judges; it has none in the end."""
+    async with (
+        fake_server(session, limits, authenticator=authenticator) as server,
+        asyncio.timeout(GIVE_UP_AFTER),
+    ):
+        yield server
+
+
+@asynccontextmanager
+async def socket_of(server: FakeServer, transport: str) -> AsyncIterator[SocketClient]:
+    """A client over one of ``SOCKETS``."""
+    query = "?format=msgpack" if transport == "msgpack" else ""
+    async with connect(f"ws://127.0.0.1:{server.port}/realtime{query}") as socket:
+        yield SocketClient(socket, packed=transport == "msgpack")
+
+
 async def answer_of(server: FakeServer, transport: str) -> tuple[int, dict[str, Any]]:
     """How a client that is not admitted is answered: a close code and the error before it, or an HTTP status and problem."""
-    if transport in ("websocket", "msgpack"):
-        query = "?format=msgpack" if transport == "msgpack" else ""
-        async with connect(f"ws://127.0.0.1:{server.port}/realtime{query}") as socket:
-            client = SocketClient(socket, packed=transport == "msgpack")
+    if transport in SOCKETS:
+        async with socket_of(server, transport) as client:
             error = await client.next()
             return (await client.next())["code"], error
     async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
@@ -88,7 +111,7 @@ async def answer_of(server: FakeServer, transport: str) -> tuple[int, dict[str, 
 @CLIENT_TRANSPORTS
 async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(transport: str) -> None:
     authenticator = FakeAuthenticator()
-    async with fake_server(authenticator=authenticator) as server, asyncio.timeout(GIVE_UP_AFTER):
+    async with judging(authenticator) as server:
         opening = asyncio.create_task(_ping_early(server, transport))
         await authenticator.asked.wait()
         [connection] = server.connections
@@ -98,15 +121,12 @@ async def test_a_client_that_is_authenticated_late_is_greeted_and_loses_nothing(
         received = await opening
         assert received[0]["type"] == "connected"
         assert "pong" in [message["type"] for message in received] or transport == "sse"
-        await server.left_alone()
 
 
 async def _ping_early(server: FakeServer, transport: str) -> list[dict[str, Any]]:
     """What a client receives that has sent something before it was greeted (SSE: subscribed in its address)."""
-    if transport in ("websocket", "msgpack"):
-        query = "?format=msgpack" if transport == "msgpack" else ""
-        async with connect(f"ws://127.0.0.1:{server.port}/realtime{query}") as socket:
-            client = SocketClient(socket, packed=transport == "msgpack")
+    if transport in SOCKETS:
+        async with socket_of(server, transport) as client:
             await client.send(type="ping")
             return [await client.next(), await client.next()]
     async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
@@ -128,9 +148,9 @@ async def _ping_early(server: FakeServer, transport: str) -> list[dict[str, Any]
 @CLIENT_TRANSPORTS
 async def test_a_refused_client_gets_the_reason(transport: str) -> None:
     refusal = AuthenticationError("the token has expired")
-    async with fake_server(authenticator=refusing(refusal)) as server, asyncio.timeout(GIVE_UP_AFTER):
+    async with judging(refusing(refusal)) as server:
         code, answer = await answer_of(server, transport)
-        assert code == (CloseCode.AUTHENTICATION_FAILED if transport in ("websocket", "msgpack") else 401)
+        assert code == (CloseCode.AUTHENTICATION_FAILED if transport in SOCKETS else 401)
         assert answer["code"] == "RT_002"
         assert "the token has expired" in (answer.get("message"), answer.get("detail"))
         await server.left_alone()
@@ -146,32 +166,27 @@ async def test_a_refused_client_gets_the_reason(transport: str) -> None:
 async def test_a_client_that_cannot_be_judged_now_is_to_try_again(
     transport: str, failure: Exception, reported: str
 ) -> None:
-    async with fake_server(authenticator=refusing(failure)) as server, asyncio.timeout(GIVE_UP_AFTER):
+    async with judging(refusing(failure)) as server:
         code, answer = await answer_of(server, transport)
-        assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
+        assert code == (CloseCode.TRY_AGAIN_LATER if transport in SOCKETS else 503)
         assert (answer["code"], answer.get("message") or answer["detail"]) == ("RT_001", reported)
-        await server.left_alone()
 
 
 @CLIENT_TRANSPORTS
 async def test_authentication_that_takes_too_long_ends_the_connection(transport: str) -> None:
     authenticator, limits = FakeAuthenticator(), ConnectionLimits(authentication_timeout=0.01)
-    async with (
-        fake_server(connection_limits=limits, authenticator=authenticator) as server,
-        asyncio.timeout(GIVE_UP_AFTER),
-    ):
+    async with judging(authenticator, limits=limits) as server:
         code, answer = await answer_of(server, transport)
-        assert code == (CloseCode.TRY_AGAIN_LATER if transport in ("websocket", "msgpack") else 503)
+        assert code == (CloseCode.TRY_AGAIN_LATER if transport in SOCKETS else 503)
         assert answer["code"] == "RT_001"
         assert authenticator.abandoned.is_set()
-        await server.left_alone()
 
 
 @CLIENT_TRANSPORTS
 async def test_authentication_is_abandoned_when_the_client_disconnects(transport: str) -> None:
     authenticator = FakeAuthenticator()
-    async with fake_server(authenticator=authenticator) as server, asyncio.timeout(GIVE_UP_AFTER):
-        if transport in ("websocket", "msgpack"):
+    async with judging(authenticator) as server:
+        if transport in SOCKETS:
             socket = await server.connect()
             await authenticator.asked.wait()
             await socket.close()
@@ -183,24 +198,22 @@ async def test_authentication_is_abandoned_when_the_client_disconnects(transport
                 asking.cancel()
                 await asyncio.wait({asking})
         await authenticator.abandoned.wait()
-        await server.left_alone()
 
 
 @CLIENT_TRANSPORTS
 async def test_a_server_that_stops_ends_what_is_being_authenticated(transport: str) -> None:
     authenticator = FakeAuthenticator()
-    async with fake_server(authenticator=authenticator) as server, asyncio.timeout(GIVE_UP_AFTER):
+    async with judging(authenticator) as server:
         asking = asyncio.create_task(_end_of(server, transport))
         await authenticator.asked.wait()
         [connection] = server.connections
         connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
-        assert await asking == (CloseCode.GOING_AWAY if transport in ("websocket", "msgpack") else 503)
+        assert await asking == (CloseCode.GOING_AWAY if transport in SOCKETS else 503)
         assert authenticator.abandoned.is_set()
-        await server.left_alone()
 
 
 async def _end_of(server: FakeServer, transport: str) -> int:
-    if transport in ("websocket", "msgpack"):
+    if transport in SOCKETS:
         async with server.connect() as socket:
             message = await SocketClient(socket, packed=False).next()
             code: int = message["code"]
@@ -214,7 +227,7 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
         def identify(self, handshake: HandshakeRequest) -> Principal | None:
             return Principal("ada", {"team": "red"})
 
-    async with fake_server(authenticator=Tokens()) as server, asyncio.timeout(GIVE_UP_AFTER):
+    async with judging(Tokens()) as server:
         client: TransportClient
         async with transport_client(server.url, transport) as client:
             await client.join("chat:1")
@@ -226,11 +239,7 @@ async def test_the_principal_is_the_one_that_the_authenticator_gave(transport: s
 
 async def test_messages_before_authentication_are_kept_within_a_bound() -> None:
     authenticator, limits = FakeAuthenticator(), ConnectionLimits(early_size=64 * 1024)
-    async with (
-        fake_server(SessionLimits(message_rate=1e6), limits, authenticator=authenticator) as server,
-        server.connect() as socket,
-        asyncio.timeout(GIVE_UP_AFTER),
-    ):
+    async with judging(authenticator, SessionLimits(message_rate=1e6), limits) as server, server.connect() as socket:
         text = json.dumps({"type": "ping"}).ljust(4000)
         sending = asyncio.create_task(_send(socket, text, 4000))
         await authenticator.asked.wait()
@@ -255,28 +264,19 @@ async def _send(socket: Any, text: str, count: int) -> None:
 
 async def test_a_flood_of_pings_is_closed_before_the_client_is_authenticated() -> None:
     authenticator = FakeAuthenticator()
-    async with (
-        fake_server(SessionLimits(message_rate=1), authenticator=authenticator) as server,
-        server.connect() as socket,
-        asyncio.timeout(GIVE_UP_AFTER),
-    ):
+    async with judging(authenticator, SessionLimits(message_rate=1)) as server, server.connect() as socket:
         client = SocketClient(socket, packed=False)
         for _ in range(50):
             await socket.ping()
         assert (await client.next())["code"] == CloseCode.POLICY_VIOLATION
-        await server.left_alone()
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "polling"])
 async def test_an_sdk_client_that_is_refused_does_not_come_back(transport: str) -> None:
-    async with (
-        fake_server(authenticator=refusing(AuthenticationError("the token has expired"))) as server,
-        asyncio.timeout(GIVE_UP_AFTER),
-    ):
+    async with judging(refusing(AuthenticationError("the token has expired"))) as server:
         client = Realtime(f"ws://127.0.0.1:{server.port}/realtime", transports=[transport], reconnect_delay=0.001)
         with pytest.raises(ClientError) as refused:
             await client.connect()
         assert (refused.value.code, client.state) == ("RT_002", "closed")
         assert server.admitted == 1
         await client.disconnect()
-        await server.left_alone()

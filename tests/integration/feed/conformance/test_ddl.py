@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from engine.transaction import Change, Kind, Message
-from tests.integration.feed.conftest import FeedSource, Reader, following, reading, row
+from tests.integration.feed.conftest import FeedSource, Reader, changes_of, following, reading, row, rows_of
 
 
 async def ddl(reader: Reader) -> list[dict[str, object]]:
@@ -24,26 +24,21 @@ async def test_a_column_is_added_dropped_and_renamed(source: FeedSource) -> None
         "create table t (id int primary key, a text)",
         "select realtime.expose('t')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1, 'x')")
-        (before,) = await reader.changes()
+        (before,) = await changes_of(sql, reader, "insert into t values (1, 'x')")
         sql.execute("alter table t add b int default 7")
         assert [m["oids"] for m in await ddl(reader)] == [[oid(source, "t")]]
-        sql.execute("insert into t values (2, 'y')")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "insert into t values (2, 'y')")
         assert row(change)[2] == {"id": b"2", "a": b"y", "b": b"7"}
         assert change.relation is not before.relation
         assert change.relation.oid == before.relation.oid
         sql.execute("alter table t rename a to c")
-        sql.execute("update t set b = 8 where id = 2")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update t set b = 8 where id = 2")
         assert row(change) == ("UPDATE", None, {"id": b"2", "c": b"y", "b": b"8"})
         sql.execute("alter table t drop c")
-        sql.execute("insert into t values (3, 9)")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "insert into t values (3, 9)")
         assert row(change)[2] == {"id": b"3", "b": b"9"}
         sql.execute("alter table t alter b type text using 'n' || b")
-        sql.execute("insert into t values (4, 'z')")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "insert into t values (4, 'z')")
         assert row(change)[2] == {"id": b"4", "b": b"z"}
         assert change.relation.columns[1].type_oid == 25
 
@@ -86,16 +81,13 @@ async def test_a_table_is_renamed_and_dropped(source: FeedSource) -> None:
         sql.execute("select realtime.expose('t')")
         number = oid(source, "t")
         async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("insert into t values (1)")
-            assert (await reader.changes())[0].relation.name == "t"
+            assert (await changes_of(sql, reader, "insert into t values (1)"))[0].relation.name == "t"
             sql.execute("alter table t rename to u")
             assert [m["oids"] for m in await ddl(reader)] == [[number]]
-            sql.execute("insert into u values (2)")
-            (change,) = await reader.changes()
+            (change,) = await changes_of(sql, reader, "insert into u values (2)")
             assert (change.relation.name, change.relation.oid) == ("u", number)
             sql.execute("alter table u set schema realtime")
-            sql.execute("insert into realtime.u values (3)")
-            (change,) = await reader.changes()
+            (change,) = await changes_of(sql, reader, "insert into realtime.u values (3)")
             assert (change.relation.schema, change.relation.oid) == ("realtime", number)
             sql.execute("drop table realtime.u")
             messages = [m for m in await ddl(reader) if m["tag"] == "DROP TABLE"] or await ddl(reader)
@@ -109,12 +101,10 @@ async def test_an_unchanged_definition_keeps_its_relation_object(source: FeedSou
         "create table u (id int primary key)",
         "select realtime.expose('t')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1)")
-        (first,) = await reader.changes()
+        (first,) = await changes_of(sql, reader, "insert into t values (1)")
         sql.execute("alter table u add n int")
         sql.execute("analyze t")
-        sql.execute("insert into t values (2)")
-        (second,) = await reader.changes()
+        (second,) = await changes_of(sql, reader, "insert into t values (2)")
         assert first.relation is second.relation
 
 
@@ -126,8 +116,7 @@ async def test_truncate_of_several_tables(source: FeedSource) -> None:
         "create table hidden (id int primary key)",
         "select realtime.expose('a'), realtime.expose('b')",
     ) as (sql, reader):
-        sql.execute("truncate hidden, a, b")
-        changes = await reader.changes()
+        changes = await changes_of(sql, reader, "truncate hidden, a, b")
         assert sorted(c.relation.name for c in changes) == ["a", "b"]
         assert all((c.kind, c.new(), c.old()) == (Kind.TRUNCATE, None, None) for c in changes)
 
@@ -144,8 +133,7 @@ async def test_rows_of_partitions_are_rows_of_the_root(source: FeedSource) -> No
         sql.execute("select realtime.expose('p')")
         root = oid(source, "p")
         async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("insert into p values (1, 1, 'a'), (2, 2, 'b'), (4, 4, 'd')")
-            changes = await reader.changes()
+            changes = await changes_of(sql, reader, "insert into p values (1, 1, 'a'), (2, 2, 'b'), (4, 4, 'd')")
             assert [row(c)[2] for c in changes] == [
                 {"id": b"1", "k": b"1", "s": b"a"},
                 {"id": b"2", "k": b"2", "s": b"b"},
@@ -153,15 +141,16 @@ async def test_rows_of_partitions_are_rows_of_the_root(source: FeedSource) -> No
             ]
             assert {(c.relation.oid, c.relation.name) for c in changes} == {(root, "p")}
             assert [column.is_key for column in changes[0].relation.columns] == [True, True, False]
-            sql.execute("update p set k = 2 where id = 1")
-            assert [row(c) for c in await reader.changes()] == [
+            assert await rows_of(sql, reader, "update p set k = 2 where id = 1") == [
                 ("DELETE", {"id": b"1", "k": b"1", "s": None}, None),
                 ("INSERT", None, {"id": b"1", "k": b"2", "s": b"a"}),
             ]
-            sql.execute("update p set s = 'c' where id = 1")
-            assert [row(c) for c in await reader.changes()] == [("UPDATE", None, {"id": b"1", "k": b"2", "s": b"c"})]
-            sql.execute("update p set id = 5 where id = 1")
-            assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "k": b"2", "s": None}]
+            assert await rows_of(sql, reader, "update p set s = 'c' where id = 1") == [
+                ("UPDATE", None, {"id": b"1", "k": b"2", "s": b"c"})
+            ]
+            assert [row(c)[1] for c in await changes_of(sql, reader, "update p set id = 5 where id = 1")] == [
+                {"id": b"1", "k": b"2", "s": None}
+            ]
 
 
 async def test_a_new_partition_is_followed_at_once(source: FeedSource) -> None:
@@ -171,8 +160,7 @@ async def test_a_new_partition_is_followed_at_once(source: FeedSource) -> None:
         "create table p1 partition of p for values from (0) to (10)",
         "select realtime.expose('p')",
     ) as (sql, reader):
-        sql.execute("insert into p values (1, 'a')")
-        await reader.changes()
+        await changes_of(sql, reader, "insert into p values (1, 'a')")
         with sql.transaction():
             sql.execute("create table p2 partition of p for values from (10) to (20)")
             sql.execute("insert into p values (11, 'b')")
@@ -191,16 +179,13 @@ async def test_definitions_are_followed_without_event_triggers_too(source: FeedS
         "select realtime.expose('p')",
     ) as (sql, reader):
         sql.execute("insert into late values (11, 'not yet')")
-        sql.execute("insert into p values (1, 'a')")
-        assert row((await reader.changes())[0])[2] == {"id": b"1", "s": b"a"}
+        assert row((await changes_of(sql, reader, "insert into p values (1, 'a')"))[0])[2] == {"id": b"1", "s": b"a"}
         sql.execute("alter table p attach partition late for values from (10) to (20)")
-        sql.execute("insert into p values (12, 'b')")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "insert into p values (12, 'b')")
         assert (change.relation.name, row(change)[2]) == ("p", {"id": b"12", "s": b"b"})
         sql.execute("alter table p rename s to t")
         sql.execute("alter table p add n int default 5")
-        sql.execute("update p set id = 13 where id = 12")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update p set id = 13 where id = 12")
         assert row(change)[2] == {"id": b"13", "t": b"b", "n": b"5"}
 
 
@@ -230,9 +215,6 @@ async def test_full_identity_of_partitions_sends_whole_old_rows(source: FeedSour
         "create table p1 partition of p for values from (0) to (10)",
         "select realtime.expose('p', replica_identity => 'full')",
     ) as (sql, reader):
-        sql.execute("insert into p values (1, 'a')")
-        await reader.changes()
-        sql.execute("update p set s = 'b'")
-        assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "s": b"a"}]
-        sql.execute("delete from p")
-        assert [row(c)[1] for c in await reader.changes()] == [{"id": b"1", "s": b"b"}]
+        await changes_of(sql, reader, "insert into p values (1, 'a')")
+        assert [row(c)[1] for c in await changes_of(sql, reader, "update p set s = 'b'")] == [{"id": b"1", "s": b"a"}]
+        assert [row(c)[1] for c in await changes_of(sql, reader, "delete from p")] == [{"id": b"1", "s": b"b"}]

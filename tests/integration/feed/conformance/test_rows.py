@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from engine.transaction import UNCHANGED, Message
-from tests.integration.feed.conftest import FeedSource, following, reading, row
+from tests.integration.feed.conftest import FeedSource, changes_of, following, reading, row, rows_of
 
 
 async def test_inserts_updates_and_deletes_carry_their_rows(source: FeedSource) -> None:
@@ -17,17 +17,18 @@ async def test_inserts_updates_and_deletes_carry_their_rows(source: FeedSource) 
         "create table t (id int primary key, s text, n int)",
         "select realtime.expose('t')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1, 'a', null), (2, '', 5)")
-        first, second = await reader.changes()
+        first, second = await changes_of(sql, reader, "insert into t values (1, 'a', null), (2, '', 5)")
         assert row(first) == ("INSERT", None, {"id": b"1", "s": b"a", "n": None})
         assert row(second) == ("INSERT", None, {"id": b"2", "s": b"", "n": b"5"})
         assert first.relation is second.relation
         assert (first.relation.schema, first.relation.name, first.relation.replica_identity) == ("public", "t", "d")
         assert [column.is_key for column in first.relation.columns] == [True, False, False]
-        sql.execute("update t set n = 6 where id = 2")
-        assert [row(c) for c in await reader.changes()] == [("UPDATE", None, {"id": b"2", "s": b"", "n": b"6"})]
-        sql.execute("delete from t where id = 2")
-        assert [row(c) for c in await reader.changes()] == [("DELETE", {"id": b"2", "s": None, "n": None}, None)]
+        assert await rows_of(sql, reader, "update t set n = 6 where id = 2") == [
+            ("UPDATE", None, {"id": b"2", "s": b"", "n": b"6"})
+        ]
+        assert await rows_of(sql, reader, "delete from t where id = 2") == [
+            ("DELETE", {"id": b"2", "s": None, "n": None}, None)
+        ]
 
 
 async def test_a_key_update_carries_the_old_key(source: FeedSource) -> None:
@@ -36,17 +37,14 @@ async def test_a_key_update_carries_the_old_key(source: FeedSource) -> None:
         "create table t (a int, b text, c text, primary key (a, b))",
         "select realtime.expose('t')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1, 'x', 'y')")
-        await reader.changes()
-        sql.execute("update t set b = 'z'")
-        (change,) = await reader.changes()
+        await changes_of(sql, reader, "insert into t values (1, 'x', 'y')")
+        (change,) = await changes_of(sql, reader, "update t set b = 'z'")
         assert row(change) == (
             "UPDATE",
             {"a": b"1", "b": b"x", "c": None},
             {"a": b"1", "b": b"z", "c": b"y"},
         )
-        sql.execute("update t set c = 'w'")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update t set c = 'w'")
         assert change.old() is None
 
 
@@ -57,21 +55,17 @@ async def test_an_unchanged_toasted_value_is_marked(source: FeedSource) -> None:
         "alter table t alter big set storage external",
         "select realtime.expose('t')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1, repeat('x', 10000), 1)")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "insert into t values (1, repeat('x', 10000), 1)")
         assert row(change)[2]["big"] == b"x" * 10000
-        sql.execute("update t set n = 2")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update t set n = 2")
         new = change.new()
         assert new is not None
         assert new[1] is UNCHANGED
         assert (new[0], new[2], change.old()) == (b"1", b"2", None)
-        sql.execute("update t set id = 3")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update t set id = 3")
         assert row(change)[1] == {"id": b"1", "big": None, "n": None}
         assert row(change)[2]["big"] is UNCHANGED
-        sql.execute("update t set big = 'short'")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update t set big = 'short'")
         assert row(change)[2]["big"] == b"short"
 
 
@@ -82,10 +76,8 @@ async def test_an_empty_text_is_not_taken_for_an_unchanged_one(source: FeedSourc
         "alter table t replica identity full",
         "select realtime.expose('t')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1, 'before')")
-        await reader.changes()
-        sql.execute("update t set s = ''")
-        (change,) = await reader.changes()
+        await changes_of(sql, reader, "insert into t values (1, 'before')")
+        (change,) = await changes_of(sql, reader, "update t set s = ''")
         assert row(change)[2] == {"id": b"1", "s": b""}
 
 
@@ -96,16 +88,13 @@ async def test_full_identity_sends_the_whole_old_row_and_with_it_unchanged_value
         "alter table t alter big set storage external",
         "select realtime.expose('t', replica_identity => 'full')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1, repeat('x', 10000), null)")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "insert into t values (1, repeat('x', 10000), null)")
         assert change.relation.replica_identity == "f"
         assert all(column.is_key for column in change.relation.columns)
-        sql.execute("update t set n = 2")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update t set n = 2")
         assert row(change)[1] == {"id": b"1", "big": b"x" * 10000, "n": None}
         assert row(change)[2] == {"id": b"1", "big": b"x" * 10000, "n": b"2"}
-        sql.execute("delete from t")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "delete from t")
         assert row(change) == ("DELETE", {"id": b"1", "big": b"x" * 10000, "n": b"2"}, None)
 
 
@@ -118,18 +107,14 @@ async def test_an_index_identity_sends_the_index_columns(source: FeedSource, wit
         "alter table t replica identity using index t_u",
         "select realtime.expose('t')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1, 'a', 1)")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "insert into t values (1, 'a', 1)")
         assert change.relation.replica_identity == "i"
         assert [column.is_key for column in change.relation.columns] == [False, True, False]
-        sql.execute("update t set id = 2")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update t set id = 2")
         assert row(change) == ("UPDATE", None, {"id": b"2", "u": b"a", "n": b"1"})
-        sql.execute("update t set u = 'b'")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "update t set u = 'b'")
         assert row(change)[1] == {"id": None, "u": b"a", "n": None}
-        sql.execute("delete from t")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "delete from t")
         assert row(change)[1] == {"id": None, "u": b"b", "n": None}
 
 
@@ -139,13 +124,11 @@ async def test_postgres_refuses_changes_it_could_not_publish(source: FeedSource)
         "create table t (id int primary key, n int)",
         "select realtime.expose('t')",
     ) as (sql, reader):
-        sql.execute("insert into t values (1, 1)")
-        await reader.changes()
+        await changes_of(sql, reader, "insert into t values (1, 1)")
         sql.execute("alter table t replica identity nothing")
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="replica identity"):
             sql.execute("update t set n = 2")
-        sql.execute("insert into t values (2, 2)")
-        (change,) = await reader.changes()
+        (change,) = await changes_of(sql, reader, "insert into t values (2, 2)")
         assert (change.relation.replica_identity, row(change)[2]) == ("n", {"id": b"2", "n": b"2"})
 
 
@@ -174,15 +157,13 @@ async def test_generated_columns_come_only_as_the_server_stores_them(source: Fee
             sql.execute("alter table t add v int generated always as (n * 3) virtual")
         sql.execute("select realtime.expose('t')")
         async with reading(source.dsn, source.settings()) as reader:
-            sql.execute("insert into t (id, n) values (1, 5)")
-            (change,) = await reader.changes()
+            (change,) = await changes_of(sql, reader, "insert into t (id, n) values (1, 5)")
             # Before PostgreSQL 18 pgoutput cannot publish them.
             expected = {"id": b"1", "n": b"5"} | (
                 {} if source.decoder == "pgoutput" and source.version < 18 else {"g": b"10"}
             )
             assert row(change)[2] == expected
-            sql.execute("update t set n = 6")
-            (change,) = await reader.changes()
+            (change,) = await changes_of(sql, reader, "update t set n = 6")
             assert row(change)[1] is None
             assert row(change)[2]["n"] == b"6"
 
