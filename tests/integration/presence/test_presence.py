@@ -130,9 +130,9 @@ async def test_a_dropped_connection_may_come_back_within_the_timeout_without_lea
         await one.channels.disconnect(first.member.connection_id)
         second = await one.listen("r", user="ann", presence={})
         await one.listen("r", user="bob", presence={})
+        run(database, """select realtime.update_channel('r', '{"presence_timeout": "0.3 s"}')""")
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(3,)])
         assert not watcher.of("presence:leave")
-        run(database, """select realtime.update_channel('r', '{"presence_timeout": "0.3 s"}')""")
         await one.channels.disconnect(second.member.connection_id)
         await watcher.until(lambda: watcher.of("presence:leave"))
         assert [event["user"]["id"] for event in watcher.of("presence:leave")] == ["ann"]

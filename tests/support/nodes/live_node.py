@@ -102,14 +102,19 @@ class LiveNode:
 
     async def caught_up(self) -> None:
         """Wait until everything committed so far has reached the followers."""
-        position = parse_lsn(read(self.dsn, "select pg_current_wal_flush_lsn()::text")[0][0])
+        with connect(self.dsn) as sql:
+            await self.reached(sql)
+
+    async def reached(self, sql: psycopg.Connection[Any]) -> None:
+        """The same, of what has been committed so far as ``sql`` sees it."""
+        [(position,)] = sql.execute("select pg_current_wal_flush_lsn()::text").fetchall()
         async with asyncio.timeout(GIVE_UP_AFTER):
-            await self.live.caught_up(position)
+            await self.live.caught_up(parse_lsn(position))
 
     async def check(self, *followers: Follower) -> None:
         """Every follower's list equals its query, and nothing was wrong on the way."""
-        await self.caught_up()
         with connect(self.dsn) as sql:
+            await self.reached(sql)
             for follower in followers:
                 assert follower.error is None, follower.error
                 assert not follower.failures, follower.failures[0]

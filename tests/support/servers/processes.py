@@ -60,6 +60,7 @@ class ServerProcess:
                     status, body = 0, {}
                 if status == code:
                     return body
+                assert self.process.returncode is None, f"the server has ended: {''.join(self.lines)}"
                 await asyncio.sleep(pause)
                 pause = min(1.25 * pause, 0.1)
 

@@ -81,22 +81,20 @@ async def test_requests_for_a_lost_table_or_function_are_refused_until_it_is_res
     run(database, "insert into realtime.channels (name, capacity) values ('limited', 100)")
     async with channel_node(database) as here:
         ann = await here.listen("chat:1", user="ann", presence={})
+
+        async def lose(kind: str, name: str, calls: tuple[Call, ...], reported: str, arguments: str = "") -> None:
+            run(database, f"alter {kind} realtime.{name} rename to gone")
+            for call in calls:
+                await refused(call(here, ann))
+            await until(partial(named, here, reported))
+            run(database, f"alter {kind} realtime.gone{arguments} rename to {name}")
+            for call in calls:
+                await call(here, ann)
+
         for table, calls in TABLES.items():
-            run(database, f"alter table realtime.{table} rename to gone")
-            for call in calls:
-                await refused(call(here, ann))
-            await until(partial(named, here, f"table realtime.{table} is missing"))
-            run(database, f"alter table realtime.gone rename to {table}")
-            for call in calls:
-                await call(here, ann)
-        for function, (arguments, lost) in FUNCTIONS.items():
-            run(database, f"alter function realtime.{function} rename to gone")
-            for call in lost:
-                await refused(call(here, ann))
-            await until(partial(named, here, f"function realtime.{function}"))
-            run(database, f"alter function realtime.gone({arguments}) rename to {function}")
-            for call in lost:
-                await call(here, ann)
+            await lose("table", table, calls, f"table realtime.{table} is missing")
+        for function, (arguments, calls) in FUNCTIONS.items():
+            await lose("function", function, calls, f"function realtime.{function}", f"({arguments})")
         await until(lambda: not here.channels.problems)
         await here.publish("chat:1", 1)
         await ann.until(lambda: ann.data == [1])
@@ -111,6 +109,13 @@ REFUSES = (
 )
 
 
+async def only_one_stays(database: str, here: ChannelNode, listener: ChannelSubscriber) -> None:
+    """The trigger is dropped: all other connections are removed now, and nothing is a problem."""
+    run(database, "drop trigger refuses on realtime.connections")
+    await until(lambda: read(database, "select id from realtime.connections") == [(listener.member.connection_id,)])
+    await until(lambda: not here.channels.problems)
+
+
 async def test_a_trigger_that_refuses_the_end_of_a_connection_is_named_until_it_is_dropped(database: str) -> None:
     async with channel_node(database) as here:
         run(database, REFUSES[0])
@@ -120,10 +125,7 @@ async def test_a_trigger_that_refuses_the_end_of_a_connection_is_named_until_it_
             await here.channels.disconnect(listener.member.connection_id)
         reported = "the database refuses the removal of a connection (3 times): never by hand"
         await until(partial(named, here, reported))
-        stays = await here.listen("chat:1")
-        run(database, "drop trigger refuses on realtime.connections")
-        await until(lambda: read(database, "select id from realtime.connections") == [(stays.member.connection_id,)])
-        await until(lambda: not here.channels.problems)
+        await only_one_stays(database, here, await here.listen("chat:1"))
 
 
 async def test_a_node_starts_although_a_trigger_keeps_the_connections_of_an_earlier_run(
@@ -138,8 +140,6 @@ async def test_a_node_starts_although_a_trigger_keeps_the_connections_of_an_earl
         assert "earlier_connections_remain" in capsys.readouterr().out
         new = await here.listen("chat:1")
         await until(partial(named, here, "refuses the removal of connections of an earlier run: never by hand"))
-        run(database, "drop trigger refuses on realtime.connections")
-        await until(lambda: read(database, "select id from realtime.connections") == [(new.member.connection_id,)])
-        await until(lambda: not here.channels.problems)
+        await only_one_stays(database, here, new)
         await here.publish("chat:1", 1)
         await new.until(lambda: new.data == [1])

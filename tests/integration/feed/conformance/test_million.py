@@ -14,6 +14,7 @@ LIMIT = 300 << 20
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("source", ["pg18-pgoutput", "pg15-wal2json"], indirect=True)  # each decoder, each server
 async def test_a_million_rows_in_one_transaction_take_little_memory(source: FeedSource) -> None:
     with source.connect() as sql:
         sql.execute("create table t (id bigint primary key, room int, body text)")

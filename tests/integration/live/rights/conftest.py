@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 
 from engine.identity.principal import Principal
@@ -50,9 +51,15 @@ class Rows:
 
     def truth(self, principal: Principal, sql: str) -> list[Any]:
         """The rows that PostgreSQL gives the principal."""
+        with connect(self.dsn) as connection:
+            return self.truth_over(connection, principal, sql)
+
+    @staticmethod
+    def truth_over(connection: psycopg.Connection[Any], principal: Principal, sql: str) -> list[Any]:
+        """The same, over a connection of a superuser's."""
         role = principal.visibility.role
         claims = json.dumps({"role": role, **principal.claims})
-        with connect(self.dsn) as connection, connection.transaction():
+        with connection.transaction():
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
             connection.execute(f'set local role "{role}"'.encode())
             return [row for (row,) in connection.execute(f"select row_to_json(q) from ({sql}) q".encode())]
@@ -99,8 +106,10 @@ class Watching:
             self.followers.append((principal, follower))
 
     async def check(self) -> None:
-        await self._node.caught_up()
-        for principal, follower in self.followers:
-            assert follower.error is None, follower.error
-            found = [json.loads(doc) for _, doc in follower.list]
-            assert found == self._rows.truth(principal, self._sql), (principal.user_id, self._spec)
+        with connect(self._rows.dsn) as connection:
+            await self._node.reached(connection)
+            for principal, follower in self.followers:
+                assert follower.error is None, follower.error
+                found = [json.loads(doc) for _, doc in follower.list]
+                truth = self._rows.truth_over(connection, principal, self._sql)
+                assert found == truth, (principal.user_id, self._spec)
