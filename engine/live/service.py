@@ -82,8 +82,8 @@ class LiveQueries(BackgroundService):
         metrics: LiveMetrics | None = None,
     ) -> None:
         self.settings = settings or LiveSettings()
-        self._metrics = metrics or LiveMetrics(Registry())
-        self._metrics.registry.before_reading(self._measure)
+        self.metrics = metrics or LiveMetrics(Registry())
+        self.metrics.registry.before_reading(self._measure)
         super().__init__("live queries")
         self._stream = stream
         self._reader = reader
@@ -100,7 +100,7 @@ class LiveQueries(BackgroundService):
             stream=stream,
             background=self._background,
             moved=self._moved,
-            metrics=self._metrics,
+            metrics=self.metrics,
         )
         self._definitions = Definitions(
             settings=self.settings,
@@ -170,8 +170,8 @@ class LiveQueries(BackgroundService):
             queries[strategy] += 1
             subscriptions[strategy] += len(query.subscriptions)
         for strategy in STRATEGIES:
-            self._metrics.queries.of(strategy).value = queries[strategy]
-            self._metrics.subscriptions.of(strategy).value = subscriptions[strategy]
+            self.metrics.queries.of(strategy).value = queries[strategy]
+            self.metrics.subscriptions.of(strategy).value = subscriptions[strategy]
 
     async def caught_up(self, position: Lsn) -> None:
         """Wait until every commit before ``position`` has been applied and no query waits for a read.

@@ -244,7 +244,7 @@ class Session:
             request = _request(message)
             self._check_free(request)
         except QueryRejectedError as refused:
-            return [server_messages.error(refused.code, str(refused), about)]
+            return [server_messages.failed(refused, about)]
         request.size = size
         self._requests[request.id] = request
         if isinstance(request, LiveRequest):
@@ -274,7 +274,7 @@ class Session:
                 raise PresenceRejectedError(f'subscribe to {message.channel!r} with "presence": true first')
             return [UpdatePresence(request, message, presence_data(message.data), size)]
         except PresenceRejectedError as refused:
-            return [server_messages.error(refused.code, str(refused), about)]
+            return [server_messages.failed(refused, about)]
 
     def _unsubscribe(self, message: Unsubscribe) -> list[Output]:
         about = RequestReference(channel=message.channel, id=message.id)

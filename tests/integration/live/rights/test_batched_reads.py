@@ -68,6 +68,8 @@ async def test_the_claims_of_a_commit_are_read_in_few_transactions(rows: Rows) -
         times = {json.loads(doc)["at"] for follower in followers for _, doc in follower.list}
         assert all(follower.ids for follower in followers)
         assert len(times) <= len(USERS) // 2, times
+        metrics = node.live.metrics.registry
+        assert metrics.value("realtime_read_batch_claims") == metrics.value("realtime_read_batch_seconds") > 0
 
 
 @pytest.mark.parametrize("spec", [ALL, SQL], ids=["builder", "SQL"])

@@ -1,0 +1,69 @@
+"""The dashboard and the alert rules name metrics that there are, by names that Prometheus gives to their series."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from server.observe.node_metrics import NodeMetrics
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+RULES = DEPLOY / "prometheus" / "alerts.yml"
+DASHBOARD = DEPLOY / "grafana" / "realtime.json"
+NAME = re.compile(r"\b(?:realtime|process|python)_\w+")
+LABELS = re.compile(r"\b(\w+)\s*(?:=~|!~|!=|=)\s*\"")
+OF_PROMETHEUS = {"instance", "job", "generation", "le"}
+
+
+def series() -> set[str]:
+    """The names of all series that a node has."""
+    found = {"process_cpu_seconds_total", "process_resident_memory_bytes", "python_gc_collections_total"}
+    for name, family in NodeMetrics().registry.families.items():
+        found |= {f"{name}_{part}" for part in ("bucket", "count", "sum")} if family.kind == "histogram" else {name}
+    return found
+
+
+def expressions() -> Iterator[str]:
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            yield rule["expr"]
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        yield from (target["expr"] for target in panel.get("targets", ()))
+
+
+def test_dashboard_and_rules_name_series_that_there_are() -> None:
+    named = {name for expression in expressions() for name in NAME.findall(expression)}
+    assert named - series() == set()
+
+
+def test_the_dashboard_shows_every_metric() -> None:
+    shown = {name for panel in json.loads(DASHBOARD.read_text())["panels"] for name in NAME.findall(json.dumps(panel))}
+    missing = [name for name in NodeMetrics().registry.families if not any(each.startswith(name) for each in shown)]
+    assert missing == []
+
+
+def test_dashboard_and_rules_select_by_labels_that_there_are() -> None:
+    labels = {label for family in NodeMetrics().registry.families.values() for label in family.labels} | OF_PROMETHEUS
+    named = {name for expression in expressions() for name in LABELS.findall(expression)}
+    assert named - labels == set()
+
+
+def test_each_rule_says_what_is_wrong_and_where_to_look() -> None:
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    for rule in rules:
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert {"summary", "description"} <= rule["annotations"].keys()
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool of Prometheus is not installed")
+def test_prometheus_takes_the_rules() -> None:
+    checked = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
