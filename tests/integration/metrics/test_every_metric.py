@@ -83,7 +83,7 @@ async def connections_and_messages(world: World) -> None:
         await world.sees("realtime_channels")
         await world.sees("realtime_channel_subscriptions", kind="chat")
         await world.sees("realtime_channel_connections", kind="chat")
-        await client.ask(type="message", channel="chat:1", event="said", data={"n": 1})
+        await client.ask(type="message", channel="chat:1", event="sent", data={"n": 1})
         await client.receive("message")
         for name in ("messages_received", "messages_sent", "received_bytes", "sent_bytes"):
             await world.sees(f"realtime_{name}_total", transport="websocket")
@@ -139,7 +139,7 @@ async def waiting(world: World) -> None:
     with psycopg.connect(world.dsn) as locking:
         locking.execute("lock table realtime.messages in access exclusive mode")
         async with world.client() as client:
-            await client.send(type="message", channel="chat:1", event="said", data={})
+            await client.send(type="message", channel="chat:1", event="sent", data={})
             await world.sees("realtime_publishing_messages")
             locking.rollback()
             await client.receive("ack")

@@ -35,7 +35,7 @@ async def test_the_sums_over_nodes_are_what_clients_counted(database: str) -> No
             asked, got = asked + 1, got + 1
         for number in range(MESSAGES):
             sender = clients[number % len(clients)]
-            await sender.ask(type="message", channel="chat:1", event="said", data={"n": number})
+            await sender.ask(type="message", channel="chat:1", event="sent", data={"n": number})
             asked, got = asked + 1, got + 1
         for client in clients:
             received = [(await client.receive("message"))["data"]["n"] for _ in range(MESSAGES)]

@@ -55,7 +55,7 @@ def test_dashboard_and_rules_select_by_labels_that_there_are() -> None:
     assert named - labels == set()
 
 
-def test_each_rule_says_what_is_wrong_and_where_to_look() -> None:
+def test_each_rule_has_what_is_wrong_and_where_to_look() -> None:
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     assert len({rule["alert"] for rule in rules}) == len(rules)
     for rule in rules:
