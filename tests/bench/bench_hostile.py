@@ -14,16 +14,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
 import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import psycopg
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
+from tests.bench.parts.well_behaved import Measured, WellBehaved
 from tests.conftest import fresh_database
 from tests.support.clients.hostile import TABLES, HostileClient
 from tests.support.clients.list_client import TABLE, slot_name, write
@@ -31,6 +31,7 @@ from tests.support.ports import free_port
 from tests.support.servers.processes import ServerProcess, serving
 
 _IDLE = 25.0  # seconds: idle queries go within 15 s, and freed memory goes back within some more
+_INTERVAL = 0.08  # seconds
 _ROWS = "insert into messages select g, 'r', repeat('x', 900), g from generate_series(1, 2000) g"
 
 
@@ -38,47 +39,6 @@ def _resident(server: ServerProcess) -> float:
     """MiB of resident memory of the server."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-class _Good:
-    """Another client: milliseconds of each ping, subscription and publish, one of each every 80 ms."""
-
-    def __init__(self, client: ClientConnection) -> None:
-        self._client = client
-        self._count = 0
-        self.times: dict[str, list[float]] = {"ping": [], "subscribe": [], "publish": []}
-
-    async def probe(self, seconds: float) -> None:
-        """Go on for that many seconds."""
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            self._count += 1
-            await self._timed("ping", "pong", {"type": "ping"})
-            query = {"where": [["likes", "==", self._count % 50]]}
-            about = {"channel": "db:collection:messages", "id": "good"}
-            await self._timed("subscribe", "subscribed", {"type": "subscribe", **about, "query": query})
-            await self._until("snapshot")
-            await self._client.send(json.dumps({"type": "unsubscribe", **about}))
-            await self._until("unsubscribed")
-            message = {"type": "message", "channel": "good", "event": "e", "data": 1, "ref": "r"}
-            await self._timed("publish", "ack", message)
-            await asyncio.sleep(0.08)
-
-    def taken(self) -> dict[str, list[float]]:
-        """The times since the last call."""
-        found, self.times = self.times, {name: [] for name in self.times}
-        return found
-
-    async def _timed(self, name: str, answer: str, message: dict[str, object]) -> None:
-        began = time.perf_counter()
-        await self._client.send(json.dumps(message))
-        await self._until(answer)
-        self.times[name].append((time.perf_counter() - began) * 1000)
-
-    async def _until(self, kind: str) -> None:
-        while (received := json.loads(await self._client.recv()))["type"] != kind:
-            if received["type"] == "error":
-                raise RuntimeError(f"the good client was refused: {received}")
 
 
 async def _plans(url: str, seconds: float) -> None:
@@ -173,13 +133,13 @@ _KINDS = {
 _WRITES = {"updates": "update messages set body = left(md5(random()::text) || body, 900)"}
 
 
-async def _attack(server: ServerProcess, dsn: str, kind: str, clients: int, seconds: float, good: _Good) -> float:
+async def _attack(server: ServerProcess, dsn: str, kind: str, clients: int, seconds: float) -> float:
     """Let ``clients`` do their worst. Returns the most MiB that the server had meanwhile."""
     attacks = [asyncio.create_task(_KINDS[kind](server.websocket, seconds)) for _ in range(clients)]
     writing = asyncio.create_task(_write_each_second(dsn, _WRITES[kind])) if kind in _WRITES else None
     most = _resident(server)
     while not all(attack.done() for attack in attacks):
-        await good.probe(1)
+        await asyncio.sleep(1)
         most = max(most, _resident(server))
     await asyncio.gather(*attacks)
     if writing is not None:
@@ -189,25 +149,25 @@ async def _attack(server: ServerProcess, dsn: str, kind: str, clients: int, seco
 
 
 async def _measure(dsn: str, kind: str, clients: int, seconds: float) -> dict[str, object]:
-    async with (
-        serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True) as server,
-        connect(server.websocket, max_size=None) as client,
-    ):
-        good = _Good(client)
-        await _attack(server, dsn, kind, clients, seconds / 2, good)
-        await good.probe(_IDLE)
-        good.taken()
-        await good.probe(seconds)
-        quiet, before = good.taken(), _resident(server)
-        most = await _attack(server, dsn, kind, clients, seconds, good)
-        busy = good.taken()
-        await good.probe(_IDLE)
+    measured = Measured()
+    async with serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True) as server:
+        other = asyncio.create_task(WellBehaved(0, measured, interval=_INTERVAL, changes=False).run(server.websocket))
+        await _attack(server, dsn, kind, clients, seconds / 2)
+        await asyncio.sleep(_IDLE)
+        measured.row()
+        await asyncio.sleep(seconds)
+        quiet, before = measured.row(), _resident(server)
+        most = await _attack(server, dsn, kind, clients, seconds)
+        busy = measured.row()
+        await asyncio.sleep(_IDLE)
         after = _resident(server)
-    row: dict[str, object] = {"kind": kind}
-    for name, reference in quiet.items():
-        before_p50, p50 = statistics.median(reference), statistics.median(busy[name])
-        row |= {f"{name} p50 ms": p50, f"{name} max ms": max(busy[name]), f"{name} ratio": p50 / before_p50}
-    return row | {"MiB before": before, "MiB most": most, "MiB after": after, "ratio": after / before}
+        other.cancel()
+        await asyncio.wait({other})
+    if measured.errors:
+        raise RuntimeError(f"the other client was refused: {dict(measured.errors)}")
+    ratios = {name.replace(" ms", " ratio"): ratio for name, ratio in Measured.ratio(quiet, busy).items()}
+    memory = {"MiB before": before, "MiB most": most, "MiB after": after, "ratio": after / before}
+    return {"kind": kind, **busy, **ratios, **memory}
 
 
 def main() -> None:

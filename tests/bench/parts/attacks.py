@@ -277,7 +277,7 @@ async def _attack(url: str, seconds: float, kinds: list[str], sources: list[str]
 def main() -> None:
     """Attack."""
     url, seconds, kinds, *sources = sys.argv[1:]
-    os.nice(5)  # as many processors as they want is what attackers have elsewhere, not here
+    os.nice(19)  # attackers have processors of their own
     print(json.dumps(asyncio.run(_attack(url, float(seconds), kinds.split(","), sources))))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from server.cli.local_postgres import LocalPostgres
 
-__all__ = ["Child", "Cpu", "local_postgres", "percentile", "pgbench", "postmaster"]
+__all__ = ["Child", "Cpu", "local_postgres", "percentile", "pgbench", "postmaster", "waited_for_a_core"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -82,6 +82,12 @@ class Cpu:
                 continue
             total += sum(map(int, fields[11:15] if pid == self._pid else fields[11:13]))
         return total / _TICKS
+
+
+def waited_for_a_core(pid: int) -> float:
+    """Seconds for which the threads of a process were ready to run while others ran (Linux, ``schedstat``)."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
 
 
 def _children(pid: int) -> list[int]:
