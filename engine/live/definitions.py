@@ -195,8 +195,7 @@ class Definitions:
         while True:
             await asyncio.sleep(wait)
             wait = self._settings.watch_interval
-            if not self._catalog.is_current:
-                continue
+            await self._catalog.current()  # a look that is not taken now would be late by an interval
             try:
                 self._redefined(await self._catalog.unannounced())
                 await self._look_at_privileges()

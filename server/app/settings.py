@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     heartbeat_interval: float = Field(
         10.0, gt=0, description="seconds between looks at whether the slot must be moved on"
     )
+    definitions_interval: float = Field(
+        10.0,
+        gt=0,
+        le=60,
+        description="seconds between looks at what no event trigger announces, such as role memberships",
+    )
     lease: float = Field(30.0, ge=3, description="seconds after which the other nodes take over from a silent node")
     pool_size: int = Field(8, ge=1, le=100, description="database connections that read rows for live queries")
 
@@ -303,6 +309,7 @@ class Settings(BaseSettings):
         return LiveSettings(
             readers=self.pool_size,
             stream_generated=stream_generated,
+            watch_interval=self.definitions_interval,
             anonymous_role=self.anonymous_role,
             claims_setting=self.claims_setting,
             max_rows=self.max_query_rows,
