@@ -27,9 +27,11 @@ from server.cli.migration.migrate import MigrationError, check_served, migrate
 from server.cli.prelude import database_error, dsn_of, read_settings, report
 from server.cli.rules import rules_app
 from server.cli.slots import slots_app
+from server.cli.tail import tail
 from server.cli.terminal import options
 from server.cli.terminal.output import print_json
 from server.cli.token import token
+from server.cli.top import top
 from server.cli.uninstall import uninstall_command
 
 __all__ = ["main"]
@@ -201,6 +203,8 @@ app.command()(channels)
 app.command()(kick)
 app.command()(disconnect)
 app.command()(errors)
+app.command()(top)
+app.command()(tail)
 app.command()(grant)
 app.command("uninstall")(uninstall_command)
 app.command()(token)

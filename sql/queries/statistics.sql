@@ -54,3 +54,26 @@ from realtime.stat_channels c
 where c.channel like %(pattern)s::text
 order by c.subscribers desc, c.channel
 limit %(limit)s::int
+
+-- name: top_nodes
+-- Each node with its figures.
+select n.node, n.state, n.connections, n.channels, n.subscriptions, n.queries, n.messages, n.reads, n.reason
+from realtime.stat_nodes n order by n.node
+
+-- name: top_slots
+-- The slots of nodes, and others that hold WAL.
+select s.slot, s.node, s.active, s.wal_status, s.lag_bytes, s.retained_bytes, s.safe_wal_size
+from realtime.stat_slots s where s.own or not coalesce(s.active, false)
+order by s.own desc, s.retained_bytes desc nulls last limit %(rows)s::int
+
+-- name: top_channels
+-- Channels with the most subscribers.
+select c.channel, c.subscribers, c.members, c.last_message_at
+from realtime.stat_channels c order by c.subscribers desc, c.members desc, c.channel limit %(rows)s::int
+
+-- name: top_queries
+-- Live queries that the database spent the most time on, over all nodes.
+select q.collection, q.strategy, sum(q.subscribers)::bigint as subscribers, max(q.rows) as rows, sum(q.reads)::bigint as reads,
+       round(sum(q.read_ms))::bigint as ms, min(q.query) as query
+from realtime.stat_queries q
+group by q.query_id, q.collection, q.strategy order by ms desc, subscribers desc, q.query_id limit %(rows)s::int

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import signal
 import subprocess
+import sys
+
+import pytest
 
 from engine.errors import ErrorCode
 from server.cli.errors import explanation, explanations
 from server.cli.local_postgres import LocalPostgres
+from server.cli.terminal.output import print_records
+from tests.support.clients.list_client import write
 from tests.support.clients.users import running_server, user_client
 from tests.support.servers.commands import realtime
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -80,3 +88,74 @@ def test_every_error_code_is_explained_in_the_words_of_the_documentation() -> No
     unknown = realtime("errors", "RT_099")
     assert unknown.returncode == 2
     assert "there is no code RT_099; there are RT_001, " in unknown.stderr
+
+
+async def test_tail_follows_channels_and_live_queries_one_json_message_a_line(database: str) -> None:
+    write(
+        database,
+        "create table items (id int primary key)",
+        "insert into items values (1)",
+        "select realtime.expose('items')",
+    )
+    async with running_server(database) as server:
+        write(database, "select realtime.broadcast('public:news', 'sent', '1')")
+        write(database, "select realtime.broadcast('public:news', 'sent', '\"\\u009b2J\"')")
+        at = ("--url", server.url)
+        followed = await command("tail", "public:news", "--history", "2", "--count", "2", *at)
+        listed = await command("tail", "db:collection:items", "--query", '{"limit": 5}', "--count", "1", *at)
+        unknown = await command("tail", "db:collection:nothing", *at)
+        subscribed, *messages = map(json.loads, followed.stdout.splitlines())
+        assert subscribed["type"] == "subscribed"
+        assert [message["data"] for message in messages] == [1, "\x9b2J"]
+        assert "\x9b" not in followed.stdout
+        subscribed, snapshot = map(json.loads, listed.stdout.splitlines())
+        assert (subscribed["strategy"], snapshot["changes"][0]["doc"]["id"]) == ("incremental", "1")
+        assert unknown.returncode == 1
+        assert unknown.stderr.startswith("realtime: RT_004: ")
+        for arguments in (("public:news", "--query", "{}"), ("db:collection:items", "--query", "where")):
+            assert (await command("tail", *arguments, *at)).returncode == 2
+    away = await command("tail", "public:news", *at)
+    assert away.returncode == 1
+    assert "cannot be reached" in away.stderr
+
+
+async def test_top_prints_one_page_where_there_is_no_terminal(database: str) -> None:
+    async with running_server(database) as server, user_client(server, "ada") as ada:
+        assert (await ada.join("public:news"))["type"] == "subscribed"
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while True:  # nodes write their figures every two seconds
+                look = json.loads((await command("top", "--json", "--dsn", database)).stdout)
+                if look["channels"]:
+                    break
+        assert look.keys() == {"nodes", "slots", "channels", "queries"}
+        [node] = look["nodes"]
+        assert (node["state"], node["connections"], node["subscriptions"]) == ("ok", 1, 1)
+        assert node["node"] in {slot["node"] for slot in look["slots"]}
+        page = (await command("top", "--dsn", database)).stdout
+        assert [line for line in page.splitlines() if line.isupper() and " " not in line] == [
+            "NODES",
+            "SLOTS",
+            "CHANNELS",
+        ]
+        assert "QUERIES: none" in page
+        assert "public:news" in page
+
+
+def test_control_characters_of_clients_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_records(("user", "channels"), [{"user": "a\x1b[2J\u202e", "channels": ["b\x9b1m"]}], as_json=False)
+    assert capsys.readouterr().out.splitlines()[1] == "a\\u001b[2J\\u202e  b\\u009b1m"
+
+
+def test_top_draws_its_page_again_on_a_terminal_until_it_is_interrupted(database: str) -> None:
+    screen, terminal = pty.openpty()
+    arguments = [sys.executable, "-m", "server", "top", "--interval", "0.5", "--dsn", database]
+    with (
+        subprocess.Popen(arguments, stdin=terminal, stdout=terminal, stderr=terminal) as process,
+        os.fdopen(screen, "rb", 0) as shown,
+    ):
+        os.close(terminal)
+        text = b""
+        while text.count(b"\x1b[HNODES: none") < 3:
+            text += shown.read(1024)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(GIVE_UP_AFTER) == 130

@@ -1,0 +1,120 @@
+"""``realtime tail``: follows a channel or a live query of a server, one JSON message a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Final
+
+import httpx
+import typer
+
+from engine.errors import RealtimeError
+from server.cli.terminal.output import printable
+
+__all__ = ["TailError", "tail"]
+
+_TIMEOUT: Final = httpx.Timeout(10.0, read=90.0)  # a server sends something every 25 seconds by default
+_LASTING: Final = 4001  # close codes from here on do not pass by connecting again
+_REFUSED: Final = frozenset({400, 401, 403, 404})  # also of a connection that is to be resumed
+_PAUSE: Final = 1.0  # seconds before a lost connection is made again
+_OF_CONNECTION: Final = frozenset({"connected", "pong", "authenticated", "auth:expiring"})  # about the connection only
+
+
+class TailError(RealtimeError):
+    """The server cannot be reached, or refuses; the message has its reason."""
+
+
+def tail(
+    channel: Annotated[str, typer.Argument(help="A channel; db:collection:NAME for a live query.")],
+    query: Annotated[
+        str | None, typer.Option(help="Of a live query, as JSON: where, orderBy, limit, or sql and params.")
+    ] = None,
+    history: Annotated[int, typer.Option(min=0, help="Of a channel: how many stored messages first.")] = 0,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many messages. [default: follow]")] = None,
+    url: Annotated[str, typer.Option(help="The server.")] = "http://127.0.0.1:8000",
+    token_file: Annotated[
+        typer.FileText | None,
+        typer.Option(help="File with a token, - for the standard input. `realtime token` makes one."),
+    ] = None,
+) -> None:
+    """Follow a channel or a live query, one JSON message a line."""
+    headers = {} if token_file is None else {"Authorization": f"Bearer {token_file.read().strip()}"}
+    wanted = json.dumps(_subscription(channel, query, history))
+    left = count
+    for message in _messages(f"{url.rstrip('/')}/realtime/sse", {"subscribe": wanted}, headers):
+        if message["type"] == "error":
+            raise TailError(f"{message['code']}: {message['message']}")
+        if message["type"] == "close" and message["code"] >= _LASTING:
+            raise TailError(f"the server ended the connection: {message['reason']} ({message['code']})")
+        if message["type"] in _OF_CONNECTION:
+            continue
+        print(printable(json.dumps(message, ensure_ascii=not _is_utf8())), flush=True)
+        if left is not None and message["type"] != "subscribed":
+            left -= 1
+            if not left:
+                return
+
+
+def _subscription(channel: str, query: str | None, history: int) -> dict[str, Any]:
+    message: dict[str, Any] = {"channel": channel}
+    if channel.startswith("db:collection:"):
+        try:
+            message |= {"id": "tail", "query": json.loads(query or "{}")}
+        except ValueError as wrong:
+            raise typer.BadParameter(f"--query is no JSON: {wrong}") from None
+    elif query is not None:
+        raise typer.BadParameter("--query is for db:collection:NAME")
+    return message | ({"history": history} if history else {})
+
+
+def _messages(url: str, parameters: dict[str, str], headers: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """The messages of the stream, which is resumed when the connection is lost. Raises ``TailError``."""
+    place, opened = "", False
+    with httpx.Client(timeout=_TIMEOUT) as client:
+        while True:
+            resumed = headers | ({"Last-Event-ID": place} if place else {})
+            try:
+                with client.stream("GET", url, params=parameters, headers=resumed) as answer:
+                    if answer.status_code != httpx.codes.OK and (not opened or answer.status_code in _REFUSED):
+                        raise TailError(_reason(answer))
+                    opened = True
+                    for data, id in _blocks(answer.iter_lines()):
+                        place = id or place
+                        if data:
+                            yield json.loads(data)
+            except httpx.TransportError as error:
+                if not opened:
+                    raise TailError(f"{url} cannot be reached: {error}") from None
+            print("realtime: the connection was lost; it is resumed", file=sys.stderr, flush=True)
+            time.sleep(_PAUSE)
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Data and id of each block of an event stream (HTML standard, "Server-sent events")."""
+    data, id = "", ""
+    for line in lines:
+        name, _, value = line.partition(":")
+        if not line:
+            if data or id:
+                yield data, id
+            data, id = "", ""
+        elif name == "data":
+            data += value.removeprefix(" ")
+        elif name == "id":
+            id = value.removeprefix(" ")
+
+
+def _reason(answer: httpx.Response) -> str:
+    answer.read()
+    try:
+        problem = answer.json()
+        return f"{problem['code']}: {problem['detail']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.url.host} answers with {answer.status_code} {answer.reason_phrase}"
+
+
+def _is_utf8() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
