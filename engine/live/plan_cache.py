@@ -117,6 +117,20 @@ class Planner:
         table = self._catalog.by_collection.get(collection)
         return viewer.reads(None if "sql" in spec or table is None else claims_read([table]), "")
 
+    def is_same(
+        self, one: Viewer, other: Viewer, collection: str, spec: Mapping[str, object], plan: Plan | None
+    ) -> bool:
+        """Whether two viewers see the same of ``spec``, for the first of whom ``plan`` was made: no claim that it reads
+        differs.
+        """
+        if plan is None or "sql" not in spec or one.role not in self._catalog.roles:
+            return self.shared_by(one, collection, spec) == self.shared_by(other, collection, spec)
+        read = plan.rule.otherwise if isinstance(plan, IncrementalPlan) and plan.rule is not None else plan
+        own = isinstance(read, ReReadPlan) and read.calls_own
+        tables = [self._catalog.by_oid[oid] for oid in read.dependencies if oid in self._catalog.by_oid]
+        names = None if own else claims_read(tables)
+        return one.reads(names, "") == other.reads(names, "")
+
     def _checks(self, viewer: Viewer) -> SqlCache:
         role = viewer.role if viewer.role in self._catalog.roles else ""
         found = self._checked.get(role)

@@ -254,8 +254,7 @@ class LiveQueries(BackgroundService):
         ends with the error. Does not raise ``QueryRejectedError``.
         """
         query, viewer = subscription.query, viewer_of(principal, self.settings.anonymous_role)
-        same = self._planning.is_same(subscription.viewer, viewer, query.collection, query.spec)
-        if same and not subscription.detached:
+        if self._planning.is_same(subscription.viewer, viewer, query) and not subscription.detached:
             subscription.viewer = viewer
         else:
             await self._reopen(subscription, viewer)

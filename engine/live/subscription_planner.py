@@ -24,6 +24,7 @@ from engine.errors import (
 )
 from engine.identity.visibility import Viewer
 from engine.live.catch_up import CATCH_UP, catch_up
+from engine.live.core.shared_query import LiveQuery
 from engine.live.plan_cache import Plan, Planner
 from engine.postgres.errors import UNREADABLE, in_words, is_clients, is_statements
 from engine.postgres.snapshot_reader import Reader
@@ -103,9 +104,11 @@ class SubscriptionPlanner:
                 raise
             return None
 
-    def is_same(self, one: Viewer, other: Viewer, collection: str, spec: Mapping[str, object]) -> bool:
-        """Whether two viewers see the same of a query under the present definitions: policies read no claim that differs."""
-        return self._planner.shared_by(one, collection, spec) == self._planner.shared_by(other, collection, spec)
+    def is_same(self, one: Viewer, other: Viewer, query: LiveQuery) -> bool:
+        """Whether two viewers, of whom the first has ``query``, see the same of it under the present definitions: neither it
+        nor policies read a claim that differs.
+        """
+        return self._planner.is_same(one, other, query.collection, query.spec, query.plan)
 
     def _outdated(self, version: int) -> bool:
         """Whether the catalog has changed since ``version``, under which a query was planned or rejected."""

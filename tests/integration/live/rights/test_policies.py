@@ -16,7 +16,7 @@ from engine.identity.visibility import Viewer, Visibility
 from engine.live.plan_cache import Plan
 from tests.integration.live.rights.conftest import ALL, SQL, SUM, Rows, Watching
 from tests.oracle.queries import Query
-from tests.support.nodes.live_node import live_node
+from tests.support.nodes.live_node import LiveNode, live_node
 from tests.support.postgres.sql import connect, read, run_each
 
 
@@ -160,13 +160,7 @@ async def test_a_refreshed_token_costs_nothing_where_policies_read_no_claim_that
         follower = await node.follow(Query("note", ALL, ""), principal=principal)
         subscription = follower.subscription
         assert subscription is not None
-        planned, plan = [], node.live._planning.plan
-
-        async def counted(viewer: Viewer, collection: str, spec: Mapping[str, object], **options: bool) -> Plan:
-            planned.append(collection)
-            return await plan(viewer, collection, spec, **options)
-
-        monkeypatch.setattr(node.live._planning, "plan", counted)
+        planned = plannings(node, monkeypatch)
         query = subscription.query
         principal.claims = {**principal.claims, "exp": 2, "team": "red"}
         await node.live.reopen(principal, subscription)
@@ -181,6 +175,46 @@ async def test_a_refreshed_token_costs_nothing_where_policies_read_no_claim_that
         )
         await node.caught_up()
         assert follower.ids == ["1", "2", "3", "4"]
+
+
+async def test_sql_is_planned_again_for_a_refreshed_token_only_where_it_or_a_policy_reads_a_claim_that_changed(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_each(
+        rows.dsn,
+        "create function team(id int) returns text language plpgsql immutable as "
+        "$$ begin return current_setting('request.jwt.claims', true)::json ->> 'team'; end $$",
+        "grant execute on function team(int) to realtime_reader",
+    )
+    calls = {"sql": "select id, team(id) as team from note order by id"}
+    async with live_node(rows.dsn) as node:
+        principal = rows.principal("ann", exp=1, team="blue")
+        one, total, team = [
+            await node.follow(Query("note", spec, ""), principal=principal) for spec in (SQL, SUM, calls)
+        ]
+        planned = plannings(node, monkeypatch)
+        for claims, times in (({"exp": 2}, [0, 0, 1]), ({"sub": "bob"}, [1, 1, 1])):
+            principal.claims = {**principal.claims, **claims}
+            for follower, expected in zip((one, total, team), times, strict=True):
+                planned.clear()
+                assert follower.subscription is not None
+                await node.live.reopen(principal, follower.subscription)
+                assert len(planned) == expected, (follower.query.spec, claims)
+        assert one.ids == ["2", "3"]
+        assert [json.loads(doc) for _, doc in total.list] == [{"n": 2, "total": 5}]
+
+
+def plannings(node: LiveNode, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Gets the collection of each query that is planned from now on."""
+    planned: list[str] = []
+    plan = node.live._planning.plan
+
+    async def counted(viewer: Viewer, collection: str, spec: Mapping[str, object], **options: bool) -> Plan:
+        planned.append(collection)
+        return await plan(viewer, collection, spec, **options)
+
+    monkeypatch.setattr(node.live._planning, "plan", counted)
+    return planned
 
 
 async def test_what_is_hidden_when_it_is_written_and_removed_is_never_sent(rows: Rows) -> None:
