@@ -1,4 +1,8 @@
-"""Plans, kept by the query and what may be seen: a thousand clients opening the same query plan it once."""
+"""Plans, kept by the query and what may be seen: a thousand clients opening the same query plan it once.
+
+So do a thousand with a claim each under row-level security: the plan that was made for the first is given the claims of the
+others, unless it may depend on claims otherwise.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import literals
 from engine.query.planner import SqlCache, plan_query, with_cost
+from engine.query.subscribers_role import for_claims, is_for_any_claims
 from engine.values.exact_json import write_exact
 
 __all__ = ["Plan", "Planner"]
@@ -70,16 +75,25 @@ class Planner:
         """
         catalog = self._catalog
         text = _text(collection, spec)
-        key = self.shared_by(viewer, collection, spec), blake2b(text, digest_size=16).digest()
-        plan = self._plans.get(key)
+        shared, digest = self.shared_by(viewer, collection, spec), blake2b(text, digest_size=16).digest()
+        plan = self._known(shared, digest)
         if plan is not None:
             return plan
         table = catalog.by_collection.get(collection)
         tables = frozenset() if table is None else frozenset({table.oid})
         async with self._asking(tables) as connection:
+            if catalog is self._catalog and (plan := self._known(shared, digest)) is not None:
+                return plan  # made for another subscriber meanwhile
             plan = await plan_query(collection, spec, catalog, connection, self._checks(viewer), viewer)
         if catalog is self._catalog:
-            self._plans.put(key, plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
+            key = _of_role(shared) if "sql" not in spec and is_for_any_claims(plan) else shared
+            self._plans.put((key, digest), plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
+        return plan
+
+    def _known(self, shared: Visibility, digest: bytes) -> Plan | None:
+        plan = self._plans.get((shared, digest))
+        if plan is None and shared.served and (made := self._plans.get((_of_role(shared), digest))) is not None:
+            plan = for_claims(made, shared)
         return plan
 
     async def with_cost(self, viewer: Viewer, plan: Plan) -> Plan:
@@ -137,6 +151,11 @@ class Planner:
         if found is None:
             found = self._checked[role] = SqlCache(self._room)
         return found
+
+
+def _of_role(shared: Visibility) -> Visibility:
+    """By which a plan is kept that serves all claims of a served role; no subscriber has this visibility."""
+    return Visibility(shared.role)
 
 
 def _written_out(plan: Plan) -> int:

@@ -52,7 +52,7 @@ class PlanningBudget:
         self._left = _BURST
         self._planning_lock = asyncio.Semaphore(_AT_ONCE)
         self._under_way: list[_Planning] = []
-        self._shared = clock(), processor()  # up to when time is shared out among those under way
+        self._shared = 0.0, 0.0  # up to when time is shared out among those under way: none yet
 
     @property
     def wait(self) -> float:

@@ -11,7 +11,7 @@ from engine.postgres.statements.statement import Guard, RoleReading
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 
-__all__ = ["read_as"]
+__all__ = ["for_claims", "is_for_any_claims", "read_as"]
 
 
 def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -> IncrementalPlan | ReReadPlan:
@@ -42,3 +42,30 @@ def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -
         time_dependent=plan.time_dependent or any(each.clock for each in policies),
         visibility=visibility,
     )
+
+
+def is_for_any_claims(plan: IncrementalPlan | ReReadPlan) -> bool:
+    """Whether a plan of a builder's query is the same for all claims but for the claims in it (:func:`for_claims`).
+
+    Not where reading the query's values, or writing its rows, may call functions of the operator: they may read claims.
+    """
+    read = plan.rule.otherwise if isinstance(plan, IncrementalPlan) and plan.rule is not None else plan
+    return isinstance(read, ReReadPlan) and read.statement.role is not None and not read.statement.by_path
+
+
+def for_claims(plan: IncrementalPlan | ReReadPlan, visibility: Visibility) -> IncrementalPlan | ReReadPlan:
+    """``plan``, made for a subscriber with the same role, for one with the claims of ``visibility``."""
+    visibility = replace(visibility, rights=plan.visibility.rights)
+    if isinstance(plan, ReReadPlan):
+        return _read_with(plan, visibility)
+    assert plan.rule is not None
+    otherwise = _read_with(plan.rule.otherwise, visibility)
+    role = replace(plan.rule.role, claims=visibility.claims.decode())
+    return replace(plan, visibility=visibility, rule=replace(plan.rule, role=role, otherwise=otherwise))
+
+
+def _read_with(plan: ReReadPlan, visibility: Visibility) -> ReReadPlan:
+    role = plan.statement.role
+    assert role is not None
+    statement = replace(plan.statement, role=replace(role, claims=visibility.claims.decode()))
+    return replace(plan, visibility=visibility, statement=statement)
