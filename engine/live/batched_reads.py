@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import psycopg
 
@@ -44,7 +45,7 @@ def without_claims(statement: Statement) -> Statement:
     return replace(statement, role=replace(statement.role, claims=""))
 
 
-_Request = tuple[str, asyncio.Future[ReadResult | None]]  # the claims, and the answer
+_Request = tuple[str, asyncio.Future[ReadResult | None], Collection[Hashable]]  # the claims, the answer, for whom
 
 
 @dataclass(slots=True)
@@ -68,8 +69,9 @@ class BatchedReads:
         self._bounds = ReadBounds(settings.max_rows, settings.max_bytes, settings.batch_timeout_ms)
         self._requests: dict[Statement, _Requests] = {}
 
-    async def read(self, shape: Statement, claims: str) -> ReadResult | None:
+    async def read(self, shape: Statement, claims: str, holders: Collection[Hashable] = ()) -> ReadResult | None:
         """The rows of ``shape``, a statement :func:`without_claims`, for ``claims``; None if they have to be read alone.
+        ``holders``: for whom.
 
         Raises what keeps the database from being read.
         """
@@ -77,7 +79,7 @@ class BatchedReads:
         if requests is None:
             requests = self._requests[shape] = _Requests(frozenset(shape.tables), deque())
         answer: asyncio.Future[ReadResult | None] = asyncio.get_running_loop().create_future()
-        requests.waiting.append((claims, answer))
+        requests.waiting.append((claims, answer, holders))
         if requests.running < _AT_ONCE:
             requests.running += 1
             self._background.spawn(self._run(shape, requests))
@@ -90,7 +92,7 @@ class BatchedReads:
             while requests.waiting:
                 batch = []
                 try:
-                    async with self._reader.lane(requests.tables, slow=False):
+                    async with self._reader.lane(requests.tables, slow=False, holders=_holders(requests)):
                         batch = self._next(requests)
                         results = await self._read(shape, batch)
                 except UNREADABLE as error:
@@ -99,7 +101,7 @@ class BatchedReads:
                     requests.waiting.extendleft(reversed(batch[len(results) :]))
                     _answer(batch, results)
         finally:
-            for _, answer in batch:
+            for _, answer, _ in batch:
                 answer.cancel()  # those without one: this task is cancelled, or has failed
             requests.running -= 1
             if not requests.running and not requests.waiting:
@@ -119,7 +121,7 @@ class BatchedReads:
             return ()
         role = shape.role
         assert role is not None
-        claims = [each for each, _ in batch]
+        claims = [each for each, *_ in batch]
         statement = replace(shape, role=replace(role, claims=claims[0]))  # it is planned with claims
         alone = [None] * len(batch)
         began = time.monotonic()
@@ -137,13 +139,19 @@ class BatchedReads:
             return alone  # which raises it for those whom it concerns
 
 
+def _holders(requests: _Requests) -> Collection[Hashable]:
+    """For whom the next batch is read; empty if one of the requests is for the service itself."""
+    holders = [each for *_, each in requests.waiting]
+    return dict.fromkeys(chain.from_iterable(holders)) if all(holders) else ()
+
+
 def _answer(batch: Sequence[_Request], results: Sequence[ReadResult | None]) -> None:
-    for (_, answer), result in zip(batch, results, strict=False):
+    for (_, answer, _), result in zip(batch, results, strict=False):
         if not answer.done():
             answer.set_result(result)
 
 
 def _refuse(batch: Sequence[_Request], error: Exception) -> None:
-    for _, answer in batch:
+    for _, answer, _ in batch:
         if not answer.done():
             answer.set_exception(error)

@@ -7,6 +7,7 @@ import time
 
 from engine.postgres.retry import growing_pause
 from engine.postgres.statements.statement import Statement
+from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 
 __all__ = ["READ_TIMEOUT", "ReadState", "Wait"]
@@ -45,9 +46,8 @@ class ReadState:
         self.deadline = time.monotonic() + READ_TIMEOUT
         self.slow = False  # it was cut off in the quick lane
         self.alone = False  # it failed or was cut off in a batch, and is not known to be quick since
-        self.shape: tuple[ReReadPlan, Statement] | None = (
-            None  # what is read in batches, and the plan that it was made of
-        )
+        # What is read in batches (None: nothing), and the plan that it was made of.
+        self.shape: tuple[IncrementalPlan | ReReadPlan, Statement | None] | None = None
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
         self.instead: str | None = None  # why it is re-read although it could be incremental
         self.refusals = 0  # reads in a row that PostgreSQL refused although no privilege was lost

@@ -16,6 +16,7 @@ from engine.errors import (
     SubscriptionFailedError,
 )
 from engine.live.batched_reads import BatchedReads, can_be_batched, without_claims
+from engine.live.batched_windows import as_lines, from_lines
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
@@ -69,9 +70,11 @@ class QueryReads:
     async def read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
         read, began = None, time.monotonic()
-        if isinstance(plan, ReReadPlan) and can_be_batched(plan.statement) and not (state.slow or state.alone):
-            read = await _read_in_batch(self._batches, plan, state, self._settings)
-            state.alone = read is None
+        if not (state.slow or state.alone):
+            shape = _shape(plan, state, self._settings)
+            if shape is not None:
+                read = await _read_in_batch(self._batches, plan, shape, query)
+                state.alone = read is None
         if read is None:
             async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
                 began = time.monotonic()
@@ -95,15 +98,9 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
     Raises ``TooSlowError`` for a read that is cut off, ``ResultTooLargeError``, what ``writes`` makes of a statement that
     writes, and ``psycopg.Error``.
     """
-    most: int | None = settings.max_rows
-    if isinstance(plan, ReReadPlan):
-        statement = _at_most(plan.statement, settings.max_rows + 1, settings.max_bytes)
-    elif plan.limit is None or plan.limit > settings.max_rows:  # of SQL: the builder allows no such limit
-        statement = plan.read(settings.max_rows + 1)
-    else:
-        statement, most = plan.read(read_size(plan.limit, settings.spare_rows)), None
+    statement, most = _bounded(plan, settings)
     try:
-        read = await reader.read(replace(statement, tables=_tables(plan)), most, slow=slow)
+        read = await reader.read(statement, most, slow=slow)
     except psycopg.errors.QueryCanceled as error:
         if is_raised(error):
             raise
@@ -113,18 +110,37 @@ async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow:
     return _sized(read, settings.max_bytes) if statement.as_reader else read
 
 
-async def _read_in_batch(
-    batches: BatchedReads, plan: ReReadPlan, state: ReadState, settings: LiveSettings
-) -> ReadResult | None:
-    """The rows of ``plan``, read in one statement with those of other claims; None if they have to be read alone."""
-    if state.shape is None or state.shape[0] is not plan:
+def _bounded(plan: Plan, settings: LiveSettings) -> tuple[Statement, int | None]:
+    """The statement that reads ``plan``, and how many rows it may have; None: it has no more than it may."""
+    most: int | None = settings.max_rows
+    if isinstance(plan, ReReadPlan):
         statement = _at_most(plan.statement, settings.max_rows + 1, settings.max_bytes)
-        state.shape = plan, without_claims(replace(statement, tables=_tables(plan)))
-    assert plan.statement.role is not None
-    read = await batches.read(state.shape[1], plan.statement.role.claims)
-    if read is not None and plan.statement.as_reader and any(row[1] is None for row in read.rows):
-        return None
-    return read
+    elif plan.limit is None or plan.limit > settings.max_rows:  # of SQL: the builder allows no such limit
+        statement = plan.read(settings.max_rows + 1)
+    else:
+        statement, most = plan.read(read_size(plan.limit, settings.spare_rows)), None
+    return replace(statement, tables=_tables(plan)), most
+
+
+def _shape(plan: Plan, state: ReadState, settings: LiveSettings) -> Statement | None:
+    """What of ``plan`` is read in batches, without its claims; None: it cannot be."""
+    if state.shape is None or state.shape[0] is not plan:
+        statement, _ = _bounded(plan, settings)
+        shape = None
+        if can_be_batched(statement):
+            shape = without_claims(statement if isinstance(plan, ReReadPlan) else as_lines(statement))
+        state.shape = plan, shape
+    return state.shape[1]
+
+
+async def _read_in_batch(batches: BatchedReads, plan: Plan, shape: Statement, query: LiveQuery) -> ReadResult | None:
+    """The rows of ``plan``, read in one statement with those of other claims; None if they have to be read alone."""
+    read = await batches.read(shape, plan.visibility.claims.decode(), query.holders)
+    if read is None or not read.as_meant:
+        return read
+    if isinstance(plan, IncrementalPlan):
+        return from_lines(read, plan)
+    return None if shape.as_reader and any(row[1] is None for row in read.rows) else read
 
 
 def _tables(plan: Plan) -> tuple[int, ...]:

@@ -9,8 +9,10 @@ Each subscriber has a connection, a token and the query ``orderBy id desc limit 
 
 pgbench inserts rows, one a transaction, first as fast as it can, then at half the rate that was followed. A run ends when
 each subscriber has the last row that it may see: *changes/s* are those until then, and *deliveries/s* the rows that were
-received. What a re-read query does not show (a row that is beyond its limit again after one interval) is in *received %*.
-The *curve* has a fixed number of subscribers with fewer and fewer users. Run with ``python -m tests.bench.bench_rls``.
+received. The last rows are one transaction, with a row for each user; their latencies do not count. What a re-read query
+does not show (a row that is beyond its limit again after one interval) is in *received %*. *joined CPU s* is that of the
+server and of PostgreSQL. The *curve* has a fixed number of subscribers with fewer and fewer users. Run with
+``python -m tests.bench.bench_rls``.
 """
 
 from __future__ import annotations
@@ -121,8 +123,10 @@ class Bench:
         issuers = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}]
         async with serving(dsn, free_port(), ephemeral=True, auth_issuers=issuers, **_UNLIMITED) as server:
             joining = time.time()
+            server_cpu, database_cpu = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
             loads = await self._loaded(case, server.websocket)
             joined = time.time() - joining
+            joined_cpu = f"{server_cpu.seconds():.1f} + {database_cpu.seconds():.1f}"
             server_cpu, database_cpu = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
             began = time.time()
             for load in loads:
@@ -139,7 +143,8 @@ class Bench:
             {"policy": case.policy, "subscribers": case.subscribers, "distinct": case.users, **offered}
             | {"changes/s": round(speed), **received(seen, took, self._visible(dsn, case) - before)}
             | {"CPU server": cpu[0], "CPU Postgres": cpu[1]}
-            | {"CPU clients": sum(each["cpu"] for each in seen) / took, "joined s": joined}
+            | {"deliveries per CPU s": round(sum(each["rows"] for each in seen) / took / max(cpu[0], 0.001))}
+            | {"CPU clients": sum(each["cpu"] for each in seen) / took, "joined s": joined, "joined CPU s": joined_cpu}
         )
         print(self.lines[-1], flush=True)
         return speed

@@ -65,7 +65,9 @@ class Plan(msgspec.Struct):
 
 
 class Reader(WSListener):
-    """Counts the rows that are added to its list; ``taken``: seconds from the row's ``at`` to here."""
+    """Counts the rows that are added to its list; ``taken``: seconds from the row's ``at`` to here, of the offered load: the
+    transaction that ends the run has a row for each user at once.
+    """
 
     def __init__(self, plan: Plan, number: int) -> None:
         self.rows = 0
@@ -107,11 +109,11 @@ class Reader(WSListener):
         self.messages += 1
         self.bytes += len(body)
         self.rows += body.count(_ADDED)
-        if self.messages > self._due:
-            self._due += self._every
-            self._take(body)
         if self._last in body:
             self.last, self.done = time.time(), True
+        elif self.messages > self._due:
+            self._due += self._every
+            self._take(body)
 
     def _begin(self, body: bytes) -> None:
         kind = json.loads(body)["type"]

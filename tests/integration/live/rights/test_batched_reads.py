@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -11,8 +12,15 @@ from typing import Any
 
 import pytest
 
-from engine.identity.principal import Principal
+from engine.identity.principal import Principal, viewer_of
+from engine.live.batched_windows import as_lines, from_lines
+from engine.live.reads import fits
 from engine.live.settings import LiveSettings
+from engine.postgres.reading import ReadBounds
+from engine.postgres.snapshot import ReadResult
+from engine.postgres.snapshot_reader import Reader
+from engine.postgres.statements.statement import Statement
+from engine.query.compile.plan import IncrementalPlan
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.live.rights.conftest import ALL, SQL, Rows, Watching, served
@@ -172,3 +180,90 @@ async def test_a_batch_of_subscribers_that_leave_is_read_for_the_others(rows: Ro
             for follower in leave:
                 follower.leave()
         await stay.until(lambda: stay.ids == ["1", "10"])
+
+
+_ODD = r"""
+    create type pair as (a int, b text);
+    create domain positive as numeric check (value > 0);
+    create table odd (id int primary key, owner text, flag boolean, code char(6), name varchar(9), amount positive,
+        raw bytea, doc json, docs jsonb, words text[], pairs pair, at timestamptz, span interval,
+        "Quoted ""x"" y" double precision, later int);
+    alter table odd drop column later;
+    insert into odd values
+        (1, 'ann', true, 'ab', E'q"\'\\', 1.50, '\x0001ff', '{"a" : 1.0}', '{"a": 1.0}', '{a,NULL,"b c"}', row(1, null),
+         now(), '1 day', 0.1),
+        (2, 'ann', false, '', E'\t\n\u00e4\U0001F600', null, '', 'null', 'null', '{}', row(null, null),
+         'infinity', '-1 s', 'NaN');
+    insert into odd values (3, 'ann'), (4, 'bob');
+    alter table odd enable row level security;
+"""
+
+
+async def test_a_window_that_is_read_in_a_batch_has_what_it_has_alone(rows: Rows) -> None:
+    run_each(
+        rows.dsn,
+        _ODD,
+        f"grant select on odd to {rows.people}",
+        f"create policy own on odd to {rows.people} "
+        "using (owner = me() or owner in (select m.person from member m where false))",
+        "select realtime.expose('odd')",
+    )
+    async with live_node(rows.dsn) as node:
+        planner, reader = node.live._planning._planner, node.live._reader
+        for name, count in (("ann", 3), ("bob", 1), ("eve", 0)):
+            plan = await planner.plan(viewer_of(rows.principal(name), "anonymous"), "odd", {"orderBy": ["id"]})
+            assert isinstance(plan, IncrementalPlan)
+            statement = plan.read(None)
+            alone = await reader.read(statement)
+            lines = as_lines(statement)
+            claims = plan.visibility.claims.decode()
+            [found] = await reader.read_for_each(lines, [claims], 100, ReadBounds(100, 1 << 20, 10_000))
+            assert found is not None
+            batched = from_lines(found, plan)
+            assert len(alone.rows) == count
+            assert (batched.rows, batched.types, batched.facts) == (alone.rows, alone.types, alone.facts)
+            assert fits(plan, batched)
+        assert isinstance(plan, IncrementalPlan)
+        run_each(rows.dsn, "alter table odd alter name type text")
+        ann = claims.replace("eve", "ann")
+        [found] = await reader.read_for_each(lines, [ann], 100, ReadBounds(100, 1 << 20, 10_000))
+        assert found is not None
+        assert not fits(plan, from_lines(found, plan)), "a column has another type"
+
+
+async def test_members_are_read_in_few_statements_when_they_join_and_when_memberships_change(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone: list[Statement] = []
+    together: list[int] = []
+    read, read_for_each = Reader.read, Reader.read_for_each
+
+    async def counted(self: Reader, statement: Statement, *arguments: Any, **options: Any) -> ReadResult:
+        alone.append(statement)
+        return await read(self, statement, *arguments, **options)
+
+    async def counted_for_each(self: Reader, statement: Statement, claims: Sequence[str], *arguments: Any) -> Any:
+        together.append(len(claims))
+        return await read_for_each(self, statement, claims, *arguments)
+
+    monkeypatch.setattr(Reader, "read", counted)
+    monkeypatch.setattr(Reader, "read_for_each", counted_for_each)
+    run_each(
+        rows.dsn,
+        f"drop policy own on note; create policy own on note to {rows.people} "
+        "using (org in (select m.org from member m where m.person = me())); select realtime.expose('note')",
+        "insert into member select 3, 'user-' || n from generate_series(0, 19) n",
+    )
+    unhurried = replace(QUICK, batch_timeout_ms=60_000, quick_timeout_ms=60_000)
+    async with live_node(rows.dsn, live=unhurried) as node:
+        watching = Watching(rows, node, ALL, ROWS)
+        await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))  # who is planned for
+        await asyncio.gather(*(watching.add(rows.principal(name)) for name in USERS))
+        assert sum(together) > len(USERS)
+        assert len(together) <= len(USERS) // 2, together
+        together.clear()
+        run_each(rows.dsn, "insert into member values (2, 'user-3'); delete from member where person = 'user-4'")
+        await watching.check()
+        assert sum(together) >= len(USERS)
+        assert len(together) <= len(USERS) // 2, together
+        assert alone == []

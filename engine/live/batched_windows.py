@@ -1,0 +1,68 @@
+"""The rows of a window and the facts of its policies as lines of text, so that batches can have them.
+
+A batch (:mod:`engine.live.batched_reads`) runs a statement of two text columns for many sets of claims. The statement of a
+window has a column for each of the table, and facts are a statement of their own. In a batch both are one: a line with the
+facts, one with the types of the columns if there are rows, and one for each row, as a JSON array of its values as PostgreSQL
+prints them (docs: ``format()``; a cast to text is another spelling for some types).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from engine.postgres.snapshot import ReadResult
+from engine.postgres.statements.statement import Statement
+from engine.query.compile.plan import IncrementalPlan
+from engine.transaction import Value
+
+__all__ = ["as_lines", "from_lines"]
+
+_VALUE: Final = (
+    "case when pg_catalog.num_nonnulls(r.c{n}) operator(pg_catalog.=) 1 then pg_catalog.format('%s', r.c{n}) end"
+)
+# A null of a composite type is one whose fields are all null, too (docs: "Composite Type Comparison"): it is counted.
+_LINES: Final = """\
+with r ({columns}) as materialized (
+{rows}
+)
+select 'facts'::pg_catalog.text, ({facts})
+union all
+(select 'types', pg_catalog.array_to_json(array[{types}]::pg_catalog.text[])::pg_catalog.text from r limit 1)
+union all
+select 'row', pg_catalog.array_to_json(array[{values}]::pg_catalog.text[])::pg_catalog.text from r"""
+
+
+def as_lines(statement: Statement) -> Statement:
+    """``statement``, of a window as a role sees its table, with the role's facts."""
+    role, numbers = statement.role, range(len(statement.types))
+    assert role is not None
+    sql = _LINES.format(
+        columns=", ".join(f"c{n}" for n in numbers),
+        rows=statement.sql,
+        facts=role.facts,
+        types=", ".join(f"pg_catalog.pg_typeof(r.c{n})::pg_catalog.oid::pg_catalog.text" for n in numbers),
+        values=", ".join(_VALUE.format(n=n) for n in numbers),
+    )
+    return replace(statement, sql=sql, types=("text", "text"), role=replace(role, facts=""))
+
+
+def from_lines(read: ReadResult, plan: IncrementalPlan) -> ReadResult:
+    """What :func:`as_lines` returned, as the statement itself and the facts would have."""
+    lines: list[tuple[bytes | None, Any]] = [(row[0], row[1]) for row in read.rows]
+    columns = plan.table.columns
+    types = tuple(column.type.oid for column in columns)
+    rows: list[tuple[Value, ...]] = []
+    facts: str | None = None
+    for kind, line in lines:
+        if kind == b"row":
+            rows.append(tuple([None if value is None else value.encode() for value in orjson.loads(line)]))
+        elif kind == b"types":
+            types = tuple(map(int, orjson.loads(line)))
+        else:
+            facts = line.decode()
+    if types == tuple(column.type.oid for column in columns):  # a domain keeps its base type for ever
+        types = tuple(column.type.underlying.oid for column in columns)
+    return replace(read, rows=rows, types=types, facts=facts)
