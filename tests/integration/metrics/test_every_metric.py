@@ -22,8 +22,8 @@ from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 KEY = "k" * 32
 TASKS = "db:collection:task"
 ELSEWHERE = {
-    "realtime_read_batch_seconds": "tests/integration/live/rights/test_batched_reads.py",
-    "realtime_read_batch_claims": "tests/integration/live/rights/test_batched_reads.py",
+    "realtime_read_batch_seconds": "tests/integration/live/rights/claims/test_batched_reads.py",
+    "realtime_read_batch_claims": "tests/integration/live/rights/claims/test_batched_reads.py",
     "realtime_pool_waiting": "tests/integration/metrics/test_pools.py",
 }
 """Metrics that need more than a client and a table, and the tests that move them."""
