@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
@@ -28,7 +27,7 @@ _log = structlog.get_logger("realtime.http")
 
 
 def make_app(
-    status: Callable[[], Mapping[str, Any]],
+    health: Sequence[BaseRoute],
     routes: Sequence[BaseRoute] = (),
     addresses: AddressLists | None = None,
     count_error: Callable[[ErrorCode, str], None] = lambda code, limit: None,
@@ -36,16 +35,11 @@ def make_app(
     """The HTTP application; every answer of it has the security headers.
 
     Args:
-        status: the body of ``GET /health``; its ``status`` is ``ok`` if requests should come here.
+        health: the routes of :mod:`server.observe.health`.
         routes: more routes, for instance the demo page's.
-        addresses: which clients reach it, except for ``/health``.
+        addresses: which clients reach it, except for its health.
         count_error: called with the code of each problem document, and the limit that was reached or "".
     """
-
-    async def health(request: Request) -> Response:
-        now = status()
-        code = HTTPStatus.OK if now["status"] == "ok" else HTTPStatus.SERVICE_UNAVAILABLE
-        return JSONResponse(now, code, headers={"Cache-Control": "no-store"})
 
     async def upgrade_required(request: Request) -> Response:
         refused = request.scope.get("state", {}).get("refused")  # by server.app.uvicorn_http
@@ -57,7 +51,7 @@ def make_app(
         return problem.response()
 
     app = Starlette(
-        routes=[Route("/health", health), Route("/realtime", upgrade_required), *routes],
+        routes=[*health, Route("/realtime", upgrade_required), *routes],
         exception_handlers={HTTPException: _http_problem, Exception: _server_problem},
     )
     # Not Starlette's middlewares: its answers to faults pass those by.

@@ -5,6 +5,7 @@ server), and reports its health.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -78,6 +79,7 @@ class Node:
         self.metrics = NodeMetrics(package_version())
         self._id = uuid.uuid4().hex[:12]
         self._version = package_version()
+        self._began = time.monotonic()
         self._insecure = insecure_settings(settings)
         self._feed = Feed(dsn, settings.feed_settings)
         self._node_id = self._feed.settings.node
@@ -333,6 +335,7 @@ class Node:
             "refusedAddresses": self.addresses.refused,
             "insecure": list(self._insecure),
             "version": self._version,
+            "uptimeSeconds": round(time.monotonic() - self._began),
         }
 
 

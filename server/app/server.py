@@ -27,12 +27,13 @@ from server.app.http_app import make_app
 from server.app.listening import listen, url_of
 from server.app.memory import give_back
 from server.app.node import Node
-from server.app.settings import Settings
+from server.app.settings import Settings, public_settings
 from server.app.tls import Certificate, certificate_of
 from server.app.uvicorn_http import HttpProtocol
 from server.app.version import package_version
 from server.http.client_address import TrustedProxies
 from server.limits.network_rates import NetworkRates, Quota
+from server.observe.health import health_routes
 from server.observe.meters import HTTP
 from server.rest import Rest
 from server.rest.access import Access, Tokens
@@ -100,15 +101,16 @@ async def _serve(
     loop = asyncio.get_running_loop()
     node = Node(settings, dsn)
     access, clients = _access(settings, node), _clients(settings, node)
+    operators = Operators(access, clients)
     rest = _rest(settings, dsn, node, access, clients)
     own = [
         *transport_routes(node.sessions, settings.allowed_origins),
-        metrics_route(node.metrics.registry, Operators(access, clients)),
+        metrics_route(node.metrics.registry, operators),
     ]
     server = Server(
         uvicorn.Config(
             make_app(
-                node.status,
+                health_routes(node.status, operators.may_watch, public_settings(settings)),
                 [*own, *routes, rest.mount],
                 node.addresses,
                 partial(node.metrics.meters.error, HTTP),

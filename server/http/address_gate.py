@@ -17,7 +17,7 @@ from server.http.problems import problem_response
 __all__ = ["REFUSAL", "AddressGate"]
 
 REFUSAL: Final = "this server accepts no connections from your address"
-_UNGUARDED: Final = "/health"
+_UNGUARDED: Final = frozenset(("/health", "/health/live", "/health/ready"))
 
 
 class AddressGate:
@@ -30,7 +30,7 @@ class AddressGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
         app = self._app
-        if scope["type"] == "http" and scope["path"] != _UNGUARDED and "refused" not in scope.get("state", {}):
+        if scope["type"] == "http" and scope["path"] not in _UNGUARDED and "refused" not in scope.get("state", {}):
             client = scope.get("client")
             if not self._lists.admit(None if client is None else client[0]):
                 app = problem_response(HTTPStatus.FORBIDDEN, REFUSAL)

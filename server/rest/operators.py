@@ -4,8 +4,6 @@ key is required, programs of this machine. So metrics are open where the whole R
 
 from __future__ import annotations
 
-from functools import partial
-
 from starlette.requests import Request
 from starlette.routing import Route
 
@@ -25,6 +23,10 @@ class Operators:
         self._access = access
         self._clients = clients
 
+    async def may_watch(self, request: Request) -> None:
+        """As ``admit``, for metrics and health."""
+        await self.admit(request, "metrics")
+
     async def admit(self, request: Request, scope: str) -> None:
         """Return if it is one's; ``scope``: what a secret key needs for it. Raises what ``problem_of`` knows."""
         handshake = self._access.check(request, scope)
@@ -35,5 +37,5 @@ class Operators:
 
 def metrics_route(registry: Registry, operators: Operators) -> Route:
     """``GET /metrics``, for operators."""
-    endpoint = MetricsEndpoint(registry, partial(operators.admit, scope="metrics"))
+    endpoint = MetricsEndpoint(registry, operators.may_watch)
     return Route(PATH, endpoint.__call__, methods=["GET"])

@@ -18,6 +18,7 @@ from server.app.http_app import make_app
 from server.app.node import Node
 from server.app.settings import Settings
 from server.app.uvicorn_http import HttpProtocol
+from server.observe.health import health_routes
 from server.rest import Rest
 from server.rest.access import Access
 from server.transports.http_routes import transport_routes
@@ -89,7 +90,7 @@ class NodeHere(ModelNode):
         transports = transport_routes(self._node.sessions, self._settings.allowed_origins)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                make_app(self._node.status, [*transports, self._rest.mount]),
+                make_app(health_routes(self._node.status), [*transports, self._rest.mount]),
                 http=cast("Any", partial(HttpProtocol, self._node)),
                 ws="none",
                 lifespan="off",

@@ -76,7 +76,7 @@ async def test_the_start_the_doctor_and_the_health_name_the_same_insecure_settin
     expected = insecure_settings(load_settings(None, **insecure))
     assert len(expected) == 7, "several, one of them made of two settings"
     async with serving(database, free_port(), slot_name=slot_name(), ephemeral=True, **insecure) as server:
-        assert (await server.healthy())["insecure"] == list(expected)
+        assert (await server.health("correct horse"))[1]["insecure"] == list(expected)
         warned = [json.loads(line) for line in server.lines if "insecure_setting" in line]
     assert {each["setting"]: each["reason"] for each in warned} == expected
     findings = [each for each in diagnose(database, load_settings(None, **insecure)) if each.level == "warn"]

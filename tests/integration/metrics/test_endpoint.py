@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +23,16 @@ async def test_metrics_are_for_operators_in_the_format_that_they_ask_for(databas
     ):
         refused = await http.get("/metrics")
         assert (refused.status_code, refused.json()["code"]) == (401, "RT_002")
+        assert (await http.get("/health")).json() == {"status": "ok"}
+        for probe in ("/health/live", "/health/ready"):
+            answer = await http.get(probe)
+            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
         http.headers["Authorization"] = f"Bearer {KEY}"
+        health = (await http.get("/health")).text
+        assert database not in health
+        assert KEY not in health
+        shown = json.loads(health)["configuration"]
+        assert (shown["dsn"], shown["rest_key"], shown["pooled_dsn"], shown["host"]) == (True, True, False, "127.0.0.1")
         plain = await http.get("/metrics")
         assert plain.headers["content-type"].startswith("text/plain; version=")
         found = {each.name: each for each in text_string_to_metric_families(plain.text)}

@@ -50,7 +50,9 @@ def documented_health() -> dict[str, Any]:
 
 async def test_changes_by_an_operator_are_shown_in_health_and_log(table: str) -> None:
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True) as server:
-        assert fields(await server.healthy()) == fields(documented_health())
+        found, documented = await server.healthy(), documented_health()
+        assert found.pop("configuration").keys() >= documented.pop("configuration").keys()
+        assert fields(found) == fields(documented)
         with holding(table, "lock table realtime.messages in access exclusive mode") as blocker:
             assert f"locked by process {blocker.info.backend_pid} (maintenance by hand" in await publish_and_wait(
                 server

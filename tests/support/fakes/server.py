@@ -32,6 +32,7 @@ from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.limits.published_bytes import PublishedBytes
 from server.limits.reading_shares import ReadingShare
+from server.observe.health import health_routes
 from server.observe.meters import Meters
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from server.session.session import Greeting, Session
@@ -258,7 +259,7 @@ async def fake_server(
     listener = socket.create_server(("127.0.0.1", 0))
     server.port = listener.getsockname()[1]
     config = uvicorn.Config(
-        make_app(lambda: {"status": "ok"}, transport_routes(HttpSessions(server, 30.0), ("*",))),
+        make_app(health_routes(lambda: {"status": "ok"}), transport_routes(HttpSessions(server, 30.0), ("*",))),
         http=cast("Any", partial(HttpProtocol, server)),
         ws="none",
         lifespan="off",

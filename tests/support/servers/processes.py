@@ -44,9 +44,10 @@ class ServerProcess:
         async for line in self.process.stderr:
             self.lines.append(line.decode())
 
-    async def health(self) -> tuple[int, dict[str, Any]]:
+    async def health(self, key: str | None = None) -> tuple[int, dict[str, Any]]:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         async with httpx.AsyncClient() as http:
-            answer = await http.get(f"{self.url}/health")
+            answer = await http.get(f"{self.url}/health", headers=headers)
         return answer.status_code, answer.json()
 
     async def healthy(self, code: int = 200) -> dict[str, Any]:

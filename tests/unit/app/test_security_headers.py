@@ -18,6 +18,7 @@ from server import demo
 from server.app.http_app import make_app
 from server.http.security_headers import SECURITY_HEADERS
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
+from server.observe.health import health_routes
 from server.rest import ENDPOINTS
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions
@@ -52,7 +53,7 @@ def all_routes() -> list[BaseRoute]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    app = make_app(lambda: {"status": "ok"}, all_routes())
+    app = make_app(health_routes(lambda: {"status": "ok"}), all_routes())
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         yield http

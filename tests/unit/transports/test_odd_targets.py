@@ -8,6 +8,7 @@ import pytest
 
 from server.app.http_app import make_app
 from server.auth.api_keys import KeyRing
+from server.observe.health import health_routes
 from server.rest import Rest
 from server.rest.access import Access
 from tests.support.fakes.server import fake_server
@@ -61,7 +62,7 @@ async def test_no_extension_is_agreed_on_so_there_is_nothing_to_decompress() -> 
 @pytest.mark.parametrize("host", ["a", "a:b:c", "[::1", "a/realtime/docs?", "\xff"])
 async def test_no_spelling_of_path_or_host_reaches_rest_without_its_key(path: str, host: str) -> None:
     rest = Rest("host=nowhere.invalid", "1", access=Access("k", KeyRing()), pool_size=1, message_size=1000)
-    app = make_app(lambda: {"status": "ok"}, [rest.mount])
+    app = make_app(health_routes(lambda: {"status": "ok"}), [rest.mount])
     sent: list[Any] = []
 
     async def receive() -> dict[str, object]:
