@@ -1,18 +1,20 @@
-"""Reads the settings, and explains in words what is wrong with them."""
+"""Reads the settings, explains in words what is wrong with them, and shows them without secrets."""
 
 from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from tomllib import TOMLDecodeError
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from server.app.settings import PREFIX, WITH_SECRETS, Settings, SettingsError
 
-__all__ = ["load_settings", "unknown_variables"]
+__all__ = ["load_settings", "public_settings", "unknown_variables"]
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:
@@ -44,6 +46,12 @@ def unknown_variables() -> list[str]:
         for name in names
         if name[len(PREFIX) :].lower() not in Settings.model_fields
     ]
+
+
+def public_settings(settings: Settings) -> Mapping[str, Any]:
+    """The settings as JSON has them; of those with secrets only whether they are set."""
+    shown = settings.model_dump(mode="json", exclude=set(WITH_SECRETS))
+    return shown | {name: bool(getattr(settings, name)) for name in WITH_SECRETS}
 
 
 def _near(name: str, names: list[str]) -> str:

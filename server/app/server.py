@@ -25,9 +25,10 @@ from engine.errors import RealtimeError
 from server.app.gc_tuning import tune_gc
 from server.app.http_app import make_app
 from server.app.listening import listen, url_of
+from server.app.loading import public_settings
 from server.app.memory import give_back
 from server.app.node import Node
-from server.app.settings import Settings, public_settings
+from server.app.settings import Settings
 from server.app.tls import Certificate, certificate_of
 from server.app.uvicorn_http import HttpProtocol
 from server.app.version import package_version

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -27,7 +26,7 @@ from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.logs.clients import Kind
 
-__all__ = ["PREFIX", "WITH_SECRETS", "Settings", "SettingsError", "public_settings"]
+__all__ = ["PREFIX", "WITH_SECRETS", "Settings", "SettingsError"]
 
 PREFIX: Final = "REALTIME_"
 """Of their names in the environment."""
@@ -345,9 +344,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags first, then the environment, then the file (if the class names one)."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
-
-def public_settings(settings: Settings) -> Mapping[str, Any]:
-    """The settings as JSON has them; of those with secrets only whether they are set."""
-    shown = settings.model_dump(mode="json", exclude=set(WITH_SECRETS))
-    return shown | {name: bool(getattr(settings, name)) for name in WITH_SECRETS}
