@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[3]
 
 Row = dict[str, Any]
 
+ROLE = "server_of_figures"
+
 VIEWS = ("stat_nodes", "stat_slots", "stat_channels", "stat_queries")
 
 
@@ -49,7 +51,8 @@ async def test_a_running_node_shows_itself_its_slot_its_channels_and_its_queries
     )
     write(database, "select realtime.expose('items')")
     write(database, "select realtime.create_channel('chat:1', capacity => 7)")
-    async with running_server(database) as server:
+    write(database, f"create role {ROLE} login replication; select realtime.grant_server('{ROLE}')")
+    async with running_server(database.replace("postgres@", f"{ROLE}@")) as server:
         async with user_client(server, "ada") as ada:
             await ada.join(presence={"name": "Ada"})
             await ada.ask(type="message", channel="chat:1", event="sent", data="hello")
@@ -93,6 +96,7 @@ async def test_a_running_node_shows_itself_its_slot_its_channels_and_its_queries
     [node] = rows(database, "select * from realtime.stat_nodes")
     assert (node["state"], node["connections"], node["channels"], node["collected_at"]) == ("stopped", 0, None, None)
     assert rows(database, "select * from realtime.stat_queries") == []
+    write(database, f"drop owned by {ROLE}; drop role {ROLE}")
 
 
 def test_nodes_slots_and_channels_are_shown_without_a_server(pg: LocalPostgres) -> None:
