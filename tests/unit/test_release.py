@@ -73,3 +73,12 @@ def test_a_release_of_uncommitted_changes_is_refused(clone: Path) -> None:
     (clone / "CHANGELOG.md").write_text("## [Unreleased]\n\n- Something else.\n")
     assert "not committed" in run(clone, ".ci/release", "99.0.0").stderr
     assert run(clone, "git", "tag").stdout == ""
+
+
+def test_the_image_is_built_from_all_that_the_wheel_includes() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = (ROOT / "Dockerfile").read_text().splitlines()
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    for path in (*wheel["packages"], *wheel["force-include"]):
+        assert f"COPY {path} {path}" in copied
+        assert f"!{path}" in sent
