@@ -61,6 +61,7 @@ class ConnectionRegistry:
         self._writing: set[asyncio.Future[None]] = set()
         self._mine: set[str] = set()  # rows of this node, also of broken connections
         self._incarnation: str | None = None  # of this node's own row, on which the others hang; None: not known
+        self._noting: asyncio.Task[None] | None = None
 
     def __contains__(self, connection_id: object) -> bool:
         """Whether the row is this node's; it may be that of a connection that broke."""
@@ -92,7 +93,7 @@ class ConnectionRegistry:
     async def _write(self, member: Member) -> None:
         try:
             if self._incarnation is None:
-                await self._note_incarnation()
+                await asyncio.shield(self._noted())  # one that gives up must not end the read of the others
             await self._store.connect(member)
         except psycopg.errors.ForeignKeyViolation:  # this node was removed, and has not registered again
             try:
@@ -101,6 +102,13 @@ class ConnectionRegistry:
                 await self._store.connect(member)
             except (psycopg.Error, FeedError, OSError) as error:
                 raise UnavailableError("this server is about to take its place again; try again") from error
+
+    def _noted(self) -> asyncio.Task[None]:
+        """The read of the incarnation that is under way: many connect at once to a node that has just started."""
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.create_task(self._note_incarnation())
+            self._noting.add_done_callback(_seen)
+        return self._noting
 
     async def _note_incarnation(self) -> None:
         """Call before a row is written: a removal of this node in between then counts."""
@@ -137,7 +145,7 @@ class ConnectionRegistry:
     def node_removed(self, node_id: str | None) -> None:
         """A node's row was deleted, and with it those of its connections. Its clients reconnect."""
         if node_id == self._node:
-            self._incarnation = None
+            self._incarnation = self._noting = None  # a read that began before does not count for those that come
             self._end_shown(_removed)
 
     def _end_shown(self, why: Callable[[], RealtimeError]) -> None:
@@ -173,6 +181,12 @@ class ConnectionRegistry:
 
     async def _catch_up(self) -> None:
         await self._stream.reached(await self._store.flushed())
+
+
+def _seen(read: asyncio.Task[None]) -> None:
+    """Its error is for those that wait, which may have gone."""
+    if not read.cancelled():
+        read.exception()
 
 
 def _deleted() -> DisconnectedError:
