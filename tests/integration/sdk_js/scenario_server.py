@@ -38,7 +38,9 @@ create table messages (
   created_at timestamptz not null default clock_timestamp()
 );
 select realtime.expose('messages', camel_case => true);
+update realtime.channel_defaults set presence_timeout = '1 hour'
 """
+"""A client that loses its connection is back within the presence timeout, however busy the machine is."""
 
 
 def need(found: bool, what: str) -> None:

@@ -71,13 +71,17 @@ class PostingTransport(Transport):
 
     async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
+        await self._end(leave=leave)
+        await self._http.aclose()
+
+    async def _end(self, *, leave: bool) -> None:
+        """Give the session up; with ``leave`` the server is asked to end it, so that its members leave at once."""
         session, self._session = self._session, None
         if leave and session is not None:
             body = codec.encode_text({"session": session}).encode()
             # If the server cannot be reached, the session expires by itself.
             with contextlib.suppress(httpx.HTTPError):
                 await self._http.request("DELETE", self._url("session"), content=body, timeout=_CLOSE_TIMEOUT, **_JSON)
-        await self._http.aclose()
 
     def _url(self, name: str) -> str:
         return f"{self._address.http}/{name}"

@@ -26,7 +26,7 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
 
   const options = {
     url: gate.url,
-    connectTimeout: 5000, // the gate refuses all but event streams at once, and a busy machine takes its time
+    connectTimeout: 3000, // the gate refuses all but event streams at once, and a busy machine takes its time
     upgradeInterval: 500,
     heartbeatInterval: 1000,
     heartbeatTimeout: 10_000,
@@ -98,7 +98,7 @@ test("WebSockets blocked, then event streams held back, then both free again: ev
 
 test("nothing works at first, then something: it is found", async () => {
   gate.block("websocket", "sse", "polling");
-  const realtime = client({ url: gate.url, connectTimeout: 5000 });
+  const realtime = client({ url: gate.url, connectTimeout: 3000 });
   const sent = realtime.channel(name()).send("n", 1);
   await eventually(() => assert.equal(realtime.state, "connecting"));
   gate.block("websocket", "sse");
