@@ -140,7 +140,8 @@ class Transaction:
     million rows never need a million objects. A non-transactional message comes as a transaction of its own
     with ``xid`` 0. ``tables``: oids of the tables that it changed (a partition's exposed root), filled in by the live
     queries while they process the changes, so that later reads can select transactions by table. ``received_at``: when the
-    feed had all of it, in microseconds since the Unix epoch by this machine's clock; 0: not known.
+    feed had all of it, in microseconds since the Unix epoch by this machine's clock; 0: not known. It is not compared: two
+    processes that decode the same frames have equal transactions.
     """
 
     position: Lsn
@@ -149,7 +150,7 @@ class Transaction:
     commit_time: int
     changes: Iterable[Change | Message] = field(default=())
     tables: frozenset[int] = frozenset()
-    received_at: int = 0
+    received_at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
