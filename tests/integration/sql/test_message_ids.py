@@ -1,4 +1,4 @@
-"""Message ids in SQL: each is stored once per channel, whichever transactions have it."""
+"""Message ids in SQL: each is stored once per channel and sender, whichever transactions have it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def publish(db: Connection, *messages: tuple[str, str, str | None, str]) -> list
         channels=[m[0] for m in messages],
         events=["e"] * len(messages),
         payloads=[m[3] for m in messages],
-        senders=[None] * len(messages),
+        senders=["ann"] * len(messages),
         connections=["c1"] * len(messages),
         ids=[m[1] for m in messages],
         claims=[m[2] is not None for m in messages],
@@ -64,11 +64,12 @@ def publish(db: Connection, *messages: tuple[str, str, str | None, str]) -> list
 
 
 def test_a_batch_is_stored_in_its_order_and_without_ids_that_are_there(db: Connection) -> None:
-    run(db, "select realtime.broadcast('room', 'e', '0', id => 'x')")
+    run(db, "select realtime.broadcast('room', 'e', '0', id => 'x', sender => 'ann')")
     rows = publish(db, *(("room", f"n{i}", None, str(i)) for i in range(1, 300)), ("room", "x", "x", "999"))
-    assert rows == [{"channel": "room", "id": "x", "fresh": False, "elsewhere": 0, "refused": None}]
+    expected = {"channel": "room", "id": "x", "scope": "=ann", "fresh": False, "elsewhere": 0, "refused": None}
+    assert rows == [expected]
     assert stored(db) == list(range(300))
-    [earlier] = named(db, "engine_outcome", channels=["room"], ids=["x"], ages=[60])
+    [earlier] = named(db, "engine_outcome", channels=["room"], ids=["x"], scopes=["=ann"], ages=[60])
     assert earlier["seq"] == 1
     assert earlier["position"] is None
 

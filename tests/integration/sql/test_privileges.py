@@ -226,8 +226,8 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
         for name in ("engine_drop_partitions", "engine_adopt_cluster"):
             named(db, name)
         named(db, "engine_flush", prefix="realtime.heartbeat")
-        named(db, "engine_outcome", channels=["r"], ids=["x"], ages=[60])
-        named(db, "engine_release_ids", channels=["r"], ids=["x"])
+        named(db, "engine_outcome", channels=["r"], ids=["x"], scopes=[""], ages=[60])
+        named(db, "engine_release_ids", channels=["r"], ids=["x"], scopes=[""])
         named(db, "engine_emit", notes=['{"payload": 1}'])
         named(db, "engine_epoch_ended", epoch="e")
         nothing: list[str] = []
