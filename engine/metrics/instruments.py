@@ -13,7 +13,7 @@ from typing import Final
 __all__ = ["LATENCIES", "SECONDS", "SIZES", "Counter", "Gauge", "Histogram"]
 
 LATENCIES: Final = tuple(
-    bound * 100 for bound in (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000)
+    int(bound * 100) for bound in (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000)
 )
 """Bounds of latencies, in microseconds."""
 

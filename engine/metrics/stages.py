@@ -10,7 +10,7 @@ A message passes through four stages, each of which begins where the one before 
 
 from __future__ import annotations
 
-import time
+from time import time_ns
 from typing import Final
 
 from engine.metrics.instruments import LATENCIES
@@ -20,7 +20,9 @@ __all__ = ["STAGES", "Stages"]
 
 STAGES: Final = ("feed", "apply", "encode", "write")
 
-_REMEMBERED: Final = 1024  # transactions whose arrival is known; those of events that come later are not observed
+_REMEMBERED: Final = (
+    1024  # transactions whose arrival is known at most; for other events the stage apply is not observed
+)
 
 
 class Stages:
@@ -40,16 +42,15 @@ class Stages:
     def received(self, committed_at: int, received_at: int) -> None:
         """A transaction that was complete at ``received_at`` is about to be applied."""
         self._feed.observe(received_at - committed_at)
-        received = self._received
-        if len(received) >= _REMEMBERED:
-            del received[next(iter(received))]
-        received[committed_at] = received_at
+        if len(self._received) >= _REMEMBERED:
+            self._received.clear()
+        self._received[committed_at] = received_at
 
     def begin_encoding(self, committed_at: int | None) -> int:
         """An event is about to be encoded; returns now, or 0 for one that is no commit's."""
         if committed_at is None:
             return 0
-        now = time.time_ns() // 1000
+        now = time_ns() // 1000
         received_at = self._received.get(committed_at)
         if received_at is not None:
             self._apply.observe(now - received_at)
@@ -59,6 +60,6 @@ class Stages:
         """The frame is made; ``began`` as ``begin_encoding`` returned it. Returns now, or 0."""
         if not began:
             return 0
-        now = time.time_ns() // 1000
+        now = time_ns() // 1000
         self._encode.observe(now - began)
         return now
