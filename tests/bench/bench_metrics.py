@@ -1,9 +1,9 @@
 """What counting costs per delivery: the processor time of the server's thread with metrics, and without, in one run.
 
-The path is that of a channel's event, from its subscribers to their sockets: encoded once, queued, written. ``alone``: each
-event has one receiver, so that encoding it is paid for one delivery; ``many``: it has 50. Batches with and without metrics
-take turns. Clients are read by another thread. Run with ``python -m tests.bench.bench_metrics``. The feed, the database and filters are not in it: of a whole delivery
-the share is smaller.
+The path is that of a channel's event, from its subscribers to their sockets: encoded once, queued, written. With one
+receiver encoding is paid for a single delivery; with 50 they share it. Batches with and without metrics take turns. Clients
+are read by another thread. The feed, the database and filters are not in it: of a whole delivery the share is smaller.
+Run with ``python -m tests.bench.bench_metrics``.
 """
 
 from __future__ import annotations
