@@ -86,7 +86,7 @@ fuzz: $(DEVELOPMENT) ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_S
 	$(BIN)/python -m tests.fuzz
 
 bench: $(DEVELOPMENT) ## Measure
-	set -e; for each in tests/bench/bench_*.py; do $(BIN)/python -m tests.bench.$$(basename $$each .py); done
+	set -e; for each in tests/bench/bench_*.py tests/bench/parts/bench_*.py; do path=$${each%.py}; $(BIN)/python -m $${path//\//.}; done
 
 docs: $(DEVELOPMENT) ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

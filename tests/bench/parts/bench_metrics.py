@@ -3,7 +3,7 @@
 The path is that of a channel's event, from its subscribers to their sockets: encoded once, queued, written. With one
 receiver encoding is paid for a single delivery; with 50 they share it. Batches with and without metrics take turns. Clients
 are read by another thread. The feed, the database and filters are not in it: of a whole delivery the share is smaller.
-Run with ``python -m tests.bench.bench_metrics``.
+Run with ``python -m tests.bench.parts.bench_metrics``.
 """
 
 from __future__ import annotations
