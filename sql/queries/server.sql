@@ -137,7 +137,8 @@ with wanted (relation, name, fires) as (
                ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'), ('messages', 'zzz_own_xid', 'O'),
                ('routes', 'check_route', 'O'), ('content_policies', 'check_content_policy', 'O'), ('rules', 'check_rule', 'O'),
                ('settings', 'skip_replicated', 'R'), ('epochs', 'skip_replicated', 'R'), ('commits', 'skip_replicated', 'R'), ('expired', 'skip_replicated', 'R'),
-               ('dropped_days', 'skip_replicated', 'R'), ('slots', 'skip_replicated', 'R'), ('nodes', 'skip_replicated', 'R'), ('connections', 'skip_replicated', 'R'), ('presence', 'skip_replicated', 'R'),
+               ('dropped_days', 'skip_replicated', 'R'), ('slots', 'skip_replicated', 'R'), ('changed_identities', 'skip_replicated', 'R'), ('made_grants', 'skip_replicated', 'R'),
+               ('nodes', 'skip_replicated', 'R'), ('connections', 'skip_replicated', 'R'), ('presence', 'skip_replicated', 'R'),
                ('messages', 'take_local_xid', 'R'), ('message_ids', 'take_local_xid', 'R')) w (relation, name, fires)
   union all
   select p.relid, 'realtime_truncate', 'A'

@@ -28,7 +28,7 @@ select realtime.keep_trigger('realtime.rules', 'check_rule', 'O',
 -- What another cluster records of itself is not for this one (sql/schema/3_history/40_replicated_rows.sql). Rows of nodes and connections that go there go here, too.
 select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'skip_replicated', 'R', format(
   'CREATE TRIGGER skip_replicated BEFORE INSERT OR DELETE OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.skip_replicated()', t.name))
-from unnest('{settings,epochs,commits,expired,dropped_days,slots}'::text[]) t (name);
+from unnest('{settings,epochs,commits,expired,dropped_days,slots,changed_identities,made_grants}'::text[]) t (name);
 select realtime.keep_trigger(format('realtime.%I', t.name)::regclass, 'skip_replicated', 'R', format(
   'CREATE TRIGGER skip_replicated BEFORE INSERT OR UPDATE ON realtime.%I FOR EACH ROW EXECUTE FUNCTION realtime.skip_replicated()', t.name))
 from unnest('{nodes,connections,presence}'::text[]) t (name);

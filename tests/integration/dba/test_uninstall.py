@@ -112,3 +112,14 @@ async def test_a_forced_uninstall_ends_the_sessions_of_nodes(database: str) -> N
             "union all select pubname from pg_publication",
         )
         assert left == []
+
+
+def test_what_was_changed_in_another_cluster_is_not_undone_in_the_one_that_it_is_replicated_to(database: str) -> None:
+    run(
+        database,
+        "create table items (id int primary key); set session_replication_role = replica;"
+        "insert into realtime.made_grants (statement) values ('GRANT SELECT ON TABLE items TO postgres;');"
+        "insert into realtime.changed_identities (relation, former, given) values ('items', 'n', 'd')",
+    )
+    for table in ("made_grants", "changed_identities"):
+        assert run(database, f"select from realtime.{table}") == []
