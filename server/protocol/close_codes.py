@@ -6,10 +6,14 @@ numbers in a last message. The lists of the SDKs are generated from these (``sdk
 
 from __future__ import annotations
 
+import re
 from enum import Enum, IntEnum
-from typing import Self
+from typing import Final, Self
 
-__all__ = ["CloseCode", "Reconnect", "may_be_sent"]
+__all__ = ["CloseCode", "Reconnect", "may_be_sent", "reason_of"]
+
+_LONGEST_REASON: Final = 123  # bytes: a control frame has 125, two of which are the code
+_NO_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Reconnect(Enum):
@@ -57,3 +61,11 @@ class CloseCode(IntEnum):
 def may_be_sent(code: int) -> bool:
     """Whether a close code may stand in a frame (RFC 6455, 7.4, and IANA's registry)."""
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+def reason_of(text: str) -> str:
+    """``text`` as it may stand in a close frame: at most 123 bytes of UTF-8, whole characters (RFC 6455, 5.5 and 5.5.1), on
+    one line. Control characters and halves of surrogate pairs become ``?``.
+    """
+    line = _NO_TEXT.sub("?", text[:_LONGEST_REASON])
+    return line.encode()[:_LONGEST_REASON].decode(errors="ignore")

@@ -22,6 +22,7 @@ from server.transports.websocket.websocket_connection import WebSocketConnection
 __all__ = ["RealtimeProtocol"]
 
 _READ_BUFFER = 4096
+_READ_AT_ONCE = 64 * 1024  # bytes: half of the largest message
 _HANDSHAKE_TIMEOUT = 5.0
 _REQUEST: Final = (
     b"GET /realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -96,6 +97,11 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             rest = rest[size:]
             self.buffer_updated(size)
 
+    def get_buffer(self, size_hint: int) -> memoryview:
+        """Where the next bytes go. picows' own buffer grows with the messages, and one read could fill it with many."""
+        room: memoryview = super().get_buffer(size_hint)
+        return room[:_READ_AT_ONCE]
+
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes arrived from the socket."""
         if self._connection.shares:
@@ -104,8 +110,14 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             self._connection.read_for(thread_time() - began)
         else:
             super().buffer_updated(nbytes)
-        if self.transport.close_handshake is not None and self.transport.is_close_frame_sent:
+        if (
+            self.transport.close_handshake is not None
+            and self.transport.is_close_frame_sent
+            and not self._connection.closing
+        ):
             self._after_close()
+        else:
+            self._connection.read(nbytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
@@ -121,11 +133,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
 
     def _after_close(self) -> None:
         # picows has refused a frame and closes soon; what still arrives must not pile up in its buffer.
-        if (
-            self._asyncio_transport is not None
-            and self.transport.close_handshake.recv is None
-            and not self.listener.closing
-        ):
+        if self._asyncio_transport is not None and self.transport.close_handshake.recv is None:
             self._asyncio_transport.pause_reading()
 
     def _listen(self, request: WSUpgradeRequest) -> WebSocketConnection | WSUpgradeResponseWithListener:

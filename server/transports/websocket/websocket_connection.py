@@ -19,7 +19,7 @@ from server.auth.refusal import AuthenticationError
 from server.client.admission import Admission
 from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
-from server.protocol.close_codes import CloseCode, may_be_sent
+from server.protocol.close_codes import CloseCode, may_be_sent, reason_of
 from server.session.lifecycle import State
 from server.transports.base.client_connection import ClientConnection, close_code_of
 from server.transports.base.stall_timer import StallTimer
@@ -28,6 +28,8 @@ from server.transports.websocket.early import EarlyMessages
 from server.transports.websocket.heartbeat import Heartbeat
 
 __all__ = ["WebSocketConnection"]
+
+_MUCH = 4096  # bytes of one read
 
 _NO_CODE: Final = 1005  # RFC 6455, 7.1.5: the close frame had none
 
@@ -52,6 +54,8 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self.early = EarlyMessages(limits.early_size)
         self._clean_close = False
+        self._read_closing = 0  # bytes
+        self._has_had_its_turn = False
         self._heartbeat = Heartbeat(
             limits.ping_interval,
             limits.missed_pings,
@@ -162,7 +166,7 @@ class WebSocketConnection(ClientConnection, WSListener):
             self._put(self.queue.size)
         self._close_code = code
         self._enter(State.DRAINING)
-        self._transport.send_close(WSCloseCode(code), reason)
+        self._transport.send_close(WSCloseCode(code), reason_of(reason))
         if self.reading_paused:
             self._transport.underlying_transport.resume_reading()
         self._loop.call_later(self._limits.close_timeout, self._transport.disconnect, False)
@@ -188,12 +192,34 @@ class WebSocketConnection(ClientConnection, WSListener):
     @property
     def reading_paused(self) -> bool:
         """See the base; also while too much has arrived before the client was authenticated, or its share is used up."""
-        return self.congested or self.intake_full or self.early.full or self._throttled
+        return self.congested or self.intake_full or self.early.full or self._throttled or self._has_had_its_turn
 
     @property
     def shares(self) -> bool:
         """Whether the processor time for reading it counts."""
         return self._share is not None
+
+    def read(self, size: int) -> None:
+        """So many bytes arrived. After much of it the others have their turn: libuv would read on while there is more.
+
+        A client that goes on after the close frame is read for as long as its last message may be: frames without end
+        would otherwise be taken apart until ``close_timeout``.
+        """
+        if self.closing:
+            self._read_closing += size
+            if self._read_closing > self._limits.message_hard_cap:
+                self._drop()
+        if size >= _MUCH and not self._has_had_its_turn and self._transport is not None and not self._disconnected():
+            self._has_had_its_turn = True
+            self._transport.underlying_transport.pause_reading()
+            self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._has_had_its_turn = False
+        if not self.closing:
+            self._pause_or_resume_reading()
+        elif self._transport is not None and not self._disconnected():
+            self._transport.underlying_transport.resume_reading()
 
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""
