@@ -72,6 +72,23 @@ class Histogram:
         """How many observations there were."""
         return sum(self.counts)
 
+    def plus(self, other: Histogram) -> Histogram:
+        """The observations of both, which have the same bounds."""
+        return self._with(
+            [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)], self.sum + other.sum
+        )
+
+    def since(self, earlier: Histogram) -> Histogram:
+        """The observations after those of ``earlier``, a copy of the same one."""
+        return self._with(
+            [ours - theirs for ours, theirs in zip(self.counts, earlier.counts, strict=True)], self.sum - earlier.sum
+        )
+
+    def _with(self, counts: list[int], sum: float) -> Histogram:
+        made = Histogram(self.bounds, self.scale)
+        made.counts, made.sum = counts, sum
+        return made
+
     def quantile(self, share: float) -> float | None:
         """About what ``share`` (0 to 1) of the observations are not above, in the unit of the metric; None without any.
 

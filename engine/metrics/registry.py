@@ -133,12 +133,15 @@ class Registry:
 
     def quantile(self, name: str, share: float, **labels: str) -> float | None:
         """Of the histograms of one metric with these labels together: see :meth:`Histogram.quantile`."""
+        return self.merged(name, **labels).quantile(share)
+
+    def merged(self, name: str, **labels: str) -> Histogram:
+        """A copy of the histograms of one metric with these labels, together."""
         merged: Histogram | None = None
         for each in self._matching(name, labels):
             if isinstance(each, Histogram):
-                merged = merged or Histogram(each.bounds, each.scale)
-                merged.counts = [ours + theirs for ours, theirs in zip(merged.counts, each.counts, strict=True)]
-        return None if merged is None else merged.quantile(share)
+                merged = each.plus(merged or Histogram(each.bounds, each.scale))
+        return merged or Histogram((), 1.0)
 
     def _matching(self, name: str, labels: Mapping[str, str]) -> Iterator[Counter | Gauge | Histogram]:
         family = self._families[name]

@@ -28,6 +28,7 @@ from engine.stream.driver import StreamDriver
 from server.app.authentication import authentication_of
 from server.app.drain import Connections, drain
 from server.app.insecure import insecure_settings
+from server.app.observers import start_observers
 from server.app.settings import Settings
 from server.app.version import package_version
 from server.auth.api_keys import KeyRing
@@ -54,7 +55,6 @@ from server.rules.authorizer import RuleAuthorizer
 from server.rules.explain import Explanation
 from server.rules.problems import RuleProblems
 from server.session.session import Greeting, Session
-from server.statistics.writer import statistics_of
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.wires import Wires
@@ -165,9 +165,8 @@ class Node:
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
-        statistics = statistics_of(self._node_id, self.status, live, channels)
-        self._stack.push_async_callback(statistics.stop)
-        statistics.start()
+        registry, node_id = self.metrics.registry, self._node_id
+        start_observers(self._settings, node_id, self.status, registry, live, channels, self._stack)
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
 
     def _make_content_hook(self) -> ContentHook | None:

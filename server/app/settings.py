@@ -20,6 +20,7 @@ from engine.feed.settings import FeedSettings
 from engine.identity.address_lists import AddressLists
 from engine.live.query_accounts import QueryLimits
 from engine.live.settings import LiveSettings
+from server.alerts.settings import AlertWebhook
 from server.auth.issuers import TokenIssuer, check_distinct
 from server.auth_handler.settings import HandlerSettings
 from server.limits.connection_limiter import ArrivalLimits
@@ -31,7 +32,7 @@ __all__ = ["PREFIX", "WITH_SECRETS", "Settings", "SettingsError"]
 PREFIX: Final = "REALTIME_"
 """Of their names in the environment."""
 
-WITH_SECRETS: Final = ("auth_handler", "auth_issuers", "dsn", "pooled_dsn", "rest_key")
+WITH_SECRETS: Final = ("alert_webhook", "auth_handler", "auth_issuers", "dsn", "pooled_dsn", "rest_key")
 """Settings whose values are never shown."""
 
 
@@ -207,6 +208,10 @@ class Settings(BaseSettings):
         10.0, ge=0, description="seconds over which clients are asked to reconnect before the server stops; 0: at once"
     )
 
+    alert_interval: float = Field(10.0, ge=1, le=300, description="seconds between looks at what raises alerts")
+    alert_webhook: AlertWebhook | None = Field(
+        None, description="where alerts are sent to, a table (JSON in the environment)"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
     log_events: Annotated[tuple[Kind, ...], NoDecode] = Field(

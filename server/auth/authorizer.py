@@ -21,6 +21,7 @@ from server.protocol.client_messages import COLLECTION_PREFIX
 from server.protocol.error_codes import ErrorCode
 
 __all__ = [
+    "ALERTS_CHANNEL",
     "UNKNOWN",
     "Action",
     "Authorizer",
@@ -29,6 +30,10 @@ __all__ = [
     "NameRules",
     "NotAllowedError",
 ]
+
+
+ALERTS_CHANNEL: Final = "admin:alerts"
+"""Where alerts are broadcast (``realtime.broadcast_alert``)."""
 
 
 class NotAllowedError(QueryRejectedError):
@@ -95,6 +100,7 @@ class NameRules:
     ``presence:*``            open
     ``private:user-ID``       open to the authenticated user ID
     ``private:*``             closed
+    ``admin:alerts``          closed
     ``db:collection:*``       read with live queries, written with SQL; no messages
     ``db:*``, ``*``           no channels
     any other                 open if it matches one of ``open_channels``
@@ -137,6 +143,10 @@ class NameRules:
             )
         if kind == "public":
             return
+        if channel == ALERTS_CHANNEL:
+            raise NotAllowedError(
+                f"you may not {action.value} {channel!r}: without a rule, the alerts are open to no client"
+            )
         if kind != "presence" and not self._open.match(channel):
             raise NotAllowedError(
                 f"this server does not let clients {action.value} {channel!r} (setting open_channels)"

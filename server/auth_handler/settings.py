@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
-from typing import Final, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from server.auth.issuers import check_address
+from server.webhook_signature import signing_key
 
 __all__ = ["HandlerSettings"]
-
-_PREFIX: Final = "whsec_"
-_KEY: Final = range(24, 65)  # bytes (Standard Webhooks, "Symmetric": between 24 and 64)
 
 
 class HandlerSettings(BaseModel):
@@ -42,14 +38,4 @@ class HandlerSettings(BaseModel):
 
     def signing_key(self) -> bytes:
         """The key of ``secret``. Raises ``ValueError`` if there is none."""
-        text = "" if self.secret is None else self.secret.get_secret_value().removeprefix(_PREFIX)
-        try:
-            key = b64decode(text, validate=True)
-        except binascii.Error as wrong:
-            raise ValueError("secret: not base64; openssl rand -base64 32 makes one") from wrong
-        if len(key) not in _KEY:
-            raise ValueError(
-                f"secret: {_KEY.start} to {_KEY.stop - 1} bytes in base64 are needed, by which the webhook knows this "
-                "server; openssl rand -base64 32 makes one"
-            )
-        return key
+        return signing_key("" if self.secret is None else self.secret.get_secret_value())

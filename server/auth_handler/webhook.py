@@ -6,10 +6,8 @@ it again: that is done once where the connection broke before an answer, such as
 
 from __future__ import annotations
 
-import hmac
 import secrets
 import time
-from base64 import b64encode
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final
@@ -22,6 +20,7 @@ from engine.errors import BunbaseError
 from engine.identity.principal import Principal
 from server.auth.http_answer import read_body
 from server.auth_handler.answer import AnswerError, read_answer, refusal_of
+from server.webhook_signature import signature_headers
 
 __all__ = ["Webhook"]
 
@@ -52,7 +51,8 @@ class Webhook:
     async def ask(self, token: str) -> Principal:
         """Who the client is. Raises ``RefusedError``, ``AnswerError`` and ``httpx.HTTPError``."""
         body = msgspec.json.encode({"type": "authenticate", "token": token})
-        status, content = await self._send(body, {**_HEADERS, **self._signature(body)})
+        signature = signature_headers(self._key, f"msg_{secrets.token_hex(16)}", int(time.time()), body)
+        status, content = await self._send(body, {**_HEADERS, **signature})
         if status == HTTPStatus.UNAUTHORIZED:
             raise refusal_of(content)
         if status in _BUSY:
@@ -71,12 +71,3 @@ class Webhook:
             if answer.status_code not in (HTTPStatus.OK, HTTPStatus.UNAUTHORIZED):
                 return answer.status_code, b""
             return answer.status_code, await read_body(answer, _MAX_ANSWER)
-
-    def _signature(self, body: bytes) -> dict[str, str]:
-        id, at = f"msg_{secrets.token_hex(16)}", str(int(time.time()))
-        signature = hmac.digest(self._key, b".".join((id.encode(), at.encode(), body)), "sha256")
-        return {
-            "webhook-id": id,
-            "webhook-timestamp": at,
-            "webhook-signature": f"v1,{b64encode(signature).decode()}",
-        }

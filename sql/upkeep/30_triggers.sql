@@ -8,6 +8,9 @@ select realtime.keep_trigger('realtime.presence', 'presence_removed', 'A',
 select realtime.keep_trigger('realtime.nodes', 'node_removed', 'A',
   'CREATE TRIGGER node_removed BEFORE DELETE ON realtime.nodes FOR EACH ROW EXECUTE FUNCTION realtime.node_removed()');
 
+select realtime.keep_trigger('realtime.alerts', 'broadcast_alert', 'O',
+  'CREATE TRIGGER broadcast_alert AFTER INSERT OR UPDATE OF cleared_at ON realtime.alerts FOR EACH ROW EXECUTE FUNCTION realtime.broadcast_alert()');
+
 select realtime.keep_trigger('realtime.channels', 'check_channel', 'O',
   'CREATE TRIGGER check_channel BEFORE INSERT OR UPDATE ON realtime.channels FOR EACH ROW EXECUTE FUNCTION realtime.check_channel()');
 select realtime.keep_trigger('realtime.channel_defaults', 'check_default', 'O',

@@ -30,7 +30,8 @@ begin
   elsif target.relkind not in ('r', 'p') then
     raise exception '% is not a table', relation
       using errcode = 'wrong_object_type', hint = 'Expose the tables a view reads, and subscribe with an SQL query.';
-  elsif target.relnamespace::regnamespace::text in ('pg_catalog', 'information_schema', 'realtime') then
+  elsif target.relnamespace::regnamespace::text in ('pg_catalog', 'information_schema', 'realtime')
+      and relation is distinct from to_regclass('realtime.alerts') then
     raise exception 'tables of schema % cannot be exposed', target.relnamespace::regnamespace using errcode = 'insufficient_privilege';
   elsif target.relpersistence <> 'p' then
     raise exception '% is temporary or unlogged: its changes are not in the WAL', relation

@@ -19,10 +19,13 @@ begin
   -- All at once, so that realtime.last_seen is written in one order: the cascade would go connection by connection, and two nodes
   -- removed at the same moment could wait for each other.
   delete from realtime.presence p using realtime.connections c where c.id = p.connection_id and c.node_id = old.id;
+  if old.schema_version is not null and old.lease_expires_at < clock_timestamp() then  -- another node removes it: it did not stop by itself
+    insert into realtime.lost_nodes (id) values (old.id) on conflict (id) do update set lost_at = clock_timestamp();
+  end if;
   return old;
 end
 $$;
-comment on function realtime.node_removed() is 'Trigger function: announces that a node is removed, and deletes the presence of its connections in one order';
+comment on function realtime.node_removed() is 'Trigger function: announces that a node is removed, deletes the presence of its connections in one order, and keeps a note of a node that was lost';
 
 create or replace function realtime.kick(channel text, user_id text, reason text default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -50,7 +50,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     ('table', 'realtime.stat_nodes', null, 'SELECT'),
     ('table', 'realtime.stat_slots', null, 'SELECT'),
     ('table', 'realtime.stat_channels', null, 'SELECT'),
-    ('table', 'realtime.stat_queries', null, 'SELECT')
+    ('table', 'realtime.stat_queries', null, 'SELECT'),
+    ('table', 'realtime.alerts', null, 'SELECT'),
+    ('table', 'realtime.alert_rules', null, 'SELECT'),
+    ('table', 'realtime.alert_notices', null, 'SELECT')
   ) w (kind, object, columns, privilege) where purpose = 'monitor'
   union all
   -- serve: the whole schema, as far as functions do not do the writing.
@@ -58,7 +61,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   union all
   select 'table', c.oid::regclass::text, null,
          case when c.relkind = 'v' or c.relname = any ('{collections,migrations,server_roles,settings,channels,channel_defaults,epochs,expired,
-                                                        last_seen,dropped_days,content_policies,rules,api_keys}')
+                                                        last_seen,dropped_days,content_policies,rules,api_keys,alert_rules}')
               then 'SELECT' when c.relname = 'sessions' then 'SELECT, UPDATE' else 'SELECT, INSERT, UPDATE, DELETE' end
   from pg_class c
   where purpose = 'serve' and c.relnamespace = 'realtime'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition

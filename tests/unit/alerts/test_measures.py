@@ -1,0 +1,87 @@
+"""What a node measures for alerts: shares and latencies of the last five minutes, and nothing of what was before."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.metrics.registry import Registry
+from server.alerts.measures import FEW, WINDOW, Measures
+from server.observe.meters import Meters
+
+
+class Node:
+    def __init__(self, capacity: int = 100) -> None:
+        registry = Registry()
+        self.meters = Meters(registry)
+        self.measures = Measures(registry, capacity)
+
+    def take(self, now: float, name: str) -> float:
+        return self.measures.take(now)[name]
+
+
+def test_the_share_of_connections_is_that_of_the_capacity_over_all_transports() -> None:
+    node = Node()
+    for transport, count in (("websocket", 70), ("sse", 10), ("poll", 5)):
+        for _ in range(count):
+            node.meters.of(transport).opened()
+    assert node.take(0, "connection_share") == pytest.approx(0.85)
+
+
+def test_few_messages_have_no_share_of_errors() -> None:
+    node = Node()
+    node.take(0, "error_share")
+    meter = node.meters.of("websocket")
+    for _ in range(FEW - 1):
+        meter.received(10)
+        node.meters.error("websocket", "RT_007")
+    assert node.take(10, "error_share") == 0
+    meter.received(10)
+    assert node.take(20, "error_share") == pytest.approx((FEW - 1) / FEW)
+
+
+def test_errors_of_requests_without_a_connection_are_not_counted_among_messages() -> None:
+    node = Node()
+    node.take(0, "error_share")
+    for _ in range(100):
+        node.meters.of("websocket").received(10)
+        node.meters.error("http", "RT_002")
+    assert node.take(10, "error_share") == 0
+
+
+def test_what_is_longer_ago_than_the_window_does_not_count() -> None:
+    node = Node()
+    meter = node.meters.of("websocket")
+    node.take(0, "error_share")
+    for _ in range(50):
+        meter.received(10)
+        node.meters.error("websocket", "RT_001")
+        meter.opened()
+        meter.closed(1006, 1.0)
+    first = node.measures.take(10)
+    assert (first["error_share"], first["disconnect_share"]) == (1, 1)
+    for now in range(20, round(WINDOW), 10):
+        node.measures.take(now)
+    assert node.take(WINDOW, "error_share") == 1, "still within the window"
+    last = node.measures.take(WINDOW + 20)
+    assert (last["error_share"], last["disconnect_share"]) == (0, 0)
+
+
+def test_connections_that_end_with_a_close_frame_are_not_broken() -> None:
+    node = Node()
+    node.take(0, "disconnect_share")
+    for code in [1000] * 30 + [1001] * 30 + [1006] * 15 + [1011] * 5:
+        node.meters.of("websocket").opened()
+        node.meters.of("websocket").closed(code, 1.0)
+    assert node.take(10, "disconnect_share") == pytest.approx(20 / 80)
+
+
+def test_the_latency_is_the_95th_percentile_of_the_window() -> None:
+    node = Node()
+    latencies = node.meters.latencies.of("websocket")
+    latencies.observe(4_000_000, 1_000)
+    node.take(0, "delivery_seconds")
+    latencies.observe(1_000, 1_000)
+    assert node.take(10, "delivery_seconds") <= 0.001
+    latencies.observe(2_000_000, 100)
+    assert node.take(20, "delivery_seconds") > 1
+    assert Node().take(0, "delivery_seconds") == 0, "without a message there is no latency"
