@@ -135,7 +135,7 @@ with wanted (relation, name, fires) as (
   select to_regclass('realtime.' || w.relation), w.name, w.fires
   from (values ('collections', 'collections_changed', 'A'), ('presence', 'presence_removed', 'A'), ('nodes', 'node_removed', 'A'),
                ('channels', 'check_channel', 'O'), ('channel_defaults', 'check_default', 'O'), ('messages', 'check_size', 'O'), ('messages', 'zzz_own_xid', 'O'),
-               ('routes', 'check_route', 'O'), ('content_policies', 'check_content_policy', 'O'), ('rules', 'check_rule', 'O'),
+               ('alerts', 'broadcast_alert', 'O'), ('routes', 'check_route', 'O'), ('content_policies', 'check_content_policy', 'O'), ('rules', 'check_rule', 'O'),
                ('settings', 'skip_replicated', 'R'), ('epochs', 'skip_replicated', 'R'), ('commits', 'skip_replicated', 'R'), ('expired', 'skip_replicated', 'R'),
                ('dropped_days', 'skip_replicated', 'R'), ('slots', 'skip_replicated', 'R'), ('changed_identities', 'skip_replicated', 'R'), ('made_grants', 'skip_replicated', 'R'),
                ('nodes', 'skip_replicated', 'R'), ('connections', 'skip_replicated', 'R'), ('presence', 'skip_replicated', 'R'),

@@ -10,6 +10,7 @@ import time
 from base64 import b64decode, b64encode
 from typing import Any
 
+from engine.errors import ErrorCode
 from engine.metrics.registry import Registry
 from engine.postgres.statements.named_queries import query
 from server.alerts.measures import WINDOW, Measures
@@ -137,11 +138,11 @@ async def test_causes_raise_alerts_and_their_end_clears_them_with_one_notice_eac
                 expected
             )
             assert len({request.headers["webhook-id"] for request in hook.requests}) == len(expected)
-            heard = []
-            while len(heard) < len(expected):
+            events: list[tuple[str, str, str]] = []
+            while len(events) < len(expected):
                 message = await ada.receive("message")
-                heard.append((message["event"], message["data"]["rule"], message["data"]["subject"]))
-            assert sorted(heard) == sorted(expected)
+                events.append((message["event"], message["data"]["rule"], message["data"]["subject"]))
+            assert sorted(events) == sorted(expected)
         run_each(database, f"select pg_drop_replication_slot('{second}')")
 
 
@@ -173,7 +174,7 @@ async def test_what_clients_cause_is_raised_and_cleared_when_it_is_longer_ago_th
     meter = meters.of("websocket")
     for _ in range(30):
         meter.received(10)
-        meters.error("websocket", "RT_007")
+        meters.error("websocket", ErrorCode.INVALID_MESSAGE)
         meter.opened()
         meter.closed(1006, 1.0)
     meters.latencies.of("websocket").observe(3_000_000, 30)

@@ -94,6 +94,7 @@ PUBLISHERS = {
     "update_channel(text,jsonb)",
 }
 OURS = {
+    "broadcast_alert()",
     "adopt_cluster()",
     "check_channel()",
     "check_default()",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.errors import ErrorCode
 from engine.metrics.registry import Registry
 from server.alerts.measures import FEW, WINDOW, Measures
 from server.observe.meters import Meters
@@ -33,7 +34,7 @@ def test_few_messages_have_no_share_of_errors() -> None:
     meter = node.meters.of("websocket")
     for _ in range(FEW - 1):
         meter.received(10)
-        node.meters.error("websocket", "RT_007")
+        node.meters.error("websocket", ErrorCode.INVALID_MESSAGE)
     assert node.take(10, "error_share") == 0
     meter.received(10)
     assert node.take(20, "error_share") == pytest.approx((FEW - 1) / FEW)
@@ -44,7 +45,7 @@ def test_errors_of_requests_without_a_connection_are_not_counted_among_messages(
     node.take(0, "error_share")
     for _ in range(100):
         node.meters.of("websocket").received(10)
-        node.meters.error("http", "RT_002")
+        node.meters.error("http", ErrorCode.AUTHENTICATION_FAILED)
     assert node.take(10, "error_share") == 0
 
 
@@ -54,7 +55,7 @@ def test_what_is_longer_ago_than_the_window_does_not_count() -> None:
     node.take(0, "error_share")
     for _ in range(50):
         meter.received(10)
-        node.meters.error("websocket", "RT_001")
+        node.meters.error("websocket", ErrorCode.CONNECTION_FAILED)
         meter.opened()
         meter.closed(1006, 1.0)
     first = node.measures.take(10)
