@@ -7,7 +7,7 @@ import psycopg
 from server.cli.migration.migrate import migrate
 
 BEFORE = """
-drop table realtime.slots;
+drop table realtime.slots cascade;
 alter table realtime.nodes add slot_name name unique, add throw_away boolean not null default false;
 delete from realtime.migrations where name = '0006_slots';
 insert into realtime.nodes (id, slot_name, throw_away, host, pid, started_at, lease_expires_at) values

@@ -49,6 +49,7 @@ def test_every_function_of_ours_looks_into_temporary_schemas_last_or_names_every
     )
     # Without a search_path of their own, to be inlined; they name the schema of everything they use.
     inlined = {
+        "id_scope",
         "name_matches",
         "is_too_deep",
         "broadcast",
