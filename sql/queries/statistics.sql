@@ -77,6 +77,7 @@ select q.collection, q.strategy, sum(q.subscribers)::bigint as subscribers, max(
        round(sum(q.read_ms))::bigint as ms, min(q.query) as query
 from realtime.stat_queries q
 group by q.query_id, q.collection, q.strategy order by ms desc, subscribers desc, q.query_id limit %(rows)s::int
+
 -- name: alerts_judge
 select realtime.judge_alerts(%(node)s, %(measures)s::text[], %(values)s::float8[]) as changed
 
