@@ -7,10 +7,14 @@ be anything, so the header is read from the right, for as long as the sender is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
 
 from engine.identity.addresses import Address, parse_address, parse_networks
 
 __all__ = ["TrustedProxies"]
+
+_MAX_KNOWN: Final = 4096  # addresses of sockets, and of headers after they were parsed: short texts
 
 
 class TrustedProxies:
@@ -21,6 +25,7 @@ class TrustedProxies:
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = parse_networks(networks)
+        self._known = lru_cache(maxsize=_MAX_KNOWN)(self._is_proxy)
 
     def client_of(self, peer: str | None, forwarded_for: Sequence[str]) -> str | None:
         """The client's address. ``peer``: the other end of the socket; ``forwarded_for``: the header, one text a line.
@@ -40,7 +45,10 @@ class TrustedProxies:
         return client
 
     def trusts(self, text: str) -> bool:
-        """Whether an address is a proxy's."""
+        """Whether an address is a proxy's. One connection asks several times, so the latest answers are remembered."""
+        return self._known(text)
+
+    def _is_proxy(self, text: str) -> bool:
         address = _address(text)
         return address is not None and any(address in network for network in self._networks)
 

@@ -9,6 +9,7 @@ import pytest
 
 from engine.identity.addresses import LONGEST_ADDRESS, parse_address
 from engine.identity.networks import network_of
+from server.http import client_address
 
 
 @pytest.fixture
@@ -40,3 +41,18 @@ def test_a_text_that_cannot_be_an_address_is_not_parsed(parsed: list[str]) -> No
     assert network_of(text) is None
     assert parse_address(text) is None
     assert parsed == [longest]
+
+
+def test_whether_an_address_is_a_proxys_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    decided: list[str] = []
+
+    def noted(text: str) -> object:
+        decided.append(text)
+        return parse_address(text)
+
+    monkeypatch.setattr(client_address, "parse_address", noted)
+    proxies = client_address.TrustedProxies(["10.0.0.0/8"])
+    for _ in range(3):
+        assert proxies.trusts("10.1.2.3")
+        assert not proxies.trusts("203.0.113.5")
+    assert decided == ["10.1.2.3", "203.0.113.5"]
