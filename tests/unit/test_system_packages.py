@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-SCRIPT = Path(__file__).parents[2] / ".ci" / "system-packages"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / ".ci" / "system-packages"
+SUPPORTED = int(json.loads((ROOT / "sdk/js/package.json").read_text())["engines"]["node"].removeprefix(">="))
 LOCKED = "E: Could not get lock {lock}. It is held by process 17 (apt-get)"
 
 
@@ -68,3 +72,41 @@ def test_a_lock_that_stays_ends_the_wait(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert set(verbs) == {"update"}
     assert LOCKED.format(lock="/var/lib/dpkg/lock") in done.stderr
+
+
+def run_beside_node(folder: Path, version: str) -> subprocess.CompletedProcess[str]:
+    """Run the script where ``node`` has this version and nothing can be installed."""
+    (folder / "node").write_text(f"#!/bin/sh\necho v{version}\n")
+    (folder / "apt-get").write_text("#!/bin/sh\nexit 0\n")
+    (folder / "sudo").write_text("#!/bin/sh\nexit 1\n")
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    return subprocess.run(
+        [str(SCRIPT)], env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_node_below_the_supported_one_is_an_error_that_names_the_next_step(tmp_path: Path) -> None:
+    done = run_beside_node(tmp_path, f"{SUPPORTED - 1}.20.4")
+    assert done.returncode != 0
+    assert f"Node {SUPPORTED - 1}.20.4 ({tmp_path}/node) is too old" in done.stderr
+    assert f"need Node {SUPPORTED} or newer" in done.stderr
+    assert "https://nodejs.org" in done.stderr
+
+
+def test_the_oldest_supported_node_is_accepted(tmp_path: Path) -> None:
+    done = run_beside_node(tmp_path, f"{SUPPORTED}.0.0")
+    assert (done.returncode, "too old" in done.stderr) == (0, False), done.stderr
+
+
+def test_each_job_that_runs_the_tests_of_the_javascript_sdk_sets_up_the_supported_node() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    missing = []
+    for name, job in jobs.items():
+        commands = " ".join(step.get("run", "") for step in job["steps"])
+        needs_node = any(each in commands for each in (".ci/run", "make check", "make coverage", "node-packages"))
+        set_up = [step["with"]["node-version"] for step in job["steps"] if "setup-node" in step.get("uses", "")]
+        if needs_node and set_up != [SUPPORTED]:
+            missing.append(name)
+    assert missing == []
