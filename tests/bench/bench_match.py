@@ -30,7 +30,7 @@ from engine.transaction import Message, Transaction
 from server.app.gc_tuning import tune_gc
 from server.wire.encoder import EventFrames
 from tests.bench.parts.report import report
-from tests.bench.parts.stream import MESSAGES, insert, relation, row, transaction
+from tests.support.values.message_stream import MESSAGES, insert, relation, row, transaction
 
 ROUNDS = 3
 

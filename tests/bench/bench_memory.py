@@ -21,7 +21,7 @@ from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.stream.tail import TransactionTail
 from tests.bench.bench_match import plan_for
 from tests.bench.parts.report import report
-from tests.bench.parts.stream import MESSAGES, resident_kib, row
+from tests.support.values.message_stream import MESSAGES, resident_kib, row
 
 _SOURCE = SimpleNamespace(position=0)
 _SNAPSHOT = Snapshot(1000, 1000, frozenset())

@@ -16,8 +16,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.model.nodes import ModelNode
 from tests.model.tracked_subscription import TrackedSubscription
+from tests.support.servers.nodes import ModelNode
 
 __all__ = ["Client", "Sent"]
 

@@ -12,9 +12,9 @@ from hypothesis import note
 from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
 
-from tests.oracle.arena import Arena, Client
-from tests.oracle.queries import Query, queries
-from tests.oracle.schemas import Table, tables
+from tests.support.nodes.arena import Arena, Client
+from tests.support.oracle.queries import Query, queries
+from tests.support.oracle.schemas import Table, tables
 
 numbers = itertools.count()
 WRITERS = 3

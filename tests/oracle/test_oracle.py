@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.oracle.arena import Arena, arena
 from tests.oracle.histories import numbers, play, stories
-from tests.oracle.schemas import TYPES
+from tests.support.nodes.arena import Arena, arena
+from tests.support.oracle.schemas import TYPES
 
 
 class OracleRun:

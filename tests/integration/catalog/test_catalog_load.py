@@ -11,8 +11,8 @@ import pytest
 from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import connect, open_transaction, run_each
 
 TABLES = (

@@ -14,8 +14,8 @@ from engine.feed.settings import DecoderName
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
 from tests.conftest import database_on
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, Follower, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import connect, run_each, until
 
 # Nothing is noticed by looking now and then: what is announced is, or what a row or a read itself gives away.

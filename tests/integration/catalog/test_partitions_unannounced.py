@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from engine.catalog.load import load_marks
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 TABLES = (

@@ -14,9 +14,9 @@ from engine.catalog.model import Catalog
 from engine.errors import QueryRejectedError
 from engine.live.definitions import Definitions
 from server.cli.migration.migrate import migrate
-from tests.oracle.queries import Query
 from tests.support.clients.users import running_server
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, run_each, until
 
 TABLES = (

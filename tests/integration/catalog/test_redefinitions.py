@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from engine.errors import InvalidQueryError
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, Follower, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each, until
 
 TABLES = """

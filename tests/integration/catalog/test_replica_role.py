@@ -9,8 +9,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from engine.errors import UnknownCollectionError
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 TABLES = (

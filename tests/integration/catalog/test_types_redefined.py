@@ -10,8 +10,8 @@ from structlog.typing import EventDict
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each
 
 # Marks are not looked at here: what is announced is, or what a value itself gives away.

@@ -14,8 +14,8 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
 from tests.conftest import postgres_15, postgres_18, started
 from tests.integration.feed.test_obstacle import LATER, encoded_database
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import drop_slot, json_rows, live_node, terminate
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each, until
 
 SUM = "select count(*) as n, sum(id) as ids from later"

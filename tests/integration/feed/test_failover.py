@@ -13,8 +13,8 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_15, postgres_18, started
 from tests.faultproxy.proxy import FaultProxy
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each
 
 SLOT = "permanent"

@@ -27,8 +27,8 @@ from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
 from tests.conftest import drop_database
 from tests.integration.feed.conftest import Reader, reading
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each, until
 
 LATER = Query("later", {}, json_rows("select * from later order by id"))

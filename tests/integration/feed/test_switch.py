@@ -11,8 +11,8 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.feed.test_failover import SLOT, primary, standby_of
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import LiveNode, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each, until
 
 __all__ = ["primary"]

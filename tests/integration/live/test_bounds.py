@@ -19,8 +19,8 @@ from engine.live.planning_budget import PlanningBudget
 from engine.live.query_accounts import ASKING, UserAccount
 from engine.postgres.errors import TableLockedError
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import open_transaction, run_each
 
 TABLE = """

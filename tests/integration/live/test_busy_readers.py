@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from engine.errors import RealtimeError
 from engine.postgres.errors import TableLockedError
 from engine.postgres.read_lanes import Lanes
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import DAWDLING, QUICK, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run_each, until
 
 TABLES = """

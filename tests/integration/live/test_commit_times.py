@@ -7,8 +7,8 @@ from engine.live.core.document_changes import WindowEvent
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
 from tests.integration.conftest import Source
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each
 
 WINDOW = Query(

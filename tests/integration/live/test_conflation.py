@@ -15,8 +15,8 @@ from engine.live.core.document_changes import WindowEvent, apply_changes, list_c
 from engine.live.core.result_set import ResultSet
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 Documents = list[tuple[str, bytes]]

@@ -7,8 +7,8 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.integration.feed.test_obstacle import encoded_database
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 TABLE = (

@@ -13,8 +13,8 @@ import pytest
 from engine.live.service import LiveSettings
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, open_transaction, run_each, until
 
 ACCOUNTS = 40

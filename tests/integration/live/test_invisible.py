@@ -12,8 +12,8 @@ import pytest
 
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, LiveNode, held, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run_each
 
 TABLE = """

@@ -8,8 +8,8 @@ import pytest
 
 from engine.identity.principal import Principal
 from engine.live.core.result_set import DocumentTooDeepError
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, LiveNode, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 TABLE = """

@@ -11,8 +11,8 @@ from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.shared_query import Subscription
 from engine.live.query_accounts import ConnectionAccount, QueryLimits, UserAccount
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, LiveNode, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 LIMITS = QueryLimits(windows=3, windows_per_user=4, rereads=1, rereads_per_user=2, cost=None)

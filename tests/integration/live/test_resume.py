@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent, apply_changes, list_changes
 from engine.live.core.resume_log import Resume, ResumeLog
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 Listed = list[tuple[str, bytes]]

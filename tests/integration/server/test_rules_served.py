@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.model.nodes import NodeHere
 from tests.support.clients.transports import TransportClient, transport_client
+from tests.support.servers.nodes import NodeHere
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 ROOM = "private:room-123"

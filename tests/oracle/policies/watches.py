@@ -10,8 +10,8 @@ from typing import Any
 from engine.identity.principal import Principal
 from engine.live.core.document_changes import REMOVED, WindowEvent
 from engine.live.core.shared_query import Subscription
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower
+from tests.support.oracle.queries import Query
 
 __all__ = ["DENIED", "Era", "Watch", "versions_in"]
 

@@ -21,9 +21,9 @@ from engine.live.query_accounts import ConnectionAccount
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
-from tests.oracle.arena import Client
-from tests.oracle.queries import Query
+from tests.support.nodes.arena import Client
 from tests.support.nodes.stream_and_live import StreamAndLive
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, until
 
 QUICK = LiveSettings(reread_interval=0.0, idle_ttl=0.0, spare_rows=2)

@@ -17,8 +17,8 @@ from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
-from tests.bench.parts.stream import MESSAGES, insert, relation, row, transaction
 from tests.support.steps import finished
+from tests.support.values.message_stream import MESSAGES, insert, relation, row, transaction
 
 QUERIES = 12
 ROWS = 400

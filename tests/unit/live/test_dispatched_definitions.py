@@ -12,8 +12,8 @@ from engine.live.core import dispatcher as dispatcher_module
 from engine.postgres.snapshot import ReadResult
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.transaction import Message
-from tests.bench.parts.stream import MESSAGES
 from tests.support.values.changes import inserted
+from tests.support.values.message_stream import MESSAGES
 from tests.unit.live.test_dispatcher import ALL_SHOWN, RELATION, Live, key, new, note
 
 # -- definitions ---------------------------------------------------------------------------------------------------

@@ -26,9 +26,9 @@ from engine.query.planner import reread_instead
 from engine.stream.tail import TransactionTail
 from engine.transaction import UNCHANGED, Change, Message, Value
 from engine.values.labels import UnknownLabelError
-from tests.bench.parts.stream import MESSAGES, row
 from tests.support.steps import finished
 from tests.support.values.changes import deleted, inserted, relation_of, transaction_of, truncated, updated
+from tests.support.values.message_stream import MESSAGES, row
 
 RELATION = relation_of(MESSAGES)
 ALL_SHOWN = Snapshot(1_000, 1_000, frozenset())

@@ -13,8 +13,8 @@ from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
 from tests.bench.bench_match import plan_for
-from tests.bench.parts.stream import MESSAGES, insert, relation, transaction
 from tests.support.steps import finished
+from tests.support.values.message_stream import MESSAGES, insert, relation, transaction
 
 
 def test_transactions_in_a_snapshot_are_not_applied_again_although_positions_begin_lower() -> None:

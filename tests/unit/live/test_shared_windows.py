@@ -17,8 +17,8 @@ from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.compile.rule import Rule
 from engine.query.ir.model import Compare
 from engine.query.planner import reread_instead
-from tests.bench.parts.stream import MESSAGES
 from tests.support.values.changes import deleted, inserted
+from tests.support.values.message_stream import MESSAGES
 from tests.unit.live.test_dispatcher import ALL_SHOWN, RELATION, Live, key, new
 
 MEMBERS = 99

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 
 from engine.errors import QueryRejectedError
 from server.cli.local_postgres import LocalPostgres
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import (
     DAWDLING,
     QUICK,
@@ -22,6 +21,7 @@ from tests.support.nodes.live_node import (
     live_node,
     terminate,
 )
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, open_transaction, run_each, until
 
 TABLE = """

@@ -10,8 +10,8 @@ from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import Subscription
 from engine.live.core.window import Window
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 ALL = Query("item", {"orderBy": [["id", "asc"]]}, "select to_jsonb(r) from (select id, name from item order by id) r")

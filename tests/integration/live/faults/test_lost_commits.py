@@ -18,8 +18,8 @@ from engine.postgres.connections.session_settings import connection_options
 from engine.postgres.statements.named_queries import query
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_18, started
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node, terminate
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each, until
 
 # Nothing is written to the disk but by who waits for it: what the others committed is lost for certain.

@@ -12,8 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 from engine.postgres.connections.opening import UnansweredError
 from engine.postgres.connections.pool import Pool
 from tests.faultproxy.proxy import FaultProxy
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, run_each, until
 
 TABLE = (

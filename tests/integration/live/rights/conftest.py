@@ -14,8 +14,8 @@ import pytest
 
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, LiveNode
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import connect, run_each
 
 __all__ = ["ALL", "SQL", "SUM", "Rows", "Watching", "rows", "served"]

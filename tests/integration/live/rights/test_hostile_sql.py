@@ -14,8 +14,8 @@ from engine.live.query_accounts import ConnectionAccount, QueryLimits, UserAccou
 from engine.postgres.connections.opening import connect
 from engine.query.planner import plan_query
 from tests.integration.live.rights.conftest import Rows
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import LiveNode, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 # Each may fail by its values, as a list or in its text, if PostgreSQL evaluates it for a row that is hidden.

@@ -9,8 +9,8 @@ import pytest
 
 from engine.live.core.window import Window
 from tests.integration.live.rights.conftest import ALL, Rows
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import open_transaction, run_each, until
 
 CLAIM = "current_setting('request.jwt.claims', true)::json"

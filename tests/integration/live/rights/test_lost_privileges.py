@@ -13,8 +13,8 @@ from engine.errors import PermissionDeniedError, PrivilegeLostError
 from engine.live import subscription_planner
 from engine.live.plan_cache import Planner
 from engine.query.lost_privileges import grants_lacking
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each, until
 
 SETUP = (

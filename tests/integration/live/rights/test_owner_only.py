@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from tests.integration.live.rights.conftest import Rows
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each
 from tests.support.servers.commands import realtime
 

@@ -12,8 +12,8 @@ import pytest
 from engine.errors import PermissionDeniedError, QueryRejectedError
 from engine.identity.principal import Principal
 from tests.integration.live.rights.conftest import ALL, SQL, SUM, Rows, Watching
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import connect, read, run_each
 
 

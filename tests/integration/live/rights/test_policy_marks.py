@@ -14,8 +14,8 @@ from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
 from tests.integration.live.rights.conftest import ALL, SQL, Rows
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import LiveNode, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each
 
 

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from tests.integration.live.rights.conftest import Rows
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import read, run_each
 
 LOOKING = replace(QUICK, watch_interval=0.1)

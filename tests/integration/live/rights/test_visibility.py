@@ -8,8 +8,8 @@ import pytest
 
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each, until
 
 RED, BLUE = Visibility.of("member", {"org": "red"}, ["org"]), Visibility.of("member", {"org": "blue"}, ["org"])

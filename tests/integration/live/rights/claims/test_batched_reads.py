@@ -24,8 +24,8 @@ from engine.query.compile.plan import IncrementalPlan
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.live.rights.conftest import ALL, SQL, Rows, Watching, served
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import connect, run_each
 
 ROWS = "select id, owner, org, body from note order by id"

@@ -11,8 +11,8 @@ from engine.live.plan_cache import Plan
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.planner import plan_query
 from tests.integration.live.rights.conftest import ALL, Rows
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 

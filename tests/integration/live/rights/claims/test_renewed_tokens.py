@@ -11,8 +11,8 @@ from engine.errors import QueryRejectedError
 from engine.identity.visibility import Viewer, Visibility
 from engine.live.plan_cache import Plan
 from tests.integration.live.rights.conftest import ALL, SQL, SUM, Rows
-from tests.oracle.queries import Query
 from tests.support.nodes.live_node import LiveNode, live_node
+from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
 

@@ -21,8 +21,8 @@ from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
-from tests.oracle.queries import Query
 from tests.support.nodes.stream_and_live import StreamAndLive
+from tests.support.oracle.queries import Query
 
 __all__ = ["Arena", "Client", "arena"]
 

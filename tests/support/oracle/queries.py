@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.oracle.schemas import KINDS, Column, Table
+from tests.support.oracle.schemas import KINDS, Column, Table
 
 __all__ = ["Query", "queries"]
 

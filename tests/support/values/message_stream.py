@@ -1,4 +1,4 @@
-"""What the benchmarks of the live queries share: a table, and its changes as pgoutput sends them, without a server.
+"""A table, and its changes as pgoutput sends them, without a server.
 
 The bytes are made as PostgreSQL's "Logical Replication Message Formats" requires, so decoding is part of what is measured.
 """
