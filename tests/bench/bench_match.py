@@ -13,34 +13,22 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from time import monotonic
 
 from engine.catalog.model import Catalog
 from engine.feed.decoders.pgoutput import PgOutputDecoder
-from engine.identity.visibility import ANONYMOUS, Visibility
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import ReadResult, Snapshot
-from engine.query.builder.parse import parse_query
-from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.stream.tail import TransactionTail
 from engine.transaction import Message, Transaction
 from server.app.gc_tuning import tune_gc
 from server.wire.encoder import EventFrames
 from tests.bench.parts.report import report
-from tests.support.values.message_stream import MESSAGES, insert, relation, row, transaction
+from tests.support.values.message_stream import MESSAGES, insert, plan_for, relation, row, transaction
 
 ROUNDS = 3
-
-
-def plan_for(room: str, visibility: Visibility = ANONYMOUS) -> IncrementalPlan:
-    """The plan of the benchmark's query for one room."""
-    spec = {"where": [["roomId", "==", room]], "orderBy": [["createdAt", "desc"]], "limit": 50}
-    plan = compile_incremental(parse_query(spec, MESSAGES), MESSAGES)
-    assert isinstance(plan, IncrementalPlan)
-    return replace(plan, visibility=visibility)
 
 
 class Bench:

@@ -19,9 +19,8 @@ from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.core.window import read_size
 from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.stream.tail import TransactionTail
-from tests.bench.bench_match import plan_for
 from tests.bench.parts.report import report
-from tests.support.values.message_stream import MESSAGES, resident_kib, row
+from tests.support.values.message_stream import MESSAGES, plan_for, resident_kib, row
 
 _SOURCE = SimpleNamespace(position=0)
 _SNAPSHOT = Snapshot(1000, 1000, frozenset())

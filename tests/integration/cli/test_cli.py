@@ -11,14 +11,10 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
+from tests.support.postgres.sql import run_sql
 from tests.support.servers.commands import realtime
 
 ROOT = Path(__file__).parents[3]
-
-
-def run_sql(dsn: str, text: str) -> None:
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(text.encode())
 
 
 @pytest.fixture

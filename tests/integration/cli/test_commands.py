@@ -21,7 +21,8 @@ from server.cli.doctor.finding import Finding
 from server.cli.local_postgres import LocalPostgres
 from server.cli.slots import ForeignSlotError
 from tests.conftest import database_on
-from tests.integration.cli.test_cli import ROOT, empty_database, levels, run_sql
+from tests.integration.cli.test_cli import ROOT, empty_database, levels
+from tests.support.postgres.sql import run_sql
 from tests.support.servers.commands import realtime
 
 __all__ = ["empty_database"]

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from server.cli.terminal.names import NameRefusedError, Table, find_collection, find_columns, find_role, find_table
-from tests.integration.cli.test_cli import run_sql
+from tests.support.postgres.sql import run_sql
 from tests.support.servers.commands import realtime
 
 TABLES = """

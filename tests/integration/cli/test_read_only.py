@@ -15,7 +15,8 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.doctor.finding import Finding
 from server.cli.migration.migrate import migrate
-from tests.integration.cli.test_cli import empty_database, run_sql
+from tests.integration.cli.test_cli import empty_database
+from tests.support.postgres.sql import run_sql
 from tests.support.servers.commands import realtime
 
 __all__ = ["empty_database"]

@@ -11,8 +11,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -25,12 +23,9 @@ from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
 from server.app.settings import Settings
 from server.protocol import client_messages
+from tests.support.doc_blocks import Block, blocks
 
 ROOT = Path(__file__).parents[3]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(
-    r"^(?P<indent> *)```(?P<language>\w+)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S
-)
 MESSAGE_KEYS = {
     "connected": {"type", "connectionId", "epoch", "pingInterval", "limits", "session"},
     "reconnect": {"type", "delay"},
@@ -59,32 +54,6 @@ MESSAGE_KEYS = {
     "error": {"type", "code", "message", "channel", "id", "ref", "retryAfter"},
     "pong": {"type"},
 }
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a page."""
-
-    page: str
-    line: int
-    language: str
-    title: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-def blocks(language: str, title: str = "") -> list[Block]:
-    found = (block for page in PAGES for block in _blocks_of(page))
-    return [block for block in found if block.language == language and block.title.startswith(title)]
-
-
-def _blocks_of(page: Path) -> Iterator[Block]:
-    text = page.read_text()
-    for found in FENCE.finditer(text):
-        line = text.count("\n", 0, found.start()) + 1
-        yield Block(str(page.relative_to(ROOT)), line, found["language"], found["title"] or "", found["text"])
 
 
 @pytest.mark.long

@@ -16,7 +16,7 @@ from server.cli.doctor.finding import Finding
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
 from tests.conftest import postgres_18, started
-from tests.integration.cli.test_cli import run_sql
+from tests.support.postgres.sql import run_sql
 from tests.support.servers.commands import realtime
 
 SETTINGS = Settings(pool_size=1, rest_pool_size=1)

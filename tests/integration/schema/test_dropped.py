@@ -13,7 +13,7 @@ from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import MigrationError, check_served, migrate
 from tests.conftest import database_on
-from tests.integration.cli.test_cli import run_sql
+from tests.support.postgres.sql import run_sql
 from tests.support.servers.commands import realtime
 
 TABLES = """create table items (id int primary key, title text, secret text);

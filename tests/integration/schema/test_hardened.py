@@ -14,8 +14,8 @@ from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
 from tests.conftest import database_on
-from tests.integration.cli.test_cli import run_sql
 from tests.support.clients.users import two_users
+from tests.support.postgres.sql import run_sql
 from tests.support.servers.commands import realtime
 
 

@@ -15,7 +15,7 @@ from server.cli.locks.lock_waits import LockTimeoutError, retry_on_locks
 from server.cli.migration import migrate as migrating
 from server.cli.migration.migrate import migrate
 from tests.faultproxy.proxy import FaultProxy
-from tests.integration.cli.test_cli import run_sql
+from tests.support.postgres.sql import run_sql
 from tests.support.servers.preloaded import fork
 from tests.support.servers.processes import GIVE_UP_AFTER
 

@@ -25,6 +25,12 @@ def run(dsn: str, statement: str, *parameters: Any) -> None:
         connection.execute(statement.encode(), parameters or None)
 
 
+def run_sql(dsn: str, text: str) -> None:
+    """Run ``text``, of any number of statements, under the session settings of a plain client."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(text.encode())
+
+
 def run_each(dsn: str, *statements: str) -> None:
     """Each statement in a transaction of its own."""
     with connect(dsn) as connection:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 
 from engine.catalog.model import Table
+from engine.identity.visibility import ANONYMOUS, Visibility
+from engine.query.builder.parse import parse_query
+from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.values.pg_types import Collation, Column, TypeInfo
 
-__all__ = ["MESSAGES", "insert", "relation", "resident_kib", "row", "transaction"]
+__all__ = ["MESSAGES", "insert", "plan_for", "relation", "resident_kib", "row", "transaction"]
 
 _INT8 = TypeInfo(20, "bigint", "base", category="N")
 _TEXT = TypeInfo(25, "text", "base", category="S")
@@ -51,6 +55,14 @@ MESSAGES = Table(
     members=frozenset({16384}),
     camel_case=True,
 )
+
+
+def plan_for(room: str, visibility: Visibility = ANONYMOUS) -> IncrementalPlan:
+    """The plan of the latest 50 messages of a room."""
+    spec = {"where": [["roomId", "==", room]], "orderBy": [["createdAt", "desc"]], "limit": 50}
+    plan = compile_incremental(parse_query(spec, MESSAGES), MESSAGES)
+    assert isinstance(plan, IncrementalPlan)
+    return replace(plan, visibility=visibility)
 
 
 def relation() -> bytes:

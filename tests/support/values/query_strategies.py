@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engine.catalog.model import Table
 from engine.query.ir.model import And, Bound, Compare, IsNull, Not, Or, OrderBy, Predicate, Query
 from engine.query.ir.sort_order import sort_keys
-from tests.integration.query.conftest import POOLS, SORTABLE
+from tests.support.values.wide_table import POOLS, SORTABLE
 
 _INTEGERS = ("small", "int", "big")
 _PATTERNS = [

@@ -14,9 +14,9 @@ import pytest
 
 from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
 from server.protocol.close_codes import CloseCode
-from tests.integration.docs.test_docs import blocks
 from tests.support.clients.handshakes import answer_of
 from tests.support.clients.transports import TRANSPORTS, transport_client
+from tests.support.doc_blocks import blocks
 from tests.support.fakes.server import fake_server
 from tests.support.ports import free_port
 from tests.support.servers.auth_handlers import KNOWN, SECRET, UNKNOWN, judging

@@ -12,9 +12,8 @@ from engine.live.core.shared_query import LiveQuery
 from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.stream.tail import TransactionTail
 from engine.transaction import Transaction
-from tests.bench.bench_match import plan_for
 from tests.support.steps import finished
-from tests.support.values.message_stream import MESSAGES, insert, relation, transaction
+from tests.support.values.message_stream import MESSAGES, insert, plan_for, relation, transaction
 
 
 def test_transactions_in_a_snapshot_are_not_applied_again_although_positions_begin_lower() -> None:

@@ -8,7 +8,7 @@ from engine.errors import QueryRejectedError, SubscriptionFailedError
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.query_registry import QueryRegistry
-from tests.bench.bench_match import plan_for
+from tests.support.values.message_stream import plan_for
 
 
 class Play:

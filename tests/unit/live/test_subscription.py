@@ -13,8 +13,7 @@ from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.query.planner import reread_instead
 from engine.values.nesting import MAX_LEVELS
-from tests.bench.bench_match import plan_for
-from tests.support.values.message_stream import MESSAGES, row
+from tests.support.values.message_stream import MESSAGES, plan_for, row
 
 Documents = list[tuple[str, bytes]]
 DEEP = b'{"deep":' + b"[" * (MAX_LEVELS + 1) + b"]" * (MAX_LEVELS + 1) + b"}"

@@ -13,7 +13,7 @@ from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
 from engine.live.query_registry import QueryRegistry
 from engine.query.planner import reread_instead
-from tests.bench.bench_match import plan_for
+from tests.support.values.message_stream import plan_for
 
 MISSING = object()
 
