@@ -6,7 +6,6 @@ The scenario itself is ``demo.mjs``; this starts the server, kills and restarts 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,11 +16,10 @@ import psycopg
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
+from tests.support.browsers import browser_environment, need_browser
 from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-FIREFOX = Path(os.environ.get("FIREFOX", "/usr/bin/firefox-esr"))
 
 
 class DevServer:
@@ -59,23 +57,9 @@ class DevServer:
         return self.process.stdout
 
 
-def need(found: bool, what: str) -> None:
-    if not found and os.environ.get("CI"):
-        pytest.fail(f"{what}; `make test` installs it")
-    if not found:
-        pytest.skip(what)
-
-
-def need_browser() -> None:
-    """A browser and what drives it: a failure under CI when missing, else a skip."""
-    need(CHROMIUM.exists(), f"there is no Chromium at {CHROMIUM}")
-    need(shutil.which("node") is not None, "Node is not installed")
-    need((HERE / "node_modules" / "playwright-core").exists(), "playwright-core is not installed in tests/browser")
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[DevServer]:
-    need_browser()
+    need_browser("chromium")
     dev = DevServer(tmp_path / "postgres", free_port(), tmp_path / "server.log")
     dev.start()
     yield dev
@@ -87,7 +71,7 @@ def server(tmp_path: Path) -> Iterator[DevServer]:
 @pytest.mark.own_database
 @pytest.mark.parametrize("browser", ["chromium", "firefox"])
 def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, browser: str) -> None:
-    need(browser != "firefox" or FIREFOX.exists(), f"there is no Firefox at {FIREFOX}")
+    need_browser(browser)
     pictures = tmp_path / "screenshots"
     pictures.mkdir()
     lines: list[str] = []
@@ -97,7 +81,7 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, brow
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"BROWSER": browser, "CHROMIUM": str(CHROMIUM), "FIREFOX": str(FIREFOX)},
+        env=os.environ | {"BROWSER": browser} | browser_environment(),
     ) as scenario:
         assert scenario.stdin is not None
         assert scenario.stdout is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from server.app.tls import Certificate
-from tests.integration.sdk_js.scenario_server import browser_environment, need_browser
+from tests.support.browsers import browser_environment, need_browser
 from tests.support.clients.users import running_server
 from tests.support.servers.processes import GIVE_UP_AFTER
 from tests.support.values.certificates import Authority, key_hash

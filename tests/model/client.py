@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.model.tracked_subscription import TrackedSubscription
-from tests.support.servers.nodes import ModelNode
+from tests.support.nodes.server_nodes import ModelNode
 
 __all__ = ["Client", "Sent"]
 

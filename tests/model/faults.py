@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from engine.postgres.connections.session_settings import connection_options
-from tests.support.servers.nodes import ModelNode
+from tests.support.nodes.server_nodes import ModelNode
 
 __all__ = ["Faults"]
 

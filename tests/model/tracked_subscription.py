@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.channels.core.messages.model import Position, format_position, parse_position
-from tests.support.servers.nodes import ModelNode
+from tests.support.nodes.server_nodes import ModelNode
 
 __all__ = ["TrackedSubscription"]
 

@@ -19,8 +19,8 @@ from tests.model.client import Client
 from tests.model.faults import Faults
 from tests.model.oracle import MUTED, ROOM, ROUTED, Truth, Wal, check_acks, check_subscription
 from tests.model.writers import Writer
+from tests.support.nodes.server_nodes import ModelNode, NodeHere, NodeOutside
 from tests.support.postgres.wal import begin_control
-from tests.support.servers.nodes import ModelNode, NodeHere, NodeOutside
 
 __all__ = ["CHANNELS", "GIVE_UP_AFTER", "ROOM", "World"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString
@@ -18,9 +18,7 @@ from engine.postgres.connections.session_settings import connection_options
 from engine.transaction import Change, Discontinuity, FeedEvent, Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-
-GIVE_UP_AFTER = 60
-"""Seconds after which a test that waits for an event has failed."""
+from tests.support.postgres.sql import GIVE_UP_AFTER
 
 LEASE = 3.0
 """Seconds of a node's lease in tests of what it does for others: it looks every third of that, which is also the time that
@@ -152,11 +150,3 @@ async def changes_of(sql: psycopg.Connection[Any], reader: Reader, statement: Li
 async def rows_of(sql: psycopg.Connection[Any], reader: Reader, statement: LiteralString) -> list[tuple[str, Any, Any]]:
     """The same as :func:`row` has them."""
     return [row(change) for change in await changes_of(sql, reader, statement)]
-
-
-async def until(condition: Callable[[], Any]) -> Any:
-    """Wait until ``condition`` is true, for what the server only shows when asked; returns what it gave."""
-    async with asyncio.timeout(GIVE_UP_AFTER):
-        while not (found := condition()):  # noqa: ASYNC110 - the server has no event to wait for
-            await asyncio.sleep(0.02)
-    return found

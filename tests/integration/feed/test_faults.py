@@ -15,7 +15,8 @@ from engine.feed.feed import FeedState
 from engine.transaction import Discontinuity, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, postgres_18, started
-from tests.integration.feed.conftest import GIVE_UP_AFTER, LEASE, FeedSource, Reader, reading, until
+from tests.integration.feed.conftest import LEASE, FeedSource, Reader, reading
+from tests.support.postgres.sql import GIVE_UP_AFTER, until
 
 SMALL_WAL = {
     "max_slot_wal_keep_size": "32MB",

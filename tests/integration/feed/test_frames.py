@@ -17,7 +17,8 @@ from engine.transaction import UNCHANGED, Kind, Message, Relation, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.feed.conformance.test_types import OWN_TYPES, SAMPLES, known_types
-from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, Reader, reading
+from tests.integration.feed.conftest import FeedSource, Reader, reading
+from tests.support.postgres.sql import GIVE_UP_AFTER
 from tests.support.programs.frames_reader import MEMORY_LIMIT, described, read_block, write_block
 
 ROWS = 5_000  # of the large transaction

@@ -20,8 +20,8 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, started
-from tests.integration.feed.conftest import GIVE_UP_AFTER, Reader, until
-from tests.support.postgres.sql import run_each
+from tests.integration.feed.conftest import Reader
+from tests.support.postgres.sql import GIVE_UP_AFTER, run_each, until
 
 
 @pytest.fixture(scope="module")

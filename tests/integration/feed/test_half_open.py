@@ -10,7 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.feed.replication_stream import ReplicationStream
 from tests.faultproxy.proxy import FaultProxy
-from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, reading
+from tests.integration.feed.conftest import FeedSource, reading
+from tests.support.postgres.sql import GIVE_UP_AFTER
 
 QUICK = {"status_interval": 0.2, "silence": 5.0, "lease": 15.0}
 

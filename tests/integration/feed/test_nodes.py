@@ -11,7 +11,8 @@ import pytest
 from engine.errors import FeedError
 from engine.feed.feed import Feed
 from engine.feed.slots import SlotBusyError, drop_slot, list_slots
-from tests.integration.feed.conftest import GIVE_UP_AFTER, LEASE, FeedSource, reading, until, value
+from tests.integration.feed.conftest import LEASE, FeedSource, reading, value
+from tests.support.postgres.sql import GIVE_UP_AFTER, until
 
 
 def slots(source: FeedSource) -> list[str]:

@@ -15,7 +15,8 @@ from server.app.settings import Settings
 from server.cli.doctor.diagnose import diagnose
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
-from tests.integration.feed.conftest import GIVE_UP_AFTER, LEASE, FeedSource, until
+from tests.integration.feed.conftest import LEASE, FeedSource
+from tests.support.postgres.sql import GIVE_UP_AFTER, until
 
 
 async def refusal(dsn: str, settings: FeedSettings) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sdk_js.scenario_server import SDK, need, npm
+from tests.integration.sdk_js.scenario_server import SDK, npm
+from tests.support.browsers import need
 
 
 @pytest.fixture(scope="session", autouse=True)

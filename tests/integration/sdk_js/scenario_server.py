@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
+from tests.support.browsers import browser_environment, need
 from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
@@ -24,10 +24,6 @@ from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
 ROOT = Path(__file__).parents[3]
 SCENARIOS = Path(__file__).parent / "scenarios"
 SDK = ROOT / "sdk" / "js"
-BROWSERS = {
-    "chromium": Path(os.environ.get("CHROMIUM", "/usr/bin/chromium")),
-    "firefox": Path(os.environ.get("FIREFOX", "/usr/bin/firefox-esr")),
-}
 KEY = "key-of-the-rest-api"
 
 TABLES = """
@@ -41,25 +37,6 @@ select realtime.expose('messages', camel_case => true);
 update realtime.channel_defaults set presence_timeout = '1 hour'
 """
 """A client that loses its connection is back within the presence timeout, however busy the machine is."""
-
-
-def need(found: bool, what: str) -> None:
-    """Fail under CI, skip elsewhere, if something is missing."""
-    if not found and os.environ.get("CI"):
-        pytest.fail(f"{what}; `make test` installs it")
-    if not found:
-        pytest.skip(what)
-
-
-def browser_environment() -> dict[str, str]:
-    """Where the browsers are, for ``tests/browser/launch.mjs``."""
-    return {name.upper(): str(path) for name, path in BROWSERS.items()}
-
-
-def need_browser(browser: str) -> None:
-    """A browser and what drives it."""
-    need(BROWSERS[browser].exists(), f"there is no {browser} at {BROWSERS[browser]}")
-    need((ROOT / "tests/browser/node_modules/playwright-core").exists(), "playwright-core is not installed")
 
 
 def npm(script: str) -> None:

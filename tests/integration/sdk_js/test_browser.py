@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.sdk_js.scenario_server import BROWSERS, SCENARIOS, need_browser, play, scenario_server
+from tests.integration.sdk_js.scenario_server import SCENARIOS, play, scenario_server
+from tests.support.browsers import BROWSERS, need_browser
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from engine.identity.principal import Principal
 from server.auth.authorizer import UNKNOWN, Action, Circumstances, NameRules, NotAllowedError
 from tests.support.clients.list_client import write
 from tests.support.clients.transports import TRANSPORTS, transport_client
-from tests.support.servers.nodes import NodeHere
+from tests.support.nodes.server_nodes import NodeHere
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 

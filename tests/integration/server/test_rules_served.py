@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.support.clients.transports import TransportClient, transport_client
-from tests.support.servers.nodes import NodeHere
+from tests.support.nodes.server_nodes import NodeHere
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 ROOM = "private:room-123"

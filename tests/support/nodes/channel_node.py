@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,20 +17,21 @@ from engine.feed.settings import DecoderName, FeedSettings
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from tests.support.nodes.stream_and_live import StreamAndLive
+from tests.support.nodes.waiting import WaitingSubscriber
 from tests.support.postgres.sql import GIVE_UP_AFTER, read
 
 
-class ChannelSubscriber:
+class ChannelSubscriber(WaitingSubscriber):
     """A subscriber's record."""
 
     def __init__(self, node: ChannelNode, member: Member) -> None:
+        super().__init__()
         self.node = node
         self.member = member
         self.events: list[dict[str, Any]] = []
         self.subscription: Subscription | None = None
         self.presence: dict[str, Any] | None = None
         self.position = ""
-        self._received = asyncio.Event()
 
     def deliver(self, event: ChannelEvent) -> None:
         self.events.append(json.loads(event.json))
@@ -50,13 +51,6 @@ class ChannelSubscriber:
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == kind]
-
-    async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait until ``condition`` holds; it is looked at after every event."""
-        async with asyncio.timeout(GIVE_UP_AFTER):
-            while not condition():
-                self._received.clear()
-                await self._received.wait()
 
     def cancel(self) -> None:
         assert self.subscription is not None

@@ -23,6 +23,7 @@ from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
 from tests.support.nodes.arena import Client
 from tests.support.nodes.stream_and_live import StreamAndLive
+from tests.support.nodes.waiting import WaitingSubscriber
 from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, until
 
@@ -35,15 +36,15 @@ grant execute on function dawdling(int) to realtime_reader
 """A function for queries that take too long once there is a row for it, and no time of a processor."""
 
 
-class Follower(Client):
+class Follower(WaitingSubscriber, Client):
     """A client that can be waited for and looks at its list after every event with ``inspect``."""
 
     def __init__(self, query: Query, inspect: Callable[[list[Any]], None] | None = None) -> None:
-        super().__init__(query)
+        WaitingSubscriber.__init__(self)
+        Client.__init__(self, query)
         self.failures: list[AssertionError] = []
         self.resets = 0
         self._inspect = inspect
-        self._received = asyncio.Event()
 
     def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
         self._received.set()
@@ -54,13 +55,6 @@ class Follower(Client):
                 self._inspect(self.documents())
         except AssertionError as failure:  # in the service's task it would not be seen
             self.failures.append(failure)
-
-    async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait until ``condition`` holds; it is looked at after every event."""
-        async with asyncio.timeout(GIVE_UP_AFTER):
-            while not condition():
-                self._received.clear()
-                await self._received.wait()
 
     def leave(self) -> None:
         assert self.subscription is not None

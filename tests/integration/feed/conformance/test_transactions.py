@@ -11,7 +11,8 @@ import time
 from engine.lsn import parse_lsn
 from engine.transaction import Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
-from tests.integration.feed.conftest import GIVE_UP_AFTER, FeedSource, reading, row, value
+from tests.integration.feed.conftest import FeedSource, reading, row, value
+from tests.support.postgres.sql import GIVE_UP_AFTER
 
 
 async def test_a_transaction_carries_its_xid_positions_and_commit_time(source: FeedSource) -> None:
