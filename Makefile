@@ -41,8 +41,8 @@ $(DEVELOPMENT): requirements-dev.lock $(INSTALLED)
 	touch $@
 
 test: $(DEVELOPMENT) system-packages ## Check and test everything
-	$(MAKE) --jobs=2 --output-sync lint compiled
 	$(MAKE) node-packages
+	$(MAKE) --jobs=2 --output-sync lint compiled
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 # In a fresh clone each process of pytest would rewrite and compile all test modules, at the same time as the others: five seconds of
@@ -50,7 +50,7 @@ test: $(DEVELOPMENT) system-packages ## Check and test everything
 compiled: $(DEVELOPMENT)
 	@found=$$($(BIN)/python -m pytest --collect-only -qq 2>&1) || { echo "$$found"; exit 1; }
 
-check: $(DEVELOPMENT) node-packages lint ## Style, types and the short tests that need no database: under a minute
+check: $(DEVELOPMENT) lint ## Style, types and the short tests that need no database: under a minute
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --without-database -m "not long"
 
 # Unit tests alone cover the cores, which have no I/O; engine.query asks a server what SQL means, so its own tests are needed, on
@@ -62,13 +62,14 @@ coverage: $(DEVELOPMENT) system-packages ## Which lines of the cores and of engi
 	$(COVERED) --cov-append --cov-report= --cov-fail-under=0 -m "not long" -k "not pg15" tests/integration/query tests/integration/query_sql
 	$(BIN)/coverage report --include='engine/query/*' --show-missing --skip-covered
 
-lint: $(DEVELOPMENT) ## Style, spelling, imports and types
+lint: $(DEVELOPMENT) node-packages ## Style, spelling, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	@if [ -x sdk/js/node_modules/.bin/eslint ] && command -v npm > /dev/null; then cd sdk/js && npm run --silent lint; fi
+	@if [ -x sdk/js/node_modules/.bin/eslint ] && command -v npm > /dev/null; then cd sdk/js && npm run --silent lint; else \
+	  echo "no ESLint (it comes with Node's npm, from 'make node-packages'): the JavaScript and TypeScript are not checked" >&2; [ -z "$$CI" ]; fi
 
 format: $(DEVELOPMENT) ## Put code into the common style
 	$(BIN)/ruff check --fix .
