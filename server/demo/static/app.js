@@ -15,7 +15,9 @@ import { whoAmI } from "./data/who.js";
 
 const latency = new Latency();
 const database = new Database(latency);
-const live = new Live(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime?user=${encodeURIComponent(whoAmI().id)}`);
+const live = new Live(
+  `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime?user=${encodeURIComponent(whoAmI().id)}`,
+);
 
 startTips();
 startHeader({ live, latency });

@@ -80,7 +80,10 @@ export class Channel {
       case "message":
         this.#position = message.position;
         this.#pending.delete(message.id);
-        this.#handlers.onMessages([message], { fresh: this.#fresh, past: parsePosition(message.position) <= this.#since });
+        this.#handlers.onMessages([message], {
+          fresh: this.#fresh,
+          past: parsePosition(message.position) <= this.#since,
+        });
         this.#fresh = false;
         break;
       case "ack":

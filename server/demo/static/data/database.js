@@ -85,7 +85,12 @@ async function post(body) {
     if (!response.ok) return { failure: { message: content.detail ?? `the server answered ${response.status}` } };
     return content.error ? { failure: content.error } : { answer: content };
   } catch {
-    return { failure: { message: "The server does not answer.", hint: "Whether the statement was carried out is not known; the lists will show it once the page is connected again." } };
+    return {
+      failure: {
+        message: "The server does not answer.",
+        hint: "Whether the statement was carried out is not known; the lists will show it once the page is connected again.",
+      },
+    };
   }
 }
 

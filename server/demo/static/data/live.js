@@ -165,7 +165,9 @@ export class Live extends EventTarget {
       this.#channels.get(message.channel)?.receive(message);
       if (message.type === "message") {
         const { channel, position } = message;
-        this.dispatchEvent(new CustomEvent("event", { detail: { channel, position: position.split("/", 2).join("/"), reset: false } }));
+        this.dispatchEvent(
+          new CustomEvent("event", { detail: { channel, position: position.split("/", 2).join("/"), reset: false } }),
+        );
       }
     } else if (message.type === "snapshot" && subscription) {
       this.#apply(subscription, message, arrivedAt);

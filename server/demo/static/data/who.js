@@ -1,8 +1,42 @@
 // Each tab is another person, so that two of them can talk.
 
 const KEY = "bunbase-author";
-const NAMES = ["Ada", "Bela", "Chidi", "Dana", "Emre", "Femi", "Grete", "Hana", "Ivo", "Jun", "Kaya", "Lior", "Mina", "Noor", "Otto", "Pia"];
-const SURNAMES = ["Adler", "Brook", "Castell", "Dale", "Engel", "Frost", "Gray", "Hale", "Irving", "Jansen", "Keller", "Lind", "Marsh", "North", "Olsen", "Park"];
+const NAMES = [
+  "Ada",
+  "Bela",
+  "Chidi",
+  "Dana",
+  "Emre",
+  "Femi",
+  "Grete",
+  "Hana",
+  "Ivo",
+  "Jun",
+  "Kaya",
+  "Lior",
+  "Mina",
+  "Noor",
+  "Otto",
+  "Pia",
+];
+const SURNAMES = [
+  "Adler",
+  "Brook",
+  "Castell",
+  "Dale",
+  "Engel",
+  "Frost",
+  "Gray",
+  "Hale",
+  "Irving",
+  "Jansen",
+  "Keller",
+  "Lind",
+  "Marsh",
+  "North",
+  "Olsen",
+  "Park",
+];
 
 /** @type {{id: string, name: string}|null} */
 let me = null;

@@ -39,7 +39,9 @@ export function s(tag, attributes = {}, ...children) {
 
 /** @param {Child[]} children */
 const present = (children) =>
-  children.filter((child) => child !== null && child !== undefined && child !== false).map((child) => (child instanceof Node ? child : String(child)));
+  children
+    .filter((child) => child !== null && child !== undefined && child !== false)
+    .map((child) => (child instanceof Node ? child : String(child)));
 
 /**
  * An element that the page certainly has.
@@ -65,7 +67,8 @@ export function setText(element, text) {
 }
 
 /** A 16-pixel line icon. @param {string} path */
-export const icon = (path) => s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: "icon" }, s("path", { d: path }));
+export const icon = (path) =>
+  s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: "icon" }, s("path", { d: path }));
 
 /**
  * A table row that explains why there are no others.

@@ -16,7 +16,8 @@ export const wholeEuros = (/** @type {number} */ n) => wholeMoney.format(n);
 export const compact = (/** @type {number} */ n) => short.format(n);
 
 /** "1 row", "2,000 rows". */
-export const plural = (/** @type {number} */ n, /** @type {string} */ word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+export const plural = (/** @type {number} */ n, /** @type {string} */ word) =>
+  `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
 /** Tenths below ten, whole milliseconds above, seconds from ten thousand. */
 export function milliseconds(/** @type {number} */ ms) {
@@ -45,7 +46,10 @@ export function fullMoment(/** @type {string} */ text) {
 /** Up to two letters for a name. */
 export function initials(/** @type {string} */ name) {
   const words = name.trim().split(/\s+/);
-  return [words[0], words.length > 1 ? words[words.length - 1] : ""].map((word) => [...(word ?? "")][0] ?? "").join("").toUpperCase();
+  return [words[0], words.length > 1 ? words[words.length - 1] : ""]
+    .map((word) => [...(word ?? "")][0] ?? "")
+    .join("")
+    .toUpperCase();
 }
 
 /** A number from 0 to `n - 1` that is always the same for a name. */

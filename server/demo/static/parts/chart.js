@@ -46,9 +46,15 @@ export function dayChart(box, readout, nothing) {
     chosen = index === null || !days.length ? null : Math.min(Math.max(index, 0), days.length - 1);
     const shown = days[chosen ?? days.length - 1];
     [...bars.children].forEach((bar, i) => bar.classList.toggle("chosen", i === (chosen ?? days.length - 1)));
-    setText(readout, shown ? `${day(shown.day)}: ${euros(shown.revenue)} from ${plural(shown.orders, "order")}` : nothing);
+    setText(
+      readout,
+      shown ? `${day(shown.day)}: ${euros(shown.revenue)} from ${plural(shown.orders, "order")}` : nothing,
+    );
     const total = days.reduce((sum, { revenue }) => sum + revenue, 0);
-    svg.setAttribute("aria-label", `Bar chart of ${count(days.length)} days, together ${wholeEuros(total)}. Left and right arrow keys go from day to day.`);
+    svg.setAttribute(
+      "aria-label",
+      `Bar chart of ${count(days.length)} days, together ${wholeEuros(total)}. Left and right arrow keys go from day to day.`,
+    );
   }
 
   const indexAt = (/** @type {PointerEvent} */ event) => {
@@ -98,7 +104,9 @@ export function niceScale(/** @type {number} */ most) {
 function drawGrid(group, { top, step }, width, y) {
   const lines = [];
   for (let value = 0; value <= top * 1.001; value += step) {
-    lines.push(s("line", { x1: LEFT, x2: width, y1: y(value) + 0.5, y2: y(value) + 0.5, class: value ? null : "zero" }));
+    lines.push(
+      s("line", { x1: LEFT, x2: width, y1: y(value) + 0.5, y2: y(value) + 0.5, class: value ? null : "zero" }),
+    );
     lines.push(s("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, value ? compact(value) : "€0"));
   }
   group.replaceChildren(...lines);

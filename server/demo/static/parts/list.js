@@ -79,7 +79,8 @@ export class AnimatedList {
     for (const doc of [...docs].reverse()) {
       const row = this.#rows.get(doc.id) ?? this.#add(doc);
       if (row.doc !== doc || !row.view.element.isConnected) {
-        if (JSON.stringify(row.doc.data) !== JSON.stringify(doc.data) || !row.view.element.isConnected) changed.add(doc.id);
+        if (JSON.stringify(row.doc.data) !== JSON.stringify(doc.data) || !row.view.element.isConnected)
+          changed.add(doc.id);
         row.view.update(doc, row.doc === doc ? null : row.doc);
         row.doc = doc;
       }
@@ -111,13 +112,26 @@ export class AnimatedList {
       if (changed.has(id)) lightUp(view.element);
       if (!moving) continue;
       if (!from) {
-        if (changed.has(id)) view.element.animate([{ opacity: 0, transform: "translateY(-6px)" }, { opacity: 1, transform: "none" }], { duration: 260, easing: EASE });
+        if (changed.has(id))
+          view.element.animate(
+            [
+              { opacity: 0, transform: "translateY(-6px)" },
+              { opacity: 1, transform: "none" },
+            ],
+            { duration: 260, easing: EASE },
+          );
         continue;
       }
       const distance = from.top - view.element.getBoundingClientRect().top;
       if (Math.abs(distance) < 1) continue;
       const zIndex = changed.has(id) ? 1 : 0; // what changed passes in front of what makes room
-      view.element.animate([{ transform: `translateY(${distance}px)`, zIndex }, { transform: "none", zIndex }], { duration: 320, easing: EASE });
+      view.element.animate(
+        [
+          { transform: `translateY(${distance}px)`, zIndex },
+          { transform: "none", zIndex },
+        ],
+        { duration: 320, easing: EASE },
+      );
     }
   }
 
@@ -130,15 +144,29 @@ export class AnimatedList {
     if (!layer) return;
     const origin = layer.getBoundingClientRect();
     element.inert = true;
-    Object.assign(element.style, { position: "absolute", top: `${place.top - origin.top}px`, left: "0", width: `${place.width}px` });
+    Object.assign(element.style, {
+      position: "absolute",
+      top: `${place.top - origin.top}px`,
+      left: "0",
+      width: `${place.width}px`,
+    });
     layer.append(element);
     const end = () => element.remove();
-    element.animate([{ opacity: 1 }, { opacity: 0, transform: "scale(0.985)" }], { duration: 200, easing: "ease-out", fill: "forwards" }).finished.then(end, end);
+    element
+      .animate([{ opacity: 1 }, { opacity: 0, transform: "scale(0.985)" }], {
+        duration: 200,
+        easing: "ease-out",
+        fill: "forwards",
+      })
+      .finished.then(end, end);
   }
 }
 
 /** A short tint, so that the eye finds what changed. It is colour, not motion, so it stays for everyone. */
 export function lightUp(/** @type {Element} */ element) {
   const tint = "var(--fresh)";
-  element.animate([{ backgroundColor: tint }, { backgroundColor: tint, offset: 0.25 }, {}], { duration: 1400, easing: "ease-out" });
+  element.animate([{ backgroundColor: tint }, { backgroundColor: tint, offset: 0.25 }, {}], {
+    duration: 1400,
+    easing: "ease-out",
+  });
 }

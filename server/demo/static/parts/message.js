@@ -34,7 +34,13 @@ export function messageView(doc, run) {
   like.classList.add("like");
   const avatar = h("span.avatar", { "aria-hidden": "true" });
   const content = h("div.content", {}, h("p.byline", {}, author, " ", time, marks), body);
-  const element = h("li.message", {}, avatar, content, h("div.actions", {}, like, h("span.more", {}, pin, edit, remove)));
+  const element = h(
+    "li.message",
+    {},
+    avatar,
+    content,
+    h("div.actions", {}, like, h("span.more", {}, pin, edit, remove)),
+  );
   let current = doc;
 
   function startEditing() {
@@ -64,13 +70,23 @@ export function messageView(doc, run) {
       setText(time, moment(data.createdAt));
       time.setAttribute("datetime", data.createdAt);
       time.setAttribute("title", fullMoment(data.createdAt));
-      setText(marks, [data.editedAt && "edited", data.pinned && "pinned"].filter(Boolean).map((mark) => ` · ${mark}`).join(""));
+      setText(
+        marks,
+        [data.editedAt && "edited", data.pinned && "pinned"]
+          .filter(Boolean)
+          .map((mark) => ` · ${mark}`)
+          .join(""),
+      );
       setText(likes, data.likes);
       like.dataset.liked = String(data.likes > 0);
       like.setAttribute("aria-label", `Like the message by ${data.author}; ${data.likes} so far`);
       pin.setAttribute("aria-pressed", String(data.pinned));
       element.classList.toggle("pinned", data.pinned);
-      for (const [button, verb] of /** @type {const} */ ([[pin, "Pin"], [edit, "Edit"], [remove, "Delete"]])) {
+      for (const [button, verb] of /** @type {const} */ ([
+        [pin, "Pin"],
+        [edit, "Edit"],
+        [remove, "Delete"],
+      ])) {
         button.setAttribute("aria-label", `${verb} the message by ${data.author}`);
       }
     },
@@ -83,7 +99,8 @@ export function messageView(doc, run) {
  * @param {() => void} onclick
  * @param {...Node} more
  */
-const action = (title, path, onclick, ...more) => h("button.icon-button.small", { type: "button", title, onclick }, icon(path), ...more);
+const action = (title, path, onclick, ...more) =>
+  h("button.icon-button.small", { type: "button", title, onclick }, icon(path), ...more);
 
 /**
  * A message's text as a form: Ctrl or Cmd and Enter saves, Escape leaves it as it was.
@@ -92,10 +109,22 @@ const action = (title, path, onclick, ...more) => h("button.icon-button.small", 
  * @returns {HTMLFormElement}
  */
 function editor(text, { save, done }) {
-  const field = /** @type {HTMLTextAreaElement} */ (h("textarea", { rows: 2, maxlength: 500, required: true, "aria-label": "Text of the message" }));
+  const field = /** @type {HTMLTextAreaElement} */ (
+    h("textarea", { rows: 2, maxlength: 500, required: true, "aria-label": "Text of the message" })
+  );
   field.value = text;
   const form = /** @type {HTMLFormElement} */ (
-    h("form.editor", {}, field, h("span.run-bar", {}, h("button.button.primary", { type: "submit" }, "Save"), h("button.button.quiet-button", { type: "button", onclick: done }, "Cancel")))
+    h(
+      "form.editor",
+      {},
+      field,
+      h(
+        "span.run-bar",
+        {},
+        h("button.button.primary", { type: "submit" }, "Save"),
+        h("button.button.quiet-button", { type: "button", onclick: done }, "Cancel"),
+      ),
+    )
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -4,8 +4,10 @@ import { h, icon, setText } from "../lib/dom.js";
 import { drawSoon } from "../lib/frames.js";
 
 const EXPLAIN = {
-  incremental: "Incremental: the server works out from each committed row what changes in this list, without asking Postgres again.",
-  "re-read": "Re-read: when a table this query depends on changes, the server runs the query again, shared by all subscribers, and sends only the difference.",
+  incremental:
+    "Incremental: the server works out from each committed row what changes in this list, without asking Postgres again.",
+  "re-read":
+    "Re-read: when a table this query depends on changes, the server runs the query again, shared by all subscribers, and sends only the difference.",
 };
 
 export class Panel {
@@ -17,10 +19,30 @@ export class Panel {
   constructor(name) {
     const head = /** @type {HTMLElement} */ (document.querySelector(`[data-panel="${name}"]`));
     const title = head.firstElementChild?.textContent ?? name;
-    this.#badge = h("button.badge", { type: "button", "data-strategy": "none", "data-tip": "Waiting for the server’s answer." }, "loading");
-    this.#query = h("pre.query", { hidden: true, tabindex: "0", id: `query-${name}`, role: "region", "aria-label": `Query of ${title}` });
+    this.#badge = h(
+      "button.badge",
+      { type: "button", "data-strategy": "none", "data-tip": "Waiting for the server’s answer." },
+      "loading",
+    );
+    this.#query = h("pre.query", {
+      hidden: true,
+      tabindex: "0",
+      id: `query-${name}`,
+      role: "region",
+      "aria-label": `Query of ${title}`,
+    });
     this.#problem = h("p.problem", { role: "alert", hidden: true });
-    const toggle = h("button.icon-button.small", { type: "button", "aria-expanded": "false", "aria-controls": `query-${name}`, "aria-label": `Show the query of ${title}`, title: "Show the query" }, icon("M5.5 4 2 8l3.5 4M10.5 4 14 8l-3.5 4"));
+    const toggle = h(
+      "button.icon-button.small",
+      {
+        type: "button",
+        "aria-expanded": "false",
+        "aria-controls": `query-${name}`,
+        "aria-label": `Show the query of ${title}`,
+        title: "Show the query",
+      },
+      icon("M5.5 4 2 8l3.5 4M10.5 4 14 8l-3.5 4"),
+    );
     toggle.addEventListener("click", () => {
       this.#query.hidden = !this.#query.hidden;
       toggle.setAttribute("aria-expanded", String(!this.#query.hidden));
@@ -46,7 +68,8 @@ export class Panel {
     this.#problem.hidden = true;
     setText(this.#badge, strategy);
     this.#badge.dataset.strategy = strategy;
-    this.#badge.dataset.tip = (EXPLAIN[/** @type {keyof typeof EXPLAIN} */ (strategy)] ?? strategy) + (reason ? ` Why: ${reason}` : "");
+    this.#badge.dataset.tip =
+      (EXPLAIN[/** @type {keyof typeof EXPLAIN} */ (strategy)] ?? strategy) + (reason ? ` Why: ${reason}` : "");
   }
 
   /** @param {string} message */
@@ -61,7 +84,9 @@ export class Panel {
 
 /** One line for each part: easier to read than JSON spread over thirty lines. */
 const builderText = (/** @type {object} */ query) =>
-  `{\n${Object.entries(query).map(([name, value]) => `  "${name}": ${JSON.stringify(value)}`).join(",\n")}\n}`;
+  `{\n${Object.entries(query)
+    .map(([name, value]) => `  "${name}": ${JSON.stringify(value)}`)
+    .join(",\n")}\n}`;
 
 /**
  * What every panel does with a subscription: badge, problem, measuring, and a draw in the next frame.

@@ -15,8 +15,15 @@ const COUNTS = "select room_id, count(*) as messages\nfrom messages\ngroup by ro
 const INSERT = "insert into messages (room_id, author, body) values ($1, $2, $3)";
 /** @type {Record<string, [string, "asc"|"desc"][]>} */
 const ORDERS = {
-  newest: [["createdAt", "desc"], ["id", "desc"]],
-  liked: [["likes", "desc"], ["createdAt", "desc"], ["id", "desc"]],
+  newest: [
+    ["createdAt", "desc"],
+    ["id", "desc"],
+  ],
+  liked: [
+    ["likes", "desc"],
+    ["createdAt", "desc"],
+    ["id", "desc"],
+  ],
 };
 
 /**
@@ -60,7 +67,10 @@ export function startBoard({ live, database, latency }) {
     fresh = false;
     byId("older").hidden = !hasMore;
     setText(byId("shown"), docs.length ? `${plural(docs.length, "message")} shown` : "");
-    setText(byId("message-note"), docs.length ? (hasMore ? "" : "This is where the room begins.") : "No messages yet. Write the first one.");
+    setText(
+      byId("message-note"),
+      docs.length ? (hasMore ? "" : "This is where the room begins.") : "No messages yet. Write the first one.",
+    );
   }
 
   byId("older").addEventListener("click", () => {
@@ -85,22 +95,33 @@ function startRooms({ live, latency, onPick }) {
   for (const room of ROOMS) {
     const number = h("span.count", { "aria-hidden": "true" });
     counts.set(room, number);
-    box.append(h("label", {}, h("input", { type: "radio", name: "room", value: room, checked: room === start }), h("span", {}, room, number)));
+    box.append(
+      h(
+        "label",
+        {},
+        h("input", { type: "radio", name: "room", value: room, checked: room === start }),
+        h("span", {}, room, number),
+      ),
+    );
   }
   box.addEventListener("change", () => {
     history.replaceState(null, "", `#${current()}`);
     onPick();
   });
   const current = () => /** @type {HTMLInputElement} */ (box.querySelector(":checked")).value;
-  live.subscribe("messages", { sql: COUNTS }, {
-    onChange: (docs, event) => {
-      latency.note("Room counts", event);
-      drawSoon(box, () => {
-        const byRoom = new Map(docs.map(({ data }) => [data.room_id, data.messages]));
-        for (const [room, number] of counts) setText(number, count(byRoom.get(room) ?? 0));
-      });
+  live.subscribe(
+    "messages",
+    { sql: COUNTS },
+    {
+      onChange: (docs, event) => {
+        latency.note("Room counts", event);
+        drawSoon(box, () => {
+          const byRoom = new Map(docs.map(({ data }) => [data.room_id, data.messages]));
+          for (const [room, number] of counts) setText(number, count(byRoom.get(room) ?? 0));
+        });
+      },
     },
-  });
+  );
   return { current };
 }
 

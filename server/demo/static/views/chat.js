@@ -27,26 +27,31 @@ export function startChat({ live, latency }) {
   let users = new Map();
   byId("chat-message").placeholder = `Write as ${myName}`;
 
-  const channel = new Channel(live, CHAT, { name: myName, status: "online" }, {
-    onMessages(messages, { fresh, past }) {
-      if (fresh) clear();
-      for (const message of messages) {
-        latency.note("Chat", { position: message.position, reset: past });
-        show(message, { past });
-      }
+  const channel = new Channel(
+    live,
+    CHAT,
+    { name: myName, status: "online" },
+    {
+      onMessages(messages, { fresh, past }) {
+        if (fresh) clear();
+        for (const message of messages) {
+          latency.note("Chat", { position: message.position, reset: past });
+          show(message, { past });
+        }
+      },
+      onPresence(everybody) {
+        users = new Map(everybody.map((user) => [user.id, user]));
+        drawSoon(channel, () => drawPresence(everybody, myId));
+      },
+      onAck: (id) => shown.get(id)?.classList.remove("sending"),
+      onError(message, id) {
+        const row = id ? shown.get(id) : undefined;
+        row?.classList.add("failed");
+        setText(byId("chat-problem"), row ? `Not sent: ${message}` : message);
+        byId("chat-problem").hidden = false;
+      },
     },
-    onPresence(everybody) {
-      users = new Map(everybody.map((user) => [user.id, user]));
-      drawSoon(channel, () => drawPresence(everybody, myId));
-    },
-    onAck: (id) => shown.get(id)?.classList.remove("sending"),
-    onError(message, id) {
-      const row = id ? shown.get(id) : undefined;
-      row?.classList.add("failed");
-      setText(byId("chat-problem"), row ? `Not sent: ${message}` : message);
-      byId("chat-problem").hidden = false;
-    },
-  });
+  );
 
   function clear() {
     shown.clear();
@@ -74,7 +79,10 @@ export function startChat({ live, latency }) {
 
   /** @param {Partial<Message> & {id: string, data: any}} message */
   function rowOf({ id, data, sender = null, timestamp }, sending) {
-    const name = typeof data?.name === "string" && data.name ? data.name : ((sender && users.get(sender)?.name) ?? sender ?? "SQL");
+    const name =
+      typeof data?.name === "string" && data.name
+        ? data.name
+        : ((sender && users.get(sender)?.name) ?? sender ?? "SQL");
     const text = typeof data?.text === "string" ? data.text : JSON.stringify(data);
     const at = timestamp ?? new Date().toISOString();
     const mine = sender === myId;
@@ -82,7 +90,18 @@ export function startChat({ live, latency }) {
       `li.chat-message${mine ? ".mine" : ""}${sending ? ".sending" : ""}`,
       { "data-id": id },
       h("span.avatar", { "aria-hidden": "true", "data-tone": bucket(name, 6) }, initials(name)),
-      h("div.content", {}, h("p.byline", {}, h("b.author", {}, name), mine ? h("span", {}, "you · ") : "", h("time", { datetime: at, title: fullMoment(at) }, moment(at))), h("p.body", {}, text)),
+      h(
+        "div.content",
+        {},
+        h(
+          "p.byline",
+          {},
+          h("b.author", {}, name),
+          mine ? h("span", {}, "you · ") : "",
+          h("time", { datetime: at, title: fullMoment(at) }, moment(at)),
+        ),
+        h("p.body", {}, text),
+      ),
     );
   }
 
@@ -97,17 +116,38 @@ export function startChat({ live, latency }) {
 
 /** Faces, a count, and who is typing. */
 function drawPresence(/** @type {User[]} */ users, /** @type {string} */ myId) {
-  const sorted = [...users].sort((a, b) => Number(b.id === myId) - Number(a.id === myId) || nameOf(a).localeCompare(nameOf(b)));
+  const sorted = [...users].sort(
+    (a, b) => Number(b.id === myId) - Number(a.id === myId) || nameOf(a).localeCompare(nameOf(b)),
+  );
   const faces = sorted.slice(0, SHOWN_FACES).map((user) => {
     const name = nameOf(user);
     const status = user.state?.status ?? "online";
-    return h("li.avatar.face", { "data-tone": bucket(name, 6), "data-status": status, title: `${name}${user.id === myId ? " (you)" : ""}, ${status}` }, h("span", { "aria-hidden": "true" }, initials(name)), h("span.hidden", {}, `${name}, ${status}`));
+    return h(
+      "li.avatar.face",
+      {
+        "data-tone": bucket(name, 6),
+        "data-status": status,
+        title: `${name}${user.id === myId ? " (you)" : ""}, ${status}`,
+      },
+      h("span", { "aria-hidden": "true" }, initials(name)),
+      h("span.hidden", {}, `${name}, ${status}`),
+    );
   });
   if (sorted.length > SHOWN_FACES) faces.push(h("li.avatar.face.rest", {}, `+${sorted.length - SHOWN_FACES}`));
   byId("chat-faces").replaceChildren(...faces);
-  setText(byId("chat-count"), users.length ? `${plural(users.length, "person").replace("persons", "people")} here` : "");
+  setText(
+    byId("chat-count"),
+    users.length ? `${plural(users.length, "person").replace("persons", "people")} here` : "",
+  );
   const typing = sorted.filter((user) => user.id !== myId && isTyping(user)).map(nameOf);
-  setText(byId("chat-typing"), typing.length > 2 ? `${typing.length} people are typing` : typing.length ? `${typing.join(" and ")} ${typing.length > 1 ? "are" : "is"} typing` : "");
+  setText(
+    byId("chat-typing"),
+    typing.length > 2
+      ? `${typing.length} people are typing`
+      : typing.length
+        ? `${typing.join(" and ")} ${typing.length > 1 ? "are" : "is"} typing`
+        : "",
+  );
 }
 
 const nameOf = (/** @type {User} */ user) => user.name ?? user.metadata?.name ?? user.id;

@@ -66,7 +66,8 @@ export function startConsole({ database, room }) {
 
 const runOf = (/** @type {Event} */ event) => /** @type {CustomEvent<Run>} */ (event).detail;
 
-const selectedText = (/** @type {HTMLTextAreaElement} */ box) => box.value.slice(box.selectionStart, box.selectionEnd).trim();
+const selectedText = (/** @type {HTMLTextAreaElement} */ box) =>
+  box.value.slice(box.selectionStart, box.selectionEnd).trim();
 
 /**
  * @param {Run} run
@@ -79,7 +80,13 @@ function showResult(run, { table }) {
       h("p.failure", {}, h("b", {}, failure.message)),
       failure.detail ? h("p", {}, failure.detail) : "",
       failure.hint ? h("p.quiet", {}, failure.sqlstate ? `Hint: ${failure.hint}` : failure.hint) : "",
-      h("p.quiet", {}, where(run), failure.undone ? "Nothing was changed." : "", failure.sqlstate ? ` SQLSTATE ${failure.sqlstate}` : ""),
+      h(
+        "p.quiet",
+        {},
+        where(run),
+        failure.undone ? "Nothing was changed." : "",
+        failure.sqlstate ? ` SQLSTATE ${failure.sqlstate}` : "",
+      ),
     );
   } else if (answer) {
     byId("result").classList.toggle("wrote", answer.outcome === "committed");
@@ -105,8 +112,11 @@ function inWords(/** @type {Run} */ { answer }) {
   const { results, outcome } = answer;
   // ROLLBACK TO a savepoint has the same tag, but then the transaction goes on and is committed.
   const rolledBack = outcome === "own transaction" && results[results.length - 1]?.command === "ROLLBACK";
-  if (rolledBack && !committedInside(results)) return "Rolled back. Nothing was changed, and no client was sent anything.";
-  const parts = results.filter(({ command }) => command && !["BEGIN", "COMMIT", "SET"].includes(command)).map(commandInWords);
+  if (rolledBack && !committedInside(results))
+    return "Rolled back. Nothing was changed, and no client was sent anything.";
+  const parts = results
+    .filter(({ command }) => command && !["BEGIN", "COMMIT", "SET"].includes(command))
+    .map(commandInWords);
   if (!parts.length) return "Nothing to do.";
   if (parts.length > 3) parts.splice(2, parts.length - 2, `and ${parts.length - 2} more`);
   const sentence = parts.join(", ");

@@ -10,11 +10,13 @@ export const EXAMPLES = [
   },
   {
     title: "Broadcast to chat",
-    sql: () => `select realtime.broadcast('${CHAT}', 'message',\n  '{"name": "Postgres", "text": "Hello from plain SQL"}');`,
+    sql: () =>
+      `select realtime.broadcast('${CHAT}', 'message',\n  '{"name": "Postgres", "text": "Hello from plain SQL"}');`,
   },
   {
     title: "Like a few",
-    sql: (room) => `update messages set likes = likes + 3\nwhere id in (\n  select id from messages where room_id = '${room}'\n  order by created_at desc offset 2 limit 3\n);`,
+    sql: (room) =>
+      `update messages set likes = likes + 3\nwhere id in (\n  select id from messages where room_id = '${room}'\n  order by created_at desc offset 2 limit 3\n);`,
   },
   {
     title: "New order",
@@ -27,7 +29,8 @@ export const EXAMPLES = [
   },
   {
     title: "Delete",
-    sql: (room) => `delete from messages\nwhere id in (\n  select id from messages where room_id = '${room}'\n  order by created_at desc limit 2\n);`,
+    sql: (room) =>
+      `delete from messages\nwhere id in (\n  select id from messages where room_id = '${room}'\n  order by created_at desc limit 2\n);`,
   },
   {
     title: "Roll back",

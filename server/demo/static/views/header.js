@@ -82,7 +82,13 @@ function drawSparkline(svg, values) {
   svg.replaceChildren(
     ...recent.map((value, i) => {
       const height = Math.max(2, Math.round((value / top) * (HEIGHT - 2)));
-      return s("rect", { x: i * step, y: HEIGHT - height, width: step - 1, height, class: i === recent.length - 1 ? "last" : null });
+      return s("rect", {
+        x: i * step,
+        y: HEIGHT - height,
+        width: step - 1,
+        height,
+        class: i === recent.length - 1 ? "last" : null,
+      });
     }),
   );
 }

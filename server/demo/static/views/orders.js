@@ -40,8 +40,13 @@ export function startOrders({ live, latency }) {
  * @returns {object}
  */
 function queryFrom(filters) {
-  const where = ["status", "region"].filter((field) => filters.get(field)).map((field) => [field, "==", filters.get(field)]);
-  const orderBy = [[filters.get("order"), "desc"], ["id", "desc"]];
+  const where = ["status", "region"]
+    .filter((field) => filters.get(field))
+    .map((field) => [field, "==", filters.get(field)]);
+  const orderBy = [
+    [filters.get("order"), "desc"],
+    ["id", "desc"],
+  ];
   return { ...(where.length ? { where } : {}), orderBy, limit: Number(filters.get("limit")) };
 }
 

@@ -66,7 +66,12 @@ function follow({ live, latency }, name, collection, sql, label, draw) {
 function tiles() {
   const box = byId("tiles");
   /** @type {[string, string, (n: number) => string][]} */
-  const shown = [["revenue", "Revenue", wholeEuros], ["orders", "Orders", count], ["average", "Average order", euros], ["pending", "Pending", count]];
+  const shown = [
+    ["revenue", "Revenue", wholeEuros],
+    ["orders", "Orders", count],
+    ["average", "Average order", euros],
+    ["pending", "Pending", count],
+  ];
   const values = new Map(
     shown.map(([field, title]) => {
       const value = h("dd", {}, "–");
@@ -87,7 +92,8 @@ function tiles() {
 
 function days() {
   const chart = dayChart(byId("days"), byId("day-readout"), NOTHING);
-  return (/** @type {Doc[]} */ docs) => chart.draw(docs.map(({ data }) => /** @type {import("../parts/chart.js").Day} */ (data)).reverse());
+  return (/** @type {Doc[]} */ docs) =>
+    chart.draw(docs.map(({ data }) => /** @type {import("../parts/chart.js").Day} */ (data)).reverse());
 }
 
 function regions() {

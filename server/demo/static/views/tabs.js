@@ -9,7 +9,9 @@ const VIEW_OF = { "db:collection:messages": "messages", "db:collection:orders": 
 /** @param {{live: import("../data/live.js").Live}} page */
 export function startViews({ live }) {
   const main = byId("main");
-  const buttons = [...document.querySelectorAll(".views [data-view]")].map((button) => /** @type {HTMLButtonElement} */ (button));
+  const buttons = [...document.querySelectorAll(".views [data-view]")].map(
+    (button) => /** @type {HTMLButtonElement} */ (button),
+  );
   const dot = (/** @type {HTMLElement} */ button) => /** @type {HTMLElement} */ (button.querySelector(".dot"));
 
   function show(/** @type {HTMLButtonElement} */ button) {
