@@ -1,4 +1,4 @@
-// Rules for the SDK and for the modules of the tests (`npm run lint`, from the repository's root). Style is prettier's.
+// Rules for the SDK, the modules of the tests and the demo page (`npm run lint`, from the repository's root). Style is prettier's.
 
 import js from "@eslint/js";
 import { defineConfig } from "eslint/config";
@@ -9,8 +9,27 @@ const GLOBALS = [
   ...["AbortController", "AbortSignal", "Buffer", "CustomEvent", "Event", "TextDecoder", "TextEncoder", "URL"],
   ...["URLSearchParams", "WebSocket", "clearTimeout", "console", "crypto", "document", "fetch", "getComputedStyle"],
   ...["globalThis", "location", "performance", "process", "setImmediate", "setInterval", "clearInterval", "setTimeout"],
-  ...["structuredClone", "NodeFilter", "SVGElement", "EventSource", "dispatchEvent", "window", "localStorage", "innerWidth", "innerHeight", "navigator"],
+  ...[
+    "structuredClone",
+    "NodeFilter",
+    "SVGElement",
+    "EventSource",
+    "dispatchEvent",
+    "window",
+    "localStorage",
+    "innerWidth",
+    "innerHeight",
+    "navigator",
+  ],
 ];
+
+/** What only browsers have. */
+const BROWSER_GLOBALS = [
+  ...["CSS", "Element", "EventTarget", "FormData", "Node", "ResizeObserver", "addEventListener", "getSelection"],
+  ...["history", "matchMedia", "reportError", "requestAnimationFrame", "sessionStorage"],
+];
+
+const readonly = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
 
 /** The folders of the source, in their order: each imports only from those before it. */
 const FOLDERS = ["protocol", "core", "transports", "connection", "client"];
@@ -27,7 +46,8 @@ function orderOf(folder, place) {
 
 export default defineConfig(
   js.configs.recommended,
-  { languageOptions: { globals: Object.fromEntries(GLOBALS.map((name) => [name, "readonly"])) } },
+  { languageOptions: { globals: readonly(GLOBALS) } },
+  { files: ["server/demo/static/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
   {
     files: ["sdk/js/{src,test}/**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],
