@@ -40,6 +40,8 @@ _LONGEST_HEAD: Final = 64 * 1024
 
 _MAX_HEADERS: Final = 500
 
+_NO_PROXIES: Final = TrustedProxies()
+
 _LINGER: Final = 2.0
 """Seconds in which a refused client may go on sending: unread bytes at a close destroy the answer (TCP's RST)."""
 
@@ -101,7 +103,7 @@ class HttpProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._acceptor = acceptor
-        self._proxies = proxies or TrustedProxies()
+        self._proxies = proxies or _NO_PROXIES
         self._proxy_protocol = proxy_protocol
         self._proxy_header: ProxyHeader | None = None  # it is still to come
         self._accepted: tuple[WebSocketConnection, bytes, str | None] | None = None

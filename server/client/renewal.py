@@ -67,9 +67,10 @@ class Renewal:
         task.add_done_callback(self._tasks.discard)
 
     def closed(self) -> None:
-        """The connection is closed."""
+        """The connection is closed. What is called has the connection, which has this: the cycle ends here."""
         for task in self._tasks:
             task.cancel()
+        self._then = self._review = _nothing
 
     async def _renew(self, request: Authenticate) -> None:
         async with self._renewing:
@@ -115,3 +116,7 @@ class Renewal:
 
     def _send(self, payload: bytes) -> None:
         self._transport.write(self._transport.wire.own(payload))
+
+
+def _nothing(*_: object) -> None:
+    """In place of what a closed connection would do."""

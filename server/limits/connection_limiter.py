@@ -78,7 +78,7 @@ class CountedConnection:
 
     def leave(self) -> None:
         """The connection has ended. May be called again."""
-        limiter, self._limiter = self._limiter, None
+        limiter, self._limiter, self.close = self._limiter, None, None
         if limiter is not None:
             limiter.remove(self)
 
@@ -157,9 +157,10 @@ class ConnectionLimiter:
         try:
             self._check(self._shown, connection.user_id, connection.network, 0)
         except LimitExceededError as exceeded:
+            close = connection.close
             connection.leave()
-            if connection.close is not None:
-                connection.close(exceeded)
+            if close is not None:
+                close(exceeded)
 
     def remove(self, connection: CountedConnection) -> None:
         """A connection does not count any more."""

@@ -107,6 +107,10 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._stall.stop()
         self._release(clean=self._clean_close)
         self._closed(self)
+        # What calls the connection, and is its own: a cycle, which only the cyclic collector would free, all at once with
+        # those of many others.
+        del self._heartbeat, self._stall, self._expiry_timer
+        self._transport = None
 
     def pause_writing(self) -> None:
         """The transport holds more than ``buffer_size``."""
