@@ -40,6 +40,7 @@ from engine.lsn import Lsn
 from engine.metrics.live import STRATEGIES, LiveMetrics
 from engine.metrics.registry import Registry
 from engine.postgres.snapshot_reader import Reader
+from engine.postgres.statements.named_queries import query as named_query
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.driver import StreamDriver
@@ -124,6 +125,9 @@ class LiveQueries(BackgroundService):
         Raises ``CatalogError`` if the database is not migrated, ``psycopg.OperationalError`` if it cannot be reached.
         """
         await self._definitions.load()
+        async with self._reader.connection() as connection:
+            cursor = await connection.execute(named_query("stream_key").encode())
+            self._dispatcher.stream_key = (await cursor.fetchone() or (None,))[0]
         self._background.spawn(self._definitions.keep_current())
         self._definitions.reconcile()
         self._background.spawn(self._definitions.watch())

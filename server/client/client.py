@@ -266,4 +266,4 @@ class Client:
             self._paused.pop(request, None)
             self._reject(request, event.error)
         else:
-            self._transport.write(self._transport.wire.events.frame(request.head, event))
+            self._transport.write(self._transport.wire.events.frame(request.head, event, with_meta=request.meta))

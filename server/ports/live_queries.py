@@ -37,6 +37,10 @@ class LiveEvent(Protocol):
         """The reason why the server ended the subscription; None: it continues."""
 
     @property
+    def meta(self) -> bytes | None:
+        """The annotation, a JSON object, of the one transaction that made the changes; None: none, or of several."""
+
+    @property
     def committed_at(self) -> int | None:
         """When it was committed, in microseconds since 1970 by the clock of the database; None: it is no commit's."""
 

@@ -56,7 +56,9 @@ class Filter(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True):
-    """Start a subscription. ``id`` identifies it on the connection; the channel's name if it is not given."""
+    """Start a subscription. ``id`` identifies it on the connection; the channel's name if it is not given. ``meta``: changes
+    and messages come with the annotation of their transaction.
+    """
 
     channel: _Name
     id: _Name | UnsetType = UNSET
@@ -67,6 +69,7 @@ class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True
     since: _Position | UnsetType = UNSET
     epoch: _Epoch | UnsetType = UNSET
     filter: Filter | UnsetType = UNSET
+    meta: bool = False
 
 
 class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True, frozen=True):

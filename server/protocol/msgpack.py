@@ -34,6 +34,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SNAPSHOT_FIELDS = 6  # type, channel, id, position, reset, changes
 _WRITABLE = {dict, list, str, int, float, bool, type(None)}
 _packer = msgspec.msgpack.Encoder()
+_META = _packer.encode("meta")
 _unpacker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
 _fields: msgspec.msgpack.Decoder[dict[str, msgspec.Raw]] = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _text: msgspec.msgpack.Decoder[str] = msgspec.msgpack.Decoder(str)
@@ -140,10 +141,10 @@ def packed_fields(fields: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _head(head: bytes) -> bytes:
-    return bytes((_FIXMAP | _SNAPSHOT_FIELDS,)) + packed_fields(head[1:-1])
+def _head(head: bytes, fields: int) -> bytes:
+    return bytes((_FIXMAP | fields,)) + packed_fields(head[1:-1])
 
 
 def packed_snapshot(head: bytes, tail: bytes) -> bytes:
-    """A snapshot of ``replies.snapshot_head`` and the ``packed_fields`` of its tail."""
-    return _head(head) + tail
+    """A snapshot of ``snapshot_head`` and the ``packed_fields`` of its ``snapshot_tail``, which may begin with ``meta``."""
+    return _head(head, _SNAPSHOT_FIELDS + tail.startswith(_META)) + tail

@@ -222,9 +222,10 @@ def snapshot_head(channel: str, id: str) -> bytes:
     return _encode(_SnapshotHead(channel, id))[:-1] + b","
 
 
-def snapshot_tail(position: Lsn, reset: bool, changes_json: bytes) -> bytes:
-    """The part of a snapshot message that all subscribers of a window share."""
-    return b'"position":"%b","reset":%b,"changes":%b}' % (
+def snapshot_tail(position: Lsn, reset: bool, changes_json: bytes, meta: bytes | None = None) -> bytes:
+    """The part of a snapshot message that all subscribers of a window share; with ``meta``, all those who ask for it."""
+    annotation = b"" if meta is None else b'"meta":%b,' % meta
+    return annotation + b'"position":"%b","reset":%b,"changes":%b}' % (
         format_lsn(position).encode(),
         b"true" if reset else b"false",
         changes_json,

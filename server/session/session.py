@@ -302,4 +302,4 @@ def _request(message: Subscribe) -> Request:
         return ChannelRequest(message.channel, message.id, channel_options(message))
     check_live(message)
     id = message.channel if message.id is UNSET else message.id
-    return LiveRequest(message.channel, id, client_messages.spec_of(message), resume_of(message))
+    return LiveRequest(message.channel, id, client_messages.spec_of(message), resume_of(message), meta=message.meta)

@@ -79,6 +79,7 @@ def channel_options(message: Subscribe) -> ChannelOptions:
         epoch=None if message.epoch is UNSET else message.epoch,
         events=None if wanted is UNSET or wanted.events is UNSET else wanted.events,
         where=None if wanted is UNSET or wanted.where is UNSET else wanted.where,
+        meta=message.meta,
     )
 
 

@@ -18,17 +18,26 @@ class LiveRequest:
     """One live query of a client; compared by identity.
 
     ``head`` is the common start of its snapshot messages; ``begun``: the first of them was requested; ``resume``: the
-    client's position before; ``size``: the bytes of the subscribe message.
+    client's position before; ``meta``: it wants the annotations of changes; ``size``: the bytes of the subscribe message.
     """
 
-    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "query", "resume", "size")
+    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "meta", "query", "resume", "size")
 
-    def __init__(self, channel: str, id: str, query: Mapping[str, object], resume: Resume | None = None) -> None:
+    def __init__(
+        self,
+        channel: str,
+        id: str,
+        query: Mapping[str, object],
+        resume: Resume | None = None,
+        *,
+        meta: bool = False,
+    ) -> None:
         self.channel = channel
         self.id = id
         self.collection = channel.removeprefix(COLLECTION_PREFIX)
         self.query = query
         self.resume = resume
+        self.meta = meta
         self.head = server_messages.snapshot_head(channel, id)
         self.begun = False
         self.ended = False

@@ -60,7 +60,7 @@ class EventFrames:
     ``share`` encodes the common tail, ``build`` the frame of a head and that tail.
     """
 
-    __slots__ = ("_build", "_event", "_frames", "_share", "_stages", "_tail")
+    __slots__ = ("_annotated", "_annotated_tail", "_build", "_event", "_frames", "_share", "_stages", "_tail")
 
     def __init__(
         self,
@@ -73,23 +73,38 @@ class EventFrames:
         self._build = build
         self._share = share
         self._event: LiveEvent | None = None
-        self._tail = b""
+        self._tail = self._annotated_tail = b""
         self._frames: dict[bytes, Frame] = {}
+        self._annotated: dict[bytes, Frame] = {}  # the same with meta
 
-    def frame(self, head: bytes, event: LiveEvent) -> Frame:
-        """The frame of ``head`` completed by ``event``."""
-        if event is self._event and (frame := self._frames.get(head)) is not None:
+    def frame(self, head: bytes, event: LiveEvent, *, with_meta: bool = False) -> Frame:
+        """The frame of ``head`` completed by ``event``, with its annotation if it has one and ``with_meta``."""
+        if event is not self._event:
+            self._event = event
+            self._tail = self._annotated_tail = b""
+            self._frames, self._annotated = {}, {}
+        annotated = with_meta and event.meta is not None
+        kept = self._annotated if annotated else self._frames
+        if (frame := kept.get(head)) is not None:
             return frame
         stages = self._stages
         began = 0 if stages is None else stages.begin_encoding(event.committed_at)
-        if event is not self._event:
-            self._event = event
-            self._tail = self._share(snapshot_tail(event.position, event.reset, event.changes_json))
-            self._frames = {}
-        frame = self._frames[head] = Frame(self._build(head, self._tail), committed_at=event.committed_at)
+        tail = self._shared(event, annotated=annotated)
+        frame = kept[head] = Frame(self._build(head, tail), committed_at=event.committed_at)
         if began and stages is not None:
             frame.encoded_at = stages.end_encoding(began)
         return frame
+
+    def _shared(self, event: LiveEvent, *, annotated: bool) -> bytes:
+        tail = self._annotated_tail if annotated else self._tail
+        if not tail:
+            meta = event.meta if annotated else None
+            tail = self._share(snapshot_tail(event.position, event.reset, event.changes_json, meta))
+            if annotated:
+                self._annotated_tail = tail
+            else:
+                self._tail = tail
+        return tail
 
 
 class ChannelFrames:

@@ -252,3 +252,7 @@ left join lateral (
 ) f on true
 where coalesce(f.value, case when not w.hidden then w.reset_val end) is distinct from current_setting(w.name, true)
 order by r.name, w.name
+
+-- name: stream_key
+-- What logical messages of our functions carry.
+select stream_key from realtime.settings

@@ -85,7 +85,8 @@ class ChannelCore:
         """
         decoded = start(transaction)
         yield from self.reader.read(transaction, decoded)
-        events = [MessageEvent(row, decoded.commit_time) for row in decoded.messages]
+        meta = decoded.annotations.meta
+        events = [MessageEvent(row, decoded.commit_time, meta) for row in decoded.messages]
         yield from self.hub.judge(events)
         return (yield from self._apply(decoded, events))
 

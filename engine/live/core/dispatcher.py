@@ -8,12 +8,14 @@ tail.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, replace
 
 import msgspec
 import structlog
 
+from engine.annotations import ANNOTATION_PREFIX
 from engine.catalog.model import Catalog, Table
 from engine.live.core.loaded_window import loaded_window
 from engine.live.core.outcome import AT_ONCE, READ_AGAIN, DdlNote, Outcome, work_of
@@ -60,6 +62,7 @@ class Dispatcher:
     ) -> None:
         self._clock = clock
         self.catalog = Catalog({}, {})
+        self.stream_key: str | None = None  # see Annotations
         self._spare_rows = spare_rows
         self.max_rows = max_rows
         self._tail = tail
@@ -81,7 +84,7 @@ class Dispatcher:
         Until the iterator ends no read may be applied, and no event is delivered: a query's list is the one before the
         transaction.
         """
-        outcome = Outcome(committed_at=transaction.commit_time)
+        outcome = Outcome(transaction.commit_time, self.stream_key)
         skip = self._already_shown(transaction)
         touched: set[int] = set()
         rereads: set[LiveQuery] = set()
@@ -202,7 +205,10 @@ class Dispatcher:
         return skip
 
     def _note(self, message: Message, outcome: Outcome) -> None:
-        if message.prefix == "realtime.ddl":
+        if message.prefix == ANNOTATION_PREFIX:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # of others; the channels count them
+                outcome.annotations.add(message)
+        elif message.prefix == "realtime.ddl":
             try:
                 note = msgspec.json.decode(message.content, type=DdlNote)
             except msgspec.DecodeError as problem:

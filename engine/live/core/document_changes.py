@@ -54,10 +54,11 @@ class WindowEvent:
 
     ``reset``: the changes start from the empty list. ``error``: the query has ended, nothing follows. ``committed_at``: when
     the change was committed, in microseconds since 1970 by the clock of the database; None if the event is no commit's: a
-    list that was read, or changes that are delivered again. ``size``: bytes of the documents.
+    list that was read, or changes that are delivered again. ``meta``: the annotation (a JSON object) of the one transaction
+    that made all of these changes; None if it has none, or they may be of several. ``size``: bytes of the documents.
     """
 
-    __slots__ = ("_json", "changes", "committed_at", "error", "position", "reset", "size")
+    __slots__ = ("_json", "changes", "committed_at", "error", "meta", "position", "reset", "size")
 
     def __init__(
         self,
@@ -66,12 +67,14 @@ class WindowEvent:
         changes: Sequence[DocChange],
         error: QueryRejectedError | None = None,
         committed_at: int | None = None,
+        meta: bytes | None = None,
     ) -> None:
         self.position = position
         self.reset = reset
         self.changes = changes
         self.error = error
         self.committed_at = committed_at
+        self.meta = meta
         size = 0
         for change in changes:
             size += len(change.doc)
@@ -87,7 +90,7 @@ class WindowEvent:
 
     def again(self) -> WindowEvent:
         """The same event without ``committed_at``, for a subscriber that resumes: its age is not a delivery time."""
-        event = WindowEvent(self.position, self.reset, self.changes, self.error)
+        event = WindowEvent(self.position, self.reset, self.changes, self.error, meta=self.meta)
         event._json = self._json
         return event
 

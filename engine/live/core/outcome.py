@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from engine.annotations import Annotations
 from engine.catalog.model import Table
 from engine.live.core.document_changes import DocChange, WindowEvent
 from engine.live.core.shared_query import LiveQuery
@@ -41,11 +42,14 @@ class DdlNote(msgspec.Struct):
 
 
 class Outcome:
-    """The work that results from a transaction. ``ended``: the queries that :meth:`deliver` has ended."""
+    """The work that results from a transaction, and its ``annotations``. ``ended``: the queries that :meth:`deliver` has
+    ended.
+    """
 
-    __slots__ = ("changed", "committed_at", "ddl", "ended", "refresh")
+    __slots__ = ("annotations", "changed", "committed_at", "ddl", "ended", "refresh")
 
-    def __init__(self, committed_at: int | None = None) -> None:
+    def __init__(self, committed_at: int | None = None, stream_key: str | None = None) -> None:
+        self.annotations = Annotations(stream_key)
         self.changed: list[tuple[LiveQuery, list[DocChange]]] = []
         self.refresh: set[LiveQuery] = set()
         self.ended: list[LiveQuery] = []
@@ -77,7 +81,7 @@ class Outcome:
                 yield
                 work = 0
             if event is None or event.changes is not changes:  # queries with one window follow each other
-                event = WindowEvent(position, False, changes, None, self.committed_at)
+                event = WindowEvent(position, False, changes, None, self.committed_at, self.annotations.meta)
                 work += work_of(changes)
             query.deliver(event)
             if query.ended:

@@ -80,6 +80,7 @@ def test_publishers_cannot_write_the_columns_of_order_and_trust(caller: Connecti
 
 
 PUBLISHERS = {
+    "annotate(jsonb)",
     "broadcast(text,text,jsonb,text,text,jsonb,integer)",
     "broadcast_all(text,jsonb,text,jsonb,integer)",
     "broadcast_changes()",

@@ -78,10 +78,11 @@ def test_any_nesting_of_a_row_is_packed() -> None:
     assert deep == b"\x91\x81\xa1a" * 5000 + b"\x01"
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), VALUES, st.booleans())
-def test_a_snapshot_put_together_is_the_whole_one(name: str, data: Any, reset: bool) -> None:
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), VALUES, st.booleans(), st.none() | VALUES)
+def test_a_snapshot_put_together_is_the_whole_one(name: str, data: Any, reset: bool, meta: Any) -> None:
     head = snapshot_head(name, "q")
-    tail = snapshot_tail(0x16B3748, reset, json.dumps([{"doc": {"data": data}}]).encode())
+    annotation = None if meta is None else json.dumps({"why": meta}).encode()
+    tail = snapshot_tail(0x16B3748, reset, json.dumps([{"doc": {"data": data}}]).encode(), annotation)
     together = packed_snapshot(head, packed_fields(tail[:-1]))
     assert msgspec.msgpack.decode(together) == json.loads(head + tail)
 

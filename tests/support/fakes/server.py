@@ -50,6 +50,7 @@ class Event:
     changes_json: bytes
     error: QueryRejectedError | None = None
     committed_at: int | None = None
+    meta: bytes | None = None
 
 
 @dataclass(eq=False)
@@ -119,10 +120,10 @@ class FakeLiveQueries:
     async def reopen(self, principal: Principal, subscription: FakeLiveSubscription) -> None:
         """All see the same."""
 
-    def change(self, rows: list[str]) -> None:
+    def change(self, rows: list[str], meta: bytes | None = None) -> None:
         self.position += 1
         self.rows = rows
-        event = Event(self.position, False, json.dumps(rows).encode())
+        event = Event(self.position, False, json.dumps(rows).encode(), meta=meta)
         for subscription in list(self.subscriptions):
             if not subscription.paused:
                 subscription.has = rows

@@ -21,17 +21,28 @@ _BYTES: Final = 64 * 1024  # of payload; so a batch is little more than the larg
 class ChannelBatch(Generic[Event]):
     """``addressed``: some of the events are not for all subscribers."""
 
-    __slots__ = ("addressed", "channel", "events", "size")
+    __slots__ = ("_annotated", "addressed", "channel", "events", "size")
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
         self.events: list[Event] = []
         self.addressed = False
         self.size = 0
+        self._annotated: ChannelBatch[MessageEvent] | None = None
 
     def takes(self, channel: str, size: int) -> bool:
         """Whether an event of ``channel`` with ``size`` bytes belongs here too."""
         return channel == self.channel and len(self.events) < _EVENTS and self.size + size <= _BYTES
+
+    @staticmethod
+    def annotated(batch: ChannelBatch[MessageEvent]) -> ChannelBatch[MessageEvent]:
+        """Messages of one transaction with its annotation, one object for all who ask; ``batch`` if there is none."""
+        if batch.events[0].meta is None:
+            return batch
+        if batch._annotated is None:
+            batch._annotated = ChannelBatch(batch.channel)
+            batch._annotated.events = [event.annotated for event in batch.events]
+        return batch._annotated
 
 
 def message_batches(events: Iterable[MessageEvent]) -> Iterator[ChannelBatch[MessageEvent]]:

@@ -26,16 +26,31 @@ class MessageEvent:
     """A published message as it reaches the subscribers of its channel.
 
     ``key`` is its position as numbers; it grows along a channel. ``committed_at``: when it was committed, in microseconds
-    since 1970 by the clock of the database; None for a message of the past.
+    since 1970 by the clock of the database; None for a message of the past. ``meta``: the annotation of its transaction, a
+    JSON object, for those who ask (:attr:`annotated`); None if it has none, or is of the past.
     """
 
-    __slots__ = ("_document", "_envelope", "_json", "_unread", "_verdicts", "channel", "committed_at", "key", "row")
+    __slots__ = (
+        "_annotated",
+        "_document",
+        "_envelope",
+        "_json",
+        "_unread",
+        "_verdicts",
+        "channel",
+        "committed_at",
+        "key",
+        "meta",
+        "row",
+    )
 
     error: RealtimeError | None = None
     ends = False
 
-    def __init__(self, row: MessageRow, committed_at: int | None = None) -> None:
+    def __init__(self, row: MessageRow, committed_at: int | None = None, meta: bytes | None = None) -> None:
         self.row = row
+        self.meta = meta
+        self._annotated: MessageEvent | None = None
         self.committed_at = committed_at
         self.channel = row.channel
         self.key = (row.lsn, row.seq)
@@ -49,6 +64,16 @@ class MessageEvent:
     def priority(self) -> int:
         """Higher is not queued behind lower."""
         return self.row.priority
+
+    @property
+    def annotated(self) -> MessageEvent:
+        """The message with ``meta``, encoded once for all who ask; itself if there is none."""
+        if self.meta is None:
+            return self
+        if self._annotated is None:
+            self._annotated = MessageEvent(self.row, self.committed_at)
+            self._annotated._json = b'%b,"meta":%b}' % (self.json[:-1], self.meta)
+        return self._annotated
 
     @property
     def position(self) -> str:

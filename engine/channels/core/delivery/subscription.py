@@ -199,17 +199,14 @@ class Subscription:
             return
         self.last = key
         if (self._plain and event.row.audience is None and not self.mutes.active) or self.wants(event):
-            if self._begun:
-                self._deliver(event)
-            else:
-                self.event(event)
+            self.event(event.annotated if self.options.meta else event)
 
     def messages(self, batch: ChannelBatch[MessageEvent]) -> None:
         """The next messages of the channel, in order; at once, if they are all wanted here."""
         whole = self._begun and self._plain and not batch.addressed and not self.mutes.active and not self.waiting
         if whole and self._deliver_batch is not None and len(batch.events) > 1 and batch.events[0].key > self.last:
             self.last = batch.events[-1].key
-            self._deliver_batch(batch)
+            self._deliver_batch(ChannelBatch.annotated(batch) if self.options.meta else batch)
             return
         for event in batch.events:
             self.message(event)

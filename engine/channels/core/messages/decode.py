@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from engine.annotations import ANNOTATION_PREFIX, Annotations
 from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.lsn import Lsn
 from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
@@ -150,7 +151,8 @@ class DecodedTransaction:
     """One transaction: messages sorted by their number, the rest in order; ``full_xid`` of the message rows, if there
     are any.
 
-    ``refused``: messages that came after their room was closed; ``copies``: messages and the channels they are routed to.
+    ``refused``: messages that came after their room was closed; ``copies``: messages and the channels they are routed to;
+    ``annotations``: those of the transaction.
     """
 
     lsn: Lsn
@@ -163,6 +165,7 @@ class DecodedTransaction:
     refused: list[MessageRow] = field(default_factory=list)
     copies: list[tuple[MessageRow, str]] = field(default_factory=list)
     full_xid: int = 0
+    annotations: Annotations = field(default_factory=lambda: Annotations(None))
 
     def __bool__(self) -> bool:
         return bool(self.messages or self.changes or self.control_messages or self.refused)
@@ -186,6 +189,7 @@ class RecordReader:
 
     def read(self, transaction: Transaction, into: DecodedTransaction) -> Iterator[None]:
         """Fill ``into``. Yields now and then."""
+        into.annotations = Annotations(self.key)
         for number, change in enumerate(transaction.changes, 1):
             try:
                 if isinstance(change, Message):
@@ -233,6 +237,8 @@ class RecordReader:
             control.committed_at = into.commit_time
             if self.key is None or control.key == self.key:
                 into.control_messages.append(control)
+        elif message.prefix == ANNOTATION_PREFIX:
+            into.annotations.add(message)
 
 
 def start(transaction: Transaction) -> DecodedTransaction:

@@ -104,7 +104,7 @@ class ChannelOptions:
     ``presence``: None: not visible to others, and no presence events; else what the others see of this member (``status``,
     ``typing`` and what else is given under ``state``; ``name``, ``avatar`` and the like are metadata). ``history``: so many
     of the last messages first; ``since``: everything after that position first, which belongs to ``epoch`` if one is given.
-    ``events`` and ``where`` filter messages.
+    ``events`` and ``where`` filter messages. ``meta``: with the annotations of their transactions.
     """
 
     presence: Mapping[str, Any] | None = None
@@ -113,6 +113,7 @@ class ChannelOptions:
     epoch: str | None = None
     events: tuple[str, ...] | None = None
     where: tuple[Any, ...] | None = None
+    meta: bool = False
 
 
 @dataclass(frozen=True, slots=True)
