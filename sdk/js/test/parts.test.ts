@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fullJitter } from "../src/core/backoff.js";
+import { requestPause } from "../src/core/backoff.js";
 import { equal } from "../src/core/equal.js";
 import { randomHex, uuid } from "../src/core/ids.js";
 import { stringify } from "../src/protocol/json.js";
@@ -23,15 +23,10 @@ test("positions are compared part by part, as numbers", () => {
       assert.equal(Math.sign(compare(a, b)), Math.sign(place - other), `${a} ${b}`);
 });
 
-test("pauses are random up to a bound that doubles and is capped", () => {
-  assert.deepEqual(
-    [0, 1, 2, 3, 60].map((attempt) => fullJitter(attempt, 1000, 5000, () => 1)),
-    [1000, 2000, 4000, 5000, 5000],
-  );
-  assert.equal(
-    fullJitter(9, 1000, 5000, () => 0),
-    0,
-  );
+test("a request is repeated after a random pause", () => {
+  const pauses = Array.from({ length: 20 }, () => requestPause(1));
+  assert.ok(pauses.every((pause) => pause >= 0 && pause <= 1200));
+  assert.ok(new Set(pauses).size > 1);
 });
 
 test("JSON values are equal whatever the order of their keys", () => {

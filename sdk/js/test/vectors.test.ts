@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { fullJitter } from "../src/core/backoff.js";
 import { Pacer } from "../src/core/pacer.js";
 import { compare } from "../src/core/position.js";
 import { PresenceState } from "../src/core/presence.js";
@@ -63,6 +64,15 @@ test("differences of lists are those of the vectors", () => {
     ]);
     assert.deepEqual(found, changes, `${old} ${now}`);
   }
+});
+
+test("waits before new attempts are those of the vectors", () => {
+  const { cases } = vectors<{ cases: Record<"attempt" | "base" | "cap" | "share" | "wait", number>[] }>("backoff");
+  for (const { attempt, base, cap, share, wait } of cases)
+    assert.equal(
+      fullJitter(attempt, base, cap, () => share),
+      wait,
+    );
 });
 
 test("waits between messages are those of the vectors", () => {

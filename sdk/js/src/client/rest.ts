@@ -3,6 +3,7 @@
 import { ErrorCode } from "../protocol/codes.js";
 import { problemOf } from "../protocol/problem.js";
 import { RealtimeError } from "../protocol/errors.js";
+import { requestPause } from "../core/backoff.js";
 import { uuid } from "../core/ids.js";
 import { stringify } from "../protocol/json.js";
 import { defaults, endpoint } from "./settings.js";
@@ -50,8 +51,7 @@ export interface ServerOptions {
   apiKey?: string;
 }
 
-const ATTEMPTS = 3;
-const RETRY_DELAY = 300; // ms, doubled each time
+const RETRIES = 2;
 
 /** A channel, as a server uses it. */
 export class ServerChannel {
@@ -131,13 +131,14 @@ export class RealtimeServer {
   /** Everything here can be repeated without harm, so it is when the server cannot be reached. @internal */
   async _call<T>(method: string, path: string, body?: object): Promise<T> {
     const { url, apiKey } = { ...defaults(), ...this._options };
-    const headers: Record<string, string> = {};
-    if (body) headers["Content-Type"] = "application/json";
-    if (apiKey) headers.Authorization = `Bearer ${apiKey}`;
+    const headers: Record<string, string> = {
+      ...(body && { "Content-Type": "application/json" }),
+      ...(apiKey && { Authorization: `Bearer ${apiKey}` }),
+    };
     const { origin, pathname } = endpoint(url);
     const init: RequestInit = { method, headers, ...(body && { body: stringify(body) }) };
-    for (let attempt = 1; ; attempt++) {
-      const last = attempt === ATTEMPTS;
+    for (let attempt = 0; ; attempt++) {
+      const last = attempt === RETRIES;
       try {
         const response = await fetch(origin + pathname + path, init);
         if (last || response.status < 500) return await read(response);
@@ -145,7 +146,7 @@ export class RealtimeServer {
         if (error instanceof RealtimeError) throw error;
         if (last) throw new RealtimeError(ErrorCode.ConnectionFailed, `the server cannot be reached: ${String(error)}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY * 2 ** (attempt - 1)));
+      await new Promise((resolve) => setTimeout(resolve, requestPause(attempt)));
     }
   }
 }

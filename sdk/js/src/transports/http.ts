@@ -1,5 +1,6 @@
 /** The common part of server-sent events and long polling: requests, their failures, and sending by `POST`. */
 
+import { requestPause } from "../core/backoff.js";
 import { CloseCode, ErrorCode } from "../protocol/codes.js";
 import { problemOf } from "../protocol/problem.js";
 import { RealtimeError } from "../protocol/errors.js";
@@ -57,7 +58,6 @@ export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   });
 
 const RETRIES = 3;
-const RETRY_DELAY = 300; // ms, doubled each time
 const LEAVE_TIMEOUT = 2000; // ms
 const MAX_BYTES = 900_000; // of one batch; the server takes 1 MiB
 
@@ -70,7 +70,7 @@ export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Pr
       const { status, retryAfter } = error as Failure;
       if (signal.aborted || attempt === RETRIES || retryAfter || (status && status < 500 && status !== 429))
         throw error;
-      await pause(RETRY_DELAY * 2 ** attempt, signal);
+      await pause(requestPause(attempt), signal);
     }
   }
 }
