@@ -28,6 +28,7 @@ from engine.live.plan_cache import Planner
 from engine.live.refresher import Refresher
 from engine.live.settings import LiveSettings
 from engine.postgres.errors import UNREADABLE
+from engine.postgres.retry import growing_pause
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.lost_privileges import grants_lacking
@@ -37,7 +38,9 @@ __all__ = ["Definitions"]
 
 _log = structlog.get_logger(__name__)
 
-_AGAIN = 1.0  # seconds between two comparisons while they fail
+_RETRY_DELAY = 1.0
+_MAX_RETRY_DELAY = 5.0
+"""Seconds between two comparisons while they fail; never more than the interval."""
 
 
 class Definitions:
@@ -191,16 +194,19 @@ class Definitions:
 
     async def watch(self) -> None:
         """Detect changes that were not announced, forever."""
-        wait = self._settings.watch_interval
+        failures = 0
         while True:
-            await asyncio.sleep(wait)
             wait = self._settings.watch_interval
+            if failures:
+                wait = min(wait, growing_pause(failures - 1, _RETRY_DELAY, _MAX_RETRY_DELAY))
+            await asyncio.sleep(wait)
             await self._catalog.current()  # a look that is not taken now would be late by an interval
             try:
                 self._redefined(await self._catalog.unannounced())
                 await self._look_at_privileges()
+                failures = 0
             except (*UNREADABLE, psycopg.Error) as error:
-                wait = min(wait, _AGAIN)
+                failures += 1
                 _log.info("definitions_unreadable", error=str(error))
 
     def _redefined(self, concerned: set[int] | None) -> None:

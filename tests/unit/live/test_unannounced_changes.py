@@ -7,6 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pytest
+
+from engine.live import definitions as definitions_module
 from engine.live.definitions import Definitions
 from server.app.settings import Settings
 from tests.support.postgres.sql import GIVE_UP_AFTER
@@ -42,11 +45,11 @@ class LoadingCatalog:
         raise OSError("enough")
 
 
-async def test_a_look_that_falls_into_a_load_is_taken_when_that_ends() -> None:
-    catalog = LoadingCatalog()
+def definitions_of(settings: object, catalog: object) -> Definitions:
+    """Of a node that does nothing else."""
     unused = cast("Any", None)
-    definitions = Definitions(
-        settings=cast("Any", OneLook()),
+    return Definitions(
+        settings=cast("Any", settings),
         catalog=cast("Any", catalog),
         dispatcher=unused,
         planner=unused,
@@ -55,6 +58,11 @@ async def test_a_look_that_falls_into_a_load_is_taken_when_that_ends() -> None:
         apply_lock=asyncio.Lock(),
         background=unused,
     )
+
+
+async def test_a_look_that_falls_into_a_load_is_taken_when_that_ends() -> None:
+    catalog = LoadingCatalog()
+    definitions = definitions_of(OneLook(), catalog)
     watching = asyncio.create_task(definitions.watch())
     for _ in range(10):  # the interval passes
         await asyncio.sleep(0)
@@ -65,6 +73,29 @@ async def test_a_look_that_falls_into_a_load_is_taken_when_that_ends() -> None:
     watching.cancel()
     with suppress(asyncio.CancelledError):
         await watching
+
+
+async def test_looks_that_fail_are_repeated_after_growing_random_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[int] = []
+    repeated = asyncio.Event()
+
+    def pause(count: int, first: float, most: float) -> float:
+        assert 0 < first < most
+        failures.append(count)
+        if len(failures) == 4:
+            repeated.set()
+        return 0.0
+
+    monkeypatch.setattr(definitions_module, "growing_pause", pause)
+    catalog = LoadingCatalog()
+    catalog.loaded.set()
+    watching = asyncio.create_task(definitions_of(OneLook(), catalog).watch())
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        await repeated.wait()
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    assert failures[:4] == [0, 1, 2, 3]
 
 
 def test_the_interval_is_a_setting() -> None:

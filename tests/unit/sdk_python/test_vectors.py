@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from bunbase import Doc
+from bunbase.core.backoff import full_jitter
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.lists import difference
 from bunbase.core.pacing import Pacer
@@ -41,6 +42,15 @@ def test_presence_events_are_those_of_the_vectors() -> None:
             events = state.receive({"type": f"presence:{step['receive']}", "user": step["user"]})
         assert [f"{event.removeprefix('presence:')} {user.id}" for event, user in events] == step["events"], step
     assert [user.id for user in state.current.users] == given["present"]
+
+
+def test_waits_before_new_attempts_are_those_of_the_vectors() -> None:
+    for case in vectors("backoff")["cases"]:
+
+        def chosen(low: float, high: float, share: float = case["share"]) -> float:
+            return low + share * (high - low)
+
+        assert full_jitter(case["attempt"], case["base"], case["cap"], chosen) == case["wait"], case
 
 
 def test_differences_of_lists_are_those_of_the_vectors() -> None:

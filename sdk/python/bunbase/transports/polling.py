@@ -54,7 +54,7 @@ class PollingTransport(PostingTransport):
     async def _poll(self) -> None:
         body = {"session": self._session, "cursor": self._cursor, "timeout": int(self._poll_time * 1000)}
         timeout = httpx.Timeout(self._timeout, read=self._poll_time + self._timeout)
-        self._take(await self._again_and_again("poll", codec.encode_text(body).encode(), timeout))
+        self._take(await self._repeat_post("poll", codec.encode_text(body).encode(), timeout))
 
     def _take(self, answer: httpx.Response) -> None:
         if answer.status_code != httpx.codes.OK:

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 import logging
 import ssl
-import time
 from functools import cache
 from typing import Any
 
 import httpx
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from bunbase.core.backoff import full_jitter
 from bunbase.protocol import codec
 from bunbase.protocol.codes import CloseCode
 from bunbase.protocol.errors import ConnectionEndedError
@@ -65,7 +64,7 @@ class PostingTransport(Transport):
             for batch in _batches([codec.encode_text(message).encode() for message in messages]):
                 self._seq += 1
                 head = codec.encode_text({"session": self._session, "seq": self._seq}).encode()
-                answer = await self._again_and_again("send", head[:-1] + b',"messages":[' + b",".join(batch) + b"]}")
+                answer = await self._repeat_post("send", head[:-1] + b',"messages":[' + b",".join(batch) + b"]}")
                 if answer.status_code != httpx.codes.ACCEPTED:
                     raise refused("send", answer)
 
@@ -86,24 +85,27 @@ class PostingTransport(Transport):
     def _url(self, name: str) -> str:
         return f"{self._address.http}/{name}"
 
-    async def _again_and_again(self, name: str, body: bytes, timeout: httpx.Timeout | None = None) -> httpx.Response:
+    async def _repeat_post(self, name: str, body: bytes, timeout: httpx.Timeout | None = None) -> httpx.Response:
         """Repeat an idempotent POST until there is an answer or the connection counts as dead."""
-        until = time.monotonic() + self._silence
-        attempt = 0
-        while True:
-            try:
-                answer = await self._http.post(self._url(name), content=body, timeout=timeout or self._timeout, **_JSON)
-                if answer.status_code < 500:
-                    return answer
-                problem = f"HTTP {answer.status_code}"
-            except httpx.HTTPError as error:
-                problem = str(error) or type(error).__name__
-            except RuntimeError as error:  # httpx: the client has been closed meanwhile
-                raise ConnectionEndedError("closed") from error
-            if time.monotonic() > until:
-                raise ConnectionEndedError(f"POST {name}: {problem}")
-            await asyncio.sleep(full_jitter(attempt, 0.1, 2.0))
-            attempt += 1
+        repeating = AsyncRetrying(
+            retry=retry_if_exception_type(httpx.HTTPError),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            stop=stop_after_delay(self._silence),
+            reraise=True,
+        )
+        try:
+            return await repeating(self._post, name, body, timeout or self._timeout)
+        except httpx.HTTPError as error:
+            raise ConnectionEndedError(f"POST {name}: {error or type(error).__name__}") from error
+        except RuntimeError as error:  # httpx: the client has been closed meanwhile
+            raise ConnectionEndedError("closed") from error
+
+    async def _post(self, name: str, body: bytes, timeout: httpx.Timeout | float) -> httpx.Response:
+        """An answer of the service; HTTPError: there is none, or one of a server that failed."""
+        answer = await self._http.post(self._url(name), content=body, timeout=timeout, **_JSON)
+        if answer.is_server_error:
+            raise httpx.HTTPError(f"HTTP {answer.status_code}")
+        return answer
 
 
 def _batches(encoded: list[bytes]) -> list[list[bytes]]:
