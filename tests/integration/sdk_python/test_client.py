@@ -163,6 +163,26 @@ async def test_a_live_query_is_the_list_and_each_change_of_it(
             assert (await anext(counts)).docs[0].data == {"n": 4}
 
 
+async def test_the_annotation_of_a_transaction_comes_with_its_message_and_its_change(
+    client: MakeClient, table: str, channel_name: str, request: pytest.FixtureRequest
+) -> None:
+    room = request.node.name
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
+        channel = await ada.channel(channel_name, meta=True).subscribe()
+        messages = channel.messages()
+        query = ada.database().collection("messages").with_meta().where("room", "==", room)
+        async with query.snapshots() as snapshots:
+            assert (await anext(snapshots)).meta is None
+            write(
+                table,
+                f"insert into messages (id, room) values ({abs(hash(room)) % 10**9}, '{room}')",
+                f"select realtime.broadcast('{channel_name}', 'e')",
+                """select realtime.annotate('{"user": "ada", "reason": "import"}')""",
+            )
+            assert (await anext(snapshots)).meta == {"user": "ada", "reason": "import"}
+            assert (await anext(messages)).meta == {"user": "ada", "reason": "import"}
+
+
 async def test_numbers_are_compared_with_all_their_digits_and_may_have_thousands_of_them(
     client: MakeClient, table: str, channel_name: str
 ) -> None:

@@ -290,3 +290,27 @@ def test_a_stream_of_events_may_be_cut_anywhere() -> None:
 def test_a_server_is_named_by_any_of_its_addresses(url: str) -> None:
     address = Address(url, {"user": "a&b"})
     assert (address.http, address.websocket) == ("http://h:1/realtime", "ws://h:1/realtime?user=a%26b")
+
+
+def test_an_annotation_is_asked_for_and_shown_only_with_the_changes_of_its_transaction() -> None:
+    state = LiveState("q", "db:collection:c", {}, meta=True)
+    assert state.request()["meta"] is True
+    assert "meta" not in LiveState("q", "db:collection:c", {}).request()
+    state.subscribed({"epoch": "x"})
+    state.receive(snapshot("0/10", True, ("added", "a", -1, 0)))
+    shown = state.receive(snapshot("0/20", False, ("added", "b", -1, 1)) | {"meta": {"user": "ada"}})
+    assert shown is not None
+    assert shown.meta == {"user": "ada"}
+    state.subscribed({"epoch": "x", "recovered": False})  # from here on it is the difference to another list
+    state.receive(snapshot("0/30", True, ("added", "a", -1, 0)), quiet=True)
+    state.receive(snapshot("0/40", False, ("removed", "a", 0, -1)) | {"meta": {"user": "bob"}}, quiet=True)
+    shown = state.catch_up()
+    assert shown is not None
+    assert shown.meta is None
+    channel = ChannelState("c", ChannelOptions(meta=True))
+    assert channel.request() == {"type": "subscribe", "channel": "c", "meta": True}
+    channel.subscribed({"epoch": "x", "position": "0/10"})
+    [(_, message)] = channel.receive(
+        {"type": "message", "channel": "c", "event": "e", "id": "1", "meta": {"user": "ada"}}
+    )
+    assert message.meta == {"user": "ada"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, cast
 
@@ -145,10 +146,11 @@ class Snapshots:
         first, self._first = self._first, False
         changes = difference(self._seen, latest.docs)
         self._seen = latest.docs
-        return Snapshot(latest.docs, changes, latest.position) if changes or first else None
+        return Snapshot(latest.docs, changes, latest.position, latest.meta) if changes or first else None
 
     def _take(self, snapshot: Snapshot) -> None:
-        self._latest = snapshot
+        # The difference to what was seen last is of one transaction only if this snapshot is the only one since then.
+        self._latest = snapshot if self._latest is None else replace(snapshot, meta=None)
         self._changed.set()
 
     def _wake(self, error: RealtimeError) -> None:

@@ -15,17 +15,20 @@ Operator = Literal[
 ]  # fmt: skip
 """The operators of conditions, see the guide to live queries."""
 
-Subscribe = Callable[[str, Mapping[str, Any], Callback | None], LiveQuery]
-"""Opens a live query: of a collection, for a query in the protocol's form, with a listener to its snapshots."""
+Subscribe = Callable[[str, Mapping[str, Any], Callback | None, bool], LiveQuery]
+"""Opens a live query: of a collection, for a query in the protocol's form, with a listener, with ``meta``."""
 
 
 class Query:
     """A query over one collection. Each method returns a new query; the old one stays as it is."""
 
-    def __init__(self, subscribe: Subscribe, collection: str, spec: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, subscribe: Subscribe, collection: str, spec: Mapping[str, Any] | None = None, *, meta: bool = False
+    ) -> None:
         self._subscribe = subscribe
         self._collection = collection
         self._spec = dict(spec or {})
+        self._meta = meta
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -77,24 +80,30 @@ class Query:
 
     def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Query:
         """One ``SELECT`` in place of conditions; ``$1`` … are ``params``."""
-        return Query(self._subscribe, self._collection, {"sql": text, "params": list(params)})
+        return Query(self._subscribe, self._collection, {"sql": text, "params": list(params)}, meta=self._meta)
+
+    def with_meta(self) -> Query:
+        """With the annotations of transactions: ``Snapshot.meta`` is what ``realtime.annotate()`` was given by the one that
+        made the changes.
+        """
+        return Query(self._subscribe, self._collection, self._spec, meta=True)
 
     def on_snapshot(self, callback: Callback) -> LiveQuery:
         """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
 
         ``error`` listeners of the result are called if the query is rejected or ends.
         """
-        return self._subscribe(self._collection, self._spec, callback)
+        return self._subscribe(self._collection, self._spec, callback, self._meta)
 
     def snapshots(self) -> Snapshots:
         """Subscribe, as an async iterator (and context manager) of ``Snapshot``.
 
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
         """
-        return Snapshots(self._subscribe(self._collection, self._spec, None))
+        return Snapshots(self._subscribe(self._collection, self._spec, None, self._meta))
 
     def _with(self, **more: object) -> Query:
-        return Query(self._subscribe, self._collection, {**self._spec, **more})
+        return Query(self._subscribe, self._collection, {**self._spec, **more}, meta=self._meta)
 
 
 class Database:

@@ -168,6 +168,7 @@ class Realtime(Emitter):
         history: int = 0,
         filter: Mapping[str, Any] | None = None,
         encryption: Encryption | None = None,
+        meta: bool = False,
     ) -> Channel:
         """A channel. A second call with the name alone returns the same object.
 
@@ -177,11 +178,12 @@ class Realtime(Emitter):
             history: how many of the last messages to get first.
             filter: ``events`` and ``where``: only matching messages are sent to this client.
             encryption: keys for end-to-end encryption of ``data``.
+            meta: messages come with the annotation of their transaction (``Message.meta``).
 
         Raises:
             ValueError: it is subscribed to already, with other options.
         """
-        options = ChannelOptions(presence, history, filter, encryption)
+        options = ChannelOptions(presence, history, filter, encryption, meta)
         known, channel = self._channels.get(name, (None, None))
         if channel is not None and known is not None:
             if options in (known, ChannelOptions()):
@@ -209,10 +211,10 @@ class Realtime(Emitter):
     ) -> None:
         await self.disconnect()
 
-    def _live(self, collection: str, spec: Mapping[str, Any], callback: Callback | None) -> LiveQuery:
+    def _live(self, collection: str, spec: Mapping[str, Any], callback: Callback | None, meta: bool) -> LiveQuery:
         self._start()
         self._queries += 1
-        state = LiveState(f"q{self._queries}-{self._mark}", f"db:collection:{collection}", spec)
+        state = LiveState(f"q{self._queries}-{self._mark}", f"db:collection:{collection}", spec, meta=meta)
         live = LiveQuery(self._manager, state, callback)
         self._manager.subscribe(live)
         return live

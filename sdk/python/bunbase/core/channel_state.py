@@ -31,6 +31,7 @@ class ChannelOptions:
     history: int = 0
     filter: Mapping[str, Any] | None = None
     encryption: Encryption | None = None
+    meta: bool = False
 
 
 class ChannelState:
@@ -66,6 +67,8 @@ class ChannelState:
             message["history"] = self._options.history
         if self._options.filter is not None:
             message["filter"] = dict(self._options.filter)
+        if self._options.meta:
+            message["meta"] = True
         if self._options.presence is not None or self._own:
             message["presence"] = self._own or bool(self.with_presence)
         return message

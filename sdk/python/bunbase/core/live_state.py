@@ -22,12 +22,13 @@ Base = tuple[list[Doc], str | None, str | None]
 class LiveState:
     """See the module. ``id`` names the subscription on the connection."""
 
-    def __init__(self, id: str, channel: str, query: Mapping[str, Any]) -> None:
+    def __init__(self, id: str, channel: str, query: Mapping[str, Any], *, meta: bool = False) -> None:
         self.id = id
         self.channel = channel
         self.strategy: str | None = None
         self.docs: list[Doc] = []
         self._query = dict(query)
+        self._meta = meta
         self._shown: str | None = None  # position of the application's list; None: it has no list yet
         self._feed: list[Doc] = self.docs  # the same object unless a list is to be reconciled
         self._feed_position: str | None = None
@@ -38,6 +39,8 @@ class LiveState:
         message: dict[str, Any] = {"type": "subscribe", "channel": self.channel, "id": self.id}
         if self._query:
             message["query"] = self._query
+        if self._meta:
+            message["meta"] = True
         if self._shown and self._epoch:
             message |= {"since": self._shown, "epoch": self._epoch}
         return message
@@ -70,7 +73,7 @@ class LiveState:
             return None
         if self._feed is not self.docs:
             return self.catch_up()
-        return self._show(changes)
+        return self._show(changes, message.get("meta"))
 
     @property
     def behind(self) -> bool:
@@ -87,7 +90,7 @@ class LiveState:
         self.docs = self._feed
         return self._show(changes)
 
-    def _show(self, changes: tuple[Change, ...]) -> Snapshot | None:
+    def _show(self, changes: tuple[Change, ...], meta: Mapping[str, Any] | None = None) -> Snapshot | None:
         assert self._feed_position is not None
         first, self._shown = self._shown is None, self._feed_position
-        return Snapshot(tuple(self.docs), changes, self._shown) if changes or first else None
+        return Snapshot(tuple(self.docs), changes, self._shown, meta) if changes or first else None

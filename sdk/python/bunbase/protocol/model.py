@@ -21,6 +21,7 @@ class Message:
         sender: the publisher's user id, or None.
         id: unique within the channel.
         position: its place in the database's history; only grows within a channel.
+        meta: the annotation of its transaction, if the channel was made with ``meta=True`` and there is one.
     """
 
     channel: str
@@ -30,6 +31,7 @@ class Message:
     sender: str | None = None
     id: str | None = None
     position: str | None = None
+    meta: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Message:
@@ -42,6 +44,7 @@ class Message:
             raw.get("sender"),
             raw.get("id"),
             raw.get("position"),
+            raw.get("meta"),
         )
 
 
@@ -109,8 +112,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A live query's list, and how it came about: ``changes`` applied in order to the list before give ``docs``."""
+    """A live query's list, and how it came about: ``changes`` applied in order to the list before give ``docs``.
+
+    ``meta``: the annotation of the transaction that made the changes, of a query ``with_meta()``; None if it has none, or
+    the changes may be of several.
+    """
 
     docs: tuple[Doc, ...]
     changes: tuple[Change, ...]
     position: str
+    meta: Mapping[str, Any] | None = None
