@@ -199,7 +199,12 @@ class Subscription:
             return
         self.last = key
         if (self._plain and event.row.audience is None and not self.mutes.active) or self.wants(event):
-            self.event(event.annotated if self.options.meta else event)
+            if self.options.meta:
+                event = event.annotated
+            if self._begun:
+                self._deliver(event)
+            else:
+                self.event(event)
 
     def messages(self, batch: ChannelBatch[MessageEvent]) -> None:
         """The next messages of the channel, in order; at once, if they are all wanted here."""
