@@ -49,8 +49,8 @@ _CLOCK_EVERY: Final = 64  # messages between two looks at the clock
 _PROGRESS_EVERY: Final = 0.1  # seconds between two Progress events, unless the server asks
 _LOOK_WHILE_FULL: Final = 1.0  # seconds between two checks of the server while the buffer is full
 _ASK_EVERY: Final = 0.5  # seconds between two requests for a keepalive, until the session is streaming
-_STATUS_GAP: Final = 0.02  # seconds between two status updates
-_PING_GAP: Final = 0.1  # seconds; a server that requests replies in shorter intervals than this
+_STATUS_INTERVAL: Final = 0.02  # seconds between two status updates
+_MIN_PING_INTERVAL: Final = 0.1  # seconds; a server that requests replies in shorter intervals than this
 _SHUTDOWN_AFTER: Final = 1.0  # for this many seconds is shutting down
 _DOUBTED: Final = 5.0  # seconds of silence after which a stream is dead when another connection was found dead
 _DOUBT: Final = "another connection to the server died without a word, and the stream has brought nothing since"
@@ -240,7 +240,7 @@ class StreamingSession:
         Transactions that no snapshot shows are not confirmed, so it would wait forever.
         """
         now = time.monotonic()
-        if now - self._pinged > _PING_GAP:
+        if now - self._pinged > _MIN_PING_INTERVAL:
             self._pinged_since = now
         self._pinged = now
         if now - self._pinged_since > _SHUTDOWN_AFTER:
@@ -271,7 +271,7 @@ class StreamingSession:
                 raise StreamEndedError(self._end)
             ask = quiet or not self._streams or self._doubt.is_set()
             await stream.send_status(self._positions.received, self._positions.confirmed, want_reply=ask)
-            await asyncio.sleep(_STATUS_GAP)
+            await asyncio.sleep(_STATUS_INTERVAL)
             try:
                 async with asyncio.timeout(self._status_interval if self._streams else _ASK_EVERY):
                     await self._wake.wait()

@@ -64,7 +64,7 @@ class BatchedReads:
         self._metrics = metrics
         self._reader = reader
         self._background = background
-        self._most_rows = settings.max_rows
+        self._max_rows = settings.max_rows
         self._size = settings.batch_claims
         self._bounds = ReadBounds(settings.max_rows, settings.max_bytes, settings.batch_timeout_ms)
         self._requests: dict[Statement, _Requests] = {}
@@ -126,7 +126,7 @@ class BatchedReads:
         alone = [None] * len(batch)
         began = time.monotonic()
         try:
-            results = await self._reader.read_for_each(statement, claims, self._most_rows, self._bounds)
+            results = await self._reader.read_for_each(statement, claims, self._max_rows, self._bounds)
             self._metrics.batch(len(results), time.monotonic() - began)
             return results or alone
         except psycopg.errors.QueryCanceled:

@@ -73,8 +73,8 @@ class Refresher:
         catalog: invalidated when a read shows that it is out of date.
         stream: reads are joined to it by its tail, between two transactions.
         background: runs the read tasks; tasks that wait for it are woken when a query has been read.
-        moved: called with a query whose subscribers may see other rows than it has, since policies or privileges changed. It
-            is not read any more.
+        rights_changed: called with a query whose subscribers may see other rows than it has, since policies or privileges
+            changed. It is not read any more.
     """
 
     def __init__(  # noqa: PLR0913
@@ -87,7 +87,7 @@ class Refresher:
         catalog: CatalogWatcher,
         stream: StreamDriver,
         background: Background,
-        moved: Callable[[LiveQuery], None] = lambda _: None,
+        rights_changed: Callable[[LiveQuery], None] = lambda _: None,
         metrics: LiveMetrics,
     ) -> None:
         self._settings = settings
@@ -100,7 +100,7 @@ class Refresher:
         self._query_reads = QueryReads(reader, settings, background, metrics)
         self._failed = FailedReads(settings, reader, catalog)
         self._states: dict[LiveQuery, ReadState] = {}
-        self._moved = moved
+        self._rights_changed = rights_changed
         self.reads = 0
 
     def __iter__(self) -> Iterator[LiveQuery]:
@@ -265,14 +265,14 @@ class Refresher:
             state.ready.set_exception(RightsChangedError())
             state.ready.exception()  # retrieved, also without subscribers
         else:
-            self._moved(query)
+            self._rights_changed(query)
 
     def _hand_over(self, query: LiveQuery, state: ReadState, plan: Plan, read: ReadResult) -> bool:
         """Join ``read`` to the stream and deliver what it changes; False if it has to be repeated.
 
         Raises ``DocumentTooDeepError`` for a first list that may not be delivered.
         """
-        before = query.listing()
+        before = query.delivered()
         if isinstance(plan, IncrementalPlan):
             if not self._dispatcher.hand_over_window(query, plan, read):
                 return False
@@ -288,7 +288,7 @@ class Refresher:
         if not state.ready.done():
             query.current().check_nesting()
             state.ready.set_result(None)
-        elif changes := list_changes(before.pairs, query.listing().pairs):
+        elif changes := list_changes(before.documents, query.delivered().documents):
             query.stage(before)
             query.deliver(WindowEvent(self.position, False, changes, None, committed_at))
             if query.ended:
@@ -304,7 +304,7 @@ class Refresher:
         if not any(part.kind in ("composite", "enum") for column in plan.table.columns for part in column.type.parts()):
             return True
         try:
-            query.current().pairs  # noqa: B018 - encodes them
+            query.current().documents  # noqa: B018 - encodes them
         except Exception as problem:  # noqa: BLE001 - an encoder may raise anything for a value of another type
             level = _log.info if isinstance(problem, UnknownLabelError) else _log.warning
             level("query_replanned", key=query.key, error=str(problem))

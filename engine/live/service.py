@@ -100,7 +100,7 @@ class LiveQueries(BackgroundService):
             catalog=self._catalog,
             stream=stream,
             background=self._background,
-            moved=self._moved,
+            rights_changed=self._rights_changed,
             metrics=self.metrics,
         )
         self._definitions = Definitions(
@@ -288,7 +288,7 @@ class LiveQueries(BackgroundService):
             self._queries.move(subscription, hold.query)
         hold.cancel()
 
-    def _moved(self, query: LiveQuery) -> None:
+    def _rights_changed(self, query: LiveQuery) -> None:
         for subscription in list(query.subscriptions):
             self._moves += 1  # now: nothing else shows that its list is out of date until the task begins
             self._background.spawn(self._replan(subscription))

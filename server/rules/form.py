@@ -11,16 +11,16 @@ __all__ = ["MAX_EXPRESSION", "bound_names", "fields_of", "form_problem", "iterat
 MAX_EXPRESSION: Final = 4096
 """Characters; the same in ``realtime.rule_problem()``."""
 
-_GAP: Final = r"(?:\s|//[^\n]*\n)*"  # a comment may stand wherever a space may
+_SPACE: Final = r"(?:\s|//[^\n]*\n)*"  # a comment may stand wherever a space may
 _TOKENS: Final = re.compile(
     r"""(?P<text>(?:[bB]?[rR]|[rR][bB])(?:\"\"\"[\s\S]*?\"\"\"|'''[\s\S]*?'''|"[^"\n]*"|'[^'\n]*')"""  # no escapes in it
     r"""|[bB]?(?:\"\"\"(?:\\[\s\S]|[^\\])*?\"\"\"|'''(?:\\[\s\S]|[^\\])*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))"""
     r"""|(?P<comment>//[^\n]*)"""
-    rf"""|(?P<loop>\.{_GAP}(?:all|exists|exists_one|existsOne|map|filter|transformList|transformMap){_GAP}\()"""
+    rf"""|(?P<loop>\.{_SPACE}(?:all|exists|exists_one|existsOne|map|filter|transformList|transformMap){_SPACE}\()"""
     r"""|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<strict>[=!]==)|(?P<join>&&|\|\|)|(?P<choice>\?)"""
 )
 _BOUND: Final = re.compile(
-    rf"\.{_GAP}(?:all|exists|exists_one|existsOne|map|filter){_GAP}\({_GAP}([A-Za-z_]\w*){_GAP},"
+    rf"\.{_SPACE}(?:all|exists|exists_one|existsOne|map|filter){_SPACE}\({_SPACE}([A-Za-z_]\w*){_SPACE},"
 )
 
 

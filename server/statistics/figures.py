@@ -12,9 +12,9 @@ from typing import Final
 from engine.live.core.shared_query import LiveQuery
 from engine.query.ir.reread_plan import ReReadPlan
 
-__all__ = ["MOST", "NodeFigures", "QueryFigures", "busiest_channels", "busiest_queries"]
+__all__ = ["MAX_LISTED", "NodeFigures", "QueryFigures", "busiest_channels", "busiest_queries"]
 
-MOST: Final = 2_000
+MAX_LISTED: Final = 2_000
 """How many channels, and how many live queries, a node lists: those with the most subscribers or the longest reads."""
 
 _QUERY_LENGTH: Final = 1_000  # characters
@@ -52,12 +52,12 @@ class QueryFigures:
     cost: float | None
 
 
-def busiest_channels(subscribers: Iterable[tuple[str, int]], most: int = MOST) -> dict[str, int]:
+def busiest_channels(subscribers: Iterable[tuple[str, int]], most: int = MAX_LISTED) -> dict[str, int]:
     """The channels with the most subscribers."""
     return dict(heapq.nlargest(most, subscribers, key=lambda each: (each[1], each[0])))
 
 
-def busiest_queries(queries: Iterable[LiveQuery], most: int = MOST) -> dict[str, QueryFigures]:
+def busiest_queries(queries: Iterable[LiveQuery], most: int = MAX_LISTED) -> dict[str, QueryFigures]:
     """The queries that took the most time to read, then those with the most subscribers; by id."""
     found = heapq.nlargest(most, queries, key=lambda each: (each.read_seconds, len(each.subscriptions)))
     figures = map(_figures_of, found)

@@ -21,7 +21,7 @@ __all__ = ["Resolver"]
 
 _log = structlog.get_logger(__name__)
 
-_SLACK: Final = 60  # seconds: a message may be that much older than this process thinks
+_CLOCK_TOLERANCE: Final = 60  # seconds: a message may be that much older than this process thinks
 _MAX_ALONE: Final = 3  # connections that may end over one message
 _MAX_LOST: Final = 3  # times that a committed message may vanish before it is refused
 
@@ -90,7 +90,7 @@ class Resolver:
             channels=text_array(w.publication.channel for w in waiting),
             ids=text_array(w.id for w in waiting),
             scopes=text_array(w.key[2] for w in waiting),
-            ages=plain_array(int(now - w.since) + _SLACK for w in waiting),
+            ages=plain_array(int(now - w.since) + _CLOCK_TOLERANCE for w in waiting),
         )
         return {
             (row["channel"], row["id"], row["scope"]): (row["seq"] is not None, Ack(row["id"], self._place(row)))

@@ -47,43 +47,43 @@ class ListSource(Protocol):
 class ResultSet:
     """A list of documents at one moment. Rows are encoded on first access, to compare or send them."""
 
-    __slots__ = ("_pairs", "_plan", "_rows")
+    __slots__ = ("_documents", "_plan", "_rows")
 
     def __init__(
-        self, pairs: Documents | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()
+        self, documents: Documents | None = None, plan: IncrementalPlan | None = None, rows: Sequence[Row] = ()
     ) -> None:
-        self._pairs = pairs
+        self._documents = documents
         self._plan = plan
         self._rows = rows
 
     @property
-    def pairs(self) -> Documents:
+    def documents(self) -> Documents:
         """``(id, JSON object)`` in order."""
-        if self._pairs is None:
+        if self._documents is None:
             assert self._plan is not None
             doc_id, encode = self._plan.doc_id, self._plan.encode
-            self._pairs = [(doc_id(row), encode(row)) for row in self._rows]
-        return self._pairs
+            self._documents = [(doc_id(row), encode(row)) for row in self._rows]
+        return self._documents
 
     @property
     def count(self) -> int:
         """How many documents the list has."""
-        return len(self._rows if self._pairs is None else self._pairs)
+        return len(self._rows if self._documents is None else self._documents)
 
     def check_nesting(self) -> None:
         """Raise ``DocumentTooDeepError`` if a document of the list is nested too deeply. Of rows that are not encoded, only
         those are that have a value with enough brackets.
         """
-        if self._pairs is None and self._plan is not None:
+        if self._documents is None and self._plan is not None:
             doc_id, encode = self._plan.doc_id, self._plan.encode
             check_nesting((doc_id(row), encode(row)) for row in self._rows if any(map(_value_may_be_too_deep, row)))
         else:
-            check_nesting(self.pairs)
+            check_nesting(self.documents)
 
     def weight(self) -> int:
         """About how many bytes the list holds, from a sample of its rows."""
-        if self._pairs is not None:
-            return _weight([(doc,) for _, doc in _sample(self._pairs)], len(self._pairs))
+        if self._documents is not None:
+            return _weight([(doc,) for _, doc in _sample(self._documents)], len(self._documents))
         return _weight(_sample(self._rows), len(self._rows))
 
 

@@ -118,16 +118,16 @@ class LiveQuery:
             return ResultSet(None, self.window.plan, self.window.shown)
         return self.rows
 
-    def listing(self) -> ResultSet:
+    def delivered(self) -> ResultSet:
         """The list as of the last event: what a subscriber that is up to date has."""
         return self._before if self._staged and self._before is not None else self.current()
 
-    def listing_after(self, emission: int) -> ResultSet:
+    def delivered_after(self, emission: int) -> ResultSet:
         """The list that a subscriber has whose last event was number ``emission``: the last one, or the one before it
         while that is being delivered.
         """
         if emission == self.emissions:
-            return self.listing()
+            return self.delivered()
         assert emission == self.emissions - 1
         assert self._before is not None
         assert not self._staged
@@ -139,7 +139,7 @@ class LiveQuery:
 
     def weight(self) -> int:
         """About how many bytes the query holds."""
-        return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.listing().weight()
+        return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.delivered().weight()
 
     def deliver(self, event: WindowEvent) -> None:
         """Deliver ``event``, the changes since the staged list, to every subscriber that is not paused.
@@ -176,7 +176,7 @@ class LiveQuery:
     def reset_event(self, position: Lsn) -> WindowEvent:
         """The whole list as an event; several subscribers share it, and its encoding, until the list changes."""
         self.log.delivered(position)
-        changes = self._reset.changes if self._reset else list_changes((), self.listing().pairs)
+        changes = self._reset.changes if self._reset else list_changes((), self.delivered().documents)
         if self._reset is not None and self._reset.position == position:
             return self._reset
         event = WindowEvent(position, True, changes)
@@ -304,7 +304,7 @@ class Subscription:
 
     def _keep(self) -> None:
         if self._kept is None and self._begun and self._has >= 0:
-            self._kept = self.query.listing_after(self._has)
+            self._kept = self.query.delivered_after(self._has)
 
     def _go_on(self) -> None:
         if self._begun and self._has < 0:
@@ -319,7 +319,7 @@ class Subscription:
             return
         position, self._has = self._source.position, self.query.emissions
         try:
-            changes = list_changes(kept.pairs, self.query.listing().pairs)
+            changes = list_changes(kept.documents, self.query.delivered().documents)
             if changes:
                 self.query.log.delivered(position)
                 self._deliver(self, WindowEvent(position, False, changes, None, self.query.committed_at))

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from engine.live.core.document_changes import DocChange
-from engine.live.core.past import PreviousRows
+from engine.live.core.previous_rows import PreviousRows
 from engine.live.core.rows import Identity, Row, SortKey
 from engine.live.core.window_difference import Difference
 from engine.transaction import UNCHANGED, UNKNOWN

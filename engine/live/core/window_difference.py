@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.live.core.document_changes import ADDED, MODIFIED, REMOVED, DocChange
-from engine.live.core.past import PreviousRows
 from engine.live.core.places import Places
+from engine.live.core.previous_rows import PreviousRows
 from engine.live.core.rows import Identity, Row, SortKey
 
 if TYPE_CHECKING:

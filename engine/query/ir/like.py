@@ -96,7 +96,7 @@ class Text:
     bytes, or twice the text's size.
     """
 
-    __slots__ = ("__weakref__", "_columns", "_counts", "_most_rows", "_rows", "letters", "steps")
+    __slots__ = ("__weakref__", "_columns", "_counts", "_max_rows", "_rows", "letters", "steps")
 
     def __init__(self, letters: str, *, ignore_case: bool) -> None:
         self.letters = _lower(letters) if ignore_case else letters
@@ -104,7 +104,7 @@ class Text:
         self._counts: dict[str, int] = {}
         self._rows: dict[str, bytes] = {}
         self._columns: list[bytes] = []
-        self._most_rows = max(_ROOM // (len(letters) // 8 + 1), 16)
+        self._max_rows = max(_ROOM // (len(letters) // 8 + 1), 16)
 
     def __len__(self) -> int:
         return len(self.letters)
@@ -121,7 +121,7 @@ class Text:
         """The bits of ``letter`` from the character ``first`` on, at least ``size`` of them."""
         row = self._rows.get(letter)
         if row is None:
-            if len(self._rows) >= self._most_rows:
+            if len(self._rows) >= self._max_rows:
                 self._rows.clear()
             rare = self.count(letter) * _RARE < len(self.letters)
             row = self._rows[letter] = self._placed(letter) if rare else self._translated(letter)

@@ -121,19 +121,19 @@ language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
   removed integer;
 begin
-  with gone as (
+  with deleted as (
     delete from realtime.messages m
     using (select inserted_at, seq from realtime.messages m
            where m.channel = expire_channel.channel and m.inserted_at < before limit most) d
     where m.inserted_at = d.inserted_at and m.seq = d.seq
     returning m.xid, m.seq
   ), last as (
-    select c."position", g.seq from gone g join realtime.commits c on c.channel = expire_channel.channel and c.xid = g.xid
+    select c."position", g.seq from deleted g join realtime.commits c on c.channel = expire_channel.channel and c.xid = g.xid
     order by 1 desc, 2 desc limit 1
   ), noted as (
     select realtime.note_expired(expire_channel.channel, l."position", l.seq) from last l
   )
-  select count(*) from gone left join noted on true into removed;
+  select count(*) from deleted left join noted on true into removed;
   delete from realtime.commits c
   where c.channel = expire_channel.channel and c.xid in (
     select c.xid from realtime.commits c

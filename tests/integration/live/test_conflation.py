@@ -38,8 +38,8 @@ class Theatre:
         changed = []
         for query in self.chance.sample(self.queries, self.chance.randint(1, 3)):
             before = query.current()
-            query.rows = ResultSet(self.new_rows(before.pairs))
-            if changes := list_changes(before.pairs, query.rows.pairs):
+            query.rows = ResultSet(self.new_rows(before.documents))
+            if changes := list_changes(before.documents, query.rows.documents):
                 query.stage(before)
                 changed.append((query, changes))
         for query, changes in changed:
@@ -116,7 +116,7 @@ def test_a_list_is_the_one_held_with_the_events_since_whatever_interrupts_them(s
         watcher.depth = 3
         watcher.begin()
         watcher.subscription.resume()
-        assert watcher.list == watcher.query.rows.pairs
+        assert watcher.list == watcher.query.rows.documents
     assert not theatre.failures
 
 

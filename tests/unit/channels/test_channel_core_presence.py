@@ -17,7 +17,7 @@ from tests.unit.channels.test_channel_core import TIME, present, room
 # -- presence ------------------------------------------------------------------------------------------------------
 
 
-def test_presence_goes_to_the_subscribers_that_asked_for_it_alone_or_in_blocks() -> None:
+def test_presence_goes_to_the_subscribers_that_asked_for_it_alone_or_in_batches() -> None:
     node = CoreNode([[], [], [], [], []])
     plain, single, whole = node.subscriber(), node.subscriber(presence={}), node.subscriber(presence={}, batches=True)
     early = node.subscriber(presence={}, begun=False)

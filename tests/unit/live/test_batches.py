@@ -101,5 +101,5 @@ def test_a_subscriber_between_two_batches_gets_the_same_list_as_the_others() -> 
         subscribe_to_all()
     assert len(queries.lists) > 3 * QUERIES
     for subscription, documents in queries.lists.items():
-        assert documents == list(subscription.query.current().pairs)
+        assert documents == list(subscription.query.current().documents)
         assert len(documents) == ROWS + 1

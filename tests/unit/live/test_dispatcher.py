@@ -200,12 +200,12 @@ def test_a_window_is_read_and_brought_up_to_the_stream_whatever_its_snapshot_sho
     live.process(3, updated(RELATION, row(1, "b")))
     query = live.unread("a")
     assert live.hand_over(query, [1], Snapshot(1_002, 1_002, frozenset(), position=256))
-    assert [identifier for identifier, _ in query.current().pairs] == ["2"]
+    assert [identifier for identifier, _ in query.current().documents] == ["2"]
     ahead = live.unread("a")
     assert live.hand_over(ahead, [2, 5], Snapshot(1_005, 1_006, frozenset(), position=6 * 256))
     assert [changed for changed, _ in live.process(5, new(5)).changed] == [query]
     assert [changed for changed, _ in live.process(6, new(6)).changed] == [query, ahead]
-    assert [identifier for identifier, _ in ahead.current().pairs] == ["2", "5", "6"]
+    assert [identifier for identifier, _ in ahead.current().documents] == ["2", "5", "6"]
 
 
 def test_a_window_that_cannot_take_a_delivered_transaction_is_read_again(logs: list[EventDict]) -> None:
@@ -227,7 +227,7 @@ def test_a_query_that_is_read_again_goes_on_from_its_new_rows() -> None:
     assert live.hand_over(query, [1, 2])
     assert query.window is not first
     assert [changed for changed, _ in live.process(1, new(3)).changed] == [query]
-    assert [identifier for identifier, _ in query.current().pairs] == ["1", "2", "3"]
+    assert [identifier for identifier, _ in query.current().documents] == ["1", "2", "3"]
 
 
 def test_a_query_that_is_forgotten_while_a_transaction_is_processed_gets_no_event() -> None:
@@ -236,7 +236,7 @@ def test_a_query_that_is_forgotten_while_a_transaction_is_processed_gets_no_even
 
     def forget() -> None:
         """The first list has changed, the second not yet."""
-        if len(first.current().pairs) > 1:
+        if len(first.current().documents) > 1:
             live.dispatcher.forget(second)
 
     many = [new(number) for number in range(2, 2_002)]

@@ -104,7 +104,7 @@ def test_who_leaves_a_shared_window_keeps_its_list_and_the_others_go_on() -> Non
     ann, bob = team.join("ann", "a", [1]), team.join("bob", "a", [1])
     team.dispatcher.forget(ann)
     team.process(1, new(2))
-    assert [identifier for identifier, _ in ann.listing().pairs] == ["1"]
+    assert [identifier for identifier, _ in ann.delivered().documents] == ["1"]
     assert team.ids(bob) == [1, 2]
     team.dispatcher.forget(bob)
     assert not team.dispatcher._owners
@@ -122,8 +122,8 @@ def test_a_changed_membership_takes_the_window_away_from_all_and_each_gets_what_
     assert team.read(bob, "b", [], shows(1))
     assert ann.window is not bob.window
     team.process(2, new(3))
-    assert [identifier for identifier, _ in ann.current().pairs] == ["1", "2", "3"]
-    assert bob.current().pairs == []
+    assert [identifier for identifier, _ in ann.current().documents] == ["1", "2", "3"]
+    assert bob.current().documents == []
 
 
 def test_a_shared_window_that_runs_out_of_rows_is_read_once_for_all() -> None:

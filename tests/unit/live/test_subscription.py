@@ -71,7 +71,7 @@ class Shared:
         self.query.rows = ResultSet(after)
         self.query.stage(before)
         if emit:
-            self.deliver(before.pairs, after)
+            self.deliver(before.documents, after)
 
     def deliver(self, before: object, after: Documents) -> None:
         changes = list_changes(before, after)  # type: ignore[arg-type]
@@ -221,7 +221,7 @@ def test_a_subscriber_that_begins_or_pauses_between_a_commit_and_its_events_has_
     shared.becomes("ab", emit=False)
     late = shared.subscriber()
     paused.subscription.pause()
-    assert (late.names, shared.query.listing().pairs) == ("a", documents("a"))
+    assert (late.names, shared.query.delivered().documents) == ("a", documents("a"))
     shared.deliver(documents("a"), documents("ab"))
     assert (late.names, paused.names) == ("ab", "a")
     paused.subscription.resume()
@@ -302,7 +302,7 @@ def test_a_nested_document_that_leaves_the_list_does_no_harm() -> None:
     shared = Shared()
     shared.query.rows = ResultSet([("a", b"{}"), ("b", DEEP)])
     subscriber = shared.subscriber()
-    before = shared.query.rows.pairs
+    before = shared.query.rows.documents
     shared.query.rows = ResultSet(documents("a"))
     shared.query.stage(ResultSet(before))
     shared.deliver(before, documents("a"))

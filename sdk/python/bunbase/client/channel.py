@@ -186,7 +186,7 @@ class Channel(Emitter):
 
     def subscribed(self, message: Raw, base: object, *, seamless: bool) -> None:
         """See ``Subscription``."""
-        self._emit_events(self._state.subscribed(message, seamless=seamless))
+        self._deliver_events(self._state.subscribed(message, seamless=seamless))
         if self._opening is not None and not self._opening.done():
             self._opening.set_result(None)
         self._deliver("subscribed")
@@ -194,7 +194,7 @@ class Channel(Emitter):
     def received(self, message: Raw, *, quiet: bool) -> None:
         """See ``Subscription``. Messages of any connection are in order and new, so ``quiet`` has no effect."""
         if self._state.begun:
-            self._emit_events(self._state.receive(message))
+            self._deliver_events(self._state.receive(message))
 
     def catch_up(self, *, force: bool) -> bool:
         """See ``Subscription``."""
@@ -210,7 +210,7 @@ class Channel(Emitter):
         else:
             self._deliver("error", error)
 
-    def _emit_events(self, events: list[tuple[str, Any]]) -> None:
+    def _deliver_events(self, events: list[tuple[str, Any]]) -> None:
         for event, payload in events:
             if event != "message":
                 self._deliver(event, payload)
