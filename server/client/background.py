@@ -52,6 +52,6 @@ class Background:
         if task.cancelled() or (failure := task.exception()) is None:
             return
         if isinstance(failure, RealtimeError):  # such as an unreachable database; callers get it too
-            _log.warning("background_task_rejected", error=str(failure))
+            _log.warning("background_task_refused", error=str(failure))
         else:
             _log.error("background_task_failed", exc_info=failure)

@@ -38,7 +38,7 @@ class WrongFieldError(QueryRejectedError):
 
 
 class PresenceRejectedError(QueryRejectedError):
-    """The presence of the client's request is invalid."""
+    """The presence of the client's request has a form that no member can have, or comes before a subscription to it."""
 
     code = ErrorCode.PRESENCE_REJECTED
 

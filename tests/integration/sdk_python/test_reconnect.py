@@ -226,7 +226,7 @@ async def test_blocked_transports_are_left_and_come_back_without_losing_or_doubl
         async with client("ada", url=proxy.url, **options) as ada:
             lost: list[object] = []
             gaps: list[object] = []
-            move_reported = happened(ada, "moved")
+            move_reported = happened(ada, "transport")
             ada.on("disconnected", lost.append)
             assert ada.transport == "polling"
             mine = await ada.channel("blocked:1", presence=True).subscribe()
@@ -270,7 +270,7 @@ async def test_a_client_moves_from_a_draining_server_without_loss(
         messages, over = channel.messages(buffer=100_000), asyncio.Event()
         sent = asyncio.create_task(talk(channel, over))
         await anext(messages)
-        before, move_reported = ada.connection_id, happened(ada, "moved")
+        before, move_reported = ada.connection_id, happened(ada, "transport")
         proxy.target = "127.0.0.1", server.port
         old.process.send_signal(signal.SIGTERM)
         await move_reported()

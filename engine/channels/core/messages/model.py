@@ -219,7 +219,7 @@ class MessageTooLargeError(RealtimeError):
 
 
 class PresenceRefusedError(RealtimeError):
-    """A presence update that is not valid, or by a member that is not present."""
+    """A presence update that a content policy or PostgreSQL forbids, or by a member that is not present."""
 
     code = ErrorCode.PRESENCE_REJECTED
 

@@ -57,7 +57,7 @@ class Realtime(Emitter):
 
     Events:
         ``connected``; ``disconnected``, ``reconnecting`` with the ``RealtimeError`` that was the reason, or None;
-        ``moved`` with the transport's name: another connection has taken over without interruption;
+        ``transport`` with the transport's name: another connection has taken over without interruption;
         ``error`` with a ``RealtimeError``; ``message`` with a ``Message`` for this connection itself.
     """
 
@@ -235,8 +235,8 @@ class Realtime(Emitter):
             self._on_state("failed", RealtimeError(ErrorCode.CONNECTION_FAILED, f"the client failed: {failure!r}"))
 
     def _on_state(self, state: str, reason: RealtimeError | None) -> None:
-        if state == "moved":
-            self._deliver("moved", self.transport)
+        if state == "transport":
+            self._deliver("transport", self.transport)
             return
         before, self._state = self._state, state  # type: ignore[assignment]
         self._reason = reason

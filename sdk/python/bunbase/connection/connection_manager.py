@@ -9,14 +9,14 @@ Theory of operation
 ``run`` is one task. The states, as ``on_state`` reports them::
 
     connecting → connected ⇄ reconnecting → closed | failed
-                 connected → moved → connected
+                 connected → transport → connected
 
 connecting, reconnecting
     ``_establish`` tries the transports, the one that worked last first, with growing pauses between the rounds. Goes to
     *failed* after too many rounds.
 connected
     ``_serve``: ``current`` is the link in use. Beside it ``_move`` may open another link.
-moved
+transport
     The other link has all subscriptions and has taken over; the old one is closed.
 closed
     The server has forbidden a reconnect (``_FINAL``), or reconnecting is switched off.
@@ -171,11 +171,11 @@ class ConnectionManager:
         self._on_state("connected", None)
         began = time.monotonic()
         while True:
-            new = await self._moved(link)
+            new = await self._replacement_of(link)
             if new is not None:
                 self.current = new
                 self._drop(link)
-                self._on_state("moved", None)
+                self._on_state("transport", None)
                 link = new
                 continue
             ended = link.ended.result()
@@ -187,7 +187,7 @@ class ConnectionManager:
                 self._shaky = max(self._shaky, 3)
             return ended
 
-    async def _moved(self, link: Link) -> Link | None:
+    async def _replacement_of(self, link: Link) -> Link | None:
         """The connection that has taken over from ``link``; None if ``link`` was lost before."""
         mover = asyncio.create_task(self._move(link))
         waiting: set[asyncio.Future[Any]] = {mover, link.ended}
