@@ -32,8 +32,8 @@ _encode: Final = msgspec.json.Encoder().encode
 class Annotations:
     """Those of one transaction.
 
-    ``key`` must be in them (``realtime.settings.stream_key``): anybody may emit a logical message. None: not known yet, so
-    none is taken.
+    ``key`` must be in them (``realtime.settings.stream_key``): every role may emit a logical message. None: not known yet,
+    so none is taken.
     """
 
     __slots__ = ("_key", "_merged", "_meta", "_too_large")

@@ -8,7 +8,7 @@ When a set is fetched
 
 * At the start, so that the first clients need not wait.
 * When a token names a key id that the set does not have: the issuer may have rotated its keys. At most once per
-  ``min_interval``, and one fetch serves all who wait, because anybody can make up key ids.
+  ``min_interval``, and one fetch serves all who wait, because every client can make up key ids.
 * In the background when the set is older than ``max_age`` and in use, so that a key which the issuer removed expires here.
 
 A set that cannot be fetched, or is no key set, leaves the last good one in place.

@@ -200,3 +200,10 @@ $$;
 comment on function realtime.close_channel(text) is
   'Close a room: members leave, subscribers get room:closed, and subscribing and publishing are refused until it is created again. Its '
   'messages stay until they expire. False: there is no such open room';
+
+-- Migrations gave these columns other comments.
+comment on column realtime.settings.stream_key is
+  'is in every logical message that our functions emit ("key"): every role may call pg_logical_emit_message, only we know this';
+comment on column realtime.channels.closed_at is 'since then no client can subscribe or publish; the messages stay until they expire';
+comment on column realtime.presence.state is 'status, typing and all other fields that the client sets';
+comment on column realtime.messages.xid is 'the transaction that published it; realtime.commits has where it committed';

@@ -127,3 +127,27 @@ def test_every_function_and_view_of_the_schema_has_a_comment(database: str) -> N
         where c.relnamespace = 'realtime'::regnamespace and c.relkind = 'v' and obj_description(c.oid, 'pg_class') is null"""
     with psycopg.connect(database) as sql:
         assert sql.execute(silent).fetchall() == []
+
+
+def test_no_comment_of_the_schema_has_a_retired_word(database: str) -> None:
+    """Migrations keep theirs; ``sql/schema`` sets such a comment again."""
+    retired = r"""
+        select description from pg_description
+        where description ~* '\m(whoever|nobody|somebody|anybody|everybody|says?|told|tells?|hears?)\M' and objoid in (
+          select oid from pg_class where relnamespace = 'realtime'::regnamespace
+          union all select oid from pg_proc where pronamespace = 'realtime'::regnamespace
+          union all select oid from pg_constraint where connamespace = 'realtime'::regnamespace)"""
+    with psycopg.connect(database) as sql:
+        assert sql.execute(retired).fetchall() == []
+
+
+def test_a_function_whose_arguments_have_had_other_names_is_replaced(database: str) -> None:
+    named = "select proargnames[11] from pg_proc where oid = to_regproc('realtime.read_for_each')"
+    with psycopg.connect(database, autocommit=True) as sql:
+        definition = sql.execute("select pg_get_functiondef('realtime.read_for_each'::regproc)").fetchone()
+        assert definition is not None
+        sql.execute("drop function realtime.read_for_each")
+        sql.execute(definition[0].replace("max_rows", "row_limit"))
+        sql.execute("update realtime.migrations set checksum = 'older' where name = 'sql/schema'")
+        migrate(database)
+        assert sql.execute(named).fetchone() == ("max_rows",)

@@ -178,7 +178,7 @@ _decode_control: Final = msgspec.json.Decoder(ControlMessage).decode
 class RecordReader:
     """Reads transactions; keeps one layout per relation.
 
-    ``key`` must be in logical messages (``realtime.settings.stream_key``): anybody may emit one. None: not known yet.
+    ``key`` must be in logical messages (``realtime.settings.stream_key``): every role may emit one. None: not known yet.
     What cannot be read is skipped; ``faults`` counts it.
     """
 
@@ -196,7 +196,7 @@ class RecordReader:
                     self._message(change, into)
                 elif change.relation.schema == _SCHEMA:
                     self._row(change, into)
-            except Exception as problem:  # noqa: BLE001 - anybody may emit a message; one row is not worth the stream
+            except Exception as problem:  # noqa: BLE001 - every role may emit a message; one row is not worth the stream
                 what = change.prefix if isinstance(change, Message) else f"a row of {change.relation.name}"
                 self.faults.note(into.lsn, what, problem)
             if number % _BATCH == 0:
