@@ -21,6 +21,7 @@ SOURCES = ["engine", "server", "sdk/js/src", "sdk/python/bunbase", "sql", "migra
 
 MAX_FILES = 16
 MAX_LINES = 350
+MAX_LINES_OF_A_FUNCTION = 80
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -76,3 +77,14 @@ def test_no_folder_has_more_files_than_a_reader_can_survey() -> None:
 def test_no_file_is_longer_than_one_idea_needs(tree: str) -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files(tree)}
     assert {path: length for path, length in lengths.items() if length > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize("package", TREES)
+def test_no_function_is_longer_than_a_screen_or_two(package: str) -> None:
+    lengths = {
+        f"{name}:{node.name}": node.end_lineno - node.lineno + 1
+        for name, path in modules(package).items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
+    }
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES_OF_A_FUNCTION} == {}
