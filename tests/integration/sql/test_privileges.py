@@ -253,3 +253,19 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
         named(db, "feed_node_remove", node="n", always=True)
     finally:
         run(db, "reset role; drop owned by realtime_server; drop role realtime_server")
+
+
+def test_the_guide_names_exactly_the_tables_that_publishers_may_read_and_owners_of_tables_read_none(
+    caller: Connection,
+) -> None:
+    page = (Path(__file__).parents[3] / "docs/guides/sql.md").read_text()
+    sentence = page.split("Members of [`realtime_publisher`](#roles) may read ")[1].split(".\n")[0]
+    readable = (
+        "select c.relname::text as name from pg_class c where c.relnamespace = 'realtime'::regnamespace"
+        " and c.relkind in ('r', 'p', 'v') and has_table_privilege(%s, c.oid, 'select')"
+        " and c.relname <> 'collection_calls'"  # what expose and unexpose insert into; it has no rows
+    )
+    assert {row["name"] for row in run(caller, readable, "realtime_publisher")} == set(re.findall(r"`(\w+)`", sentence))
+    assert run(caller, readable, "ordinary") == []
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        run(caller, "select name, relation, columns, camel_case from realtime.collections order by name")

@@ -73,7 +73,7 @@ export class ServerChannel {
     return { id };
   }
 
-  /** End a user's subscriptions to the channel, on all servers. Returns their number. */
+  /** End a user's subscriptions to the channel, on all servers. Returns how many of its connections were present. */
   async kick(userId: string, reason?: string): Promise<number> {
     const body = { userId, ...(reason !== undefined && { reason }) };
     return (await this._call<{ connections: number }>("POST", "/kick", body)).connections;
