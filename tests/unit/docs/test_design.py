@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -10,14 +11,18 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 DECISIONS, DEPENDENCIES = (ROOT / "docs/design.md").read_text().split("\n## Dependencies\n")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PYTHON = [tomllib.loads((ROOT / each / "pyproject.toml").read_text()) for each in (".", "sdk/python")]
+JAVASCRIPT = json.loads((ROOT / "sdk/js/package.json").read_text())
 
 
 def required() -> set[str]:
-    """The packages that ``pyproject.toml`` names, in all of its groups."""
-    groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
-    groups += PROJECT["dependency-groups"].values()
-    return {match[0] for group in groups for package in group if (match := re.match(r"[\w-]+", package))}
+    """The packages that the project and its SDKs name, in all of their groups."""
+    groups: list[list[str]] = []
+    for project in PYTHON:
+        groups += [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
+        groups += project.get("dependency-groups", {}).values()
+    python = {match[0] for group in groups for package in group if (match := re.match(r"[\w-]+", package))}
+    return python | {name for group in ("dependencies", "devDependencies") for name in JAVASCRIPT.get(group, {})}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,6 @@ def test_each_dependency_has_a_reason_and_nothing_else_is_listed() -> None:
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in DEPENDENCIES.splitlines() if line.startswith("| `")
     ]
-    listed = {re.sub(r"\[.*\]", "", name) for row in rows for name in re.findall(r"`([\w\[\]-]+)`", row[0])}
-    assert listed - {"embedded"} == required()
+    listed = {re.sub(r"\[.*\]", "", name) for row in rows for name in re.findall(r"`([\w@/\[\]-]+)`", row[0])}
+    assert listed - {"embedded", "e2ee"} == required()
     assert all(cell for row in rows for cell in row)
