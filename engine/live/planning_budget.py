@@ -1,4 +1,4 @@
-"""What planning the queries of one user may cost: its share of the database connections and of the processor.
+"""What the queries of one user may cost: its share of the database connections and of the processor.
 
 Planning is the only work that a client can ask for at its full message rate. Without a share of its own, one client
 with SQL that is slow to check would keep all others waiting.
@@ -16,7 +16,7 @@ from psycopg import errors
 
 from engine.postgres.errors import AWAY
 
-__all__ = ["PlanningBudget"]
+__all__ = ["PlanningBudget", "TimeBudget"]
 
 _AT_ONCE = 2
 _BURST = 5.0
@@ -31,7 +31,42 @@ class _Planning:
     seconds: float = 0.0
 
 
-class PlanningBudget:
+class TimeBudget:
+    """``burst`` seconds of work at once, and ``rate`` of a second per second after that. ``clock``: seconds, monotonic."""
+
+    __slots__ = ("_at", "_burst", "_clock", "_left", "_rate")
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._at = clock()
+        self._left = burst
+
+    @property
+    def wait(self) -> float:
+        """Seconds until more may be done; 0: now."""
+        return max(0.0, -self.left / self._rate)
+
+    @property
+    def left(self) -> float:
+        """Seconds of work that may be done now; negative: so much was done beyond the budget."""
+        now = self._clock()
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        return self._left
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing of it has been used lately."""
+        return self.left >= self._burst
+
+    def charge(self, seconds: float) -> None:
+        """Work has taken ``seconds``."""
+        self._left = self.left - seconds
+
+
+class PlanningBudget(TimeBudget):
     """Planning time of one user's connections, in seconds: 5 at once, and a quarter of a second per second after that.
 
     At most two of its queries are planned at the same time. Nothing is refused: what is beyond the budget waits.
@@ -41,35 +76,16 @@ class PlanningBudget:
         processor: seconds that the event loop has computed.
     """
 
-    __slots__ = ("_at", "_clock", "_left", "_planning_lock", "_processor", "_shared", "_under_way")
+    __slots__ = ("_planning_lock", "_processor", "_shared", "_under_way")
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, processor: Callable[[], float] = time.thread_time
     ) -> None:
-        self._clock = clock
+        super().__init__(_RATE, _BURST, clock)
         self._processor = processor
-        self._at = clock()
-        self._left = _BURST
         self._planning_lock = asyncio.Semaphore(_AT_ONCE)
         self._under_way: list[_Planning] = []
         self._shared = 0.0, 0.0  # up to when time is shared out among those under way: none yet
-
-    @property
-    def wait(self) -> float:
-        """Seconds until something may be planned; 0: now."""
-        self._gain()
-        return max(0.0, -self._left / _RATE)
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing of it has been used lately."""
-        self._gain()
-        return self._left >= _BURST
-
-    def charge(self, seconds: float) -> None:
-        """Planning has taken ``seconds``."""
-        self._gain()
-        self._left -= seconds
 
     @contextmanager
     def charging(self) -> Iterator[None]:
@@ -101,11 +117,6 @@ class PlanningBudget:
         computing = min(self._shared[1] - computed, passed)
         for planning in self._under_way:
             planning.seconds += passed - computing + computing / len(self._under_way)
-
-    def _gain(self) -> None:
-        now = self._clock()
-        self._left = min(_BURST, self._left + (now - self._at) * _RATE)
-        self._at = now
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

@@ -7,20 +7,22 @@ connections hold them. A query that several users hold counts for each of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
 from engine.errors import ErrorCode, InvalidQueryError, QueryRejectedError
 from engine.live.core.shared_query import LiveQuery
-from engine.live.planning_budget import PlanningBudget
+from engine.live.planning_budget import PlanningBudget, TimeBudget
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 
-__all__ = ["ASKING", "ConnectionAccount", "QueryLimits", "TooManyQueriesError", "UserAccount"]
+__all__ = ["ASKING", "ConnectionAccount", "QueryLimits", "TooManyQueriesError", "UserAccount", "reread_wait"]
 
 _RETRY_AFTER: Final = 10.0  # seconds; when another connection of the same user closes a query is not known
+_REREAD_RATE: Final = 0.1  # of the processor
+_REREAD_BURST: Final = 1.0  # seconds of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,22 @@ class TooCostlyError(InvalidQueryError):
 
 
 class UserAccount:
-    """What the connections of one user have together: ``queries`` with the number of subscriptions, and the budget for
-    planning. Reads are shared out by it, too: see :mod:`engine.postgres.fair_lane`.
+    """What the connections of one user have together: ``queries`` with the number of subscriptions, and the budgets for
+    planning and for what the processor does with lists that are read again (``rereads``). Reads are shared out by it, too:
+    see :mod:`engine.postgres.fair_lane`.
     """
 
-    __slots__ = ("planning", "queries")
+    __slots__ = ("planning", "queries", "rereads")
 
-    def __init__(self, planning: PlanningBudget | None = None) -> None:
+    def __init__(self, planning: PlanningBudget | None = None, rereads: TimeBudget | None = None) -> None:
         self.planning = planning or PlanningBudget()
+        self.rereads = rereads or TimeBudget(_REREAD_RATE, _REREAD_BURST)
         self.queries: Counter[LiveQuery] = Counter()
+
+    @property
+    def full(self) -> bool:
+        """Whether none of its budgets has been used lately."""
+        return self.planning.full and self.rereads.full
 
 
 class ConnectionAccount:
@@ -122,6 +131,21 @@ class ConnectionAccount:
                 del queries[query]
         if query not in self.user.queries and len(query.holders) > 1:
             query.holders.pop(self.user, None)
+
+
+def reread_wait(holders: Iterable[Hashable], seconds: float) -> float:
+    """For how long a list waits until it is read again for ``holders``; 0: it is read now, and ``seconds`` are charged.
+
+    ``seconds``: what the processor did with it the last time. It is charged in advance, so that the lists of one user are
+    read one after the other. It counts for the holder with the most left: a user whom another joins waits no longer.
+    """
+    accounts = [holder for holder in holders if isinstance(holder, UserAccount)]
+    if not accounts:
+        return 0.0
+    budget = max((account.rereads for account in accounts), key=lambda budget: budget.left)
+    if not (wait := budget.wait):
+        budget.charge(seconds)
+    return wait
 
 
 def _count(queries: Iterable[LiveQuery], *, reread: bool) -> int:

@@ -22,6 +22,7 @@ class ReadState:
     __slots__ = (
         "again",
         "alone",
+        "computed",
         "deadline",
         "failing",
         "instead",
@@ -43,6 +44,7 @@ class ReadState:
         self.again = False
         self.replan = False
         self.last_read = 0.0
+        self.computed = 0.0  # seconds that the processor worked at the last list that was read
         self.deadline = time.monotonic() + READ_TIMEOUT
         self.slow = False  # it was cut off in the quick lane
         self.alone = False  # it failed or was cut off in a batch, and is not known to be quick since

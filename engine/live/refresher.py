@@ -8,6 +8,8 @@ changed definition, a lost slot. All take the same path. Each query has a :class
 * *idle*: no task. ``refresh`` starts one;
 * *reading*: the task plans the query if necessary, reads rows together with a snapshot, and hands them over under
   ``apply_lock``, between two transactions, joined to the stream by the transaction tail. Subscribers get the difference;
+* *waiting*: the holders of a re-read query have used up what the processor does for them (``reread_wait``); their list stays
+  as of its snapshot;
 * *requested again*: a ``refresh`` during the read sets ``again``, and the task repeats;
 * *retrying*: the read failed and may succeed later. The task waits with growing pauses. A read that is cut off moves to the
   slow lane; an unreachable database or a lost privilege is retried, and the subscribers keep their list; an error that a
@@ -38,7 +40,7 @@ from engine.live.core.result_set import ResultSet
 from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
-from engine.live.query_accounts import ASKING
+from engine.live.query_accounts import ASKING, reread_wait
 from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
 from engine.live.reads import REFUSED, QueryReads, TooSlowError, documents, fits, rejection_of, why_reread
 from engine.live.settings import LiveSettings
@@ -60,6 +62,7 @@ __all__ = ["Refresher", "RightsChangedError"]
 _log = structlog.get_logger(__name__)
 
 _REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
+_LOOK = 0.5  # seconds between two looks whether a query that waits for a budget may be read
 
 
 class RightsChangedError(BunbaseError):
@@ -158,7 +161,7 @@ class Refresher:
         try:
             while query in self._states:
                 if query.strategy == "re-read":
-                    await asyncio.sleep(state.last_read + self._settings.reread_interval - time.monotonic())
+                    await self._paced(query, state)
                 state.again = False
                 state.last_read = time.monotonic()
                 due = query.due
@@ -177,6 +180,15 @@ class Refresher:
         finally:
             state.task = None
             self._background.changed()
+
+    async def _paced(self, query: LiveQuery, state: ReadState) -> None:
+        """Wait until a re-read query may be read again: within the interval, and within the budget of a holder.
+
+        Changed rights, and a holder with time left who joins, end the wait for a budget at the next look.
+        """
+        await asyncio.sleep(state.last_read + self._settings.reread_interval - time.monotonic())
+        while state.ready.done() and not state.replan and (wait := reread_wait(query.holders, state.computed)):  # noqa: ASYNC110
+            await asyncio.sleep(min(wait, _LOOK))
 
     async def _attempt(self, query: LiveQuery, state: ReadState, rounds: int) -> bool:
         """One read and its hand-over; False if it has to be retried. Raises the error that ends the query."""
@@ -226,7 +238,12 @@ class Refresher:
             if read is None or known is None:
                 return False
             async with self._stream.apply_lock:
-                return not state.replan and query in self._states and self._hand_over(query, state, known, read)
+                if state.replan or query not in self._states:
+                    return False
+                began = time.thread_time()
+                done = self._hand_over(query, state, known, read)
+                state.computed = time.thread_time() - began
+                return done
         finally:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
 

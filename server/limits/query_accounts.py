@@ -22,7 +22,7 @@ _LOOK_AT: Final = 8  # at each new connection: more than come with it
 
 
 class QueryAccounts:
-    """Accounts by user. One without connections is kept until its budget for planning is full again: a client that comes
+    """Accounts by user. One without connections is kept until its budgets are full again: a client that comes
     back has no other one.
     """
 
@@ -67,7 +67,7 @@ class QueryAccounts:
     def _forget(self) -> None:
         """Drop accounts of which there is nothing to remember, out of the few that were looked at longest ago."""
         for user in list(islice(self._left, _LOOK_AT)):
-            if user.planning.full and not user.queries:
+            if user.full and not user.queries:
                 del self._left[user]
                 del self._users[self._keys.pop(user)]
             else:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.shared_query import Subscription
+from engine.live.planning_budget import TimeBudget
 from engine.live.query_accounts import ConnectionAccount, QueryLimits, UserAccount
-from tests.support.nodes.live_node import QUICK, LiveNode, json_rows, live_node
+from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node
 from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
 
@@ -147,3 +149,39 @@ async def test_a_read_has_bounded_memory_and_temporary_files(base: str) -> None:
         assert refused.value.code == "RT_007"
     async with live_node(base, live=replace(QUICK, read_memory=1)) as node:
         await subscribe(node, account, spec)
+
+
+def shows(follower: Follower, value: bytes) -> bool:
+    return value in follower.list[0][1]
+
+
+async def test_a_users_lists_wait_for_its_budget_and_a_list_that_another_user_has_too_does_not(base: str) -> None:
+    """The budgets' clock stands still until the test sets it on."""
+    run_each(base, "insert into t values (1, 1)")
+    now = 100.0
+    greedy, frugal = (UserAccount(rereads=TimeBudget(0.1, 1.0, lambda: now)) for _ in range(2))
+    most, least = (
+        Query("t", {"sql": f"select {name}(n) as n from t"}, json_rows(f"select {name}(n) as n from t"))
+        for name in ("max", "min")
+    )
+    async with live_node(base, live=QUICK) as node:
+        own = await node.follow(most, account=ConnectionAccount(greedy))
+        shared = [await node.follow(least, account=ConnectionAccount(user)) for user in (greedy, frugal)]
+        await node.check(own, *shared)
+        greedy.rereads.charge(1000.0)
+        run_each(base, "update t set n = 2")
+        for follower in shared:
+            await follower.until(partial(shows, follower, b"2"))
+        run_each(base, "update t set n = 3")
+        for follower in shared:
+            await follower.until(partial(shows, follower, b"3"))
+        assert b"1" in own.list[0][1], "it is as of its last read"
+        joined = await node.follow(most, account=ConnectionAccount(frugal))
+        await node.check(own, joined, *shared)
+        joined.leave()
+        run_each(base, "update t set n = 4")
+        for follower in shared:
+            await follower.until(partial(shows, follower, b"4"))
+        assert b"3" in own.list[0][1]
+        now += 100_000.0
+        await node.check(own, *shared)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.live.planning_budget import PlanningBudget
+from engine.live.planning_budget import PlanningBudget, TimeBudget
+from engine.live.query_accounts import UserAccount, reread_wait
 from server.limits.query_accounts import QueryAccounts
 
 
@@ -45,3 +46,25 @@ def test_a_client_that_comes_back_has_no_new_budget_and_accounts_are_forgotten_w
     again = accounts.enter("u0", None)
     now += 3600.0
     assert again.user is user, "it is in use"
+
+
+def test_a_read_is_charged_in_advance_to_the_holder_with_the_most_left_who_alone_decides_how_long_it_waits() -> None:
+    now = 100.0
+    hostile, honest = (UserAccount(rereads=TimeBudget(0.1, 1.0, lambda: now)) for _ in range(2))
+    assert [reread_wait([hostile], 0.6) for _ in range(3)] == [0.0, 0.0, pytest.approx(2.0)]
+    assert hostile.rereads.left == pytest.approx(-0.2), "what waits is not charged"
+    assert reread_wait([hostile, honest], 0.6) == 0.0
+    assert honest.rereads.left == pytest.approx(0.4)
+    assert hostile.rereads.left == pytest.approx(-0.2)
+    assert reread_wait([], 5.0) == 0.0
+    now += 2.0
+    assert reread_wait([hostile], 0.0) == 0.0
+
+
+def test_an_account_is_kept_until_its_budget_for_lists_is_full_again() -> None:
+    accounts = QueryAccounts()
+    first = accounts.enter("u", None)
+    first.user.rereads.charge(1000.0)
+    accounts.leave(first)
+    accounts.leave(accounts.enter("v", None))
+    assert accounts.enter("u", None).user is first.user
