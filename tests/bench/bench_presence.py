@@ -51,7 +51,9 @@ class Bench:
             rate=self._rate,
             seconds=self._seconds,
         )
+        await load.receive()  # all are connected: what a join costs is measured, not what connecting does
         server, database = Cpu(pid), Cpu(postmaster(self._postgres))
+        load.send("go")
         joins = await load.receive()
         self._join(what, joins, server.seconds(), database.seconds())
         server, database = Cpu(pid), Cpu(postmaster(self._postgres))

@@ -105,7 +105,9 @@ class Member(WSListener):
 async def run(plan: PresencePlan) -> None:
     """Join, then update."""
     members = await connect(plan)
-    report(await join(plan, members))
+    report({"connected": len(members)})
+    if await asyncio.to_thread(sys.stdin.readline):
+        report(await join(plan, members))
     if await asyncio.to_thread(sys.stdin.readline):
         report(await update(plan, members))
 
