@@ -170,7 +170,7 @@ begin
     end;
   end loop;
   after := array(select m.statement from realtime.missing_privileges(role, purpose) m);
-  if purpose = 'serve' then
+  if purpose = 'serve' and before <> after and has_table_privilege('realtime.made_grants', 'insert') then
     perform realtime.note_grants(array(select unnest(before) except select unnest(after)));
   end if;
   foreach statement in array after loop

@@ -181,7 +181,7 @@ async def test_no_credential_is_in_any_log_or_answer(own18: LocalPostgres) -> No
                         await nameless.leave()
                 for session in attempts.sessions:
                     await attempts.request("DELETE", f"/realtime/session?session={session}", {}, {})
-                health = (await http.get("/health")).text
+                health = (await http.get("/health", headers={"Authorization": f"Bearer {REST_KEY}"})).text
                 revoked = realtime("keys", "revoke", str(known["publishable key"].key), "--dsn", dsn)
                 assert (revoked.returncode, revoked.stdout) == (0, "it is revoked\n")
                 await server.end()

@@ -19,6 +19,9 @@ from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, cha
 from tests.support.nodes.live_node import drop_slot, terminate
 from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run, until
 
+MESSAGE = "select realtime.send('public:a', 'sent', '1', null, '{}', null, 0, connection_id => 'of another node')"
+"""One of a client that is no user, as those of the tests are: their ids are the same."""
+
 
 async def keep_publishing(one: ChannelNode, count: int, ids: bool) -> None:
     """``count`` messages, some at a time."""
@@ -126,10 +129,10 @@ async def test_of_a_publisher_and_a_transaction_that_block_each_other_the_publis
     async with channel_node(database) as one:
         listener = await one.listen("public:a")
         with open_transaction(database) as business:
-            business.execute("select realtime.broadcast('public:a', 'sent', '1', id => 'b')")
+            business.execute(MESSAGE.format("b"))
             publishing = asyncio.gather(*(one.publish("public:a", 2, id=name) for name in ("a", "b")))
             await until(lambda: read(database, "select true from pg_locks where not granted"))
-            await asyncio.to_thread(business.execute, "select realtime.broadcast('public:a', 'sent', '1', id => 'a')")
+            await asyncio.to_thread(business.execute, MESSAGE.format("a"))
             business.commit()
         first, second = await publishing
         await listener.until(lambda: len(listener.messages) == 2)
@@ -141,7 +144,7 @@ async def test_an_open_transaction_with_an_id_delays_no_other_publisher(database
     async with channel_node(database) as one:
         listener = await one.listen("public:a")
         with open_transaction(database) as business:
-            business.execute("select realtime.broadcast('public:a', 'sent', '1', id => 'a')")
+            business.execute(MESSAGE.format("a"))
             names = ("x", "a", "y")
             blocked = [asyncio.ensure_future(one.publish("public:a", name, id=name)) for name in names]
             first, last = await blocked[0], await blocked[2]

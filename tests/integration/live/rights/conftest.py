@@ -62,7 +62,9 @@ class Rows:
         with connection.transaction():
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
             connection.execute(f'set local role "{role}"'.encode())
-            return [row for (row,) in connection.execute(f"select row_to_json(q) from ({sql}) q".encode())]
+            found = [row for (row,) in connection.execute(f"select row_to_json(q) from ({sql}) q".encode())]
+        connection.execute("reset all")  # what policies keep in their session is not there for the next user
+        return found
 
 
 @contextmanager
