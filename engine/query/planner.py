@@ -25,6 +25,7 @@ from engine.errors import (
 )
 from engine.identity.visibility import Viewer
 from engine.postgres.errors import is_raised
+from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import RoleReading, Statement
 from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
@@ -157,13 +158,19 @@ async def _cost_as(role: RoleReading, statement: Statement, session: SqlSession)
 
 @asynccontextmanager
 async def _claims_set(viewer: Viewer, seen: Catalog, connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Inside, the viewer's claims are set: PostgreSQL calls STABLE functions of policies for ``public`` to plan a query."""
+    """Inside, the viewer's claims are set: PostgreSQL calls STABLE functions of policies for ``public`` to plan a query.
+
+    So are settings of applications that its role has. Those of PostgreSQL itself, which decide how values are read and
+    written, stay ours: the check compares values in the form in which our sessions write them.
+    """
     if viewer.role not in seen.roles:
         yield
         return
     claims = viewer.reads(None, "").claims.decode()
+    own = [(name, value) for name, value in seen.settings.get(viewer.role, ()) if "." in name]
+    names, values = zip(*own, (seen.claims_setting, claims), strict=True)
     async with connection.transaction(force_rollback=True):
-        await connection.execute("select pg_catalog.set_config(%s, %s, true)", [seen.claims_setting, claims])
+        await connection.execute(query("set_each"), {"names": list(names), "values": list(values)})
         yield
 
 

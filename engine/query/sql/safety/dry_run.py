@@ -258,10 +258,13 @@ class SqlSession(ReaderTransaction):
         return _total_cost(line)
 
     async def explain_as(self, role: RoleReading, sql: str, params: Sequence[str | None]) -> float:
-        """As :meth:`explain`, as a served role."""
+        """As :meth:`explain`, as a served role, whose settings and claims count until the end of the transaction.
+
+        PostgreSQL calls STABLE functions of policies to estimate how many rows they show.
+        """
         self._leave()
-        settings = "select pg_catalog.set_config($1, $2, true)"
-        self._settings.append((settings.encode(), [role.setting, role.claims]))
+        set_one = b"select pg_catalog.set_config($1, $2, true)"
+        self._settings += [(set_one, list(each)) for each in (*role.settings, (role.setting, role.claims))]
         statement = (
             f"select line from {role.function}($1, $2, false, null, null, null, null, true) as (line pg_catalog.text)"
         )

@@ -138,6 +138,33 @@ async def test_settings_of_the_database_and_the_server_count_and_their_changes_a
         run_each(shifts.dsn, f"alter role {shifts.people} in database {name} reset all")
 
 
+@pytest.mark.parametrize("to", ["the_role", "public"])
+async def test_sql_is_planned_with_the_settings_of_the_role_and_none_stays_in_the_pool(shifts: Rows, to: str) -> None:
+    """PostgreSQL evaluates stable functions of policies when it plans, so a setting that is absent would be an error."""
+    role = shifts.people if to == "the_role" else to
+    run_each(
+        shifts.dsn,
+        "create table sold (id int primary key, tenant text)",
+        "insert into sold values (1, '5'), (2, '6'), (3, '5')",
+        f"grant select on sold to {shifts.people}",
+        f"alter role {shifts.people} set app.tenant to '5'",
+        "alter table sold enable row level security",
+        f"create policy own on sold to {role} using (tenant = current_setting('app.tenant'))",
+        "select realtime.expose('sold')",
+    )
+    async with live_node(shifts.dsn, live=LOOKING) as node:
+        count = await follow(node, shifts, Query("sold", {"sql": "select count(*) as n from sold"}, ""))
+        listed = await follow(node, shifts, Query("sold", {"sql": "select id from sold order by id"}, ""))
+        assert (documents(count), documents(listed)) == ([{"n": 2}], [{"id": 1}, {"id": 3}])
+        run_each(shifts.dsn, "alter policy own on sold using (tenant = current_setting('app.tenant') and id > 1)")
+        await count.until(lambda: documents(count) == [{"n": 1}])
+        await listed.until(lambda: documents(listed) == [{"id": 3}])
+        for _ in range(12):  # more than there are connections
+            async with node.live._reader.connection() as connection:
+                cursor = await connection.execute("select current_setting('app.tenant', true), current_setting('role')")
+                assert await cursor.fetchone() in [(None, "none"), ("", "none")]
+
+
 async def test_a_changed_search_path_of_the_database_is_followed(rows: Rows) -> None:
     """Functions whose body is a text find their names by it, at each call."""
     [(name,)] = read(rows.dsn, "select current_database()")
