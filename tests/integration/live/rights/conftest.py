@@ -56,10 +56,10 @@ class Rows:
 
     @staticmethod
     def truth_over(connection: psycopg.Connection[Any], principal: Principal, sql: str) -> list[Any]:
-        """The same, over a connection of a superuser's."""
+        """The same, over a connection of a superuser's. Settings that policies keep for the session are undone."""
         role = principal.visibility.role
         claims = json.dumps({"role": role, **principal.claims})
-        with connection.transaction():
+        with connection.transaction(force_rollback=True):
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
             connection.execute(f'set local role "{role}"'.encode())
             found = [row for (row,) in connection.execute(f"select row_to_json(q) from ({sql}) q".encode())]
