@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.postgres.apart import then_ours
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.statements.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
@@ -28,11 +29,15 @@ _LINES: Final = """\
 with r ({columns}) as materialized (
 {rows}
 )
-select 'facts'::pg_catalog.text, ({facts})
+select 'facts'::pg_catalog.text, ({facts}) where (select pg_catalog.count(*) from r) is not null
 union all
 (select 'types', pg_catalog.array_to_json(array[{types}]::pg_catalog.text[])::pg_catalog.text from r limit 1)
 union all
-select 'row', pg_catalog.array_to_json(array[{values}]::pg_catalog.text[])::pg_catalog.text from r"""
+select 'row', pg_catalog.array_to_json(array[{values}]::pg_catalog.text[])::pg_catalog.text from r
+where (select {ours})"""
+"""In this order (see :mod:`engine.postgres.apart`): all rows and then the facts are read under the settings of the role, and
+rows are written under ours, which facts bring back only where they have values to write.
+"""
 
 
 def as_lines(statement: Statement) -> Statement:
@@ -43,6 +48,7 @@ def as_lines(statement: Statement) -> Statement:
         columns=", ".join(f"c{n}" for n in numbers),
         rows=statement.sql,
         facts=role.facts,
+        ours=then_ours(role.settings),
         types=", ".join(f"pg_catalog.pg_typeof(r.c{n})::pg_catalog.oid::pg_catalog.text" for n in numbers),
         values=", ".join(_VALUE.format(n=n) for n in numbers),
     )

@@ -114,6 +114,21 @@ async def test_a_policy_is_evaluated_with_the_settings_of_the_role(shifts: Rows,
         await check()
 
 
+async def test_rows_are_written_under_our_settings_where_policies_have_no_values(shifts: Rows) -> None:
+    run_each(
+        shifts.dsn,
+        "alter policy own on shift using (owner is not null)",
+        f"alter role {shifts.people} set timezone to 'Asia/Tokyo'",
+        "select realtime.expose('shift')",
+    )
+    async with live_node(shifts.dsn) as node:
+        follower = await follow(node, shifts, BUILDER)
+        assert follower.subscription is not None
+        assert follower.subscription.strategy == "incremental"
+        written = read(shifts.dsn, "select row_to_json(s) from shift s order by id")
+        assert [(doc,) for doc in documents(follower)] == written
+
+
 async def test_settings_of_the_database_and_the_server_count_and_their_changes_are_followed(shifts: Rows) -> None:
     [(name,)] = read(shifts.dsn, "select current_database()")
     run_each(
