@@ -10,7 +10,7 @@ __all__ = ["describe_table"]
 
 
 async def describe_table(database: Database, schema: str, table: str) -> TableDescription | None:
-    """The current description of a table or partition; None if it does not belong to an exposed table.
+    """The current description of a table or partition; None if it belongs to no exposed or published table.
 
     The description can be newer than the stream. The ``realtime.ddl`` message of the newer definition then corrects it.
     """

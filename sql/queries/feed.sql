@@ -38,13 +38,13 @@ select pg_postmaster_start_time() as started,
 select pg_logical_emit_message(false, %(prefix)s, '')
 
 -- name: feed_relation
--- A table of the stream by name: the exposed table (or published table of the schema realtime) it belongs to (itself or its partition root),
--- with the columns the stream carries.
+-- A table of the stream by name: the exposed or published table it belongs to (itself or its partition root), with the columns the stream
+-- carries. What policies look at is published and need not be exposed.
 with named as (
   select c.oid, c.relreplident
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = %(schema)s and c.relname = %(table)s
-), exposed as (
+), found as (
   select named.oid as table_oid, named.relreplident = 'f' as table_full, a.relid as oid
   from named
   cross join lateral (
@@ -52,7 +52,7 @@ with named as (
     union all select named.oid, 0 where not exists (select from pg_partition_ancestors(named.oid))
   ) a
   where exists (select from realtime.collections k where k.relation = a.relid)
-     or exists (select from pg_class t where t.oid = a.relid and t.relnamespace = 'realtime'::regnamespace and realtime.is_published(t.oid))
+     or realtime.is_published(a.relid)
   order by a.ordinality desc
   limit 1
 )
@@ -63,7 +63,7 @@ select c.oid::bigint as oid, n.nspname::text as schema, c.relname::text as name,
        array_agg(a.atttypmod order by a.attnum) as mods,
        array_agg(a.attnum::int order by a.attnum) as attnums,
        array_agg(c.relreplident = 'f' or coalesce(a.attnum = any (i.indkey::int2[]), false) order by a.attnum) as keys
-from exposed e
+from found e
 join pg_class c on c.oid = e.oid
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_index i on i.indrelid = c.oid

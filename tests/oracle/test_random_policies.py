@@ -13,7 +13,7 @@ from tests.oracle.policies.worlds import World, world_of
 WORLDS = (
     World("pg18"),
     World("pg18", hidden=True, partitioned=True),
-    World("pg15", "wal2json"),
+    World("pg15", "wal2json", hidden=True),
     World("pg15", hidden=True, pooled=True),
 )
 

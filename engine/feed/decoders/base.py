@@ -111,7 +111,7 @@ class Decoder(Protocol):
         ...
 
     def provide(self, need: RelationNeededError, found: TableDescription | None) -> None:
-        """Answer ``RelationNeededError``; None: the table is not exposed (or no longer there)."""
+        """Answer ``RelationNeededError``; None: the table is neither exposed nor published (or no longer there)."""
         ...
 
     def reset(self) -> None:

@@ -74,7 +74,7 @@ _decode_message: Final = msgspec.json.Decoder(_MessageHead).decode
 
 
 class _Table:
-    """An exposed table: its makers by kind and layout."""
+    """An exposed or published table: its makers by kind and layout."""
 
     __slots__ = ("derived", "description", "forgiven", "makers")
 
@@ -170,7 +170,7 @@ class Wal2JsonDecoder:
             end = len(payload) - 1  # a table without columns, or a row without identity
         key = payload[start:end]
         if self._tables.get(key, self) is None:
-            return  # not exposed
+            return  # neither exposed nor published
         stop = payload.find(b"]" + _IDENTITY, end) if kind is Kind.UPDATE else -1
         names = tuple(_NAMES.findall(payload, end, len(payload) if stop < 0 else stop))
         make = self._maker(key, kind, names)

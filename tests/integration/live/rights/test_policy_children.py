@@ -1,13 +1,15 @@
-"""Tables that policies read may get children and partitions: subscribers keep their lists."""
+"""Tables that policies read need not be exposed, and may get children and partitions: subscribers keep their lists."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from engine.errors import QueryRejectedError
-from tests.integration.live.rights.conftest import ALL, SUM, Rows, Watching
+from engine.feed.settings import DecoderName
+from tests.integration.live.rights.conftest import ALL, SUM, Rows, Watching, served
 from tests.support.nodes.live_node import QUICK, live_node
 from tests.support.postgres.sql import read, run_each
 
@@ -16,12 +18,47 @@ BY_FUNCTION = (
     "create function knows(who text, what int) returns boolean language plpgsql stable security definer as "
     "$$ begin return exists (select from member where person = who and org = what); end $$"
 )
+Streamed = tuple[Rows, DecoderName]
+
+
+@pytest.fixture(params=[("database", "pgoutput"), ("database15", "wal2json")], ids=["pgoutput", "wal2json"])
+def streamed(request: pytest.FixtureRequest) -> Iterator[Streamed]:
+    """The tables, none but ``note`` exposed, and the plugin by which their changes come."""
+    database, decoder = request.param
+    with served(request.getfixturevalue(database)) as rows:
+        yield rows, decoder
+
+
+async def test_a_user_removed_from_a_table_that_is_not_exposed_gets_no_more_rows(streamed: Streamed) -> None:
+    rows, decoder = streamed
+    run_each(
+        rows.dsn,
+        "alter policy own on note using (org in (select m.org from member m where m.person = claim('sub')))",
+        "select realtime.expose('note')",
+    )
+    assert read(rows.dsn, "select relation::regclass::text from realtime.collections") == [("note",)]
+    async with live_node(rows.dsn, decoder=decoder) as node:
+        watching = Watching(rows, node, ALL, ROWS)
+        await watching.add(rows.principal("ann"), rows.principal("bob"))
+        ann = watching.followers[0][1]
+        assert ann.ids == ["1", "2"]
+        for step, ids in (
+            ("delete from member where person = 'ann'", []),
+            ("insert into note values (5, 'bob', 1, 'after the removal')", []),
+            ("insert into member values (2, 'ann')", ["3"]),
+            ("update member set org = 1 where person = 'ann'", ["1", "2", "5"]),
+            ("truncate member", []),
+        ):
+            run_each(rows.dsn, step)
+            await watching.check()
+            assert ann.ids == ids, step
 
 
 @pytest.mark.parametrize("policy", ["org in (select m.org from member m where m.person = me())", "knows(me(), org)"])
-async def test_lists_go_on_when_a_table_that_policies_read_gets_children(rows: Rows, policy: str) -> None:
+async def test_lists_go_on_when_a_table_that_policies_read_gets_children(streamed: Streamed, policy: str) -> None:
+    rows, decoder = streamed
     run_each(rows.dsn, BY_FUNCTION, f"alter policy own on note using ({policy})", "select realtime.expose('note')")
-    async with live_node(rows.dsn) as node:
+    async with live_node(rows.dsn, decoder=decoder) as node:
         watching = [Watching(rows, node, ALL, ROWS), Watching(rows, node, SUM, SUM["sql"])]
         for each in watching:
             await each.add(rows.principal("ann"), rows.principal("eve"))
@@ -44,7 +81,8 @@ async def test_lists_go_on_when_a_table_that_policies_read_gets_children(rows: R
                 await each.check()
 
 
-async def test_lists_go_on_when_a_partitioned_table_that_policies_read_gets_partitions(rows: Rows) -> None:
+async def test_lists_go_on_when_a_partitioned_table_that_policies_read_gets_partitions(streamed: Streamed) -> None:
+    rows, decoder = streamed
     run_each(
         rows.dsn,
         "create table seat (org int, person text, primary key (org, person)) partition by list (org)",
@@ -53,7 +91,7 @@ async def test_lists_go_on_when_a_partitioned_table_that_policies_read_gets_part
         "alter policy own on note using (org in (select s.org from seat s where s.person = me()))",
         "select realtime.expose('note')",
     )
-    async with live_node(rows.dsn) as node:
+    async with live_node(rows.dsn, decoder=decoder) as node:
         watching = Watching(rows, node, ALL, ROWS)
         await watching.add(rows.principal("ann"), rows.principal("eve"))
         for step in (
