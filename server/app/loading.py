@@ -66,6 +66,8 @@ def _in_words(wrong: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             problems.append(f"{name} is no setting{_near(name, list(Settings.model_fields))}")
         else:
-            got = "" if problem["loc"] and problem["loc"][0] in WITH_SECRETS else f" (got {problem['input']!r})"
-            problems.append(f"{name}: {problem['msg']}{got}")
+            # Of what is wrong with several settings together the input is all settings.
+            hidden = not name or problem["loc"][0] in WITH_SECRETS
+            got = "" if hidden else f" (got {problem['input']!r})"
+            problems.append(f"{name}: {problem['msg']}{got}" if name else problem["msg"])
     return f"wrong settings: {'; '.join(problems)}"

@@ -41,7 +41,7 @@ class SettingsError(RealtimeError):
 class Settings(LimitSettings):
     """What can be set. Names in the environment are upper case with ``REALTIME_`` in front, in the file as here."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     dsn: str | None = Field(None, description="connection string of the database (libpq URI or key=value)")
     pooled_dsn: str | None = Field(
