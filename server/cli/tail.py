@@ -12,7 +12,7 @@ import httpx
 import typer
 
 from engine.errors import RealtimeError
-from server.cli.terminal.output import printable
+from server.logs.printable import printable
 
 __all__ = ["TailError", "tail"]
 

@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import Processor
 
 from server.logs.masking import mask
+from server.logs.printable import printable_event
 from server.logs.seldom import Seldom
 
 __all__ = ["configure_logs"]
@@ -26,7 +27,10 @@ def configure_logs(level: str, format: str) -> None:
     # Tracebacks become text first (without the local variables of each frame, which a console would show), so that they are
     # masked as all other text is.
     last: list[Processor] = [structlog.processors.format_exc_info, mask]
-    last.append(structlog.dev.ConsoleRenderer(sys.stderr.isatty()) if console else structlog.processors.JSONRenderer())
+    if console:
+        last += [printable_event, structlog.dev.ConsoleRenderer(pad_event_to=0, colors=sys.stderr.isatty())]
+    else:
+        last.append(structlog.processors.JSONRenderer())  # in ASCII
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -29,8 +29,13 @@ _SECRET_FIELDS: Final = re.compile(
 _FORMS: Final = tuple(
     (re.compile(form), text)
     for form, text in (
-        # JSON Web Tokens (RFC 7519): three parts in base64url, of which the first is a JSON object.
-        (r"\beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,2}", MASK),
+        # JSON Web Tokens (RFC 7519): three parts in base64url (five if encrypted), of which the first is a JSON object.
+        # First those in which a blank, a tab or a line break is behind "{", or a name that begins with no ASCII letter.
+        (
+            r"(?<![A-Za-z0-9_-])e(?:y[AIKL]|w[ko0])[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]{10,}+)(?:\.[A-Za-z0-9_-]*+){0,3}",
+            MASK,
+        ),
+        (r"\beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,4}", MASK),
         # API keys: see server.auth.api_keys. The part by which one is found may be shown.
         (r"\b([ps]k_[0-9a-f]{12})_[0-9a-zA-Z_]+", rf"\1_{MASK}"),
         # Connection strings of libpq, in both forms, and user and password of any URL (RFC 3986, 3.2.1).

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-__all__ = ["print_json", "print_records", "print_table", "printable", "size_in_words"]
+from server.logs.printable import printable
+
+__all__ = ["print_json", "print_records", "print_table", "size_in_words"]
 
 
 def print_json(document: object) -> None:
@@ -35,13 +37,6 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return printable(", ".join(map(str, value)) if isinstance(value, list) else str(value))
-
-
-def printable(text: str) -> str:
-    """``text`` with its control characters as JSON writes them: what clients have sent must not steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

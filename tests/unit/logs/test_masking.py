@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -57,6 +58,29 @@ def test_a_secret_is_masked_in_names_fields_nested_values_and_tracebacks(
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        '{"alg":"HS256"}',
+        '{ "alg": "HS256" }',
+        '{  "alg":"HS256"}',
+        '{\t"alg":"HS256"}',
+        '{\n  "alg": "HS256"\n}',
+        '{\r\n"alg":"HS256"}',
+        '{"\\u0061lg":"HS256"}',
+        '{"1":1,"alg":"HS256"}',
+        '{"é":1,"alg":"HS256"}',
+        '{"語":1,"alg":"HS256"}',
+    ],
+)
+@pytest.mark.parametrize("before", ["", " ", "=", "a.", '"', "/"])
+def test_a_token_is_masked_however_its_header_is_written(header: str, before: str) -> None:
+    first = urlsafe_b64encode(header.encode()).decode().rstrip("=")
+    _, payload, signature = token(sub="ada").split(".")
+    for text in (f"{first}.{payload}.{signature}", f"{first}.{payload}.iv.{payload}.{signature}"):
+        assert masked(f"{before}{text} after") == f"{before}{MASK} after"
+
+
+@pytest.mark.parametrize(
     "name", ["token", "auth_token", "password", "dsn", "rest_key", "api-key", "Authorization", "db_dsn"]
 )
 def test_a_field_that_is_named_as_a_secret_has_no_value(name: str) -> None:
@@ -72,6 +96,7 @@ def test_a_field_that_is_named_as_a_secret_has_no_value(name: str) -> None:
         "publication bunbase_realtime, slot realtime_1, key=value of sk_none",
         "Bearer of news",
         "eyJust a word",
+        "ewok-village and eyAlike, ewoks.org, eyesight-and-more.example.org",
         "chat:room-1 user ada@example.com",
     ],
 )
@@ -93,7 +118,20 @@ def test_a_text_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["a-", "a://a:", "eyJ-", "password='", "-----BEGIN PRIVATE KEY-----", "bearer  ", "&key=", "sk_"]
+    "part",
+    [
+        "a-",
+        "a://a:",
+        "eyJ-",
+        "eyA-",
+        "ewo-x.",
+        "eyAAAAAA.",
+        "password='",
+        "-----BEGIN PRIVATE KEY-----",
+        "bearer  ",
+        "&key=",
+        "sk_",
+    ],
 )
 def test_masking_takes_time_linear_in_the_text(part: str) -> None:
     """Each pattern gives up after a bounded number of characters, or matches: a regular expression that does not would not
