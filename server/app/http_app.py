@@ -54,6 +54,7 @@ def make_app(
         routes=[*health, Route("/realtime", upgrade_required), *routes],
         exception_handlers={HTTPException: _http_problem, Exception: _server_problem},
     )
+    app.router.redirect_slashes = False  # it redirects to the header Host, which anyone chooses
     # Not Starlette's middlewares: its answers to faults pass those by.
     return SecurityHeaders(ErrorCounter(AddressGate(app, addresses or AddressLists()), count_error))
 

@@ -11,7 +11,7 @@ from tests.integration.access.conftest import Judged
 from tests.integration.access.test_rest_requests import SAMPLES
 from tests.support.servers.processes import GIVE_UP_AFTER
 
-REFUSED = {307, 400, 401, 403, 404, 405, 414, 426}
+REFUSED = {400, 401, 403, 404, 405, 414, 426}
 AT_ONCE = 16
 
 

@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -121,3 +122,16 @@ def test_no_page_of_ours_makes_markup_from_text() -> None:
     for script in STATIC.rglob("*.js"):
         text = script.read_text()
         assert not [way for way in markup if way in text], script
+
+
+async def test_no_answer_leads_to_the_host_that_a_request_names(client: httpx.AsyncClient) -> None:
+    """An address with a slash too many or too few is none: the answer is no redirect, least of all to that host."""
+    async with asyncio.timeout(60):
+        for path in sorted({each.rstrip("/") for each in addresses()} - {""}):
+            for method, spelling in product(("GET", "POST"), (path, f"{path}/", f"{path}//")):
+                if (method, spelling) == ("GET", "/realtime/sse"):
+                    continue  # an endless answer
+                answer = await client.request(method, spelling, headers={"Host": "evil.example"})
+                assert not answer.is_redirect, (method, spelling)
+                assert "evil.example" not in str(answer.headers), (method, spelling)
+        assert (await client.get("/health/")).status_code == 404
