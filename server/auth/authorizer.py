@@ -15,13 +15,13 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from engine.channels.core.access_rules import ALERTS_CHANNEL
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.protocol.error_codes import ErrorCode
 
 __all__ = [
-    "ALERTS_CHANNEL",
     "UNKNOWN",
     "Action",
     "Authorizer",
@@ -30,10 +30,6 @@ __all__ = [
     "NameRules",
     "NotAllowedError",
 ]
-
-
-ALERTS_CHANNEL: Final = "admin:alerts"
-"""Where alerts are broadcast (``realtime.broadcast_alert``)."""
 
 
 class NotAllowedError(QueryRejectedError):
@@ -100,7 +96,7 @@ class NameRules:
     ``presence:*``            open
     ``private:user-ID``       open to the authenticated user ID
     ``private:*``             closed
-    ``admin:alerts``          closed
+    ``admin:alerts``          closed; a rule of that name opens it for subscribing
     ``db:collection:*``       read with live queries, written with SQL; no messages
     ``db:*``, ``*``           no channels
     any other                 open if it matches one of ``open_channels``
@@ -145,7 +141,8 @@ class NameRules:
             return
         if channel == ALERTS_CHANNEL:
             raise NotAllowedError(
-                f"you may not {action.value} {channel!r}: without a rule, the alerts are open to no client"
+                f"you may not {action.value} {channel!r}: a rule of exactly this name can let clients subscribe to the "
+                "alerts, none lets them publish or be present"
             )
         if kind != "presence" and not self._open.match(channel):
             raise NotAllowedError(

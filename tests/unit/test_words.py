@@ -128,6 +128,7 @@ PROSE = (
 )
 
 ALLOWED: dict[str, tuple[str, ...]] = {
+    "server/app/http_app.py": (r"app\.router\.redirect_slashes",),  # Starlette's name
     # The former name of a setting, which is still read.
     "docs/getting-started.md": (r"`throw_away` \| \| the former name of `ephemeral`",),
     "server/app/settings.py": (r"throw_away: bool \| None", r'given\.get\("throw_away"\)'),

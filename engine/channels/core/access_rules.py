@@ -2,7 +2,9 @@
 
 Several rows can match a channel. Of those that mention the action the most specific one decides, as in
 ``realtime.rule_for()``: the row of the channel's own name; then the one with the longest text before its first ``*``; then
-the one with the most characters that are no ``*``; then the smaller pattern in the order of code points.
+the one with the most characters that are no ``*``; then the smaller pattern in the order of code points. Of
+:data:`ALERTS_CHANNEL` only the row of that name counts, and only for subscribing: what clients published there would look
+like an alert of the database.
 
 Conditions are texts or booleans here; the server evaluates them.
 """
@@ -18,10 +20,13 @@ import orjson
 from engine.channels.core.messages.decode import RowChange
 from engine.transaction import Kind
 
-__all__ = ["AccessRule", "AccessRules", "matches_wildcards", "matching"]
+__all__ = ["ALERTS_CHANNEL", "AccessRule", "AccessRules", "matches_wildcards", "matching"]
 
 ACTIONS: Final = ("subscribe", "publish", "presence")
 _MAX_FOUND: Final = 10_000
+
+ALERTS_CHANNEL: Final = "admin:alerts"
+"""Where alerts are broadcast (``realtime.broadcast_alert``)."""
 
 Condition = bool | str
 
@@ -122,6 +127,8 @@ class AccessRules:
 
     def _search(self, channel: str, action: str) -> AccessRule | None:
         own = self._rows.get(channel, {}).get(action)
+        if channel == ALERTS_CHANNEL:
+            return own if action == "subscribe" else None
         if own is not None:
             return own
         for pattern in self._patterns:

@@ -88,6 +88,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select r.channel, r.rules -> rule_for.action
   from realtime.rules r
   where r.rules ? rule_for.action and realtime.rule_matches(rule_for.channel, r.channel)
+    and (rule_for.channel <> 'admin:alerts' or rule_for.action = 'subscribe' and r.channel = rule_for.channel)
   order by r.channel = rule_for.channel desc,
            position('*' in r.channel) desc,
            length(replace(r.channel, '*', '')) desc,
@@ -97,7 +98,8 @@ $$;
 comment on function realtime.rule_for(text, text) is
   'The row of realtime.rules that decides about an action (subscribe, publish, presence) on a channel, and its condition. The order among rows that '
   'match and mention the action: the name itself; then the longest text before the first *; then the most characters that are no *; then '
-  'the smaller pattern in the order of code points. No row: the kind of the channel decides';
+  'the smaller pattern in the order of code points. No row: the kind of the channel decides. Of admin:alerts only a row of that name '
+  'counts, and only for subscribe';
 
 create or replace function realtime.can(user_id text, action text, channel text)
 returns table (allowed boolean, decided_by text, condition jsonb, reason text)
@@ -125,10 +127,13 @@ begin
   end if;
   return query select
     case when kind = 'private' then can.user_id is not null and can.channel = 'private:user-' || can.user_id
-         when kind in ('public', 'presence') then true end,
+         when kind in ('public', 'presence') then true
+         when can.channel = 'admin:alerts' then false end,
     'the kind of the channel', null::jsonb,
     case when kind = 'private' then 'without a rule, a private channel is open only to the user whom private:user-ID names'
          when kind in ('public', 'presence') then 'without a rule, channels of this kind are open'
+         when can.channel = 'admin:alerts'
+           then 'a rule of exactly this name can let clients subscribe to the alerts, none lets them publish or be present'
          else 'without a rule, the setting open_channels of the servers decides' end;
 end
 $$;

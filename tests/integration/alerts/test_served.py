@@ -29,7 +29,8 @@ KEY = b64encode(b"k" * 32).decode()
 QUICK = "update realtime.alert_rules set hold = '0'"
 RULE = """
 insert into realtime.rules (channel, rules)
-values ('admin:alerts', '{"subscribe": "has(auth.claims.role) && auth.claims.role == ''admin''"}')
+values ('admin:alerts', '{"subscribe": "has(auth.claims.role) && auth.claims.role == ''admin''"}'),
+       ('*', '{"subscribe": true, "publish": true, "presence": true}')
 """
 
 
@@ -83,6 +84,8 @@ async def test_causes_raise_alerts_and_their_end_clears_them_with_one_notice_eac
             assert (await ada.join("db:collection:alerts", id="q", query={"orderBy": [["id"]]}))["type"] == "subscribed"
             async with transport_client(one.url, "websocket", token=token(sub="bob")) as bob:
                 assert (await bob.join("admin:alerts"))["code"] == "RT_003"
+                forged = {"channel": "admin:alerts", "event": "alert.raised", "data": {"rule": "slot_lag"}}
+                assert (await bob.ask(type="message", ref="1", **forged))["code"] == "RT_003"
 
             # Connections beyond their share of what the node can have.
             run_each(

@@ -77,7 +77,16 @@ def test_sql_and_servers_agree_which_row_decides(db: Connection) -> None:
         "private:room_1",
         "a%*",
     ]
-    patterns += ["private:*-1", "private:*om1", "private:*o*", "private:*-*", "a\\*", "*:*-*", "p*:*o*-1"]
+    patterns += [
+        "private:*-1",
+        "private:*om1",
+        "admin:alerts",
+        "private:*o*",
+        "private:*-*",
+        "a\\*",
+        "*:*-*",
+        "p*:*o*-1",
+    ]
     actions = ("subscribe", "publish", "presence")
     rules = AccessRules()
     rows = []
@@ -97,6 +106,7 @@ def test_sql_and_servers_agree_which_row_decides(db: Connection) -> None:
         "private:",
         "p",
         "zoom-1",
+        "admin:alerts",
     ]
     for channel in channels:
         for action in actions:
@@ -117,6 +127,9 @@ def test_sql_and_servers_agree_which_row_decides(db: Connection) -> None:
         ("ann", "publish", "private:room-123", None, "rule private:room-123"),
         ("ann", "presence", "private:room-123", True, "rule private:room-123"),
         ("ann", "subscribe", "private:room-closed", False, "rule private:room-c*"),
+        ("ann", "subscribe", "admin:alerts", False, "the kind of the channel"),
+        ("ann", "publish", "admin:alerts", False, "the kind of the channel"),
+        ("ann", "publish", "admin:other", True, "rule admin:*"),
     ],
 )
 def test_can_answers_what_sql_knows(
@@ -124,6 +137,9 @@ def test_can_answers_what_sql_knows(
 ) -> None:
     db.execute("select realtime.set_rules(%s::jsonb)", [json.dumps(ROOM)])
     db.execute("""insert into realtime.rules (channel, rules) values ('private:room-c*', '{"subscribe": false}')""")
+    db.execute(
+        """insert into realtime.rules (channel, rules) values ('admin:*', '{"subscribe": true, "publish": true}')"""
+    )
     rows = run(db, "select allowed, decided_by from realtime.can(%s, %s, %s)", user, action, channel)
     assert rows == [{"allowed": allowed, "decided_by": decided_by}]
 

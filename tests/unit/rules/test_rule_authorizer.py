@@ -196,3 +196,27 @@ def test_a_client_without_a_token_may_use_the_channels_for_anonymous_clients(cha
             with pytest.raises(NotAllowedError, match=r"anonymous clients may not .*: connect with a token"):
                 authorizer.judge(anonymous, Action.SUBSCRIBE, channel)
         authorizer.judge(anonymous, Action.SUBSCRIBE, "orders:2")  # a rule decides before the kind
+
+
+OPEN = '{"subscribe": true, "publish": "true", "presence": true}'
+
+
+@pytest.mark.parametrize("principal", [ANN, NAMED, ANONYMOUS], ids=["authenticated", "named", "anonymous"])
+@pytest.mark.parametrize("pattern", ["*", "admin:*", "admin:a*", "*alerts", "admin:alerts*", "admin:alerts"])
+def test_no_rule_lets_a_client_publish_alerts_and_only_that_of_the_name_lets_it_subscribe(
+    pattern: str, principal: Principal
+) -> None:
+    source = Source({pattern: OPEN})
+    for transport in ("websocket", "sse", "poll", "rest"):
+        for action in (Action.PUBLISH, Action.PRESENCE):
+            assert not allowed(source, principal, action, "admin:alerts", event="alert.raised", transport=transport)
+        subscribes = allowed(source, principal, Action.SUBSCRIBE, "admin:alerts", transport=transport)
+        assert subscribes is (pattern == "admin:alerts")
+
+
+def test_the_refusal_of_the_alerts_names_what_opens_them() -> None:
+    authorizer = RuleAuthorizer(Source({"*": OPEN}), NameRules())
+    for action in (Action.SUBSCRIBE, Action.PUBLISH, Action.PRESENCE):
+        with pytest.raises(NotAllowedError, match="a rule of exactly this name can let clients subscribe"):
+            authorizer.judge(ANN, action, "admin:alerts")
+    authorizer.judge(ANN, Action.PUBLISH, "admin:other")  # a rule of all channels opens the others
