@@ -155,7 +155,7 @@ test("messages of a channel are delivered as in the vectors", async () => {
     subscribed?: object;
     request?: object;
     gap?: boolean;
-    message?: [id: string, position: string, sender?: string];
+    message?: [id: string, position: string, sender?: string, server?: boolean];
     delivered?: boolean;
   }
   const { cases } = vectors<{ cases: { name: string; history?: number; steps: Step[] }[] }>("messages");
@@ -172,8 +172,8 @@ test("messages of a channel are delivered as in the vectors", async () => {
       const where = `${name} ${JSON.stringify(step)}`;
       seen.length = 0;
       if (step.message) {
-        const [id, position, sender = null] = step.message;
-        peer.message("room", 1, { id, position, sender });
+        const [id, position, sender = null, server = false] = step.message;
+        peer.message("room", 1, { id, position, sender, ...(server && { server }) });
         assert.deepEqual(seen, step.delivered ? [id] : [], where);
         continue;
       }

@@ -58,10 +58,11 @@ comment on function realtime.check_size() is 'Trigger function: rejects a payloa
 create or replace function realtime.id_scope(sender text, connection_id text) returns text
 language sql immutable parallel safe as $$
   -- No search_path is set so that it can be inlined.
-  select case when sender is not null then '=' operator(pg_catalog.||) sender when connection_id is not null then '?' else '' end
+  select case when sender is not null then case when connection_id is not null then '=' else '>' end operator(pg_catalog.||) sender
+              when connection_id is not null then '?' else '' end
 $$;
 comment on function realtime.id_scope(text, text) is
-  'Among whose ids that of a message counts: its sender''s; ? for those of clients that are no user, which have them in common; empty for those of servers and SQL without sender';
+  'Among whose ids that of a message counts: = those of its sender; > those of servers and SQL in the name of a sender, whose own ids are others; ? for those of clients that are no user, which have them in common; empty for those of servers and SQL without sender';
 
 drop function if exists realtime.send(text, text, jsonb, text, text, jsonb, integer, text);
 create or replace function realtime.send(

@@ -64,7 +64,7 @@ def publish(db: Connection, *messages: tuple[str, str, str | None, str]) -> list
 
 
 def test_a_batch_is_stored_in_its_order_and_without_ids_that_are_there(db: Connection) -> None:
-    run(db, "select realtime.broadcast('room', 'e', '0', id => 'x', sender => 'ann')")
+    assert publish(db, ("room", "x", "x", "0")) == []
     rows = publish(db, *(("room", f"n{i}", None, str(i)) for i in range(1, 300)), ("room", "x", "x", "999"))
     expected = {"channel": "room", "id": "x", "scope": "=ann", "fresh": False, "elsewhere": 0, "refused": None}
     assert rows == [expected]

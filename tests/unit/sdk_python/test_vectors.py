@@ -147,7 +147,7 @@ def test_messages_of_a_channel_are_delivered_as_in_the_vectors() -> None:
                 events = state.subscribed({"type": "subscribed", **step["subscribed"]})
                 assert [kind for kind, _ in events] == ["gap"] * step.get("gap", False), where
             else:
-                id, position, *sender = step["message"]
+                id, position, *by = step["message"]
                 message = {
                     "type": "message",
                     "channel": "room",
@@ -157,6 +157,11 @@ def test_messages_of_a_channel_are_delivered_as_in_the_vectors() -> None:
                     "position": position,
                 }
                 events = state.receive(
-                    {**message, "sender": sender[0] if sender else None, "timestamp": "2026-01-01T00:00:00Z"}
+                    {
+                        **message,
+                        "sender": by[0] if by else None,
+                        **({"server": True} if by[1:] == [True] else {}),
+                        "timestamp": "2026-01-01T00:00:00Z",
+                    }
                 )
                 assert bool(events) is step["delivered"], where

@@ -131,13 +131,14 @@ class MessageEvent:
             row = self.row
             sender = b"null" if row.sender is None else orjson.dumps(row.sender)
             self._json = (
-                b'{"type":"message","channel":%b,"event":%b,"data":%b,"timestamp":"%b","sender":%b,"id":%b,"position":"%b/%d"}'
+                b'{"type":"message","channel":%b,"event":%b,"data":%b,"timestamp":"%b","sender":%b,%b"id":%b,"position":"%b/%d"}'
                 % (
                     orjson.dumps(self.channel),
                     orjson.dumps(row.event),
                     row.payload,
                     iso_time(row.inserted_at).encode(),
                     sender,
+                    b'"server":true,' if row.names_sender else b"",
                     orjson.dumps(row.id),
                     format_lsn(row.lsn).encode(),
                     row.seq,

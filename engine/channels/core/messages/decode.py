@@ -78,6 +78,11 @@ class MessageRow:
     routed_from: str | None = None
     stored: bool = True
 
+    @property
+    def names_sender(self) -> bool:
+        """A server or SQL published it in the name of ``sender``: it is not the user's own."""
+        return self.connection_id is None and self.sender is not None
+
 
 class ControlMessage(msgspec.Struct):
     """The logical message ``realtime.command``.

@@ -93,7 +93,7 @@ class Member:
 def id_scope(sender: str | None, connection_id: str | None) -> str:
     """Among whose ids that of a message counts, as ``realtime.id_scope()`` has it."""
     if sender is not None:
-        return f"={sender}"
+        return f">{sender}" if connection_id is None else f"={sender}"
     return "" if connection_id is None else "?"
 
 

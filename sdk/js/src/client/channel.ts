@@ -273,7 +273,7 @@ class ChannelSubscription implements Subscription {
     if (this._last && compare(position, this._last) <= 0) return;
     this._since = this._last = position;
     // The server does not recognise a repeated message that it has not stored.
-    if (this._seen.size === this._seen.add(JSON.stringify([message.id, message.sender])).size) return;
+    if (this._seen.size === this._seen.add(JSON.stringify([message.id, message.sender, message.server])).size) return;
     if (this._seen.size > REMEMBERED) this._seen.delete(this._seen.values().next().value!);
     const data = this._sealer()?._open(message.event, message.data);
     data?.catch(() => {}); // reported below, in its order

@@ -81,7 +81,7 @@ export interface RoomMessage {
 }
 
 /** A message of a channel. @internal */
-export type WireMessage = { type: "message" } & Message<unknown>;
+export type WireMessage = { type: "message"; server?: true } & Message<unknown>;
 
 /** The messages of an open subscription. @internal */
 export type Delivered = WireMessage | PresenceMessage | RoomMessage | WireSnapshot;

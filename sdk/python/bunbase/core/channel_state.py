@@ -132,7 +132,7 @@ class ChannelState:
                 return []
             self._last = self._since = position
         message = Message.of(raw)
-        if not self._ids.is_new(message.id, message.sender):
+        if not self._ids.is_new(message.id, message.sender, server=raw.get("server", False)):
             return []
         encryption = self._options.encryption
         if encryption is None:

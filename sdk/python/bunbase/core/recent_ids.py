@@ -15,15 +15,19 @@ class RecentIds:
     """The last 1,000 ids."""
 
     def __init__(self) -> None:
-        self._ids: dict[tuple[str, str | None], None] = {}
+        self._ids: dict[tuple[str, str | None, bool], None] = {}
 
-    def is_new(self, id: str | None, sender: str | None) -> bool:
-        """Whether no message of this sender with this id was given before; it is remembered. One without an id is new."""
+    def is_new(self, id: str | None, sender: str | None, *, server: bool = False) -> bool:
+        """Whether no message of this sender with this id was given before; it is remembered. One without an id is new.
+
+        ``server``: a server published it in the name of the sender, whose own ids are others.
+        """
         if id is None:
             return True
-        if (id, sender) in self._ids:
+        key = (id, sender, server)
+        if key in self._ids:
             return False
-        self._ids[id, sender] = None
+        self._ids[key] = None
         if len(self._ids) > _REMEMBERED:
             del self._ids[next(iter(self._ids))]
         return True

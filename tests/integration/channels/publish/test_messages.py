@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -133,6 +135,35 @@ async def test_an_id_belongs_to_the_sender_that_gave_it(source: Source) -> None:
         assert [message["sender"] for message in resumed.messages] == ["bob", None, None, "ann", "bob"]
         rows = read(source.dsn, "select sender, id from realtime.history('public:a') where id = 'x'")
         assert rows == [("ann", "x"), ("bob", "x"), (None, "x"), (None, "x")]
+
+
+def _ended(messages: list[dict[str, Any]]) -> bool:
+    return any(message["data"] == "end" for message in messages)
+
+
+async def test_what_a_user_publishes_never_stands_in_for_a_message_of_a_server_in_its_name(source: Source) -> None:
+    run(source.dsn, "select realtime.create_channel('cursor', history => false)")
+    ann = Member("c1", "ann")
+    wanted = [("ann", None), ("server", True)]
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
+        for channel in ("public:a", "cursor"):
+            listener = await one.listen(channel)
+            await one.publish(channel, "ann", id="order-17", member=ann)
+            for data in ("server", "again"):  # the server does not know whether the first one arrived
+                call = f"realtime.broadcast('{channel}', 'order', '\"{data}\"', sender => 'ann', id => 'order-17')"
+                assert read(source.dsn, f"select {call}") == [("order-17",)]
+            run(source.dsn, f"select realtime.broadcast('{channel}', 'order', '\"end\"')")
+            await listener.until(partial(_ended, listener.messages))
+            sent = [(message["data"], message.get("server")) for message in listener.messages]
+            assert sent == [*wanted, ("end", None)]
+            assert {message["id"] for message in listener.messages[:2]} == {"order-17"}
+        again = await one.publish("public:a", "again", id="order-17", member=Member("c2", "ann"))
+        later = await one.listen("public:a", history=10)
+        await later.until(lambda: len(later.messages) == 3)
+        assert again.position == later.positions[0]
+        resumed = await one.listen("public:a", since=later.positions[0])
+        await resumed.until(lambda: len(resumed.messages) == 2)
+        assert resumed.data == ["server", "end"]
 
 
 async def test_channels_without_history_deliver_and_store_nothing(source: Source) -> None:
