@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
 
 import pytest
 
 from engine.channels.core.messages.model import Member, MessageTooLargeError, UnknownChannelError
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import channel_node
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
 from tests.support.postgres.sql import open_transaction, read, run
 
 
@@ -137,8 +136,8 @@ async def test_an_id_belongs_to_the_sender_that_gave_it(source: Source) -> None:
         assert rows == [("ann", "x"), ("bob", "x"), (None, "x"), (None, "x")]
 
 
-def _ended(messages: list[dict[str, Any]]) -> bool:
-    return any(message["data"] == "end" for message in messages)
+def _ended(listener: ChannelSubscriber) -> bool:
+    return "end" in listener.data
 
 
 async def test_what_a_user_publishes_never_stands_in_for_a_message_of_a_server_in_its_name(source: Source) -> None:
@@ -153,7 +152,7 @@ async def test_what_a_user_publishes_never_stands_in_for_a_message_of_a_server_i
                 call = f"realtime.broadcast('{channel}', 'order', '\"{data}\"', sender => 'ann', id => 'order-17')"
                 assert read(source.dsn, f"select {call}") == [("order-17",)]
             run(source.dsn, f"select realtime.broadcast('{channel}', 'order', '\"end\"')")
-            await listener.until(partial(_ended, listener.messages))
+            await listener.until(partial(_ended, listener))
             sent = [(message["data"], message.get("server")) for message in listener.messages]
             assert sent == [*wanted, ("end", None)]
             assert {message["id"] for message in listener.messages[:2]} == {"order-17"}
