@@ -162,6 +162,8 @@ class Link:
         """End the connection. Unless it has ended by itself, other clients see this client leave."""
         leave = not self.ended.done()
         self._end(ConnectionEndedError("closed by this side", CloseCode.NORMAL))
+        if leave:
+            await self.transport.leave()  # before the reader is cancelled, which ends an event stream
         tasks = [*self._tasks, *(task for task in (self._asking, self._renewing) if task is not None)]
         for task in tasks:
             task.cancel()

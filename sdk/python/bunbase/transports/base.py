@@ -84,6 +84,9 @@ class Transport(ABC):
     async def receive(self) -> list[Message]:
         """Wait for the next messages."""
 
+    async def leave(self) -> None:  # noqa: B027 - closing does it for most
+        """Ask the server to end the connection for good, where closing it does not do that. ``close`` follows."""
+
     @abstractmethod
     async def close(self, *, leave: bool) -> None:
         """End the connection; never raises, and does not wait for a dead peer.

@@ -70,13 +70,14 @@ class PostingTransport(Transport):
 
     async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
-        await self._end(leave=leave)
+        if leave:
+            await self.leave()
         await self._http.aclose()
 
-    async def _end(self, *, leave: bool) -> None:
-        """Give the session up; with ``leave`` the server is asked to end it, so that its members leave at once."""
+    async def leave(self) -> None:
+        """See ``Transport``: the server ends the session, so that its members leave at once."""
         session, self._session = self._session, None
-        if leave and session is not None:
+        if session is not None:
             body = codec.encode_text({"session": session}).encode()
             # If the server cannot be reached, the session expires by itself.
             with contextlib.suppress(httpx.HTTPError):

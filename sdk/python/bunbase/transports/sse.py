@@ -67,7 +67,8 @@ class SseTransport(PostingTransport):
 
     async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
-        await self._end(leave=leave)  # while the stream is open: one that ends before is a connection that was lost
+        if leave:
+            await self.leave()  # while the stream is open: one that ends before is a connection that was lost
         stream, self._stream = self._stream, None
         if stream is not None:
             with contextlib.suppress(httpx.HTTPError, httpx.StreamError, RuntimeError):
