@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote
@@ -174,11 +175,17 @@ async def test_the_numbers_of_a_message_and_of_a_presence_stay_as_they_were_writ
         assert isinstance(client, SocketClient)
         joining = '{"type":"subscribe","channel":"chat:1","presence":{"metadata":{"at":DIGITS}}}'
         publishing = '{"type":"message","channel":"chat:1","event":"e","data":{"at":DIGITS}}'
-        await client.socket.send(joining.replace("DIGITS", digits))
-        await client.socket.send(publishing.replace("DIGITS", digits))
         received: list[str] = []
-        while not any('"message"' in text and '"event"' in text for text in received):
-            received.append(str(await client.socket.recv()))
+
+        async def until(part: str) -> None:
+            while not any(part in text for text in received):
+                received.append(str(await client.socket.recv()))
+
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            await client.socket.send(joining.replace("DIGITS", digits))
+            await until('"subscribed"')  # what is published before is not of this subscription
+            await client.socket.send(publishing.replace("DIGITS", digits))
+            await until('"event":"e"')
         assert digits in received[-1]
         assert any(digits in text and "presence" in text for text in received), received
         assert json.loads(received[-1])["data"]["at"] == float(digits)
