@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError, format_position
-from engine.errors import ErrorCode, RealtimeError
+from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authorizer import Action, Circumstances
 from server.client.answers import Answers
@@ -238,8 +238,7 @@ class ChannelSubscriptions:
         self._transport.close(CloseCode.RESUME, "resume")
 
     def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
-        if self._log.authorization and error.code is ErrorCode.PERMISSION_DENIED:
-            self._log.denied(self._member, Action.SUBSCRIBE.value, request.channel, error)
+        self._log.rejected_request(self._member, Action.SUBSCRIBE.value, request.channel, error)
         answer = self._session.rejected(request, error)
         if answer is not None:
             if isinstance(error, UnavailableError):
@@ -270,8 +269,7 @@ class ChannelSubscriptions:
                 await self._services.channels.set_presence(message.channel, self._member, data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
             shown = client_error(error, "presence_failed", channel=message.channel)
-            if self._log.authorization and shown.code is ErrorCode.PERMISSION_DENIED:
-                self._log.denied(self._member, Action.PRESENCE.value, message.channel, shown)
+            self._log.rejected_request(self._member, Action.PRESENCE.value, message.channel, shown)
             self._answers.error(about, shown)
         else:
             if self._log.presence:

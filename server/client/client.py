@@ -15,7 +15,7 @@ import psycopg
 import structlog
 
 from engine.channels.core.messages.model import UnavailableError
-from engine.errors import ErrorCode, RealtimeError
+from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from engine.live.query_accounts import ASKING, ConnectionAccount
 from server.auth.authorizer import Action
@@ -252,8 +252,7 @@ class Client:
         self._transport.write(self._transport.wire.own(payload))
 
     def _reject(self, request: LiveRequest, error: RealtimeError) -> None:
-        if self._log.authorization and error.code is ErrorCode.PERMISSION_DENIED:
-            self._log.denied(self.member, Action.QUERY.value, COLLECTION_PREFIX + request.collection, error)
+        self._log.rejected_request(self.member, Action.QUERY.value, COLLECTION_PREFIX + request.collection, error)
         answer = self.session.rejected(request, error)
         if answer is not None:
             self._send(answer)

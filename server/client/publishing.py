@@ -19,7 +19,6 @@ from functools import partial
 from msgspec import UNSET
 
 from engine.channels.core.messages.model import UnavailableError
-from engine.errors import ErrorCode
 from engine.identity.principal import Principal
 from server.auth.authorizer import Action
 from server.client.answers import Answers
@@ -126,8 +125,7 @@ class PublishQueue:
     def _fail(self, message: Publish, error: Exception) -> None:
         about = RequestReference(channel=message.channel, id=message.id, ref=message.ref)
         shown = client_error(error, "publish_failed", channel=message.channel)
-        if self._services.log.authorization and shown.code is ErrorCode.PERMISSION_DENIED:
-            self._services.log.denied(self._member, Action.PUBLISH.value, message.channel, shown)
+        self._services.log.rejected_request(self._member, Action.PUBLISH.value, message.channel, shown)
         self._answers.error(about, shown)
 
     def _done(self, message: Publish) -> None:

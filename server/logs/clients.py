@@ -17,6 +17,7 @@ from typing import Final, Literal
 import structlog
 
 from engine.channels.core.messages.model import Member
+from engine.errors import ErrorCode, RealtimeError
 from server.limits.token_bucket import TokenBucket
 
 __all__ = ["KINDS", "REFUSALS_PER_SECOND", "ClientLog", "Kind"]
@@ -76,6 +77,11 @@ class ClientLog:
     def renewal_refused(self, client: Member, error: Exception) -> None:
         """The new token of an open connection was refused."""
         self._refused("renewal_refused", **_who(client), error=str(error))
+
+    def rejected_request(self, client: Member, action: str, target: str, error: RealtimeError) -> None:
+        """A request was answered with ``error``: logged if that is for lack of a right, and such are logged."""
+        if self.authorization and error.code is ErrorCode.PERMISSION_DENIED:
+            self.denied(client, action, target, error)
 
     def denied(self, client: Member, action: str, target: str, error: Exception) -> None:
         """``action`` on a channel or collection is not allowed to it, or not any more."""
