@@ -167,13 +167,7 @@ class Rest:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - every request gets an answer
-            problem = problem_of(error)
-            if problem is None:
-                _log.error("request_failed", method=request.method, path=scope["path"], exc_info=error)
-                problem = ProblemError(
-                    ErrorCode.CONNECTION_FAILED, "the server failed to do this; see its log", HTTPStatus(500)
-                )
-            response = problem.response()
+            response = _refusal(error, request)
         if usage is not None:
             response.headers.update(rate_limit_headers(usage))
         await response(scope, receive, send)
@@ -266,6 +260,21 @@ async def _configure(connection: psycopg.AsyncConnection[DictRow]) -> None:
     # PostgreSQL keeps JSON that Python cannot (numbers of any size, any nesting), so its text goes into answers as it is.
     set_json_loads(orjson.Fragment, connection)
     connection.adapters.register_loader("timestamptz", _Time)
+
+
+def _refusal(error: Exception, request: Request) -> Response:
+    """The answer to a request that met ``error``.
+
+    A variable of the frame that caught it must not have the error, whose traceback has that frame: the request would be
+    left to the cyclic collector.
+    """
+    problem = problem_of(error)
+    if problem is None:
+        _log.error("request_failed", method=request.method, path=request.scope["path"], exc_info=error)
+        problem = ProblemError(
+            ErrorCode.CONNECTION_FAILED, "the server failed to do this; see its log", HTTPStatus(500)
+        )
+    return problem.response()
 
 
 def _encoded(answer: Answer) -> bytes | None:

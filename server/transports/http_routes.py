@@ -102,12 +102,20 @@ class _Endpoint:
         except ClientDisconnect:
             return
         except BunbaseError as refused:
-            problem = problem_of(refused)
-            if problem is None:
-                raise
-            response = problem.response()
+            response = _refusal(refused)
         if response is not None:
             await response(scope, receive, send)
+
+
+def _refusal(error: BunbaseError) -> Response:
+    """The answer to a request that met ``error``, which is raised if it is the server's own fault.
+
+    Not kept in a variable of :class:`_Endpoint`'s frame, which is in its traceback: see :func:`_while_connected`.
+    """
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    return problem.response()
 
 
 class _Transports:
@@ -134,7 +142,9 @@ class _Transports:
         """``POST /realtime/send``."""
         body = await _body(request, _send)
         connection = self._sessions.find(body.session)
-        if connection.inbox.accept(body.seq) and not await connection.inbox.carry_out(_texts(body.messages)):
+        if connection.inbox.accept(body.seq) and not await connection.inbox.carry_out(
+            connection, _texts(body.messages)
+        ):
             raise ended()
         return _json(b"{}" if body.seq is None else b'{"seq":%d}' % body.seq, HTTPStatus.ACCEPTED)
 
@@ -147,7 +157,7 @@ class _Transports:
         else:
             connection = self._sessions.find_poll(body.session)
         if (body.messages or body.seq is not None) and connection.inbox.accept(body.seq):
-            self._background.spawn(connection.inbox.carry_out(_texts(body.messages)))
+            self._background.spawn(connection.inbox.carry_out(connection, _texts(body.messages)))
         if body.session is UNSET:
             return _answer(*await connection.wait(0, 0), connection.secret)
         if body.cursor is UNSET:
@@ -178,6 +188,7 @@ async def _while_connected(request: Request, task: asyncio.Task[_Result]) -> _Re
     finally:
         task.cancel()
         leaving.cancel()
+        del task  # it has the error, whose traceback has this frame: a cycle, left to the cyclic collector
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -52,7 +52,7 @@ class ClientConnection:
         self._authentication: asyncio.Task[Principal] | None = None
         self._client: Client | None = None
         self._held: set[tuple[CredentialWatch, Credential]] = set()
-        self._expiry_timer = ExpiryTimer(self._warn_of_expiry, self._expire)
+        self._expiry_timer = ExpiryTimer()
         self._scheduled = False  # a write is
         if admission.counted is not None:
             admission.counted.close = self._close_as_excess
@@ -110,7 +110,7 @@ class ClientConnection:
     def identity_renewed(self, principal: Principal) -> None:
         """The client has proved its identity again."""
         if not self.closing:
-            self._expiry_timer.start(principal.expires_at)
+            self._expiry_timer.start(principal.expires_at, self._warn_of_expiry, self._expire)
             try:
                 self._hold(principal)
             except AuthenticationError as refusal:

@@ -39,7 +39,7 @@ class HttpConnection(ClientConnection):
         self._store = store
         self._clean_close = False
         self._room: asyncio.Future[None] | None = None
-        self.inbox = Inbox(self)
+        self.inbox = Inbox()
 
     def authenticate(self) -> asyncio.Task[Principal] | None:
         """Open the session, if its principal is known; else return the task that finds it, to be followed by ``open``.

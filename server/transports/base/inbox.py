@@ -29,8 +29,7 @@ class Receiver(Protocol):
 class Inbox:
     """The batches of one session. ``accept`` first, at once; then ``carry_out``, which may have to wait."""
 
-    def __init__(self, connection: Receiver) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._last = 0
         self._batches = 0
@@ -52,17 +51,18 @@ class Inbox:
         self._batches += 1
         return True
 
-    async def carry_out(self, messages: Sequence[bytes]) -> bool:
-        """Carry out an accepted batch after the batches before it; waits while reading from the client is paused.
+    async def carry_out(self, connection: Receiver, messages: Sequence[bytes]) -> bool:
+        """Have ``connection``, whose inbox this is, carry out an accepted batch after the batches before it; waits while
+        reading from the client is paused.
 
         False: the session ended before the batch was done.
         """
         try:
             async with self._lock:
                 for message in messages:
-                    if not await self._connection.room():
+                    if not await connection.room():
                         return False
-                    self._connection.receive(message)
+                    connection.receive(message)
         finally:
             self._batches -= 1
         return True

@@ -9,19 +9,20 @@ __all__ = ["StallTimer"]
 
 
 class StallTimer:
-    """Calls ``drop`` if ``unsent`` bytes do not get fewer for ``timeout`` seconds. Runs from ``start`` to ``stop``."""
+    """Looks, from ``start`` to ``stop``, whether bytes get fewer within ``timeout`` seconds.
 
-    def __init__(self, timeout: float, unsent: Callable[[], int], drop: Callable[[], None]) -> None:
+    While it is stopped it has nothing of its owner: a cycle is left to the cyclic collector.
+    """
+
+    def __init__(self, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
-        self._unsent = unsent
-        self._drop = drop
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Bytes wait from now on."""
+    def start(self, unsent: Callable[[], int], drop: Callable[[], None]) -> None:
+        """Bytes wait from now on. ``drop`` is called if ``unsent`` bytes do not get fewer."""
         self.stop()
-        self._timer = self._loop.call_later(self._timeout, self._check, self._unsent())
+        self._timer = self._loop.call_later(self._timeout, self._check, unsent, drop, unsent())
 
     def stop(self) -> None:
         """They were taken."""
@@ -29,9 +30,10 @@ class StallTimer:
             self._timer.cancel()
             self._timer = None
 
-    def _check(self, before: int) -> None:
-        unsent = self._unsent()
-        if before and unsent >= before:
-            self._drop()
+    def _check(self, unsent: Callable[[], int], drop: Callable[[], None], before: int) -> None:
+        now = unsent()
+        if before and now >= before:
+            self._timer = None
+            drop()
         else:
-            self._timer = self._loop.call_later(self._timeout, self._check, unsent)
+            self._timer = self._loop.call_later(self._timeout, self._check, unsent, drop, now)

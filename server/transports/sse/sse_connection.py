@@ -60,7 +60,7 @@ class SseConnection(HttpConnection):
         self._closed_caught_up = False
         self._transport: asyncio.Transport | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._stall = StallTimer(self._limits.stall_timeout, self._unsent, self._drop)
+        self._stall = StallTimer(self._limits.stall_timeout)
 
     async def run(self, scope: Scope, receive: Receive, send: Send, stream_request: StreamRequest) -> None:
         """Answer the request with the stream, until either side ends it."""
@@ -129,7 +129,7 @@ class SseConnection(HttpConnection):
             data = self._numbered(frames)
             if data:
                 self._unconfirmed = len(data)
-                self._stall.start()
+                self._stall.start(self._unsent, self._drop)
                 await send(_body(data))
                 self._wrote(frames, len(data))
                 await send(_body(b""))  # writes nothing, and returns when most of it is sent

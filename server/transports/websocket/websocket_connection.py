@@ -63,7 +63,7 @@ class WebSocketConnection(ClientConnection, WSListener):
             reading_paused=lambda: self.reading_paused,
             drop=self._drop,
         )
-        self._stall = StallTimer(limits.stall_timeout, self._backlog, self._drop)
+        self._stall = StallTimer(limits.stall_timeout)
 
     # Callbacks of picows.
 
@@ -107,9 +107,9 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._stall.stop()
         self._release(clean=self._clean_close)
         self._closed(self)
-        # What calls the connection, and is its own: a cycle, which only the cyclic collector would free, all at once with
+        # It calls the connection, and is its own: a cycle, which only the cyclic collector would free, all at once with
         # those of many others.
-        del self._heartbeat, self._stall, self._expiry_timer
+        del self._heartbeat
         self._transport = None
 
     def pause_writing(self) -> None:
@@ -154,7 +154,7 @@ class WebSocketConnection(ClientConnection, WSListener):
     def _pause_queries(self) -> None:
         if not self.congested and not self._disconnected():
             super()._pause_queries()
-            self._stall.start()
+            self._stall.start(self._backlog, self._drop)
 
     def _resume_queries(self) -> None:
         if self.congested and not self._disconnected():

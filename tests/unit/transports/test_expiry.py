@@ -16,7 +16,10 @@ class TimedExpiry:
         self.warnings: list[float] = []
         self.ended = asyncio.Event()
         self.warned = asyncio.Event()
-        self.timer = ExpiryTimer(self.warn, self.ended.set)
+        self.timer = ExpiryTimer()
+
+    def start(self, expires_at: float | None) -> None:
+        self.timer.start(expires_at, self.warn, self.ended.set)
 
     def warn(self, seconds: float) -> None:
         self.warnings.append(seconds)
@@ -26,7 +29,7 @@ class TimedExpiry:
 async def test_the_warning_comes_once_and_before_the_end() -> None:
     expiry = TimedExpiry()
     async with asyncio.timeout(GIVE_UP_AFTER):
-        expiry.timer.start(time.time() + 6)
+        expiry.start(time.time() + 6)
         await expiry.warned.wait()
         assert 0 < expiry.warnings[0] <= 2, "two thirds of a short time have passed"
         await expiry.ended.wait()
@@ -36,7 +39,7 @@ async def test_the_warning_comes_once_and_before_the_end() -> None:
 async def test_what_has_ended_already_ends_in_a_turn_of_its_own() -> None:
     expiry = TimedExpiry()
     async with asyncio.timeout(GIVE_UP_AFTER):
-        expiry.timer.start(time.time() - 1)
+        expiry.start(time.time() - 1)
         assert not expiry.ended.is_set()
         await expiry.ended.wait()
     assert expiry.warnings == []
@@ -44,14 +47,14 @@ async def test_what_has_ended_already_ends_in_a_turn_of_its_own() -> None:
 
 async def test_a_new_end_replaces_the_old_one() -> None:
     expiry = TimedExpiry()
-    expiry.timer.start(time.time() - 1)
-    expiry.timer.start(time.time() + 3600)
+    expiry.start(time.time() - 1)
+    expiry.start(time.time() + 3600)
     never = TimedExpiry()
-    never.timer.start(time.time() - 1)
-    never.timer.start(None)
+    never.start(time.time() - 1)
+    never.start(None)
     other = TimedExpiry()
     async with asyncio.timeout(GIVE_UP_AFTER):
-        other.timer.start(time.time() - 1)
+        other.start(time.time() - 1)
         await other.ended.wait()  # whatever was due before is through
     assert not expiry.ended.is_set()
     assert not never.ended.is_set()
@@ -60,8 +63,8 @@ async def test_a_new_end_replaces_the_old_one() -> None:
 
 async def test_a_clock_that_jumps_over_the_end_is_noticed() -> None:
     expiry = TimedExpiry()
-    expiry.timer.start(time.time() + 3600)
+    expiry.start(time.time() + 3600)
     expiry.timer._expires_at = time.time() - 1
-    expiry.timer._look()
+    expiry.timer._look(expiry.warn, expiry.ended.set)
     assert expiry.ended.is_set()
     assert expiry.warnings == []

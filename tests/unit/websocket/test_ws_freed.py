@@ -8,13 +8,13 @@ import asyncio
 import gc
 import json
 import socket
-from typing import Any
 
 import pytest
 from websockets.frames import Opcode
 
 from server.limits.connection_limiter import ArrivalLimits, ConnectionLimiter
 from server.limits.connection_limits import ConnectionLimits
+from tests.support.clients.freed import found_by_the_collector
 from tests.support.clients.raw_socket import masked
 from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -53,20 +53,6 @@ async def _come_and_go(server: FakeServer, *, clean: bool) -> None:
     await server.left_alone()
 
 
-def _found_by_the_collector() -> list[str]:
-    """The types of this project that only the cyclic collector could free."""
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        gc.collect()
-        found: list[Any] = [type(each) for each in gc.garbage]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-    return sorted(
-        {each.__qualname__ for each in found if each.__module__.startswith(("server.", "engine.", "picows."))}
-    )
-
-
 @pytest.mark.parametrize("clean", [True, False], ids=["closed", "cut off"])
 async def test_a_closed_connection_leaves_nothing_to_the_cyclic_collector(clean: bool) -> None:
     limiter = ConnectionLimiter(ArrivalLimits(per_network=10**6, per_minute=10**6))
@@ -82,7 +68,7 @@ async def test_a_closed_connection_leaves_nothing_to_the_cyclic_collector(clean:
             after_the_timers = asyncio.Event()
             asyncio.get_running_loop().call_later(0.05, after_the_timers.set)
             await after_the_timers.wait()
-            assert _found_by_the_collector() == []
+            assert found_by_the_collector() == []
         finally:
             gc.enable()
             gc.unfreeze()
