@@ -17,25 +17,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
 from subprocess import PIPE
 
 import psycopg
 
 from tests.bench.parts.attacks import KINDS
-from tests.bench.parts.processes import Cpu, local_postgres, waited_for_a_core
+from tests.bench.parts.processes import Cpu, local_postgres, postmaster, waited_for_a_core
 from tests.bench.parts.report import report
+from tests.bench.parts.steps import PREFIX
 from tests.bench.parts.well_behaved import Measured, WellBehaved
 from tests.conftest import fresh_database
 from tests.support.clients.list_client import TABLE, slot_name, write
 from tests.support.ports import free_port
 from tests.support.servers.preloaded import ROOT
-from tests.support.servers.processes import ServerProcess, serving
+from tests.support.servers.processes import ServerProcess, start
 
 _CLIENTS = 100
 _WARM = 5.0
@@ -89,14 +91,28 @@ async def _attack(server: ServerProcess, seconds: float, kinds: list[str]) -> No
     print(json.dumps({kind: round(count / seconds, 1) for kind, count in done.items()}), "each second")
 
 
-async def _measure(dsn: str, seconds: float, kinds: list[str]) -> list[dict[str, object]]:
+@asynccontextmanager
+async def _serving(dsn: str, *, look: bool) -> AsyncIterator[ServerProcess]:
+    """A server with the limits at their defaults; ``look``: as :mod:`tests.bench.parts.steps` runs it."""
+    config = {"slot_name": slot_name(), "ephemeral": True, "host": "0.0.0.0", "trusted_proxies": "127.0.0.1"}
+    module = "tests.bench.parts.steps" if look else "server"
+    server = await start("serve", "--dsn", dsn, port=free_port(), config=config, module=module)
+    try:
+        await server.healthy()
+        yield server
+    finally:
+        await server.end()
+
+
+async def _measure(
+    dsns: tuple[str, str], postgres: int, seconds: float, kinds: list[str], *, look: bool
+) -> list[dict[str, object]]:
+    """``dsns``: the database of the server, and that of the other one. ``postgres``: the process id of their server."""
     measured = Measured()
-    settings = {"host": "0.0.0.0", "trusted_proxies": "127.0.0.1"}
-    async with (
-        AsyncExitStack() as stack,
-        serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True, **settings) as server,
-    ):
-        tasks = [asyncio.create_task(_write_ten_a_second(dsn))]
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(_serving(dsns[0], look=look))
+        other = await stack.enter_async_context(_serving(dsns[1], look=False))
+        tasks = [asyncio.create_task(_write_ten_a_second(dsns[0]))]
         tasks += [asyncio.create_task(WellBehaved(each, measured).run(server.websocket)) for each in range(_CLIENTS)]
         stack.callback(lambda: [task.cancel() for task in tasks])
         await asyncio.wait(tasks, timeout=_WARM, return_when=asyncio.FIRST_EXCEPTION)
@@ -104,24 +120,51 @@ async def _measure(dsn: str, seconds: float, kinds: list[str]) -> list[dict[str,
             if task.done():
                 task.result()  # none ends by itself
         measured.row()
-        before = await _row("before", server, measured, asyncio.sleep(seconds / 2))
-        during = await _row("during", server, measured, _attack(server, seconds, kinds))
+        processes = server.process.pid, postgres
+        before = await _row("before", processes, measured, asyncio.sleep(seconds / 2))
+        elsewhere = await _row("other server attacked", processes, measured, _attack(other, seconds, kinds))
+        await other.end()
+        await asyncio.sleep(_WARM)
+        measured.row()
+        if look:
+            await _turns(server)
+        here = await _row("attacked", processes, measured, _attack(server, seconds, kinds))
+        if look:
+            print(json.dumps(await _turns(server), indent=1))
         print(json.dumps(measured.errors))
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    return [before, during, {"": "ratio", **Measured.ratio(before, during), "server cores": "", "waited": ""}]
+    rows = [before, elsewhere, here]
+    for name, reference in (("attacked / other", elsewhere), ("attacked / before", before)):
+        rows.append(dict.fromkeys(before, "") | {"": name} | Measured.ratio(reference, here))
+    return rows
 
 
-async def _row(when: str, server: ServerProcess, measured: Measured, during: Awaitable[object]) -> dict[str, object]:
-    """What was measured while something went on; and of the server process, in processors: how much it had, and for how
-    much it waited because other processes had them.
+async def _turns(server: ServerProcess) -> object:
+    """The turns of the server's event loop since the last call."""
+    server.process.send_signal(signal.SIGUSR1)
+    known = len(server.lines)
+    while True:
+        for line in server.lines[known:]:
+            if line.startswith(PREFIX):
+                return json.loads(line.removeprefix(PREFIX))
+        await asyncio.sleep(0.05)
+
+
+async def _row(
+    when: str, processes: tuple[int, int], measured: Measured, during: Awaitable[object]
+) -> dict[str, object]:
+    """What was measured while something went on; and in processors: how much the server process and PostgreSQL had, and
+    for how much the server waited because other processes had them.
     """
-    began, cpu, waited = time.monotonic(), Cpu(server.process.pid), waited_for_a_core(server.process.pid)
+    server, postgres = processes
+    began, cpus, waited = time.monotonic(), (Cpu(server), Cpu(postgres)), waited_for_a_core(server)
     await during
     passed = time.monotonic() - began
-    row: dict[str, object] = {"": when, **measured.row(), "server cores": cpu.seconds() / passed}
-    return row | {"waited": (waited_for_a_core(server.process.pid) - waited) / passed}
+    row: dict[str, object] = {"": when, **measured.row(), "server cores": cpus[0].seconds() / passed}
+    row["postgres cores"] = cpus[1].seconds() / passed
+    return row | {"waited": (waited_for_a_core(server) - waited) / passed}
 
 
 def main() -> None:
@@ -130,14 +173,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--without", nargs="+", choices=KINDS, default=[])
+    parser.add_argument("--turns", action="store_true", help="print what the longest turns of the event loop do")
     chosen = parser.parse_args()
     with local_postgres() as server:
-        dsn = fresh_database(server)
-        write(dsn, TABLE, _ROWS)
-        report(
-            "hostile_all",
-            asyncio.run(_measure(dsn, chosen.seconds, [kind for kind in chosen.kinds if kind not in chosen.without])),
-        )
+        dsns = fresh_database(server), fresh_database(server)
+        for dsn in dsns:
+            write(dsn, TABLE, _ROWS)
+        kinds = [kind for kind in chosen.kinds if kind not in chosen.without]
+        measuring = _measure(dsns, postmaster(server), chosen.seconds, kinds, look=chosen.turns)
+        report("hostile_all", asyncio.run(measuring))
 
 
 if __name__ == "__main__":
