@@ -25,7 +25,7 @@ from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.clients.list_client import write
 from tests.support.ports import free_port
-from tests.support.servers.processes import serving
+from tests.support.servers.processes import serving_measured
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, issuer, pem, token
 
 CONDITION = "auth.uid != null && auth.claims.org == 'acme'"
@@ -73,7 +73,7 @@ async def measure(clients: int) -> list[dict[str, object]]:
             dsn = fresh_database(postgres)
             if tokens:
                 write(dsn, RULE)
-            async with serving(dsn, free_port(), **OPTIONS) as server:
+            async with serving_measured(dsn, free_port(), **OPTIONS) as server:
                 pid = server.process.pid
                 for name, count in (("warm-up", 100), (what, clients)):
                     line = await one(name, pid, main, url=server.websocket, clients=count, tokens=tokens)

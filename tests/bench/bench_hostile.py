@@ -28,7 +28,7 @@ from tests.conftest import fresh_database
 from tests.support.clients.hostile import TABLES, HostileClient
 from tests.support.clients.list_client import TABLE, slot_name, write
 from tests.support.ports import free_port
-from tests.support.servers.processes import ServerProcess, serving
+from tests.support.servers.processes import ServerProcess, serving_measured
 
 _IDLE = 25.0  # seconds: idle queries go within 15 s, and freed memory goes back within some more
 _INTERVAL = 0.08  # seconds
@@ -150,7 +150,7 @@ async def _attack(server: ServerProcess, dsn: str, kind: str, clients: int, seco
 
 async def _measure(dsn: str, kind: str, clients: int, seconds: float) -> dict[str, object]:
     measured = Measured()
-    async with serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True) as server:
+    async with serving_measured(dsn, free_port(), slot_name=slot_name(), ephemeral=True) as server:
         other = asyncio.create_task(WellBehaved(0, measured, interval=_INTERVAL, changes=False).run(server.websocket))
         await _attack(server, dsn, kind, clients, seconds / 2)
         await asyncio.sleep(_IDLE)

@@ -96,7 +96,7 @@ async def _serving(dsn: str, *, look: bool) -> AsyncIterator[ServerProcess]:
     """A server with the limits at their defaults; ``look``: as :mod:`tests.bench.parts.steps` runs it."""
     config = {"slot_name": slot_name(), "ephemeral": True, "host": "0.0.0.0", "trusted_proxies": "127.0.0.1"}
     module = "tests.bench.parts.steps" if look else "server"
-    server = await start("serve", "--dsn", dsn, port=free_port(), config=config, module=module)
+    server = await start("serve", "--dsn", dsn, port=free_port(), config=config, module=module, preloaded=False)
     try:
         await server.healthy()
         yield server

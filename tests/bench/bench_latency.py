@@ -26,7 +26,7 @@ from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.servers.processes import serving
+from tests.support.servers.processes import serving_measured
 
 ROOMS = 20
 _INSERT = "insert into messages (room_id, body) values (%s, 'a message of the usual length, more or less, in a chat')"
@@ -102,7 +102,7 @@ async def notify(dsn: str, rate: int, seconds: float) -> list[float]:
 async def both(dsn: str, rate: int, seconds: float) -> tuple[list[float], list[float], float]:
     """NOTIFY first, then the server."""
     reference = await notify(dsn, rate, seconds)
-    async with serving(dsn, free_port(), ephemeral=True) as server:
+    async with serving_measured(dsn, free_port(), ephemeral=True) as server:
         return reference, *await live(server.websocket, dsn, rate, seconds)
 
 

@@ -17,7 +17,7 @@ from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile, 
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.servers.processes import serving
+from tests.support.servers.processes import serving_measured
 
 CHANNEL = "bench"
 
@@ -39,7 +39,7 @@ class Bench:
         await relay.receive()
         await self._measure("bare picows", f"ws://127.0.0.1:{port}/realtime", relay.pid)
         await relay.end()
-        async with serving(dsn, free_port(), ephemeral=True, max_message_rate=1e6) as server:
+        async with serving_measured(dsn, free_port(), ephemeral=True, max_message_rate=1e6) as server:
             await self._measure("server", server.websocket, server.process.pid)
 
     async def _measure(self, what: str, url: str, pid: int) -> None:

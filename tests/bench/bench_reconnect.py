@@ -21,7 +21,7 @@ from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.clients.list_client import TABLE, slot_name, write
 from tests.support.ports import free_port
-from tests.support.servers.processes import ServerProcess, serving
+from tests.support.servers.processes import ServerProcess, serving_measured
 
 CHANNELS = 50
 SAMPLE = 0.1
@@ -61,7 +61,7 @@ def resident(pid: int) -> int:
 async def one(dsn: str, what: str, transport: str, delay: float, most: float, clients: int) -> dict[str, object]:
     """One line of the table."""
     port, slot = free_port(), slot_name()
-    async with serving(dsn, port, slot_name=slot, trust_user_parameter="true") as server:
+    async with serving_measured(dsn, port, slot_name=slot, trust_user_parameter="true") as server:
         arguments: dict[str, Any] = {
             "url": server.url,
             "clients": clients,
@@ -72,7 +72,7 @@ async def one(dsn: str, what: str, transport: str, delay: float, most: float, cl
         assert await load.receive() == {"ready": clients}
         await server.end(signal.SIGKILL)
     write(dsn, f"select realtime.broadcast('bench:' || n, 'after', '1') from generate_series(0, {CHANNELS - 1}) n")
-    async with serving(dsn, port, slot_name=slot, trust_user_parameter="true") as server:
+    async with serving_measured(dsn, port, slot_name=slot, trust_user_parameter="true") as server:
         answered = time.time()
         line = await watched(server, load, answered)
         await load.end()

@@ -32,7 +32,7 @@ from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile, 
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.servers.processes import serving
+from tests.support.servers.processes import serving_measured
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET
 
 LIMIT = 20
@@ -121,7 +121,7 @@ class Bench:
         before = self._visible(dsn, case)
         self._last = f"the last row of run {len(self.lines)}"
         issuers = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}]
-        async with serving(dsn, free_port(), ephemeral=True, auth_issuers=issuers, **_UNLIMITED) as server:
+        async with serving_measured(dsn, free_port(), ephemeral=True, auth_issuers=issuers, **_UNLIMITED) as server:
             joining = time.time()
             server_cpu, database_cpu = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
             loads = await self._loaded(case, server.websocket)

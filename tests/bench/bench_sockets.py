@@ -29,7 +29,7 @@ from tests.bench.parts.report import report
 from tests.bench.parts.sockets import pad
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.servers.processes import ServerProcess, serving
+from tests.support.servers.processes import ServerProcess, serving_measured
 
 CHANNEL = "bench"  # without a colon: pgbench would take it for a variable
 PUBLISHERS = 10
@@ -67,7 +67,7 @@ class Bench:
 
     @asynccontextmanager
     async def _server(self) -> AsyncIterator[ServerProcess]:
-        async with serving(self._dsn, free_port(), ephemeral=True, max_message_rate=1e6) as server:
+        async with serving_measured(self._dsn, free_port(), ephemeral=True, max_message_rate=1e6) as server:
             yield server
 
     @asynccontextmanager

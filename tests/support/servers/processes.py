@@ -82,25 +82,46 @@ class ServerProcess:
 
 
 async def start(
-    *arguments: str, port: int, config: dict[str, object] | None = None, module: str = "server"
+    *arguments: str,
+    port: int,
+    config: dict[str, object] | None = None,
+    module: str = "server",
+    preloaded: bool = True,
 ) -> ServerProcess:
-    """Start ``realtime`` (or another ``module`` like it) with ``arguments``; ``config`` goes into its environment."""
+    """Start ``realtime`` (or another ``module`` like it) with ``arguments``; ``config`` goes into its environment.
+
+    ``preloaded``: as a fork of a process that has loaded its modules, which is fast. One that is measured is a process
+    of its own: a fork copies the pages of memory that it writes to, and shares the others.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
     for name, value in ({"drain_time": "0"} | (config or {})).items():  # a test of draining sets it
         environment[f"REALTIME_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     arguments = (*arguments, "--port", str(port))
-    if module == "server":
-        return ServerProcess(await fork(arguments, environment), port, tls="tls_certificate" in (config or {}))
+    tls = "tls_certificate" in (config or {})
+    if preloaded and module == "server":
+        return ServerProcess(await fork(arguments, environment), port, tls=tls)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, cwd=ROOT, env=environment, stdout=DEVNULL, stderr=PIPE
     )
-    return ServerProcess(process, port)
+    return ServerProcess(process, port, tls=tls)
 
 
 @asynccontextmanager
 async def serving(dsn: str, port: int, **config: object) -> AsyncIterator[ServerProcess]:
     """``realtime serve`` over ``dsn``, ready to be used."""
-    server = await start("serve", "--dsn", dsn, port=port, config=config)
+    async with _ending(await start("serve", "--dsn", dsn, port=port, config=config)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving_measured(dsn: str, port: int, **config: object) -> AsyncIterator[ServerProcess]:
+    """The same for benchmarks: a process as a user starts it."""
+    async with _ending(await start("serve", "--dsn", dsn, port=port, config=config, preloaded=False)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def _ending(server: ServerProcess) -> AsyncIterator[ServerProcess]:
     try:
         await server.healthy()
         yield server
