@@ -34,11 +34,10 @@ class _Sample:
 
 
 class Measures:
-    """Reads ``registry`` once in each pass. ``capacity``: how many connections the node can have."""
+    """Reads ``registry`` once in each pass."""
 
-    def __init__(self, registry: Registry, capacity: int) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._capacity = capacity
         self._samples: deque[_Sample] = deque()
 
     def take(self, now: float) -> dict[str, float]:
@@ -59,7 +58,8 @@ class Measures:
             samples.popleft()
         first = samples[0]
         return {
-            "connection_share": registry.value("realtime_connections") / self._capacity,
+            "connection_share": registry.value("realtime_connections")
+            / registry.value("realtime_connections_capacity"),
             "error_share": _share(sample.errors - first.errors, sample.received - first.received),
             "disconnect_share": _share(sample.broken - first.broken, sample.closed - first.closed),
             "delivery_seconds": sample.latencies.since(first.latencies).quantile(0.95) or 0.0,

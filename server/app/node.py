@@ -76,7 +76,7 @@ class Node:
         self._settings = settings
         self._dsn = dsn
         self._limits, self._session_limits = settings.connection_limits, settings.session_limits
-        self.metrics = NodeMetrics(package_version())
+        self.metrics = NodeMetrics(package_version(), settings.planned_connections)
         self._id = uuid.uuid4().hex[:12]
         self._version = package_version()
         self._began = time.monotonic()

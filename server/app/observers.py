@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any
 
 from engine.channels.service import Channels
 from engine.live.service import LiveQueries
@@ -17,8 +16,6 @@ from server.app.settings import Settings
 from server.statistics.writer import statistics_of
 
 __all__ = ["start_observers"]
-
-_OTHER_FILES: Final = 200  # of the process: connections to the database, libraries, the log
 
 
 def start_observers(
@@ -34,7 +31,7 @@ def start_observers(
     webhook = settings.alert_webhook
     alerts = AlertWatch(
         node_id,
-        Measures(registry, _capacity()),
+        Measures(registry),
         channels.store.keep,
         settings.alert_interval,
         None if webhook is None else WebhookSender(webhook),
@@ -43,8 +40,3 @@ def start_observers(
     for service in (statistics, alerts):
         stack.push_async_callback(service.stop)
         service.start()
-
-
-def _capacity() -> int:
-    """How many connections this process can have: a file each, of those that the system lets it open."""
-    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES)

@@ -23,6 +23,11 @@ class LimitSettings(BaseSettings):
         description="bytes of messages per second that one user, or one address without a token, may publish",
     )
     max_presence_rate: float = Field(10.0, ge=1, description="presence updates per second and connection")
+    planned_connections: int | None = Field(
+        None,
+        ge=1,
+        description="connections that a node is planned for; without it, what its limit of open files allows",
+    )
     max_connections_per_user: int = Field(10, ge=1, description="connections of one user, on all nodes together")
     max_connections_per_ip: int = Field(
         100, ge=1, description="connections from one address (IPv6: one /64), on all nodes together"

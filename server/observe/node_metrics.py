@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.metrics.live import LiveMetrics
 from engine.metrics.publishing import PublishMetrics
 from engine.metrics.registry import Registry
+from server.observe.capacity import Capacity
 from server.observe.engine_state import EngineState
 from server.observe.loop_lag import LoopLag
 from server.observe.meters import Meters
@@ -14,11 +15,14 @@ __all__ = ["NodeMetrics"]
 
 
 class NodeMetrics:
-    """``registry`` is read by ``GET /metrics``; the other attributes count. ``version``: of this server."""
+    """``registry`` is read by ``GET /metrics``; the other attributes count. ``version``: of this server.
+    ``planned_connections``: how many connections it is meant for.
+    """
 
-    def __init__(self, version: str = "") -> None:
+    def __init__(self, version: str = "", planned_connections: int | None = None) -> None:
         self.registry = registry = Registry()
         self.meters = Meters(registry)
+        self.capacity = Capacity(registry, planned_connections)
         self.engine = EngineState(registry, version)
         self.live = LiveMetrics(registry)
         self.loop_lag = LoopLag(registry)

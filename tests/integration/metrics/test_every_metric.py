@@ -78,6 +78,7 @@ async def test_each_metric_moves_when_what_it_counts_happens(database: str) -> N
 async def connections_and_messages(world: World) -> None:
     async with world.client() as client:
         await world.sees("realtime_connections", transport="websocket")
+        await world.sees("realtime_connections_capacity")
         await world.sees("realtime_connections_opened_total", transport="websocket")
         joined = await client.join("chat:1")
         await world.sees("realtime_channels")

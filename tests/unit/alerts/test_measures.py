@@ -7,6 +7,7 @@ import pytest
 from engine.errors import ErrorCode
 from engine.metrics.registry import Registry
 from server.alerts.measures import FEW, WINDOW, Measures
+from server.observe.capacity import Capacity
 from server.observe.meters import Meters
 
 
@@ -14,7 +15,8 @@ class Node:
     def __init__(self, capacity: int = 100) -> None:
         registry = Registry()
         self.meters = Meters(registry)
-        self.measures = Measures(registry, capacity)
+        Capacity(registry, planned=capacity)
+        self.measures = Measures(registry)
 
     def take(self, now: float, name: str) -> float:
         return self.measures.take(now)[name]

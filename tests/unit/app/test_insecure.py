@@ -40,7 +40,7 @@ INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 """By the setting that is named: what makes it insecure, beside ``STRICT``."""
 
 HARMLESS = re.compile(
-    r"max_\w+|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|\w+_channels|dsn|port|"
+    r"max_\w+|planned_connections|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|\w+_channels|dsn|port|"
     r"ephemeral|throw\w+|tls_\w+|session_validation|auth_handler|decoder|lease|proxy_protocol|auth_leeway|anonymous_role|log_events|alert_webhook"
 )
 """Settings whose values let no client do more than the others allow: bounds, names, how the server works."""

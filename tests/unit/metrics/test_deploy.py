@@ -63,6 +63,16 @@ def test_each_rule_has_what_is_wrong_and_where_to_look() -> None:
         assert {"summary", "description"} <= rule["annotations"].keys()
 
 
+def test_the_rule_about_connections_compares_with_the_capacity_that_each_node_shows() -> None:
+    rules = {
+        rule["alert"]: rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+    }
+    assert set(NAME.findall(rules["RealtimeConnectionsNearCapacity"])) == {
+        "realtime_connections",
+        "realtime_connections_capacity",
+    }
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool of Prometheus is not installed")
 def test_prometheus_takes_the_rules() -> None:
     checked = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True, check=False)
