@@ -111,6 +111,44 @@ select 'trigger', t.tgname::text
 from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = 'realtime' and c.relkind = 'v' and not t.tgisinternal
 
+-- name: function_privileges
+-- Who may execute which function of the schema realtime, as JSON for function_privileges_lost. A grantee 0 is PUBLIC.
+select coalesce(jsonb_agg(jsonb_build_object('oid', p.oid::bigint, 'name', p.proname, 'arguments', array(select unnest(p.proargtypes)::bigint), 'grants', (
+         select coalesce(jsonb_agg(jsonb_build_object('grantee', a.grantee::bigint, 'grantable', a.is_grantable)), '[]')
+         from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a where a.grantee <> p.proowner))), '[]')::text as functions
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'realtime'
+
+-- name: function_privileges_lost
+-- Statements that give a function which was made since function_privileges was asked the grants of its predecessor: the function of the same
+-- name that is gone, of several the one with most leading arguments in common. A function that PUBLIC could not execute stays closed to PUBLIC.
+with before as (
+  select * from jsonb_to_recordset(%(functions)s::jsonb) b (oid bigint, name text, arguments bigint[], grants jsonb)
+),
+made as (
+  select p.oid, p.proname::text as name, array(select unnest(p.proargtypes)::bigint) as arguments, p.proowner, p.proacl from pg_proc p
+  join pg_namespace n on n.oid = p.pronamespace
+  where n.nspname = 'realtime' and pg_has_role(p.proowner, 'usage') and p.oid::bigint not in (select b.oid from before b)
+),
+succeeding as (
+  select m.oid::regprocedure as signature, coalesce(m.proacl, acldefault('f', m.proowner)) as privileges, m.proowner, predecessor.grants
+  from made m cross join lateral (
+    select b.grants from before b
+    where b.name = m.name and not exists (select from pg_proc p where p.oid::bigint = b.oid)
+    order by (select count(*) from generate_series(1, cardinality(b.arguments)) i
+              where b.arguments[1:i] = m.arguments[1:i]) desc, cardinality(b.arguments), b.oid
+    limit 1
+  ) predecessor
+)
+select format('REVOKE EXECUTE ON FUNCTION %%s FROM PUBLIC', s.signature) as statement from succeeding s
+where not s.grants @> '[{"grantee": 0}]' and exists (select from aclexplode(s.privileges) a where a.grantee = 0)
+union all
+select format('GRANT EXECUTE ON FUNCTION %%s TO %%s', s.signature, case g.grantee when 0 then 'PUBLIC' else quote_ident(r.rolname) end)
+         || case when g.grantable then ' WITH GRANT OPTION' else '' end
+from succeeding s cross join jsonb_to_recordset(s.grants) g (grantee bigint, grantable boolean) left join pg_roles r on r.oid = g.grantee
+where (r.oid is not null or g.grantee = 0) and r.oid is distinct from s.proowner
+  and not exists (select from aclexplode(s.privileges) a where a.grantee = g.grantee and a.is_grantable >= g.grantable)
+order by 1
+
 -- name: migrations_done
 -- Applied migrations and the checksums of their files, in a way that does not need the columns that came later.
 select name, checksum, (to_jsonb(m) ->> 'version')::int as version, to_jsonb(m) ->> 'applied_by' as applied_by,

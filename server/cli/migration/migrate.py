@@ -127,8 +127,9 @@ def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str
     done, version = state.applied.get(SCHEMA), schema_version()
     recorded = (schema_checksum(), version, oldest_served())
     if state.lost or not state.schema_current:
-        for path in schema_files():
-            _run(connection, path.name, path.read_text())
+        with _keeping_privileges(connection, notes):
+            for path in schema_files():
+                _run(connection, path.name, path.read_text())
         notes.append(f"applied {SCHEMA} version {version}")
         if state.schema_current:
             notes.append(f"made again what was missing: {', '.join(state.lost)}")
@@ -136,6 +137,16 @@ def _apply_schema(connection: _Connection, state: DatabaseState, notes: list[str
         notes.append(f"recorded {SCHEMA} version {version}")
     if done is None or (done.checksum, done.version, done.serves_from) != recorded:
         connection.execute(query("migration_record"), [SCHEMA, *recorded[:2], package_name(), recorded[2]])
+
+
+@contextmanager
+def _keeping_privileges(connection: _Connection, notes: list[str]) -> Iterator[None]:
+    """A function that is dropped and made again inside, with other arguments perhaps, keeps who may execute it."""
+    [(functions,)] = connection.execute(query("function_privileges")).fetchall()
+    yield
+    for (statement,) in connection.execute(query("function_privileges_lost"), {"functions": functions}).fetchall():
+        _run(connection, "privileges of functions", statement)
+        notes.append(f"kept: {statement}")
 
 
 def _refuse_left_behind(connection: _Connection) -> None:

@@ -154,8 +154,14 @@ language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function realtime.note_grants(text[]) is 'Writes down grants that were made outside the schema realtime, for realtime uninstall';
 
-drop function if exists realtime.grant_missing(name, text);  -- it returned a number
-create function realtime.grant_missing(role name, purpose text) returns setof text
+do $$
+begin
+  if exists (select from pg_catalog.pg_proc p where p.oid = pg_catalog.to_regprocedure('realtime.grant_missing(name, text)') and not p.proretset) then
+    drop function realtime.grant_missing(name, text);  -- of versions before, which returned a number
+  end if;
+end
+$$;
+create or replace function realtime.grant_missing(role name, purpose text) returns setof text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   statement text;
