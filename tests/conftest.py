@@ -34,6 +34,7 @@ from server.cli.migration.migrate import migrate
 from tests.support.clients.shared_tls import share_tls_contexts
 from tests.support.ordering import dealt
 from tests.support.ports import free_port
+from tests.support.postgres.other_version import OTHER_VERSION, runs_on_other_version
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict
@@ -56,8 +57,13 @@ ENVIRONMENT = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{each}" for each in ALL
 
 
 def postgres_18(folder: Path, settings: dict[str, str] | None = None) -> LocalPostgres:
-    """A PostgreSQL 18 of a test's own in ``folder``, not started; delete it at the end, or see :func:`started`."""
-    return LocalPostgres(folder, port=free_port(), settings=FAST | (settings or {}), environment=ENVIRONMENT)
+    """A PostgreSQL 18 (or ``OTHER_VERSION``) of a test's own in ``folder``, not started; delete it at the end, or see
+    :func:`started`.
+    """
+    all_settings = FAST | (settings or {})
+    return LocalPostgres(
+        folder, port=free_port(), bin_dir=OTHER_VERSION, settings=all_settings, environment=ENVIRONMENT
+    )
 
 
 def postgres_15(folder: Path, settings: dict[str, str] | None = None) -> LocalPostgres:
@@ -146,9 +152,12 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``--without-database``, keep the tests that need no PostgreSQL. Several processes begin with the long tests; see
-    ``tests/support/ordering.py``.
+    """With ``--without-database``, keep the tests that need no PostgreSQL; with another version in the place of 18, those
+    that concern it. Several processes begin with the long tests; see ``tests/support/ordering.py``.
     """
+    if OTHER_VERSION is not None:
+        config.hook.pytest_deselected(items=[item for item in items if not runs_on_other_version(item)])
+        items[:] = [item for item in items if runs_on_other_version(item)]
     if config.getoption("--without-database"):
         needing = [item for item in items if _needs_database(item)]
         config.hook.pytest_deselected(items=needing)
@@ -274,9 +283,11 @@ def fresh_database(server: LocalPostgres, *, migrated: bool = True) -> str:
     with _superuser(server) as connection:
         template = _template(server, connection) if migrated else "template1"
         # Copying files takes half as long as copying pages through the WAL, and leaves nothing there to be decoded.
+        # PostgreSQL 14 knows nothing else.
+        strategy = "strategy file_copy" if connection.info.server_version >= 150000 else ""
         connection.execute(
-            sql.SQL("create database {} template {} strategy file_copy").format(
-                sql.Identifier(name), sql.Identifier(template)
+            sql.SQL("create database {} template {} {}").format(
+                sql.Identifier(name), sql.Identifier(template), sql.SQL(strategy)
             )
         )
     return server.dsn_for(name)

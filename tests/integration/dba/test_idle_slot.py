@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import postgres_18, started
 from tests.integration.dba.catalogs import run
 from tests.support.clients.users import user_client
@@ -15,6 +17,7 @@ from tests.support.servers.processes import GIVE_UP_AFTER, serving
 ITEMS = "create table items (id int primary key); insert into items values (1); select realtime.expose('items')"
 
 
+@pytest.mark.since(18)
 async def test_a_slot_that_was_idle_for_too_long_is_replaced_when_its_node_returns(scratch: Path) -> None:
     with started(postgres_18(scratch / "idle", {"idle_replication_slot_timeout": "1s"})) as server:
         dsn = server.dsn_for("postgres")

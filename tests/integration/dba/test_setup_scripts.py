@@ -12,6 +12,7 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.integration.dba.catalogs import differences, run, snapshot
 from tests.support.clients.users import running_server, user_client
+from tests.support.postgres.other_version import client_program
 from tests.support.servers.commands import realtime
 
 SCRIPTS = Path(__file__).parents[3] / "deploy" / "postgres"
@@ -24,10 +25,10 @@ insert into public.items values (1, 'first');
 """
 
 
-def psql(cluster: LocalPostgres, dsn: str, script: str) -> None:
+def psql(dsn: str, script: str) -> None:
     done = subprocess.run(
         [
-            cluster.bin_dir / "psql",
+            client_program("psql"),
             "-X",
             "-q",
             "-v",
@@ -55,7 +56,7 @@ async def test_a_role_that_is_no_superuser_installs_serves_and_uninstalls(cluste
     run(dsn, SETUP)
     before = snapshot(dsn)
     for _ in range(2):  # it can be run again
-        psql(cluster, dsn, "plain.sql")
+        psql(dsn, "plain.sql")
     for arguments in (("migrate",), ("expose", "items"), ("doctor",)):
         done = await asyncio.to_thread(realtime, *arguments, "--dsn", as_server)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -74,7 +75,7 @@ async def test_a_role_that_is_no_superuser_installs_serves_and_uninstalls(cluste
     assert re.search(
         r"^left the role realtime_reader .*: as a superuser, DROP OWNED BY realtime_reader;", done.stdout, re.M
     )
-    psql(cluster, dsn, "remove.sql")
+    psql(dsn, "remove.sql")
     assert differences(before, snapshot(dsn)) == {}
     for statement in ("drop database plain", "drop role app_owner"):
         run(cluster.dsn_for("postgres"), statement)

@@ -18,6 +18,7 @@ from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import channel_node
 from tests.support.nodes.live_node import drop_slot
+from tests.support.postgres.other_version import client_program
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run, until
 
 
@@ -149,13 +150,13 @@ def target(elsewhere: LocalPostgres) -> Iterator[str]:
         yield dsn
 
 
-def restore(server: LocalPostgres, source: str, target: str) -> None:
+def restore(source: str, target: str) -> None:
     """A dump of ``source`` into the empty database ``target``."""
     dump = subprocess.run(
-        [str(server.bin_dir / "pg_dump"), "--no-owner", source], capture_output=True, check=True, timeout=60
+        [client_program("pg_dump"), "--no-owner", source], capture_output=True, check=True, timeout=60
     )
     subprocess.run(
-        [str(server.bin_dir / "psql"), "-q", "-v", "ON_ERROR_STOP=1", target],
+        [client_program("psql"), "-q", "-v", "ON_ERROR_STOP=1", target],
         input=dump.stdout,
         capture_output=True,
         check=True,
@@ -165,7 +166,7 @@ def restore(server: LocalPostgres, source: str, target: str) -> None:
 
 @pytest.mark.parametrize("ahead", [False, True])
 async def test_a_dump_in_another_cluster_keeps_messages_and_starts_positions_anew(
-    pg18: LocalPostgres, database: str, elsewhere: LocalPostgres, target: str, ahead: bool
+    database: str, elsewhere: LocalPostgres, target: str, ahead: bool
 ) -> None:
     if not ahead:  # positions of the old cluster are then beyond those of the new one, else before them
         run(database, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 80)")
@@ -180,7 +181,7 @@ async def test_a_dump_in_another_cluster_keeps_messages_and_starts_positions_ane
         run(
             elsewhere.dsn, "do $$ begin create role realtime_publisher nologin; exception when others then null; end $$"
         )
-        restore(pg18, database, target)
+        restore(database, target)
     if ahead:
         run(target, "select pg_logical_emit_message(false, 'x', repeat('x', 1000000)) from generate_series(1, 200)")
     async with channel_node(target, slot="same_name") as one:
