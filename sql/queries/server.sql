@@ -125,9 +125,10 @@ select count(*) filter (where evtenabled <> 'D')::int as enabled, count(*) filte
 from pg_event_trigger where evtname in ('realtime_ddl_end', 'realtime_ddl_drop')
 
 -- name: doctor_publication
--- The publication, if it is there.
-select pubviaroot and pubinsert and pubupdate and pubdelete and pubtruncate as complete
-from pg_publication where pubname = 'bunbase_realtime'
+-- The publication, if it is there. Generated columns can be published since PostgreSQL 18.
+select pubviaroot and pubinsert and pubupdate and pubdelete and pubtruncate as complete,
+       coalesce(to_jsonb(p) ->> 'pubgencols' = 's', true) as generated
+from pg_publication p where pubname = 'bunbase_realtime'
 
 -- name: doctor_triggers
 -- Triggers of this service that are missing, disabled, or do not fire when they should (A: always, O: not for replicated rows, R: only for those).

@@ -205,6 +205,12 @@ def _publication(connection: _Connection) -> Iterator[Finding]:
             "Run `realtime migrate`, or ALTER PUBLICATION bunbase_realtime "
             "SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);",
         )
+    elif not found["generated"]:
+        yield Finding(
+            "warn",
+            "the publication bunbase_realtime does not publish stored generated columns: live queries on them are re-read",
+            "Run `realtime migrate`, or ALTER PUBLICATION bunbase_realtime SET (publish_generated_columns = stored);",
+        )
     else:
         yield Finding("ok", "the publication is there")
 
