@@ -4,6 +4,13 @@
 --
 -- A role that another database of the cluster still uses cannot be dropped: run it there first.
 
+-- What follows would take the schema away and leave the slots, which hold WAL for ever then.
+select exists (select from pg_namespace where nspname = 'realtime') as installed \gset
+\if :installed
+do $$ begin raise exception 'the service is still installed in this database: run `realtime uninstall` first'; end $$;
+\quit
+\endif
+
 revoke :"owner" from realtime_server;
 drop owned by realtime_server, realtime_reader, realtime_publisher;
 drop role realtime_server, realtime_reader, realtime_publisher;
