@@ -15,6 +15,7 @@ from engine.metrics.registry import Registry
 from engine.postgres.statements.named_queries import query
 from server.alerts.measures import WINDOW, Measures
 from server.alerts.watch import AlertWatch
+from server.observe.capacity import Capacity
 from server.observe.meters import Meters
 from tests.support.clients.list_client import slot_name
 from tests.support.clients.transports import transport_client
@@ -161,6 +162,7 @@ async def test_what_clients_cause_is_raised_and_cleared_when_it_is_longer_ago_th
     now = 1_000.0
     registry = Registry()
     meters = Meters(registry)
+    Capacity(registry, planned=1_000)
 
     async def write(name: str, **parameters: object) -> list[dict[str, Any]]:
         with connect(database) as sql:
@@ -172,7 +174,7 @@ async def test_what_clients_cause_is_raised_and_cleared_when_it_is_longer_ago_th
         "insert into realtime.nodes (id, host, pid, started_at, lease_expires_at, schema_version) "
         "values ('n', 'h', 1, now(), now() + '1 hour', 1)",
     )
-    watch = AlertWatch("n", Measures(registry, 1_000), write, 1.0, clock=lambda: now)
+    watch = AlertWatch("n", Measures(registry), write, 1.0, clock=lambda: now)
     await watch.judge()
     meter = meters.of("websocket")
     for _ in range(30):

@@ -48,10 +48,10 @@ def upgrade(old: LocalPostgres, new: LocalPostgres, *options: str) -> subprocess
     work.mkdir(exist_ok=True)
     for path in (work, old.data_dir, *old.data_dir.rglob("*")):
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-    command = [client_program("pg_upgrade"), "--no-sync", "-U", "postgres", "-b", old.bin_dir, "-B", new.bin_dir]
-    ports = ["-p", str(free_port()), "-P", str(free_port())]
+    programs = ["-b", str(old.bin_dir), "-B", str(new.bin_dir)]
+    clusters = ["-d", str(old.data_dir), "-D", str(new.data_dir), "-p", str(free_port()), "-P", str(free_port())]
     return subprocess.run(
-        [*command, "-d", old.data_dir, "-D", new.data_dir, *ports, *options],
+        [str(client_program("pg_upgrade")), "--no-sync", "-U", "postgres", *programs, *clusters, *options],
         cwd=work,
         user=owner.st_uid if os.geteuid() == 0 else None,
         capture_output=True,
