@@ -56,7 +56,8 @@ def _tokens(settings: Settings, handler: Handler | None, stack: AsyncExitStack) 
     verifier: TokenVerifier | HandlerVerifier = tokens
     if handler is not None and settings.auth_handler is not None:
         own = settings.auth_handler
-        verifier = HandlerVerifier(handler, tokens, timeout=own.timeout, cache=own.cache)
+        limits = {"timeout": own.timeout, "cache": own.cache}
+        verifier = HandlerVerifier(handler, tokens, **limits, admin_role=own.admin_role)
     stack.push_async_callback(verifier.close)
     verifier.start()
     without = AddressAuthenticator(trust_user_parameter=settings.trust_user_parameter)

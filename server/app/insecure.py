@@ -5,6 +5,7 @@ One list for all three. A setting that can be insecure is judged by a function h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -16,6 +17,7 @@ __all__ = ["insecure_settings"]
 
 _WIDEST: Final = {4: 8, 6: 7}  # as 10.0.0.0/8 and fc00::/7: a network of addresses that are no one's on the internet
 _MIN_KEY: Final = 32  # characters
+_CHOSEN: Final = re.compile(r"(\w+\.)*(raw_)?user_?meta_?data\b")  # of Supabase and Auth0: what users write themselves
 
 
 def insecure_settings(settings: Settings) -> Mapping[str, str]:
@@ -67,10 +69,17 @@ def _origins(settings: Settings) -> _Findings:
 def _issuers(settings: Settings) -> _Findings:
     unbound = [each for each in settings.auth_issuers if not each.audience]
     unnamed = [each for each in settings.auth_issuers if each.issuer is None and not each.secret]
+    chosen = [each.role_claim for each in settings.auth_issuers if each.admin_role and _CHOSEN.match(each.role_claim)]
     if unnamed:
         yield (
             "auth_issuers",
             "an issuer without its name: a token of any other issuer that has the same keys is accepted; give issuer",
+        )
+    elif chosen:
+        yield (
+            "auth_issuers",
+            f"role_claim {', '.join(chosen)} is a claim that users can change themselves, and admin_role makes "
+            "administrators of it; let the issuer write the role where users cannot, such as app_metadata",
         )
     elif unbound:
         names = ", ".join(str(each.issuer) for each in unbound if each.issuer is not None) or "the only one"
@@ -78,6 +87,18 @@ def _issuers(settings: Settings) -> _Findings:
             "auth_issuers",
             f"without an audience ({names}) a token is accepted that was made for another server and has no aud; "
             "give audience",
+        )
+
+
+def _anonymous_role(settings: Settings) -> _Findings:
+    roles = {each.admin_role for each in settings.auth_issuers}
+    if settings.auth_handler is not None:
+        roles.add(settings.auth_handler.admin_role)
+    if settings.anonymous_role in roles:
+        yield (
+            "anonymous_role",
+            f"{settings.anonymous_role} is the role that clients without a token read as, and the admin_role of tokens; "
+            "give administrators a role of their own",
         )
 
 
@@ -133,6 +154,7 @@ _CHECKS: Final[tuple[Callable[[Settings], _Findings], ...]] = (
     _anonymous,
     _origins,
     _issuers,
+    _anonymous_role,
     _proxies,
     _transport,
     _rest,

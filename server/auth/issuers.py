@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from server.auth.jwk import ALGORITHMS, ASYMMETRIC, SYMMETRIC, Keys, public_keys, secret_keys
 
-__all__ = ["TokenIssuer", "check_address", "check_distinct"]
+__all__ = ["TokenIssuer", "check_address", "check_admin_role", "check_distinct"]
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+_ROLES_OF_ALL: Final = ("anonymous", "authenticated")
 _MAX_CANDIDATES: Final = 8
 _DEFAULT_SECRET: Final = ("HS256",)
 
@@ -33,6 +34,9 @@ class TokenIssuer(BaseModel):
     user_claim: str = Field("sub", min_length=1, description="the claim with the user's id")
     role_claim: str = Field("role", min_length=1, description="the claim with the role; a.b is a field of a claim")
     default_role: str = Field("authenticated", min_length=1, max_length=63, description="the role of tokens without it")
+    admin_role: str | None = Field(
+        None, min_length=1, max_length=63, description="the role, in that claim, of administrators; none by default"
+    )
     session_claim: str = Field("sid", min_length=1, description="the claim with the id of the user's session")
     attribute_claims: tuple[str, ...] = Field((), description="claims that become attributes of the user")
 
@@ -51,6 +55,7 @@ class TokenIssuer(BaseModel):
         if len(self.secret) + len(self.public_key) > _MAX_CANDIDATES:
             raise ValueError(f"at most {_MAX_CANDIDATES} keys")
         self._check_algorithms()
+        check_admin_role(self.admin_role, self.default_role)
         if self.jwks_url is not None:
             check_address("jwks_url", self.jwks_url)
         else:
@@ -76,6 +81,14 @@ class TokenIssuer(BaseModel):
         if self.secret:
             return secret_keys([each.get_secret_value() for each in self.secret], self.accepted)
         return public_keys(self.public_key, self.accepted)
+
+
+def check_admin_role(role: str | None, default: str) -> None:
+    """Raise ``ValueError`` if administrators have the role of all users. ``default``: that of tokens without one."""
+    if role is not None and role in (default, *_ROLES_OF_ALL):
+        raise ValueError(
+            f"admin_role: {role!r} is the role of users without one; give administrators a role of their own"
+        )
 
 
 def check_distinct(issuers: Sequence[TokenIssuer]) -> None:

@@ -27,14 +27,16 @@ def principal_from(claims: Mapping[str, Any], issuer: TokenIssuer, expires_at: f
     """
     attributes = {name: value for name in issuer.attribute_claims if (value := _claim(claims, name)) is not _MISSING}
     check_attributes(attributes)
+    role = _claim(claims, issuer.role_claim)
     return Principal(
         _user(claims, issuer.user_claim),
         attributes,
-        Visibility(_role(claims, issuer.role_claim, issuer.default_role)),
+        Visibility(issuer.default_role if role is _MISSING else check_role(role, f"the claim {issuer.role_claim}")),
         claims=claims,
         expires_at=expires_at,
         authenticated=True,
         session_id=_session(claims, issuer.session_claim),
+        administrator=issuer.admin_role is not None and role == issuer.admin_role,
     )
 
 
@@ -70,11 +72,6 @@ def _session(claims: Mapping[str, Any], name: str) -> str | None:
     """The id. One of another type than text is no session's, and refused where sessions are validated."""
     session = _claim(claims, name)
     return None if session is _MISSING or session is None else str(session)
-
-
-def _role(claims: Mapping[str, Any], name: str, default: str) -> str:
-    role = _claim(claims, name)
-    return default if role is _MISSING else check_role(role, f"the claim {name}")
 
 
 def check_role(role: Any, name: str) -> str:

@@ -17,6 +17,7 @@ from engine.values.exact_json import write_exact
 from server.auth.refusal import AuthenticationError
 from server.auth.token_claims import check_attributes, check_role, check_user
 from server.auth.token_form import read_object, read_time
+from server.auth_handler.settings import DEFAULT_ROLE
 
 __all__ = ["AnswerError", "RefusedError", "read_answer", "read_returned", "refusal_of"]
 
@@ -87,7 +88,7 @@ def _reason(given: object) -> str:
 def _principal(answer: Mapping[str, Any]) -> Principal:
     if "userId" not in answer:
         raise AnswerError("the answer lacks userId")
-    user, role = check_user(answer["userId"], "userId"), check_role(answer.get("role", "authenticated"), "role")
+    user, role = check_user(answer["userId"], "userId"), check_role(answer.get("role", DEFAULT_ROLE), "role")
     attributes, claims = _fields(answer, "attributes"), _fields(answer, "claims")
     check_attributes(attributes, "the attribute")
     session, expires_at = answer.get("sessionId"), answer.get("expiresAt")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from server.auth.issuers import check_address
+from server.auth.issuers import check_address, check_admin_role
 from server.webhook_signature import signing_key
 
-__all__ = ["HandlerSettings"]
+__all__ = ["DEFAULT_ROLE", "HandlerSettings"]
+
+DEFAULT_ROLE: Final = "authenticated"
+"""The role of users for whom the handler names none."""
 
 
 class HandlerSettings(BaseModel):
@@ -25,8 +28,13 @@ class HandlerSettings(BaseModel):
         10.0, ge=0, le=3600, description="seconds for which an accepted token is not asked about again"
     )
 
+    admin_role: str | None = Field(
+        None, min_length=1, max_length=63, description="the role, in its answers, of administrators; none by default"
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        check_admin_role(self.admin_role, DEFAULT_ROLE)
         if (self.function is None) == (self.url is None):
             raise ValueError("exactly one of function and url must be given")
         if self.url is not None:

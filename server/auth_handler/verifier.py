@@ -75,16 +75,25 @@ def handler_of(settings: HandlerSettings) -> Handler:
 class HandlerVerifier:
     """Makes principals of tokens: of those of configured issuers by ``tokens``, of all others by asking ``handler``.
 
-    ``timeout``: seconds for an answer; ``cache``: seconds for which it counts.
+    ``timeout``: seconds for an answer; ``cache``: seconds for which it counts; ``admin_role``: of administrators, among
+    those that the handler names.
     """
 
     def __init__(
-        self, handler: Handler, tokens: TokenVerifier, *, timeout: float, cache: float, pause: float = _PAUSE
+        self,
+        handler: Handler,
+        tokens: TokenVerifier,
+        *,
+        timeout: float,
+        cache: float,
+        pause: float = _PAUSE,
+        admin_role: str | None = None,
     ) -> None:
         self._handler = handler
         self._free = asyncio.Semaphore(handler.at_once)
         self._tokens = tokens
         self._timeout = timeout
+        self._admin_role = admin_role
         self._known: TTLCache[bytes, Principal] = TTLCache(_CACHED, cache)
         self._asked: dict[bytes, asyncio.Task[Principal | RefusedError]] = {}
         self._breaker = CircuitBreaker(_FAILURES, pause, exclude=_FAST, throw_new_error_on_trip=False)
@@ -164,6 +173,7 @@ class HandlerVerifier:
             self._note(str(failure) or type(failure).__name__)
         else:
             if isinstance(answer, Principal):
+                answer.administrator = self._admin_role is not None and answer.visibility.role == self._admin_role
                 self._known[key] = answer
             return answer
         raise HandlerUnavailableError

@@ -104,9 +104,10 @@ class Renewal:
         old = self._principal
         if new.user_id != old.user_id:
             raise AuthenticationError("the token is another user's: open a new connection for that user", "claims")
-        changed = (new.visibility, dict(new.attributes)) != (old.visibility, dict(old.attributes))
+        changed = _rights(new) != _rights(old)
         old.attributes, old.visibility = new.attributes, new.visibility
         old.claims, old.expires_at, old.session_id = new.claims, new.expires_at, new.session_id
+        old.administrator = new.administrator
         return changed
 
     def _refuse(self, request: Authenticate, error: RealtimeError) -> None:
@@ -116,6 +117,11 @@ class Renewal:
 
     def _send(self, payload: bytes) -> None:
         self._transport.write(self._transport.wire.own(payload))
+
+
+def _rights(principal: Principal) -> tuple[object, ...]:
+    """What subscriptions are opened with."""
+    return principal.visibility, dict(principal.attributes), principal.administrator
 
 
 def _nothing(*_: object) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-__all__ = ["why_refused"]
+__all__ = ["is_own_page", "why_refused"]
 
 
 def why_refused(request: Request, allowed_hosts: frozenset[str]) -> str | None:
@@ -22,11 +22,20 @@ def why_refused(request: Request, allowed_hosts: frozenset[str]) -> str | None:
     if not _is_ours(name) and name not in allowed_hosts:
         return f"the page was opened under the host name {name!r}; open it as localhost or by its IP address"
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:  # "null" has none
+    if origin is not None and not is_own_page(request):
         return f"the request comes from {origin}, not from this page"
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return "the request comes from another site"
     return None
+
+
+def is_own_page(request: Request) -> bool:
+    """Whether the header ``Origin`` names the host that the request was sent to."""
+    try:
+        own = urlsplit(request.headers.get("origin", "")).netloc  # "null" has none
+    except ValueError:  # an unclosed bracket
+        return False
+    return own != "" and own == request.headers.get("host")
 
 
 def _host_name(host: str) -> str:

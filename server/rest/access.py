@@ -2,7 +2,8 @@
 
 The API is for servers: it reads and writes everything. A request through a proxy looks as if it came from this machine, so
 without a key such requests are refused, and so are requests that another web site could have made a browser on this
-machine send. A request with a user's token or a publishable key is a client's, wherever it comes from.
+machine send. A request with a user's token or a publishable key is a client's, wherever it comes from; that of an
+administrator may do what a secret key may.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from starlette.requests import Request
 from server.auth.api_keys import KeyRing, looks_like_key
 from server.auth.identity import API_KEY, HandshakeRequest
 from server.auth.refusal import AuthenticationError
-from server.http.cross_site import why_refused
+from server.http.cross_site import is_own_page, why_refused
 from server.http.loopback import is_loopback
 from server.http.problems import CHALLENGE, ProblemError
 from server.protocol.error_codes import ErrorCode
 
-__all__ = ["Access", "Tokens"]
+__all__ = ["NOT_AN_OPERATOR", "Access", "Tokens"]
+
+NOT_AN_OPERATOR: Final = (
+    "this is for operators, with a secret API key or an administrator's token; yours has no rights here"
+)
+"""What a client is answered that asks for more than clients may."""
 
 _PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _JWT: Final = re.compile(r"e[wy][\w-]+\.[\w-]+\.[\w-]*", re.ASCII)  # what begins with "{" begins so in base64
@@ -69,7 +75,8 @@ class Access:
         return f"{_NEEDED}; {_OTHER_TOKENS}" if self._tokens is Tokens.ANY and self._key is not None else _NEEDED
 
     def check(self, request: Request, scope: str, *, clients: bool = False) -> HandshakeRequest | None:
-        """None: the request of a server, which may do this. Else that of a client, which has still to be authenticated.
+        """None: the request of a server, which may do this. Else that of a client, which has still to be authenticated, and
+        may turn out to be an administrator.
 
         ``scope``: what a secret key needs for it; ``clients``: clients may ask for it, too.
 
@@ -154,8 +161,15 @@ class Access:
 
 
 def _handshake(request: Request, token: str | None, key: str | None) -> HandshakeRequest:
-    """The request as one that opens a connection, so that the same authenticator judges it."""
-    return HandshakeRequest(request.headers.get("origin"), dict(request.query_params), _address(request), token, key)
+    """The request as one that opens a connection, so that the same authenticator judges it.
+
+    A page of this server need not be among ``allowed_origins`` to use a token. One that reaches it under a name of its own
+    (DNS rebinding) looks like such a page, but has no token.
+    """
+    origin = request.headers.get("origin")
+    if token is not None and is_own_page(request):
+        origin = None
+    return HandshakeRequest(origin, dict(request.query_params), _address(request), token, key)
 
 
 def _address(request: Request) -> str | None:

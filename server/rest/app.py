@@ -42,8 +42,8 @@ from server.limits.network_rates import NetworkRates, Usage
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
 from server.rest import broadcast, channels, connections, rules, sessions
-from server.rest.access import Access
-from server.rest.clients import Clients
+from server.rest.access import NOT_AN_OPERATOR, Access
+from server.rest.clients import AdmittedClient, Clients
 from server.rest.docs import DOCS_HEADERS, docs_page
 from server.rest.endpoint import MAX_NAME, Answer, Call, Endpoint, ServedNode
 from server.rest.openapi import openapi
@@ -188,10 +188,11 @@ class Rest:
         handshake = self._access.check(request, endpoint.scope, clients=endpoint.clients is not None)
         if not self._opened:
             raise ProblemError(ErrorCode.CONNECTION_FAILED, _NOT_NOW)
-        if handshake is None:
+        admitted = None if handshake is None else await self._admitted(handshake)
+        if admitted is None or (admitted.principal.administrator and endpoint.clients is None):
             answer = await self._of_server(request, endpoint, path)
         else:
-            answer = await self._of_client(request, endpoint, path, handshake)
+            answer = await self._of_client(request, endpoint, path, admitted)
         headers = {"Cache-Control": "no-store"}
         return Response(_encoded(answer), endpoint.status, headers, None if answer is None else "application/json")
 
@@ -203,14 +204,16 @@ class Rest:
                 await _flush(connection, transaction=True)
             return await endpoint.handler(Call(connection, path, query, body, raw, self._recorded, self._node))
 
-    async def _of_client(
-        self, request: Request, endpoint: Endpoint, path: Mapping[str, str], handshake: HandshakeRequest
-    ) -> Answer:
+    async def _admitted(self, handshake: HandshakeRequest) -> AdmittedClient:
         if self._clients is None:
             raise ProblemError(ErrorCode.CONNECTION_FAILED, _NOT_NOW)
-        admitted = await self._clients.admit(handshake)
-        if endpoint.clients is None:
-            raise NotAllowedError("this is for servers, with a secret API key: a user's token has no rights here")
+        return await self._clients.admit(handshake)
+
+    async def _of_client(
+        self, request: Request, endpoint: Endpoint, path: Mapping[str, str], admitted: AdmittedClient
+    ) -> Answer:
+        if endpoint.clients is None or self._clients is None:
+            raise NotAllowedError(NOT_AN_OPERATOR)
         _, raw = await self._body(request, endpoint)
         return await endpoint.clients(self._clients.call(admitted, path, raw))
 

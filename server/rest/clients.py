@@ -32,7 +32,7 @@ from server.protocol.error_codes import ErrorCode
 from server.rest.endpoint import ClientCall, ServedNode
 from server.rest.models import BroadcastDone
 
-__all__ = ["TRANSPORT", "Clients", "publish"]
+__all__ = ["TRANSPORT", "AdmittedClient", "Clients", "publish"]
 
 TRANSPORT: Final = "rest"
 """What rules find as ``request.transport``."""

@@ -29,6 +29,12 @@ _KEY = {
     "description": "The rest_key, or a secret API key, which may be limited to some of the scopes.",
 }
 _TOKEN = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A user's token, for a client."}
+_ADMINISTRATOR = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "The token of a user whose role is the `admin_role` of its issuer: it may do everything.",
+}
 _PUBLISHABLE = {
     "type": "apiKey",
     "in": "header",
@@ -41,7 +47,7 @@ _ALWAYS = (
     ErrorCode.PERMISSION_DENIED,
     ErrorCode.INVALID_MESSAGE,
 )
-_SCHEMES = {"key": _KEY, "token": _TOKEN, "publishableKey": _PUBLISHABLE}
+_SCHEMES = {"key": _KEY, "administrator": _ADMINISTRATOR, "token": _TOKEN, "publishableKey": _PUBLISHABLE}
 _Models = Mapping[Any, dict[str, Any]]
 
 
@@ -71,7 +77,7 @@ def openapi(endpoints: Sequence[Endpoint], version: str, *, keyed: bool) -> dict
 
 def _security(*, keyed: bool, clients: bool = False) -> list[dict[str, list[str]]]:
     """What a request may come with; nothing: from the server's own machine."""
-    named = ("key", "token", "publishableKey") if clients else ("key",)
+    named = ("key", "token", "publishableKey") if clients else ("key", "administrator")
     needed: list[dict[str, list[str]]] = [{name: []} for name in named]
     return needed if keyed else [*needed, {}]
 

@@ -1,5 +1,6 @@
-"""Who may see how the server is doing: a holder of the rest_key or of a secret API key with the scope for it, and, where no
-key is required, programs of this machine. So metrics are open where the whole REST API is, and nowhere else.
+"""Who may see how the server is doing: a holder of the rest_key, of a secret API key with the scope for it or of an
+administrator's token, and, where no key is required, programs of this machine. So metrics are open where the whole REST API
+is, and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from starlette.routing import Route
 from engine.metrics.registry import Registry
 from server.auth.authorizer import NotAllowedError
 from server.observe.endpoint import PATH, MetricsEndpoint
-from server.rest.access import Access
+from server.rest.access import NOT_AN_OPERATOR, Access
 from server.rest.clients import Clients
 
 __all__ = ["Operators", "metrics_route"]
@@ -30,9 +31,8 @@ class Operators:
     async def admit(self, request: Request, scope: str) -> None:
         """Return if it is one's; ``scope``: what a secret key needs for it. Raises what ``problem_of`` knows."""
         handshake = self._access.check(request, scope)
-        if handshake is not None:
-            await self._clients.admit(handshake)
-            raise NotAllowedError("this is for operators, with a secret API key: a user's token has no rights here")
+        if handshake is not None and not (await self._clients.admit(handshake)).principal.administrator:
+            raise NotAllowedError(NOT_AN_OPERATOR)
 
 
 def metrics_route(registry: Registry, operators: Operators) -> Route:

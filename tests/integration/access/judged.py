@@ -13,10 +13,22 @@ from tests.support.clients.list_client import read, write
 from tests.support.values.api_keys import api_key
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, claims, forged, jwk, pem, private_key, token
 
-__all__ = ["ALL_SCOPES", "NEEDED", "REST_KEY", "ROLE", "Credential", "credentials", "prepare", "remove", "settings"]
+__all__ = [
+    "ADMIN",
+    "ALL_SCOPES",
+    "NEEDED",
+    "REST_KEY",
+    "ROLE",
+    "Credential",
+    "credentials",
+    "prepare",
+    "remove",
+    "settings",
+]
 
 REST_KEY = "rest-key-of-the-tests-that-is-long-enough"
 ROLE = "judged_user"
+ADMIN = "judged_admin"
 ALL_SCOPES = frozenset(("publish", "history", "presence", "channels", "connections", "sessions"))
 NEEDED = "this needs the header Authorization"
 RSA, ONE, TWO = "https://rsa.example", "https://one.example", "https://two.example"
@@ -44,7 +56,7 @@ select realtime.serve_role('{ROLE}');
 select realtime.expose('news');
 select realtime.expose('note');
 select realtime.create_channel('private:room-1', '{{"members": ["ada"]}}');
-insert into realtime.sessions (id, user_id) values ('lasting', 'ada'), ('revoked', 'ada');
+insert into realtime.sessions (id, user_id) values ('lasting', 'ada'), ('revoked', 'ada'), ('of ops', 'ops');
 select realtime.revoke_session('revoked')
 """
 
@@ -63,11 +75,13 @@ def remove(dsn: str) -> None:
 
 
 def settings() -> dict[str, object]:
-    """Of the server: four issuers, two of which name their keys alike. REST needs a key; anonymous clients may connect."""
+    """Of the server: four issuers, of which two name their keys alike and one has administrators. REST needs a key;
+    anonymous clients may connect.
+    """
     named = {"audience": AUDIENCE, "default_role": ROLE}
     return {
         "auth_issuers": [
-            {"issuer": ISSUER, "secret": SECRET, **named},
+            {"issuer": ISSUER, "secret": SECRET, "admin_role": ADMIN, **named},
             {"issuer": RSA, "public_key": pem("RS256"), **named},
             {"issuer": ONE, "public_key": json.dumps(jwk("RS256", 1, kid=_SHARED_ID)), **named},
             {"issuer": TWO, "public_key": json.dumps(jwk("RS256", 2, kid=_SHARED_ID)), **named},
@@ -92,6 +106,7 @@ class Credential:
     scopes: frozenset[str] | None = None
     on_rest: str = ""
     """The reason on REST, if it is another one."""
+    administrator: bool = False
 
 
 def credentials(dsn: str) -> Mapping[str, Credential]:
@@ -112,6 +127,13 @@ def credentials(dsn: str) -> Mapping[str, Credential]:
         "HS256 with the RSA public key": (token("HS256", "x" * 40, iss=RSA), "wrong algorithm"),
         "HS256 with the PEM itself": (_hmac_of_pem(), "wrong algorithm"),
         "the key id of one issuer, signed by the other": (token("RS256", iss=ONE, **other_key), "wrong signature"),
+        "an expired administrator": (token(role=ADMIN, exp=now - 60), "token expired"),
+        "an administrator of a revoked session": (token(role=ADMIN, sid="revoked"), "session revoked"),
+        "an administrator, signed by another": (
+            token("RS256", role=ADMIN, **other_key),
+            "wrong algorithm",
+        ),
+        "a list of roles": (token(role=[ADMIN]), "the claim role is no role"),
         "three parts of something": ("not.a.token", "the header of the token cannot be read"),
     }
     return {
@@ -124,9 +146,23 @@ def credentials(dsn: str) -> Mapping[str, Credential]:
         "bob, of an issuer with the same key id": Credential(
             token("RS256", iss=TWO, sub="bob", **other_key), who="bob"
         ),
+        "an administrator": Credential(token(sub="ops", role=ADMIN), who="ops", administrator=True),
+        "an administrator, with a session": Credential(
+            token(sub="ops", role=ADMIN, sid="of ops"), who="ops", administrator=True
+        ),
+        "an administrator, with a publishable key": Credential(
+            token(sub="ops", role=ADMIN), keys["publishable"], who="ops", administrator=True
+        ),
+        "the same role, of an issuer without administrators": Credential(
+            token("RS256", sub="ops", iss=RSA, role=ADMIN), who="ops"
+        ),
+        "the role in another claim": Credential(token(sub="ada", admin_role=ADMIN, roles=[ADMIN]), who="ada"),
         **{name: Credential(text, who=None, reason=reason) for name, (text, reason) in refused.items()},
         "no token": Credential("nonsense", who=None, reason="not a JSON web token", on_rest=NEEDED),
         "ada, with a revoked key": Credential(token(sub="ada"), keys["revoked"], who=None, reason="API key revoked"),
+        "an administrator, with a revoked key": Credential(
+            token(role=ADMIN), keys["revoked"], who=None, reason="API key revoked"
+        ),
         "revoked key": Credential(key=keys["revoked"], who=None, reason="API key revoked"),
         "unknown key": Credential(key=api_key(9), who=None, reason="unknown API key"),
         "secret key": _server_key(keys["secret"], ALL_SCOPES),

@@ -12,8 +12,10 @@ from tests.support.clients.handshakes import answer_of
 from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
 from tests.support.servers.processes import GIVE_UP_AFTER
 
-ALL = ("anonymous", "ada", "bob")
+ALL = ("anonymous", "ada", "bob", "ops")
 SQL = "db:collection:note", {"sql": "select id from note"}
+NOTES = {"anonymous": "RT_003", "ada": "1", "bob": "2", "ops": "RT_003"}
+"""Administrators have a role that is not served: they see no more rows than clients without one."""
 AT_ONCE = 8
 T = TypeVar("T")
 _Do = Callable[[TransportClient], Awaitable[str]]
@@ -78,7 +80,7 @@ ACTIONS: dict[str, tuple[_Do, dict[str, str]]] = {
     "read the history of a room of ada's": (subscribe("private:room-1", history=5), allowed("ada")),
     "be present in a presence channel": (subscribe("presence:lobby", presence=True), allowed(*ALL)),
     "be present in a room of ada's": (subscribe("private:room-1", presence=True), allowed("ada")),
-    "be present where users may": (subscribe("private:board", presence={"name": "N"}), allowed("ada", "bob")),
+    "be present where users may": (subscribe("private:board", presence={"name": "N"}), allowed("ada", "bob", "ops")),
     "change its presence": (update_presence, allowed(*ALL)),
     "publish to a public channel": (publish("public:news"), allowed(*ALL)),
     "publish to ada's channel": (publish("private:user-ada"), allowed("ada")),
@@ -87,8 +89,8 @@ ACTIONS: dict[str, tuple[_Do, dict[str, str]]] = {
     "publish where editors may": (publish("private:board"), allowed()),
     "publish to a live query": (publish("db:collection:news"), allowed()),
     "query an open table": (live("db:collection:news", {}), dict.fromkeys(ALL, "1")),
-    "query rows with a policy": (live("db:collection:note", {}), {"anonymous": "RT_003", "ada": "1", "bob": "2"}),
-    "query rows with a policy in SQL": (live(*SQL), {"anonymous": "RT_003", "ada": "1", "bob": "2"}),
+    "query rows with a policy": (live("db:collection:note", {}), NOTES),
+    "query rows with a policy in SQL": (live(*SQL), NOTES),
     "query a table that is not exposed": (live("db:collection:secret", {}), allowed(otherwise="RT_004")),
     "name a table that is not exposed in SQL": (
         live("db:collection:note", {"sql": "select id from note where id in (select id from secret)"}),

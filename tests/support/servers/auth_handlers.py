@@ -28,7 +28,8 @@ async def judging(issuers: Any = (), **settings: Any) -> AsyncIterator[HandlerVe
     own = HandlerSettings(**settings)
     if "timeout" not in settings:
         own = own.model_copy(update={"timeout": GIVE_UP_AFTER})
-    verifier = HandlerVerifier(handler_of(own), TokenVerifier(issuers), timeout=own.timeout, cache=own.cache)
+    limits = {"timeout": own.timeout, "cache": own.cache}
+    verifier = HandlerVerifier(handler_of(own), TokenVerifier(issuers), **limits, admin_role=own.admin_role)
     async with asyncio.timeout(4 * GIVE_UP_AFTER):
         yield verifier
         await verifier.close()

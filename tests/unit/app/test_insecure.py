@@ -16,6 +16,8 @@ from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, pem
 STRICT: Mapping[str, Any] = {"allow_anonymous": False, "trusted_proxies": ("10.0.0.1",), "require_api_key": True}
 """Settings of which none is insecure, whatever address the server listens on."""
 
+_BOUND: Mapping[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}
+
 INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "trust_user_parameter": ({"trust_user_parameter": True},),
     "allow_anonymous": (
@@ -30,6 +32,11 @@ INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "auth_issuers": (
         {"auth_issuers": ({"issuer": ISSUER, "secret": SECRET},)},
         {"auth_issuers": ({"audience": AUDIENCE, "public_key": pem("RS256")},)},
+        {"auth_issuers": ({**_BOUND, "admin_role": "boss", "role_claim": "user_metadata.role"},)},
+    ),
+    "anonymous_role": (
+        {"anonymous_role": "guest", "auth_issuers": ({**_BOUND, "admin_role": "guest"},)},
+        {"anonymous_role": "guest", "auth_handler": {"function": "module:function", "admin_role": "guest"}},
     ),
     "trusted_proxies": tuple({"trusted_proxies": (each,)} for each in ("0.0.0.0/0", "::/0", "128.0.0.0/1")),
     "host": ({"host": "0.0.0.0", "trusted_proxies": ()},),
@@ -41,7 +48,7 @@ INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 
 HARMLESS = re.compile(
     r"max_\w+|planned_connections|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|\w+_channels|dsn|port|"
-    r"ephemeral|throw\w+|tls_\w+|session_validation|auth_handler|decoder|lease|proxy_protocol|auth_leeway|anonymous_role|log_events|alert_webhook"
+    r"ephemeral|throw\w+|tls_\w+|session_validation|auth_handler|decoder|lease|proxy_protocol|auth_leeway|log_events|alert_webhook"
 )
 """Settings whose values let no client do more than the others allow: bounds, names, how the server works."""
 
@@ -79,6 +86,8 @@ def test_an_insecure_setting_is_named_alone_with_a_reason_and_a_remedy(named: st
         {**STRICT, "trusted_proxies": ("10.0.0.0/8", "fc00::/7"), "rest_key": "k" * 32},
         {**STRICT, "auth_issuers": ({"issuer": ISSUER, "audience": AUDIENCE, "public_key": pem("RS256")},)},
         {**STRICT, "content_hook_errors": "allow"},
+        {**STRICT, "auth_issuers": ({**_BOUND, "admin_role": "boss", "role_claim": "app_metadata.role"},)},
+        {**STRICT, "auth_issuers": ({**_BOUND, "role_claim": "user_metadata.role"},), "anonymous_role": "guest"},
         {**STRICT, "host": "0.0.0.0", "trusted_proxies": (), "tls_certificate": "server.pem"},
     ],
     ids=keys_of,

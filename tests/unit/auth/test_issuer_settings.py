@@ -86,6 +86,12 @@ def short_pem() -> str:
         ({"jwks_url": "https://user:password@auth.example/"}, "an address such as https://"),
         ({"jwks_url": "https://[::1/"}, "not a URL"),
         ({"secret": SECRET, "secrets": "x"}, "secrets"),
+        ({"secret": SECRET, "admin_role": "authenticated"}, "'authenticated' is the role of users without one"),
+        (
+            {"secret": SECRET, "admin_role": "staff", "default_role": "staff"},
+            "'staff' is the role of users without one",
+        ),
+        ({"secret": SECRET, "admin_role": ""}, "admin_role"),
     ],
 )
 def test_a_wrong_issuer_is_refused_with_the_remedy(

@@ -85,6 +85,41 @@ def test_a_token_without_a_role_has_the_default_role() -> None:
         assert principal.visibility.role == role
 
 
+@pytest.mark.parametrize(
+    ("settings", "given", "administrator"),
+    [
+        ({"admin_role": "boss"}, {"role": "boss"}, True),
+        ({"admin_role": "boss"}, {"role": "Boss"}, False),
+        ({"admin_role": "boss"}, {"role": "bos"}, False),
+        ({"admin_role": "boss"}, {}, False),
+        ({"admin_role": "boss"}, {"roles": "boss", "admin_role": "boss"}, False),
+        ({}, {"role": "admin"}, False),
+        ({"admin_role": "boss", "role_claim": "app.role"}, {"app": {"role": "boss"}}, True),
+        ({"admin_role": "boss", "role_claim": "app.role"}, {"role": "boss"}, False),
+    ],
+)
+def test_a_token_is_an_administrators_if_its_issuer_has_that_role_for_them(
+    settings: dict[str, Any], given: dict[str, Any], administrator: bool
+) -> None:
+    principal = TokenVerifier([issuer(**settings)]).verify_now(token(**given))
+    assert principal is not None
+    assert principal.administrator is administrator
+
+
+@pytest.mark.parametrize("role", [["boss"], {"boss": True}, None, True, ""], ids=repr)
+def test_a_role_that_is_no_text_makes_no_administrator_and_no_user(role: object) -> None:
+    verifier = TokenVerifier([issuer(admin_role="boss")])
+    assert "is no role" in refusal(verifier, signed(HEADER, json.dumps({**claims(), "role": role})))
+
+
+def test_another_issuers_administrators_have_no_rights_here() -> None:
+    open_one = issuer(issuer="https://open.example", public_key=pem("RS256"))
+    verifier = TokenVerifier([issuer(admin_role="boss"), open_one])
+    principal = verifier.verify_now(token("RS256", iss="https://open.example", role="boss"))
+    assert principal is not None
+    assert not principal.administrator
+
+
 REFUSED: dict[str, tuple[str, str]] = {
     "expired": (token(exp=NOW - 60), "token expired"),
     "not valid yet": (token(nbf=NOW + 3600), "token not valid yet"),

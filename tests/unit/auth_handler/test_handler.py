@@ -58,6 +58,19 @@ async def test_the_identity_has_what_the_handler_answers() -> None:
             await verifier.verify("another")
 
 
+async def test_an_administrator_has_the_role_that_the_settings_name() -> None:
+    for role, administrator in (("boss", True), ("editor", False), (None, False)):
+        async with asking(admin_role="boss") as (server, verifier):
+            server.answer_with({"userId": "ada"} | ({} if role is None else {"role": role}))
+            assert (await verifier.verify(KNOWN)).administrator is administrator
+            known = verifier.verify_now(KNOWN)
+            assert known is not None
+            assert known.administrator is administrator
+    async with asking() as (server, verifier):
+        server.answer_with({"userId": "ada", "role": "boss"})
+        assert not (await verifier.verify(KNOWN)).administrator
+
+
 async def test_clients_with_one_token_cause_one_question_and_each_has_its_own_principal() -> None:
     async with asking() as (server, verifier):
         server.answer_with({"userId": "ada"}, headers="Set-Cookie: user=ada\r\n")

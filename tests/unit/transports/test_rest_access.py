@@ -16,7 +16,7 @@ OF_CLIENTS = next(endpoint for endpoint in ENDPOINTS if endpoint.clients is not 
 
 
 def request(bearer: str, *more: tuple[bytes, bytes]) -> Request:
-    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {bearer}".encode()), *more]
+    headers = [(b"host", b"localhost:8000"), (b"authorization", f"Bearer {bearer}".encode()), *more]
     return Request(
         {
             "type": "http",
@@ -78,3 +78,23 @@ def test_beside_a_rest_key_a_jwt_is_a_token_by_its_form() -> None:
     handshake = access.check(request(token), OF_CLIENTS.scope, clients=True)
     assert handshake is not None
     assert handshake.token == token
+
+
+@pytest.mark.parametrize(
+    ("origin", "judged"),
+    [
+        ("http://localhost:8000", None),
+        ("https://localhost:8000", None),  # a proxy in front has TLS
+        ("http://localhost:8001", "http://localhost:8001"),
+        ("https://evil.example", "https://evil.example"),
+        ("null", "null"),
+        ("http://[::1", "http://[::1"),
+    ],
+)
+def test_a_page_of_the_server_itself_may_use_a_token_and_other_pages_are_judged_by_their_origin(
+    origin: str, judged: str | None
+) -> None:
+    access = Access(None, KeyRing(), tokens=Tokens.JWT)
+    handshake = access.check(request("a.b.c", (b"origin", origin.encode())), LISTING.scope)
+    assert handshake is not None
+    assert handshake.origin == judged
