@@ -1,4 +1,4 @@
-"""The REST API, for servers: endpoints over named queries, their OpenAPI description, and access control."""
+"""The REST API, for servers: endpoints over named queries, access control, and in ``description`` what the API can do."""
 
 from server.rest.app import ENDPOINTS, Rest
 

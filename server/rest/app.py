@@ -44,9 +44,9 @@ from server.protocol.validation import InvalidMessageError, check_storable
 from server.rest import broadcast, channels, connections, rules, sessions
 from server.rest.access import NOT_AN_OPERATOR, Access
 from server.rest.clients import AdmittedClient, Clients
-from server.rest.docs import DOCS_HEADERS, docs_page
-from server.rest.endpoint import MAX_NAME, Answer, Call, Endpoint, ServedNode
-from server.rest.openapi import openapi
+from server.rest.description.docs import DOCS_HEADERS, docs_page
+from server.rest.description.endpoint import MAX_NAME, Answer, Call, Endpoint, ServedNode
+from server.rest.description.openapi import openapi
 
 __all__ = ["ENDPOINTS", "Rest"]
 

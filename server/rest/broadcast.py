@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from server.protocol.error_codes import ErrorCode
-from server.rest.endpoint import Call, Endpoint
-from server.rest.models import Announced, Announcement
+from server.rest.description.endpoint import Call, Endpoint
+from server.rest.description.models import Announced, Announcement
 
 __all__ = ["ENDPOINTS"]
 

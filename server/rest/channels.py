@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.rest.clients import publish
-from server.rest.endpoint import Call, Endpoint, shown
-from server.rest.models import (
+from server.rest.description.endpoint import Call, Endpoint, shown
+from server.rest.description.models import (
     Broadcast,
     BroadcastDone,
     Channel,

@@ -29,8 +29,8 @@ from server.limits.published_bytes import counted_for
 from server.ports.channels import Member, Publication
 from server.protocol.client_messages import Publish, decode
 from server.protocol.error_codes import ErrorCode
-from server.rest.endpoint import ClientCall, ServedNode
-from server.rest.models import BroadcastDone
+from server.rest.description.endpoint import ClientCall, ServedNode
+from server.rest.description.models import BroadcastDone
 
 __all__ = ["TRANSPORT", "AdmittedClient", "Clients", "publish"]
 

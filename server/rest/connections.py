@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
-from server.rest.endpoint import Call, Endpoint, shown
-from server.rest.models import Connection, ConnectionList, Disconnected, Name
+from server.rest.description.endpoint import Call, Endpoint, shown
+from server.rest.description.models import Connection, ConnectionList, Disconnected, Name
 from server.rest.pages import UserPageQuery, read_page
 
 __all__ = ["ENDPOINTS"]

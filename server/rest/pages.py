@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.rest.endpoint import Call
-from server.rest.models import Name
+from server.rest.description.endpoint import Call
+from server.rest.description.models import Name
 
 __all__ = ["UserPageQuery", "read_page"]
 

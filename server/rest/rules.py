@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from engine.channels.core.messages.model import UnavailableError
 from server.auth.authorizer import Action, Circumstances
-from server.rest.endpoint import Call, Endpoint
-from server.rest.models import RuleDecision, RuleTest
+from server.rest.description.endpoint import Call, Endpoint
+from server.rest.description.models import RuleDecision, RuleTest
 from server.rules.explain import imagined
 
 __all__ = ["ENDPOINTS"]

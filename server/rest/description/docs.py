@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from server.http.security_headers import page_policy
-from server.rest.endpoint import Endpoint
+from server.rest.description.endpoint import Endpoint
 
 __all__ = ["DOCS_HEADERS", "docs_page"]
 

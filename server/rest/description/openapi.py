@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from server.auth.identity import API_KEY
 from server.http.problems import BY_CODE, ProblemDocument
 from server.protocol.error_codes import ErrorCode
-from server.rest.endpoint import MAX_NAME, Endpoint
+from server.rest.description.endpoint import MAX_NAME, READER, Endpoint
 
 __all__ = ["openapi"]
 
@@ -98,12 +98,18 @@ def _operation(endpoint: Endpoint, models: _Models) -> dict[str, Any]:
         "summary": endpoint.summary,
         "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
         "responses": _responses(endpoint, models),
-        "description": f"{endpoint.description} Scope of API keys: `{endpoint.scope}`.".strip(),
+        "description": f"{endpoint.description} {_scopes(endpoint)}".strip(),
     }
     if endpoint.body is not None:
         content = {"application/json": {"schema": models[endpoint.body, "validation"]}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _scopes(endpoint: Endpoint) -> str:
+    if endpoint.method != "GET" or endpoint.scope == READER:
+        return f"Scope of API keys: `{endpoint.scope}`."
+    return f"Scope of API keys: `{endpoint.scope}` or `{READER}`."
 
 
 def _responses(endpoint: Endpoint, models: _Models) -> dict[str, Any]:
