@@ -39,7 +39,8 @@ def create(  # noqa: PLR0913 - an option each
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="What a secret key may do: publish, history, presence, channels, connections, sessions. [default: all]"
+            help="What a secret key may do: publish, history, presence, channels, connections, sessions, alerts, metrics, "
+            "or dashboard: read everything. [default: all]"
         ),
     ] = None,
     expires: Annotated[

@@ -23,6 +23,7 @@ from server.http.cross_site import is_own_page, why_refused
 from server.http.loopback import is_loopback
 from server.http.problems import CHALLENGE, ProblemError
 from server.protocol.error_codes import ErrorCode
+from server.rest.description.endpoint import READER
 
 __all__ = ["NOT_AN_OPERATOR", "Access", "Tokens"]
 
@@ -141,7 +142,8 @@ class Access:
             raise ProblemError(
                 ErrorCode.PERMISSION_DENIED, "a publishable API key has no rights here: this takes a secret one"
             )
-        if key.secret and key.scopes is not None and scope not in key.scopes:
+        wanted = {scope, READER} if request.method == "GET" else {scope}
+        if key.secret and key.scopes is not None and key.scopes.isdisjoint(wanted):
             raise ProblemError(ErrorCode.PERMISSION_DENIED, f"the API key {key.prefix} lacks the scope {scope}")
         return key.secret
 

@@ -7,7 +7,7 @@ create or replace function realtime.create_api_key(name text, kind text, scopes 
 returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  known constant text[] := '{publish,history,presence,channels,connections,sessions}';
+  known constant text[] := '{publish,history,presence,channels,connections,sessions,alerts,metrics,dashboard}';
   start text;
   made text;
   problem text := case
@@ -41,7 +41,7 @@ end
 $$;
 comment on function realtime.create_api_key(text, text, text[], timestamptz, inet[], inet[]) is
   'Makes a key and returns it, which is the only time that it can be seen. kind: publishable or secret; scopes of a secret key: of publish, history, '
-  'presence, channels, connections, sessions (null: all); allowed_ips and denied_ips: addresses and CIDR blocks of its users. Servers accept it when the change has reached them';
+  'presence, channels, connections, sessions, alerts, metrics, dashboard (all that can be read; null: everything); allowed_ips and denied_ips: addresses and CIDR blocks of its users. Servers accept it when the change has reached them';
 
 create or replace function realtime.revoke_api_key(key text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$

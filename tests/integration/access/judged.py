@@ -29,7 +29,9 @@ __all__ = [
 REST_KEY = "rest-key-of-the-tests-that-is-long-enough"
 ROLE = "judged_user"
 ADMIN = "judged_admin"
-ALL_SCOPES = frozenset(("publish", "history", "presence", "channels", "connections", "sessions"))
+ALL_SCOPES = frozenset(
+    ("publish", "history", "presence", "channels", "connections", "sessions", "alerts", "metrics", "dashboard")
+)
 NEEDED = "this needs the header Authorization"
 RSA, ONE, TWO = "https://rsa.example", "https://one.example", "https://two.example"
 _SHARED_ID = "the-key-id-of-two-issuers"

@@ -31,6 +31,16 @@ async def test_an_administrator_reads_what_operators_read(judged: Judged) -> Non
                 assert metrics.json()["code"] in ("RT_002", "RT_003")
 
 
+async def test_a_scraper_has_a_key_that_reads_metrics_and_nothing_else(judged: Judged) -> None:
+    keys = judged.credentials
+    for scope, metrics, listing in (("metrics", 200, 403), ("dashboard", 200, 200), ("connections", 403, 200)):
+        async with rest_of(judged, keys[f"secret key for {scope}"].key) as http:
+            assert (await http.get("/metrics")).status_code == metrics
+            assert ("configuration" in (await http.get("/health")).json()) is (metrics == 200)
+            assert (await http.get("/realtime/connections")).status_code == listing
+            assert (await http.delete("/realtime/sessions/none")).status_code == 403
+
+
 async def test_an_administrator_publishes_as_the_user_that_it_is(judged: Judged) -> None:
     async with rest_of(judged, token(sub="ops", role=ADMIN)) as http:
         sent = await http.post(
