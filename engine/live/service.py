@@ -41,6 +41,7 @@ from engine.metrics.live import STRATEGIES, LiveMetrics
 from engine.metrics.registry import Registry
 from engine.postgres.snapshot_reader import Reader
 from engine.postgres.statements.named_queries import query as named_query
+from engine.query.explaining import Explanation, explain_plan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.driver import StreamDriver
@@ -166,6 +167,12 @@ class LiveQueries(BackgroundService):
     def queries(self) -> Iterable[LiveQuery]:
         """The live queries that are kept. To be looked through at once: they change with the next turn of the event loop."""
         return self._queries
+
+    async def explain(self, query: LiveQuery) -> Explanation:
+        """How PostgreSQL reads a live query. Raises ``TableLockedError``, or ``psycopg.Error`` if the database is away."""
+        assert query.plan is not None
+        async with self._reader.planning(query.tables) as connection:
+            return await explain_plan(query.plan, connection)
 
     def _measure(self) -> None:
         queries, subscriptions = Counter(dict.fromkeys(STRATEGIES, 0)), Counter(dict.fromkeys(STRATEGIES, 0))

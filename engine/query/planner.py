@@ -45,7 +45,7 @@ from engine.query.sql.reread import reread_sql
 from engine.query.sql.safety.binding import Bound, bind
 from engine.query.sql.safety.check import check_sql
 from engine.query.sql.safety.checked_sql import CheckedSql, SqlCache
-from engine.query.sql.safety.dry_run import SqlSession, sql_session
+from engine.query.sql.safety.dry_run import SqlSession, sql_session, total_cost
 from engine.query.sql.safety.refusals import changes_session, refuse_problem, rejecting
 from engine.query.sql.to_predicate import is_number
 from engine.query.sql.to_query import query_of
@@ -144,12 +144,12 @@ async def with_cost(plan: ReReadPlan, connection: psycopg.AsyncConnection[Any]) 
         async with sql_session(connection) as session:
             if statement.role is not None:
                 return replace(plan, cost=await _cost_as(statement.role, statement, session))
-            return replace(plan, cost=await session.explain(statement.sql, statement.params))
+            return replace(plan, cost=total_cost(await session.explain(statement.sql, statement.params)))
 
 
 async def _cost_as(role: RoleReading, statement: Statement, session: SqlSession) -> float:
     try:
-        return await session.explain_as(role, statement.sql, statement.params)
+        return total_cost(await session.explain_as(role, statement.sql, statement.params))
     except psycopg.errors.InsufficientPrivilege as error:
         if is_raised(error) or changes_session(error):
             raise

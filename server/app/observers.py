@@ -36,7 +36,7 @@ def start_observers(
         settings.alert_interval,
         None if webhook is None else WebhookSender(webhook),
     )
-    statistics = statistics_of(node_id, status, live, channels)
+    statistics = statistics_of(node_id, status, registry, live, channels)
     for service in (statistics, alerts):
         stack.push_async_callback(service.stop)
         service.start()

@@ -5,14 +5,16 @@ Everything is called in the event loop; ``deliver`` is called synchronously.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
+from engine.live.core.shared_query import LiveQuery
 from engine.live.query_accounts import ConnectionAccount
 from engine.lsn import Lsn
+from engine.query.explaining import Explanation
 
 __all__ = ["LiveEvent", "LiveQueryService", "LiveSubscription"]
 
@@ -83,6 +85,14 @@ class LiveSubscription(Protocol):
 
 class LiveQueryService(Protocol):
     """The live-query service."""
+
+    @property
+    def queries(self) -> Iterable[LiveQuery]:
+        """The live queries that are kept. To be looked through at once."""
+
+    async def explain(self, query: LiveQuery) -> Explanation:
+        """How PostgreSQL reads one of them."""
+        ...
 
     async def subscribe(
         self,

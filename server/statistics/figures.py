@@ -12,7 +12,7 @@ from typing import Final
 from engine.live.core.shared_query import LiveQuery
 from engine.query.ir.reread_plan import ReReadPlan
 
-__all__ = ["MAX_LISTED", "NodeFigures", "QueryFigures", "busiest_channels", "busiest_queries"]
+__all__ = ["MAX_LISTED", "NodeFigures", "QueryFigures", "busiest_channels", "busiest_queries", "query_id"]
 
 MAX_LISTED: Final = 2_000
 """How many channels, and how many live queries, a node lists: those with the most subscribers or the longest reads."""
@@ -22,7 +22,9 @@ _QUERY_LENGTH: Final = 1_000  # characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFigures:
-    """A row of ``realtime.node_stats``; see the comments of ``realtime.stat_nodes``."""
+    """A row of ``realtime.node_stats``; see the comments of ``realtime.stat_nodes``. ``stages``: see
+    :mod:`server.statistics.latencies`.
+    """
 
     version: str
     state: str
@@ -33,6 +35,7 @@ class NodeFigures:
     query_subscriptions: int
     messages: int
     reads: int
+    stages: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ def busiest_queries(queries: Iterable[LiveQuery], most: int = MAX_LISTED) -> dic
 def _figures_of(query: LiveQuery) -> QueryFigures:
     plan = query.plan
     return QueryFigures(
-        query_id=_id_of(query),
+        query_id=query_id(query),
         collection=query.collection,
         role=query.visibility.role,
         strategy=query.strategy,
@@ -81,7 +84,8 @@ def _figures_of(query: LiveQuery) -> QueryFigures:
     )
 
 
-def _id_of(query: LiveQuery) -> str:
+def query_id(query: LiveQuery) -> str:
+    """By which a live query is known on all nodes."""
     who = query.visibility
     parts = (
         query.key.encode(errors="surrogatepass"),

@@ -20,8 +20,10 @@ from engine.errors import RealtimeError
 from engine.live.core.shared_query import LiveQuery
 from engine.live.service import LiveQueries
 from engine.lsn import Lsn, format_lsn
+from engine.metrics.registry import Registry
 from engine.tasks import every
 from server.statistics.figures import NodeFigures, QueryFigures, busiest_channels, busiest_queries
+from server.statistics.latencies import RecentLatencies
 
 __all__ = ["Source", "StatisticsWriter", "statistics_of"]
 
@@ -124,9 +126,10 @@ class StatisticsWriter(BackgroundService):
 
 
 def statistics_of(
-    node_id: str, status: Callable[[], Mapping[str, Any]], live: LiveQueries, channels: Channels
+    node_id: str, status: Callable[[], Mapping[str, Any]], registry: Registry, live: LiveQueries, channels: Channels
 ) -> StatisticsWriter:
     """The writer of a server. ``status``: the body of its ``/health``."""
+    latencies = RecentLatencies(registry)
 
     def figures() -> NodeFigures:
         now, of_live, of_channels = status(), live.status(), channels.status()
@@ -140,6 +143,7 @@ def statistics_of(
             query_subscriptions=of_live["subscriptions"],
             messages=of_channels["messages"],
             reads=of_live["reads"],
+            stages=latencies.text(time.monotonic()),
         )
 
     source = Source(figures, lambda: live.position, channels.core.hub.sizes, lambda: live.queries)

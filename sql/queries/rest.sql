@@ -91,12 +91,38 @@ order by p.joined_at, p.user_id
 select realtime.kick(%(channel)s::text, %(user_id)s::text, %(reason)s::text) as connections
 
 -- name: rest_connections
--- A page of connected clients by id.
-select c.id, c.node_id, c.user_id, c.attributes, c.transport, host(c.ip) as ip, c.connected_at, c.present_in
-from realtime.connection_list c
-where (%(user_id)s::text is null or c.user_id = %(user_id)s::text)
-  and (%(after)s::text is null or c.id > %(after)s::text)
-order by c.id limit %(limit)s::int
+-- A page of connected clients: count is how many match in all, null if that is not asked for. Behind the last client by number, text and id
+-- of a page is the next one. The row without an id is there for its count.
+with matching as (
+  select c.id,
+         (case %(sort)s::text when 'connectedAt' then extract(epoch from c.connected_at) * 1e6
+                              when '-connectedAt' then -extract(epoch from c.connected_at) * 1e6
+                              when 'user' then (c.user_id is null)::int else 0 end)::float8 as number,
+         case %(sort)s::text when 'user' then coalesce(c.user_id, '') else '' end as text
+  from realtime.connections c
+  where c.dropped_at is null
+    and (%(user_id)s::text is null or c.user_id = %(user_id)s::text)
+    and (%(node)s::text is null or c.node_id = %(node)s::text)
+    and (%(channel)s::text is null or exists (
+      select from realtime.presence p where p.channel = %(channel)s::text and p.connection_id = c.id))
+    and (%(search)s::text is null or starts_with(c.id, %(search)s::text) or starts_with(c.user_id, %(search)s::text)
+         or starts_with(host(c.ip), %(search)s::text))
+),
+page as (
+  select m.* from matching m
+  where %(after)s::text is null or (m.number, m.text, m.id) > (%(number)s::float8, %(text)s::text, %(after)s::text)
+  order by m.number, m.text, m.id limit %(limit)s::int
+)
+select f.count, p.number, p.text, c.id, c.node_id, c.user_id, c.attributes, c.transport, host(c.ip) as ip, c.connected_at,
+       array(select o.channel from realtime.presence o where o.connection_id = c.id order by 1) as present_in
+from (select case when %(count)s::boolean then (select count(*) from matching) end as count) f
+left join (page p join realtime.connections c on c.id = p.id) on true
+order by p.number, p.text, p.id
+
+-- name: rest_connection
+-- One connected client.
+select c.id, c.node_id, c.user_id, c.attributes, c.metadata, c.transport, host(c.ip) as ip, c.connected_at, c.present_in
+from realtime.connection_list c where c.id = %(connection_id)s::text
 
 -- name: rest_disconnect
 -- Disconnect one client, wherever it is.
@@ -122,3 +148,87 @@ select realtime.revoke_user_sessions(%(user_id)s::text, %(reason)s::text, %(exce
 -- name: rest_disconnect_user
 -- Disconnect all clients of a user.
 select realtime.disconnect(user_id => %(user_id)s::text) as count
+
+-- name: rest_nodes
+-- The nodes, with their figures.
+select n.* from realtime.stat_nodes n order by n.node
+
+-- name: rest_stages
+-- What each running node has observed of latencies lately.
+select s.stages::text as stages
+from realtime.node_stats s join realtime.nodes n on n.id = s.node_id
+where n.schema_version is not null and n.lease_expires_at >= clock_timestamp() and s.stages is not null
+
+-- name: rest_slots
+-- The slots that hold WAL: those of the nodes first.
+select s.slot, s.slot_type, s.plugin, s.database, s.own, s.node, s.host, s.active, s.active_pid, s.restart_lsn, s.confirmed_flush_lsn,
+       s.retained_bytes, s.lag_bytes, extract(epoch from s.lag)::float8 as lag, s.wal_status, s.safe_wal_size, s.invalidation_reason,
+       s.inactive_since, s.failover, s.synced
+from realtime.stat_slots s order by s.own desc, s.slot
+
+-- name: rest_active_channels
+-- A page of channels. PostgreSQL evaluates of the view what orders it for all channels, and the rest for the page.
+select c.channel, c.room, c.subscribers, c.members, c.capacity, c.last_message_at,
+       case when %(history)s::boolean then c.messages end as messages, case when %(history)s::boolean then c.history_bytes end as history_bytes,
+       (case %(sort)s::text when '-subscribers' then -c.subscribers when '-members' then -c.members
+                            when '-lastMessageAt' then -coalesce(extract(epoch from c.last_message_at) * 1e6, 0) else 0 end)::float8 as number
+from realtime.stat_channels c
+where (%(search)s::text is null or strpos(c.channel, %(search)s::text) > 0)
+  and (%(after)s::text is null or
+       ((case %(sort)s::text when '-subscribers' then -c.subscribers when '-members' then -c.members
+                             when '-lastMessageAt' then -coalesce(extract(epoch from c.last_message_at) * 1e6, 0) else 0 end)::float8, c.channel)
+       > (%(number)s::float8, %(after)s::text))
+order by number, c.channel limit %(limit)s::int
+
+-- name: rest_active_channel_count
+-- How many channels match.
+select count(*) as count from realtime.stat_channels c where %(search)s::text is null or strpos(c.channel, %(search)s::text) > 0
+
+-- name: rest_live_queries
+-- A page of live queries, each over all nodes that keep it: columns as in rest_connections.
+with matching as (
+  select q.query_id, min(q.collection) as collection, min(q.role) as role, min(q.strategy) as strategy, min(q.reason) as reason,
+         min(q.query) as query, sum(q.subscribers)::bigint as subscribers, max(q.rows) as rows, sum(q.reads)::bigint as reads,
+         sum(q.read_ms) as read_ms, max(q.cost) as cost, array_agg(q.node order by q.node) as nodes,
+         (case %(sort)s::text when '-readMs' then -sum(q.read_ms) when '-subscribers' then -sum(q.subscribers) else 0 end)::float8 as number
+  from realtime.stat_queries q
+  where %(search)s::text is null or q.query_id = %(search)s::text
+     or strpos(lower(q.collection), lower(%(search)s::text)) > 0 or strpos(lower(q.query), lower(%(search)s::text)) > 0
+  group by q.query_id
+),
+page as (
+  select m.* from matching m
+  where %(after)s::text is null or (m.number, m.query_id) > (%(number)s::float8, %(after)s::text)
+  order by m.number, m.query_id limit %(limit)s::int
+)
+select f.count, p.*
+from (select case when %(count)s::boolean then (select count(*) from matching) end as count) f left join page p on true
+order by p.number, p.query_id
+
+-- name: rest_live_query
+-- A live query, and the nodes that keep it.
+select min(q.collection) as collection, min(q.strategy) as strategy, min(q.reason) as reason, min(q.query) as query,
+       array_agg(q.node order by q.node) as nodes
+from realtime.stat_queries q where q.query_id = %(query_id)s::text having count(*) > 0
+
+-- name: rest_alerts
+-- A page of alerts, the latest first: columns as in rest_connections. open: true: not yet cleared; false: cleared; null: both.
+with matching as (
+  select a.* from realtime.alerts a where %(open)s::boolean is null or (a.cleared_at is null) = %(open)s::boolean
+),
+page as (
+  select m.* from matching m where %(after)s::bigint is null or m.id < %(after)s::bigint order by m.id desc limit %(limit)s::int
+)
+select f.count, p.*
+from (select case when %(count)s::boolean then (select count(*) from matching) end as count) f left join page p on true
+order by p.id desc
+
+-- name: rest_alert_rules
+-- The rules of alerts.
+select r.name, r.measure, r.threshold, r.clear_at, extract(epoch from r.hold)::float8 as hold, r.severity, r.enabled, r.description
+from realtime.alert_rules r order by r.name
+
+-- name: rest_alert_rule_update
+-- Change a rule of alerts; the fields that are there, nulls too.
+select r.name, r.measure, r.threshold, r.clear_at, extract(epoch from r.hold)::float8 as hold, r.severity, r.enabled, r.description
+from realtime.update_alert_rule(%(rule)s::text, %(changes)s::text::jsonb) r

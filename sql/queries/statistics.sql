@@ -1,13 +1,14 @@
 -- name: statistics_node
 -- The figures of a node, if its row is there; made: there were none, so its channels and queries are to be written whole.
-insert into realtime.node_stats as s (node_id, version, state, reason, position, channels, subscriptions, queries, query_subscriptions, messages, reads)
+insert into realtime.node_stats as s (node_id, version, state, reason, position, channels, subscriptions, queries, query_subscriptions, messages, reads,
+                                   stages)
 select n.id, %(version)s, %(state)s, %(reason)s, %(position)s::pg_lsn, %(channels)s, %(subscriptions)s, %(queries)s, %(query_subscriptions)s,
-       %(messages)s, %(reads)s
+       %(messages)s, %(reads)s, %(stages)s::text::jsonb
 from realtime.nodes n where n.id = %(node)s
 on conflict (node_id) do update
   set version = excluded.version, state = excluded.state, reason = excluded.reason, position = excluded.position, channels = excluded.channels,
       subscriptions = excluded.subscriptions, queries = excluded.queries, query_subscriptions = excluded.query_subscriptions,
-      messages = excluded.messages, reads = excluded.reads, collected_at = clock_timestamp()
+      messages = excluded.messages, reads = excluded.reads, stages = excluded.stages, collected_at = clock_timestamp()
 returning xmax = 0 as made
 
 -- name: statistics_remove

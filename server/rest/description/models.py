@@ -14,6 +14,7 @@ from engine.errors import InvalidQueryError
 __all__ = [
     "Announced",
     "Announcement",
+    "Body",
     "Broadcast",
     "BroadcastDone",
     "Channel",
@@ -39,7 +40,7 @@ Seconds = Annotated[float, Field(ge=0.001, le=10 * 365 * 86400)]
 Whole = Annotated[int, Field(gt=0, le=2**31 - 1)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     """Names in camelCase, nothing unknown."""
 
     model_config = ConfigDict(
@@ -47,7 +48,7 @@ class _Body(BaseModel):
     )
 
 
-class Exclusions(_Body):
+class Exclusions(Body):
     """The subscribers that do not get the message."""
 
     users: list[Name] = Field([], max_length=10_000, description="Ids of users.")
@@ -55,7 +56,7 @@ class Exclusions(_Body):
     sender: bool = Field(False, description="The sender itself.")
 
 
-class Audience(_Body):
+class Audience(Body):
     """The subscribers of the channel that get the message; all by default."""
 
     users: list[Name] | None = Field(None, max_length=10_000, description="Only these users.")
@@ -76,7 +77,7 @@ class Audience(_Body):
         return where
 
 
-class Broadcast(_Body):
+class Broadcast(Body):
     """A message for a channel."""
 
     event: Name = Field(description="The event's name.", examples=["new-message"])
@@ -89,14 +90,14 @@ class Broadcast(_Body):
     priority: int = Field(0, ge=-100, le=100, description="Higher is not queued behind lower under load.")
 
 
-class BroadcastDone(_Body):
+class BroadcastDone(Body):
     """The message is committed."""
 
     channel: str
     id: str = Field(description="The message's id.")
 
 
-class Announcement(_Body):
+class Announcement(Body):
     """A message for connections whatever they are subscribed to, or for several channels at once."""
 
     event: Name = Field(description="The event's name.", examples=["maintenance"])
@@ -118,14 +119,14 @@ class Announcement(_Body):
         return self
 
 
-class Announced(_Body):
+class Announced(Body):
     """The message is committed."""
 
     id: str | None = Field(description="The message's id; null if it went to channels.")
     channels: int | None = Field(description="To how many channels it went; null if it went to connections.")
 
 
-class User(_Body):
+class User(Body):
     """A user in a channel."""
 
     id: str
@@ -138,7 +139,7 @@ class User(_Body):
     last_seen: datetime | None = Field(description="When it was there the last time before.")
 
 
-class Presence(_Body):
+class Presence(Body):
     """Who is in a channel. Several connections of a user count once."""
 
     channel: str
@@ -146,14 +147,14 @@ class Presence(_Body):
     count: int = Field(description="How many users.")
 
 
-class Kick(_Body):
+class Kick(Body):
     """Whom to remove from a channel."""
 
     user_id: Name = Field(description="The user; all of its connections leave.", examples=["user-456"])
     reason: Text | None = Field(None, description="The reason that the client receives.")
 
 
-class Kicked(_Body):
+class Kicked(Body):
     """The user is being removed, wherever it is connected."""
 
     channel: str
@@ -161,7 +162,7 @@ class Kicked(_Body):
     connections: int = Field(description="How many of its connections were present there.")
 
 
-class Connection(_Body):
+class Connection(Body):
     """A connected client."""
 
     id: str
@@ -174,20 +175,21 @@ class Connection(_Body):
     present_in: list[str] = Field(description="The channels in which others see it.")
 
 
-class ConnectionList(_Body):
-    """A page of connections, in order of their ids."""
+class ConnectionList(Body):
+    """A page of connections, in the order that was asked for."""
 
     connections: list[Connection]
     next: str | None = Field(description="Give it as `after` to get the next page; null: this was the last one.")
+    count: int | None = Field(description="How many match on all pages together; null: that was not asked for.")
 
 
-class Disconnected(_Body):
+class Disconnected(Body):
     """How many connections are being ended."""
 
     count: int
 
 
-class UserSession(_Body):
+class UserSession(Body):
     """A session of a user, as the application wrote it."""
 
     id: str = Field(description="The claim `sid` of its tokens.")
@@ -199,20 +201,20 @@ class UserSession(_Body):
     metadata: dict[str, Any]
 
 
-class SessionList(_Body):
+class SessionList(Body):
     """A page of sessions, in order of their ids."""
 
     sessions: list[UserSession]
     next: str | None = Field(description="Give it as `after` to get the next page; null: this was the last one.")
 
 
-class RevokedSessions(_Body):
+class RevokedSessions(Body):
     """How many sessions were ended."""
 
     count: int
 
 
-class _Settings(_Body):
+class _Settings(Body):
     metadata: dict[str, Any] = Field({}, description="Whatever you want to know about it; subscribers see it.")
     permissions: dict[str, Any] = Field({}, description="Who may do what; kept for later versions.")
     capacity: Whole | None = Field(None, description="How many users may be in at once; null: no limit.")
@@ -238,7 +240,7 @@ class ChannelChanges(_Settings):
     """The fields to change; omitted fields stay."""
 
 
-class Channel(_Body):
+class Channel(Body):
     """A room: a channel with settings of its own."""
 
     name: str
@@ -258,14 +260,14 @@ class Channel(_Body):
     closed_at: datetime | None = Field(description="The time since which subscriptions and publishes are rejected.")
 
 
-class ChannelList(_Body):
+class ChannelList(Body):
     """A page of rooms, in order of their names."""
 
     channels: list[Channel]
     next: str | None = Field(description="Give it as `after` to get the next page; null: this was the last one.")
 
 
-class StoredMessage(_Body):
+class StoredMessage(Body):
     """A message of a channel."""
 
     type: Literal["message"]
@@ -278,7 +280,7 @@ class StoredMessage(_Body):
     position: str = Field(examples=["0/16B3790/42"])
 
 
-class MessageList(_Body):
+class MessageList(Body):
     """A page of a channel's messages, oldest first."""
 
     channel: str
@@ -289,7 +291,7 @@ class MessageList(_Body):
     )
 
 
-class RuleTest(_Body):
+class RuleTest(Body):
     """A request that a client could make."""
 
     action: Literal["subscribe", "publish", "presence"] = Field(description="What is to be done.", examples=["publish"])
@@ -303,14 +305,14 @@ class RuleTest(_Body):
     transport: Literal["websocket", "sse", "poll", "rest"] = Field("websocket", description="The way it takes.")
 
 
-class RulePart(_Body):
+class RulePart(Body):
     """One of the conditions that the rule joins with `&&` and `||`."""
 
     text: str
     value: str = Field(description="true, false, or why it cannot be evaluated.")
 
 
-class RuleDecision(_Body):
+class RuleDecision(Body):
     """The decision, as a server takes it."""
 
     allowed: bool

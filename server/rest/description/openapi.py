@@ -20,6 +20,8 @@ _REF = "#/components/schemas/{model}"
 _DESCRIPTIONS = {
     "id": "The channel's name, percent-encoded where it must be: `chat:room-123` or `chat%3Aroom-123`.",
     "connectionId": "The connection's id, as sent to its client in `connected`.",
+    "ruleName": "The rule's name.",
+    "queryId": "The query's id, as `/live-queries` lists it.",
     "sessionId": "The session's id: the claim `sid` of its tokens.",
 }
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": r"^[^\x00-\x1f\x7f]+$"}

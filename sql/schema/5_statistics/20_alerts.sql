@@ -91,6 +91,39 @@ $$;
 comment on function realtime.judge_alerts(text, text[], double precision[]) is
   'Compares measures of a node, and those of all nodes and slots if it is the first of the running ones, with realtime.alert_rules; raises and clears alerts. How many it raised and cleared. For nodes';
 
+create or replace function realtime.update_alert_rule(name text, changes jsonb) returns setof realtime.alert_rules
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  unknown text;
+begin
+  if update_alert_rule.changes is null or jsonb_typeof(update_alert_rule.changes) <> 'object' then
+    raise exception 'the changes are a JSON object of fields, not %', coalesce(left(update_alert_rule.changes::text, 40), 'null')
+      using errcode = 'RT007';
+  end if;
+  select string_agg(quote_literal(key), ', ') into unknown
+  from jsonb_object_keys(update_alert_rule.changes) key
+  where key not in ('threshold', 'clear_at', 'hold', 'severity', 'enabled', 'description');
+  if unknown is not null then
+    raise exception 'a rule of alerts has no field % that can be changed', unknown using errcode = 'RT007',
+      hint = 'threshold, clear_at, hold, severity, enabled, description';
+  end if;
+  begin
+    return query
+      update realtime.alert_rules r
+      set (threshold, clear_at, hold, severity, enabled, description) = (
+        select n.threshold, n.clear_at, n.hold, n.severity, n.enabled, n.description
+        from jsonb_populate_record(r, update_alert_rule.changes) n)
+      where r.name = update_alert_rule.name
+      returning r.*;
+  exception when data_exception or check_violation or not_null_violation then
+    raise exception 'not a value for a rule of alerts: %', sqlerrm using errcode = 'RT007';
+  end;
+end
+$$;
+comment on function realtime.update_alert_rule(text, jsonb) is
+  'Changes a rule of alerts: threshold, clear_at, hold, severity, enabled, description; what is not mentioned stays. Returns the rule; no row: there is none of that name';
+
 create or replace function realtime.broadcast_alert() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin

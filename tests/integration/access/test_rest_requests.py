@@ -28,7 +28,7 @@ class Sample:
 
 
 ROOM = {"id": "private:user-ada"}
-NONE = {"id": "nowhere", "connectionId": "none", "sessionId": "none"}
+NONE = {"id": "nowhere", "connectionId": "none", "sessionId": "none", "queryId": "none", "ruleName": "none"}
 SAMPLES = {
     "broadcast": Sample(201, ROOM, body={"event": "e"}, users=frozenset(("ada",))),
     "broadcastWidely": Sample(201, body={"event": "e", "users": ["zoe"]}),
@@ -46,6 +46,16 @@ SAMPLES = {
     "listSessions": Sample(),
     "revokeUserSessions": Sample(query={"userId": "zoe"}),
     "revokeSession": Sample(404, NONE),
+    "getConnection": Sample(404, NONE),
+    "listNodes": Sample(),
+    "listSlots": Sample(),
+    "getLatency": Sample(),
+    "listActiveChannels": Sample(),
+    "listLiveQueries": Sample(),
+    "explainLiveQuery": Sample(404, NONE),
+    "listAlerts": Sample(),
+    "listAlertRules": Sample(),
+    "changeAlertRule": Sample(404, NONE, body={"enabled": True}),
     "testRules": Sample(body={"action": "publish", "channel": "chat:1"}),
 }
 """By ``operationId``. A request that the document describes and that is missing here fails the test."""

@@ -173,7 +173,7 @@ async def test_a_request_with_the_key_is_admitted(keyed: httpx.AsyncClient) -> N
         problem(answer, 401, "RT_002")
         assert answer.headers["www-authenticate"].startswith("Bearer")
     assert (await keyed.get("/realtime/channels", headers={"Authorization": f"Bearer {KEY}"})).status_code == 200
-    assert (await keyed.get("/realtime/openapi.json")).json()["security"] == [{"key": []}]
+    assert (await keyed.get("/realtime/openapi.json")).json()["security"] == [{"key": []}, {"administrator": []}]
 
 
 async def test_a_database_that_is_away_is_a_problem_not_a_crash(database: str) -> None:

@@ -11,7 +11,7 @@ import httpx
 
 from server.rest import ENDPOINTS
 from tests.support.clients.list_client import write
-from tests.support.servers.rest_api import USER_ROWS
+from tests.support.servers.rest_api import FIGURES, USER_ROWS
 
 
 def resolve(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,7 +56,7 @@ def fits(document: Mapping[str, Any], schema: Mapping[str, Any], value: object) 
 async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
     http: httpx.AsyncClient, database: str
 ) -> None:
-    write(database, USER_ROWS)
+    write(database, USER_ROWS, *FIGURES.split(";\n"))
     write(database, "insert into realtime.sessions (id, user_id) values ('s1', 'ada'), ('s2', 'ada')")
     document = (await http.get("/realtime/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
@@ -67,6 +67,7 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
         "createChannel": {"name": "room"},
         "changeChannel": {"capacity": 3},
         "testRules": {"action": "publish", "channel": "room"},
+        "changeAlertRule": {"threshold": 7, "clearAt": None, "hold": 1.5, "severity": "info", "enabled": False},
     }
     order = [
         "createChannel",
@@ -78,7 +79,10 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
         "listChannels",
         "getChannel",
     ]
-    order += ["testRules", "changeChannel", "closeChannel", "listConnections", "disconnect", "disconnectUser"]
+    order += ["listNodes", "listSlots", "getLatency", "listActiveChannels", "listLiveQueries", "explainLiveQuery"]
+    order += ["listAlerts", "changeAlertRule", "listAlertRules"]
+    order += ["testRules", "changeChannel", "closeChannel", "listConnections", "getConnection"]
+    order += ["disconnect", "disconnectUser"]
     order += ["listSessions", "revokeSession", "revokeUserSessions"]
     operations = {
         operation["operationId"]: (path, method, operation)
@@ -89,7 +93,8 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
     for name in order:
         path, method, operation = operations[name]
         assert {p["name"] for p in operation["parameters"] if p["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
-        url = path.replace("{id}", "room").replace("{connectionId}", "c3").replace("{sessionId}", "s1")
+        ids = {"id": "room", "connectionId": "c3", "sessionId": "s1", "queryId": "q1", "ruleName": "slot_lag"}
+        url = path.format(**ids)
         required = {p["name"]: "ada" for p in operation["parameters"] if p["in"] == "query" and p["required"]}
         body = bodies.get(name)
         assert ("requestBody" in operation) == (body is not None)

@@ -115,6 +115,7 @@ OURS = {
     "send_change(text,text,jsonb)",
     "serve_collection_call()",
     "try_send(text,text,jsonb,text,text,jsonb,integer,text,text,text)",
+    "update_alert_rule(text,jsonb)",
 }
 
 

@@ -20,7 +20,9 @@ from websockets.exceptions import ConnectionClosed
 from engine.errors import InvalidQueryError, QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.resume_log import Resume
+from engine.live.core.shared_query import LiveQuery
 from engine.live.query_accounts import ConnectionAccount
+from engine.query.explaining import Explanation
 from server.app.http_app import make_app
 from server.app.uvicorn_http import HttpProtocol
 from server.auth.authenticator import AddressAuthenticator, Authenticator
@@ -99,6 +101,10 @@ class FakeLiveQueries:
     position: int = 1
     subscriptions: list[FakeLiveSubscription] = field(default_factory=list)
     gate: asyncio.Event | None = None
+    queries: list[LiveQuery] = field(default_factory=list)
+
+    async def explain(self, query: LiveQuery) -> Explanation:
+        return Explanation("select 1", ())
 
     async def subscribe(
         self,

@@ -10,7 +10,6 @@ import httpx
 from starlette.applications import Starlette
 
 from engine.channels.core.access_rules import AccessRules
-from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
 from server.auth.api_keys import KeyRing
 from server.auth.authorizer import Action, Circumstances, NameRules
@@ -19,6 +18,8 @@ from server.rest import Rest
 from server.rest.access import Access
 from server.rules.explain import Explanation, explain
 from server.rules.judge import RuleJudge
+from tests.support.fakes.channels import FakeChannels
+from tests.support.fakes.server import FakeLiveQueries
 
 KEY = "correct horse"
 LOCAL = "http://localhost:8000"
@@ -31,16 +32,27 @@ insert into realtime.presence (channel, connection_id, user_id, metadata, state)
   ('chat:1', 'c1', 'ada', '{"name": "Ada"}', '{"status": "online"}'), ('chat:1', 'c2', 'ada', '{"name": "Ada"}', '{}'),
   ('chat:1', 'c3', 'c3', '{}', '{}')
 """
+FIGURES = """
+insert into realtime.node_stats
+  (node_id, version, state, position, channels, subscriptions, queries, query_subscriptions, messages, reads)
+values ('n1', '1', 'ok', '0/1', 1, 1, 1, 1, 1, 1);
+insert into realtime.node_channels (node_id, channel, subscribers) values ('n1', 'chat:1', 3);
+insert into realtime.node_queries
+  (node_id, query_id, collection, role, strategy, query, subscribers, result_rows, reads, read_ms)
+values ('n1', 'q1', 'items', 'anonymous', 'incremental', '{}', 2, 5, 1, 1.5);
+insert into realtime.alerts (rule, measure, subject, severity, value, threshold)
+values ('slot_lag', 'slot_lag_bytes', 's1', 'warning', 2, 1);
+update realtime.nodes set schema_version = 1
+"""
 
 
 class RulelessNode:
-    """A node without rules, and without clients."""
+    """A node without rules, clients and live queries."""
 
     rules = AccessRules()
 
-    @property
-    def services(self) -> SharedServices:
-        raise UnavailableError("there are no clients")
+    def __init__(self) -> None:
+        self.services = SharedServices(FakeLiveQueries(), FakeChannels())
 
     def room(self, channel: str) -> None:
         pass

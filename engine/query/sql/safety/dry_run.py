@@ -26,7 +26,7 @@ from engine.query.sql.safety.reader_transaction import ReaderTransaction
 from engine.query.sql.safety.references import Tree, read_tree
 from engine.query.sql.safety.refusals import is_servers
 
-__all__ = ["HiddenNames", "SqlSession", "Uses", "sql_session"]
+__all__ = ["HiddenNames", "SqlSession", "Uses", "sql_session", "total_cost"]
 
 _NO_TEMPORARY = "InitTempTableNamespace"  # in PostgreSQL's namespace.c
 _COST = re.compile(r"\(cost=[0-9.]+\.\.([0-9.]+) rows=")
@@ -245,19 +245,18 @@ class SqlSession(ReaderTransaction):
         """The names of relations, without schema."""
         return [name for (name,) in await self._rows("plan_relation_names", {"relations": list(relations)})]
 
-    async def explain(self, sql: str, params: Sequence[str | None] = ()) -> float:
+    async def explain(self, sql: str, params: Sequence[str | None] = ()) -> list[str]:
         """Plan ``sql`` as the reader: Postgres checks the privileges on every table and column, and runs nothing.
 
-        Returns the total cost that it estimates.
+        Returns the lines of the EXPLAIN.
 
         Except calls of IMMUTABLE functions with constants, also in indexes, statistics and checks of its tables: they cannot
         leave the role of the reader. Raises ``InvalidQueryError`` if one of them writes. After :meth:`describe`.
         """
         self._enter()
-        [(line,), *_] = await self._as_reader("plan_explain", sql, params)
-        return _total_cost(line)
+        return [line for (line,) in await self._as_reader("plan_explain", sql, params)]
 
-    async def explain_as(self, role: RoleReading, sql: str, params: Sequence[str | None]) -> float:
+    async def explain_as(self, role: RoleReading, sql: str, params: Sequence[str | None]) -> list[str]:
         """As :meth:`explain`, as a served role, whose settings and claims count until the end of the transaction.
 
         PostgreSQL calls STABLE functions of policies to estimate how many rows they show.
@@ -269,15 +268,15 @@ class SqlSession(ReaderTransaction):
             f"select line from {role.function}($1, $2, false, null, null, null, null, true) as (line pg_catalog.text)"
         )
         lines = await self._run(statement, [sql, text_array(params)])
-        return _total_cost((lines.get_value(0, 0) or b"").decode())
+        return [(lines.get_value(row, 0) or b"").decode() for row in range(lines.ntuples)]
 
 
-def _total_cost(line: str) -> float:
+def total_cost(lines: Sequence[str]) -> float:
     """The total cost in the first line of an EXPLAIN: ``Seq Scan on t  (cost=0.00..35.50 rows=2550 width=4)``.
 
     It is the last such bracket of the line, as an index may have any name.
     """
-    return float(_COST.findall(line)[-1])
+    return float(_COST.findall(lines[0])[-1])
 
 
 def _only_hidden(found: Sequence[tuple[_Key, list[int]]], hidden: Set[int]) -> list[_Key]:
