@@ -18,7 +18,7 @@ from server.protocol.validation import InvalidMessageError, check_storable
 from server.rest.description.endpoint import Call
 from server.rest.description.models import Name
 
-__all__ = ["After", "PageQuery", "Place", "SortedPageQuery", "UserPageQuery", "read_page", "read_sorted"]
+__all__ = ["After", "PageQuery", "PageStart", "SortedPageQuery", "UserPageQuery", "read_page", "read_sorted"]
 
 After = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Where a page begins: what ``next`` of the page before was."""
@@ -49,7 +49,7 @@ class UserPageQuery(BaseModel):
     limit: int = Field(100, ge=1, le=1000, description="How many at most.")
 
 
-class Place(msgspec.Struct, array_like=True, frozen=True):
+class PageStart(msgspec.Struct, array_like=True, frozen=True):
     """The values that order a row: by ``number``, then by ``text``, then by ``id``."""
 
     number: float = 0.0
@@ -61,14 +61,14 @@ class Place(msgspec.Struct, array_like=True, frozen=True):
         return urlsafe_b64encode(msgspec.json.encode(self)).rstrip(b"=").decode()
 
     @classmethod
-    def read(cls, given: str) -> Place:
-        """The place that a client gives back. Raises ``ProblemError``."""
+    def read(cls, given: str) -> PageStart:
+        """The start that a client gives back. Raises ``ProblemError``."""
         try:
-            place = msgspec.json.decode(urlsafe_b64decode(given + "=" * (-len(given) % 4)), type=cls)
-            check_storable([place.text, place.id])
+            start = msgspec.json.decode(urlsafe_b64decode(given + "=" * (-len(given) % 4)), type=cls)
+            check_storable([start.text, start.id])
         except (ValueError, msgspec.MsgspecError, InvalidMessageError) as wrong:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, "after: give what next of the page before is") from wrong
-        return place
+        return start
 
 
 async def read_page(call: Call, statement: str) -> tuple[list[dict[str, Any]], str | None]:
@@ -85,15 +85,15 @@ async def read_sorted(
     """The rows of a page, ``next``, and how many there are in all, if that is asked for.
 
     The named ``statement`` gives the columns ``count``, ``number`` (and ``text``) beside those of a row; ``key`` is the one
-    that tells rows apart. A row without it is there for the count alone. ``by_key``: the order is that of the key, which
-    then is ``next``.
+    that differs between all rows. A row without it is there for the count alone. ``by_key``: the order is that of the key,
+    which then is ``next``.
     """
-    place = _place(query.after, by_key=by_key)
+    start = _page_start(query.after, by_key=by_key)
     rows = await call.rows(
         statement,
-        number=place.number,
-        text=place.text,
-        after=None if query.after is None else place.id,
+        number=start.number,
+        text=start.text,
+        after=None if query.after is None else start.id,
         limit=query.limit + 1,
         count=query.count,
         **parameters,
@@ -104,11 +104,11 @@ async def read_sorted(
     if len(found) <= query.limit:
         return page, None, count
     last = page[-1]
-    following = str(last[key]) if by_key else Place(last["number"], last.get("text", ""), last[key]).written()
+    following = str(last[key]) if by_key else PageStart(last["number"], last.get("text", ""), last[key]).written()
     return page, following, count
 
 
-def _place(after: str | None, *, by_key: bool) -> Place:
+def _page_start(after: str | None, *, by_key: bool) -> PageStart:
     if after is None:
-        return Place()
-    return Place(id=after) if by_key else Place.read(after)
+        return PageStart()
+    return PageStart(id=after) if by_key else PageStart.read(after)
