@@ -49,10 +49,9 @@ class State(Enum):
 
     __hash__ = object.__hash__  # members are compared by identity; Enum hashes the name, in Python
 
-    @property
-    def ending(self) -> bool:
+    def __init__(self, name: str) -> None:
+        self.ending: Final = name in ("draining", "closed")
         """Whether no message of the client is accepted and no frame is added to the send queue."""
-        return self is State.DRAINING or self is State.CLOSED
 
 
 _NEXT: Final[Mapping[State, frozenset[State]]] = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
@@ -22,6 +23,7 @@ from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode
 from server.session.lifecycle import State, advance
+from server.transports.base.backpressure import NO_PAUSE, Pause, Writing
 from server.transports.base.expiry import ExpiryTimer
 from server.wire.encoder import Wire
 from server.wire.frame import Frame
@@ -29,23 +31,23 @@ from server.wire.send_queue import SendQueue
 
 __all__ = ["ClientConnection", "close_code_of"]
 
+_PAUSES_AT_THE_END: Final = frozenset({Pause.TURN})
+
 
 class ClientConnection:
-    """A base. The theory of operation of ``state`` is in :mod:`server.session.lifecycle`.
+    """A base. The theory of operation of ``state`` is in :mod:`server.session.lifecycle`, that of ``writing`` and ``pauses``
+    in :mod:`server.transports.base.backpressure`.
 
     A transport calls ``_authenticate`` when it is ready, ``_open`` when that has succeeded, ``_release`` when it is closed.
-    ``congested``: too much waits to be written. ``intake_full``: too many of its requests are not done.
     """
 
     def __init__(self, admission: Admission, wire: Wire) -> None:
         self.state = State.CONNECTING
-        self.closing = False
-        """True once the connection has its close code, or was given up."""
+        self.writing = Writing.FLOWING
+        self.pauses = NO_PAUSE
         self.session = admission.session
         self.wire = wire
         self.queue = SendQueue()
-        self.congested = False
-        self.intake_full = False
         self._admission = admission
         self._limits = admission.limits
         self._loop = asyncio.get_running_loop()
@@ -53,7 +55,6 @@ class ClientConnection:
         self._client: Client | None = None
         self._held: set[tuple[CredentialWatch, Credential]] = set()
         self._expiry_timer = ExpiryTimer()
-        self._scheduled = False  # a write is
         if admission.counted is not None:
             admission.counted.close = self._close_as_excess
         meters = admission.services.meters
@@ -71,11 +72,16 @@ class ClientConnection:
 
     # State.
 
+    @property
+    def closing(self) -> bool:
+        """True once the connection has its close code, or was given up."""
+        return self.state.ending
+
     def _enter(self, state: State) -> None:
         self.state = advance(self.state, state)
-        self.closing = state.ending
         if not state.ending:
             return
+        self.pauses &= _PAUSES_AT_THE_END
         if self._authentication is not None:
             self._authentication.cancel()
         self._expiry_timer.stop()
@@ -109,7 +115,7 @@ class ClientConnection:
 
     def identity_renewed(self, principal: Principal) -> None:
         """The client has proved its identity again."""
-        if not self.closing:
+        if not self.state.ending:
             self._expiry_timer.start(principal.expires_at, self._warn_of_expiry, self._expire)
             try:
                 self._hold(principal)
@@ -152,8 +158,8 @@ class ClientConnection:
         self.send(server_messages.failed(why, RequestReference()))
         self.close(CloseCode.POLICY_VIOLATION, "too many connections")
 
-    def _release(self, *, clean: bool) -> None:
-        """Release the client's subscriptions, once. ``clean``: the client ended the connection on purpose."""
+    def _release(self) -> None:
+        """Release the client's subscriptions, once."""
         if self._admission.counted is not None:
             self._admission.counted.leave()
         for watch, credential in self._held:
@@ -166,7 +172,8 @@ class ClientConnection:
                 self._meter.closed(self._close_code, seconds)
             if self._log.connections:
                 self._log.closed(client.member, self._close_code, seconds)
-            client.closed(clean=clean)
+            # Its purpose is fulfilled (RFC 6455, 7.4.1): no break. Only clients close with this code, never the server.
+            client.closed(clean=self._close_code == CloseCode.NORMAL)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Write the queued frames, then end the connection."""
@@ -183,15 +190,14 @@ class ClientConnection:
         if self.state is not State.OPEN:
             return
         queue = self.queue
-        queue.add(frame)
-        if not self._scheduled:
-            self._scheduled = True
+        if not queue.size:  # else it is being written already, or waits until the transport can take more
             self._schedule()
-        if not self.congested and queue.size + self._unconfirmed > self._limits.buffer_size:
-            self._pause_queries()
+        queue.add(frame)
+        if self.writing is Writing.FLOWING and queue.size + self._unconfirmed > self._limits.buffer_size:
+            self._pause_queries(Writing.CONGESTED)
 
     def _schedule(self) -> None:
-        """Frames wait: see to it that they are written. Called again after ``_scheduled`` was made False."""
+        """The queue, which is empty, is about to get a frame: have it written, soon."""
         raise NotImplementedError
 
     def _wrote(self, frames: Sequence[Frame], size: int) -> None:
@@ -202,25 +208,33 @@ class ClientConnection:
     # How much waits.
 
     @property
+    def congested(self) -> bool:
+        """True from the moment too many bytes wait until enough of them are written."""
+        return self.writing is not Writing.FLOWING
+
+    @property
     def over_limit(self) -> bool:
         """True while more than ``backlog`` bytes wait."""
-        return self.congested and self.state is State.OPEN and self._backlog() > self._limits.backlog
+        return (
+            self.writing is not Writing.FLOWING and self.state is State.OPEN and self._backlog() > self._limits.backlog
+        )
 
     def _backlog(self) -> int:
         return self.queue.size + self._unconfirmed
 
-    def _pause_queries(self) -> None:
+    def _pause_queries(self, writing: Writing) -> None:
         """Too much waits."""
-        if not self.congested and self.state is State.OPEN:
-            self.congested = True
-            self._pause_or_resume_reading()
-            self.client.pause_queries()
+        before, self.writing = self.writing, writing
+        if before is Writing.FLOWING:
+            self._pause_reading(Pause.CONGESTED)
+            if self.state is State.OPEN:
+                self.client.pause_queries()
 
     def _resume_queries(self) -> None:
         """Enough has been written."""
-        if self.congested and self.state is State.OPEN:
-            self.congested = False
-            self._pause_or_resume_reading()
+        self.writing = Writing.FLOWING
+        self._resume_reading(Pause.CONGESTED)
+        if self.state is State.OPEN:
             self.client.resume_queries()
 
     # Reading.
@@ -228,16 +242,27 @@ class ClientConnection:
     @property
     def reading_paused(self) -> bool:
         """Whether reading from the client is paused."""
-        return self.congested or self.intake_full
+        return bool(self.pauses)
 
     def pause_reading(self, paused: bool) -> None:
-        """Pause reading from the client while ``paused``."""
-        if paused != self.intake_full and not self.closing:
-            self.intake_full = paused
+        """Pause reading from the client while ``paused``: too many of its requests are not done."""
+        if paused:
+            self._pause_reading(Pause.INTAKE)
+        else:
+            self._resume_reading(Pause.INTAKE)
+
+    def _pause_reading(self, reason: Pause) -> None:
+        if reason not in self.pauses and (not self.state.ending or reason in _PAUSES_AT_THE_END):
+            self.pauses |= {reason}
+            self._pause_or_resume_reading()
+
+    def _resume_reading(self, reason: Pause) -> None:
+        if reason in self.pauses:
+            self.pauses = self.pauses - {reason} or NO_PAUSE
             self._pause_or_resume_reading()
 
     def _pause_or_resume_reading(self) -> None:
-        """``reading_paused`` may have changed."""
+        """``pauses`` has changed."""
         raise NotImplementedError
 
 

@@ -37,7 +37,6 @@ class HttpConnection(ClientConnection):
         super().__init__(admission, wire)
         self.secret = secret
         self._store = store
-        self._clean_close = False
         self._room: asyncio.Future[None] | None = None
         self.inbox = Inbox()
 
@@ -71,12 +70,12 @@ class HttpConnection(ClientConnection):
 
     def close_cleanly(self) -> None:
         """The client ends the session: its presence does not come back."""
-        self._clean_close = True
         self.close(CloseCode.NORMAL, "the client has ended the session")
+        self._close_code = CloseCode.NORMAL  # also if the server was closing it already
 
     def release(self) -> None:
         """Release the client's subscriptions."""
-        self._release(clean=self._clean_close)
+        self._release()
         self._store.released(self)
 
     def end(self) -> None:
@@ -92,7 +91,7 @@ class HttpConnection(ClientConnection):
 
     async def room(self) -> bool:
         """Wait until the client's next message can be taken; False: the session ends, and none is taken any more."""
-        while self.reading_paused and not self.closing:
+        while self.pauses:
             if self._room is None:
                 self._room = self._loop.create_future()
             await asyncio.shield(self._room)
@@ -105,11 +104,11 @@ class HttpConnection(ClientConnection):
         self.client.carry_out(self.session.receive(message, self._loop.time()))
 
     def _pause_or_resume_reading(self) -> None:
-        if self._room is not None and (self.closing or not self.reading_paused):
+        if self._room is not None and not self.pauses:
             self._room.set_result(None)
             self._room = None
 
     def _taken(self) -> None:
         """The client has read some bytes."""
-        if self.queue.size + self._unconfirmed <= self._limits.buffer_size // 4:
+        if self.congested and self.queue.size + self._unconfirmed <= self._limits.buffer_size // 4:
             self._resume_queries()

@@ -111,7 +111,6 @@ class PollConnection(HttpConnection):
         self._wake()
 
     def _schedule(self) -> None:
-        self._scheduled = False
         self._wake()
 
     def _close(self) -> None:

@@ -122,7 +122,6 @@ class SseConnection(HttpConnection):
         while True:
             await self._woken.wait()
             self._woken.clear()
-            self._scheduled = False
             if self.state is State.CLOSED:
                 return
             frames = self.queue.take(_MAX_BYTES)

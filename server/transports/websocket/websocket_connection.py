@@ -1,8 +1,29 @@
 """One WebSocket connection: frames in, frames out, pings.
 
-What one turn of the event loop produces is written at once. The transport reports when it holds more than ``buffer_size``;
-from then on frames wait in the queue, where those of higher priority can overtake others, until it has drained below a
-quarter of that. TCP holds a client back that is not read from.
+Theory of operation
+-------------------
+
+A connection has three states, each with its own transitions: ``state`` (:mod:`server.session.lifecycle`), ``writing`` and
+``pauses`` (:mod:`server.transports.base.backpressure`). What moves them here:
+
+============================  ==============================================================================================
+picows has upgraded           ``state``: AUTHENTICATING, and OPEN at once if the principal is known
+the principal is found        OPEN; what came before is carried out. Refused: DRAINING
+``close``, or a close frame   DRAINING. The queue is written, then the close frame; reading goes on, for the answer to it
+the socket is closed          CLOSED; also after ``close_timeout``, and for a client that is dropped
+``pause_writing``             ``writing``: BLOCKED, the transport holds more than ``buffer_size``. Frames wait in the queue,
+                              where those of higher priority can overtake others
+``resume_writing``            CONGESTED, the transport holds a quarter of that at most. The queue is written, a part at a
+                              time: then FLOWING, or BLOCKED again
+a turn of the loop ends       what it put into the queue is written at once, unless BLOCKED
+much is read at once          ``pauses``: TURN, until the next turn
+an address used up its share  SHARE, until it has processor time again
+much came before OPEN         EARLY, until it is carried out
+============================  ==============================================================================================
+
+CONGESTED and INTAKE pause reading as on every transport; TCP holds a client back that is not read from. A client that takes
+nothing for ``stall_timeout`` while ``writing`` is not FLOWING is dropped, and so is one that is read from and shows no sign
+of life.
 """
 
 from __future__ import annotations
@@ -21,6 +42,7 @@ from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode, may_be_sent, reason_of
 from server.session.lifecycle import State
+from server.transports.base.backpressure import Pause, Writing
 from server.transports.base.client_connection import ClientConnection, close_code_of
 from server.transports.base.stall_timer import StallTimer
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
@@ -48,14 +70,10 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._packed = packed
         self._closed = closed
         self._transport: WSTransport | None = None
-        self._writing_paused = False
         self._share = admission.share
-        self._throttled = False  # its address has used its share
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self.early = EarlyMessages(limits.early_size)
-        self._clean_close = False
         self._read_closing = 0  # bytes
-        self._has_had_its_turn = False
         self._heartbeat = Heartbeat(
             limits.ping_interval,
             limits.missed_pings,
@@ -85,11 +103,11 @@ class WebSocketConnection(ClientConnection, WSListener):
         """One frame arrived."""
         self._heartbeat.received()
         kind = frame.msg_type
-        if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self.closing:
+        if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self.state.ending:
             self.close(CloseCode.PROTOCOL_ERROR, "no extension was agreed on")
         elif kind == WSMsgType.CLOSE:
             self._answer_close(transport, frame)
-        elif self.closing:
+        elif self.state.ending:
             return
         elif kind == WSMsgType.PING:
             if (refusal := self.session.admit(self._loop.time())) is None:
@@ -105,7 +123,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         self.queue.clear()
         self.early.take()
         self._stall.stop()
-        self._release(clean=self._clean_close)
+        self._release()
         self._closed(self)
         # It calls the connection, and is its own: a cycle, which only the cyclic collector would free, all at once with
         # those of many others.
@@ -114,12 +132,11 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def pause_writing(self) -> None:
         """The transport holds more than ``buffer_size``."""
-        self._writing_paused = True
-        self._pause_queries()
+        self._pause_queries(Writing.BLOCKED)
 
     def resume_writing(self) -> None:
         """The transport holds less than a quarter of ``buffer_size``."""
-        self._writing_paused = False
+        self.writing = Writing.CONGESTED
         self._flush()
 
     def _enter(self, state: State) -> None:
@@ -130,18 +147,15 @@ class WebSocketConnection(ClientConnection, WSListener):
     # Writing.
 
     def _schedule(self) -> None:
-        if self._writing_paused:
-            self._scheduled = False
-        else:
+        if self.writing is not Writing.BLOCKED:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Write the queue a part at a time: a later frame of higher priority may overtake the rest."""
-        self._scheduled = False
         most = self._limits.buffer_size // 4
-        while self.queue.size and not self._writing_paused and not self._disconnected():
+        while self.queue.size and self.writing is not Writing.BLOCKED and not self._disconnected():
             self._put(most)
-        if self.congested and not self._writing_paused:
+        if self.writing is Writing.CONGESTED and not self._disconnected():
             self._resume_queries()
 
     def _put(self, most: int) -> None:
@@ -151,19 +165,19 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._transport.underlying_transport.write(data)
         self._wrote(frames, len(data))
 
-    def _pause_queries(self) -> None:
-        if not self.congested and not self._disconnected():
-            super()._pause_queries()
-            self._stall.start(self._backlog, self._drop)
+    def _pause_queries(self, writing: Writing) -> None:
+        if not self._disconnected():
+            if self.writing is Writing.FLOWING:
+                self._stall.start(self._backlog, self._drop)
+            super()._pause_queries(writing)
 
     def _resume_queries(self) -> None:
-        if self.congested and not self._disconnected():
-            self._stall.stop()
-            super()._resume_queries()
+        self._stall.stop()
+        super()._resume_queries()
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Write the queue and a close frame; the socket closes when the peer answers, or after ``close_timeout``."""
-        if self.closing or self._disconnected():
+        if self.state.ending or self._disconnected():
             return
         assert self._transport is not None
         if self.queue:
@@ -171,14 +185,13 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._close_code = code
         self._enter(State.DRAINING)
         self._transport.send_close(WSCloseCode(code), reason_of(reason))
-        if self.reading_paused:
-            self._transport.underlying_transport.resume_reading()
+        self._pause_or_resume_reading()
         self._loop.call_later(self._limits.close_timeout, self._transport.disconnect, False)
 
     def _drop(self) -> None:
         """Abort the connection: the peer does not read."""
         if self._transport is not None and not self._disconnected():
-            if not self.closing:
+            if not self.state.ending:
                 self._enter(State.DRAINING)
             self._transport.disconnect(False)
 
@@ -194,11 +207,6 @@ class WebSocketConnection(ClientConnection, WSListener):
     # Reading.
 
     @property
-    def reading_paused(self) -> bool:
-        """See the base; also while too much has arrived before the client was authenticated, or its share is used up."""
-        return self.congested or self.intake_full or self.early.full or self._throttled or self._has_had_its_turn
-
-    @property
     def shares(self) -> bool:
         """Whether the processor time for reading it counts."""
         return self._share is not None
@@ -209,58 +217,47 @@ class WebSocketConnection(ClientConnection, WSListener):
         A client that goes on after the close frame is read for as long as its last message may be: frames without end
         would otherwise be taken apart until ``close_timeout``.
         """
-        if self.closing:
+        if self.state.ending:
             self._read_closing += size
             if self._read_closing > self._limits.message_hard_cap:
                 self._drop()
-        if size >= _MUCH and not self._has_had_its_turn and self._transport is not None and not self._disconnected():
-            self._has_had_its_turn = True
-            self._transport.underlying_transport.pause_reading()
-            self._loop.call_soon(self._next_turn)
-
-    def _next_turn(self) -> None:
-        self._has_had_its_turn = False
-        if not self.closing:
-            self._pause_or_resume_reading()
-        elif self._transport is not None and not self._disconnected():
-            self._transport.underlying_transport.resume_reading()
+        if size >= _MUCH and Pause.TURN not in self.pauses and not self._disconnected():
+            self._pause_reading(Pause.TURN)
+            self._loop.call_soon(self._resume_reading, Pause.TURN)
 
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""
         if self._share is None or not (wait := self._share.charge(seconds)):
             return
-        if self.closing:
+        if self.state.ending:
             self._drop()  # it goes on sending after the close frame
-        elif not self._throttled:
-            self._throttled = True
-            self._pause_or_resume_reading()
+        elif Pause.SHARE not in self.pauses:
+            self._pause_reading(Pause.SHARE)
             self._loop.call_later(wait, self._read_on)
 
     def _read_on(self) -> None:
         assert self._share is not None
-        if not self.closing and (wait := self._share.charge(0.0)):  # other connections of the address have used it
+        if not self.state.ending and (wait := self._share.charge(0.0)):  # other connections of the address have used it
             self._loop.call_later(wait, self._read_on)
-            return
-        self._throttled = False
-        if not self.closing:
-            self._pause_or_resume_reading()
+        else:
+            self._resume_reading(Pause.SHARE)
 
     def _pause_or_resume_reading(self) -> None:
         if self._transport is None or self._disconnected():
             return
-        if self.reading_paused:
+        if self.pauses:
             self._transport.underlying_transport.pause_reading()
         else:
             self._heartbeat.received()  # no bytes could arrive while reading was paused
             self._transport.underlying_transport.resume_reading()
 
     def _ping(self) -> None:
-        if self._transport is not None and not self.congested and not self.closing and not self._disconnected():
+        if self._transport is not None and not self.congested and not self.state.ending and not self._disconnected():
             self._transport.send_ping()
 
     def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
-        if not self.closing:
-            if self.queue and not self._writing_paused and not self._disconnected():
+        if not self.state.ending:
+            if self.queue and self.writing is not Writing.BLOCKED and not self._disconnected():
                 self._put(self.queue.size)
             self._enter(State.DRAINING)
             code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big")
@@ -268,7 +265,6 @@ class WebSocketConnection(ClientConnection, WSListener):
             if not frame.payload_size:
                 transport.send_close(WSCloseCode.OK)
             elif may_be_sent(code):
-                self._clean_close = code == CloseCode.NORMAL  # its purpose is fulfilled (RFC 6455, 7.4.1): not a break
                 transport.send_close(cast("WSCloseCode", code))
             else:
                 transport.send_close(WSCloseCode.PROTOCOL_ERROR, f"{code} is no close code that can be sent")
@@ -288,7 +284,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         else:
             self.early.add(message, self._loop.time())
             if self.early.full:
-                self._pause_or_resume_reading()
+                self._pause_reading(Pause.EARLY)
 
     def _take(self, message: Message, now: float) -> None:
         """A whole message arrived at ``now``."""
@@ -314,17 +310,15 @@ class WebSocketConnection(ClientConnection, WSListener):
         if refusal is not None:
             self._refuse(refusal)
             return
-        paused = self.reading_paused
         try:
             self._open(task.result())
         except AuthenticationError as ended:
             self._refuse(ended)
             return
         for message, arrived in self.early.take():
-            if not self.closing:
+            if not self.state.ending:
                 self._take(message, arrived)
-        if paused and not self.closing:
-            self._pause_or_resume_reading()
+        self._resume_reading(Pause.EARLY)
 
     def _refuse(self, refusal: BaseException) -> None:
         if not isinstance(refusal, RealtimeError):

@@ -9,8 +9,11 @@ import pytest
 from websockets.frames import Opcode
 
 from server.limits.connection_limits import ConnectionLimits
+from server.protocol.close_codes import CloseCode
+from server.transports.base.backpressure import Pause, Writing
 from tests.support.clients.raw_socket import handshake, masked, read_frame, reading, slow_client
 from tests.support.fakes.server import closed_after, fake_server, receive, receive_to_the_end, subscribe
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -85,6 +88,45 @@ async def test_a_slow_client_is_not_read_from_either() -> None:
             await receive(other)
         assert connection.client.session.subscriptions == before
         writer.close()
+
+
+async def test_a_client_is_read_again_when_the_last_reason_against_it_is_gone() -> None:
+    async with fake_server(connection_limits=SMALL) as server, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer, _ = await slow_client(server)
+        [connection] = server.connections
+        while not connection.congested:
+            server.lists.change(["x" * 5000])
+            await asyncio.sleep(0)
+        connection.pause_reading(True)
+        assert connection.pauses == {Pause.CONGESTED, Pause.INTAKE}
+        reading(writer).resume_reading()
+        while connection.congested:
+            await read_frame(reader)
+        assert (connection.writing, connection.pauses) == (Writing.FLOWING, {Pause.INTAKE})
+        writer.write(masked(Opcode.TEXT, b'{"type":"ping"}'))
+        async with server.connect() as other:
+            await receive(other)
+        assert connection.pauses == {Pause.INTAKE}
+        connection.pause_reading(False)
+        while json.loads((await read_frame(reader))[1])["type"] != "pong":
+            pass
+        assert connection.pauses == frozenset()
+        writer.close()
+
+
+async def test_a_connection_that_is_closed_is_read_for_the_answer_whatever_had_paused_it() -> None:
+    limits = ConnectionLimits(close_timeout=3600.0)
+    async with (
+        fake_server(connection_limits=limits) as server,
+        asyncio.timeout(GIVE_UP_AFTER),
+        server.connect() as client,
+    ):
+        await receive(client)
+        [connection] = server.connections
+        connection.pause_reading(True)
+        connection.close(CloseCode.GOING_AWAY, "later")
+        assert await closed_after(receive_to_the_end(client)) == CloseCode.GOING_AWAY
+        await server.left_alone()
 
 
 async def test_a_client_that_takes_nothing_at_all_is_dropped() -> None:
