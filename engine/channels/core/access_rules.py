@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from engine.channels.core.messages.decode import RowChange
-from engine.transaction import Kind
+from engine.channels.core.watched_rows import take_over
 
 __all__ = ["ALERTS_CHANNEL", "AccessRule", "AccessRules", "matches_wildcards", "matching"]
 
@@ -111,17 +111,7 @@ class AccessRules:
 
     def apply(self, change: RowChange) -> set[str]:
         """A row changed. Returns the channels or patterns that it concerns."""
-        if change.kind is Kind.TRUNCATE:
-            concerned = set(self._rows)
-            self._rows.clear()
-        else:
-            former = change.former.get("channel") or ""
-            concerned = {former}
-            self._rows.pop(former, None)
-            if (row := change.merged) is not None:
-                pattern = row["channel"] or ""
-                self._rows[pattern] = _rules_of(row)
-                concerned.add(pattern)
+        concerned = take_over(change, self._rows, "channel", _rules_of)
         self._changed(concerned)
         return concerned
 

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeVar
 
 from engine.channels.core.messages.decode import RowChange
 from engine.transaction import Kind
 
-__all__ = ["WatchedRows"]
+__all__ = ["WatchedRows", "take_over"]
 
 Row = Mapping[str, str | None]
+_Kept = TypeVar("_Kept")
+
+
+def take_over(change: RowChange, rows: dict[str, _Kept], key: str, keep: Callable[[Row], _Kept]) -> set[str]:
+    """Bring ``rows``, by their column ``key``, up to date with a change of the table; ``keep``: what is kept of a row.
+
+    Returns the keys of the rows that it concerns.
+    """
+    if change.kind is Kind.TRUNCATE:
+        concerned = set(rows)
+        rows.clear()
+        return concerned
+    former = change.former.get(key) or ""
+    rows.pop(former, None)
+    if (row := change.merged) is None:
+        return {former}
+    name = row[key] or ""
+    rows[name] = keep(row)
+    return {former, name}
 
 
 class WatchedRows:
@@ -42,18 +62,12 @@ class WatchedRows:
 
     def apply(self, change: RowChange) -> None:
         """A row changed."""
-        if change.kind is Kind.TRUNCATE:
-            self._rows = {}
-            self._changed(None)
-            return
-        former = change.former.get(self._key) or ""
-        self._rows.pop(former, None)
-        if (row := change.merged) is not None:
-            key = row[self._key] or ""
-            self._rows[key] = row if self._columns is None else {name: row[name] for name in self._columns}
-            if key != former:
-                self._changed(key)
-        self._changed(former)
+        concerned = take_over(change, self._rows, self._key, self._kept)
+        for key in (None,) if change.kind is Kind.TRUNCATE else concerned:
+            self._changed(key)
+
+    def _kept(self, row: Row) -> Row:
+        return row if self._columns is None else {name: row[name] for name in self._columns}
 
     def _changed(self, key: str | None) -> None:
         self.version += 1
