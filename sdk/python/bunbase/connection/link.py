@@ -163,7 +163,7 @@ class Link:
         leave = not self.ended.done()
         self._end(ConnectionEndedError("closed by this side", CloseCode.NORMAL))
         if leave:
-            await self.transport.leave()  # before the reader is cancelled, which ends an event stream
+            await self.transport.leave()  # before the reader is cancelled: an event stream ends by that, as if lost
         tasks = [*self._tasks, *(task for task in (self._asking, self._renewing) if task is not None)]
         for task in tasks:
             task.cancel()

@@ -91,7 +91,7 @@ class Transport(ABC):
     async def close(self, *, leave: bool) -> None:
         """End the connection; never raises, and does not wait for a dead peer.
 
-        ``leave``: for good, so that other clients see it at once; else as if it had broken.
+        ``leave``: for good, so that other clients see it at once; ``leave`` was called before. Else as if it had broken.
         """
 
     def configure(self, connected: Message, silence: float) -> None:

@@ -70,8 +70,6 @@ class PostingTransport(Transport):
 
     async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
-        if leave:
-            await self.leave()
         await self._http.aclose()
 
     async def leave(self) -> None:

@@ -67,8 +67,6 @@ class SseTransport(PostingTransport):
 
     async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
-        if leave:
-            await self.leave()  # while the stream is open: one that ends before is a connection that was lost
         stream, self._stream = self._stream, None
         if stream is not None:
             with contextlib.suppress(httpx.HTTPError, httpx.StreamError, RuntimeError):
