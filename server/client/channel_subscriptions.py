@@ -17,6 +17,7 @@ from server.auth.authorizer import Action, Circumstances
 from server.client.answers import Answers
 from server.client.failures import client_error
 from server.client.intake import Intake
+from server.client.opening_channels import OpeningChannels
 from server.client.publishing import PublishQueue
 from server.client.registration import Registration
 from server.client.shared import SharedServices
@@ -43,6 +44,7 @@ class ChannelSubscriptions:
         "_joining",
         "_log",
         "_member",
+        "_opening",
         "_owed",
         "_presence_lock",
         "_principal",
@@ -80,6 +82,7 @@ class ChannelSubscriptions:
         self._answers = Answers(transport)
         self._registration = Registration(member, services, transport, self._answers)
         self._publishing = PublishQueue(principal, member, services, self._answers, intake)
+        self._opening = OpeningChannels(self._publishing, intake)
 
     @property
     def caught_up(self) -> str | None:
@@ -104,6 +107,7 @@ class ChannelSubscriptions:
         """The connection is closed. Its presence may resume within its timeout, unless the close was ``clean``."""
         self._answers.closed = True
         self._registration.close()
+        self._opening.closed()
         for task in self._joining.values():
             task.cancel()
         for request in list(self._subscriptions):
@@ -111,8 +115,11 @@ class ChannelSubscriptions:
         self._services.background.spawn(self._registration.end(list(self._joining.values()), clean=clean))
 
     def publish(self, message: Publish) -> None:
-        """Publish, after everything that came before."""
-        self._publishing.add(message)
+        """Publish, after everything that came before and concerns the same channel."""
+        if self._opening.tasks and message.channel in self._opening.tasks:
+            self._opening.hold(message)
+        else:
+            self._publishing.add(message)
 
     # Subscribing.
 
@@ -121,6 +128,11 @@ class ChannelSubscriptions:
         self._intake.begun(request.size)
         task = self._joining[request] = self._services.background.spawn(self._join(request))
         task.add_done_callback(lambda _: self._joined(request))
+        self.opening(request.channel, task)
+
+    def opening(self, channel: str, task: asyncio.Task[None]) -> None:
+        """``task`` opens the channel, or has it opened: what is published there waits for that."""
+        self._opening.begin(channel, task)
 
     def _joined(self, request: ChannelRequest) -> None:
         self._joining.pop(request, None)
@@ -128,6 +140,7 @@ class ChannelSubscriptions:
 
     def leave(self, request: ChannelRequest) -> None:
         """Give a channel back."""
+        self._opening.cancel(request.channel)
         subscription = self._left(request)
         if subscription is not None:
             subscription.cancel()

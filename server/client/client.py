@@ -134,9 +134,14 @@ class Client:
                 case UpdatePresence():
                     self._channels.present(output)
                 case Authenticate():
-                    self._renewal.begin(output)
+                    self._renew(output)
                 case Close(code, reason):
                     self._transport.close(code, reason)
+
+    def _renew(self, request: Authenticate) -> None:
+        task = self._renewal.begin(request)
+        if task is not None and request.subscribe is not None:
+            self._channels.opening(request.subscribe[0].channel, task)
 
     def pause_queries(self) -> None:
         """The transport has become congested: pause the live queries that are not paused yet."""

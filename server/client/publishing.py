@@ -66,7 +66,7 @@ class PublishQueue:
                 return False
             submitted = self._services.channels.submit(self._publication(message, data))
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-            self._fail(message, error)
+            self.fail(message, error)
             self._done(message)
             return True
         if submitted is None:
@@ -83,7 +83,7 @@ class PublishQueue:
             try:
                 data = await judge_message(self._services, self._principal, self._member, message)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-                self._fail(message, error)
+                self.fail(message, error)
                 self._done(message)
             else:
                 self._spawn(message, data)
@@ -97,7 +97,7 @@ class PublishQueue:
         try:
             stored = await self._services.channels.publish(self._publication(message, data))
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
-            self._fail(message, error)
+            self.fail(message, error)
         else:
             self._acknowledge(message, stored)
         finally:
@@ -106,11 +106,11 @@ class PublishQueue:
 
     def _answer(self, message: Publish, submitted: asyncio.Future[Ack]) -> None:
         if submitted.cancelled():
-            self._fail(message, UnavailableError("the server is stopping; try again"))
+            self.fail(message, UnavailableError("the server is stopping; try again"))
         elif (error := submitted.exception()) is None:
             self._acknowledge(message, submitted.result())
         elif isinstance(error, Exception):
-            self._fail(message, error)
+            self.fail(message, error)
         self._done(message)
 
     def _publication(self, message: Publish, data: bytes) -> Publication:
@@ -122,7 +122,8 @@ class PublishQueue:
             self._services.log.published(self._member, message.channel, message.event, stored.id, stored.position)
         self._answers.send(server_messages.ack(message.channel, message.ref, stored.id, stored.position))
 
-    def _fail(self, message: Publish, error: Exception) -> None:
+    def fail(self, message: Publish, error: Exception) -> None:
+        """Answer a message with an error: it was not published."""
         about = RequestReference(channel=message.channel, id=message.id, ref=message.ref)
         shown = client_error(error, "publish_failed", channel=message.channel)
         self._services.log.rejected_request(self._member, Action.PUBLISH.value, message.channel, shown)

@@ -57,14 +57,15 @@ class Renewal:
         self._renewing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, request: Authenticate) -> None:
-        """Verify the token of ``request`` and answer it."""
+    def begin(self, request: Authenticate) -> asyncio.Task[None] | None:
+        """Verify the token of ``request`` and answer it. Returns the task that does; None: it was refused at once."""
         if len(self._tasks) >= _MAX_PENDING:
             self._refuse(request, _TooManyError(f"{_MAX_PENDING} tokens of this connection are being verified already"))
-            return
+            return None
         task = asyncio.create_task(self._renew(request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def closed(self) -> None:
         """The connection is closed. What is called has the connection, which has this: the cycle ends here."""
