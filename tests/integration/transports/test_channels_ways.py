@@ -68,6 +68,12 @@ async def test_publish_presence_history_kick_and_close_work_with_every_decoder(s
             assert (await one.receive("error"))["code"] == "RT_004"  # the subscription has ended already
             refused = await one.ask(type="message", channel="chat:1", event="sent", data=1)
             assert refused["code"] == "RT_004"
+        # What is published right behind a subscribe to its channel reaches that subscription.
+        channels = {f"behind:{number}" for number in range(20)}
+        for channel in channels:
+            await bob.send(type="subscribe", channel=channel)
+            await bob.send(type="message", channel=channel, event="sent", data=1)
+        assert {(await bob.receive("message"))["channel"] for _ in channels} == channels
         assert (await ada.join("chat:2"))["type"] == "subscribed"
 
 
