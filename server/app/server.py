@@ -33,6 +33,7 @@ from server.app.tls import Certificate, certificate_of
 from server.app.uvicorn_http import HttpProtocol
 from server.app.version import package_version
 from server.http.client_address import TrustedProxies
+from server.http.visitor import VisitorHeaders
 from server.limits.network_rates import NetworkRates, Quota
 from server.observe.health import health_routes
 from server.observe.meters import HTTP
@@ -116,15 +117,7 @@ async def _serve(
                 node.addresses,
                 partial(node.metrics.meters.error, HTTP),
             ),
-            http=cast(
-                "Any",
-                partial(
-                    HttpProtocol,
-                    node,
-                    proxies=TrustedProxies(settings.trusted_proxies),
-                    proxy_protocol=settings.proxy_protocol,
-                ),
-            ),
+            http=_http_protocol(settings, node),
             ws="none",  # HttpProtocol makes them
             lifespan="off",
             log_config=None,
@@ -226,6 +219,16 @@ async def _start(node: Node, rest: Rest) -> None:
     except BaseException:
         node.abandon()
         raise
+
+
+def _http_protocol(settings: Settings, node: Node) -> Any:
+    return partial(
+        HttpProtocol,
+        node,
+        proxies=TrustedProxies(settings.trusted_proxies),
+        proxy_protocol=settings.proxy_protocol,
+        visitors=VisitorHeaders(settings.country_header, respect_do_not_track=settings.respect_do_not_track),
+    )
 
 
 def _access(settings: Settings, node: Node) -> Access:

@@ -20,6 +20,7 @@ from engine.feed.settings import FeedSettings
 from engine.identity.address_lists import AddressLists
 from engine.live.settings import LiveSettings
 from server.alerts.settings import AlertWebhook
+from server.analytics.settings import AnalyticsSettings
 from server.auth.issuers import TokenIssuer, check_distinct
 from server.auth_handler.settings import HandlerSettings
 from server.limits.settings import LimitSettings
@@ -38,7 +39,7 @@ class SettingsError(RealtimeError):
     """A setting is unknown or has a wrong value; the message names it and where it came from."""
 
 
-class Settings(LimitSettings):
+class Settings(LimitSettings, AnalyticsSettings):
     """What can be set. Names in the environment are upper case with ``REALTIME_`` in front, in the file as here."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -203,6 +204,8 @@ class Settings(LimitSettings):
             raise ValueError("tls_key is given without tls_certificate, so the server would not speak TLS")
         if self.proxy_protocol and not self.trusted_proxies:
             raise ValueError("proxy_protocol is given without trusted_proxies: no client's header would be believed")
+        if self.country_header is not None and not self.trusted_proxies:
+            raise ValueError("country_header is given without trusted_proxies: no client's header would be believed")
         if self.proxy_protocol and self.tls_certificate is not None:
             raise ValueError("proxy_protocol and tls_certificate exclude each other: let the proxy end TLS")
         return self

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Protocol
 
@@ -27,6 +28,7 @@ from server.http.client_address import TrustedProxies
 from server.http.problems import MEDIA_TYPE, problem_document
 from server.http.proxy_header import InvalidProxyHeaderError, ProxyHeader
 from server.http.security_headers import SECURITY_HEADERS
+from server.http.visitor import VisitorHeaders
 from server.transports.websocket.handshake import PROTOCOL, asks_for_websocket, handshake_key, protocols
 from server.transports.websocket.upgrade import RealtimeProtocol
 from server.transports.websocket.websocket_connection import WebSocketConnection
@@ -41,6 +43,7 @@ _LONGEST_HEAD: Final = 64 * 1024
 _MAX_HEADERS: Final = 500
 
 _NO_PROXIES: Final = TrustedProxies()
+_NO_VISITORS: Final = VisitorHeaders()
 
 _LINGER: Final = 2.0
 """Seconds in which a refused client may go on sending: unread bytes at a close destroy the answer (TCP's RST)."""
@@ -81,10 +84,11 @@ class HandshakeHandler(Protocol):
 
 
 class HttpProtocol(H11Protocol):
-    """See the module. ``acceptor``, ``proxies`` and ``proxy_protocol`` (connections of the proxies begin with its header)
-    are bound with ``functools.partial``; uvicorn passes the rest.
+    """See the module. ``acceptor``, ``proxies``, ``proxy_protocol`` (connections of the proxies begin with its header) and
+    ``visitors`` are bound with ``functools.partial``; uvicorn passes the rest.
 
-    The application sees the client behind the ``proxies`` in ``scope["client"]``.
+    The application sees the client behind the ``proxies`` in ``scope["client"]``, and in ``scope["state"]["visitor"]`` what
+    adds to a handshake what the headers have of the client.
     """
 
     head_timeout: ClassVar[float] = 10.0
@@ -100,11 +104,13 @@ class HttpProtocol(H11Protocol):
         *,
         proxies: TrustedProxies | None = None,
         proxy_protocol: bool = False,
+        visitors: VisitorHeaders | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._acceptor = acceptor
         self._proxies = proxies or _NO_PROXIES
         self._proxy_protocol = proxy_protocol
+        self._visitors = visitors or _NO_VISITORS
         self._proxy_header: ProxyHeader | None = None  # it is still to come
         self._accepted: tuple[WebSocketConnection, bytes, str | None] | None = None
         self._lingering = False
@@ -181,12 +187,15 @@ class HttpProtocol(H11Protocol):
 
     def _should_upgrade(self) -> bool:
         self._stop_head_timer()
-        scope = self.scope
+        scope, proxied = self.scope, False
         if self.client is not None:
             peer, port = self.client
+            proxied = self._proxies.trusts(peer)
             scope["client"] = self._proxies.client_of(peer, self._header(b"x-forwarded-for")) or peer, port
             if self._is_flood(scope["client"]):
                 return True
+        visitor = partial(self._visitors.read, header=self._header, proxied=proxied)
+        scope["state"]["visitor"] = visitor
         if scope["path"] != WEBSOCKET_PATH or not asks_for_websocket(self.headers):
             return False
         try:
@@ -196,7 +205,8 @@ class HttpProtocol(H11Protocol):
             ip = None if scope["client"] is None else scope["client"][0]
             query, authorization = query_of(scope["query_string"]), self._header(b"authorization")
             keys = self._header(API_KEY.encode())
-            connection = self._acceptor.accept(handshake_of(origin, query, ip, authorization, offered, keys))
+            handshake = visitor(handshake_of(origin, query, ip, authorization, offered, keys))
+            connection = self._acceptor.accept(handshake)
             self._accepted = connection, key, PROTOCOL if PROTOCOL in offered else None
         except HandshakeRejectedError as refused:
             scope["state"]["refused"] = refused.with_traceback(None)  # its frame has the scope: a cycle

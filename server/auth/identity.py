@@ -71,7 +71,7 @@ class HandshakeRequest:
 
     ``query``: its parameters, the last one of each name, without the token and the key; ``ip``: the peer's address;
     ``token``: what is to prove the client's identity; ``api_key``: of which application it is. These two appear in no log
-    and no error.
+    and no error. ``country``: from a header of a trusted proxy; ``opts_out``: the client does not want to be counted.
     """
 
     origin: str | None = None
@@ -79,6 +79,8 @@ class HandshakeRequest:
     ip: str | None = None
     token: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
+    country: str | None = None
+    opts_out: bool = False
 
 
 def handshake_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.channels.core.watched_rows import WatchedRows
+from server.analytics.counter import UsageCounter
 from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.authorizer import Authorizer, NameRules
 from server.client.background import Background
@@ -29,7 +30,7 @@ class SharedServices:
     """The engine's two services, the authorizer, the check of contents, and the encoders.
 
     ``query_accounts``: what live queries each user has; ``published``: how many bytes it publishes. ``meters`` count what
-    connections do; None: nothing is counted. ``log``: which events of clients are logged.
+    connections do, and ``usage`` for analytics; None: nothing is counted. ``log``: which events of clients are logged.
     ``key_watch`` and ``session_watch`` end connections with their credentials.
     """
 
@@ -45,6 +46,7 @@ class SharedServices:
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
     published: PublishedBytes = field(default_factory=PublishedBytes)
     meters: Meters | None = None
+    usage: UsageCounter | None = None
     log: ClientLog = field(default_factory=ClientLog)
     key_watch: CredentialWatch | None = None
     session_watch: CredentialWatch | None = None

@@ -223,7 +223,8 @@ def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> HandshakeRequest
         api_keys=headers.getlist(API_KEY),
     )
     packed_of(upgrade)  # MessagePack is for sockets; here it is understood, and JSON
-    return upgrade
+    visitor: Callable[[HandshakeRequest], HandshakeRequest] | None = request.scope["state"].get("visitor")
+    return upgrade if visitor is None else visitor(upgrade)  # by server.app.uvicorn_http
 
 
 async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body:

@@ -236,7 +236,8 @@ select array(
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
     'preferences', 'epochs', 'server_roles', 'content_policies', 'rules',
     'api_keys', 'sessions', 'node_stats', 'node_channels', 'node_queries', 'changed_identities',
-    'made_grants', 'alert_rules', 'alerts', 'alert_notices', 'alert_pending', 'lost_nodes']) t (name)
+    'made_grants', 'alert_rules', 'alerts', 'alert_notices', 'alert_pending', 'lost_nodes',
+    'usage_totals', 'usage_users', 'usage_channels', 'usage_countries', 'usage_nodes', 'usage_salts']) t (name)
   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'realtime' and c.relname = t.name)
 ) as names
 

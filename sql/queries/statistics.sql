@@ -103,3 +103,23 @@ update realtime.alert_notices set delivered_at = clock_timestamp(), error = null
 
 -- name: alerts_not_delivered
 update realtime.alert_notices set error = left(%(error)s, 1000) where alert_id = %(alert)s and event = %(event)s
+
+-- name: usage_begin
+-- What a node needs to count: the time of the database, and up to which commit its messages are counted already. A position that this server has
+-- not reached is of another one, from which the database was restored.
+select extract(epoch from clock_timestamp())::float8 as now,
+       (select (case when n.position <= pg_current_wal_lsn() then n.position end - '0/0'::pg_lsn)::bigint
+        from realtime.usage_nodes n where n.node_id = %(node)s) as position
+
+-- name: usage_salts
+-- With what users are hashed today and tomorrow (days since 1970).
+select s.day - date '1970-01-01' as day, s.salt from realtime.daily_salts() s
+
+-- name: usage_add
+-- Add what a node has counted; the time of the database, by which minutes are those of all nodes.
+select realtime.add_usage(%(node)s, %(run)s, %(batch)s, %(position)s::pg_lsn, %(minutes)s::text::jsonb) as added,
+       extract(epoch from clock_timestamp())::float8 as now
+
+-- name: usage_roll_up
+select realtime.roll_up_usage(make_interval(secs => %(every)s), make_interval(secs => %(minutes)s), make_interval(secs => %(hours)s),
+                              make_interval(secs => %(days)s), %(channels)s) as done

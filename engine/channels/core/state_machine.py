@@ -74,6 +74,8 @@ class ChannelCore:
         self.access = AccessRules()
         self.hub = ChannelHub()
         self.messages = 0
+        self.count: Callable[[DecodedTransaction], None] = lambda _: None
+        """Called with each transaction that has messages, when they are delivered. It takes no longer than they do."""
         self._loads = 0
         self._concerned: set[str] = set()  # channels and patterns whose rules or metadata the transaction changes
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
@@ -162,6 +164,7 @@ class ChannelCore:
             effects.append(MessagesRefused(decoded.refused))
         if decoded.messages:
             self.messages += len(decoded.messages)
+            self.count(decoded)
             effects.append(MessagesDelivered(decoded.messages))
             refused = {row.channel for row in decoded.refused}
             self.hub.messages([event for event in events if event.channel not in refused])

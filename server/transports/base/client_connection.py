@@ -15,6 +15,7 @@ from typing import Final
 
 from engine.errors import ErrorCode, RealtimeError
 from engine.identity.principal import Principal
+from server.analytics.counter import Visit
 from server.auth.refusal import REFUSALS, AuthenticationError
 from server.client.admission import Admission
 from server.client.client import Client
@@ -59,6 +60,7 @@ class ClientConnection:
             admission.counted.close = self._close_as_excess
         meters = admission.services.meters
         self._meter = None if meters is None else meters.of(admission.transport)
+        self._visit: Visit | None = None
         self._log = admission.services.log
         self._opened_at = 0.0
         self._close_code: int = CloseCode.ABNORMAL  # until there is one
@@ -108,6 +110,8 @@ class ClientConnection:
         self._opened_at = self._loop.time()
         if self._meter is not None:
             self._meter.opened()
+        if (usage := self._admission.services.usage) is not None:
+            self._visit = usage.opened(principal, self._admission.handshake)
         if self._log.connections:
             self._log.opened(member)
         self._client.start()
@@ -170,6 +174,8 @@ class ClientConnection:
             seconds = self._loop.time() - self._opened_at
             if self._meter is not None:
                 self._meter.closed(self._close_code, seconds)
+            if self._visit is not None and (usage := self._admission.services.usage) is not None:
+                usage.closed(self._visit, seconds)
             if self._log.connections:
                 self._log.closed(client.member, self._close_code, seconds)
             # Its purpose is fulfilled (RFC 6455, 7.4.1): no break. Only clients close with this code, never the server.

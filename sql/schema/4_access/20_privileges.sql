@@ -53,7 +53,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     ('table', 'realtime.stat_queries', null, 'SELECT'),
     ('table', 'realtime.alerts', null, 'SELECT'),
     ('table', 'realtime.alert_rules', null, 'SELECT'),
-    ('table', 'realtime.alert_notices', null, 'SELECT')
+    ('table', 'realtime.alert_notices', null, 'SELECT'),
+    ('table', 'realtime.analytics_minutes', null, 'SELECT'),
+    ('table', 'realtime.analytics_hours', null, 'SELECT'),
+    ('table', 'realtime.analytics_days', null, 'SELECT'),
+    ('table', 'realtime.analytics_channels', null, 'SELECT'),
+    ('table', 'realtime.analytics_countries', null, 'SELECT'),
+    ('table', 'realtime.analytics_peaks', null, 'SELECT')
   ) w (kind, object, columns, privilege) where purpose = 'monitor'
   union all
   -- serve: the whole schema, as far as functions do not do the writing.

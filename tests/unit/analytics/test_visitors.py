@@ -1,0 +1,72 @@
+"""The country of a client, and whether it wants to be counted: from headers, and from a database of addresses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from server.analytics.countries import Countries, CountryDatabase, CountryDatabaseError
+from server.auth.identity import HandshakeRequest
+from server.http.visitor import VisitorHeaders
+from tests.support.values.country_database import country_database
+
+ANYONE = HandshakeRequest(ip="192.0.2.1")
+
+
+def read(headers: VisitorHeaders, proxied: bool, **given: list[str]) -> tuple[str | None, bool]:
+    found = headers.read(ANYONE, lambda name: given.get(name.decode().replace("-", "_"), []), proxied=proxied)
+    assert found.ip == ANYONE.ip
+    return found.country, found.opts_out
+
+
+def test_the_header_of_the_country_is_believed_from_trusted_proxies_alone() -> None:
+    headers = VisitorHeaders("CF-IPCountry")
+    assert read(headers, True, cf_ipcountry=["DE"]) == ("DE", False)
+    assert read(headers, False, cf_ipcountry=["DE"]) == (None, False)
+    assert read(headers, True, cf_ipcountry=["DE", "FR"]) == (None, False)
+    assert read(VisitorHeaders(), True, cf_ipcountry=["DE"]) == (None, False)
+
+
+@pytest.mark.parametrize("name", ["dnt", "sec_gpc"])
+def test_clients_that_do_not_want_to_be_tracked_opt_out_where_that_is_respected(name: str) -> None:
+    assert read(VisitorHeaders(), False, **{name: ["1"]}) == (None, True)
+    assert read(VisitorHeaders(), False, **{name: ["0"]}) == (None, False)
+    assert read(VisitorHeaders(respect_do_not_track=False), False, **{name: ["1"]}) == (None, False)
+
+
+def test_countries_are_those_of_the_database_then_those_of_the_header_then_unknown(tmp_path: Path) -> None:
+    path = country_database(tmp_path / "countries.mmdb", DE="192.0.2.0/24", FR="2001:db8::/48")
+    countries = Countries(CountryDatabase(path), header=True)
+    assert countries.of(HandshakeRequest(ip="192.0.2.1", country="US")) == "DE"
+    assert countries.of(HandshakeRequest(ip="2001:db8::5")) == "FR"
+    assert countries.of(HandshakeRequest(ip="198.51.100.1", country="us")) == "US"
+    for country in (None, "XX", "T1", "ZZ", "DEU", "D", "Ж1", "<>"):
+        assert countries.of(HandshakeRequest(ip="198.51.100.1", country=country)) == "ZZ"
+    assert countries.of(HandshakeRequest(ip=None)) == "ZZ"
+    assert countries.of(HandshakeRequest(ip="no address")) == "ZZ"
+    assert Countries(None, header=False).of(HandshakeRequest(ip="192.0.2.1", country="DE")) is None
+
+
+def test_a_database_that_was_replaced_is_read_anew_and_a_broken_one_passed_over(tmp_path: Path) -> None:
+    path = country_database(tmp_path / "countries.mmdb", DE="192.0.2.0/24")
+    found = CountryDatabase(path)
+    assert found.country("192.0.2.1") == "DE"
+    country_database(path, FR="192.0.2.0/24")
+    found.renew()
+    assert found.country("192.0.2.1") == "FR"
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"no database")
+    os.replace(broken, path)
+    with capture_logs() as logs:
+        found.renew()
+    assert [each["event"] for each in logs] == ["country_database_unreadable"]
+    assert found.country("192.0.2.1") == "FR"
+    found.close()
+
+
+def test_a_database_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CountryDatabaseError, match=r"missing\.mmdb cannot be read"):
+        CountryDatabase(tmp_path / "missing.mmdb")
