@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -32,13 +33,13 @@ class RecentLatencies:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._samples: deque[tuple[float, _Histograms]] = deque()
+        self._samples: deque[tuple[float, _Histograms]] = deque([(-math.inf, self._histograms())])
         self._text = ""
 
     def text(self, now: float) -> str:
         """A JSON object, made anew every :data:`STEP` seconds; ``now``: on a clock that never goes back."""
         samples = self._samples
-        if not samples or samples[-1][0] <= now - STEP:
+        if samples[-1][0] <= now - STEP:
             samples.append((now, self._histograms()))
             while len(samples) > 1 and samples[1][0] <= now - WINDOW:
                 samples.popleft()
