@@ -1,4 +1,4 @@
-// Rules for the SDK, the modules of the tests and the demo page (`npm run lint`, from the repository's root). Style is prettier's.
+// Rules for the SDK, the modules of the tests and the server's pages (`npm run lint`, from the repository's root). Style is prettier's.
 
 import js from "@eslint/js";
 import { defineConfig } from "eslint/config";
@@ -47,7 +47,7 @@ function orderOf(folder, place) {
 export default defineConfig(
   js.configs.recommended,
   { languageOptions: { globals: readonly(GLOBALS) } },
-  { files: ["server/demo/static/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
+  { files: ["server/*/static/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
   {
     files: ["sdk/js/{src,test}/**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],

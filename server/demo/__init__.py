@@ -11,16 +11,14 @@ from typing import Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from engine.postgres.connections.opening import connect_now
 from engine.postgres.statements.named_queries import query
 from server.demo.guard import refuse_cross_site
 from server.demo.statement import endpoint
-from server.http.security_headers import page_policy
+from server.http.pages import page_response, static_files
 
 __all__ = ["CHANNELS", "routes", "seed"]
 
@@ -29,12 +27,6 @@ CHANNELS: Final = ("chat:*", "presence:*")
 
 _HERE: Final = Path(__file__).parent
 _SEED_FILES: Final = ("conversation.sql", "seed.sql", "expose.sql")
-_PAGE_HEADERS: Final = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": page_policy(
-        script_src="'self'", style_src="'self'", img_src="'self' data:", connect_src="'self' ws: wss:"
-    ),
-}
 
 
 def seed(dsn: str) -> None:
@@ -59,7 +51,7 @@ def routes(dsn: str, *, allowed_hosts: frozenset[str] = frozenset()) -> list[Bas
     """
 
     async def page(request: Request) -> Response:
-        return FileResponse(_HERE / "static" / "index.html", headers=_PAGE_HEADERS)
+        return page_response(_HERE / "static" / "index.html")
 
     async def about(request: Request) -> Response:
         return JSONResponse({"dsn": _without_password(dsn)}, headers={"Cache-Control": "no-store"})
@@ -68,17 +60,8 @@ def routes(dsn: str, *, allowed_hosts: frozenset[str] = frozenset()) -> list[Bas
         Route("/", page),
         Route("/demo/about", refuse_cross_site(about, allowed_hosts)),
         Route("/demo/sql", refuse_cross_site(endpoint(dsn), allowed_hosts), methods=["POST"]),
-        Mount("/demo/static", _PageFiles(directory=_HERE / "static")),
+        *static_files("/demo/static", _HERE / "static"),
     ]
-
-
-class _PageFiles(StaticFiles):
-    """Static files that a browser revalidates each time, so that an upgrade never mixes versions."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 def _without_password(dsn: str) -> str:

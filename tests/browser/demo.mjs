@@ -309,7 +309,7 @@ step("everything can be reached and used with the keyboard", async () => {
   }
   for (const id of ["theme", "message", "message-order", "statement", "run"])
     assert.ok(reached.has(id), `${id} is not reached`);
-  await page.focus(".day-chart");
+  await page.focus("#days .plot-drawing");
   const today = await page.textContent("#day-readout");
   await page.keyboard.press("ArrowLeft");
   assert.notEqual(await page.textContent("#day-readout"), today);

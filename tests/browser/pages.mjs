@@ -42,7 +42,7 @@ export async function ready(page) {
       document.querySelector("#message-list li") &&
       document.querySelectorAll("#orders tbody tr, #products tbody tr, #regions tbody tr").length > 8 &&
       document.querySelector("#tiles dd").textContent !== "–" &&
-      (document.querySelector(".day-bars rect") || !document.querySelector("#days").checkVisibility()),
+      (document.querySelector(".plot-bars rect") || !document.querySelector("#days").checkVisibility()),
   );
 }
 
@@ -160,7 +160,7 @@ export const sameAggregates = (page, url) =>
       url,
       "select least(60, count(distinct (created_at at time zone 'UTC')::date)) from orders where status <> 'refunded'",
     );
-    assert.equal(await page.locator(".day-bars rect").count(), Number(days));
+    assert.equal(await page.locator(".plot-bars rect").count(), Number(days));
   });
 
 /** Opens the chat; returns the placeholder of its box, which names the writer. */

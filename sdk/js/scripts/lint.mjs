@@ -1,4 +1,4 @@
-// Rules and style of this package, of the tests' modules and of the demo page, which share its tools. With --fix: put them into the style.
+// Rules and style of this package, of the tests' modules and of the server's pages, which share its tools. With --fix: put them into the style.
 
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -16,7 +16,7 @@ function run(tool, ...given) {
 
 const style = ["--config", "sdk/js/.prettierrc.json", "--ignore-path", "sdk/js/.prettierignore"];
 const rules = ["--config", "sdk/js/eslint.config.mjs", "--max-warnings", "0"];
-const files = ["sdk/js/src", "sdk/js/test", "sdk/js/scripts", "server/demo/static/**/*.js", ...modules];
+const files = ["sdk/js/src", "sdk/js/test", "sdk/js/scripts", "server/*/static/**/*.js", ...modules];
 process.exitCode =
   run("eslint/bin/eslint.js", ...rules, ...(fix ? ["--fix"] : []), ...files) ||
   run("prettier/bin/prettier.cjs", ...style, fix ? "--write" : "--check", "--log-level", "warn", ...files);

@@ -4,12 +4,12 @@ import { startBoard } from "./views/board.js";
 import { startChat } from "./views/chat.js";
 import { startConsole } from "./views/console.js";
 import { Database } from "./data/database.js";
-import { byId, setText } from "./lib/dom.js";
+import { byId, setText } from "./shared/lib/dom.js";
 import { startHeader } from "./views/header.js";
 import { Latency } from "./data/latency.js";
 import { Live } from "./data/live.js";
 import { startSales } from "./views/sales.js";
-import { startTips } from "./parts/tips.js";
+import { startTips } from "./shared/parts/tips.js";
 import { startViews } from "./views/tabs.js";
 import { whoAmI } from "./data/who.js";
 

@@ -6,7 +6,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import httpx
@@ -14,9 +14,11 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from server import demo
 from server.app.http_app import make_app
+from server.http.pages import SHARED
 from server.http.security_headers import SECURITY_HEADERS
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.observe.health import health_routes
@@ -27,7 +29,7 @@ from tests.support.fakes.server import FakeLiveQueries, FakeServer, fake_server
 from tests.support.servers.rest_api import rest_over
 
 NOWHERE = "postgresql://127.0.0.1:9/nothing"
-STATIC = Path(demo.__file__).parent / "static"
+STATIC = (Path(demo.__file__).parent / "static", SHARED)
 PAGES = ("/", "/realtime/docs")
 
 
@@ -65,9 +67,10 @@ def addresses() -> list[str]:
     paths = ["/health", "/realtime", "/realtime/docs", "/realtime/openapi.json", "/nothing", "/realtime/nothing"]
     for route in all_routes():
         match route:
-            case Mount(path="/demo/static"):
-                paths += [f"/demo/static/{p.relative_to(STATIC)}" for p in STATIC.rglob("*") if p.is_file()]
-                paths += ["/demo/static/nothing.js"]
+            case Mount(app=StaticFiles(directory=folder), path=mounted):
+                assert folder is not None
+                paths += [f"{mounted}/{p.relative_to(folder)}" for p in Path(folder).rglob("*") if p.is_file()]
+                paths += [f"{mounted}/nothing.js"]
             case Mount(path="/realtime"):
                 paths += [f"/realtime{each.path}" for each in ENDPOINTS]
             case Route(path=path):
@@ -119,7 +122,7 @@ async def test_pages_run_no_script_of_others_and_make_no_markup_from_text(client
 def test_no_page_of_ours_makes_markup_from_text() -> None:
     """Also where a browser does not know Trusted Types."""
     markup = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(")
-    for script in STATIC.rglob("*.js"):
+    for script in chain.from_iterable(folder.rglob("*.js") for folder in STATIC):
         text = script.read_text()
         assert not [way for way in markup if way in text], script
 

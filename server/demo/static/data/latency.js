@@ -7,7 +7,7 @@
 // for each list the first one counts. Events can arrive before the answer does, so recent ones are kept.
 
 import { parsePosition } from "./changes.js";
-import { whenPainted } from "../lib/frames.js";
+import { whenPainted } from "../shared/lib/frames.js";
 
 /** @typedef {{label: string, position: bigint, paintedAt: number}} Painted */
 /** @typedef {{low: bigint, high: bigint, committedAt: number, uncertainty: number, paints: Map<string, number>, onPaint: () => void}} Statement */

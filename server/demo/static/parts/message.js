@@ -1,7 +1,7 @@
 // One message on the board, with its buttons. Each button is one SQL statement.
 
-import { h, icon, setText } from "../lib/dom.js";
-import { bucket, fullMoment, initials, moment } from "../lib/format.js";
+import { h, icon, setText } from "../shared/lib/dom.js";
+import { bucket, fullMoment, initials, moment } from "../shared/lib/format.js";
 
 /** @typedef {import("../data/changes.js").Doc} Doc */
 

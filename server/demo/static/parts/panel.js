@@ -1,7 +1,7 @@
 // The head of a live panel: which strategy its query got and why, and the query itself for those who want to see it.
 
-import { h, icon, setText } from "../lib/dom.js";
-import { drawSoon } from "../lib/frames.js";
+import { h, icon, setText } from "../shared/lib/dom.js";
+import { drawSoon } from "../shared/lib/frames.js";
 
 const EXPLAIN = {
   incremental:

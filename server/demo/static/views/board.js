@@ -1,8 +1,8 @@
 // The message board: one room's messages, newest or most liked first, as a chain of live pages.
 
-import { byId, h, setText } from "../lib/dom.js";
-import { count, plural } from "../lib/format.js";
-import { drawSoon } from "../lib/frames.js";
+import { byId, h, setText } from "../shared/lib/dom.js";
+import { count, plural } from "../shared/lib/format.js";
+import { drawSoon } from "../shared/lib/frames.js";
 import { AnimatedList } from "../parts/list.js";
 import { messageView } from "../parts/message.js";
 import { Pages } from "../parts/pages.js";

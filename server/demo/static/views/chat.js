@@ -1,9 +1,9 @@
 // The chat room: a channel with history, presence and typing. Each tab is another person.
 
 import { Channel } from "../data/channel.js";
-import { byId, h, setText } from "../lib/dom.js";
-import { bucket, fullMoment, initials, moment, plural } from "../lib/format.js";
-import { drawSoon } from "../lib/frames.js";
+import { byId, h, setText } from "../shared/lib/dom.js";
+import { bucket, fullMoment, initials, moment, plural } from "../shared/lib/format.js";
+import { drawSoon } from "../shared/lib/frames.js";
 import { lightUp } from "../parts/list.js";
 import { whoAmI } from "../data/who.js";
 

@@ -1,8 +1,8 @@
 // The SQL box: type, run, and read in plain words what happened and when it was on screen.
 
-import { byId, h, setText } from "../lib/dom.js";
+import { byId, h, setText } from "../shared/lib/dom.js";
 import { EXAMPLES } from "./examples.js";
-import { count, milliseconds, plural } from "../lib/format.js";
+import { count, milliseconds, plural } from "../shared/lib/format.js";
 
 /** @typedef {import("../data/database.js").Run} Run */
 /** @typedef {import("../data/database.js").Result} Result */

@@ -1,8 +1,8 @@
 // The top bar: is the page connected, where in the log is it, how many events, how fast.
 
-import { byId, s, setText } from "../lib/dom.js";
-import { count, milliseconds, plural } from "../lib/format.js";
-import { drawSoon } from "../lib/frames.js";
+import { byId, s, setText } from "../shared/lib/dom.js";
+import { count, milliseconds, plural } from "../shared/lib/format.js";
+import { drawSoon } from "../shared/lib/frames.js";
 import { parsePosition } from "../data/changes.js";
 
 const WIDTH = 88;

@@ -1,7 +1,8 @@
 // The orders table: a builder query made from the filters above it.
 
-import { byId, emptyRow, h, setText } from "../lib/dom.js";
-import { count, euros, fullMoment, moment } from "../lib/format.js";
+import { byId, emptyRow, h, setText } from "../shared/lib/dom.js";
+import { count, fullMoment, moment } from "../shared/lib/format.js";
+import { euros } from "../lib/money.js";
 import { AnimatedList } from "../parts/list.js";
 import { handlers, Panel } from "../parts/panel.js";
 

@@ -1,8 +1,9 @@
 // The sales board: totals, charts and lists, each its own live query. Aggregates and joins are SQL.
 
-import { dayChart } from "../parts/chart.js";
-import { byId, emptyRow, h, setText } from "../lib/dom.js";
-import { count, euros, plural, wholeEuros } from "../lib/format.js";
+import { plot } from "../shared/parts/plot.js";
+import { byId, emptyRow, h, setText } from "../shared/lib/dom.js";
+import { compact, count, plural } from "../shared/lib/format.js";
+import { day, euros, shortDay, wholeEuros } from "../lib/money.js";
 import { AnimatedList, lightUp } from "../parts/list.js";
 import { startOrders } from "./orders.js";
 import { handlers, Panel } from "../parts/panel.js";
@@ -91,9 +92,20 @@ function tiles() {
 }
 
 function days() {
-  const chart = dayChart(byId("days"), byId("day-readout"), NOTHING);
+  const chart = plot(byId("days"), byId("day-readout"), {
+    tick: (value) => (value ? compact(value) : "€0"),
+    label: (point) => shortDay(point.day),
+    read: (point) => `${day(point.day)}: ${euros(point.revenue)} from ${plural(point.orders, "order")}`,
+    name: (points) => {
+      const total = points.reduce((sum, { revenue }) => sum + revenue, 0);
+      return `Bar chart of ${count(points.length)} days, together ${wholeEuros(total)}.`;
+    },
+    nothing: NOTHING,
+  });
   return (/** @type {Doc[]} */ docs) =>
-    chart.draw(docs.map(({ data }) => /** @type {import("../parts/chart.js").Day} */ (data)).reverse());
+    chart.draw(
+      docs.map(({ data: { day, revenue, orders } }) => ({ day, revenue, orders, value: Number(revenue) })).reverse(),
+    );
 }
 
 function regions() {

@@ -1,7 +1,7 @@
 // One view is shown at a time (on wide screens the sales stay beside it); a dot shows that another one has changed meanwhile.
 
 import { CHAT } from "./chat.js";
-import { byId } from "../lib/dom.js";
+import { byId } from "../shared/lib/dom.js";
 
 /** Which view shows a channel's lists. @type {Record<string, string>} */
 const VIEW_OF = { "db:collection:messages": "messages", "db:collection:orders": "sales", [CHAT]: "chat" };

@@ -1,18 +1,12 @@
-// Numbers, money, times and names as people read them.
+// Numbers, times and names as people read them.
 
 const whole = new Intl.NumberFormat("en");
-const money = new Intl.NumberFormat("en", { style: "currency", currency: "EUR" });
-const wholeMoney = new Intl.NumberFormat("en", { style: "currency", currency: "EUR", maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const dayName = new Intl.DateTimeFormat("en", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
-const dayOnly = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
 const dayLocal = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
 const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const precise = new Intl.DateTimeFormat("en", { dateStyle: "long", timeStyle: "medium" });
 
 export const count = (/** @type {number} */ n) => whole.format(n);
-export const euros = (/** @type {number} */ n) => money.format(n);
-export const wholeEuros = (/** @type {number} */ n) => wholeMoney.format(n);
 export const compact = (/** @type {number} */ n) => short.format(n);
 
 /** "1 row", "2,000 rows". */
@@ -24,10 +18,6 @@ export function milliseconds(/** @type {number} */ ms) {
   if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
-
-/** Days of the database, which are UTC: "Tue, Oct 14" and "Oct 14". */
-export const day = (/** @type {string} */ text) => dayName.format(new Date(`${text}T00:00:00Z`));
-export const shortDay = (/** @type {string} */ text) => dayOnly.format(new Date(`${text}T00:00:00Z`));
 
 /** A moment today as "14:03", else as "Oct 12, 14:03", in the visitor's time zone. */
 export function moment(/** @type {string} */ text) {
