@@ -32,6 +32,7 @@ from server.app.settings import Settings
 from server.app.tls import Certificate, certificate_of
 from server.app.uvicorn_http import HttpProtocol
 from server.app.version import package_version
+from server.dashboard import dashboard_routes
 from server.http.client_address import TrustedProxies
 from server.http.visitor import VisitorHeaders
 from server.limits.network_rates import NetworkRates, Quota
@@ -105,15 +106,11 @@ async def _serve(
     access, clients = _access(settings, node), _clients(settings, node)
     operators = Operators(access, clients)
     rest = _rest(settings, dsn, node, access, clients)
-    own = [
-        *transport_routes(node.sessions, settings.allowed_origins),
-        metrics_route(node.metrics.registry, operators),
-    ]
     server = Server(
         uvicorn.Config(
             make_app(
                 health_routes(node.status, operators.may_watch, public_settings(settings)),
-                [*own, *routes, rest.mount],
+                [*_own_routes(settings, node, operators), *routes, rest.mount],
                 node.addresses,
                 partial(node.metrics.meters.error, HTTP),
             ),
@@ -229,6 +226,15 @@ def _http_protocol(settings: Settings, node: Node) -> Any:
         proxy_protocol=settings.proxy_protocol,
         visitors=VisitorHeaders(settings.country_header, respect_do_not_track=settings.respect_do_not_track),
     )
+
+
+def _own_routes(settings: Settings, node: Node, operators: Operators) -> list[BaseRoute]:
+    """Beside health and the REST API."""
+    return [
+        *transport_routes(node.sessions, settings.allowed_origins),
+        metrics_route(node.metrics.registry, operators),
+        *(dashboard_routes() if settings.dashboard else ()),
+    ]
 
 
 def _access(settings: Settings, node: Node) -> Access:

@@ -146,6 +146,9 @@ class Settings(LimitSettings, AnalyticsSettings):
         10.0, ge=0, description="seconds over which clients are asked to reconnect before the server stops; 0: at once"
     )
 
+    dashboard: bool = Field(
+        False, description="serve the page /dashboard, which shows operators what the REST API answers them"
+    )
     alert_interval: float = Field(10.0, ge=1, le=300, description="seconds between looks at what raises alerts")
     alert_webhook: AlertWebhook | None = Field(
         None, description="where alerts are sent to, a table (JSON in the environment)"

@@ -19,12 +19,14 @@ from server.app.settings import Settings
 from server.auth.origins import LOCAL_ORIGINS
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
+from server.dashboard import PATH
 from server.http.loopback import is_loopback
 
-__all__ = ["run_dev"]
+__all__ = ["run_dev", "with_dashboard"]
 
 _WELCOME = """
   Demo page   {url}
+  Dashboard   {dashboard}
   Postgres    {psql}
   Clients     anonymous, or the user of ?user= in the address: for development only. Without a token they may use
               the channels {channels}, and read all exposed collections
@@ -39,7 +41,7 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
 
     Raises ``LocalPostgresError``, ``MigrationError``, ``ServeError`` or ``FeedError``.
     """
-    settings = _for_pages_of_this_machine(settings)
+    settings = with_dashboard(_for_pages_of_this_machine(settings))
     listener = _listen(settings)
     with _postgres(data_dir) as postgres:
         migrate(postgres.dsn)
@@ -47,7 +49,8 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
 
         def ready(url: str) -> None:
             channels = ", ".join(("public:*", *settings.anonymous_channels))
-            print(_WELCOME.format(url=url, psql=_psql(postgres), channels=channels), flush=True)
+            dashboard = f"{url.rstrip('/')}{PATH}" if settings.dashboard else "off (setting dashboard)"
+            print(_WELCOME.format(url=url, dashboard=dashboard, psql=_psql(postgres), channels=channels), flush=True)
             if open_page and _has_display():
                 webbrowser.open(url)
 
@@ -62,6 +65,11 @@ def _for_pages_of_this_machine(settings: Settings) -> Settings:
     if "allowed_origins" in settings.model_fields_set or not local:
         return settings
     return settings.model_copy(update={"allowed_origins": LOCAL_ORIGINS})
+
+
+def with_dashboard(settings: Settings) -> Settings:
+    """The dashboard is there unless the setting is given."""
+    return settings if "dashboard" in settings.model_fields_set else settings.model_copy(update={"dashboard": True})
 
 
 def _listen(settings: Settings) -> socket.socket:

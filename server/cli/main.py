@@ -134,6 +134,7 @@ def serve(  # noqa: PLR0913
     pooled_dsn: options.PooledDsn = None,
     allowed_origin: options.Origins = None,
     rest_key: options.RestKey = None,
+    dashboard: options.Dashboard = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
     run_migrations: Annotated[
@@ -153,6 +154,7 @@ def serve(  # noqa: PLR0913
         pooled_dsn=pooled_dsn,
         allowed_origins=tuple(allowed_origin) if allowed_origin else None,
         rest_key=rest_key,
+        dashboard=dashboard,
         log_level=log_level,
         log_format=log_format,
     )

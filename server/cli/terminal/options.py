@@ -12,6 +12,7 @@ from server.app.settings import Settings
 __all__ = [
     "AsJson",
     "ConfigFile",
+    "Dashboard",
     "Decoder",
     "Dsn",
     "Ephemeral",
@@ -49,6 +50,7 @@ Ephemeral = Annotated[bool | None, _for("ephemeral", "--ephemeral/--keep-slot", 
 Decoder = Annotated[Literal["auto", "pgoutput", "wal2json"] | None, _for("decoder", "--decoder")]
 PoolSize = Annotated[int | None, _for("pool_size", "--pool-size")]
 PooledDsn = Annotated[str | None, _for("pooled_dsn", "--pooled-dsn")]
+Dashboard = Annotated[bool | None, _for("dashboard", "--dashboard/--no-dashboard")]
 RestKey = Annotated[str | None, _for("rest_key", "--rest-key")]
 Origins = Annotated[list[str] | None, _for("allowed_origins", "--allowed-origin")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"] | None, _for("log_level", "--log-level")]

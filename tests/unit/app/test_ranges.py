@@ -1,4 +1,4 @@
-"""Files of the demo page, asked for in thousands of ranges: the answer is never larger than the file."""
+"""Files of the pages, asked for in thousands of ranges: the answer is never larger than the file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from server.dashboard import dashboard_routes
 from server.demo import routes
 
 RANGES = {
@@ -18,9 +19,9 @@ RANGES = {
 }
 
 
-@pytest.mark.parametrize("path", ["/", "/demo/static/app.js"])
+@pytest.mark.parametrize("path", ["/", "/demo/static/app.js", "/dashboard", "/dashboard/static/shared/lib/dom.js"])
 async def test_thousands_of_ranges_make_no_answer_larger_than_the_file(path: str) -> None:
-    app = Starlette(routes=routes("dbname=none"))
+    app = Starlette(routes=[*dashboard_routes(), *routes("dbname=none")])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as http:
         whole = await http.get(path)
         assert whole.status_code == 200

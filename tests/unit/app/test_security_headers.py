@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from server import demo
+from server import dashboard, demo
 from server.app.http_app import make_app
 from server.http.pages import SHARED
 from server.http.security_headers import SECURITY_HEADERS
@@ -29,8 +29,8 @@ from tests.support.fakes.server import FakeLiveQueries, FakeServer, fake_server
 from tests.support.servers.rest_api import rest_over
 
 NOWHERE = "postgresql://127.0.0.1:9/nothing"
-STATIC = (Path(demo.__file__).parent / "static", SHARED)
-PAGES = ("/", "/realtime/docs")
+STATIC = (Path(dashboard.__file__).parent / "static", Path(demo.__file__).parent / "static", SHARED)
+PAGES = ("/", "/dashboard", "/realtime/docs")
 
 
 def check(headers: Mapping[str, str], where: str) -> None:
@@ -51,7 +51,13 @@ def all_routes() -> list[BaseRoute]:
     """Those of ``realtime dev``, which has the most, and one whose handler has a fault."""
     sessions = HttpSessions(FakeServer(FakeLiveQueries(), SessionLimits(), ConnectionLimits()), 30.0)
     own = transport_routes(sessions, ("*",))
-    return [Route("/fault", failing), *own, *demo.routes(NOWHERE), rest_over(NOWHERE).mount]
+    return [
+        Route("/fault", failing),
+        *own,
+        *dashboard.dashboard_routes(),
+        *demo.routes(NOWHERE),
+        rest_over(NOWHERE).mount,
+    ]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 // The head of a live panel: which strategy its query got and why, and the query itself for those who want to see it.
 
 import { h, icon, setText } from "../shared/lib/dom.js";
+import { perField } from "../shared/lib/format.js";
 import { drawSoon } from "../shared/lib/frames.js";
 
 const EXPLAIN = {
@@ -56,7 +57,7 @@ export class Panel {
    * @param {object[]} queries
    */
   show(queries) {
-    const text = queries.map((query) => ("sql" in query ? String(query.sql) : builderText(query))).join("\n\n");
+    const text = queries.map((query) => ("sql" in query ? String(query.sql) : perField(query))).join("\n\n");
     setText(this.#query, text);
   }
 
@@ -81,12 +82,6 @@ export class Panel {
     this.#badge.dataset.tip = message;
   }
 }
-
-/** One line for each part: easier to read than JSON spread over thirty lines. */
-const builderText = (/** @type {object} */ query) =>
-  `{\n${Object.entries(query)
-    .map(([name, value]) => `  "${name}": ${JSON.stringify(value)}`)
-    .join(",\n")}\n}`;
 
 /**
  * What every panel does with a subscription: badge, problem, measuring, and a draw in the next frame.

@@ -48,3 +48,9 @@ export function bucket(/** @type {string} */ name, /** @type {number} */ n) {
   for (const letter of name) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 9973;
   return sum % n;
 }
+
+/** An object as JSON with a line for each field: easier to read than spread over thirty lines. @param {object} value */
+export const perField = (value) =>
+  `{\n${Object.entries(value)
+    .map(([name, field]) => `  "${name}": ${JSON.stringify(field)}`)
+    .join(",\n")}\n}`;

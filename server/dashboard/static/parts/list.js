@@ -1,0 +1,101 @@
+// A long list of the server with search and order, as connections, channels and live queries are.
+
+import { Pages } from "../data/pages.js";
+import { address } from "../lib/route.js";
+import { number } from "../lib/values.js";
+import { Block } from "./block.js";
+import { windowedTable } from "./table.js";
+import { h, setText } from "../shared/lib/dom.js";
+
+const TYPING = 250;
+
+/** @typedef {import("../data/pages.js").Row} Row */
+/**
+ * @typedef {object} LongList
+ * @property {string} title
+ * @property {string} path of the API
+ * @property {string} field of its answer
+ * @property {(row: Row) => string} key
+ * @property {import("./table.js").Column[]} columns
+ * @property {[value: string, title: string][]} orders the first is the API's own
+ * @property {string} hint in the search box
+ * @property {string} nothing
+ */
+
+/** @param {import("./page.js").Page} page @param {LongList} options @returns {() => void} read again now */
+export function longList(page, { title, path, field, key, columns, orders, hint, nothing }) {
+  const { name, query } = page.route;
+  const total = h("p.quiet.total", { role: "status" });
+  const search = /** @type {HTMLInputElement} */ (
+    h("input", {
+      type: "search",
+      placeholder: hint,
+      "aria-label": `Search ${title.toLowerCase()}`,
+      maxlength: 200,
+      value: query.get("search") ?? "",
+    })
+  );
+  const order = /** @type {HTMLSelectElement} */ (
+    h(
+      "select",
+      {},
+      ...orders.map(([value, text]) => h("option", { value, selected: value === query.get("sort") }, text)),
+    )
+  );
+  page.heading(title, total);
+  const filters = h(
+    "form.filters",
+    { onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
+    search,
+    h("label.select", {}, h("span", {}, "Order"), order),
+  );
+  const block = page.add(new Block(title, { quiet: true }));
+  block.element.classList.add("fills");
+  block.element.prepend(filters);
+
+  let pages = reading();
+  const view = windowedTable(title, columns, { key, nothing, look: () => sooner() });
+  block.body.append(view.element);
+  const sooner = () => {
+    const [from, to] = view.range;
+    if (pages.rows(from, to).some((row) => !row)) again();
+  };
+  const again = page.watch(
+    block,
+    async () => {
+      const list = pages;
+      const [from, to] = view.range;
+      await list.refresh(from, Math.max(to, 1));
+      return list;
+    },
+    (list) => {
+      if (list !== pages) return again();
+      view.show(list);
+      setText(total, `${number(list.length)}${list.known ? "" : "+"}`);
+      sooner();
+    },
+  );
+
+  function reading() {
+    const asked = { search: search.value.trim(), sort: order.value };
+    return new Pages(async ({ after, limit, count }) => {
+      const answer = await page.api.get(path, { ...asked, after, limit, count }, page.signal);
+      return { rows: answer[field], next: answer.next, count: answer.count };
+    });
+  }
+
+  function changed() {
+    const asked = { search: search.value.trim(), sort: order.value === orders[0][0] ? "" : order.value };
+    history.replaceState(null, "", address(name, null, asked));
+    pages = reading();
+    again();
+  }
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  let typing;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(changed, TYPING);
+  });
+  order.addEventListener("change", changed);
+  return again;
+}
