@@ -2,34 +2,46 @@
 
 A message costs what its client chose: 128 KiB of nested JSON take a thousand times as long as a small one. Counting messages
 and bytes does not bound that, so the time is measured. An address that has used its share is not read from until it has
-gained time again; what it sends waits with it, and the others' messages are read meanwhile. Nothing is refused.
+gained time again; what it sends waits with it, and the others' messages are read meanwhile. Nothing is refused. Its
+connections are then read one after the other: all at once would take as many turns as there are.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from engine.identity.networks import network_of
 
-__all__ = ["ReadingShare", "ReadingShares"]
+__all__ = ["Reader", "ReadingShare", "ReadingShares"]
 
 _BURST: Final = 1.0  # seconds' worth of the rate that may be used at once: a longer one would delay the others as long
 _LEAST: Final = 0.02  # seconds: waits that are shorter cost more than they save
+_BETWEEN: Final = 0.002  # seconds in which a connection is read before the next one may be
+
+
+class Reader(Protocol):
+    """A connection of the address."""
+
+    def read_on(self) -> None:
+        """It may be read again."""
 
 
 class ReadingShare:
     """Processor time of one address, in seconds: ``rate`` of it per second."""
 
-    __slots__ = ("_at", "_clock", "_left", "_rate")
+    __slots__ = ("_at", "_clock", "_left", "_rate", "_timer", "_waiting")
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         self._rate = rate
         self._clock = clock
         self._left = _BURST * rate
         self._at = clock()
+        self._waiting: dict[Reader, None] = {}  # in their order
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def full(self) -> bool:
@@ -43,6 +55,32 @@ class ReadingShare:
         self._left = min(_BURST * self._rate, self._left + (now - self._at) * self._rate) - seconds
         self._at = now
         return 0.0 if self._left >= 0 else max(_LEAST, -self._left / self._rate)
+
+    def wait(self, reader: Reader) -> None:
+        """Call ``reader.read_on()`` when there is time for it, after those that have been waiting."""
+        self._waiting[reader] = None
+        if self._timer is None:
+            self._later(self.charge(0.0))
+
+    def leave(self, reader: Reader) -> None:
+        """It does not wait any more."""
+        self._waiting.pop(reader, None)
+
+    def _later(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._next)
+
+    def _next(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        if wait := self.charge(0.0):
+            self._later(wait)
+            return
+        reader = next(iter(self._waiting))
+        del self._waiting[reader]
+        if self._waiting:
+            self._later(_BETWEEN)
+        reader.read_on()
 
 
 class ReadingShares:

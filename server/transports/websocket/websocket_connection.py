@@ -123,6 +123,8 @@ class WebSocketConnection(ClientConnection, WSListener):
         self.queue.clear()
         self.early.take()
         self._stall.stop()
+        if self._share is not None:
+            self._share.leave(self)
         self._release()
         self._closed(self)
         # It calls the connection, and is its own: a cycle, which only the cyclic collector would free, all at once with
@@ -227,20 +229,17 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""
-        if self._share is None or not (wait := self._share.charge(seconds)):
+        if self._share is None or not self._share.charge(seconds):
             return
         if self.state.ending:
             self._drop()  # it goes on sending after the close frame
         elif Pause.SHARE not in self.pauses:
             self._pause_reading(Pause.SHARE)
-            self._loop.call_later(wait, self._read_on)
+            self._share.wait(self)
 
-    def _read_on(self) -> None:
-        assert self._share is not None
-        if not self.state.ending and (wait := self._share.charge(0.0)):  # other connections of the address have used it
-            self._loop.call_later(wait, self._read_on)
-        else:
-            self._resume_reading(Pause.SHARE)
+    def read_on(self) -> None:
+        """Its address has gained time, and it is its turn."""
+        self._resume_reading(Pause.SHARE)
 
     def _pause_or_resume_reading(self) -> None:
         if self._transport is None or self._disconnected():

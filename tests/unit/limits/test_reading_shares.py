@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 
 from server.limits.connection_limiter import ArrivalLimits, ConnectionLimiter
@@ -17,6 +20,68 @@ def test_a_share_gains_its_part_of_each_second_and_keeps_no_more_than_one_second
     assert share.charge(0.0) == 0
     now += 1000.0
     assert share.charge(0.2) == pytest.approx(1.0)
+
+
+class _Waiting:
+    """A connection that uses ``seconds`` each time it is read, and wants to be read again and again."""
+
+    def __init__(self, name: str, share: ReadingShare, seconds: float, read: list[str]) -> None:
+        self._name, self._share, self._seconds, self._read = name, share, seconds, read
+
+    def read_on(self) -> None:
+        self._read.append(self._name)
+        self._share.charge(self._seconds)
+        self._share.wait(self)
+
+
+class _Timers:
+    """Timers that a test lets run, one at a time; there is one at most."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self._due: list[tuple[float, Callable[[], None]]] = []
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: self)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> object:
+        assert not self._due, "one timer for all that wait"
+        self._due.append((self.now + seconds, call))
+        return self
+
+    def run(self) -> float:
+        """Run the next one; the seconds until then."""
+        at, call = self._due.pop()
+        passed, self.now = at - self.now, at
+        call()
+        return passed
+
+
+def test_the_connections_of_an_address_are_read_one_after_the_other_each_within_the_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timers, read = _Timers(monkeypatch), list[str]()
+    share = ReadingShare(0.1, lambda: timers.now)
+    share.charge(0.2)
+    for name in "abc":
+        share.wait(_Waiting(name, share, 0.05, read))
+    assert read == []
+    waits = [timers.run() for _ in range(4)]
+    assert read == ["a", "b"], "each is read once between two waits, although all waited equally long"
+    assert waits == pytest.approx([1.0, 0.002, 0.498, 0.002], abs=0.001)
+    for _ in range(8):
+        timers.run()
+    assert read == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_connection_that_has_gone_is_not_read_and_does_not_take_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers, read = _Timers(monkeypatch), list[str]()
+    share = ReadingShare(0.1, lambda: timers.now)
+    share.charge(0.2)
+    first, second = (_Waiting(name, share, 0.05, read) for name in "ab")
+    share.wait(first)
+    share.wait(second)
+    share.leave(first)
+    timers.run()
+    assert read == ["b"]
 
 
 def test_connections_of_an_address_have_one_share_and_come_back_to_it_until_it_is_full_again() -> None:
