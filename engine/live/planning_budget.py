@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from psycopg import errors
 
 from engine.postgres.errors import AWAY
+from engine.time_budget import TimeBudget
 
-__all__ = ["PlanningBudget", "TimeBudget"]
+__all__ = ["PlanningBudget"]
 
 _AT_ONCE = 2
 _BURST = 5.0
@@ -29,41 +30,6 @@ class _Planning:
     """A planning under way, and the seconds that it has cost so far."""
 
     seconds: float = 0.0
-
-
-class TimeBudget:
-    """``burst`` seconds of work at once, and ``rate`` of a second per second after that. ``clock``: seconds, monotonic."""
-
-    __slots__ = ("_at", "_burst", "_clock", "_left", "_rate")
-
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._clock = clock
-        self._at = clock()
-        self._left = burst
-
-    @property
-    def wait(self) -> float:
-        """Seconds until more may be done; 0: now."""
-        return max(0.0, -self.left / self._rate)
-
-    @property
-    def left(self) -> float:
-        """Seconds of work that may be done now; negative: so much was done beyond the budget."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        return self._left
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing of it has been used lately."""
-        return self.left >= self._burst
-
-    def charge(self, seconds: float) -> None:
-        """Work has taken ``seconds``."""
-        self._left = self.left - seconds
 
 
 class PlanningBudget(TimeBudget):

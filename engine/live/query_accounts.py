@@ -14,9 +14,10 @@ from typing import Final
 
 from engine.errors import ErrorCode, InvalidQueryError, QueryRejectedError
 from engine.live.core.shared_query import LiveQuery
-from engine.live.planning_budget import PlanningBudget, TimeBudget
+from engine.live.planning_budget import PlanningBudget
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
+from engine.time_budget import TimeBudget
 
 __all__ = ["ASKING", "ConnectionAccount", "QueryLimits", "TooManyQueriesError", "UserAccount", "reread_wait"]
 

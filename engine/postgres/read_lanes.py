@@ -3,7 +3,8 @@
 Two lanes share the connections. Every query begins in the quick one, where a read is cut off after a short time. One that
 was cut off goes on in the slow lane, which has a quarter of the connections and lets a read take its full time. So
 however many queries are slow, or become so, most connections are free again within that short time. Inside a lane each
-user has a share (:mod:`engine.postgres.fair_lane`), so one user's reads do not keep those of others waiting.
+user has a share (:mod:`engine.postgres.fair_lane`), so one user's reads do not keep those of others waiting. Half of the
+quick lane is for users who have not read much lately: many who do can make them wait no more than one can.
 
 A read that waits for a lock is cut off soon, too. While a table is known to be locked one read at a time tries it; the
 others wait for what that one finds, without a connection.
@@ -35,7 +36,7 @@ class Lanes:
         slow = max(1, size // 4)
         quick = max(1, size - slow)
         self._slow = FairLane(slow, max(1, min(each, slow // 2)))
-        self._quick = FairLane(quick, max(1, min(each, quick // 2)))
+        self._quick = FairLane(quick, max(1, min(each, quick // 2)), spare=quick // 2)
         self._locked: dict[int, _Probe | None] = {}  # with the read that tries it, if one does
         self.most = slow + quick
 

@@ -123,9 +123,11 @@ async def test_a_read_that_is_cancelled_as_it_gets_its_place_leaves_it() -> None
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["begin", "finish", "cancel"])), max_size=40))
 def test_no_history_of_reads_breaks_the_bounds_or_leaves_a_place_empty(history: list[tuple[str, str]]) -> None:
     async def play_it() -> None:
-        play = Play(FairLane(3, 2))
+        clock = Clock()
+        play = Play(FairLane(3, 2, clock=clock))
         open_reads: list[str] = []
         for number, (holder, step) in enumerate(history):
+            clock.now += number % 2  # so some become heavy
             if step == "begin":
                 open_reads.append(f"{holder}{number}")
                 await play.begin(open_reads[-1])
@@ -139,6 +141,83 @@ def test_no_history_of_reads_breaks_the_bounds_or_leaves_a_place_empty(history: 
         await play.end()
 
     asyncio.run(play_it())
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def _become_heavy(play: Play, clock: Clock, *holders: str) -> None:
+    for holder in holders:
+        await play.begin(f"{holder}-")
+        clock.now += 30.0
+        await play.finish(f"{holder}-")
+
+
+async def test_places_are_spared_for_holders_that_have_not_read_much_however_many_have() -> None:
+    clock = Clock()
+    play = Play(FairLane(6, 2, spare=3, clock=clock))
+    await _become_heavy(play, clock, "a", "b", "c", "d")
+    await play.begin("a0", "b0", "c0", "d0", "a1", "b1", "c1", "d1")
+    assert play.running == ["a0", "b0", "c0"]
+    await play.begin("x0", "y0", "z0")
+    assert play.running == ["a0", "b0", "c0", "x0", "y0", "z0"], "none of these has waited"
+    await play.finish("x0")
+    assert play.running == ["a0", "b0", "c0", "y0", "z0"]
+    await play.finish("a0")
+    assert play.running == ["b0", "c0", "y0", "z0", "d0"]
+    await play.end()
+
+
+async def test_a_holder_that_has_not_read_much_is_before_those_that_have_and_these_get_their_turn_too() -> None:
+    clock = Clock()
+    play = Play(FairLane(1, 1, clock=clock))
+    await _become_heavy(play, clock, "a", "b")
+    await play.begin("a0", "b0", "b1")
+    await play.begin(*(f"{name}0" for name in "klmnopqrst"))
+    order: list[str] = []
+    for _ in range(13):
+        order += play.running
+        await play.finish(*play.running)
+    assert "".join(name[0] for name in order) == "aklmnopqrbstb", "eight others, then one of the greedy holder"
+
+
+async def test_a_holder_that_waits_long_enough_is_as_any_other_again_and_nothing_of_it_is_kept() -> None:
+    clock = Clock()
+    lane = FairLane(1, 1, clock=clock)
+    play = Play(lane)
+    await _become_heavy(play, clock, "a")
+    clock.now += 150.0
+    await play.begin("x0", "a0", "y0")
+    await play.finish("x0")
+    assert play.running == ["a0"]
+    await play.finish("a0", "y0")
+    clock.now += 100.0
+    await play.begin("z0")
+    await play.finish("z0")
+    assert len(lane._budgets) <= 1
+
+
+async def test_a_read_for_several_counts_for_one_that_has_not_read_much() -> None:
+    clock = Clock()
+    play = Play(FairLane(2, 1, spare=1, clock=clock))
+    await _become_heavy(play, clock, "a")
+    await play.begin("b0")
+    await play.begin("c0", "c1")
+    await play.finish("c0")
+    assert play.running == ["b0", "c1"]
+    await play.finish("c1")
+    await play.begin("a0", "a1")
+    await play.begin("shared", holders={"a", "b"})
+    await play.finish("b0")
+    assert play.running == ["a0", "shared"]
+    await play.end()
 
 
 async def test_one_user_has_no_more_than_half_of_either_lane() -> None:

@@ -11,8 +11,8 @@ import pytest
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.shared_query import Subscription
-from engine.live.planning_budget import TimeBudget
 from engine.live.query_accounts import ConnectionAccount, QueryLimits, UserAccount
+from engine.time_budget import TimeBudget
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node
 from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each

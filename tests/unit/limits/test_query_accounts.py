@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine.live.planning_budget import PlanningBudget, TimeBudget
+from engine.live.planning_budget import PlanningBudget
 from engine.live.query_accounts import UserAccount, reread_wait
+from engine.time_budget import TimeBudget
 from server.limits.query_accounts import QueryAccounts
 
 
