@@ -1,12 +1,15 @@
-"""Periodic actions, and task cancellation that is repeated until the tasks have ended."""
+"""Periodic actions, work in slices, and task cancellation that is repeated until the tasks have ended."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from time import thread_time
+from typing import Any, TypeVar
 
-__all__ = ["end", "every"]
+__all__ = ["end", "every", "in_turns"]
+
+_Result = TypeVar("_Result")
 
 _AGAIN = 0.5  # seconds
 
@@ -24,6 +27,21 @@ async def every(
             await action()
         except passing as error:
             failed(error)
+
+
+async def in_turns(steps: Generator[None, None, _Result]) -> tuple[_Result, float]:
+    """What ``steps`` returns, with a turn of the event loop for others at each of its yields; and how many seconds the
+    processor worked at it.
+    """
+    seconds = 0.0
+    while True:
+        began = thread_time()
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value, seconds + thread_time() - began
+        seconds += thread_time() - began
+        await asyncio.sleep(0)
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -79,6 +79,7 @@ class QueryRegistry:
             self._remove(query)
         else:
             loop = asyncio.get_running_loop()
+            query.opening = None
             weight = query.weight()
             self._idle[query] = loop.call_later(self._idle_ttl, self._let_go, query), weight
             self.idle_weight += weight

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 
+from engine.errors import BunbaseError
 from engine.postgres.retry import growing_pause
 from engine.postgres.statements.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 
-__all__ = ["READ_TIMEOUT", "ReadState", "Wait"]
+__all__ = ["READ_TIMEOUT", "ReadState", "RightsChangedError", "Wait"]
 
 READ_TIMEOUT = 10.0
 """Seconds a new subscription waits for a database that cannot be reached."""
+
+
+class RightsChangedError(BunbaseError):
+    """Policies or privileges changed before the first read of a query: it has to be planned for its subscriber again."""
 
 
 class ReadState:

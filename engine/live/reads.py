@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -17,11 +18,21 @@ from engine.errors import (
 )
 from engine.live.batched_reads import BatchedReads, can_be_batched, without_claims
 from engine.live.batched_windows import as_lines, from_lines
+from engine.live.core.document_changes import (
+    SLICE,
+    DocChange,
+    WindowEvent,
+    changes_in_slices,
+    changes_json,
+    list_changes,
+)
+from engine.live.core.result_set import ResultSet, check_nesting
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
 from engine.live.read_state import ReadState
 from engine.live.settings import LiveSettings
+from engine.lsn import Lsn
 from engine.metrics.live import LiveMetrics
 from engine.postgres.apart import written_apart
 from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
@@ -31,13 +42,14 @@ from engine.postgres.statements.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.sql.safety.refusals import rejection, writes
+from engine.tasks import in_turns
 
 __all__ = [
     "REFUSED",
     "QueryReads",
+    "ReadList",
     "TooSlowError",
     "cost_class",
-    "documents",
     "fits",
     "read_plan",
     "rejection_of",
@@ -56,6 +68,16 @@ class TooSlowError(BunbaseError):
     def __init__(self, reason: psycopg.errors.QueryCanceled) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class ReadList:
+    """A re-read list, and what is to be delivered of it: the changes since ``before``, of the first one all of it."""
+
+    rows: ResultSet
+    before: ResultSet
+    changes: list[DocChange]
+    json: bytes
 
 
 class QueryReads:
@@ -85,6 +107,44 @@ class QueryReads:
         self._count(query, time.monotonic() - began)
         state.timeouts, state.refusals, state.failing = 0, 0, None
         return read
+
+    @staticmethod
+    async def compared(query: LiveQuery, state: ReadState, read: ReadResult) -> ReadList:
+        """The list that ``read`` has of a re-read query, beside the one that its subscribers have.
+
+        In slices: it may have 10,000 documents, each of which takes some microseconds. Nothing else changes the list of a
+        re-read query meanwhile, but a query may become one by this read. ``state.computed`` gets the time. Raises
+        ``DocumentTooDeepError`` for a first list that may not be delivered.
+        """
+        before = ResultSet(()) if not state.ready.done() or query.window is not None else query.delivered()
+        list_, state.computed = await in_turns(_compared(before, read, first=not state.ready.done()))
+        return list_
+
+    @staticmethod
+    def news(
+        query: LiveQuery,
+        state: ReadState,
+        before: ResultSet,
+        listed: ReadList | None,
+        position: Lsn,
+        committed_at: int | None,
+    ) -> WindowEvent | None:
+        """What is to be delivered after a hand-over; None: nothing. After the first one the list is ready to be opened.
+
+        Raises ``DocumentTooDeepError`` for a first list that may not be delivered.
+        """
+        if not state.ready.done():
+            if listed is None:
+                query.current().check_nesting()
+            else:
+                query.opening = WindowEvent(position, True, listed.changes, json=listed.json)
+            state.ready.set_result(None)
+            return None
+        if listed is not None and listed.before is before:
+            changes, json = listed.changes, listed.json
+        else:
+            changes, json = list_changes(before.documents, query.delivered().documents), None
+        return WindowEvent(position, False, changes, None, committed_at, json=json) if changes else None
 
     def _count(self, query: LiveQuery, seconds: float) -> None:
         query.reads += 1
@@ -197,10 +257,32 @@ def fits(plan: Plan, read: ReadResult) -> bool:
     return read.as_meant and read.types == tuple(column.type.underlying.oid for column in plan.table.columns)
 
 
-def documents(read: ReadResult) -> list[tuple[str, bytes]]:
+def _documents(read: ReadResult) -> Generator[None, None, list[tuple[str, bytes]]]:
     """The rows of a re-read as (id, document), ids made unique."""
-    ids = unique_ids([(row[0] or b"").decode() for row in read.rows])
-    return [(identifier, row[1] or b"null") for identifier, row in zip(ids, read.rows, strict=True)]
+    ids: list[str] = []
+    for start in range(0, len(read.rows), SLICE):
+        ids += [(row[0] or b"").decode() for row in read.rows[start : start + SLICE]]
+        yield
+    ids = unique_ids(ids)
+    found: list[tuple[str, bytes]] = []
+    for start in range(0, len(ids), SLICE):
+        found += [
+            (identifier, row[1] or b"null")
+            for identifier, row in zip(ids[start : start + SLICE], read.rows[start : start + SLICE], strict=True)
+        ]
+        yield
+    return found
+
+
+def _compared(before: ResultSet, read: ReadResult, *, first: bool) -> Generator[None, None, ReadList]:
+    after = yield from _documents(read)
+    if first:
+        for start in range(0, len(after), SLICE):
+            check_nesting(after[start : start + SLICE])
+            yield
+    changes = yield from changes_in_slices(before.documents, after)
+    json = yield from changes_json(changes)
+    return ReadList(ResultSet(after), before, changes, json)
 
 
 def cost_class(query: LiveQuery) -> str:

@@ -33,16 +33,15 @@ import structlog
 
 from engine.background import Background
 from engine.catalog.watcher import CatalogWatcher
-from engine.errors import BunbaseError, PrivilegeLostError, QueryRejectedError, SubscriptionFailedError
+from engine.errors import PrivilegeLostError, QueryRejectedError, SubscriptionFailedError
 from engine.live.core.dispatcher import Dispatcher
-from engine.live.core.document_changes import WindowEvent, list_changes
 from engine.live.core.result_set import ResultSet
 from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
 from engine.live.query_accounts import ASKING, reread_wait
-from engine.live.read_state import READ_TIMEOUT, ReadState, Wait
-from engine.live.reads import REFUSED, QueryReads, TooSlowError, documents, fits, rejection_of, why_reread
+from engine.live.read_state import READ_TIMEOUT, ReadState, RightsChangedError, Wait
+from engine.live.reads import REFUSED, QueryReads, ReadList, TooSlowError, fits, rejection_of, why_reread
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
@@ -52,21 +51,18 @@ from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.comparison import NotIncrementalError
+from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import reread_instead
 from engine.query.policies.facts import PoliciesChangedError
 from engine.stream.driver import StreamDriver
 from engine.values.labels import UnknownLabelError
 
-__all__ = ["Refresher", "RightsChangedError"]
+__all__ = ["Refresher"]
 
 _log = structlog.get_logger(__name__)
 
 _REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
 _LOOK = 0.5  # seconds between two looks whether a query that waits for a budget may be read
-
-
-class RightsChangedError(BunbaseError):
-    """Policies or privileges changed before the first read of a query: it has to be planned for its subscriber again."""
 
 
 class Refresher:
@@ -237,12 +233,14 @@ class Refresher:
             known = None if read is None else self._given_facts(state, plan, read)
             if read is None or known is None:
                 return False
+            state.computed = 0.0
+            listed = await self._query_reads.compared(query, state, read) if isinstance(known, ReReadPlan) else None
             async with self._stream.apply_lock:
                 if state.replan or query not in self._states:
                     return False
                 began = time.thread_time()
-                done = self._hand_over(query, state, known, read)
-                state.computed = time.thread_time() - began
+                done = self._hand_over(query, state, known, read, listed)
+                state.computed += time.thread_time() - began
                 return done
         finally:
             self._stream.tail.end_read(ticket, read.snapshot if read else None)
@@ -284,30 +282,31 @@ class Refresher:
         else:
             self._rights_changed(query)
 
-    def _hand_over(self, query: LiveQuery, state: ReadState, plan: Plan, read: ReadResult) -> bool:
+    def _hand_over(
+        self, query: LiveQuery, state: ReadState, plan: Plan, read: ReadResult, listed: ReadList | None
+    ) -> bool:
         """Join ``read`` to the stream and deliver what it changes; False if it has to be repeated.
 
-        Raises ``DocumentTooDeepError`` for a first list that may not be delivered.
+        Raises ``DocumentTooDeepError`` for a first list that may not be delivered. ``listed``: of a re-read plan.
         """
         before = query.delivered()
-        if isinstance(plan, IncrementalPlan):
+        if listed is None:
+            assert isinstance(plan, IncrementalPlan)
             if not self._dispatcher.hand_over_window(query, plan, read):
                 return False
             if not self._writable(query, state, plan, before):
                 return False
         else:
+            assert isinstance(plan, ReReadPlan)
             self._dispatcher.hand_over_rows(query, plan, read)
             query.window = None
-            query.rows = ResultSet(documents(read))
+            query.rows = listed.rows
         committed_at = query.stale_since
         if query.due is None:
             query.stale_since = None
-        if not state.ready.done():
-            query.current().check_nesting()
-            state.ready.set_result(None)
-        elif changes := list_changes(before.documents, query.delivered().documents):
+        if (event := self._query_reads.news(query, state, before, listed, self.position, committed_at)) is not None:
             query.stage(before)
-            query.deliver(WindowEvent(self.position, False, changes, None, committed_at))
+            query.deliver(event)
             if query.ended:
                 self.forget(query)
         return True

@@ -32,8 +32,9 @@ from engine.live.definitions import Definitions
 from engine.live.plan_cache import Planner
 from engine.live.query_accounts import ConnectionAccount
 from engine.live.query_registry import QueryRegistry
+from engine.live.read_state import RightsChangedError
 from engine.live.reads import cost_class, rejection_of
-from engine.live.refresher import Refresher, RightsChangedError
+from engine.live.refresher import Refresher
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn

@@ -49,11 +49,11 @@ class LiveQuery:
     turn one into the other; subscribers only ever see the difference. ``viewer``: one of its subscribers, for whom it is
     planned again. ``holders``: the users for whom it is read. ``reads``, ``read_seconds``: how often and how long. ``due``:
     the first transaction (32-bit id) on the tables of a re-read query that the rows read last do not show yet; None: none.
+    ``opening``: the whole list for subscribers that begin.
     """
 
     __slots__ = (
         "_before",
-        "_reset",
         "_staged",
         "collection",
         "committed_at",
@@ -63,6 +63,7 @@ class LiveQuery:
         "holders",
         "key",
         "log",
+        "opening",
         "plan",
         "read_seconds",
         "reads",
@@ -91,7 +92,7 @@ class LiveQuery:
         self.ended = False
         self.reads, self.read_seconds = 0, 0.0
         self.log = ResumeLog()
-        self._reset: WindowEvent | None = None
+        self.opening: WindowEvent | None = None
         self._before: ResultSet | None = None
         self._staged = False
 
@@ -155,7 +156,7 @@ class LiveQuery:
                 _log.warning("query_ended", key=self.key, error=str(error))
                 self.end(position, error)
                 return
-        self._reset, self._staged = None, False
+        self.opening, self._staged = None, False
         self.committed_at = event.committed_at
         self.emissions = number = self.emissions + 1
         self.log.add(event)
@@ -176,12 +177,10 @@ class LiveQuery:
     def reset_event(self, position: Lsn) -> WindowEvent:
         """The whole list as an event; several subscribers share it, and its encoding, until the list changes."""
         self.log.delivered(position)
-        changes = self._reset.changes if self._reset else list_changes((), self.delivered().documents)
-        if self._reset is not None and self._reset.position == position:
-            return self._reset
-        event = WindowEvent(position, True, changes)
-        if len(self.subscriptions) > 1:
-            self._reset = event
+        event = self.opening or WindowEvent(position, True, list_changes((), self.delivered().documents))
+        if event.position != position:
+            event = event.at(position)
+        self.opening = event if len(self.subscriptions) > 1 else None
         return event
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.live.core.document_changes import MODIFIED, ListOrder, WindowEvent, apply_changes, list_changes
+from engine.live.core.document_changes import (
+    MODIFIED,
+    SLICE,
+    DocChange,
+    WindowEvent,
+    apply_changes,
+    changes_in_slices,
+    changes_json,
+    list_changes,
+    list_order,
+)
+from engine.tasks import in_turns
 
 lists = st.lists(
     st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from([b"1", b"2"])), unique_by=lambda item: item[0]
@@ -26,6 +40,70 @@ def test_applying_the_changes_to_the_list_before_gives_the_list_after(
     apply_changes(work, changes)
     assert work == after
     assert len({change.id for change in changes}) == len(changes)
+
+
+class _Seen(tuple[str, bytes]):
+    """A document that counts each time it is looked at."""
+
+    __slots__ = ()
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        _Seen.times += 1
+        return super().__iter__()
+
+    def __eq__(self, other: object) -> bool:
+        _Seen.times += 1
+        return super().__eq__(other)
+
+    __hash__ = tuple.__hash__
+
+
+@pytest.mark.parametrize("arrange", ["equal", "reversed", "other", "first"])
+def test_large_lists_are_compared_and_encoded_in_slices_between_which_others_have_their_turn(arrange: str) -> None:
+    after = [_Seen((str(number), b"{}")) for number in range(5_000)]
+    before = {
+        "equal": list(after),
+        "reversed": after[::-1],
+        "other": [_Seen((str(number), b"[]")) for number in range(5_000)],
+        "first": [],
+    }[arrange]
+    most, result = 0, None
+    steps = _changes_and_json(before, after)
+    while result is None:
+        _Seen.times = 0
+        try:
+            next(steps)
+        except StopIteration as done:
+            result = done.value
+        most = max(most, _Seen.times)
+    assert most <= 2 * SLICE
+    assert result == (list_changes(before, after), WindowEvent(1, False, list_changes(before, after)).changes_json)
+
+
+def _changes_and_json(before: list[_Seen], after: list[_Seen]) -> Generator[None, None, tuple[list[DocChange], bytes]]:
+    changes = yield from changes_in_slices(before, after)
+    return changes, (yield from changes_json(changes))
+
+
+async def test_others_have_their_turns_between_the_slices_and_the_time_of_these_is_measured() -> None:
+    turns: list[str] = []
+
+    def steps() -> Generator[None, None, str]:
+        for _ in range(3):
+            turns.append("slice")
+            yield
+        return "done"
+
+    async def other() -> None:
+        while len(turns) < 6:
+            turns.append("other")
+            await asyncio.sleep(0)
+
+    (result, seconds), _ = await asyncio.gather(in_turns(steps()), other())
+    assert result == "done"
+    assert seconds > 0
+    assert turns == ["slice", "other"] * 3
 
 
 @given(lists)
@@ -55,7 +133,7 @@ def test_the_difference_of_ten_thousand_rearranged_rows_takes_some_steps_per_row
         random.Random(1).shuffle(ranks)
     else:
         ranks = ranks[::-1] if arrange == "reversed" else ranks[size // 2 :] + ranks[: size // 2]
-    order = ListOrder(ranks, size)
+    order, _ = asyncio.run(in_turns(list_order(ranks, size)))
     for rank in range(size):
         if rank in order.staying:
             order.keep(rank)
