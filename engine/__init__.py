@@ -15,7 +15,8 @@ Folders, in the order in which they may import one another (an import-linter con
   other.
 
 The modules at the top are shared by all folders: the types ``errors``, ``lsn`` and ``transaction``, and the tools ``tasks``,
-``background`` and ``fair_cache``. A folder imports its own subfolders, and a subfolder no module of the folders around it.
+``background``, ``fair_cache`` and ``time_budget``. A folder imports its own subfolders, and a subfolder no module of the
+folders around it.
 A folder named ``core`` has no I/O, no clock and no task. The engine does not depend on HTTP, WebSocket or sessions:
 ``server`` imports ``engine``, never the reverse.
 """
