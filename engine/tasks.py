@@ -1,4 +1,4 @@
-"""Periodic actions, work in slices, and task cancellation that is repeated until the tasks have ended."""
+"""Periodic actions, work in batches, and task cancellation that is repeated until the tasks have ended."""
 
 from __future__ import annotations
 

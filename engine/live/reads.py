@@ -19,10 +19,10 @@ from engine.errors import (
 from engine.live.batched_reads import BatchedReads, can_be_batched, without_claims
 from engine.live.batched_windows import as_lines, from_lines
 from engine.live.core.document_changes import (
-    SLICE,
+    BATCH,
     DocChange,
     WindowEvent,
-    changes_in_slices,
+    changes_in_batches,
     changes_json,
     list_changes,
 )
@@ -112,7 +112,7 @@ class QueryReads:
     async def compared(query: LiveQuery, state: ReadState, read: ReadResult) -> ReadList:
         """The list that ``read`` has of a re-read query, beside the one that its subscribers have.
 
-        In slices: it may have 10,000 documents, each of which takes some microseconds. Nothing else changes the list of a
+        In batches: it may have 10,000 documents, each of which takes some microseconds. Nothing else changes the list of a
         re-read query meanwhile, but a query may become one by this read. ``state.computed`` gets the time. Raises
         ``DocumentTooDeepError`` for a first list that may not be delivered.
         """
@@ -260,15 +260,15 @@ def fits(plan: Plan, read: ReadResult) -> bool:
 def _documents(read: ReadResult) -> Generator[None, None, list[tuple[str, bytes]]]:
     """The rows of a re-read as (id, document), ids made unique."""
     ids: list[str] = []
-    for start in range(0, len(read.rows), SLICE):
-        ids += [(row[0] or b"").decode() for row in read.rows[start : start + SLICE]]
+    for start in range(0, len(read.rows), BATCH):
+        ids += [(row[0] or b"").decode() for row in read.rows[start : start + BATCH]]
         yield
     ids = unique_ids(ids)
     found: list[tuple[str, bytes]] = []
-    for start in range(0, len(ids), SLICE):
+    for start in range(0, len(ids), BATCH):
         found += [
             (identifier, row[1] or b"null")
-            for identifier, row in zip(ids[start : start + SLICE], read.rows[start : start + SLICE], strict=True)
+            for identifier, row in zip(ids[start : start + BATCH], read.rows[start : start + BATCH], strict=True)
         ]
         yield
     return found
@@ -277,10 +277,10 @@ def _documents(read: ReadResult) -> Generator[None, None, list[tuple[str, bytes]
 def _compared(before: ResultSet, read: ReadResult, *, first: bool) -> Generator[None, None, ReadList]:
     after = yield from _documents(read)
     if first:
-        for start in range(0, len(after), SLICE):
-            check_nesting(after[start : start + SLICE])
+        for start in range(0, len(after), BATCH):
+            check_nesting(after[start : start + BATCH])
             yield
-    changes = yield from changes_in_slices(before.documents, after)
+    changes = yield from changes_in_batches(before.documents, after)
     json = yield from changes_json(changes)
     return ReadList(ResultSet(after), before, changes, json)
 

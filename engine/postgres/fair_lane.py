@@ -48,7 +48,7 @@ class FairLane:
         self._clock = clock
         self._running: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[_Waiter]] = {}
-        # Holders with a waiting read that may run.
+        # Those of whom a read waits that may run.
         self._light: OrderedDict[Hashable, None] = OrderedDict()
         self._heavy: OrderedDict[Hashable, None] = OrderedDict()
         self._in_a_row = 0

@@ -39,7 +39,7 @@ __all__ = ["Reader", "ResultTooLargeError"]
 
 _OWN: Final = 30.0  # seconds that a statement of the service itself may take, such as the one that reads the catalog
 _AT_ONCE: Final = 2.0  # seconds: what needs no row is answered sooner, or not at all
-_SLICE: Final = 1_000  # rows between two turns of others: about a millisecond
+_BATCH: Final = 1_000  # rows between two turns of others: about a millisecond
 _CONNECTED: Final = 5.0  # seconds that making a connection may take, however short the reads are
 
 
@@ -325,15 +325,15 @@ def _is_other_table(error: psycopg.Error) -> bool:
 
 
 async def _rows(result: pq.abc.PGresult, most: int | None) -> list[tuple[Value, ...]]:
-    """The rows, with a turn of the event loop for others after each ``_SLICE``: there may be ten thousand."""
+    """The rows, with a turn of the event loop for others after each ``_BATCH``: there may be ten thousand."""
     if most is not None and result.ntuples > most:
         raise ResultTooLargeError(f"the query has more than {most} rows; add a limit")
     columns = range(result.nfields)
     value = result.get_value
     rows: list[tuple[Value, ...]] = []
-    for start in range(0, result.ntuples, _SLICE):
+    for start in range(0, result.ntuples, _BATCH):
         if start:
             await asyncio.sleep(0)
-        part = range(start, min(start + _SLICE, result.ntuples))
+        part = range(start, min(start + _BATCH, result.ntuples))
         rows += [tuple([value(row, column) for column in columns]) for row in part]
     return rows

@@ -18,13 +18,13 @@ from engine.lsn import Lsn
 
 __all__ = [
     "ADDED",
+    "BATCH",
     "MODIFIED",
     "REMOVED",
-    "SLICE",
     "DocChange",
     "WindowEvent",
     "apply_changes",
-    "changes_in_slices",
+    "changes_in_batches",
     "changes_json",
     "list_changes",
     "list_order",
@@ -37,7 +37,7 @@ REMOVED: Final = "removed"
 
 _Result = TypeVar("_Result")
 
-SLICE: Final = 500
+BATCH: Final = 500
 """Documents of a list between two turns of others: about half a millisecond."""
 
 _HEADS = {kind: b'{"type":"%b","oldIndex":' % kind.encode() for kind in (ADDED, MODIFIED, REMOVED)}
@@ -136,13 +136,13 @@ def list_changes(before: Sequence[tuple[str, bytes]], after: Sequence[tuple[str,
     Documents on the longest run that keeps its order stay where they are (they are reported only if their data
     changed); the others move. O(n log n), however much is out of place.
     """
-    return _at_once(changes_in_slices(before, after))
+    return _at_once(changes_in_batches(before, after))
 
 
-def changes_in_slices(
+def changes_in_batches(
     before: Sequence[tuple[str, bytes]], after: Sequence[tuple[str, bytes]]
 ) -> Generator[None, None, list[DocChange]]:
-    """As :func:`list_changes`. Yields after about ``SLICE`` documents each, so that others can have their turn."""
+    """As :func:`list_changes`. Yields after about ``BATCH`` documents each, so that others can have their turn."""
     first, last = yield from _same_ends(before, after)
     before, after = before[first : len(before) - last], after[first : len(after) - last]
     changes: list[DocChange] = []
@@ -157,7 +157,7 @@ def changes_in_slices(
             changes.append(DocChange(REMOVED, first + index, -1, identifier, doc))
         else:
             ranks.append(rank)
-        if number % SLICE == 0:
+        if number % BATCH == 0:
             yield
     ranks.reverse()
     order = yield from list_order(ranks, len(after))
@@ -172,7 +172,7 @@ def changes_in_slices(
         else:
             old_index = first + order.take(rank)
             changes.append(DocChange(MODIFIED, old_index, first + order.put(rank), identifier, doc))
-        if rank % SLICE == SLICE - 1:
+        if rank % BATCH == BATCH - 1:
             yield
     return changes
 
@@ -181,7 +181,7 @@ def _ranks(documents: Sequence[tuple[str, bytes]]) -> Generator[None, None, dict
     ranks: dict[str, int] = {}
     for rank, (identifier, _) in enumerate(documents):
         ranks[identifier] = rank
-        if rank % SLICE == SLICE - 1:
+        if rank % BATCH == BATCH - 1:
             yield
     return ranks
 
@@ -196,11 +196,11 @@ def _same_ends(
     first = last = 0
     while first < shorter and before[first] == after[first]:
         first += 1
-        if first % SLICE == 0:
+        if first % BATCH == 0:
             yield
     while first + last < shorter and before[-1 - last] == after[-1 - last]:
         last += 1
-        if last % SLICE == 0:
+        if last % BATCH == 0:
             yield
     return first, last
 
@@ -305,7 +305,7 @@ def _longest_increasing(ranks: list[int]) -> Generator[None, None, set[int]]:
             tops.append(rank)
         else:
             tops[pile] = rank
-        if number % SLICE == 0:
+        if number % BATCH == 0:
             yield
     chain: set[int] = set()
     current = tops[-1] if tops else None
@@ -316,11 +316,11 @@ def _longest_increasing(ranks: list[int]) -> Generator[None, None, set[int]]:
 
 
 def changes_json(changes: Sequence[DocChange]) -> Generator[None, None, bytes]:
-    """``changes`` as a JSON array; yields as :func:`changes_in_slices`."""
+    """``changes`` as a JSON array; yields as :func:`changes_in_batches`."""
     parts: list[bytes] = []
     for number, change in enumerate(changes, 1):
         parts.append(change.json())
-        if number % SLICE == 0:
+        if number % BATCH == 0:
             yield
     return b"[" + b",".join(parts) + b"]"
 

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.live.core.document_changes import (
+    BATCH,
     MODIFIED,
-    SLICE,
     DocChange,
     WindowEvent,
     apply_changes,
-    changes_in_slices,
+    changes_in_batches,
     changes_json,
     list_changes,
     list_order,
@@ -60,7 +60,7 @@ class _Seen(tuple[str, bytes]):
 
 
 @pytest.mark.parametrize("arrange", ["equal", "reversed", "other", "first"])
-def test_large_lists_are_compared_and_encoded_in_slices_between_which_others_have_their_turn(arrange: str) -> None:
+def test_large_lists_are_compared_and_encoded_in_batches_between_which_others_have_their_turn(arrange: str) -> None:
     after = [_Seen((str(number), b"{}")) for number in range(5_000)]
     before = {
         "equal": list(after),
@@ -77,21 +77,21 @@ def test_large_lists_are_compared_and_encoded_in_slices_between_which_others_hav
         except StopIteration as done:
             result = done.value
         most = max(most, _Seen.times)
-    assert most <= 2 * SLICE
+    assert most <= 2 * BATCH
     assert result == (list_changes(before, after), WindowEvent(1, False, list_changes(before, after)).changes_json)
 
 
 def _changes_and_json(before: list[_Seen], after: list[_Seen]) -> Generator[None, None, tuple[list[DocChange], bytes]]:
-    changes = yield from changes_in_slices(before, after)
+    changes = yield from changes_in_batches(before, after)
     return changes, (yield from changes_json(changes))
 
 
-async def test_others_have_their_turns_between_the_slices_and_the_time_of_these_is_measured() -> None:
+async def test_others_have_their_turns_between_the_batches_and_the_time_of_these_is_measured() -> None:
     turns: list[str] = []
 
     def steps() -> Generator[None, None, str]:
         for _ in range(3):
-            turns.append("slice")
+            turns.append("batch")
             yield
         return "done"
 
@@ -103,7 +103,7 @@ async def test_others_have_their_turns_between_the_slices_and_the_time_of_these_
     (result, seconds), _ = await asyncio.gather(in_turns(steps()), other())
     assert result == "done"
     assert seconds > 0
-    assert turns == ["slice", "other"] * 3
+    assert turns == ["batch", "other"] * 3
 
 
 @given(lists)
