@@ -22,6 +22,7 @@ __all__ = ["ENDPOINTS"]
 class ActiveChannelQuery(SortedPageQuery):
     """Which channels."""
 
+    channel: Name | None = Field(None, description="Only the one of this name.")
     search: Name | None = Field(None, description="Only those whose name has this in it.")
     sort: Literal["-subscribers", "-members", "-lastMessageAt", "name"] = Field(
         "-subscribers", description="The order."
@@ -32,18 +33,20 @@ class ActiveChannelQuery(SortedPageQuery):
 class LiveQueryQuery(SortedPageQuery):
     """Which live queries."""
 
+    queryId: Name | None = Field(None, description="Only the one of this id.")
     search: Name | None = Field(None, description="Only those with this in the collection or the query, or of this id.")
     sort: Literal["-readMs", "-subscribers", "queryId"] = Field("-readMs", description="The order.")
 
 
 async def _channels(call: Call) -> dict[str, object]:
     query = call.query_as(ActiveChannelQuery)
+    which = {"channel": query.channel, "search": query.search}
     rows, following, _ = await read_sorted(
-        call, "rest_active_channels", "channel", query, search=query.search, sort=query.sort, history=query.history
+        call, "rest_active_channels", "channel", query, **which, sort=query.sort, history=query.history
     )
     count = None
     if query.count:
-        [found] = await call.rows("rest_active_channel_count", search=query.search)
+        [found] = await call.rows("rest_active_channel_count", **which)
         count = found["count"]
     page = [shown(ActiveChannel, row) for row in rows]
     return shown(ActiveChannelList, {"channels": page, "next": following, "count": count})
@@ -52,7 +55,7 @@ async def _channels(call: Call) -> dict[str, object]:
 async def _queries(call: Call) -> dict[str, object]:
     query = call.query_as(LiveQueryQuery)
     rows, following, count = await read_sorted(
-        call, "rest_live_queries", "query_id", query, search=query.search, sort=query.sort
+        call, "rest_live_queries", "query_id", query, query_id=query.queryId, search=query.search, sort=query.sort
     )
     page = [shown(LiveQuery, row) for row in rows]
     return shown(LiveQueryList, {"queries": page, "next": following, "count": count})

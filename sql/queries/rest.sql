@@ -173,7 +173,8 @@ select c.channel, c.room, c.subscribers, c.members, c.capacity, c.last_message_a
        (case %(sort)s::text when '-subscribers' then -c.subscribers when '-members' then -c.members
                             when '-lastMessageAt' then -coalesce(extract(epoch from c.last_message_at) * 1e6, 0) else 0 end)::float8 as number
 from realtime.stat_channels c
-where (%(search)s::text is null or strpos(c.channel, %(search)s::text) > 0)
+where (%(channel)s::text is null or c.channel = %(channel)s::text)
+  and (%(search)s::text is null or strpos(c.channel, %(search)s::text) > 0)
   and (%(after)s::text is null or
        ((case %(sort)s::text when '-subscribers' then -c.subscribers when '-members' then -c.members
                              when '-lastMessageAt' then -coalesce(extract(epoch from c.last_message_at) * 1e6, 0) else 0 end)::float8, c.channel)
@@ -182,7 +183,9 @@ order by number, c.channel limit %(limit)s::int
 
 -- name: rest_active_channel_count
 -- How many channels match.
-select count(*) as count from realtime.stat_channels c where %(search)s::text is null or strpos(c.channel, %(search)s::text) > 0
+select count(*) as count from realtime.stat_channels c
+where (%(channel)s::text is null or c.channel = %(channel)s::text)
+  and (%(search)s::text is null or strpos(c.channel, %(search)s::text) > 0)
 
 -- name: rest_live_queries
 -- A page of live queries, each over all nodes that keep it: columns as in rest_connections.
@@ -192,8 +195,9 @@ with matching as (
          sum(q.read_ms) as read_ms, max(q.cost) as cost, array_agg(q.node order by q.node) as nodes,
          (case %(sort)s::text when '-readMs' then -sum(q.read_ms) when '-subscribers' then -sum(q.subscribers) else 0 end)::float8 as number
   from realtime.stat_queries q
-  where %(search)s::text is null or q.query_id = %(search)s::text
-     or strpos(lower(q.collection), lower(%(search)s::text)) > 0 or strpos(lower(q.query), lower(%(search)s::text)) > 0
+  where (%(query_id)s::text is null or q.query_id = %(query_id)s::text)
+    and (%(search)s::text is null or q.query_id = %(search)s::text
+         or strpos(lower(q.collection), lower(%(search)s::text)) > 0 or strpos(lower(q.query), lower(%(search)s::text)) > 0)
   group by q.query_id
 ),
 page as (

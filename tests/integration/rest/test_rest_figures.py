@@ -151,6 +151,7 @@ async def test_channels_in_use_come_in_pages_and_their_histories_only_where_aske
     assert (chat["subscribers"], chat["members"], chat["messages"], chat["room"]) == (3, 2, None, False)
     [chat] = await pages(http, path, "channels", search="chat", history="true")
     assert (chat["messages"], chat["historyBytes"] > 0) == (1, True)
+    assert [each["channel"] for each in await pages(http, path, "channels", channel="room:1")] == ["room:1"]
     [room] = await pages(http, path, "channels", search="a room")
     assert (room["room"], room["capacity"], room["subscribers"]) == (True, 3, 0)
     await pages(http, path, "channels", sort="-lastMessageAt")
@@ -178,6 +179,8 @@ async def test_a_live_query_is_one_row_for_all_nodes_that_keep_it(http: httpx.As
         "cost": None,
         "nodes": ["n1", "n2"],
     }
+    assert await pages(http, path, "queries", queryId="id17") == [found]
+    assert await pages(http, path, "queries", queryId="id1", search="none") == []
     assert len(await pages(http, path, "queries", search="TABLE1")) == 14
     assert len(await pages(http, path, "queries", search='"limit":1')) == 11
     elsewhere = (await http.get(f"{path}/id17/explain")).json()
