@@ -96,7 +96,7 @@ class NameRules:
     ``presence:*``            open
     ``private:user-ID``       open to the authenticated user ID
     ``private:*``             closed
-    ``admin:alerts``          closed; a rule of that name opens it for subscribing
+    ``admin:alerts``          administrators may subscribe; a rule of that name opens it to others
     ``db:collection:*``       read with live queries, written with SQL; no messages
     ``db:*``, ``*``           no channels
     any other                 open if it matches one of ``open_channels``
@@ -140,10 +140,8 @@ class NameRules:
         if kind == "public":
             return
         if channel == ALERTS_CHANNEL:
-            raise NotAllowedError(
-                f"you may not {action.value} {channel!r}: a rule of exactly this name can let clients subscribe to the "
-                "alerts, none lets them publish or be present"
-            )
+            _check_alerts(principal, action)
+            return
         if kind != "presence" and not self._open.match(channel):
             raise NotAllowedError(
                 f"this server does not let clients {action.value} {channel!r} (setting open_channels)"
@@ -153,6 +151,14 @@ class NameRules:
                 f"anonymous clients may not {action.value} {channel!r} here: connect with a token, use a channel public:…, "
                 "or open this one by a rule or the setting anonymous_channels"
             )
+
+
+def _check_alerts(principal: Principal, action: Action) -> None:
+    if not (principal.administrator and action is Action.SUBSCRIBE):
+        raise NotAllowedError(
+            f"you may not {action.value} {ALERTS_CHANNEL!r}: administrators may subscribe to the alerts; a rule of "
+            "exactly this name can let clients subscribe, none lets them publish or be present"
+        )
 
 
 def _pattern_of(patterns: Iterable[str]) -> Pattern[str]:

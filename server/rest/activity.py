@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -40,7 +40,7 @@ class LiveQueryQuery(SortedPageQuery):
 
 async def _channels(call: Call) -> dict[str, object]:
     query = call.query_as(ActiveChannelQuery)
-    which = {"channel": query.channel, "search": query.search}
+    which: dict[str, Any] = {"channel": query.channel, "search": query.search}
     rows, following, _ = await read_sorted(
         call, "rest_active_channels", "channel", query, **which, sort=query.sort, history=query.history
     )

@@ -10,7 +10,7 @@ import httpx
 from tests.integration.access.conftest import Judged
 from tests.integration.access.judged import ADMIN, ROLE
 from tests.support.clients.list_client import read, write
-from tests.support.clients.transports import TRANSPORTS, transport_client
+from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
 from tests.support.servers.processes import GIVE_UP_AFTER
 from tests.support.servers.rest_api import problem
 from tests.support.values.tokens import token
@@ -52,6 +52,32 @@ async def test_an_administrator_publishes_as_the_user_that_it_is(judged: Judged)
         forged = {"event": "e", "data": 1, "sender": "ada"}
         problem(await http.post("/realtime/channels/chat:admins/broadcast", json=forged), 403, "RT_003")
         problem(await http.post("/realtime/channels/private:user-ada/broadcast", json={"event": "e"}), 403, "RT_003")
+
+
+async def test_alerts_reach_administrators_without_a_rule_and_no_other_client(judged: Judged) -> None:
+    known, alert = (
+        judged.credentials,
+        "insert into realtime.alerts (rule, measure, subject, severity, value, threshold)",
+    )
+    names = ("an administrator", "ada", "the same role, of an issuer without administrators", "anonymous")
+    async with asyncio.timeout(4 * GIVE_UP_AFTER), AsyncExitStack() as stack:
+        clients: list[TransportClient] = []
+        for transport in TRANSPORTS:
+            for name in names:
+                given = {} if known[name].token is None else {"token": str(known[name].token)}
+                client = await stack.enter_async_context(transport_client(judged.server.url, transport, **given))
+                answer = await client.join("admin:alerts")
+                if name == "an administrator":
+                    assert answer["type"] == "subscribed", (transport, answer)
+                    refused = await client.ask(type="message", channel="admin:alerts", event="alert.raised", ref="r")
+                    assert refused["code"] == "RT_003"
+                    clients.append(client)
+                else:
+                    assert answer["code"] == "RT_003", (transport, name)
+        write(judged.dsn, f"{alert} values ('none', 'slot_lag_bytes', 's-1', 'info', 2, 1)")
+        for client in clients:
+            message = await client.receive("message")
+            assert (message["event"], message["data"]["subject"]) == ("alert.raised", "s-1")
 
 
 async def test_an_administrator_whose_session_is_revoked_has_no_rights_any_more(judged: Judged) -> None:
