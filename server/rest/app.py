@@ -41,7 +41,7 @@ from server.http.rate_limits import rate_limit_headers
 from server.limits.network_rates import NetworkRates, Usage
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
-from server.rest import activity, alerts, broadcast, channels, connections, nodes, rules, sessions
+from server.rest import activity, alerts, analytics, broadcast, channels, connections, nodes, rules, sessions
 from server.rest.access import NOT_AN_OPERATOR, Access
 from server.rest.clients import AdmittedClient, Clients
 from server.rest.description.docs import DOCS_HEADERS, docs_page
@@ -59,6 +59,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *nodes.ENDPOINTS,
     *activity.ENDPOINTS,
     *alerts.ENDPOINTS,
+    *analytics.ENDPOINTS,
 )
 """Everything the API can do."""
 

@@ -236,3 +236,88 @@ from realtime.alert_rules r order by r.name
 -- Change a rule of alerts; the fields that are there, nulls too.
 select r.name, r.measure, r.threshold, r.clear_at, extract(epoch from r.hold)::float8 as hold, r.severity, r.enabled, r.description
 from realtime.update_alert_rule(%(rule)s::text, %(changes)s::text::jsonb) r
+
+-- name: rest_analytics_range
+-- The whole minutes, hours or days (UTC) that have any of the time from start to end, and how many they are. points < 1: none.
+with asked as (
+  select %(bucket)s::text as bucket, ('1 ' || %(bucket)s::text)::interval as length, coalesce(%(end)s::timestamptz, clock_timestamp()) as until
+),
+whole as (
+  select a.bucket, a.length,
+         date_trunc(a.bucket, coalesce(%(start)s::timestamptz, a.until - case a.bucket when 'minute' then interval '59 minutes'
+           when 'hour' then interval '23 hours' else interval '29 days' end), 'UTC') as from_at,
+         date_trunc(a.bucket, a.until - interval '1 microsecond', 'UTC') at time zone 'UTC' + a.length as to_utc
+  from asked a
+)
+select w.bucket, w.from_at, w.to_utc at time zone 'UTC' as to,
+       ceil(extract(epoch from w.to_utc at time zone 'UTC' - w.from_at) / extract(epoch from w.length))::float8 as points
+from whole w
+
+-- name: rest_analytics_summary
+-- What happened altogether.
+select coalesce((select d.users from realtime.analytics_days d where d.at = date_trunc('day', clock_timestamp(), 'UTC')), 0)::bigint as active_users,
+       coalesce((select h.users from realtime.analytics_hours h where h.at = date_trunc('hour', clock_timestamp(), 'UTC')), 0)::bigint
+         as active_users_last_hour,
+       coalesce((select m.users from realtime.analytics_minutes m
+                 where m.at >= date_trunc('minute', clock_timestamp(), 'UTC') - interval '2 minutes' order by m.at desc limit 1), 0)::bigint
+         as active_users_last_minute,
+       coalesce(sum(l.sessions), 0)::bigint as sessions,
+       sum(l.session_seconds) / nullif(sum(l.sessions_ended), 0)::float8 as session_seconds,
+       coalesce(sum(l.published), 0)::bigint as messages, coalesce(sum(l.messages_in), 0)::bigint as messages_in,
+       coalesce(sum(l.messages_out), 0)::bigint as messages_out, coalesce(max(l.connections), 0)::bigint as peak_connections,
+       (array_agg(l.at order by l.connections desc, l.at))[1] as peak_at, coalesce(max(l.channels), 0)::bigint as channels
+from realtime.analytics_between(%(bucket)s, %(start)s, %(end)s) l
+
+-- name: rest_analytics_series
+-- A metric of each minute, hour or day from start to end.
+select g.at at time zone 'UTC' as at,
+       case %(metric)s::text
+         when 'sessionSeconds' then l.session_seconds / nullif(l.sessions_ended, 0)
+         when 'activeUsers' then coalesce(l.users, 0)
+         when 'sessions' then coalesce(l.sessions, 0)
+         when 'messages' then coalesce(l.published, 0)
+         when 'messagesIn' then coalesce(l.messages_in, 0)
+         when 'messagesOut' then coalesce(l.messages_out, 0)
+         when 'channels' then coalesce(l.channels, 0)
+         else coalesce(l.connections, 0)
+       end::float8 as value
+from generate_series(%(start)s::timestamptz at time zone 'UTC', %(end)s::timestamptz at time zone 'UTC' - interval '1 microsecond',
+                     ('1 ' || %(bucket)s::text)::interval) g (at)
+left join realtime.analytics_between(%(bucket)s, %(start)s, %(end)s) l on l.at = g.at at time zone 'UTC'
+order by g.at
+
+-- name: rest_analytics_channels
+-- The channels with the most messages from start to end, and all others together.
+with listed as (
+  select c.channel, sum(c.messages)::bigint as messages, max(c.subscribers)::bigint as subscribers,
+         row_number() over (order by sum(c.messages) desc, max(c.subscribers) desc, c.channel) as place
+  from realtime.analytics_channels c
+  where c.bucket = %(bucket)s and c.at >= %(start)s::timestamptz and c.at < %(end)s::timestamptz and c.channel is not null
+  group by c.channel
+),
+rest as (
+  select coalesce(sum(r.messages), 0)::bigint as messages from (
+    select l.messages from listed l where l.place > %(limit)s
+    union all
+    select c.messages from realtime.analytics_channels c
+    where c.bucket = %(bucket)s and c.at >= %(start)s::timestamptz and c.at < %(end)s::timestamptz and c.channel is null) r
+)
+select l.channel, l.messages, l.subscribers from (
+  select l.channel, l.messages, l.subscribers, l.place from listed l where l.place <= %(limit)s
+  union all
+  select null, r.messages, null, null from rest r where r.messages > 0) l
+order by l.place nulls last
+
+-- name: rest_analytics_countries
+-- Sessions by country from start to end.
+select nullif(c.country, 'ZZ') as country, sum(c.sessions)::bigint as sessions
+from realtime.analytics_countries c
+where c.bucket = %(bucket)s and c.at >= %(start)s::timestamptz and c.at < %(end)s::timestamptz
+group by c.country order by sessions desc, c.country limit %(limit)s
+
+-- name: rest_analytics_peaks
+-- Hours of the week.
+select p.weekday, p.hour,
+       case %(metric)s::text when 'activeUsers' then p.users when 'messages' then p.published when 'messagesOut' then p.messages_out
+            else p.connections end as value
+from realtime.analytics_peaks p order by p.weekday, p.hour

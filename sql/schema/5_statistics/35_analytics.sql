@@ -50,6 +50,19 @@ comment on column realtime.analytics_days.messages_out is 'messages written to c
 comment on column realtime.analytics_days.published is 'messages published in channels';
 comment on column realtime.analytics_days.channels is 'channels with a published message in the minute that had the most of them';
 
+create or replace function realtime.analytics_between(bucket text, from_at timestamptz, to_at timestamptz)
+returns table (at timestamptz, users bigint, sessions bigint, sessions_ended bigint, session_seconds double precision, connections bigint,
+               messages_in bigint, messages_out bigint, published bigint, channels integer)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select t.* from realtime.analytics_minutes t where bucket = 'minute' and t.at >= from_at and t.at < to_at
+  union all
+  select t.* from realtime.analytics_hours t where bucket = 'hour' and t.at >= from_at and t.at < to_at
+  union all
+  select t.* from realtime.analytics_days t where bucket = 'day' and t.at >= from_at and t.at < to_at
+$$;
+comment on function realtime.analytics_between(text, timestamptz, timestamptz) is
+  'The rows of realtime.analytics_minutes, _hours or _days (bucket: minute, hour, day) from one time to another, without the latter';
+
 create or replace view realtime.analytics_channels as
 with listed as (
   select c.bucket, c.at, c.channel, max(c.messages) as messages, sum(c.subscribers) as subscribers

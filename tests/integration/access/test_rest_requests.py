@@ -56,6 +56,9 @@ SAMPLES = {
     "listAlerts": Sample(),
     "listAlertRules": Sample(),
     "changeAlertRule": Sample(404, NONE, body={"enabled": True}),
+    **dict.fromkeys(
+        ("getAnalyticsSummary", "getAnalyticsSeries", "listPopularChannels", "listCountries", "listPeaks"), Sample()
+    ),
     "testRules": Sample(body={"action": "publish", "channel": "chat:1"}),
 }
 """By ``operationId``. A request that the document describes and that is missing here fails the test."""

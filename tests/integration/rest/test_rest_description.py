@@ -81,6 +81,7 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
     ]
     order += ["listNodes", "listSlots", "getLatency", "listActiveChannels", "listLiveQueries", "explainLiveQuery"]
     order += ["listAlerts", "changeAlertRule", "listAlertRules"]
+    order += ["getAnalyticsSummary", "getAnalyticsSeries", "listPopularChannels", "listCountries", "listPeaks"]
     order += ["testRules", "changeChannel", "closeChannel", "listConnections", "getConnection"]
     order += ["disconnect", "disconnectUser"]
     order += ["listSessions", "revokeSession", "revokeUserSessions"]
