@@ -2,6 +2,7 @@
 
 Folders, in the order in which they may import one another (an import-linter contract checks it):
 
+* ``tracing``   W3C trace contexts, and the trace of one message;
 * ``metrics``   what the parts count, and the registry that reads it when it is asked;
 * ``postgres``  connections, pools, named queries, snapshots, the meaning of the database's errors;
 * ``values``    per type: equality, order and JSON form exactly as PostgreSQL has them;

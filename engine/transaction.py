@@ -17,6 +17,7 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from engine.lsn import Lsn
+from engine.tracing.messages import PublishedRow
 
 __all__ = [
     "UNCHANGED",
@@ -141,7 +142,8 @@ class Transaction:
     with ``xid`` 0. ``tables``: oids of the tables that it changed (a partition's exposed root), filled in by the live
     queries while they process the changes, so that later reads can select transactions by table. ``received_at``: when the
     feed had all of it, in microseconds since the Unix epoch by this machine's clock; 0: not known. It is not compared: two
-    processes that decode the same frames have equal transactions.
+    processes that decode the same frames have equal transactions. ``annotation``, its annotations merged, a JSON object, and
+    ``published``, its messages, are filled in by the channels and taken away again when it was applied.
     """
 
     position: Lsn
@@ -151,6 +153,8 @@ class Transaction:
     changes: Iterable[Change | Message] = field(default=())
     tables: frozenset[int] = frozenset()
     received_at: int = field(default=0, compare=False)
+    annotation: bytes | None = field(default=None, compare=False)
+    published: Sequence[PublishedRow] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ A ``protocol`` message enters a ``session``, whose actions a ``client`` carries 
   channels (``rules``); ``limits`` counts what it asks for; ``content`` judges what it publishes;
 * ``wire`` encodes messages, ``http`` is shared by all HTTP routes, ``rest`` is the API for servers;
 * ``observe`` counts what connections do and shows it, ``statistics`` writes figures for the views ``realtime.stat_*``,
-  ``analytics`` counts for ``realtime.analytics_*``, ``alerts`` measures what raises alerts and sends them, ``logs`` formats
-  the log;
+  ``analytics`` counts for ``realtime.analytics_*``, ``alerts`` measures what raises alerts and sends them, ``tracing``
+  records traces, ``logs`` formats the log;
 * ``ports`` holds the interfaces of the engine;
 * ``app`` runs it all, ``cli`` is the ``realtime`` command, ``demo`` the page of ``realtime dev``, ``dashboard`` that of
   operators.

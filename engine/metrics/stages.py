@@ -13,8 +13,10 @@ from __future__ import annotations
 from time import time_ns
 from typing import Final
 
+from engine.metrics.deliveries import Deliveries
 from engine.metrics.instruments import LATENCIES
 from engine.metrics.registry import Registry
+from engine.transaction import Transaction
 
 __all__ = ["STAGES", "Stages"]
 
@@ -26,7 +28,10 @@ _REMEMBERED: Final = (
 
 
 class Stages:
-    """The latencies by stage, in microseconds. Commit times, as the events carry them, identify the transactions."""
+    """The latencies by stage, in microseconds. Commit times, as the events carry them, identify the transactions.
+
+    ``traced``: notes the same times of single transactions; None: none is traced.
+    """
 
     def __init__(self, registry: Registry) -> None:
         family = registry.histograms(
@@ -38,6 +43,7 @@ class Stages:
         )
         self._feed, self._apply, self._encode, self.write = map(family.of, STAGES)
         self._received: dict[int, int] = {}
+        self.traced: Deliveries | None = None
 
     def received(self, committed_at: int, received_at: int) -> None:
         """A transaction that was complete at ``received_at`` is about to be applied."""
@@ -45,6 +51,13 @@ class Stages:
         if len(self._received) >= _REMEMBERED:
             self._received.clear()
         self._received[committed_at] = received_at
+        if self.traced is not None:
+            self.traced.begin(committed_at, received_at)
+
+    def applied(self, transaction: Transaction) -> None:
+        """A transaction was applied."""
+        if self.traced is not None:
+            self.traced.applied(transaction, time_ns() // 1000)
 
     def begin_encoding(self, committed_at: int | None) -> int:
         """An event is about to be encoded; returns now, or 0 for one that is no commit's."""
@@ -56,10 +69,12 @@ class Stages:
             self._apply.observe(now - received_at)
         return now
 
-    def end_encoding(self, began: int) -> int:
-        """The frame is made; ``began`` as ``begin_encoding`` returned it. Returns now, or 0."""
-        if not began:
+    def end_encoding(self, began: int, committed_at: int | None, channel: str | None) -> int:
+        """The frame is made; ``began`` as ``begin_encoding`` returned it; ``channel`` as of the frame. Returns now, or 0."""
+        if not began or committed_at is None:
             return 0
         now = time_ns() // 1000
         self._encode.observe(now - began)
+        if self.traced is not None:
+            self.traced.encoded(committed_at, channel, began, now)
         return now

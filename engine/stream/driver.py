@@ -193,6 +193,9 @@ class StreamDriver(BackgroundService):
                     await asyncio.sleep(0)
             self.tail.append(transaction)
             self._position = max(self._position, transaction.position)
+        if self._stages is not None:
+            self._stages.applied(transaction)
+        transaction.annotation, transaction.published = None, ()
         self._trimmer.look()
         self._pass(transaction.end)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from typing import Any
@@ -42,7 +42,7 @@ from server.client.shared import SharedServices
 from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
 from server.http.address_gate import REFUSAL
-from server.http.rate_limits import rate_limit_headers
+from server.http.rate_limits import rate_limit_headers, too_many
 from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError
 from server.limits.published_bytes import PublishedBytes
@@ -56,6 +56,7 @@ from server.rules.authorizer import RuleAuthorizer
 from server.rules.explain import Explanation
 from server.rules.problems import RuleProblems
 from server.session.session import Greeting, Session
+from server.tracing.start import start_tracing
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.wires import Wires
@@ -114,6 +115,8 @@ class Node:
             _log.warning("insecure_setting", setting=setting, reason=reason)
         hook = self._make_content_hook()  # first: a wrong name needs no database to be seen
         handler = None if self._settings.auth_handler is None else handler_of(self._settings.auth_handler)
+        stages = self.metrics.meters.stages
+        tracing = start_tracing(self._settings, self._node_id, self._version, stages, self._stack)
         await self._stack.enter_async_context(self._feed)
         await self._feed.streaming()
         pooled = self._settings.pooled_dsn
@@ -121,7 +124,7 @@ class Node:
             await check_pooler(self._dsn, pooled)
         tuning = self._settings.live_settings(stream_generated=self._feed.plugin != "wal2json")
         reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
-        stream = StreamDriver(self._feed, reader, stages=self.metrics.meters.stages)
+        stream = StreamDriver(self._feed, reader, stages=stages)
         live = LiveQueries(stream, reader, tuning, self.metrics.live)
         channels = Channels(
             self._dsn,
@@ -162,7 +165,8 @@ class Node:
             published=PublishedBytes(self._settings.max_published_bytes, self._settings.max_message_size),
             meters=self.metrics.meters,
             usage=self._analytics.counter,
-            wires=Wires.make(self.metrics.meters.stages, self.metrics.meters.error),
+            tracing=tracing,
+            wires=Wires.make(stages, self.metrics.meters.error),
             log=self._log,
             key_watch=authentication.key_watch,
             session_watch=authentication.session_watch,
@@ -260,13 +264,13 @@ class Node:
         usage = self._limiter.arrive(handshake.ip)
         if usage is not None and not usage.allowed:
             text = f"more than {usage.quota.amount:g} new connections per minute from this address"
-            raise _too_many(text, usage.wait, "max_connection_rate", rate_limit_headers(usage))
+            raise too_many(text, usage.wait, "max_connection_rate", rate_limit_headers(usage))
         principal = services.authenticator.identify(handshake)
         id = f"{self._id}-{uuid.uuid4().hex}"
         try:
             counted = self._limiter.enter(id, handshake.ip, None if principal is None else principal.user_id)
         except LimitExceededError as exceeded:
-            raise _too_many(str(exceeded), exceeded.retry_after, exceeded.limit) from exceeded
+            raise too_many(str(exceeded), exceeded.retry_after, exceeded.limit) from exceeded
         greeting = Greeting(services.channels.epoch, self._settings.ping_interval, secret)
         return Admission(
             Session(id, self._session_limits, greeting),
@@ -341,9 +345,3 @@ class Node:
             "version": self._version,
             "uptimeSeconds": round(time.monotonic() - self._began),
         }
-
-
-def _too_many(
-    text: str, retry_after: float | None, limit: str, headers: Mapping[str, str] | None = None
-) -> HandshakeRejectedError:
-    return HandshakeRejectedError(HTTPStatus.TOO_MANY_REQUESTS, text, headers, retry_after, limit)

@@ -20,6 +20,7 @@ from msgspec import UNSET
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
+from engine.tracing.context import parse_context
 from server.auth.authorizer import Action
 from server.client.answers import Answers
 from server.client.failures import client_error
@@ -115,7 +116,9 @@ class PublishQueue:
 
     def _publication(self, message: Publish, data: bytes) -> Publication:
         id = None if message.id is UNSET else message.id
-        return Publication(message.channel, message.event, data, self._member, id)
+        parent = None if message.traceparent is UNSET else parse_context(message.traceparent, message.tracestate)
+        trace = self._services.trace(parent, self._member, message.channel, len(data))
+        return Publication(message.channel, message.event, data, self._member, id, trace=trace)
 
     def _acknowledge(self, message: Publish, stored: Ack) -> None:
         if self._services.log.messages:

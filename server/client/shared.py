@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.channels.core.watched_rows import WatchedRows
+from engine.tracing.context import TraceContext
+from engine.tracing.messages import MessageTrace
 from server.analytics.counter import UsageCounter
 from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.authorizer import Authorizer, NameRules
@@ -17,9 +19,10 @@ from server.limits.published_bytes import PublishedBytes
 from server.limits.query_accounts import QueryAccounts
 from server.logs.clients import ClientLog
 from server.observe.meters import Meters
-from server.ports.channels import ChannelService
+from server.ports.channels import ChannelService, Member
 from server.ports.live_queries import LiveQueryService
 from server.session.session import Session
+from server.tracing.tracing import Tracing
 from server.wire.wires import Wires
 
 __all__ = ["SharedServices"]
@@ -31,6 +34,7 @@ class SharedServices:
 
     ``query_accounts``: what live queries each user has; ``published``: how many bytes it publishes. ``meters`` count what
     connections do, and ``usage`` for analytics; None: nothing is counted. ``log``: which events of clients are logged.
+    ``tracing`` records traces; None: it is off.
     ``key_watch`` and ``session_watch`` end connections with their credentials.
     """
 
@@ -47,9 +51,18 @@ class SharedServices:
     published: PublishedBytes = field(default_factory=PublishedBytes)
     meters: Meters | None = None
     usage: UsageCounter | None = None
+    tracing: Tracing | None = None
     log: ClientLog = field(default_factory=ClientLog)
     key_watch: CredentialWatch | None = None
     session_watch: CredentialWatch | None = None
+
+    def trace(self, parent: TraceContext | None, member: Member, channel: str, size: int) -> MessageTrace | None:
+        """The trace of a message that is about to be published; None: it has none. ``parent``: what the client gave;
+        ``size``: bytes of its data.
+        """
+        if self.tracing is not None:
+            return self.tracing.publishing(parent, member, channel, size)
+        return None if parent is None else MessageTrace(parent)
 
     def count_resumed(self, session: Session, transport: str, what: str, recovered: bool | None) -> None:
         """A subscription to ``what`` (``channel`` or ``query``) is open. ``recovered``: None if it did not resume one."""

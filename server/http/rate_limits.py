@@ -7,11 +7,13 @@ the three ``RateLimit-Limit``, ``RateLimit-Remaining`` and ``RateLimit-Reset``, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from math import ceil
 
+from server.auth.identity import HandshakeRejectedError
 from server.limits.network_rates import Usage
 
-__all__ = ["rate_limit_headers", "retry_after_header"]
+__all__ = ["rate_limit_headers", "retry_after_header", "too_many"]
 
 
 def retry_after_header(seconds: float) -> dict[str, str]:
@@ -30,3 +32,10 @@ def rate_limit_headers(usage: Usage) -> Mapping[str, str]:
         "RateLimit-Remaining": f"{usage.left}",
         "RateLimit-Reset": f"{seconds}",
     }
+
+
+def too_many(
+    text: str, retry_after: float | None, limit: str, headers: Mapping[str, str] | None = None
+) -> HandshakeRejectedError:
+    """The refusal of a connection because of a limit, whose setting is ``limit``."""
+    return HandshakeRejectedError(HTTPStatus.TOO_MANY_REQUESTS, text, headers, retry_after, limit)

@@ -1,13 +1,17 @@
 """What the connections of one node count: how many there are, messages, bytes, and the time from a commit to its delivery.
 
 A connection has the meter of its transport, and calls it once per message that arrives and once per write. Both are on the
-hot path of every delivery, so the meter only adds to attributes; the registry reads them when it is asked.
+hot path of every delivery, so the meter only adds to attributes; the registry reads them when it is asked. What was written
+is kept until the turn of the event loop ends, or ``_WRITES`` writes long, and then counted by frame: the receivers of one
+frame cost one addition, and their latencies are measured up to so many writes too late.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 from time import time_ns
 from typing import Final, Protocol
 
@@ -26,6 +30,7 @@ HTTP: Final = "http"
 
 _DURATIONS: Final = (1, 5, 15, 60, 300, 900, 3_600, 4 * 3_600, 86_400, 7 * 86_400)
 _CODES: Final = frozenset(CloseCode)
+_WRITES: Final = 64
 
 
 class WrittenFrame(Protocol):
@@ -34,6 +39,10 @@ class WrittenFrame(Protocol):
     @property
     def committed_at(self) -> int | None:
         """When its messages were committed, in microseconds since 1970."""
+
+    @property
+    def channel(self) -> str | None:
+        """The channel they belong to; None: they are of a live query, or one client's own."""
 
     @property
     def count(self) -> int:
@@ -108,6 +117,8 @@ class Meters:
             self._reconnections.of(transport)
         self.stages = Stages(registry)
         self._meters = {name: TransportMeter(self, name) for name in TRANSPORTS}
+        for meter in self._meters.values():
+            registry.before_reading(meter.count)
 
     def of(self, transport: str) -> TransportMeter:
         """The meter of one of ``TRANSPORTS``."""
@@ -143,8 +154,10 @@ class TransportMeter:
         "_messages_sent",
         "_open",
         "_opened",
+        "_stages",
         "_transport",
         "_writes",
+        "_written",
     )
 
     def __init__(self, meters: Meters, transport: str) -> None:
@@ -158,7 +171,9 @@ class TransportMeter:
         self._bytes_received = meters.bytes_received.of(transport)
         self._bytes_sent = meters.bytes_sent.of(transport)
         self._latencies = meters.latencies.of(transport)
+        self._stages = meters.stages
         self._writes = meters.stages.write
+        self._written: list[Sequence[WrittenFrame]] = []
 
     def opened(self) -> None:
         """A client was authenticated and greeted."""
@@ -176,26 +191,31 @@ class TransportMeter:
         self._messages_received.value += 1
         self._bytes_received.value += size
 
-    def wrote(self, frames: Iterable[WrittenFrame], size: int) -> None:
+    def wrote(self, frames: Sequence[WrittenFrame], size: int) -> None:
         """``frames`` were written as ``size`` bytes."""
-        # Called for each write: what Histogram.observe does is written out, since calls cost as much as the work.
-        messages, now = 0, 0
-        for frame in frames:
-            count = frame.count
-            messages += count
-            committed_at = frame.committed_at
-            if committed_at is not None:
-                now = now or time_ns() // 1000
-                value = now - committed_at
-                if value < 0:
-                    value = 0
-                latencies = self._latencies
-                latencies.counts[bisect_left(LATENCIES, value)] += count
-                latencies.sum += value * count
-                if encoded_at := frame.encoded_at:
-                    value = now - encoded_at
-                    writes = self._writes
-                    writes.counts[bisect_left(LATENCIES, value)] += count
-                    writes.sum += value * count
-        self._messages_sent.value += messages
         self._bytes_sent.value += size
+        written = self._written
+        written.append(frames)
+        if len(written) == 1:
+            asyncio.get_running_loop().call_soon(self.count)
+        elif len(written) == _WRITES:
+            self.count()
+
+    def count(self) -> None:
+        """Count what was written since the last call: frames that many connections got are looked at once."""
+        if not self._written:
+            return
+        counts = Counter(chain.from_iterable(self._written))
+        self._written.clear()
+        now, messages = time_ns() // 1000, 0
+        for frame, times in counts.items():
+            count = frame.count * times
+            messages += count
+            if frame.committed_at is not None:
+                self._latencies.observe(now - frame.committed_at, count)
+                if frame.encoded_at:
+                    self._writes.observe(now - frame.encoded_at, count)
+        self._messages_sent.value += messages
+        traced = self._stages.traced
+        if traced is not None and traced.open:
+            traced.wrote(counts.items(), now)

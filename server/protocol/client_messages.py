@@ -45,6 +45,7 @@ _Name = Annotated[str, Meta(min_length=1, max_length=_MAX_NAME, pattern=_NO_CONT
 _Position = Annotated[str, Meta(max_length=64, pattern=_NO_CONTROL)]
 _Epoch = Annotated[str, Meta(max_length=128, pattern=_NO_CONTROL)]
 _Token = Annotated[str, Meta(pattern=_NO_CONTROL)]
+_Trace = Annotated[str, Meta(max_length=512, pattern=_NO_CONTROL)]  # what is no trace context is ignored
 _Object = dict[str, Any]
 
 
@@ -80,13 +81,17 @@ class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True, frozen=
 
 
 class Publish(Struct, tag="message", forbid_unknown_fields=True, frozen=True):
-    """Publish to a channel. ``data`` is any JSON value, kept as it came; ``id`` makes repeating the message harmless."""
+    """Publish to a channel. ``data`` is any JSON value, kept as it came; ``id`` makes repeating the message harmless.
+    ``traceparent`` and ``tracestate``: the W3C trace context of the request.
+    """
 
     channel: _Name
     event: _Name
     data: msgspec.Raw = msgspec.Raw(b"null")
     ref: _Name | UnsetType = UNSET
     id: _Name | UnsetType = UNSET
+    traceparent: _Trace | UnsetType = UNSET
+    tracestate: _Trace | UnsetType = UNSET
 
 
 class PresenceUpdate(Struct, tag="presence:update", forbid_unknown_fields=True, frozen=True):

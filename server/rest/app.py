@@ -45,7 +45,7 @@ from server.rest import activity, alerts, analytics, broadcast, channels, connec
 from server.rest.access import NOT_AN_OPERATOR, Access
 from server.rest.clients import AdmittedClient, Clients
 from server.rest.description.docs import DOCS_HEADERS, docs_page
-from server.rest.description.endpoint import MAX_NAME, Answer, Call, Endpoint, ServedNode
+from server.rest.description.endpoint import MAX_NAME, Answer, Call, Endpoint, ServedNode, trace_context
 from server.rest.description.openapi import openapi
 
 __all__ = ["ENDPOINTS", "Rest"]
@@ -206,7 +206,13 @@ class Rest:
         async with self._pool.connection() as connection:
             if self._pooled:
                 await _flush(connection, transaction=True)
-            return await endpoint.handler(Call(connection, path, query, body, raw, self._recorded, self._node))
+            call = Call(connection, path, query, body, raw, self._recorded, self._node)
+            context = None if endpoint.method == "GET" else trace_context(request.headers)
+            if context is None:
+                return await endpoint.handler(call)
+            async with connection.transaction():
+                await call.rows("rest_annotate", meta=msgspec.json.encode(context.fields).decode())
+                return await endpoint.handler(call)
 
     async def _admitted(self, handshake: HandshakeRequest) -> AdmittedClient:
         if self._clients is None:
@@ -219,7 +225,7 @@ class Rest:
         if endpoint.clients is None or self._clients is None:
             raise NotAllowedError(NOT_AN_OPERATOR)
         _, raw = await self._body(request, endpoint)
-        return await endpoint.clients(self._clients.call(admitted, path, raw))
+        return await endpoint.clients(self._clients.call(admitted, path, raw, trace_context(request.headers)))
 
     async def _body(self, request: Request, endpoint: Endpoint) -> tuple[BaseModel | None, Mapping[str, bytes]]:
         if endpoint.body is None:

@@ -16,6 +16,7 @@ import msgspec
 
 from engine.channels.core.messages.model import MessageTooLargeError
 from engine.identity.principal import Principal
+from engine.tracing.context import TraceContext
 from server.auth.authorizer import NotAllowedError
 from server.auth.identity import HandshakeRequest
 from server.auth.origins import check_origin
@@ -76,12 +77,18 @@ class Clients:
         member = Member(id, user, principal.attributes, handshake.ip, TRANSPORT, proven)
         return AdmittedClient(services, principal, member)
 
-    def call(self, client: AdmittedClient, path: Mapping[str, str], raw: Mapping[str, bytes]) -> ClientCall:
+    def call(
+        self,
+        client: AdmittedClient,
+        path: Mapping[str, str],
+        raw: Mapping[str, bytes],
+        context: TraceContext | None = None,
+    ) -> ClientCall:
         """Its request, within its limits. ``raw``: the fields of the body. Raises what ``problem_of`` knows."""
         self._count(client.member)
         if sum(map(len, raw.values())) > self._limits.message_size:
             raise MessageTooLargeError(f"the message is larger than {self._limits.message_size} bytes")
-        return ClientCall(client.services, client.principal, client.member, path, raw)
+        return ClientCall(client.services, client.principal, client.member, path, raw, context)
 
     async def _principal(self, services: SharedServices, handshake: HandshakeRequest) -> Principal:
         principal = services.authenticator.identify(handshake)
@@ -108,5 +115,7 @@ async def publish(call: ClientCall) -> BroadcastDone:
     assert isinstance(message, Publish)
     data = await judge_message(call.services, call.principal, call.member, message)
     id = None if message.id is msgspec.UNSET else message.id
-    stored = await call.services.channels.publish(Publication(message.channel, message.event, data, call.member, id))
+    trace = call.services.trace(call.context, call.member, message.channel, len(data))
+    publication = Publication(message.channel, message.event, data, call.member, id, trace=trace)
+    stored = await call.services.channels.publish(publication)
     return BroadcastDone(channel=message.channel, id=stored.id)

@@ -92,7 +92,7 @@ class EventFrames:
         tail = self._shared(event, annotated=annotated)
         frame = kept[head] = Frame(self._build(head, tail), committed_at=event.committed_at)
         if began and stages is not None:
-            frame.encoded_at = stages.end_encoding(began)
+            frame.encoded_at = stages.end_encoding(began, event.committed_at, None)
         return frame
 
     def _shared(self, event: LiveEvent, *, annotated: bool) -> bytes:
@@ -144,7 +144,7 @@ class ChannelFrames:
         began = 0 if stages is None else stages.begin_encoding(events[0].committed_at)
         frames = [self._join(events)] if joined else [self._frame(event) for event in events]
         if began and stages is not None:
-            encoded_at = stages.end_encoding(began)
+            encoded_at = stages.end_encoding(began, events[0].committed_at, events[0].channel)
             for frame in frames:
                 frame.encoded_at = encoded_at
         return frames

@@ -10,12 +10,17 @@ commit
 -- Store messages in one commit, in their order. An id from a client is claimed first, among those of its sender: the second publisher of an id stores
 -- nothing. Returns those not stored under their channel, id and sender. fresh: not because of the id, so a trigger skipped or changed it; elsewhere: how
 -- many messages this commit stored otherwise. whole: a statement in which a trigger skips a message fails (SQLSTATE RTX01), because the id of that is
--- then claimed and has to be released in the same transaction (engine_release_ids).
+-- then claimed and has to be released in the same transaction (engine_release_ids). traces: null, or what the stream is to carry of the trace of a
+-- message, as a JSON object; it gets the key that shows its origin.
 with input as materialized (
-  select i.*, realtime.id_scope(i.sender, i.connection) as scope
+  select i.*, realtime.id_scope(i.sender, i.connection) as scope,
+         case when i.trace is not null then
+           pg_logical_emit_message(true, 'realtime.trace',
+             convert_to((i.trace::jsonb || jsonb_build_object('key', (select stream_key from realtime.settings)))::text, 'UTF8'))
+         end as traced
   from unnest(%(channels)s::text[], %(events)s::text[], %(payloads)s::text[], %(senders)s::text[], %(connections)s::text[],
-              %(ids)s::text[], %(claims)s::bool[], %(priorities)s::int[])
-       with ordinality as i (channel, event, payload, sender, connection, id, claim, priority, n)
+              %(ids)s::text[], %(claims)s::bool[], %(priorities)s::int[], %(traces)s::text[])
+       with ordinality as i (channel, event, payload, sender, connection, id, claim, priority, trace, n)
 ), claimed as (
   insert into realtime.message_ids (channel, id, scope)
   select channel, id, scope from input where claim order by channel, id, scope

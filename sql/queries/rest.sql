@@ -1,3 +1,7 @@
+-- name: rest_annotate
+-- Annotate the transaction of a request with its trace context.
+select realtime.annotate(%(meta)s::text::jsonb)
+
 -- name: rest_broadcast
 -- Publish; returns the message's id.
 select realtime.broadcast(channel => %(channel)s::text, event => %(event)s::text, payload => %(payload)s::text::jsonb,

@@ -61,7 +61,7 @@ async def read_asyncpg(connection: asyncpg.Connection[Any], number: int) -> obje
     return [tuple([None if value is None else value.encode() for value in row]) for row in rows]
 
 
-def batch(size: int, number: int) -> dict[str, str]:
+def batch(size: int, number: int) -> dict[str, str | None]:
     """The parameters of ``engine_publish`` for ``size`` messages, as the publisher writes them."""
     many = range(size)
     return {
@@ -73,6 +73,7 @@ def batch(size: int, number: int) -> dict[str, str]:
         "ids": text_array(f"{number}-{size}-{n}-{time.perf_counter_ns()}" for n in many),
         "claims": plain_array(False for _ in many),
         "priorities": plain_array(1 for _ in many),
+        "traces": None,
         "whole": "t",
     }
 

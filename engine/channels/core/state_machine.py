@@ -24,7 +24,7 @@ from typing import Any
 
 from engine.channels.core.access_rules import AccessRules, matching
 from engine.channels.core.census import ConnectionCensus
-from engine.channels.core.delivery.events import MessageEvent, PlainEvent
+from engine.channels.core.delivery.events import MessageEvent, PlainEvent, meta_of
 from engine.channels.core.delivery.hub import ChannelHub
 from engine.channels.core.effects import (
     ConnectionDeleted,
@@ -87,8 +87,9 @@ class ChannelCore:
         """
         decoded = start(transaction)
         yield from self.reader.read(transaction, decoded)
-        meta = decoded.annotations.meta
-        events = [MessageEvent(row, decoded.commit_time, meta) for row in decoded.messages]
+        transaction.annotation = meta = decoded.annotations.meta
+        transaction.published = decoded.messages
+        events = [MessageEvent(row, decoded.commit_time, meta_of(row, meta)) for row in decoded.messages]
         yield from self.hub.judge(events)
         return (yield from self._apply(decoded, events))
 

@@ -62,12 +62,22 @@ def columns(batch: list[Waiting]) -> dict[str, object]:
         "ids": text_array([waiting.id for waiting in batch]),
         "claims": plain_array([each.id is not None for each in publications]),
         "priorities": plain_array([each.priority for each in publications]),
+        "traces": text_array(map(_trace, batch)) if any(each.trace for each in publications) else None,
     }
+
+
+def _trace(waiting: Waiting) -> str | None:
+    """What the stream is to carry of a stored message's trace."""
+    if (trace := waiting.publication.trace) is None:
+        return None
+    channel, id, scope = waiting.key
+    return orjson.dumps({**trace.fields, "channel": channel, "id": id, "scope": scope}).decode()
 
 
 def note(waiting: Waiting) -> str:
     """For a message without history."""
     publication = waiting.publication
+    trace = publication.trace
     return orjson.dumps(
         {
             "channel": publication.channel,
@@ -77,6 +87,7 @@ def note(waiting: Waiting) -> str:
             "connection_id": publication.member.connection_id,
             "id": waiting.id,
             "priority": publication.priority,
+            **({} if trace is None else {"trace": trace.fields}),
         }
     ).decode()
 

@@ -96,6 +96,9 @@ class PublishSession:
         """
         connection = await self._connected()
         self._is_used, began = True, time.monotonic()
+        traces = [trace for waiting in batch if (trace := waiting.publication.trace) is not None]
+        for trace in traces:
+            trace.sent_at = time.time_ns() // 1000
         stored, passing = [w for w in batch if w.history], [w for w in batch if not w.history]
         missing: list[DictRow] = []
         # One statement is a transaction by itself, without BEGIN and COMMIT to wait for.
@@ -106,6 +109,8 @@ class PublishSession:
                 await self._release(connection, missing)
             if passing:
                 await _run(connection, "engine_emit", notes=text_array(map(note, passing)))
+        for trace in traces:
+            trace.committed_at = time.time_ns() // 1000
         if self._metrics is not None:
             self._metrics.batch(len(batch), time.monotonic() - began)
         return missing

@@ -151,12 +151,16 @@ class PublishQueue:
         self._remove(waiting)
         if not waiting.done.done():
             waiting.done.set_result(ack)
+            if (trace := waiting.publication.trace) is not None:
+                trace.end(None)
 
     def fail(self, waiting: Waiting, error: Exception) -> None:
         """Refuse a message, unless it has its answer."""
         self._remove(waiting)
         if not waiting.done.done():
             waiting.done.set_exception(error)
+            if (trace := waiting.publication.trace) is not None:
+                trace.end(error)
 
     def _remove(self, waiting: Waiting) -> None:
         # Else it was answered before, and another may have come under its id.

@@ -10,16 +10,18 @@ from typing import Any, Final, Protocol, TypeVar
 import psycopg
 from psycopg.rows import DictRow
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 
 from engine.identity.principal import Principal
 from engine.postgres.statements.named_queries import query
+from engine.tracing.context import TRACEPARENT, TRACESTATE, TraceContext, parse_context
 from server.auth.authorizer import Action, Circumstances
 from server.client.shared import SharedServices
 from server.ports.channels import Member
 from server.protocol.error_codes import ErrorCode
 from server.rules.explain import Explanation
 
-__all__ = ["MAX_NAME", "READER", "Answer", "Call", "ClientCall", "Endpoint", "ServedNode", "shown"]
+__all__ = ["MAX_NAME", "READER", "Answer", "Call", "ClientCall", "Endpoint", "ServedNode", "shown", "trace_context"]
 
 MAX_NAME: Final = 255
 """Characters of a name in a path, as of a channel's in a message."""
@@ -35,6 +37,12 @@ Answer = BaseModel | Mapping[str, object] | None
 def shown(model: type[BaseModel], row: Mapping[str, object]) -> dict[str, object]:
     """A row as ``model`` describes it. Not validated: rows that other programs wrote are shown as they are."""
     return {field.serialization_alias or name: row[name] for name, field in model.model_fields.items()}
+
+
+def trace_context(headers: Headers) -> TraceContext | None:
+    """The trace context of a request; None without a valid one. Several ``traceparent`` are none."""
+    parents = headers.getlist(TRACEPARENT)
+    return parse_context(parents[0], ",".join(headers.getlist(TRACESTATE))) if len(parents) == 1 else None
 
 
 class ServedNode(Protocol):
@@ -81,13 +89,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class ClientCall:
-    """One request of a client, checked. ``raw``: the body's fields as the JSON text they came in."""
+    """One request of a client, checked. ``raw``: the body's fields as the JSON text they came in; ``context``: its trace."""
 
     services: SharedServices
     principal: Principal
     member: Member
     path: Mapping[str, str]
     raw: Mapping[str, bytes]
+    context: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)

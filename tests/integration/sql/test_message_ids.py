@@ -59,6 +59,7 @@ def publish(db: Connection, *messages: tuple[str, str, str | None, str]) -> list
         ids=[m[1] for m in messages],
         claims=[m[2] is not None for m in messages],
         priorities=[0] * len(messages),
+        traces=None,
         whole=True,
     )
 

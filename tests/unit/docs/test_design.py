@@ -39,5 +39,5 @@ def test_each_dependency_has_a_reason_and_nothing_else_is_listed() -> None:
         [cell.strip() for cell in line.split("|")[1:-1]] for line in DEPENDENCIES.splitlines() if line.startswith("| `")
     ]
     listed = {re.sub(r"\[.*\]", "", name) for row in rows for name in re.findall(r"`([\w@/\[\]-]+)`", row[0])}
-    assert listed - {"embedded", "e2ee", "geo"} == required()
+    assert listed - {"embedded", "e2ee", "geo", "otel"} == required()
     assert all(cell for row in rows for cell in row)

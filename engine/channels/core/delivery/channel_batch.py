@@ -37,9 +37,9 @@ class ChannelBatch(Generic[Event]):
     @staticmethod
     def annotated(batch: ChannelBatch[MessageEvent]) -> ChannelBatch[MessageEvent]:
         """Messages of one transaction with its annotation, one object for all who ask; ``batch`` if there is none."""
-        if batch.events[0].meta is None:
-            return batch
         if batch._annotated is None:
+            if all(event.meta is None for event in batch.events):
+                return batch
             batch._annotated = ChannelBatch(batch.channel)
             batch._annotated.events = [event.annotated for event in batch.events]
         return batch._annotated

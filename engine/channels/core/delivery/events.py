@@ -13,8 +13,9 @@ from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import format_position
 from engine.errors import RealtimeError
 from engine.lsn import format_lsn
+from engine.tracing.context import with_context
 
-__all__ = ["EndEvent", "MessageEvent", "PlainEvent", "iso_time"]
+__all__ = ["EndEvent", "MessageEvent", "PlainEvent", "iso_time", "meta_of"]
 
 
 def iso_time(text: str) -> str:
@@ -22,12 +23,18 @@ def iso_time(text: str) -> str:
     return text.replace(" ", "T", 1).removesuffix("+00") + "Z"
 
 
+def meta_of(row: MessageRow, annotation: bytes | None) -> bytes | None:
+    """The annotation of its transaction, a JSON object, with its publisher's trace context in it; None without both."""
+    context = None if row.trace is None else row.trace.context
+    return annotation if context is None else with_context(annotation, context)
+
+
 class MessageEvent:
     """A published message as it reaches the subscribers of its channel.
 
     ``key`` is its position as numbers; it grows along a channel. ``committed_at``: when it was committed, in microseconds
-    since 1970 by the clock of the database; None for a message of the past. ``meta``: the annotation of its transaction, a
-    JSON object, for those who ask (:attr:`annotated`); None if it has none, or is of the past.
+    since 1970 by the clock of the database; None for a message of the past. ``meta``: as of :func:`meta_of`, for those who
+    ask (:attr:`annotated`); None if it has none, or is of the past.
     """
 
     __slots__ = (

@@ -14,7 +14,9 @@ import msgspec
 
 from engine.annotations import ANNOTATION_PREFIX, Annotations
 from engine.channels.core.messages.fault_barrier import FaultBarrier
+from engine.channels.core.messages.model import id_scope
 from engine.lsn import Lsn
+from engine.tracing.messages import TRACE_PREFIX, CarriedTrace, TraceNote
 from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
 
 __all__ = ["ControlMessage", "DecodedTransaction", "MessageRow", "RecordReader", "RowChange"]
@@ -61,7 +63,7 @@ class MessageRow:
     """A published message, from the table or (``seq`` is then its number in the transaction) without history.
 
     ``payload`` and ``audience`` are JSON text; ``inserted_at`` is PostgreSQL's text, in UTC. ``routed_from``: the channel
-    a route brought it from.
+    a route brought it from. ``trace``: what its publisher's request is traced with.
     """
 
     lsn: Lsn
@@ -77,6 +79,7 @@ class MessageRow:
     inserted_at: str
     routed_from: str | None = None
     stored: bool = True
+    trace: CarriedTrace | None = None
 
     @property
     def names_sender(self) -> bool:
@@ -118,6 +121,7 @@ class _Ephemeral(msgspec.Struct):
     audience: msgspec.Raw = _NULL
     priority: int = 0
     routed_from: str | None = None
+    trace: CarriedTrace | None = None
 
 
 @dataclass(slots=True)
@@ -157,7 +161,7 @@ class DecodedTransaction:
     are any.
 
     ``refused``: messages that came after their room was closed; ``copies``: messages and the channels they are routed to;
-    ``annotations``: those of the transaction.
+    ``annotations``: those of the transaction; ``traces``: of stored messages, by channel, id and scope of the id.
     """
 
     lsn: Lsn
@@ -171,6 +175,7 @@ class DecodedTransaction:
     copies: list[tuple[MessageRow, str]] = field(default_factory=list)
     full_xid: int = 0
     annotations: Annotations = field(default_factory=lambda: Annotations(None))
+    traces: dict[tuple[str, str, str], CarriedTrace] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.messages or self.changes or self.control_messages or self.refused)
@@ -178,6 +183,7 @@ class DecodedTransaction:
 
 _decode_ephemeral: Final = msgspec.json.Decoder(_Ephemeral).decode
 _decode_control: Final = msgspec.json.Decoder(ControlMessage).decode
+_decode_trace: Final = msgspec.json.Decoder(TraceNote).decode
 
 
 class RecordReader:
@@ -208,6 +214,9 @@ class RecordReader:
                 yield
         if len(into.messages) > 1:
             into.messages.sort(key=lambda message: message.seq)
+        if into.traces:
+            for row in into.messages:
+                row.trace = row.trace or into.traces.get((row.channel, row.id, id_scope(row.sender, row.connection_id)))
 
     def decode(self, transaction: Transaction) -> DecodedTransaction:
         """The same in one go."""
@@ -244,6 +253,10 @@ class RecordReader:
                 into.control_messages.append(control)
         elif message.prefix == ANNOTATION_PREFIX:
             into.annotations.add(message)
+        elif message.prefix == TRACE_PREFIX:
+            trace = _decode_trace(message.content)
+            if self.key is not None and trace.key == self.key:
+                into.traces[trace.channel, trace.id, trace.scope] = trace
 
 
 def start(transaction: Transaction) -> DecodedTransaction:
@@ -285,6 +298,7 @@ def _ephemeral(note: _Ephemeral, into: DecodedTransaction) -> MessageRow:
         commit_text(into.commit_time),
         note.routed_from,
         stored=False,
+        trace=note.trace,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.errors import ErrorCode, RealtimeError
 from engine.lsn import Lsn, format_lsn, parse_lsn
+from engine.tracing.messages import MessageTrace
 
 __all__ = [
     "Access",
@@ -120,7 +121,8 @@ class ChannelOptions:
 class Publication:
     """A message to be published. ``data`` is JSON, as it came. ``id`` makes a repeated publish harmless.
 
-    ``priority``: a message of higher priority is not queued behind lower ones.
+    ``priority``: a message of higher priority is not queued behind lower ones. ``trace``: what receivers get as its trace
+    context; None: it has none.
     """
 
     channel: str
@@ -129,6 +131,7 @@ class Publication:
     member: Member
     id: str | None = None
     priority: int = 0
+    trace: MessageTrace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,6 +11,8 @@ from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
+from engine.tracing.context import TraceContext
+from engine.tracing.messages import MessageTrace
 from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelNode, channel_node
 from tests.support.postgres.sql import open_transaction, run_each
@@ -110,6 +113,32 @@ async def test_differences_that_may_be_of_several_transactions_carry_no_annotati
         assert {meta for _, meta in reread.events} == {None}
         await returning.follow(one, WINDOW, Resume(window.positions[1], followed.epoch))
         assert returning.events == [(["2"], {"user": "ada"}), (["3"], {"user": "ada"})]
+
+
+async def test_a_message_carries_the_trace_context_of_its_publisher(source: Source) -> None:
+    run_each(source.dsn, *EXPOSED, "select realtime.create_channel('quiet', history => false)")
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
+        asking = [await one.listen(channel, user="ann", meta=True) for channel in ("c", "quiet")]
+        contexts = [TraceContext(n, 2, 1, "a=1") for n in (1, 2)]
+        sender = await one.member("eve")
+        for ear in asking:
+            channel = ear.subscription.channel if ear.subscription is not None else ""
+            await asyncio.gather(  # one batch
+                one.publish(channel, 0, member=sender.member, id="x", trace=MessageTrace(contexts[0])),
+                one.publish(channel, 1, member=sender.member),
+                one.publish(channel, 2, member=sender.member, trace=MessageTrace(contexts[1], sampled=True)),
+            )
+            await ear.until(lambda ear=ear: len(ear.messages) == 3)  # type: ignore[misc]
+            expected = {0: contexts[0].fields, 1: None, 2: contexts[1].fields}
+            assert {message["data"]: message.get("meta") for message in ear.messages} == expected
+        forged = {"channel": "c", "id": "y", "scope": "=eve", "key": "guess", **contexts[0].fields}
+        commit(
+            source.dsn,
+            f"select pg_logical_emit_message(true, 'realtime.trace', '{json.dumps(forged)}'::bytea)",
+            "select realtime.broadcast('c', 'e', '3', id => 'y', sender => 'eve')",
+        )
+        await asking[0].until(lambda: len(asking[0].messages) == 4)
+        assert "meta" not in asking[0].messages[-1]
 
 
 async def test_an_annotation_that_does_not_come_from_the_function_is_not_delivered(source: Source) -> None:

@@ -1,0 +1,227 @@
+"""The transactions that are traced on their way to this node's clients: which they are, and when they passed each stage.
+
+Each transaction is noted while it is applied, since its parents are known only when it has been read. Afterwards those stay
+that are traced, until ``sweep``, which is called twice a second, has found nothing new written of them ``_IDLE`` times, or
+found them ``_LONGEST`` times: what slow clients are sent later is not seen. Times are microseconds since 1970. As in
+:mod:`engine.metrics.stages` the time of the commit identifies a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from struct import pack
+from typing import Final, NamedTuple, Protocol
+
+from engine.tracing.context import TraceContext, context_in
+from engine.transaction import Transaction
+
+__all__ = ["Deliveries", "Delivery", "Parent", "StageTimes", "TracedFrame", "is_chosen"]
+
+_IDLE: Final = 3
+_LONGEST: Final = 20
+_OPEN: Final = 1024
+"""Transactions that are traced at a time at most; with one more, the oldest is done."""
+
+_LOW: Final = (1 << 64) - 1
+
+
+def is_chosen(trace_id: int, ratio: float) -> bool:
+    """Whether a new trace is recorded, decided as OpenTelemetry's ``TraceIdRatioBased`` does it: by the id's lower half."""
+    return (trace_id & _LOW) < round(ratio * (_LOW + 1))
+
+
+class TracedFrame(Protocol):
+    """A frame: see :class:`server.wire.frame.Frame`."""
+
+    @property
+    def committed_at(self) -> int | None:
+        """When its messages were committed."""
+
+    @property
+    def channel(self) -> str | None:
+        """The channel they belong to; None: they are of a live query."""
+
+    @property
+    def count(self) -> int:
+        """How many messages it holds."""
+
+
+class StageTimes:
+    """When the frames of one channel, or of all live queries, passed. 0: they did not. ``messages``: written to clients."""
+
+    __slots__ = ("encoded_at", "encoding_at", "first_write", "last_write", "messages")
+
+    def __init__(self) -> None:
+        self.encoding_at = self.encoded_at = self.first_write = self.last_write = self.messages = 0
+
+    def encoded(self, began: int, ended: int) -> None:
+        """A frame was made."""
+        self.encoding_at = self.encoding_at or began
+        self.encoded_at = ended
+
+    def wrote(self, messages: int, now: int) -> None:
+        """So many messages were written."""
+        self.first_write = self.first_write or now
+        self.last_write = now
+        self.messages += messages
+
+    def add(self, other: StageTimes) -> None:
+        """Those of other frames, too."""
+        self.encoding_at = _first(self.encoding_at, other.encoding_at)
+        self.first_write = _first(self.first_write, other.first_write)
+        self.encoded_at = max(self.encoded_at, other.encoded_at)
+        self.last_write = max(self.last_write, other.last_write)
+        self.messages += other.messages
+
+
+def _first(one: int, other: int) -> int:
+    return min(one, other) if one and other else one or other
+
+
+class Parent(NamedTuple):
+    """Why a transaction is traced. ``context``: the request that caused it; None: it begins the trace ``trace_id``.
+
+    ``channel``: of the message that the request published; None: all of the transaction is its effect.
+    """
+
+    context: TraceContext | None
+    trace_id: int
+    channel: str | None = None
+
+
+class Delivery:
+    """One transaction. ``stages``: by channel; None: those of live queries."""
+
+    __slots__ = (
+        "_found",
+        "_idle",
+        "_written",
+        "applied_at",
+        "committed_at",
+        "parents",
+        "position",
+        "received_at",
+        "stages",
+    )
+
+    def __init__(self, committed_at: int, received_at: int) -> None:
+        self.committed_at = committed_at
+        self.received_at = received_at
+        self.applied_at = 0
+        self.position = 0
+        self.parents: list[Parent] = []
+        self.stages: dict[str | None, StageTimes] = {}
+        self._found = self._idle = self._written = 0
+
+    def stage(self, channel: str | None) -> StageTimes:
+        """Those of one channel."""
+        found = self.stages.get(channel)
+        if found is None:
+            found = self.stages[channel] = StageTimes()
+        return found
+
+    def of(self, parent: Parent) -> StageTimes:
+        """Those of what ``parent`` has caused."""
+        merged = StageTimes()
+        for channel, times in self.stages.items():
+            if parent.channel is None or parent.channel == channel:
+                merged.add(times)
+        return merged
+
+    def is_done(self) -> bool:
+        """Whether nothing is awaited any more; called in each sweep."""
+        written = sum(times.messages for times in self.stages.values())
+        self._found += 1
+        self._idle = 1 if written > self._written else self._idle + 1
+        self._written = written
+        return self._idle >= _IDLE or self._found >= _LONGEST
+
+
+class Deliveries:
+    """See the module. ``ended`` gets each traced transaction once.
+
+    ``ratio``: of the commits without a parent that are traced. ``trusted``: the ``sampled`` flag of an annotation decides;
+    else the ratio.
+    """
+
+    def __init__(self, ended: Callable[[Delivery], None], ratio: float, *, trusted: bool) -> None:
+        self.open: dict[int, Delivery] = {}
+        self._ended = ended
+        self._ratio = ratio
+        self._trusted = trusted
+
+    def begin(self, committed_at: int, received_at: int) -> None:
+        """A transaction is about to be applied."""
+        if committed_at in self.open:  # of the same microsecond as another one: they are traced as one
+            return
+        if len(self.open) >= _OPEN:
+            self._end(next(iter(self.open)))
+        self.open[committed_at] = Delivery(committed_at, received_at)
+
+    def encoded(self, committed_at: int, channel: str | None, began: int, ended: int) -> None:
+        """A frame of a transaction was made."""
+        delivery = self.open.get(committed_at)
+        if delivery is not None:
+            delivery.stage(channel).encoded(began, ended)
+
+    def applied(self, transaction: Transaction, now: int) -> None:
+        """A transaction was applied: is it traced?"""
+        delivery = self.open.get(transaction.commit_time)
+        if delivery is None:
+            return
+        delivery.applied_at, delivery.position = now, transaction.position
+        delivery.parents += self._parents(transaction, is_seen=bool(delivery.stages))
+        if not delivery.parents:
+            del self.open[transaction.commit_time]
+
+    def _parents(self, transaction: Transaction, *, is_seen: bool) -> list[Parent]:
+        found = [
+            Parent(context, context.trace_id, row.channel)
+            for row in transaction.published
+            if row.trace is not None and row.trace.sampled and (context := row.trace.context) is not None
+        ]
+        annotated = context_in(transaction.annotation)
+        if annotated is not None:
+            if annotated.sampled if self._trusted else is_chosen(_derived(transaction), self._ratio):
+                found.append(Parent(annotated, annotated.trace_id))
+        elif is_seen and self._ratio and not _by_clients(transaction):
+            trace_id = _derived(transaction)
+            if is_chosen(trace_id, self._ratio):
+                found.append(Parent(None, trace_id))
+        return found
+
+    def wrote(self, frames: Iterable[tuple[TracedFrame, int]], now: int) -> None:
+        """Frames were written, each to so many clients."""
+        for frame, times in frames:
+            delivery = None if frame.committed_at is None else self.open.get(frame.committed_at)
+            if delivery is not None:
+                delivery.stage(frame.channel).wrote(frame.count * times, now)
+
+    def sweep(self) -> None:
+        """End those of which nothing has been written for a while."""
+        for committed_at, delivery in list(self.open.items()):
+            if delivery.applied_at and delivery.is_done():
+                self._end(committed_at)
+
+    def close(self) -> None:
+        """End them all."""
+        for committed_at in list(self.open):
+            self._end(committed_at)
+
+    def _end(self, committed_at: int) -> None:
+        delivery = self.open.pop(committed_at)
+        if delivery.parents:
+            self._ended(delivery)
+
+
+def _by_clients(transaction: Transaction) -> bool:
+    """Whether it is what clients published: whether that is traced was decided there."""
+    published = transaction.published
+    return bool(published) and all(row.connection_id is not None for row in published)
+
+
+def _derived(transaction: Transaction) -> int:
+    """A trace id that all nodes find for a transaction: they decide alike, and their spans are of one trace."""
+    text = pack("!QIq", transaction.position, transaction.xid, transaction.commit_time)
+    return int.from_bytes(blake2b(text, digest_size=16).digest())
