@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import psycopg
 import typer
 from psycopg.rows import dict_row
 
@@ -15,7 +16,7 @@ from engine.errors import RealtimeError
 from engine.postgres.connections.opening import connect_now
 from engine.postgres.statements.named_queries import query
 from server.cli.locks.lock_waits import refuse_standby
-from server.cli.prelude import migrated_dsn
+from server.cli.prelude import migrated_dsn, refuse_figures_of_standby
 from server.cli.terminal import options
 from server.cli.terminal.output import print_records
 
@@ -42,7 +43,9 @@ def connections(
 ) -> None:
     """List connected clients, the longest connected first."""
     filters = {"user": user, "channel": channel, "node": node, "limit": limit}
-    print_records(_CONNECTIONS, _rows(migrated_dsn(config, dsn), "list_connections", filters), as_json=as_json)
+    with _connected(migrated_dsn(config, dsn)) as connection:
+        rows = connection.execute(query("list_connections"), filters).fetchall()
+    print_records(_CONNECTIONS, rows, as_json=as_json)
 
 
 def channels(
@@ -54,7 +57,10 @@ def channels(
 ) -> None:
     """List channels, those with the most subscribers first: rooms, and what has members, subscribers or messages."""
     filters = {"pattern": _like(pattern), "limit": limit}
-    print_records(_CHANNELS, _rows(migrated_dsn(config, dsn), "list_channels", filters), as_json=as_json)
+    with _connected(migrated_dsn(config, dsn)) as connection:
+        refuse_figures_of_standby(connection)
+        rows = connection.execute(query("list_channels"), filters).fetchall()
+    print_records(_CHANNELS, rows, as_json=as_json)
 
 
 def kick(
@@ -90,15 +96,12 @@ def disconnect(
     print(f"{row['count']} {_noun(row['count'])} ended")
 
 
-def _rows(address: str, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    with connect_now(address, "realtime clients", autocommit=True, row_factory=dict_row) as connection:
-        return connection.execute(query(statement), parameters).fetchall()
+def _connected(address: str) -> psycopg.Connection[dict[str, Any]]:
+    return connect_now(address, "realtime clients", autocommit=True, row_factory=dict_row)
 
 
 def _change(config: Path | None, dsn: str | None, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    with connect_now(
-        migrated_dsn(config, dsn), "realtime clients", autocommit=True, row_factory=dict_row
-    ) as connection:
+    with _connected(migrated_dsn(config, dsn)) as connection:
         refuse_standby(connection)
         return connection.execute(query(statement), parameters).fetchall()
 

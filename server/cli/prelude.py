@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from engine.errors import RealtimeError
 from server.app.loading import load_settings, unknown_variables
 from server.app.settings import Settings, SettingsError
 from server.cli.migration.migrate import check_migrated
 from server.logs.configure import configure_logs
 
-__all__ = ["database_error", "dsn_of", "migrated_dsn", "read_settings", "report"]
+__all__ = [
+    "StandbyError",
+    "database_error",
+    "dsn_of",
+    "migrated_dsn",
+    "read_settings",
+    "refuse_figures_of_standby",
+    "report",
+]
+
+
+class StandbyError(RealtimeError):
+    """What was asked for is not on a standby; the message has what to do."""
 
 
 def read_settings(config: Path | None, **flags: object) -> Settings:
@@ -30,6 +44,16 @@ def migrated_dsn(config: Path | None, dsn: str | None) -> str:
     address = dsn_of(read_settings(config, dsn=dsn))
     check_migrated(address)
     return address
+
+
+def refuse_figures_of_standby(connection: psycopg.Connection[Any]) -> None:
+    """Raise ``StandbyError`` on a standby: what nodes count is in unlogged tables, which are on the primary only."""
+    if connection.info.parameter_status("in_hot_standby") == "on":
+        raise StandbyError(
+            "this server is a standby, which does not have the figures of nodes, channels and live queries: connect to the "
+            "primary (target_session_attrs=read-write in the DSN finds it among several hosts). `realtime slots` and "
+            "`realtime doctor` work here"
+        )
 
 
 def dsn_of(settings: Settings) -> str:

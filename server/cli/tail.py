@@ -41,7 +41,7 @@ def tail(
     ] = None,
 ) -> None:
     """Follow a channel or a live query, one JSON message a line."""
-    headers = {} if token_file is None else {"Authorization": f"Bearer {token_file.read().strip()}"}
+    headers = {} if token_file is None else {"Authorization": f"Bearer {_token(token_file)}"}
     wanted = json.dumps(_subscription(channel, query, history))
     left = count
     for message in _messages(f"{url.rstrip('/')}/realtime/sse", {"subscribe": wanted}, headers):
@@ -56,6 +56,15 @@ def tail(
             left -= 1
             if not left:
                 return
+
+
+def _token(file: typer.FileText) -> str:
+    token = file.read().strip()
+    if not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise TailError(
+            "--token-file has no token: what was read is empty, or more than one line. `realtime token USER` makes one"
+        )
+    return token
 
 
 def _subscription(channel: str, query: str | None, history: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from engine.postgres.connections.opening import connect_now
 from engine.postgres.statements.named_queries import query
-from server.cli.prelude import migrated_dsn
+from server.cli.prelude import migrated_dsn, refuse_figures_of_standby
 from server.cli.terminal import options
 from server.cli.terminal.output import print_json, print_records, size_in_words
 
@@ -25,6 +25,7 @@ __all__ = ["top"]
 _PARTS: Final = ("nodes", "slots", "channels", "queries")
 _SIZES: Final = frozenset({"lag_bytes", "retained_bytes", "safe_wal_size"})
 _RATES: Final = ("messages", "reads")
+_FIRST: Final = ("node", "state", *(f"{name}/s" for name in _RATES))
 _HOME: Final = (
     "\x1b[H"  # control sequences of ECMA-48: the cursor to the top, clear to the end of the line, of the page
 )
@@ -44,6 +45,7 @@ def top(
 ) -> None:
     """Show connections, channels, live queries and lag, until Ctrl+C. Where the output is no terminal: once."""
     with connect_now(migrated_dsn(config, dsn), "realtime top", autocommit=True, row_factory=dict_row) as connection:
+        refuse_figures_of_standby(connection)
         look = _look(connection, rows)
         if as_json:
             print_json(look)
@@ -56,8 +58,9 @@ def top(
 def _follow(connection: psycopg.Connection[dict[str, Any]], look: _Look, interval: float, rows: int) -> None:
     looked = time.monotonic()
     while True:
-        page = _page(look).splitlines()[: shutil.get_terminal_size().lines - 1]
-        print(_HOME + "".join(f"{line}{_END_OF_LINE}" for line in page), end=_END_OF_PAGE, flush=True)
+        size = shutil.get_terminal_size()
+        page = _page(_fitting(look, size.lines - 1)).splitlines()[: size.lines - 1]
+        print(_HOME + "".join(f"{line[: size.columns]}{_END_OF_LINE}" for line in page), end=_END_OF_PAGE, flush=True)
         time.sleep(interval)
         before, began, look = look, looked, _look(connection, rows)
         looked = time.monotonic()
@@ -75,22 +78,37 @@ def _add_rates(before: Sequence[Mapping[str, Any]], now: Sequence[dict[str, Any]
         for name in _RATES:
             then, count = known.get(node["node"], {}).get(name), node[name]
             if then is not None and count is not None and count >= then:  # else it has started again
-                node[f"{name}_per_second"] = round((count - then) / seconds, 1)
+                node[f"{name}/s"] = round((count - then) / seconds, 1)
+
+
+def _fitting(look: _Look, lines: int) -> _Look:
+    """As much of ``look`` as so many lines hold: of the longest parts less, and of each at least one row."""
+    shown = {part: len(look[part]) for part in _PARTS}
+    while sum(count + 3 if count else 2 for count in shown.values()) > lines and max(shown.values()) > 1:
+        longest = max(_PARTS, key=shown.__getitem__)
+        shown[longest] -= 1
+    return {part: look[part][: shown[part]] for part in _PARTS}
 
 
 def _page(look: _Look) -> str:
-    width = shutil.get_terminal_size().columns
     with contextlib.redirect_stdout(io.StringIO()) as page:
         for part in _PARTS:
             records = [{name: _shown(name, value) for name, value in row.items()} for row in look[part]]
             names = list(dict.fromkeys(name for record in records for name in record))
+            if part == "nodes":
+                names.sort(key=_place)
             for record in records:
                 record.update({name: None for name in names if name not in record})
             print(part.upper() if records else f"{part.upper()}: none")
             if records:
                 print_records(names, records, as_json=False)
             print()
-    return "".join(f"{line[:width]}\n" for line in page.getvalue().splitlines())
+    return page.getvalue()
+
+
+def _place(name: str) -> int:
+    """Of a column among the others: what is looked at most comes first, as a narrow terminal shows no more."""
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
 
 
 def _shown(name: str, value: Any) -> Any:

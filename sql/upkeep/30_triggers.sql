@@ -57,6 +57,6 @@ begin
     raise info 'made or enabled the event trigger %', wanted.name;
   end loop;
 exception when insufficient_privilege then
-  raise warning 'realtime: no privilege to create or enable event triggers; DDL on exposed tables is noticed at their next row change';
+  raise warning 'realtime: no privilege to create or enable event triggers; DDL on exposed tables is noticed within 10 s or at their next row change';
 end
 $$;

@@ -103,7 +103,8 @@ def _event_triggers(connection: _Connection) -> Iterator[Finding]:
     if row["enabled"] < 2:
         yield Finding(
             "warn",
-            "event triggers are missing or disabled: DDL on exposed tables is noticed only at their next row change",
+            "event triggers are missing or disabled: DDL on exposed tables is noticed within 10 s or at their next row "
+            "change",
             "Run `realtime migrate` once as a superuser.",
         )
     elif row["always"] < 2:

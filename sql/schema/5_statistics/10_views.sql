@@ -53,7 +53,8 @@ from pg_catalog.pg_replication_slots p
 full join realtime.slots o on o.name = p.slot_name and p.database = current_database()
 left join realtime.nodes n on n.id = o.node
 left join pg_catalog.pg_stat_replication r on r.pid = p.active_pid
-cross join (select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end as lsn) here;
+cross join (select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end as lsn) here
+where p.slot_name is not null or not pg_is_in_recovery();  -- the slots of nodes are on the primary
 comment on view realtime.stat_slots is
   'One row per replication slot of the cluster, each of which can hold WAL, and per slot that a node of this database should have';
 comment on column realtime.stat_slots.slot is 'the slot, as in pg_replication_slots';

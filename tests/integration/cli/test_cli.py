@@ -246,6 +246,7 @@ def test_the_doctor_finds_a_server_that_is_not_set_up_for_logical_replication(sc
 def test_a_standby_is_named_by_each_command_that_writes(scratch: Path) -> None:
     with started(postgres_18(scratch / "standby18")) as server:
         dsn = fresh_database(server)
+        run_sql(dsn, "insert into realtime.slots (name) values ('of_a_node')")
         server.stop()
         (server.data_dir / "standby.signal").touch()
         server.start()
@@ -259,4 +260,13 @@ def test_a_standby_is_named_by_each_command_that_writes(scratch: Path) -> None:
             "this server is a standby, which cannot be written to"
             in levels(realtime("doctor", "--dsn", dsn).stdout)["problem"]
         )
-        assert realtime("slots", "--dsn", dsn).returncode == 0
+        for command in [("top",), ("channels",)]:
+            done = realtime(*command, "--dsn", dsn)
+            assert (done.returncode, "this server is a standby, which does not have the figures" in done.stderr) == (
+                1,
+                True,
+            )
+        for command in [("slots",), ("connections",)]:
+            assert realtime(*command, "--dsn", dsn).returncode == 0
+        with psycopg.connect(dsn) as connection:
+            assert connection.execute("select slot, wal_status from realtime.stat_slots").fetchall() == []

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
+from pathlib import Path
 
 import pytest
 
@@ -147,7 +151,16 @@ def test_control_characters_of_clients_do_not_reach_the_terminal(capsys: pytest.
 
 
 def test_top_draws_its_page_again_on_a_terminal_until_it_is_interrupted(database: str) -> None:
+    """On one of 24 lines and 80 columns, which has all four lists, and of nodes first what they do now."""
+    write(
+        database,
+        "insert into realtime.nodes (id, host, pid, started_at, lease_expires_at, schema_version) "
+        "values ('a_node', 'h', 1, now(), now() + '1 hour', 1)",
+        "insert into realtime.node_stats values ('a_node', '1', 'ok', null, '0/1', 0, 0, 0, 0, 5, 5)",
+        "select realtime.create_channel('room:' || n) from generate_series(1, 30) n",
+    )
     screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     arguments = [sys.executable, "-m", "server", "top", "--interval", "0.5", "--dsn", database]
     with (
         subprocess.Popen(arguments, stdin=terminal, stdout=terminal, stderr=terminal) as process,
@@ -155,7 +168,26 @@ def test_top_draws_its_page_again_on_a_terminal_until_it_is_interrupted(database
     ):
         os.close(terminal)
         text = b""
-        while text.count(b"\x1b[HNODES: none") < 3:
+        while text.count(b"\x1b[HNODES") < 3:
             text += shown.read(1024)
         process.send_signal(signal.SIGINT)
         assert process.wait(GIVE_UP_AFTER) == 130
+    page = text.decode().split("\x1b[H")[2].replace("\x1b[K", "").replace("\x1b[J", "").splitlines()
+    assert len(page) < 24
+    assert max(map(len, page)) <= 80
+    assert [line for line in page if line.isupper() and len(line.split()) == 1] == ["NODES", "CHANNELS"]
+    assert {"SLOTS: none", "QUERIES: none"} <= set(page)
+    assert page[1].split()[:4] == ["NODE", "STATE", "MESSAGES/S", "READS/S"]
+    assert page[2].split()[:4] == ["a_node", "ok", "0.0", "0.0"]
+
+
+async def test_top_is_not_cut_where_there_is_no_terminal(database: str) -> None:
+    name = "room:" + "x" * 200
+    write(database, f"select realtime.create_channel('{name}')")
+    assert f"{name}  0  " in (await command("top", "--dsn", database)).stdout
+
+
+async def test_a_token_file_without_a_token_is_named(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("\n")
+    done = await command("tail", "public:news", "--token-file", str(tmp_path / "token"))
+    assert (done.returncode, "--token-file has no token" in done.stderr) == (1, True)
