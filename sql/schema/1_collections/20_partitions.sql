@@ -22,10 +22,26 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function realtime.unwatched_partitions(regclass) is 'Partitions of a table whose TRUNCATE is not announced: without the trigger for it, or with one that does not always fire';
 
+create or replace function realtime.refresh_publication() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  -- pgoutput of PostgreSQL 14 remembers of each table whether it is published until the publication changes; a table that was written before it was
+  -- attached as a partition stays unpublished for it (pgoutput.c, rel_sync_cache_relation_cb). Since 15 the attaching makes it look again.
+  if current_setting('server_version_num')::int < 150000 then
+    alter publication bunbase_realtime set (publish_via_partition_root = true);
+  end if;
+exception when insufficient_privilege or internal_error then  -- the latter: another transaction has just altered it
+  raise warning 'realtime: rows of a partition that was attached do not reach live queries yet: %', sqlerrm
+    using hint = 'As the owner of the schema realtime or a superuser: ALTER PUBLICATION bunbase_realtime SET (publish_via_partition_root = true);';
+end
+$$;
+comment on function realtime.refresh_publication() is 'PostgreSQL 14: has streams look again which tables are published, after a partition was attached';
+
 create or replace function realtime.watch_partitions(root regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   leaf regclass;
+  new boolean := false;
 begin
   -- Locks are taken only where something is missing. A partition that is attached later may belong to another role than the table: ATTACH PARTITION
   -- asks for the rights of both owners, and PostgreSQL itself makes the row triggers of a partitioned table on partitions of any owner.
@@ -35,7 +51,16 @@ begin
                      'for each statement execute function realtime.partition_truncated()', leaf);
     end if;
     execute format('alter table %s enable always trigger realtime_truncate', leaf);
+    new := true;
   end loop;
+  if new and current_setting('server_version_num')::int < 150000 then
+    begin
+      perform realtime.refresh_publication();
+    exception when insufficient_privilege then  -- to call it
+      raise warning 'realtime: rows of new partitions of % may not reach live queries yet', root
+        using hint = 'As the owner of the schema realtime or a superuser: select realtime.refresh_publication();';
+    end;
+  end if;
 end
 $$;
 comment on function realtime.watch_partitions(regclass) is 'Makes TRUNCATE of single partitions visible to live queries; expose() and the DDL trigger call it';

@@ -151,6 +151,9 @@ begin
       where c.relation::oid = any (relations)
     loop
       perform realtime.try_to_watch_partitions(root);
+      if tg_tag = 'ALTER TABLE' then
+        perform realtime.refresh_publication();
+      end if;
     end loop;
   end if;
   if relations is not null or types is not null or everything or routines then

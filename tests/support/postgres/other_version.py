@@ -38,8 +38,12 @@ def runs_on_other_version(item: pytest.Item) -> bool:
     if not isinstance(item, pytest.Function):
         return True
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    debian = any(isinstance(each, str) and each.endswith("15") for each in parameters)
+    values = [each for value in parameters for each in (value if isinstance(value, tuple) else (value,))]
+    debian = any(isinstance(each, str) and _DEBIAN.search(each) for each in values)
     return not debian and not {"pg15", "database15"} & set(item.fixturenames)
+
+
+_DEBIAN = re.compile(r"^(pg|own|database)?15\b")  # how parameters name PostgreSQL 15: own15-wal2json
 
 
 @cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from engine.transaction import Change, Kind, Message
 from tests.integration.feed.conftest import FeedSource, Reader, changes_of, following, reading, row, rows_of
 
@@ -168,6 +170,27 @@ async def test_a_new_partition_is_followed_at_once(source: FeedSource) -> None:
         assert (change.relation.name, row(change)[2]) == ("p", {"id": b"11", "s": b"b"})
 
 
+async def test_a_table_that_was_written_before_is_followed_once_it_is_a_partition(source: FeedSource) -> None:
+    async with following(
+        source,
+        "create table p (id int primary key, s text) partition by range (id)",
+        "create table p1 partition of p for values from (0) to (10)",
+        "create table late (id int primary key, s text)",
+        "select realtime.expose('p')",
+    ) as (sql, reader):
+        sql.execute("insert into late values (11, 'not yet')")
+        await changes_of(sql, reader, "insert into p values (1, 'a')")
+        for bounds in ("from (10) to (20)", "from (10) to (30)"):
+            sql.execute(f"alter table p attach partition late for values {bounds}".encode())
+            (change,) = await changes_of(sql, reader, "insert into p values (12, 'b')")
+            assert (change.relation.name, row(change)[2]) == ("p", {"id": b"12", "s": b"b"})
+            await changes_of(sql, reader, "delete from p where id = 12")
+            sql.execute("alter table p detach partition late")
+            sql.execute("insert into late values (13, 'no more'); delete from late where id = 13")
+            await changes_of(sql, reader, "update p set s = s || '!' where id = 1")
+
+
+@pytest.mark.since(15)  # on 14 pgoutput does not notice by itself that a table became a partition
 async def test_definitions_are_followed_without_event_triggers_too(source: FeedSource) -> None:
     async with following(
         source,

@@ -1,0 +1,110 @@
+"""Failover slots (PostgreSQL 17): a promoted standby has the node's slot, and all that clients have seen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.cli.local_postgres import LocalPostgres
+from tests.conftest import fresh_database, postgres_18, started
+from tests.integration.dba.catalogs import run
+from tests.integration.dba.standby import SLOT as STANDBY
+from tests.integration.dba.standby import either_of, streaming_standby
+from tests.support.clients.users import UserClient, user_client
+from tests.support.ports import free_port
+from tests.support.postgres.sql import until
+from tests.support.servers.commands import realtime
+from tests.support.servers.processes import serving
+
+SLOT = "kept"
+ITEMS = "create table items (id int primary key); insert into items values (1); select realtime.expose('items')"
+SYNCED = f"select synced and not temporary from pg_replication_slots where slot_name = '{SLOT}'"
+
+
+async def publish(client: UserClient, *numbers: int) -> list[str]:
+    """Publish and receive them; returns their positions."""
+    positions = []
+    for number in numbers:
+        await client.send(type="message", channel="chat:1", event="sent", data=number, id=f"m{number}")
+        message = await client.receive("message")
+        assert message["data"] == number
+        positions.append(message["position"])
+    return positions
+
+
+async def is_copied(dsn: str, standby: LocalPostgres) -> None:
+    """Wait until the standby has a usable copy of the node's slot.
+
+    It has one once the slot has moved on beyond what the standby had reserved when it looked first. For that the stream
+    needs transactions, and records of those that run, which PostgreSQL writes four times a minute by itself.
+    """
+
+    def copied() -> bool:
+        run(dsn, "select realtime.broadcast('elsewhere', 'sent'), pg_log_standby_snapshot()")
+        return run(standby.dsn, SYNCED) == [(True,)]
+
+    await until(copied)
+
+
+def look(standby: LocalPostgres, dsn: str) -> None:
+    """What the commands show of a standby with a copied slot."""
+    [slot] = json.loads(realtime("slots", "--json", "--dsn", dsn).stdout)
+    assert (slot["name"], slot["kept"], slot["ours"], slot["wal_status"]) == (SLOT, "synced", True, "reserved")
+    [row] = run(dsn, "select slot, own, node, synced, failover, wal_status from realtime.stat_slots")
+    assert row == (SLOT, True, SLOT, True, True, "reserved")
+    for command in ("doctor", "top", "channels"):
+        done = realtime(command, "--dsn", dsn)
+        assert (done.returncode, "this server is a standby" in done.stdout + done.stderr) == (1, True)
+    dropped = realtime("slots", "drop", SLOT, "--dsn", dsn)
+    assert dropped.returncode != 0
+    assert "Traceback" not in dropped.stderr
+    assert run(standby.dsn, SYNCED) == [(True,)]
+
+
+@pytest.mark.long
+@pytest.mark.since(17)
+async def test_a_promoted_standby_with_a_copy_of_the_slot_has_all_that_clients_have_seen(scratch: Path) -> None:
+    with (
+        started(postgres_18(scratch / "failover_slots")) as primary,
+        streaming_standby(primary, {"sync_replication_slots": "on"}) as standby,
+    ):
+        dsn = fresh_database(primary)
+        run(dsn, ITEMS)
+        run(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput', failover => true)")
+        run(dsn, f"alter system set synchronized_standby_slots = '{STANDBY}'")
+        run(dsn, "select pg_reload_conf()")
+        config: dict[str, Any] = {"slot_name": SLOT, "trust_user_parameter": "true"}
+        async with (
+            serving(either_of(dsn, primary, standby), free_port(), **config) as server,
+            user_client(server, "ada") as ada,
+        ):
+            epoch = (await ada.join("chat:1"))["epoch"]
+            await ada.join("db:collection:items", id="items", query={"orderBy": ["id"]})
+            await ada.receive("snapshot")
+            positions = await publish(ada, 0, 1, 2)
+            run(dsn, "insert into items values (2)")
+            await ada.receive("snapshot")
+            await is_copied(dsn, standby)
+            there = standby.dsn_for(dsn.rpartition("/")[2])
+            await asyncio.to_thread(look, standby, there)
+
+            await asyncio.to_thread(primary.stop, "immediate")
+            run(there, "select pg_promote(true, 60)")
+            run(there, "alter system set synchronized_standby_slots = ''")
+            run(there, "select pg_reload_conf()")
+            gone = await ada.receive("error")
+            assert (gone["code"], gone["channel"]) == ("RT_001", "chat:1")
+            again = await ada.join("chat:1", since=positions[0], epoch=epoch)
+            assert again["recovered"] is True
+            assert [(await ada.receive("message"))["data"] for _ in range(2)] == [1, 2]
+            await publish(ada, 3)
+            run(there, "insert into items values (3)")
+            [change] = (await ada.receive("snapshot"))["changes"]
+            assert (change["type"], change["doc"]["id"]) == ("added", "3")
+            assert run(there, "select slot, node, failover, synced from realtime.stat_slots where own") == [
+                (SLOT, SLOT, True, False)
+            ]
