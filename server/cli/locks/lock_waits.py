@@ -51,7 +51,7 @@ class ReadOnlyDatabaseError(RealtimeError):
     """The database is read-only; the message gives the cause and the remedy."""
 
 
-def refuse_standby(connection: Connection) -> None:
+def refuse_standby(connection: psycopg.Connection[Any]) -> None:
     """Raise ``ReadOnlyDatabaseError`` on a standby. Where only transactions are read-only by default, work without
     writes continues.
     """
