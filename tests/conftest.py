@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -124,19 +124,22 @@ def _superuser(server: LocalPostgres) -> Iterator[psycopg.Connection[Any]]:
     yield kept
 
 
+MINUTES = {
+    "oracle": "minutes of random histories, per decoder and server",
+    "fault": "minutes of network faults per SDK",
+    "fuzz": "minutes of hostile input, in all",
+    "model": "minutes of random events among nodes and clients, in all",
+}
+"""Tests that go on for as long as ``--oracle-minutes N`` and the like ask for."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--oracle-minutes N``: let the oracle test go on for N minutes per decoder and server; ``--model-minutes N``: the
-    model test, in all.
-    """
+    """What a run may be about."""
     parser.addoption("--image", help="PostgreSQL image of a container that replaces the embedded server (needs Docker)")
     parser.addoption("--without-database", action="store_true", help="only the tests that need no PostgreSQL")
-    parser.addoption("--oracle-minutes", type=float, default=0.0, help="minutes of random histories per decoder")
-    parser.addoption("--fault-minutes", type=float, default=0.0, help="minutes of network faults per SDK")
     parser.addoption("--fault-seed", type=int, default=None, help="which network faults; at random if omitted")
-    parser.addoption("--fuzz-minutes", type=float, default=0.0, help="minutes of hostile input, in all")
-    parser.addoption(
-        "--model-minutes", type=float, default=0.0, help="minutes of random events among nodes and clients"
-    )
+    for name, meaning in MINUTES.items():
+        parser.addoption(f"--{name}-minutes", type=float, default=0.0, help=meaning)
 
 
 def pytest_configure() -> None:
@@ -153,7 +156,8 @@ def pytest_configure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With ``--without-database``, keep the tests that need no PostgreSQL; with another version in the place of 18, those
-    that concern it. Several processes begin with the long tests; see ``tests/support/ordering.py``.
+    that concern it. With an option that has minutes, no test has a limit. Several processes begin with the long tests; see
+    ``tests/support/ordering.py``.
     """
     if OTHER_VERSION is not None:
         config.hook.pytest_deselected(items=[item for item in items if not runs_on_other_version(item)])
@@ -162,6 +166,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needing = [item for item in items if _needs_database(item)]
         config.hook.pytest_deselected(items=needing)
         items[:] = [item for item in items if not _needs_database(item)]
+    if any(config.getoption(f"--{name}-minutes") for name in MINUTES):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if processes > 1:
         long = [item for item in items if item.get_closest_marker("long")]
@@ -191,38 +198,21 @@ def _needs_database(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def oracle_minutes(request: pytest.FixtureRequest) -> float:
-    """The value of ``--oracle-minutes``."""
-    minutes: float = request.config.getoption("--oracle-minutes")
-    return minutes
-
-
-@pytest.fixture(scope="session")
-def model_minutes(request: pytest.FixtureRequest) -> float:
-    """The value of ``--model-minutes``."""
-    minutes: float = request.config.getoption("--model-minutes")
-    return minutes
-
-
-@pytest.fixture(scope="session")
-def fault_minutes(request: pytest.FixtureRequest) -> float:
-    """The value of ``--fault-minutes``."""
-    minutes: float = request.config.getoption("--fault-minutes")
-    return minutes
-
-
-@pytest.fixture(scope="session")
 def fault_seed(request: pytest.FixtureRequest) -> int | None:
     """The value of ``--fault-seed``."""
     seed: int | None = request.config.getoption("--fault-seed")
     return seed
 
 
-@pytest.fixture(scope="session")
-def fuzz_minutes(request: pytest.FixtureRequest) -> float:
-    """The value of ``--fuzz-minutes``."""
-    minutes: float = request.config.getoption("--fuzz-minutes")
+def _minutes(name: str) -> Callable[..., float]:
+    @pytest.fixture(scope="session", name=f"{name}_minutes")
+    def minutes(request: pytest.FixtureRequest) -> float:
+        return float(request.config.getoption(f"--{name}-minutes"))
+
     return minutes
+
+
+oracle_minutes, fault_minutes, fuzz_minutes, model_minutes = map(_minutes, MINUTES)
 
 
 @pytest.fixture
