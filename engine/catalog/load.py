@@ -20,7 +20,7 @@ from engine.catalog.role_settings import role_settings
 from engine.errors import CatalogError
 from engine.postgres.statements.named_queries import query
 
-__all__ = ["CLAIMS_SETTING", "load_catalog", "load_marks"]
+__all__ = ["CLAIMS_SETTING", "load_catalog", "load_marks", "load_shared_mark"]
 
 
 CLAIMS_SETTING: Final = "request.jwt.claims"
@@ -80,6 +80,14 @@ async def load_marks(connection: psycopg.AsyncConnection[Any], policies: Mapping
             return replace(marks, policies=found)
     except psycopg.Error as error:
         raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
+
+
+async def load_shared_mark(connection: psycopg.AsyncConnection[Any]) -> str:
+    """A text that changes with memberships of roles, their attributes and settings. Raises ``psycopg.Error``."""
+    cursor = await connection.execute(query("catalog_shared_mark").encode())
+    row = await cursor.fetchone()
+    assert row is not None, "a SELECT without FROM returns one row"
+    return str(row[0])
 
 
 async def _marks(connection: psycopg.AsyncConnection[Any]) -> Marks:

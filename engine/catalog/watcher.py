@@ -15,7 +15,7 @@ import psycopg
 import structlog
 from tenacity import RetryCallState, wait_random_exponential
 
-from engine.catalog.load import CLAIMS_SETTING, load_catalog, load_marks
+from engine.catalog.load import CLAIMS_SETTING, load_catalog, load_marks, load_shared_mark
 from engine.catalog.model import Catalog, Marks
 from engine.catalog.policies import Policies
 from engine.errors import BunbaseError, SubscriptionFailedError
@@ -46,6 +46,7 @@ class CatalogWatcher:
 
     ``snapshot`` (a whole one) was taken before the last load, and so before any read that waited for it. ``obstacle``: why
     the last attempt to read definitions failed, ``failing_since``: when the first of those attempts did (monotonic seconds).
+    ``looks``: how many comparisons by :meth:`unannounced` have begun, ``looked``: which of these was done last.
     """
 
     def __init__(self, reader: Reader, stream_generated: bool, claims_setting: str = CLAIMS_SETTING) -> None:
@@ -56,11 +57,13 @@ class CatalogWatcher:
         self._invalid = asyncio.Event()
         self._unseen: set[int] = set()
         self._marks: Marks | None = None  # of the catalog in use
+        self._shared_mark: str | None = None
         self._policies: dict[int, Policies] = {}
         self.snapshot: Snapshot | None = None
         self.obstacle: str | None = None
         self.failing_since: float | None = None
         self.version = 0
+        self.looks = self.looked = 0
 
     @property
     def is_current(self) -> bool:
@@ -109,10 +112,23 @@ class CatalogWatcher:
         Raises ``CatalogError``, ``psycopg.Error``, or what a database that is away makes.
         """
         version = self.version
+        self.looks = look = self.looks + 1
         marks = await self._current_marks()
+        self.looked = look
         if version != self.version or not self.is_current or self._marks is None:
             return set()
         return marks.changed(self._marks)
+
+    async def roles_changed(self) -> bool:
+        """Whether memberships or attributes of roles, or settings of sessions, may have changed since the last call; true
+        for the first one. A cheap look at what no event trigger announces, to be followed by :meth:`unannounced`.
+
+        Raises ``psycopg.Error``, or what a database that is away makes.
+        """
+        async with self._reader.connection() as connection:
+            mark = await load_shared_mark(connection)
+        before, self._shared_mark = self._shared_mark, mark
+        return mark != before
 
     async def _current_marks(self) -> Marks:
         try:

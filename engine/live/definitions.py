@@ -41,6 +41,8 @@ _log = structlog.get_logger(__name__)
 _RETRY_DELAY = 1.0
 _MAX_RETRY_DELAY = 5.0
 """Seconds between two comparisons while they fail; never more than the interval."""
+_ROLES_INTERVAL = 1.0
+"""Seconds between two looks at memberships and settings of roles alone, a fraction of the cost of a comparison."""
 
 
 class Definitions:
@@ -199,15 +201,24 @@ class Definitions:
             wait = self._settings.watch_interval
             if failures:
                 wait = min(wait, growing_pause(failures - 1, _RETRY_DELAY, _MAX_RETRY_DELAY))
-            await asyncio.sleep(wait)
-            await self._catalog.current()  # a look that is not taken now would be late by an interval
             try:
+                await self._until_look(wait)
+                await self._catalog.current()  # a look that is not taken now would be late by an interval
                 self._redefined(await self._catalog.unannounced())
                 await self._look_at_privileges()
                 failures = 0
             except (*UNREADABLE, psycopg.Error) as error:
                 failures += 1
                 _log.info("definitions_unreadable", error=str(error))
+
+    async def _until_look(self, wait: float) -> None:
+        """Wait until the next look at all definitions is due: after ``wait`` seconds, or roles have changed."""
+        while wait > _ROLES_INTERVAL:
+            await asyncio.sleep(_ROLES_INTERVAL)
+            wait -= _ROLES_INTERVAL
+            if await self._catalog.roles_changed():
+                return
+        await asyncio.sleep(wait)
 
     def _redefined(self, concerned: set[int] | None) -> None:
         if concerned == set():

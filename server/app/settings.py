@@ -69,7 +69,7 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
         10.0,
         gt=0,
         le=60,
-        description="seconds between looks at what no event trigger announces, such as role memberships",
+        description="seconds between looks at all definitions, for what no event trigger announces",
     )
     lease: float = Field(30.0, ge=3, description="seconds after which the other nodes take over from a silent node")
     pool_size: int = Field(8, ge=1, le=100, description="database connections that read rows for live queries")

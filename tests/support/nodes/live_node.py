@@ -105,6 +105,12 @@ class LiveNode:
         async with asyncio.timeout(GIVE_UP_AFTER):
             await self.live.caught_up(parse_lsn(position))
 
+    async def looked(self) -> None:
+        """Wait until the definitions have been compared with those in use, by a look that began after this call."""
+        catalog = self.live._catalog
+        begun = catalog.looks
+        await until(lambda: catalog.looked > begun)
+
     async def check(self, *followers: Follower) -> None:
         """Every follower's list equals its query, and nothing was wrong on the way."""
         with connect(self.dsn) as sql:
