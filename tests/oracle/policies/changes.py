@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 
 from tests.oracle.policies.vocabulary import (
     BODIES,
+    DAYS,
+    INSTANTS,
     MEMBER_CONDITIONS,
     NOTE_CONDITIONS,
     ORGS,
     PEOPLE,
+    SETTINGS,
     VIEWS,
 )
 
@@ -34,6 +37,7 @@ class Changes:
     version: int
     hidden: bool = False
     partitions: tuple[str, ...] = ()
+    database: str = ""
     rows: int = 0
     policies: dict[str, set[str]] = field(default_factory=lambda: {"note": set(), "member": set()})
 
@@ -46,8 +50,9 @@ class Changes:
         if kind < 8:
             return self.put(number)
         if kind < 15:
-            owner, org, level = self._values()
-            assignment = chance.choice((f"owner = {owner}", f"org = {org}", f"level = {level}", "id = id"))
+            owner, org, level, seen, day = self._values()
+            of_time = f"(seen, day) = ({seen}, {day})"
+            assignment = chance.choice((f"owner = {owner}", f"org = {org}", f"level = {level}", "id = id", of_time))
             body = self._body()
             return f"update note set {assignment}, body = {body}, extra = {body} where id = {number}"
         if kind < 17:
@@ -63,11 +68,11 @@ class Changes:
 
     def put(self, number: int) -> str:
         """A statement that inserts or replaces the row ``number``."""
-        (owner, org, level), body = self._values(), self._body()
+        (owner, org, level, seen, day), body = self._values(), self._body()
         return (
-            f"with kept as (update note set (owner, org, level, body, extra) = ({owner}, {org}, {level}, {body}, {body}) "
-            f"where id = {number} returning id) insert into note "
-            f"select {number}, {owner}, {org}, {level}, {body}, {body} where not exists (select from kept)"
+            f"with kept as (update note set (owner, org, level, body, extra, seen, day) = "
+            f"({owner}, {org}, {level}, {body}, {body}, {seen}, {day}) where id = {number} returning id) insert into note "
+            f"select {number}, {owner}, {org}, {level}, {body}, {body}, {seen}, {day} where not exists (select from kept)"
         )
 
     def versions(self) -> list[str]:
@@ -76,9 +81,19 @@ class Changes:
         gone = f"delete from note where id = {number}"
         return [gone if chance.random() < 0.2 else self.put(number) for _ in range(chance.choice((2, 3, 4)))]
 
-    def _values(self) -> tuple[str, int, str]:
+    def _values(self) -> tuple[str, int, str, str, str]:
         chance = self.chance
-        return f"'{chance.choice(PEOPLE)}'", chance.choice(ORGS), chance.choice(("null", "0", "1", "2"))
+        seen, day = (
+            f"timestamptz '{chance.choice(INSTANTS)}'",
+            f"date '2026-0{chance.choice((1, 2, 3))}-0{chance.choice((1, 2))}'",
+        )
+        return (
+            f"'{chance.choice(PEOPLE)}'",
+            chance.choice(ORGS),
+            chance.choice(("null", "0", "1", "2")),
+            seen,
+            chance.choice(("null", day, day, day)),
+        )
 
     def _body(self) -> str:
         self.rows += 1
@@ -99,6 +114,8 @@ class Changes:
                 f"(select from member m where m.person = '{person}' and m.org = {org})",
                 f"insert into ban values ('{person}') on conflict do nothing",
                 f"delete from ban where person = '{person}'",
+                f"insert into days values ('{chance.choice(DAYS)}') on conflict do nothing",
+                f"delete from days where day = '{chance.choice(DAYS)}'",
                 chance.choice(("truncate member", "truncate ban")),
             )
         )
@@ -212,9 +229,12 @@ class Changes:
         )
 
     def unannounced(self) -> str:
-        """A statement that changes who has which rights, and fires no event trigger."""
+        """A statement that changes who has which rights, or the settings of sessions, and fires no event trigger."""
         return self.chance.choice(
             (
+                self.setting(),
+                self.setting(),
+                self.setting(),
                 f"grant {self.staff} to {self.people}",
                 f"revoke {self.staff} from {self.people}",
                 f"alter role {self.chance.choice((self.people, self.staff))} bypassrls",
@@ -222,6 +242,22 @@ class Changes:
                 f"alter role {self.people} {self.chance.choice(('inherit', 'noinherit'))}",
             )
         )
+
+    def setting(self) -> str:
+        """A statement that changes what sessions of a role, or of all, are set to."""
+        chance = self.chance
+        whose = chance.choice(
+            (
+                f"role {self.people}",
+                f"role {self.staff}",
+                f"role {self.people} in database {self.database}",
+                f"database {self.database}",
+            )
+        )
+        name = chance.choice(sorted(SETTINGS))
+        if chance.random() < 0.25:
+            return f"alter {whose} reset {chance.choice((name, 'all'))}"
+        return f"alter {whose} set {name} to '{chance.choice(SETTINGS[name])}'"
 
     def transaction(self) -> list[str]:
         """The statements of one transaction."""

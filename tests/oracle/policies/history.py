@@ -30,6 +30,14 @@ _COLUMNS = (
     "select string_agg(attname, ', ' order by attnum) from pg_attribute where attrelid = 'note'::regclass and attnum > 0 "
     "and has_column_privilege('note', attnum, 'select')"
 )
+_SETTINGS = """
+select distinct on (lower(split_part(c, '=', 1))) split_part(c, '=', 1), substr(c, position('=' in c) + 1)
+from pg_db_role_setting s cross join lateral unnest(s.setconfig) c
+where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+  and s.setrole in (0, (select oid from pg_roles where rolname = %s))
+order by lower(split_part(c, '=', 1)), s.setrole = 0, s.setdatabase = 0
+"""
+# In this order a session gets them (docs: ALTER ROLE). PostgREST sets those of the role that it impersonates.
 _POLICED = "select relname from pg_class where relname in ('note', 'member') and relrowsecurity"
 
 
@@ -121,6 +129,7 @@ class RandomHistory:
         """A change of rights that the server finds by looking; nothing else is changed before it has."""
         await self.run(self.writer, [self.changes.unannounced()])
         await self.commit(self.writer)
+        await self.node.looked()
         await until(lambda: all(watch.matches for watch in self.watches))
 
     async def run(self, connection: Sql, statements: list[str], *, again: bool = False) -> None:
@@ -172,6 +181,8 @@ class RandomHistory:
                         return DENIED
                 await self.truth.execute("select set_config('request.jwt.claims', %s, true)", [claims])
                 if served:
+                    for name, value in await self._rows(_SETTINGS, era.role):
+                        await self.truth.execute("select set_config(%s, %s, true)", [name, value])
                     await self.truth.execute(f'set local role "{era.role}"'.encode())
                 if "*" in sql.split(" from ")[0].split():
                     [(columns,)] = await self._rows(_COLUMNS)
@@ -180,8 +191,8 @@ class RandomHistory:
         except psycopg.errors.InsufficientPrivilege:
             return DENIED
 
-    async def _rows(self, sql: str) -> list[Any]:
-        cursor = await self.truth.execute(sql.encode())
+    async def _rows(self, sql: str, *parameters: str) -> list[Any]:
+        cursor = await self.truth.execute(sql.encode(), parameters or None)
         return await cursor.fetchall()
 
 
@@ -209,6 +220,7 @@ async def play(world: World, folder: Path, seed: int, steps: int) -> None:
             writer.info.server_version // 10_000,
             world.hidden,
             world.partitions,
+            writer.info.dbname,
         )
         history = RandomHistory(node, changes, writer, other, truth)
         try:

@@ -7,6 +7,8 @@ from typing import Any
 
 __all__ = [
     "BODIES",
+    "DAYS",
+    "INSTANTS",
     "MEMBER_CONDITIONS",
     "NOTE_CONDITIONS",
     "ORGS",
@@ -15,6 +17,7 @@ __all__ = [
     "PLAIN",
     "QUERIES",
     "SCHEMA",
+    "SETTINGS",
     "VIEWS",
     "random_claims",
 ]
@@ -23,7 +26,9 @@ PEOPLE = ("ann", "bob", "cid")
 ORGS = (1, 2, 3)
 _JSON = "current_setting('request.jwt.claims', true)::json"
 
-_COLUMNS = "id int, owner text not null, org int not null, level int, body text, extra text"
+# Subscribers have no privilege on these, so that no list shows how a setting spells them.
+_TIMES = "seen timestamptz not null, day date"
+_COLUMNS = f"id int, owner text not null, org int not null, level int, body text, extra text, {_TIMES}"
 
 PLAIN = (f"create table note ({_COLUMNS}, primary key (id))", "create unique index note_other on note (id)")
 PARTITIONED = (
@@ -48,8 +53,19 @@ SCHEMA = (
     "create function shown(n note) returns boolean language sql stable as $$ select n.level > 1 or n.owner = me() $$",
     "create function not_banned(who text) returns boolean language sql stable "
     "begin atomic select not exists (select from ban where person = who); end",
+    "create function now_or(day text) returns date language sql stable as $$ select coalesce(claim('day'), day)::date $$",
+    "create table days (day text primary key)",
     "insert into member values (1, 'ann'), (1, 'bob'), (2, 'bob'), (3, 'cid')",
+    "insert into days values ('02/01/2026')",
 )
+DAYS = ("01/02/2026", "02/01/2026", "03/02/2026", "02/03/2026")
+INSTANTS = ("2026-01-31 23:30Z", "2026-02-01 00:30Z", "2026-02-01 12:00Z", "2026-02-01 15:30Z", "2026-02-02 04:00Z")
+SETTINGS = {
+    "timezone": ("UTC", "Asia/Tokyo", "America/Los_Angeles"),
+    "datestyle": ("ISO, MDY", "ISO, DMY", "SQL, DMY", "German"),
+    "app.org": ("1", "2"),
+}
+"""What ALTER ROLE and ALTER DATABASE set. Every text of DAYS is a date under each, though not the same one."""
 
 NOTE_CONDITIONS = (
     "true",
@@ -118,6 +134,23 @@ NOTE_CONDITIONS = (
     "level >= all (select m.org from member m where m.person = me())",
     "claim('as') is null or owner = claim('as')",
     "owner = me() and (select count(*) from ban) < 2",
+    # what the settings of the role decide
+    "day = claim('day')::date",
+    "day <= claim('day')::date",
+    "day in (select d.day::date from days d)",
+    "day = any (array(select d.day::date from days d where d.day like '%/0{number}/%'))",
+    "day::text = claim('day')",
+    "day is distinct from ('0' || org || '/02/2026')::date",
+    "seen >= claim('since')::timestamptz",
+    "seen < (select max(d.day::date)::timestamptz from days d)",
+    "seen::date = '2026-02-01'",
+    "seen::date = claim('day')::date",
+    "seen::text like '2026-02-01%'",
+    "extract(hour from seen) > 11",
+    "day = now_or('01/02/2026')",
+    "claim('since')::timestamptz::date::text = day::text",
+    "current_setting('app.org', true) = org::text",
+    "org::text = coalesce(nullif(current_setting('app.org', true), ''), '1')",
 )
 MEMBER_CONDITIONS = (
     "true",
@@ -204,4 +237,5 @@ def random_claims(chance: random.Random, person: str) -> dict[str, Any]:
         claims["level"] = chance.randrange(3)
     if chance.random() < 0.2:
         claims["as"] = chance.choice(PEOPLE)
+    claims["day"], claims["since"] = chance.choice(DAYS), chance.choice(("2026-02-01 00:00", "2026-02-01 12:00"))
     return claims
