@@ -50,6 +50,7 @@ _SAME: Final = frozenset(
         """,
     )
 )
+_READING: Final = re.compile(r"\b(?:from|join|table|execute|perform|into|update|using|copy)\b", re.IGNORECASE)
 _CALL: Final = re.compile(r"(?<![\w.\"])(?:pg_catalog\.)?\"?([a-z_]\w*)\"?\s*\(", re.IGNORECASE)
 
 
@@ -74,7 +75,7 @@ class Policies:
     ``sources``: a text of all this and of the conditions themselves, by which two states are compared. ``mark``: of them in
     the database (``realtime.policies_mark()``), no later than the rest. ``applied``: the policies of each served role that
     is not exempt from them. ``unusual``: the name of a built-in function in them that is not known to return the same for
-    the same claims and rows. ``own_rows``: what they call may read rows of the table itself.
+    the same claims and rows. ``own_rows``: what they call may read rows of the table itself; ``functions_read``: ... of any.
     """
 
     tables: frozenset[int]
@@ -87,6 +88,7 @@ class Policies:
     mark: str = ""
     applied: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
     own_rows: bool = True
+    functions_read: bool = True
     unusual: str | None = None
 
 
@@ -127,8 +129,14 @@ def policies_of(
         problem=_problem(table, found),
         sources=repr([(row["kind"], row["oid"], row["source"]) for row in found]),
         mark=mark,
+        functions_read=any(row["kind"] == "function" and _may_read(row) for row in found),
         unusual=unknown[0] if unknown else None,
     )
+
+
+def _may_read(function: Mapping[str, Any]) -> bool:
+    """Whether a function may read a table: one in C may, and one whose text has a word that brings in rows."""
+    return function["language"] not in ("sql", "plpgsql") or _READING.search(function["source"] or "from") is not None
 
 
 def _unknown_calls(texts: Iterable[str], functions: Iterable[str]) -> Iterator[str]:

@@ -79,6 +79,8 @@ class StreamDriver(BackgroundService):
         self._discontinuities = 0
         self.interruptions = 0
         """How often all results were read again."""
+        self.behind = False
+        """True while other tasks have their turn although transactions wait: there are too many to apply at once."""
         self._recorder = ""
         feed.on_reconnect(reader.renew)
 
@@ -180,7 +182,9 @@ class StreamDriver(BackgroundService):
             elif isinstance(event, Discontinuity):
                 self._interrupt(event)
             if time.monotonic() - began > _YIELD_INTERVAL:
+                self.behind = True
                 await asyncio.sleep(0)
+                self.behind = False
                 began = time.monotonic()
 
     async def _apply(self, transaction: Transaction) -> None:

@@ -17,6 +17,7 @@ import structlog
 
 from engine.annotations import ANNOTATION_PREFIX
 from engine.catalog.model import Catalog, Table
+from engine.live.core.index.watchers import WatchedTables, Watchers
 from engine.live.core.loaded_window import loaded_window
 from engine.live.core.outcome import AT_ONCE, READ_AGAIN, DdlNote, Outcome, work_of
 from engine.live.core.shared_query import LiveQuery
@@ -47,7 +48,7 @@ class _Route:
     oid: int
     live: TableWindows | None
     rereads: set[LiveQuery]  # those that no transaction has made due since they were read
-    watching: set[Window]  # whose condition is another one after a change
+    watchers: Watchers[LiveQuery]  # whose condition is another one after a change
 
 
 class Dispatcher:
@@ -71,7 +72,7 @@ class Dispatcher:
         self._tables: dict[int, TableWindows] = {}
         self._rereads: dict[int, set[LiveQuery]] = {}
         self._owners = WindowOwners()
-        self._watching: dict[int, set[Window]] = {}
+        self._watched = WatchedTables[LiveQuery]()
         self._dirty: dict[Window, None] = {}  # the windows that the transaction has changed, in order
         self._catching_up: dict[Window, ReadResult] = {}
         self._routes: dict[Relation, _Route] = {}
@@ -102,10 +103,10 @@ class Dispatcher:
                     live.apply(change, self._dirty, skip)
                 except Exception as problem:  # noqa: BLE001 - one table's windows are read again, whatever it is
                     self._unapplied(live, skip, outcome, problem)
-            if route.rereads or route.watching:
+            if route.rereads or route.watchers:
                 rereads |= route.rereads
                 route.rereads.clear()  # until they have been read; so each of them costs once a read, not once a commit
-                self._invalidate(route.watching, skip, "what its policies look at has changed")
+                self._decide_anew(route.watchers.concerned(change), skip, outcome)
             if number % _BATCH == 0 or clock() > until:
                 yield
                 until = clock() + _YIELD_INTERVAL
@@ -156,6 +157,14 @@ class Dispatcher:
             if window not in skip and not window.invalidated:
                 window.invalidate(reason)
                 self._dirty[window] = None
+
+    def _decide_anew(self, queries: list[LiveQuery], skip: set[Window], outcome: Outcome) -> None:
+        """What the policies of ``queries`` look at has changed: their condition is another one, or not known."""
+        for query in queries:
+            if query.window not in skip and self._owners.get(query.window) is not None:
+                self._leave(query)  # others may go on with the window
+                query.stale_since = query.stale_since or outcome.committed_at
+                outcome.refresh.add(query)
 
     def _take_dirty(self) -> list[Window]:
         dirty = list(self._dirty)
@@ -208,13 +217,7 @@ class Dispatcher:
         if message.prefix == ANNOTATION_PREFIX:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # of others; the channels count them
                 outcome.annotations.add(message)
-        elif message.prefix == "realtime.ddl":
-            try:
-                note = msgspec.json.decode(message.content, type=DdlNote)
-            except msgspec.DecodeError as problem:
-                _log.warning("ddl_message_invalid", error=str(problem))
-                return
-            outcome.ddl.append(note)
+        elif message.prefix == "realtime.ddl" and (note := outcome.add_note(message)) is not None:
             concerned = self.concerned(note)
             for window in self._owners:  # later changes of this transaction have the new definition
                 rule = window.plan.rule
@@ -233,8 +236,8 @@ class Dispatcher:
         if len(self._routes) > _MAX_ROUTES:
             self._routes.clear()
             self._rereads = {oid: watchers for oid, watchers in self._rereads.items() if watchers}
-        rereads, watching = self._rereads.setdefault(oid, set()), self._watching.setdefault(oid, set())
-        route = _Route(oid, self._tables.get(oid), rereads, watching)
+        rereads, watchers = self._rereads.setdefault(oid, set()), self._watched.watchers(oid)
+        route = _Route(oid, self._tables.get(oid), rereads, watchers)
         self._routes[relation] = route
         return route
 
@@ -269,6 +272,7 @@ class Dispatcher:
         shown = None if ahead else self._owners.alike(plan)
         if shown is not None and not shown.needs_refill:
             self._show(query, shown)
+            self._watched.add(query, plan)
             return True
         live = self._live_table(plan.table.base or plan.table)
         unseen = self._tail.unseen_by(read.snapshot, {plan.table.oid})
@@ -278,9 +282,7 @@ class Dispatcher:
         live.add(window)  # before the old window is removed: a table without windows is released
         self._owners.add(window, live)
         self._show(query, window)
-        for oid in watched:
-            self._watching.setdefault(oid, set()).add(window)
-            self._routes.clear()
+        self._watched.add(query, plan)
         if ahead:
             self._catching_up[window] = read
         else:
@@ -289,7 +291,7 @@ class Dispatcher:
 
     def _show(self, query: LiveQuery, window: Window) -> None:
         if query.window is not window:
-            self.forget(query)
+            self._leave(query)
             self._owners.show(query, window)
         query.due = None
 
@@ -313,6 +315,10 @@ class Dispatcher:
 
     def forget(self, query: LiveQuery) -> None:
         """Free what ``query`` holds here."""
+        self._leave(query)
+        self._watched.discard(query)
+
+    def _leave(self, query: LiveQuery) -> None:
         if (window := self._owners.leave(query)) is not None:
             self._retire(window)
         for watchers in self._rereads.values():
@@ -324,8 +330,6 @@ class Dispatcher:
             return
         live = owner.live
         self._catching_up.pop(window, None)
-        for oid in window.plan.rule.watched if window.plan.rule is not None else ():
-            self._watching[oid].discard(window)
         live.remove(window)
         self._dirty.pop(window, None)
         if not live.windows and self._tables.get(live.table.oid) is live:

@@ -14,6 +14,7 @@ from engine.live.core.document_changes import DocChange, WindowEvent
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.table_windows import RelationChangedError
 from engine.lsn import Lsn
+from engine.transaction import Message
 from engine.values.labels import UnknownLabelError
 
 __all__ = ["AT_ONCE", "DISAGREEING", "READ_AGAIN", "DdlNote", "Outcome", "work_of"]
@@ -55,6 +56,16 @@ class Outcome:
         self.ended: list[LiveQuery] = []
         self.ddl: list[DdlNote] = []
         self.committed_at = committed_at
+
+    def add_note(self, message: Message) -> DdlNote | None:
+        """Definitions have changed, which ``message`` names; None, and logged, if it does not name them."""
+        try:
+            note = msgspec.json.decode(message.content, type=DdlNote)
+        except msgspec.DecodeError as problem:
+            _log.warning("ddl_message_invalid", error=str(problem))
+            return None
+        self.ddl.append(note)
+        return note
 
     def disagree(self, table: Table, problem: Exception) -> None:
         """Values of ``table`` differ from the catalog, as ``problem`` shows: the catalog has to be loaded again.

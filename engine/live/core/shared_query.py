@@ -160,7 +160,7 @@ class LiveQuery:
         self.committed_at = event.committed_at
         self.emissions = number = self.emissions + 1
         self.log.add(event)
-        for subscription in list(self.subscriptions):
+        for subscription in tuple(self.subscriptions):
             try:
                 subscription.deliver(event, number)
             except Exception as problem:  # noqa: BLE001 - whatever one subscriber's connection does

@@ -20,7 +20,7 @@ from engine.query.compile.cursors import bound_range, inside_bounds
 from engine.query.compile.documents import document_encoder, document_id
 from engine.query.compile.index_terms import IndexTerms, RangeTerm, index_terms
 from engine.query.compile.predicate import Test, compile_predicate, predicate_columns
-from engine.query.compile.rule import Rule
+from engine.query.compile.rule import LookedFor, Rule
 from engine.query.compile.to_sql import render_rows
 from engine.query.ir.comparison import NotIncrementalError, describe
 from engine.query.ir.model import And, Query
@@ -48,7 +48,8 @@ class IncrementalPlan:
     and DELETE name the old row (bytes if it is one column, else a tuple). ``encode``: the document. ``index_terms``: for
     the matcher; a row that matches satisfies at least one. ``rule``: the policies that rows are under, where ``table`` is as
     a role sees it; a window has the plan that :meth:`given` returns. ``shown_key``: of such a plan, equal for windows with
-    equal rows over the same table; empty: not known.
+    equal rows over the same table; empty: not known. ``looked_for``: of such a plan, see
+    :class:`engine.query.compile.rule.Shown`.
 
     The functions raise ``LookupError`` or ``ValueError`` for text that the catalog's types do not have (as an enum label
     newer than the catalog), and ``TypeError`` for NULL in a column the catalog calls NOT NULL.
@@ -68,6 +69,7 @@ class IncrementalPlan:
     visibility: Visibility = ANONYMOUS
     rule: Rule | None = None
     shown_key: str = ""
+    looked_for: LookedFor | None = None
 
     @property
     def dependencies(self) -> frozenset[int]:
@@ -86,12 +88,13 @@ class IncrementalPlan:
         """
         if self.rule is None:
             return self
-        where = self.rule.condition(facts or "")
+        where, looked_for = self.rule.shows(facts or "")
         query = replace(self.query, where=where if self.query.where is None else And((self.query.where, where)))
         made = compile_incremental(query, self.table)
         if isinstance(made, NotIncremental):
             raise NotIncrementalError(made.reason)
-        return replace(made, key=self.key, visibility=self.visibility, rule=self.rule, shown_key=made.key)
+        given = replace(made, shown_key=made.key, looked_for=looked_for)
+        return replace(given, key=self.key, visibility=self.visibility, rule=self.rule)
 
     def rows(self, found: Sequence[tuple[Value, ...]]) -> Sequence[tuple[Value, ...]]:
         """The rows that :meth:`read` returned, in which columns that the role may not read are not known."""

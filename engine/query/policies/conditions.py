@@ -14,6 +14,7 @@ from engine.catalog.model import Table
 from engine.query.ir.comparison import NotIncrementalError, indexed_column
 from engine.query.ir.model import And, Compare, IsNull, Not, Or, Predicate
 from engine.query.policies.facts import Answer, Answers, Facts, Made
+from engine.query.policies.looked_for import search_in
 from engine.query.policies.operands import Operand, unknown
 from engine.query.policies.printed import Printed
 from engine.query.sql.parsing.lexer import Token
@@ -89,7 +90,8 @@ class Conditions:
             raise self._too_much(piece)
         if any(token.is_word("collate") for token in piece.tokens):
             raise NotIncrementalError("a policy compares under a collation that it names")
-        self._facts.looks_up |= any(token.is_word("from") for token in piece.tokens)
+        if any(token.is_word("from") for token in piece.tokens):
+            self._facts.look_up(search_in(piece) if kind == "rows" else None)
         return self._facts.add(kind, piece.sql)
 
     def _constant(self, fact: int) -> Made:
@@ -158,8 +160,9 @@ class Conditions:
             raise self._too_much(select)
         column, value = self._link(own[0].bare())
         rest = " and ".join([f"({part.sql})" for part in parts if part is not own[0]] or ["true"])
-        self._facts.looks_up = True
-        fact = self._facts.add("rows", f"select {value.sql} {source.sql} where {rest}")
+        looked_up = f"select {value.sql} {source.sql} where ({rest})"
+        self._facts.look_up(search_in(Printed.of(looked_up)))
+        fact = self._facts.add("rows", looked_up)
 
         def made(answers: Answers) -> Predicate:
             found = answers[fact]

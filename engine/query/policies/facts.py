@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engine.postgres.apart import apart
 from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import Predicate
 
-__all__ = ["Answer", "Answers", "Facts", "Made", "PoliciesChangedError", "answers_in"]
+__all__ = ["Answer", "Answers", "Facts", "Made", "PoliciesChangedError", "Search", "answers_in"]
 
 _TEXT: Final = "case when {v} is not null then pg_catalog.format('%s', {v}) end"
 # Of types that have none pg_collation_for() raises an error.
@@ -58,6 +58,13 @@ class Answer:
     values: tuple[str | None, ...] | None = None
 
 
+class Search(NamedTuple):
+    """``column`` of a table that is looked at, and the ``value`` (SQL) that a row must have there to be of concern."""
+
+    column: str
+    value: str
+
+
 Answers = Sequence[Answer]
 Made = Callable[[Answers], Predicate]
 """A condition, once the answers are known. Raises ``NotIncrementalError`` if Python cannot decide it then."""
@@ -65,10 +72,21 @@ Made = Callable[[Answers], Predicate]
 
 @dataclass(slots=True)
 class Facts:
-    """Expressions to be evaluated, in order. ``looks_up``: one of them may read tables."""
+    """Expressions to be evaluated, in order. ``looks_up``: one of them may read tables; ``searches``: what those that do
+    look for; None: any row may be of concern.
+    """
 
     expressions: list[tuple[str, str]] = field(default_factory=list)
     looks_up: bool = False
+    searches: list[Search] | None = field(default_factory=list)
+
+    def look_up(self, search: Search | None) -> None:
+        """An expression reads a table, of which it looks for ``search``; None: for any row."""
+        self.looks_up = True
+        if search is None:
+            self.searches = None
+        elif self.searches is not None:
+            self.searches.append(search)
 
     def add(self, kind: str, sql: str) -> int:
         """Take an expression; returns its number. ``kind``: ``value``, ``array``, or ``rows``: a SELECT of one column."""

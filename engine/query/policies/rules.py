@@ -9,12 +9,13 @@ from engine.catalog.model import Table
 from engine.catalog.policies import Policies
 from engine.errors import InvalidQueryError
 from engine.query.compile.plan import IncrementalPlan
-from engine.query.compile.rule import Rule
+from engine.query.compile.rule import Rule, Shown
 from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import And, Or, Predicate
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.policies.conditions import Conditions
 from engine.query.policies.facts import Answers, Facts, Made, answers_in
+from engine.query.policies.looked_for import fact_of, searched
 
 __all__ = ["under_policies"]
 
@@ -35,14 +36,32 @@ def under_policies(plan: IncrementalPlan, otherwise: ReReadPlan) -> IncrementalP
     role = otherwise.statement.role
     assert role is not None
     calls = policies is not None and bool(policies.functions)
+    watched = otherwise.dependencies - {table.oid} if facts.looks_up or calls else frozenset[int]()
+    searches = _searches(policies, facts, watched)
+
+    def shows(text: str) -> Shown:
+        answers = answers_in(text, applied)
+        return Shown(made(answers), None if searches is None else searched(searches, answers))
+
     rule = Rule(
         role=replace(role, facts=facts.statement(table.oid, table.settings)),
-        condition=lambda text: made(answers_in(text, applied)),
-        watched=otherwise.dependencies - {table.oid} if facts.looks_up or calls else frozenset(),
+        shows=shows,
+        watched=watched,
         calls=calls,
         otherwise=otherwise,
     )
     return replace(plan, visibility=otherwise.visibility, rule=rule)
+
+
+def _searches(policies: Policies | None, facts: Facts, watched: frozenset[int]) -> list[tuple[str, int]] | None:
+    """What is looked for in the one watched table: columns, and the facts with the values; None: any row may be of concern.
+
+    A function or a view may look at any row of the table, whatever the policy itself looks for.
+    """
+    if policies is None or len(watched) != 1 or facts.searches is None or policies.views or policies.functions_read:
+        return None
+    [table] = watched
+    return [(search.column, facts.add("array", fact_of(search, table))) for search in facts.searches]
 
 
 def _everything(_: Answers) -> Predicate:

@@ -19,7 +19,7 @@ from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.postgres.statements.statement import RoleReading
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
-from engine.query.compile.rule import Rule
+from engine.query.compile.rule import Rule, Shown
 from engine.query.ir.model import And
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import reread_instead
@@ -169,7 +169,7 @@ def test_a_change_of_what_a_rule_looks_up_takes_the_window_away_unless_its_snaps
     assert isinstance(query.plan, IncrementalPlan)
     otherwise = replace(reread_instead(query.plan, "policies"), dependencies=frozenset({MESSAGES.oid, 99}))
     role = RoleReading("people", "request.jwt.claims", "{}")
-    rule = Rule(role, lambda _: And(()), frozenset({99}), calls=True, otherwise=otherwise)
+    rule = Rule(role, lambda _: Shown(And(())), frozenset({99}), calls=True, otherwise=otherwise)
     table = query.plan.table
     seen = replace(table, readable=frozenset(column.attnum for column in table.columns), base=table)
     query.plan = replace(query.plan, table=seen, rule=rule)

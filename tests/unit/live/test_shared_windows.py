@@ -14,7 +14,7 @@ from engine.postgres.snapshot import Snapshot
 from engine.postgres.statements.statement import RoleReading
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
-from engine.query.compile.rule import Rule
+from engine.query.compile.rule import Rule, Shown
 from engine.query.ir.model import Compare
 from engine.query.planner import reread_instead
 from tests.support.values.changes import deleted, inserted
@@ -40,7 +40,7 @@ class Team(Live):
         otherwise = replace(reread_instead(everything, "policies"), dependencies=frozenset({MESSAGES.oid, MEMBERS}))
         rule = Rule(
             RoleReading("people", "request.jwt.claims", user),
-            lambda facts: Compare("room_id", "==", (facts,), "text"),
+            lambda facts: Shown(Compare("room_id", "==", (facts,), "text")),
             frozenset({MEMBERS}),
             calls=False,
             otherwise=otherwise,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.live.core.shared_query import LiveQuery
 from engine.live.core.window import Window
 from tests.integration.live.rights.conftest import ALL, Rows
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, live_node
@@ -183,6 +184,18 @@ async def test_a_role_that_is_given_to_another_brings_its_policies(rows: Rows) -
         await until(lambda: before.ids == ["1"])
 
 
+async def test_changed_roles_are_followed_long_before_the_next_look_at_all_definitions(rows: Rows) -> None:
+    async with live_node(rows.dsn, live=replace(QUICK, watch_interval=3_600)) as node:
+        follower = await watch(rows, node, "ann")
+        for statement, ids in (
+            (f"grant {rows.staff} to {rows.people}", ["1", "2", "3", "4"]),
+            (f"revoke {rows.staff} from {rows.people}", ["1"]),
+            (f"alter role {rows.people} bypassrls", ["1", "2", "3", "4"]),
+        ):
+            run_each(rows.dsn, statement)
+            await until(lambda: follower.ids == ids)
+
+
 async def test_members_of_a_team_share_a_window_until_one_of_them_leaves(rows: Rows) -> None:
     under(rows, MEMBERS)
     run_each(rows.dsn, "delete from member where org = 2")
@@ -195,6 +208,58 @@ async def test_members_of_a_team_share_a_window_until_one_of_them_leaves(rows: R
         await node.caught_up()
         assert (ann.ids, bob.ids) == (["1", "2", "7", "8"], [])
         assert window_of(ann) is not window_of(bob)
+
+
+async def test_a_changed_membership_has_those_lists_read_again_that_look_for_it(rows: Rows) -> None:
+    """Whether it is that of a subscriber: else, and where the policy looks for other rows, too, of all subscribers."""
+    run_each(
+        rows.dsn,
+        "create table fan (org int, person char(5), primary key (org, person))",
+        "create function orgs_of(who text) returns setof int language sql stable as "
+        "$$ select org from member where person = who $$",
+        f"grant select on fan to {rows.people}",
+    )
+    people, mine = ("ann", "bob", "cid"), "m.person = me()"
+    one, all_of_them = [True, False, False], [True, True, True]
+    async with live_node(rows.dsn) as node:
+        for condition, read in (
+            (MEMBERS, one),
+            (f"exists (select from member m where m.org = note.org and {mine})", one),
+            ("owner = me() or org in (select m.org from member m where me() = m.person and m.org < 9)", one),
+            (f"org in (select max(m.org) from member m where {mine} group by m.person)", all_of_them),
+            (f"org in (select m.org from member m where {mine} or m.person = 'all')", all_of_them),
+            (f"org in (select n.org from member m join member n using (person) where {mine})", all_of_them),
+            (f"{MEMBERS} and (select count(*) from member) > 0", all_of_them),
+            ("org in (select orgs_of(me()))", all_of_them),
+            ("org in (select f.org from fan f where f.person = me())", all_of_them),
+        ):
+            run_each(rows.dsn, "delete from member", "delete from fan", "insert into member values (1, 'bob')")
+            under(rows, condition)
+            followers = [await watch(rows, node, name) for name in people]
+            await node.caught_up()
+            reads = [query_of(follower).reads for follower in followers]
+            run_each(rows.dsn, "insert into member values (3, 'ann')", "insert into fan values (3, 'ann')")
+            await node.caught_up()
+            found = [query_of(follower).reads > before for follower, before in zip(followers, reads, strict=True)]
+            assert found == read, condition
+            for statement in (
+                "insert into note values (9, 'eve', 3, 'x')",
+                "update member set person = 'bob' where person = 'ann'",
+                "delete from note where id = 9",
+                "truncate member",
+            ):
+                run_each(rows.dsn, statement)
+                await node.caught_up()
+                for follower, name in zip(followers, people, strict=True):
+                    truth = rows.truth(rows.principal(name), "select id from note order by id")
+                    assert follower.ids == [str(row["id"]) for row in truth], (condition, name, statement)
+            for follower in followers:
+                follower.leave()
+
+
+def query_of(follower: Follower) -> LiveQuery:
+    assert follower.subscription is not None
+    return follower.subscription.query
 
 
 def window_of(follower: Follower) -> Window | None:
