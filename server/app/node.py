@@ -60,6 +60,7 @@ from server.tracing.start import start_tracing
 from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.wires import Wires
+from server.wire.write_turns import WriteTurns
 
 __all__ = ["Node"]
 
@@ -167,6 +168,7 @@ class Node:
             usage=self._analytics.counter,
             tracing=tracing,
             wires=Wires.make(stages, self.metrics.meters.error),
+            write_turns=WriteTurns(lambda: stream.behind),
             log=self._log,
             key_watch=authentication.key_watch,
             session_watch=authentication.session_watch,
@@ -316,11 +318,10 @@ class Node:
         state, lag, live = self._feed.state, self._feed.lag, self._live
         channels, failure = self._channels, self.failure
         problem = live.problem if live is not None else None
-        known = (state.reason, failure, problem)
-        well = state.status == "streaming" and not self._stopping and all(each is None for each in known)
-        figures = live.status() if live is not None else {}
         problems = channels.problems if channels is not None else []
-        well = well and not problems
+        working = state.status == "streaming" and not self._stopping
+        well = working and not problems and (state.reason, failure, problem) == (None, None, None)
+        figures = live.status() if live is not None else {}
         return {
             "status": "draining" if self._draining else "starting" if live is None else "ok" if well else "degraded",
             "feed": {

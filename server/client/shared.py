@@ -24,13 +24,14 @@ from server.ports.live_queries import LiveQueryService
 from server.session.session import Session
 from server.tracing.tracing import Tracing
 from server.wire.wires import Wires
+from server.wire.write_turns import WriteTurns
 
 __all__ = ["SharedServices"]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedServices:
-    """The engine's two services, the authorizer, the check of contents, and the encoders.
+    """The engine's two services, the authorizer, the check of contents, the encoders, and when WebSockets write.
 
     ``query_accounts``: what live queries each user has; ``published``: how many bytes it publishes. ``meters`` count what
     connections do, and ``usage`` for analytics; None: nothing is counted. ``log``: which events of clients are logged.
@@ -47,6 +48,7 @@ class SharedServices:
     background: Background = field(default_factory=Background)
     intake: SharedIntake = field(default_factory=SharedIntake)
     wires: Wires = field(default_factory=Wires.make)
+    write_turns: WriteTurns = field(default_factory=WriteTurns)
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
     published: PublishedBytes = field(default_factory=PublishedBytes)
     meters: Meters | None = None

@@ -15,7 +15,7 @@ the socket is closed          CLOSED; also after ``close_timeout``, and for a cl
                               where those of higher priority can overtake others
 ``resume_writing``            CONGESTED, the transport holds a quarter of that at most. The queue is written, a part at a
                               time: then FLOWING, or BLOCKED again
-a turn of the loop ends       what it put into the queue is written at once, unless BLOCKED
+a turn of the loop ends       what it put into the queue is written (:mod:`server.wire.write_turns`), unless BLOCKED
 much is read at once          ``pauses``: TURN, until the next turn
 an address used up its share  SHARE, until it has processor time again
 much came before OPEN         EARLY, until it is carried out
@@ -67,6 +67,7 @@ class WebSocketConnection(ClientConnection, WSListener):
     ) -> None:
         wires, limits = admission.services.wires, admission.limits
         super().__init__(admission, wires.packed if packed else wires.text)
+        self._write_turns = admission.services.write_turns
         self._packed = packed
         self._closed = closed
         self._transport: WSTransport | None = None
@@ -150,7 +151,7 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def _schedule(self) -> None:
         if self.writing is not Writing.BLOCKED:
-            self._loop.call_soon(self._flush)
+            self._write_turns.add(self._flush)
 
     def _flush(self) -> None:
         """Write the queue a part at a time: a later frame of higher priority may overtake the rest."""

@@ -1,0 +1,128 @@
+"""When connections write: in turns, which are put off while more is to come, and after turns that took long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from server.wire.write_turns import HOLD, WriteTurns
+
+
+class Loop:
+    """An event loop whose callbacks run when the test runs them."""
+
+    def __init__(self) -> None:
+        self.ready: list[Callable[[], None]] = []
+        self.later: list[tuple[float, Callable[[], None]]] = []
+        self.failed: list[dict[str, Any]] = []
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.ready.append(callback)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        self.later.append((delay, callback))
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.failed.append(context)
+
+    def turn(self) -> None:
+        ready, self.ready = self.ready, []
+        for callback in ready:
+            callback()
+
+
+class Turns:
+    """Turns on a loop and a clock of the test; ``written``: who has written, in order."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.behind = False
+        self.written: list[str] = []
+        self.turns = WriteTurns(lambda: self.behind, lambda: self.now)
+
+    def write(self, name: str, seconds: float = 0.0) -> None:
+        def written() -> None:
+            self.now += seconds
+            self.written.append(name)
+
+        self.turns.add(written)
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    loop = Loop()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    return loop
+
+
+def test_what_one_turn_of_the_loop_queued_is_written_in_the_next_one(loop: Loop) -> None:
+    turns = Turns()
+    turns.write("a")
+    turns.write("b")
+    assert turns.written == []
+    loop.turn()
+    assert turns.written == ["a", "b"]
+    assert loop.ready == []
+
+
+def test_writing_waits_for_transactions_that_are_here_already_but_not_for_long(loop: Loop) -> None:
+    turns = Turns()
+    turns.behind = True
+    turns.write("a")
+    loop.turn()
+    turns.write("b")
+    loop.turn()
+    assert turns.written == []
+    turns.now = HOLD
+    loop.turn()
+    assert turns.written == ["a", "b"]
+    turns.write("c")
+    loop.turn()
+    turns.behind = False
+    loop.turn()
+    assert turns.written == ["a", "b", "c"]
+
+
+def test_a_turn_that_took_long_is_followed_by_a_longer_rest(loop: Loop) -> None:
+    turns = Turns()
+    turns.write("a", seconds=0.002)
+    loop.turn()
+    turns.write("b", seconds=1.0)
+    loop.turn()
+    assert turns.written == ["a"]
+    [(wait, later)] = loop.later
+    assert 0.002 < wait < HOLD
+    turns.now += wait
+    later()
+    assert turns.written == ["a", "b"]
+    loop.later.clear()
+    turns.write("c")
+    loop.turn()
+    [(wait, _)] = loop.later
+    assert wait == pytest.approx(HOLD), "however long the turn before took"
+
+
+def test_a_turn_that_took_no_time_delays_nothing(loop: Loop) -> None:
+    turns = Turns()
+    for name in "abc":
+        turns.write(name, seconds=0.0001)
+        loop.turn()
+    assert turns.written == ["a", "b", "c"]
+    assert loop.later == []
+
+
+def test_a_connection_that_fails_to_write_does_not_keep_others_from_it(loop: Loop) -> None:
+    turns = Turns()
+
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    turns.turns.add(fail)
+    turns.write("b")
+    loop.turn()
+    assert turns.written == ["b"]
+    [context] = loop.failed
+    assert str(context["exception"]) == "broken"
