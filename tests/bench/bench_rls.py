@@ -1,4 +1,4 @@
-"""Live queries under row-level security: subscribers of as many users over one table, which is changed as fast as it goes.
+"""Live queries under row-level security: subscribers of as many users over one table, and the highest rate that they follow.
 
 Each subscriber has a connection, a token and the query ``orderBy id desc limit 20``. Its policy is one of
 
@@ -7,12 +7,15 @@ Each subscriber has a connection, a token and the query ``orderBy id desc limit 
 * *opaque*: the same by PL/pgSQL functions, one of them of the row, so that only PostgreSQL can judge. It is cheap there: an
   index finds the rows.
 
-pgbench inserts rows, one a transaction, first as fast as it can, then at half the rate that was followed. A run ends when
-each subscriber has the last row that it may see: *changes/s* are those until then, and *deliveries/s* the rows that were
-received. The last rows are one transaction, with a row for each user; their latencies do not count. What a re-read query
-does not show (a row that is beyond its limit again after one interval) is in *received %*. *joined CPU s* is that of the
-server and of PostgreSQL. The *curve* has a fixed number of subscribers with fewer and fewer users. Run with
-``python -m tests.bench.bench_rls``.
+pgbench inserts rows, one a transaction, in rounds of ``--seconds``. ``tests.bench.parts.search_rate`` looks for the highest
+rate that is *sustained*: each subscriber has its last row, and p95 from a row's ``clock_timestamp()`` to the client is below
+``--p95``. A round ends with a transaction that has rows for all users; their latencies do not count. *deliveries/s* are the
+rows received, *per CPU s* those per second of the server's processor. *floor* is a bare picows server that writes as many
+bytes to as many sockets at the same rate (``tests.bench.parts.floor_rls``), and *ratio* how much processor time a delivery
+costs the server as a multiple of that. *joined CPU s* is that of server and PostgreSQL for connecting and subscribing.
+
+The *curves* have a fixed rate: 500 subscribers of fewer and fewer users, and more and more subscribers of ``--visibilities``
+users. Run with ``python -m tests.bench.bench_rls``.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +35,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.bench.parts.load_rls import COLLECTION
 from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile, pgbench, postmaster
 from tests.bench.parts.report import report
+from tests.bench.parts.search_rate import Sustained, highest_sustained
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving_measured
@@ -79,27 +85,67 @@ class Case:
         return users * self.subscribers / self.users
 
 
-class Bench:
-    """One PostgreSQL; a server for each case."""
+@dataclass(frozen=True)
+class Round:
+    """What one round offers, and how it is judged."""
 
-    def __init__(self, postgres: LocalPostgres, seconds: float, loads: int, clients: int) -> None:
-        self.lines: list[dict[str, object]] = []
+    rate: float
+    seconds: float
+    p95: float
+
+
+Measure = Callable[[Round], Awaitable[dict[str, object]]]
+
+
+class Bench:
+    """One PostgreSQL; a server for each case, which all of its rounds use."""
+
+    def __init__(self, postgres: LocalPostgres, loads: int, clients: int) -> None:
         self._postgres = postgres
-        self._seconds = seconds
         self._loads = loads
         self._clients = clients
-        self._last = ""
+        self._rounds = 0
 
-    async def run(self, case: Case, rate: float | None, most: float) -> None:
-        """Measure ``case`` at ``rate``, or less for ``most`` deliveries a second; without rate as fast as it goes, then at
-        half of that.
-        """
+    async def highest(self, case: Case, first: Round, rounds: int) -> dict[str, object]:
+        """The line of the highest sustained rate, with its floor; ``first``: where the search begins."""
+        async with self._joined(case) as measure:
+
+            async def sustained(rate: float) -> Sustained:
+                line = await measure(Round(rate, first.seconds, first.p95))
+                followed = float(str(line["changes/s"])) > 0.9 * rate
+                return Sustained(bool(line["sustained"]), followed, line)
+
+            found = await highest_sustained(sustained, first.rate, rounds)
+            line, limit = found.line, "" if found.followed else "pgbench"
+        floor = await self._floor(case, float(str(line["changes/s"])), first.seconds)
+        ratio = floor / max(1.0, float(str(line["per CPU s"])))
+        return {**line, "limited by": limit, "floor per CPU s": round(floor), "ratio": ratio}
+
+    async def at(self, case: Case, offered: Round) -> dict[str, object]:
+        """The line of one rate."""
+        async with self._joined(case) as measure:
+            return await measure(offered)
+
+    @asynccontextmanager
+    async def _joined(self, case: Case) -> AsyncIterator[Measure]:
+        """A server with all subscribers; gives the function that plays a round and returns its line."""
         dsn = self._prepared(case)
-        if case.seen_by * (rate or float("inf")) > most:
-            rate = most / case.seen_by
-        speed = await self._measure(dsn, case, rate)
-        if rate is None:
-            await self._measure(dsn, case, max(1.0, speed / 2))
+        issuers = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}]
+        async with serving_measured(dsn, free_port(), ephemeral=True, auth_issuers=issuers, **_UNLIMITED) as server:
+            joining = time.time()
+            cpus = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
+            loads = await self._loaded(case, server.websocket)
+            took, costs = time.time() - joining, [cpu.seconds() for cpu in cpus]
+            joined = {"joined s": took, "joined CPU s": f"{costs[0]:.1f} + {costs[1]:.1f}"}
+
+            async def measure(offered: Round) -> dict[str, object]:
+                line = await self._measure(dsn, case, offered, loads, server.process.pid)
+                print(line, flush=True)
+                return line | joined
+
+            yield measure
+            for load in loads:
+                await load.end()
 
     def _prepared(self, case: Case) -> str:
         dsn = fresh_database(self._postgres)
@@ -116,47 +162,56 @@ class Bench:
             connection.execute("vacuum analyze")
         return dsn
 
-    async def _measure(self, dsn: str, case: Case, rate: float | None) -> float:
-        """One line; returns how many changes a second were followed."""
-        before = self._visible(dsn, case)
-        self._last = f"the last row of run {len(self.lines)}"
-        issuers = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}]
-        async with serving_measured(dsn, free_port(), ephemeral=True, auth_issuers=issuers, **_UNLIMITED) as server:
-            joining = time.time()
-            server_cpu, database_cpu = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
-            loads = await self._loaded(case, server.websocket)
-            joined = time.time() - joining
-            joined_cpu = f"{server_cpu.seconds():.1f} + {database_cpu.seconds():.1f}"
-            server_cpu, database_cpu = Cpu(server.process.pid), Cpu(postmaster(self._postgres))
-            began = time.time()
-            for load in loads:
-                load.send("go")
-            written = await self._written(dsn, case, rate)
-            seen = [await load.receive() for load in loads]
-            took = max(each["last"] for each in seen) - began
-            cpu = server_cpu.seconds() / took, database_cpu.seconds() / took
-            for load in loads:
-                await load.end()
-        speed: float = written[1] / took
-        offered = {"offered/s": "max" if rate is None else f"{rate:,.0f}", "written/s": round(written[0])}
-        self.lines.append(
-            {"policy": case.policy, "subscribers": case.subscribers, "distinct": case.users, **offered}
-            | {"changes/s": round(speed), **received(seen, took, self._visible(dsn, case) - before)}
-            | {"CPU server": cpu[0], "CPU Postgres": cpu[1]}
-            | {"deliveries per CPU s": round(sum(each["rows"] for each in seen) / took / max(cpu[0], 0.001))}
-            | {"CPU clients": sum(each["cpu"] for each in seen) / took, "joined s": joined, "joined CPU s": joined_cpu}
-        )
-        print(self.lines[-1], flush=True)
-        return speed
-
-    async def _written(self, dsn: str, case: Case, rate: float | None) -> tuple[float, int]:
-        """Insert; rows a second, and how many."""
+    async def _measure(
+        self, dsn: str, case: Case, offered: Round, loads: list[Child], server: int
+    ) -> dict[str, object]:
+        last = self._next_last()
+        cpus = Cpu(server), Cpu(postmaster(self._postgres))
+        began = time.time()
+        for load in loads:
+            load.send(last)
         script = _INSERT.format(last=case.users - 1, team=case.team)
-        written = await asyncio.to_thread(
-            pgbench, self._postgres, dsn, script, clients=self._clients, seconds=self._seconds, rate=rate
+        speed, count = await asyncio.to_thread(
+            pgbench, self._postgres, dsn, script, clients=self._clients, seconds=offered.seconds, rate=offered.rate
         )
-        await asyncio.to_thread(self._end, dsn, case)
-        return written
+        rows = count * case.seen_by + await asyncio.to_thread(self._end, dsn, case, last)
+        seen = [await load.receive() for load in loads]
+        took = max(each["last"] for each in seen) - began
+        busy = [cpu.seconds() / took for cpu in cpus]
+        received, missing = sum(each["rows"] for each in seen), sum(each["missing"] for each in seen)
+        times = {f"p{percent} ms": latency(seen, percent) for percent in (50, 95, 99)}
+        return {
+            "policy": case.policy,
+            "subscribers": case.subscribers,
+            "distinct": case.users,
+            "offered/s": offered.rate,
+            "sustained": not missing and times["p95 ms"] < offered.p95,
+            "changes/s": round(speed),
+            "deliveries/s": round(speed * case.seen_by),
+            "received %": 100 * received / rows,
+            **times,
+            "CPU server": busy[0],
+            "CPU Postgres": busy[1],
+            "CPU clients": sum(each["cpu"] for each in seen) / took,
+            "per CPU s": round(received / took / max(busy[0], 0.001)),
+            "us per change": 1e6 * busy[0] * took / count,
+        }
+
+    async def _floor(self, case: Case, rate: float, seconds: float) -> float:
+        """Deliveries per second of the processor of a server that only writes."""
+        port = free_port()
+        server = await Child.start("tests.bench.parts.floor_rls", port=port, seen_by=round(case.seen_by))
+        await server.receive()
+        loads = await self._loaded(case, f"ws://127.0.0.1:{port}/")
+        last, cpu = self._next_last(), Cpu(server.pid)
+        for load in loads:
+            load.send(last)
+        server.send([rate, seconds, last])
+        seen = [await load.receive() for load in loads]
+        used = cpu.seconds()
+        for child in (*loads, server):
+            await child.end()
+        return float(sum(each["rows"] for each in seen)) / max(used, 0.001)
 
     async def _loaded(self, case: Case, url: str) -> list[Child]:
         shares = [
@@ -172,8 +227,7 @@ class Bench:
                 count=len(share),
                 users=case.users,
                 limit=LIMIT,
-                last=self._last,
-                every=max(1, round(case.subscribers / 250)),
+                every=max(1, round(case.seen_by)),
             )
             for share in shares
         ]
@@ -181,68 +235,69 @@ class Bench:
             await load.receive()
         return loads
 
-    def _end(self, dsn: str, case: Case) -> None:
-        """A row that each subscriber sees at least one of."""
+    def _next_last(self) -> str:
+        self._rounds += 1
+        return f"the last row of round {self._rounds}."
+
+    def _end(self, dsn: str, case: Case, last: str) -> int:
+        """Insert a row that each subscriber sees one of; returns how many are to be received."""
+        owners = range(0, case.users, 1 if case.policy == "owner" else case.team)
         with psycopg.connect(dsn) as connection:
             connection.execute(
-                "insert into note (owner, team, body) select 'user-' || n, n / %s, %s from generate_series(0, %s) n",
-                [case.team, self._last, case.users - 1],
+                "insert into note (owner, team, body) select 'user-' || n, n / %s, %s from unnest(%s::int[]) n",
+                [case.team, last, list(owners)],
             )
-
-    def _visible(self, dsn: str, case: Case) -> int:
-        """How many of the rows that there are each subscriber may see, summed up."""
-        with psycopg.connect(dsn) as connection:
-            row = connection.execute("select count(*) from note").fetchone()
-            assert row is not None
-            count: int = row[0]
-            return round(count * case.seen_by)
+        return case.subscribers
 
 
-def received(seen: list[dict[str, Any]], took: float, visible: int) -> dict[str, object]:
-    """What the subscribers received of ``visible`` rows."""
-    taken = [seconds for each in seen for seconds in each["taken"]]
-    rows = sum(each["rows"] for each in seen)
-    ended = [text for each in seen for text in each["ended"]]
-    if ended:
-        print(f"{len(ended)} connections ended, the first one: {ended[0]}")
-    return {
-        "deliveries/s": round(rows / took),
-        "received %": 100 * rows / visible,
-        "missing": sum(each["missing"] for each in seen),
-        "p50 ms": percentile(taken, 50),
-        "p95 ms": percentile(taken, 95),
-        "p99 ms": percentile(taken, 99),
-    }
+def latency(seen: list[dict[str, Any]], percent: int) -> float:
+    """A percentile of all subscribers' latencies, in milliseconds."""
+    return percentile([seconds for each in seen for seconds in each["taken"]], percent)
 
 
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--policies", nargs="+", choices=_POLICIES, default=list(_POLICIES))
-    parser.add_argument("--subscribers", type=int, nargs="+", default=[500, 5_000])
-    parser.add_argument("--distinct", type=int, nargs="*", default=[1, 50, 500, 5_000], help="users of the curve")
+    parser.add_argument("--policies", nargs="+", choices=_POLICIES, default=["owner", "membership"])
+    parser.add_argument("--subscribers", type=int, nargs="*", default=[500, 5_000])
+    parser.add_argument("--distinct", type=int, nargs="*", default=[1, 10, 100, 500], help="users of the first curve")
+    parser.add_argument(
+        "--more", type=int, nargs="*", default=[500, 1_000, 2_000, 5_000], help="subscribers of the second"
+    )
+    parser.add_argument("--visibilities", type=int, default=100, help="users of the second curve")
     parser.add_argument("--team", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--rate", type=float, help="changes a second; by default as fast as it goes, then half of it")
-    parser.add_argument("--curve-rate", type=float, default=500, help="changes a second of the curve")
-    parser.add_argument("--most", type=float, default=100_000, help="deliveries a second that are offered at most")
+    parser.add_argument("--seconds", type=float, default=3, help="of a round")
+    parser.add_argument("--rate", type=float, default=2_000, help="changes a second at which the search begins")
+    parser.add_argument("--rounds", type=int, default=8, help="of a search at most; 1: only that rate")
+    parser.add_argument("--p95", type=float, default=50, help="milliseconds below which a rate is sustained")
+    parser.add_argument("--curve-rate", type=float, default=400, help="changes a second of the curves")
+    parser.add_argument("--most", type=float, default=40_000, help="deliveries a second of the curves at most")
     parser.add_argument("--loads", type=int, default=2, help="processes with subscribers")
     parser.add_argument("--clients", type=int, default=8, help="connections of pgbench")
     chosen = parser.parse_args()
-    most = max(chosen.subscribers)
     with local_postgres() as postgres:
-        bench = Bench(postgres, chosen.seconds, chosen.loads, chosen.clients)
-        for policy in chosen.policies:
-            for subscribers in chosen.subscribers:
-                uvloop.run(bench.run(Case(policy, subscribers, subscribers, chosen.team), chosen.rate, float("inf")))
-        if bench.lines:
-            report("rls", bench.lines)
-        bench.lines = []
-        for policy in chosen.policies if chosen.distinct else ():
-            for users in chosen.distinct:
-                uvloop.run(bench.run(Case(policy, most, min(users, most), chosen.team), chosen.curve_rate, chosen.most))
-        if bench.lines:
-            report("rls_curve", bench.lines)
+        bench = Bench(postgres, chosen.loads, chosen.clients)
+        first = Round(chosen.rate, chosen.seconds, chosen.p95)
+        lines = [
+            uvloop.run(bench.highest(Case(policy, count, count, chosen.team), first, chosen.rounds))
+            for policy in chosen.policies
+            for count in chosen.subscribers
+        ]
+        if lines:
+            report("rls", lines)
+        few = [Case("owner", 500, users, chosen.team) for users in chosen.distinct]
+        many = [Case("owner", count, chosen.visibilities, chosen.team) for count in chosen.more]
+        for name, cases in (("rls_distinct", few), ("rls_subscribers", many)):
+            lines = [
+                uvloop.run(
+                    bench.at(
+                        case, Round(min(chosen.curve_rate, chosen.most / case.seen_by), chosen.seconds, chosen.p95)
+                    )
+                )
+                for case in cases
+            ]
+            if lines:
+                report(name, lines)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def searched(searches: Sequence[tuple[str, int]], answers: Answers) -> LookedFor
 
 
 def search_in(select: Printed) -> Search | None:
-    """What ``select``, printed by PostgreSQL, looks for; None: that cannot be told from its text."""
+    """What ``select``, printed by PostgreSQL, looks for; None: its text does not show that."""
     piece = select.bare()
     frm, where = piece.places("from"), piece.places("where")
     once = all(sum(token.is_word(word) for token in piece.tokens) == 1 for word in ("select", "from", "where"))

@@ -1,7 +1,8 @@
 """The subscribers of ``bench_rls``: ``python -m tests.bench.parts.load_rls '{…}'`` (see :class:`Plan`).
 
-Reports ``"ready"`` when each has its first list, receives until each has got the last row that it may see, and reports what
-came. Each subscriber has a connection and a token of its own.
+Reports ``"ready"`` when each has its first list. Each line of input begins a round and is the text of the row that ends it:
+receives until each subscriber has got that row, of which it sees at least one, and reports what came. Each subscriber has a
+connection and a token of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from tests.bench.parts.load import receive, report
+from tests.bench.parts.load import report
 from tests.support.values.tokens import token
 
 __all__ = ["COLLECTION", "Plan"]
@@ -51,7 +52,7 @@ _decode = msgspec.json.Decoder(_Message).decode
 
 class Plan(msgspec.Struct):
     """Subscribers ``first`` to ``first + count``; number n is the user n modulo ``users``. Of so many messages (``every``)
-    each takes the time of one. ``last``: the body of the row that ends the run, of which each sees at least one.
+    each takes the time of one.
     """
 
     url: str
@@ -60,30 +61,32 @@ class Plan(msgspec.Struct):
     count: int
     users: int
     limit: int
-    last: str
     every: int = 1
 
 
 class Reader(WSListener):
     """Counts the rows that are added to its list; ``taken``: seconds from the row's ``at`` to here, of the offered load: the
-    transaction that ends the run has a row for each user at once.
+    transaction that ends a round has rows for all users at once.
     """
 
     def __init__(self, plan: Plan, number: int) -> None:
-        self.rows = 0
-        self.messages = 0
-        self.bytes = 0
-        self.last = 0.0
-        self.taken: list[float] = []
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.done = False
         self.ended: str | None = None
         query = {"orderBy": [["id", "desc"]], "limit": plan.limit}
         about = {"channel": f"db:collection:{COLLECTION}", "id": "q"}
         self._subscribe = json.dumps({"type": "subscribe", **about, "query": query}).encode()
         self._every = plan.every
-        self._last = plan.last.encode()
-        self._due = number % plan.every
+        self._first_due = number % plan.every
+        self.begin(b"")
+
+    def begin(self, last: bytes) -> None:
+        """A round begins, which the row ``last`` ends."""
+        self.rows = self.messages = self.bytes = 0
+        self.last = 0.0
+        self.taken: list[float] = []
+        self.done = False
+        self._last = last
+        self._due = self._first_due
 
     @classmethod
     async def open(cls, plan: Plan, number: int) -> Reader:
@@ -109,7 +112,7 @@ class Reader(WSListener):
         self.messages += 1
         self.bytes += len(body)
         self.rows += body.count(_ADDED)
-        if self._last in body:
+        if self._last and self._last in body:
             self.last, self.done = time.time(), True
         elif self.messages > self._due:
             self._due += self._every
@@ -127,8 +130,8 @@ class Reader(WSListener):
         self.taken += [now - each.doc.data.at for each in _decode(body).changes if each.doc and each.type == "added"]
 
 
-async def run(plan: Plan) -> dict[str, Any]:
-    """Everything; returns the result."""
+async def run(plan: Plan) -> None:
+    """Everything; reports the result of each round."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(number: int) -> Reader:
@@ -137,9 +140,16 @@ async def run(plan: Plan) -> dict[str, Any]:
 
     readers = await asyncio.gather(*(one(plan.first + number) for number in range(plan.count)))
     report("ready")
-    await receive()
-    cpu = time.process_time()
-    await _received(readers)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        last = json.loads(line).encode()
+        for reader in readers:
+            reader.begin(last)
+        cpu = time.process_time()
+        await _received(readers)
+        report(_result(readers, time.process_time() - cpu))
+
+
+def _result(readers: list[Reader], cpu: float) -> dict[str, Any]:
     taken = [seconds for reader in readers for seconds in reader.taken]
     return {
         "rows": sum(reader.rows for reader in readers),
@@ -149,7 +159,7 @@ async def run(plan: Plan) -> dict[str, Any]:
         "ended": [reader.ended for reader in readers if reader.ended],
         "last": max(reader.last for reader in readers),
         "taken": [round(seconds, 5) for seconds in taken[:: len(taken) // _TIMES + 1]],
-        "cpu": time.process_time() - cpu,
+        "cpu": cpu,
     }
 
 
@@ -166,4 +176,4 @@ async def _received(readers: list[Reader]) -> None:
 
 
 if __name__ == "__main__":
-    report(uvloop.run(run(msgspec.json.decode(sys.argv[1], type=Plan))))
+    uvloop.run(run(msgspec.json.decode(sys.argv[1], type=Plan)))
