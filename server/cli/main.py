@@ -7,10 +7,12 @@ reached or rejected the request; 130 interrupted.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import psycopg
+import structlog
 import typer
 
 from engine.errors import RealtimeError
@@ -33,8 +35,11 @@ from server.cli.terminal.output import print_json
 from server.cli.token import token
 from server.cli.top import top
 from server.cli.uninstall import uninstall_command
+from server.logs.configure import is_for_people
 
 __all__ = ["main"]
+
+_log = structlog.get_logger("realtime.node")
 
 app = typer.Typer(
     help="Live queries over PostgreSQL.",
@@ -166,7 +171,15 @@ def serve(  # noqa: PLR0913
             report(line)
     elif ahead := check_served(database):
         report(ahead)
-    serve_until_stopped(settings, database, ready=lambda url: print(f"serving {url}", file=sys.stderr, flush=True))
+    serve_until_stopped(settings, database, ready=partial(_report_address, settings.log_format))
+
+
+def _report_address(log_format: str, url: str) -> None:
+    """A line of its own for people, an event for programs that read the log."""
+    if is_for_people(log_format):
+        print(f"serving {url}", file=sys.stderr, flush=True)
+    else:
+        _log.info("serving", url=url)
 
 
 @app.command("migrate")

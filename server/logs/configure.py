@@ -12,12 +12,16 @@ from server.logs.masking import mask
 from server.logs.printable import printable_event
 from server.logs.seldom import Seldom
 
-__all__ = ["configure_logs"]
+__all__ = ["configure_logs", "is_for_people"]
+
+
+def is_for_people(format: str) -> bool:
+    """Whether the log is aligned text: with the format ``console``, and with ``auto`` on a terminal."""
+    return format == "console" or (format == "auto" and sys.stderr.isatty())
 
 
 def configure_logs(level: str, format: str) -> None:
     """Log to standard error. ``format``: ``console``, ``json``, or ``auto`` (console on a terminal)."""
-    console = format == "console" or (format == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -27,7 +31,7 @@ def configure_logs(level: str, format: str) -> None:
     # Tracebacks become text first (without the local variables of each frame, which a console would show), so that they are
     # masked as all other text is.
     last: list[Processor] = [structlog.processors.format_exc_info, mask]
-    if console:
+    if is_for_people(format):
         last += [printable_event, structlog.dev.ConsoleRenderer(pad_event_to=0, colors=sys.stderr.isatty())]
     else:
         last.append(structlog.processors.JSONRenderer())  # in ASCII

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -252,10 +253,10 @@ def test_the_serving_role_gets_its_privileges_by_one_command_and_again_at_each_m
     command = [sys.executable, "-m", "server", "serve", "--port", "0", "--ephemeral", "--slot-name", "granted"]
     with subprocess.Popen([*command, "--dsn", mine], cwd=ROOT, stderr=subprocess.PIPE, text=True) as serving:
         assert serving.stderr is not None
-        reported: list[str] = []
-        while not any(line.startswith("serving http://") for line in reported):
-            reported.append(serving.stderr.readline())
-            assert reported[-1], reported
+        event: dict[str, Any] = {}
+        while event.get("event") != "serving":  # every line of a log that programs read is JSON
+            event = json.loads(serving.stderr.readline())
+        assert event["url"].startswith("http://")
         serving.terminate()
         rest = serving.stderr.read()
         assert serving.wait(60) == 0, rest
