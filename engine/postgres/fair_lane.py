@@ -54,6 +54,11 @@ class FairLane:
         self._in_a_row = 0
         self._budgets: OrderedDict[Hashable, TimeBudget] = OrderedDict()  # of those that have used some of theirs
 
+    @property
+    def usage(self) -> tuple[int, int]:
+        """How many reads run, and how many wait for a place."""
+        return self._running.total(), sum(map(len, self._waiting.values()))
+
     @asynccontextmanager
     async def place(self, holders: Collection[Hashable]) -> AsyncIterator[None]:
         """Wait for a place for a read that is made for all of ``holders``; none: for the service itself, without a share.

@@ -13,7 +13,7 @@ others wait for what that one finds, without a connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Set
+from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Mapping, Set
 from contextlib import asynccontextmanager
 
 from engine.postgres.errors import TableLockedError
@@ -39,6 +39,11 @@ class Lanes:
         self._quick = FairLane(quick, max(1, min(each, quick // 2)), spare=quick // 2)
         self._locked: dict[int, _Probe | None] = {}  # with the read that tries it, if one does
         self.most = slow + quick
+
+    @property
+    def usage(self) -> Mapping[str, tuple[int, int]]:
+        """How many reads run in each lane, and how many wait."""
+        return {"quick": self._quick.usage, "slow": self._slow.usage}
 
     @asynccontextmanager
     async def enter(

@@ -106,6 +106,7 @@ async def _serve(
     access, clients = _access(settings, node), _clients(settings, node)
     operators = Operators(access, clients)
     rest = _rest(settings, dsn, node, access, clients)
+    node.metrics.engine.follow_pool("rest", lambda: rest.pool_usage)
     server = Server(
         uvicorn.Config(
             make_app(

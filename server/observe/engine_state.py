@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 
 from engine.channels.service import Channels
 from engine.feed.feed import Feed
@@ -49,6 +50,12 @@ class EngineState:
         self._publishing = gauge("realtime_publishing_messages", "Messages of clients that wait for their commit.")
         self._pools = gauges("realtime_pool_connections", "Database connections of a pool.", "pool", "state")
         self._waiting = gauges("realtime_pool_waiting", "Tasks that wait for a connection of a pool.", "pool")
+        self._lanes = gauges(
+            "realtime_lane_reads",
+            "Reads of live queries that run in a lane, or wait for a place there.",
+            "lane",
+            "state",
+        )
         self._build = gauges(
             "realtime_build_info", "Always 1; the labels name the versions.", "version", "python", "postgres"
         )
@@ -64,6 +71,10 @@ class EngineState:
     def follow(self, stream: StreamDriver, channels: Channels, reader: Reader) -> None:
         """The other parts, which are made later."""
         self._registry.before_reading(lambda: self._measure(stream, channels, reader))
+
+    def follow_pool(self, name: str, usage: Callable[[], PoolUsage]) -> None:
+        """A pool that is none of the engine's."""
+        self._registry.before_reading(lambda: self._measure_pool(name, usage()))
 
     def _measure_feed(self, feed: Feed) -> None:
         self._streaming.value = feed.state.status == "streaming" and feed.state.reason is None
@@ -94,6 +105,10 @@ class EngineState:
         self._publishing.value = channels.status()["publishing"]
         for name, usage in {"live": reader.pool_usage, **channels.pools}.items():
             self._measure_pool(name, usage)
+
+        for lane, (running, waiting) in reader.lanes.usage.items():
+            self._lanes.of(lane, "running").value = running
+            self._lanes.of(lane, "waiting").value = waiting
 
     def _measure_pool(self, name: str, usage: PoolUsage) -> None:
         self._pools.of(name, "used").value = usage.used

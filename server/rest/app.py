@@ -30,6 +30,7 @@ from starlette.types import Receive, Scope, Send
 
 from engine.channels.core.delivery.events import iso_time
 from engine.identity.networks import network_of
+from engine.metrics.pools import PoolUsage
 from engine.postgres.connections.pool import Pool
 from engine.postgres.statements.named_queries import query
 from server.auth.authorizer import NotAllowedError
@@ -141,6 +142,11 @@ class Rest:
         # Starlette's own pattern stops at a line break, and a path that it does not match gets an answer without a code.
         mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
         return mount
+
+    @property
+    def pool_usage(self) -> PoolUsage:
+        """How much of its pool is in use."""
+        return self._pool.usage
 
     async def start(self) -> None:
         """Begin to use the database; before, requests are answered by 503."""

@@ -30,8 +30,8 @@ def docs_page(endpoints: Sequence[Endpoint], document: Mapping[str, Any]) -> str
     """The page of ``document``, which describes ``endpoints``."""
     schemas = document["components"]["schemas"]
     access = (
-        "Requests carry the header <code>Authorization: Bearer KEY</code> with the server’s <code>rest_key</code> or a "
-        "secret API key."
+        "Requests carry the header <code>Authorization: Bearer KEY</code> with the server’s <code>rest_key</code>, a "
+        "secret API key, or the token of an administrator."
     )
     if {} in document["security"]:
         access += " Requests from the server’s own machine need none."

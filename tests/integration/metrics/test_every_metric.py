@@ -25,6 +25,7 @@ ELSEWHERE = {
     "realtime_read_batch_seconds": "tests/integration/live/rights/claims/test_batched_reads.py",
     "realtime_read_batch_claims": "tests/integration/live/rights/claims/test_batched_reads.py",
     "realtime_pool_waiting": "tests/integration/metrics/test_pools.py",
+    "realtime_lane_reads": "tests/integration/metrics/test_pools.py",
 }
 """Metrics that need more than a client and a table, and the tests that move them."""
 
