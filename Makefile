@@ -53,7 +53,7 @@ MATRIX_TESTS ?= $(addprefix tests/integration/,catalog dba feed history schema s
 matrix: $(DEVELOPMENT) ## The tests that depend on the version of PostgreSQL, on MATRIX (14 16 17): Linux on x64, with npm
 	cd $(VERSIONS) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund; }
 	set -e; for version in $(MATRIX); do cd $(CURDIR)/$(VERSIONS)/node_modules/postgres-$$version; node scripts/hydrate-symlinks.js; \
-	  cd $(CURDIR); REALTIME_TEST_POSTGRES=$(CURDIR)/$(VERSIONS)/node_modules/postgres-$$version/native/bin \
+	  cd $(CURDIR); TEST_POSTGRES=$(CURDIR)/$(VERSIONS)/node_modules/postgres-$$version/native/bin \
 	  $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(MATRIX_TESTS); done
 
 # In a fresh clone each process of pytest would rewrite and compile all test modules, at the same time as the others: five seconds of

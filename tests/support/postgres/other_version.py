@@ -1,4 +1,4 @@
-"""Another PostgreSQL in the place of the embedded 18: ``REALTIME_TEST_POSTGRES=BIN``, or ``make matrix`` for several.
+"""Another PostgreSQL in the place of the embedded 18: ``TEST_POSTGRES=BIN``, or ``make matrix`` for several.
 
 Its ``initdb``, ``pg_ctl`` and ``postgres`` are enough; the programs of clients come from the embedded one.
 """
@@ -17,7 +17,7 @@ from server.cli.local_postgres import embedded_bin_dir
 
 __all__ = ["OTHER_VERSION", "client_program", "runs_on_other_version"]
 
-_FOLDER = os.environ.get("REALTIME_TEST_POSTGRES")
+_FOLDER = os.environ.get("TEST_POSTGRES")
 OTHER_VERSION = None if _FOLDER is None else Path(_FOLDER)
 """Where its programs are, if one is set."""
 
