@@ -71,7 +71,7 @@ def test_an_attached_partition_that_may_not_be_watched_is_announced_all_the_same
                 lambda notice: reported.append(f"{notice.message_primary} {notice.message_hint}")
             )
             connection.execute("alter table shop.parts attach partition shop.parts_2 for values from (10) to (20)")
-        [warning] = reported
+        [warning] = [each for each in reported if "TRUNCATE" in each]  # PostgreSQL 14 has another one
         assert "TRUNCATE of single partitions of shop.parts is not announced" in warning
         assert "select realtime.watch_partitions('shop.parts');" in warning
         sent = roles.run(None, f"select data from pg_logical_slot_get_changes('{slot}', null, null)")

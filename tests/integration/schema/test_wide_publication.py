@@ -14,7 +14,14 @@ from tests.support.postgres.sql import read, run_sql
 from tests.support.servers.commands import realtime
 
 
-@pytest.mark.parametrize("what", ["all tables", "tables in schema shop, realtime", "tables in schema realtime"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "all tables",
+        pytest.param("tables in schema shop, realtime", marks=pytest.mark.since(15)),
+        pytest.param("tables in schema realtime", marks=pytest.mark.since(15)),
+    ],
+)
 def test_a_publication_made_by_hand_of_all_tables_or_of_schemas_is_migrated_exposed_and_found_well(
     pg: LocalPostgres, what: str
 ) -> None:

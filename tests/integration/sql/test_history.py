@@ -38,7 +38,7 @@ def test_history_is_in_commit_order_and_pages_back_inside_a_transaction(db: Conn
     run(
         db,
         "update realtime.commits set position = '0/10' where channel = 'r'"
-        " and xid = (select max(xid) from realtime.commits where channel = 'r')",
+        " and xid = (select xid from realtime.commits where channel = 'r' order by xid desc limit 1)",
     )
     assert texts(db, "'r'") == [4, 5, 6, 1, 2, 3]
     assert texts(db, "'r', null, 4") == [6, 1, 2, 3]
