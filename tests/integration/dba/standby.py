@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import postgres_18
@@ -17,10 +18,14 @@ SLOT = "of_the_standby"
 
 
 @contextmanager
-def streaming_standby(primary: LocalPostgres, settings: dict[str, str] | None = None) -> Iterator[LocalPostgres]:
+def streaming_standby(
+    primary: LocalPostgres,
+    settings: dict[str, str] | None = None,
+    make: Callable[[Path, dict[str, str]], LocalPostgres] = postgres_18,
+) -> Iterator[LocalPostgres]:
     """A copy of ``primary``, which is restarted for that; it follows through a physical slot. Deleted at the end.
 
-    ``primary`` was made by ``postgres_18``.
+    ``primary`` was made by ``make``.
     """
     run(primary.dsn, f"select pg_create_physical_replication_slot('{SLOT}', true)")
     primary.stop()
@@ -37,7 +42,7 @@ def streaming_standby(primary: LocalPostgres, settings: dict[str, str] | None = 
         "primary_slot_name": SLOT,
         "hot_standby_feedback": "on",
     }
-    standby = postgres_18(folder, following | (settings or {}))
+    standby = make(folder, following | (settings or {}))
     try:
         standby.start()
         yield standby

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.integration.dba.catalogs import differences, run, snapshot
+from tests.integration.dba.scripts import psql
 from tests.support.clients.users import running_server, user_client
-from tests.support.postgres.other_version import client_program
 from tests.support.servers.commands import realtime
-
-SCRIPTS = Path(__file__).parents[3] / "deploy" / "postgres"
 
 SETUP = """
 create role app_owner;
@@ -23,28 +19,6 @@ set role app_owner;
 create table public.items (id int primary key, title text);
 insert into public.items values (1, 'first');
 """
-
-
-def psql(dsn: str, script: str) -> None:
-    done = subprocess.run(
-        [
-            client_program("psql"),
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-v",
-            "owner=app_owner",
-            "-d",
-            dsn,
-            "-f",
-            SCRIPTS / script,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.long
@@ -56,7 +30,8 @@ async def test_a_role_that_is_no_superuser_installs_serves_and_uninstalls(cluste
     run(dsn, SETUP)
     before = snapshot(dsn)
     for _ in range(2):  # it can be run again
-        psql(dsn, "plain.sql")
+        done = psql(dsn, "plain.sql")
+        assert done.returncode == 0, done.stderr
     for arguments in (("migrate",), ("expose", "items"), ("doctor",)):
         done = await asyncio.to_thread(realtime, *arguments, "--dsn", as_server)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -75,7 +50,8 @@ async def test_a_role_that_is_no_superuser_installs_serves_and_uninstalls(cluste
     assert re.search(
         r"^left the role realtime_reader .*: as a superuser, DROP OWNED BY realtime_reader;", done.stdout, re.M
     )
-    psql(dsn, "remove.sql")
+    done = psql(dsn, "remove.sql")
+    assert done.returncode == 0, done.stderr
     assert differences(before, snapshot(dsn)) == {}
     for statement in ("drop database plain", "drop role app_owner"):
         run(cluster.dsn_for("postgres"), statement)
