@@ -116,8 +116,9 @@ class Node:
             _log.warning("insecure_setting", setting=setting, reason=reason)
         hook = self._make_content_hook()  # first: a wrong name needs no database to be seen
         handler = None if self._settings.auth_handler is None else handler_of(self._settings.auth_handler)
-        stages = self.metrics.meters.stages
-        tracing = start_tracing(self._settings, self._node_id, self._version, stages, self._stack)
+        tracing = start_tracing(self._settings, self._node_id, self._version, self.metrics.meters.stages, self._stack)
+        meters = self.metrics.meters if self._settings.metrics or tracing is not None else None
+        stages = None if meters is None else meters.stages
         await self._stack.enter_async_context(self._feed)
         await self._feed.streaming()
         pooled = self._settings.pooled_dsn
@@ -164,7 +165,7 @@ class Node:
             content_hook=hook,
             query_accounts=QueryAccounts(self._settings.query_limits),
             published=PublishedBytes(self._settings.max_published_bytes, self._settings.max_message_size),
-            meters=self.metrics.meters,
+            meters=meters,
             usage=self._analytics.counter,
             tracing=tracing,
             wires=Wires.make(stages, self.metrics.meters.error),

@@ -233,7 +233,7 @@ def _own_routes(settings: Settings, node: Node, operators: Operators) -> list[Ba
     """Beside health and the REST API."""
     return [
         *transport_routes(node.sessions, settings.allowed_origins),
-        metrics_route(node.metrics.registry, operators),
+        *([metrics_route(node.metrics.registry, operators)] if settings.metrics else []),
         *(dashboard_routes() if settings.dashboard else ()),
     ]
 

@@ -154,6 +154,7 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
     alert_webhook: AlertWebhook | None = Field(
         None, description="where alerts are sent to, a table (JSON in the environment)"
     )
+    metrics: bool = Field(True, description="count what connections do and how long it takes; GET /metrics")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
     log_events: Annotated[tuple[Kind, ...], NoDecode] = Field(

@@ -8,6 +8,7 @@ import httpx
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.clients.list_client import slot_name
 from tests.support.clients.transports import transport_client
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving
@@ -48,3 +49,16 @@ async def test_metrics_are_for_operators_in_the_format_that_they_ask_for(databas
         assert modern.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
         assert modern.headers["cache-control"] == "no-store"
         assert "realtime_messages_sent" in {each.name for each in openmetrics_families(modern.text)}
+
+
+async def test_without_metrics_there_is_no_such_address_and_messages_are_delivered(database: str) -> None:
+    async with (
+        serving(database, free_port(), metrics=False, slot_name=slot_name(), ephemeral=True) as server,
+        httpx.AsyncClient(base_url=server.url) as http,
+        transport_client(server.url, "websocket") as client,
+    ):
+        assert (await http.get("/metrics")).status_code == 404
+        await client.join("chat:1")
+        await client.ask(type="message", channel="chat:1", event="sent", data=1)
+        assert (await client.receive("message"))["data"] == 1
+        assert (await http.get("/health")).json()["status"] == "ok"
