@@ -6,8 +6,10 @@ connections hold them. A query that several users hold counts for each of them.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -19,9 +21,18 @@ from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.time_budget import TimeBudget
 
-__all__ = ["ASKING", "ConnectionAccount", "QueryLimits", "TooManyQueriesError", "UserAccount", "reread_wait"]
+__all__ = [
+    "ASKING",
+    "ConnectionAccount",
+    "QueryLimits",
+    "TooManyQueriesError",
+    "UserAccount",
+    "reread_wait",
+    "until_within_budget",
+]
 
 _RETRY_AFTER: Final = 10.0  # seconds; when another connection of the same user closes a query is not known
+_LOOK: Final = 0.5  # seconds between two looks whether a query that waits for a budget may be read
 _REREAD_RATE: Final = 0.1  # of the processor
 _REREAD_BURST: Final = 1.0  # seconds of it
 
@@ -147,6 +158,27 @@ def reread_wait(holders: Iterable[Hashable], seconds: float) -> float:
     if not (wait := budget.wait):
         budget.charge(seconds)
     return wait
+
+
+async def until_within_budget(
+    holders: Iterable[Hashable], seconds: float, waits: Callable[[], bool], longest: float
+) -> None:
+    """Wait, while ``waits()``, until :func:`reread_wait` lets a list be read again for ``holders``.
+
+    A holder with time left who joins ends the wait at the next look. Raises ``TooManyQueriesError`` after ``longest``
+    seconds: what the subscribers have is older than a live query may be.
+    """
+    began = time.monotonic()
+    while waits() and (wait := reread_wait(holders, seconds)):
+        if time.monotonic() - began >= longest:
+            raise TooManyQueriesError(
+                "the re-read queries of this user take more of the server's processor than one user may have, so this one "
+                f"could not be read for {longest:g} seconds and has ended; close some of them or let them read fewer rows, "
+                "and subscribe again",
+                "reread_wait",
+                _RETRY_AFTER,
+            )
+        await asyncio.sleep(min(wait, _LOOK))
 
 
 def _count(queries: Iterable[LiveQuery], *, reread: bool) -> int:

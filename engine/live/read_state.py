@@ -64,6 +64,10 @@ class ReadState:
         self.timeouts = 0  # reads in a row that did not end in the slow lane either
         self.failing: tuple[float, str] | None = None  # since when the database cannot be reached for it, and why
 
+    def may_wait(self) -> bool:
+        """Whether its next read may be put off: subscribers have a list, and may see what it has."""
+        return self.ready.done() and not self.replan
+
 
 class Wait:
     """Growing pauses between attempts."""

@@ -39,7 +39,7 @@ from engine.live.core.result_set import ResultSet
 from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
-from engine.live.query_accounts import ASKING, reread_wait
+from engine.live.query_accounts import ASKING, until_within_budget
 from engine.live.read_state import READ_TIMEOUT, ReadState, RightsChangedError, Wait
 from engine.live.reads import REFUSED, QueryReads, ReadList, TooSlowError, fits, rejection_of, why_reread
 from engine.live.settings import LiveSettings
@@ -62,7 +62,6 @@ __all__ = ["Refresher"]
 _log = structlog.get_logger(__name__)
 
 _REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
-_LOOK = 0.5  # seconds between two looks whether a query that waits for a budget may be read
 
 
 class Refresher:
@@ -180,11 +179,10 @@ class Refresher:
     async def _paced(self, query: LiveQuery, state: ReadState) -> None:
         """Wait until a re-read query may be read again: within the interval, and within the budget of a holder.
 
-        Changed rights, and a holder with time left who joins, end the wait for a budget at the next look.
+        Changed rights end the wait for a budget, too. Raises ``TooManyQueriesError`` if it takes too long.
         """
         await asyncio.sleep(state.last_read + self._settings.reread_interval - time.monotonic())
-        while state.ready.done() and not state.replan and (wait := reread_wait(query.holders, state.computed)):  # noqa: ASYNC110
-            await asyncio.sleep(min(wait, _LOOK))
+        await until_within_budget(query.holders, state.computed, state.may_wait, self._settings.reread_wait)
 
     async def _attempt(self, query: LiveQuery, state: ReadState, rounds: int) -> bool:
         """One read and its hand-over; False if it has to be retried. Raises the error that ends the query."""

@@ -14,7 +14,8 @@ class LiveSettings:
     ``idle_ttl``: seconds a query is kept after its last subscriber left; ``idle_bytes``: bytes of such queries together.
     ``plan_bytes``: bytes of plans, and as many again of checked SQL; all three as estimated.
     ``reread_interval``: a re-read query runs at most once per this many seconds. ``clock_interval``: seconds between
-    re-runs of a query that depends on the time. ``max_rows``: rows a query may have; ``max_bytes``: what
+    re-runs of a query that depends on the time. ``reread_wait``: seconds that a re-read query waits for the budget of its
+    user; then it ends. ``max_rows``: rows a query may have; ``max_bytes``: what
     those of clients' own SQL may have together. ``spare_rows``: rows kept beyond a limit, at least; more (half the limit,
     up to 500) for larger limits. ``readers``: database connections for reads. ``read_timeout_ms``: longest time of a read;
     ``quick_timeout_ms``: longest time before it is moved to the slow lane (see
@@ -35,6 +36,7 @@ class LiveSettings:
     plan_bytes: int = 8 << 20
     reread_interval: float = 0.05
     clock_interval: float = 1.0
+    reread_wait: float = 60.0
     max_rows: int = 10_000
     max_bytes: int = 32 << 20
     spare_rows: int = 10

@@ -22,7 +22,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from engine.errors import RealtimeError
-from server.app.gc_tuning import tune_gc
+from server.app.gc_tuning import share_interpreter, tune_gc
 from server.app.http_app import make_app
 from server.app.listening import listen, url_of
 from server.app.loading import public_settings
@@ -138,6 +138,7 @@ async def _serve(
         await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
             tune_gc()
+            share_interpreter()
             ready(url_of(listener, "http" if certificate is None else "https"))
             await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
             if node.failure is None:

@@ -181,7 +181,7 @@ async def _lists(target: Target) -> None:
     queries = [
         {"where": [["likes", "in", list(range(number, number + 10_000))]]},
         {"where": [["likes", "in", list(range(number, number + 1_000))]]},
-        {"sql": f"select id from messages where likes in ({', '.join(map(str, range(number, number + 2_500)))})"},
+        {"sql": f"select id from messages where likes in ({', '.join(map(str, range(number, number + 2_400)))})"},
         {"sql": "select id from messages where likes = any($1::int[])", "params": [list(range(10_000))]},
         {"sql": f"select count(*) from messages a, messages b where a.likes + b.likes = {number}"},
         {"sql": f"select likes, count(*) from messages group by likes having count(*) > {number % 7}"},
@@ -277,7 +277,11 @@ async def _attack(url: str, seconds: float, kinds: list[str], sources: list[str]
 def main() -> None:
     """Attack."""
     url, seconds, kinds, *sources = sys.argv[1:]
-    os.nice(19)  # attackers have processors of their own
+    # Attackers have processors of their own.
+    if os.sched_getscheduler(0) == os.SCHED_OTHER:
+        os.nice(19)
+    else:  # the benchmark runs under chrt(1), before everything else on a busy machine
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     print(json.dumps(asyncio.run(_attack(url, float(seconds), kinds.split(","), sources))))
 
 

@@ -27,7 +27,7 @@ __all__ = ["PREFIX"]
 PREFIX: Final = "turns: "
 _TICK: Final = 0.001
 _LOOK: Final = 0.003
-_LONG: Final = 0.01  # seconds: turns that are named
+_LONG: Final = 0.004  # seconds: turns that are named
 _NAMED: Final = 12
 
 
@@ -97,7 +97,7 @@ class Turns:
             "turns": len(lengths),
             "longest ms": [round(each * 1000, 1) for each in lengths[-10:]],
             "turns over ms": {ms: sum(each > ms / 1000 for each in lengths) for ms in (5, 10, 20, 40, 80)},
-            "computed in turns over 10 ms, s": round(sum(each for each in lengths if each > _LONG), 2),
+            "computed in long turns, s": round(sum(each for each in lengths if each > _LONG), 2),
             "computed s": round(sum(lengths), 2),
             "collections": len(collections),
             "longest collection ms": round(max(collections, default=0.0) * 1000, 1),

@@ -11,7 +11,7 @@ import pytest
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
 from engine.live.core.shared_query import Subscription
-from engine.live.query_accounts import ConnectionAccount, QueryLimits, UserAccount
+from engine.live.query_accounts import ConnectionAccount, QueryLimits, TooManyQueriesError, UserAccount
 from engine.time_budget import TimeBudget
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, json_rows, live_node
 from tests.support.oracle.queries import Query
@@ -153,6 +153,28 @@ async def test_a_read_has_bounded_memory_and_temporary_files(base: str) -> None:
 
 def shows(follower: Follower, value: bytes) -> bool:
     return value in follower.list[0][1]
+
+
+async def test_a_list_that_waits_too_long_for_the_budget_of_its_user_ends_and_others_go_on(base: str) -> None:
+    """The budget's clock stands still, and no wait is allowed, so the first look ends the list."""
+    run_each(base, "insert into t values (1, 1)")
+    greedy, frugal = (UserAccount(rereads=TimeBudget(0.1, 1.0, lambda: 100.0)) for _ in range(2))
+    most, least = (
+        Query("t", {"sql": f"select {name}(n) as n from t"}, json_rows(f"select {name}(n) as n from t"))
+        for name in ("max", "min")
+    )
+    async with live_node(base, live=replace(QUICK, reread_wait=0.0)) as node:
+        own = await node.follow(most, account=ConnectionAccount(greedy))
+        other = await node.follow(least, account=ConnectionAccount(frugal))
+        await node.check(own, other)
+        greedy.rereads.charge(1000.0)
+        run_each(base, "update t set n = 2")
+        await own.until(lambda: own.error is not None)
+        assert isinstance(own.error, TooManyQueriesError)
+        assert own.error.code == "RT_006"
+        assert own.error.retry_after == 10.0
+        await other.until(partial(shows, other, b"2"))
+        await node.check(other)
 
 
 async def test_a_users_lists_wait_for_its_budget_and_a_list_that_another_user_has_too_does_not(base: str) -> None:

@@ -26,6 +26,8 @@ MAX_VALUE = 100_000
 """Characters of one value, and of all values of a query together."""
 _MAX_DIGITS = 1_000
 _NEEDS_QUOTES = re.compile(r'[{}",\\\s]|^null$|^$', re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN_INTS = range(-(2**63) + 1, 2**63)
 _MOMENT = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 
 
@@ -91,7 +93,7 @@ def _refuse_unstorable(text: str, number: int) -> None:
         )
     if "\0" in text:
         raise InvalidQueryError(f"the value of ${number} contains a NUL character")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         raise InvalidQueryError(f"the value of ${number} contains a lone surrogate")
 
 
@@ -112,6 +114,8 @@ def _scalar(value: object) -> str | None:
 
 def _number(value: float | Decimal) -> str:
     """A number with all its digits. JSON has one kind of number: 5.0 is also an integer."""
+    if type(value) is int and value in _PLAIN_INTS:  # ten thousand of them may be one array
+        return str(value)
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if len(number.as_tuple().digits) > _MAX_DIGITS:
         raise InvalidQueryError(f"a parameter is a number of more than {_MAX_DIGITS} digits")
