@@ -38,7 +38,7 @@ from engine.query.ir.normalise import normalise
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import canonicalise, literals
 from engine.query.lost_privileges import grants_lacking, lacking
-from engine.query.policies.rules import under_policies
+from engine.query.policies.table_rule import under_policies
 from engine.query.sql.parsing.lexer import tokenize
 from engine.query.sql.parsing.off_loop import aside
 from engine.query.sql.reread import reread_sql

@@ -18,7 +18,7 @@ from engine.query.ir.model import And, Predicate, Query
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.policies.conditions import Conditions
 from engine.query.policies.facts import Answer, Facts, PoliciesChangedError
-from engine.query.policies.rules import under_policies
+from engine.query.policies.table_rule import under_policies
 from engine.transaction import UNKNOWN, Row
 from engine.values.pg_types import Collation, Column, TypeInfo
 
