@@ -67,7 +67,7 @@ from server.session.actions import (
 )
 from server.session.message_reader import MessageReader, Read
 from server.session.subscribe_options import (
-    PresenceRejectedError,
+    InvalidPresenceError,
     WrongFieldError,
     channel_options,
     check_live,
@@ -271,9 +271,9 @@ class Session:
         try:
             request = self._channels.get(message.channel)
             if request is None or request.options.presence is None:
-                raise PresenceRejectedError(f'subscribe to {message.channel!r} with "presence": true first')
+                raise InvalidPresenceError(f'subscribe to {message.channel!r} with "presence": true first')
             return [UpdatePresence(request, message, presence_data(message.data), size)]
-        except PresenceRejectedError as refused:
+        except InvalidPresenceError as refused:
             return [server_messages.failed(refused, about)]
 
     def _unsubscribe(self, message: Unsubscribe) -> list[Output]:

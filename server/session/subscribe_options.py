@@ -18,7 +18,7 @@ from server.protocol.validation import InvalidMessageError, check_storable
 
 __all__ = [
     "PRESENCE_PREFIX",
-    "PresenceRejectedError",
+    "InvalidPresenceError",
     "WrongFieldError",
     "channel_options",
     "check_live",
@@ -37,7 +37,7 @@ class WrongFieldError(QueryRejectedError):
     code = ErrorCode.INVALID_MESSAGE
 
 
-class PresenceRejectedError(QueryRejectedError):
+class InvalidPresenceError(QueryRejectedError):
     """The presence of the client's request has a form that no member can have, or comes before a subscription to it."""
 
     code = ErrorCode.PRESENCE_REJECTED
@@ -84,25 +84,25 @@ def channel_options(message: Subscribe) -> ChannelOptions:
 
 
 def presence_data(data: object) -> Mapping[str, Any]:
-    """Check the presence that a client sets. Raises ``PresenceRejectedError``."""
+    """Check the presence that a client sets. Raises ``InvalidPresenceError``."""
     if not isinstance(data, dict):
-        raise PresenceRejectedError('presence is a JSON object, such as {"status": "online"}')
+        raise InvalidPresenceError('presence is a JSON object, such as {"status": "online"}')
     if (size := len(write_exact(data))) > _PRESENCE_SIZE:
-        raise PresenceRejectedError(f"presence has {size} bytes of JSON; at most {_PRESENCE_SIZE} are allowed")
+        raise InvalidPresenceError(f"presence has {size} bytes of JSON; at most {_PRESENCE_SIZE} are allowed")
     try:
         check_storable(data, max_expansion=_PRESENCE_SIZE - size)
     except InvalidMessageError as bad:
-        raise PresenceRejectedError(str(bad)) from bad
+        raise InvalidPresenceError(str(bad)) from bad
     for field, longest in _TEXTS.items():
         value = data.get(field)
         if value is not None and not (isinstance(value, str) and len(value) <= longest):
-            raise PresenceRejectedError(f"{field}: a text of at most {longest} characters, or null")
+            raise InvalidPresenceError(f"{field}: a text of at most {longest} characters, or null")
     if not isinstance(data.get("typing", False), bool):
-        raise PresenceRejectedError("typing: true or false")
+        raise InvalidPresenceError("typing: true or false")
     if not isinstance(metadata := data.get("metadata", {}), dict):
-        raise PresenceRejectedError("metadata: a JSON object")
+        raise InvalidPresenceError("metadata: a JSON object")
     if not isinstance(metadata.get("name"), str | None):
-        raise PresenceRejectedError("metadata.name: a text, or null")
+        raise InvalidPresenceError("metadata.name: a text, or null")
     return data
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, principal_of
 from server.protocol.validation import InvalidMessageError, check_storable
-from server.session.subscribe_options import PresenceRejectedError, presence_data
+from server.session.subscribe_options import InvalidPresenceError, presence_data
 
 
 def test_numbers_may_gain_as_many_digits_as_the_caller_allows() -> None:
@@ -21,7 +21,7 @@ def test_numbers_may_gain_as_many_digits_as_the_caller_allows() -> None:
 
 def test_the_digits_of_presence_count_with_its_bytes() -> None:
     assert presence_data({"metadata": {"n": Decimal("1e4000")}})
-    with pytest.raises(PresenceRejectedError, match=r"4090 digits more .*; at most 4070 are allowed"):
+    with pytest.raises(InvalidPresenceError, match=r"4090 digits more .*; at most 4070 are allowed"):
         presence_data({"metadata": {"n": Decimal("1e4090")}})
 
 
