@@ -25,6 +25,9 @@ from tests.fuzz.hostile_http import addresses, bodies, headers, last_ids, paths,
 from tests.fuzz.substitution import ADDRESSES, MESSAGES, REST, VALUES_OF_COLUMNS, substituted, texts_of
 from tests.fuzz.world import ITEMS, World
 
+# Hypothesis describes inputs by their strategies, and warns where that makes a long text.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 
 @dataclass
 class Fuzzer:
