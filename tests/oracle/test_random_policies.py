@@ -25,10 +25,12 @@ async def test_after_random_changes_each_list_is_what_the_role_and_claims_show(
     """``--oracle-minutes N``: other histories, for N minutes of each kind."""
     server = request.getfixturevalue(world.server)
     until = time.monotonic() + oracle_minutes * 60
-    seed, steps = (time.time_ns() % 1_000_000, 30) if oracle_minutes else (11, 8)
+    first, steps = (time.time_ns() % 1_000_000, 30) if oracle_minutes else (11, 8)
+    seed = first
     while True:
         with world_of(world, server) as made:
             await play(made, scratch, seed, steps)
         if time.monotonic() >= until:
             break
         seed += 1
+    print(f"{world}: {steps} steps of each of the seeds {first} to {seed}")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from tests.oracle.policies.changes import Changes
 from tests.oracle.policies.vocabulary import PEOPLE, QUERIES, random_claims
 from tests.oracle.policies.watches import DENIED, Era, Watch, versions_in
 from tests.oracle.policies.worlds import World, node_of
-from tests.support.nodes.live_node import LiveNode
+from tests.support.nodes.live_node import LiveNode, stream_paused
 from tests.support.postgres.sql import GIVE_UP_AFTER, until
 
 __all__ = ["play"]
@@ -41,6 +44,14 @@ order by lower(split_part(c, '=', 1)), s.setrole = 0, s.setdatabase = 0
 _POLICED = "select relname from pg_class where relname in ('note', 'member') and relrowsecurity"
 
 
+Meanwhile = list[Callable[[], Coroutine[Any, Any, None]]]
+
+
+def _begin(tasks: asyncio.TaskGroup, some: Meanwhile) -> None:
+    for each in some:
+        tasks.create_task(each())
+
+
 class RandomHistory:
     """A database under random changes, and its subscribers."""
 
@@ -56,6 +67,7 @@ class RandomHistory:
         self.queries = self.chance.sample(allowed, 3)  # few, so that subscribers share windows
         self.watches: list[Watch] = []
         self.log: list[str] = []
+        self.behind: Callable[[], object] = list  # begins what is to happen right behind the next commit
 
     def _claims(self) -> dict[str, Any]:
         return random_claims(self.chance, self.chance.choice(PEOPLE))
@@ -77,7 +89,9 @@ class RandomHistory:
         self.watches += new
         await self.look()
         async with asyncio.timeout(GIVE_UP_AFTER):
-            await asyncio.gather(self.commit_some(), *map(self.subscribe, new), *map(self.renew, moving))
+            await self.commit_some(
+                [partial(self.subscribe, watch) for watch in new] + [partial(self.renew, each) for each in moving]
+            )
         await self.check()
         if chance.random() < 0.1:
             await self.change_unannounced()
@@ -113,17 +127,32 @@ class RandomHistory:
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
-    async def commit_some(self) -> None:
-        """Each transaction is committed alone, and looked at before the next one."""
-        for _ in range(self.chance.choice((1, 2, 3))):
-            if self.chance.random() < 0.2:
-                await self.run(self.other, [self.changes.row()])
-                await self.run(self.writer, [self.changes.looked_at()])
-                await self.commit(self.writer)
-                await self.commit(self.other)
-            else:
-                await self.run(self.writer, self.changes.transaction(), again=True)
-                await self.commit(self.writer)
+    async def commit_some(self, meanwhile: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+        """Each transaction is committed alone, and looked at before the next one. What happens ``meanwhile`` begins beside
+        one of them, or right behind its commit; where the stream is paused until all is done, the server knows of no commit.
+        """
+        count = self.chance.choice((1, 2, 3))
+        begin: list[Meanwhile] = [[] for _ in range(2 * count)]
+        for each in meanwhile:
+            self.chance.choice(begin).append(each)
+        paused = stream_paused(self.node) if self.chance.random() < 0.3 else nullcontext()
+        with paused:
+            async with asyncio.TaskGroup() as tasks:
+                for beside, behind in zip(begin[::2], begin[1::2], strict=True):
+                    _begin(tasks, beside)
+                    self.behind = partial(_begin, tasks, behind)
+                    await self.commit_one()
+
+    async def commit_one(self) -> None:
+        """One transaction, or two at the same time."""
+        if self.chance.random() < 0.2:
+            await self.run(self.other, [self.changes.row()])
+            await self.run(self.writer, [self.changes.looked_at()])
+            await self.commit(self.writer)
+            await self.commit(self.other)
+        else:
+            await self.run(self.writer, self.changes.transaction(), again=True)
+            await self.commit(self.writer)
 
     async def change_unannounced(self) -> None:
         """A change of rights that the server finds by looking; nothing else is changed before it has."""
@@ -150,6 +179,8 @@ class RandomHistory:
     async def commit(self, connection: Sql) -> None:
         self.log.append(f"  {connection.info.backend_pid}: commit")
         await connection.commit()
+        behind, self.behind = self.behind, list
+        behind()
         await self.look()
 
     # -- the truth -------------------------------------------------------------------------------------------------

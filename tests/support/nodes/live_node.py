@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -177,6 +179,18 @@ async def held(dsn: str, *statements: str) -> AsyncIterator[Callable[[], Awaitab
         finally:
             if not committing.done():
                 await release()
+
+
+@contextmanager
+def stream_paused(node: LiveNode) -> Iterator[None]:
+    """Inside, the node's walsender sends nothing: what is committed is in the database and not in the stream."""
+    slot = f"select active_pid from pg_replication_slots where slot_name = '{node.slot}'"
+    [(pid,)] = read(node.dsn, slot)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def terminate(dsn: str, application: str) -> int:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from engine.catalog.load import load_catalog
 from engine.identity.visibility import Viewer
 from engine.postgres.connections.opening import connect
@@ -14,9 +9,9 @@ from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
 from tests.integration.live.rights.conftest import ALL, SQL, Rows
-from tests.support.nodes.live_node import LiveNode, live_node
+from tests.support.nodes.live_node import live_node, stream_paused
 from tests.support.oracle.queries import Query
-from tests.support.postgres.sql import read, run_each
+from tests.support.postgres.sql import run_each
 
 
 def by_membership(rows: Rows) -> None:
@@ -91,18 +86,6 @@ async def test_rows_of_sql_whose_names_mean_something_else_by_now_are_not_used(r
                 run_each(rows.dsn, "grant select on note to realtime_reader")
     finally:
         await reader.close()
-
-
-@contextmanager
-def stream_paused(node: LiveNode) -> Iterator[None]:
-    """Inside, the node's walsender sends nothing: what is committed is in the database and not in the stream."""
-    slot = f"select active_pid from pg_replication_slots where slot_name = '{node.slot}'"
-    [(pid,)] = read(node.dsn, slot)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 async def test_a_new_query_has_no_row_by_a_claim_that_only_a_newer_policy_reads(rows: Rows) -> None:
