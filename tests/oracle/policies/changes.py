@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from tests.oracle.policies.vocabulary import (
     BODIES,
+    BY_OTHER_CLAIMS,
+    BY_SUB,
     DAYS,
     INSTANTS,
     MEMBER_CONDITIONS,
@@ -145,6 +147,21 @@ class Changes:
         command = chance.choice(("all", "select"))
         return f"create policy {name} on {table} as {strictness} for {command} to {roles} using ({condition})"
 
+    def by_sub(self) -> list[str]:
+        """Statements after which one policy of ``note`` reads one claim, and nothing else reads any."""
+        dropped = [f"drop policy {name} on {table}" for table, names in self.policies.items() for name in sorted(names)]
+        self.policies = {"note": {"p0"}, "member": set()}
+        created = f"create policy p0 on note to {self.people}, {self.staff} using ({self.chance.choice(BY_SUB)})"
+        return [*dropped, created, *self._exposed]
+
+    def by_other_claims(self) -> list[str]:
+        """Statements after which that policy reads others."""
+        return [f"alter policy p0 on note using ({self.chance.choice(BY_OTHER_CLAIMS)})", *self._exposed]
+
+    @property
+    def _exposed(self) -> list[str]:
+        return ["select realtime.expose('note')"] if self.hidden else []
+
     def condition(self, conditions: Sequence[str]) -> str:
         """One of ``conditions``."""
         found = self.chance.choice(conditions)
@@ -160,7 +177,7 @@ class Changes:
                 f"create policy {name} on note to {self.people}, {self.staff} using ({self.condition(conditions)})"
                 for name, conditions in (("p0", NOTE_CONDITIONS), ("p1", looking))
             ),
-            *(["select realtime.expose('note')"] if self.hidden else []),
+            *self._exposed,
         ]
 
     def definition(self) -> str:

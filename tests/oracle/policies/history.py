@@ -75,6 +75,12 @@ class RandomHistory:
     async def step(self) -> None:
         """Some transactions, with new subscribers and new claims in between; then all lists are compared."""
         chance = self.chance
+        first = None
+        if chance.random() < 0.2:
+            await self.run(self.writer, self.changes.by_sub(), again=True)
+            await self.commit(self.writer)
+            await self.check()
+            first = self.changes.by_other_claims()
         while len(self.watches) > 7 or (self.watches and chance.random() < 0.1):
             self.watches.pop(chance.randrange(len(self.watches))).leave()
         present = list(self.watches)
@@ -90,7 +96,8 @@ class RandomHistory:
         await self.look()
         async with asyncio.timeout(GIVE_UP_AFTER):
             await self.commit_some(
-                [partial(self.subscribe, watch) for watch in new] + [partial(self.renew, each) for each in moving]
+                [partial(self.subscribe, watch) for watch in new] + [partial(self.renew, each) for each in moving],
+                first,
             )
         await self.check()
         if chance.random() < 0.1:
@@ -127,31 +134,36 @@ class RandomHistory:
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
-    async def commit_some(self, meanwhile: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-        """Each transaction is committed alone, and looked at before the next one. What happens ``meanwhile`` begins beside
-        one of them, or right behind its commit; where the stream is paused until all is done, the server knows of no commit.
+    async def commit_some(
+        self, meanwhile: Sequence[Callable[[], Coroutine[Any, Any, None]]], first: list[str] | None
+    ) -> None:
+        """Each transaction is committed alone, and looked at before the next one; ``first`` is the first one.
+
+        What happens ``meanwhile`` begins beside one of them, or right behind its commit. Where the stream is paused until
+        all is done, the server knows of no commit.
         """
         count = self.chance.choice((1, 2, 3))
         begin: list[Meanwhile] = [[] for _ in range(2 * count)]
         for each in meanwhile:
             self.chance.choice(begin).append(each)
-        paused = stream_paused(self.node) if self.chance.random() < 0.3 else nullcontext()
+        paused = stream_paused(self.node) if first or self.chance.random() < 0.2 else nullcontext()
         with paused:
             async with asyncio.TaskGroup() as tasks:
                 for beside, behind in zip(begin[::2], begin[1::2], strict=True):
                     _begin(tasks, beside)
                     self.behind = partial(_begin, tasks, behind)
-                    await self.commit_one()
+                    await self.commit_one(first)
+                    first = None
 
-    async def commit_one(self) -> None:
-        """One transaction, or two at the same time."""
-        if self.chance.random() < 0.2:
+    async def commit_one(self, statements: list[str] | None) -> None:
+        """One transaction, of ``statements`` if there are some, or two at the same time."""
+        if statements is None and self.chance.random() < 0.2:
             await self.run(self.other, [self.changes.row()])
             await self.run(self.writer, [self.changes.looked_at()])
             await self.commit(self.writer)
             await self.commit(self.other)
         else:
-            await self.run(self.writer, self.changes.transaction(), again=True)
+            await self.run(self.writer, statements or self.changes.transaction(), again=True)
             await self.commit(self.writer)
 
     async def change_unannounced(self) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 __all__ = [
     "BODIES",
+    "BY_OTHER_CLAIMS",
+    "BY_SUB",
     "DAYS",
     "INSTANTS",
     "MEMBER_CONDITIONS",
@@ -151,6 +153,19 @@ NOTE_CONDITIONS = (
     "claim('since')::timestamptz::date::text = day::text",
     "current_setting('app.org', true) = org::text",
     "org::text = coalesce(nullif(current_setting('app.org', true), ''), '1')",
+)
+# For a policy that reads one claim, and then another one, without which it shows more.
+BY_SUB = (
+    f"owner = {_JSON} ->> 'sub'",
+    f"owner <> {_JSON} ->> 'sub'",
+    "org in (select m.org from member m where m.person = me())",
+)
+BY_OTHER_CLAIMS = (
+    f"({_JSON} ->> 'as') is null",
+    f"coalesce(owner <> {_JSON} ->> 'as', true)",
+    f"({_JSON} ->> 'level') is null or level > 0",
+    f"org <> coalesce(({_JSON} ->> 'org')::int, 0)",
+    f"id > 2 and ({_JSON} ->> 'as') is null",
 )
 MEMBER_CONDITIONS = (
     "true",
