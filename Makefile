@@ -49,7 +49,7 @@ test: $(DEVELOPMENT) system-packages ## Check and test everything
 # Their scripts are not run on installation, but by hand: some versions of npm refuse them.
 VERSIONS := tests/support/postgres/versions
 MATRIX ?= 14 16 17
-MATRIX_TESTS ?= $(addprefix tests/integration/,catalog dba feed history schema sql statistics)
+MATRIX_TESTS ?= $(addprefix tests/integration/,analytics catalog dba feed history schema sql statistics)
 matrix: $(DEVELOPMENT) ## The tests that depend on the version of PostgreSQL, on MATRIX (14 16 17): Linux on x64, with npm
 	cd $(VERSIONS) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund; }
 	set -e; for version in $(MATRIX); do cd $(CURDIR)/$(VERSIONS)/node_modules/postgres-$$version; node scripts/hydrate-symlinks.js; \
@@ -98,7 +98,7 @@ fuzz: $(DEVELOPMENT) ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_S
 	$(BIN)/python -m tests.fuzz
 
 bench: $(DEVELOPMENT) ## Measure
-	set -e; for each in tests/bench/bench_*.py tests/bench/parts/bench_*.py; do path=$${each%.py}; $(BIN)/python -m $${path//\//.}; done
+	set -e; for each in tests/bench/bench_*.py tests/bench/*/bench_*.py; do path=$${each%.py}; $(BIN)/python -m $${path//\//.}; done
 
 docs: $(DEVELOPMENT) ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

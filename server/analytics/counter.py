@@ -74,11 +74,7 @@ class UsageCounter:
         minute = self._now()
         self._open += 1
         minute.connections = max(minute.connections, self._open)
-        if (
-            handshake.opts_out
-            or handshake.query.get("analytics") == "off"
-            or principal.claims.get("analytics") is False
-        ):
+        if handshake.opts_out or principal.claims.get("analytics") is False:
             return Visit(None, counted=False)
         minute.sessions += 1
         country = self._country_of(handshake)

@@ -117,7 +117,7 @@ class UsageWriter(BackgroundService):
         await self._background.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WRITE):
-                await self._try(self._clock())
+                await self.finish(self._clock())
 
     async def _go_on(self) -> None:
         await self._attempt(self._begin)
@@ -125,10 +125,11 @@ class UsageWriter(BackgroundService):
             now = self._clock()
             end = (now // self._interval + 1) * self._interval
             await asyncio.sleep(end - now)
-            await self._try(end - self._interval)
+            await self.finish(end - self._interval)
             await self._attempt(self._roll_up)
 
-    async def _try(self, at: float) -> None:
+    async def finish(self, at: float) -> None:
+        """The minute of ``at``, or a part of it, has ended: note what is now, and write. What fails is logged."""
         source = self._source
         source.renew()
         self._counter.sample(at, source.received(), source.sent(), source.subscribers())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Protocol
 
@@ -87,8 +86,8 @@ class HttpProtocol(H11Protocol):
     """See the module. ``acceptor``, ``proxies``, ``proxy_protocol`` (connections of the proxies begin with its header) and
     ``visitors`` are bound with ``functools.partial``; uvicorn passes the rest.
 
-    The application sees the client behind the ``proxies`` in ``scope["client"]``, and in ``scope["state"]["visitor"]`` what
-    adds to a handshake what the headers have of the client.
+    The application sees the client behind the ``proxies`` in ``scope["client"]``, and what headers have of it for analytics
+    in ``scope["state"]["visitor"]``.
     """
 
     head_timeout: ClassVar[float] = 10.0
@@ -194,8 +193,7 @@ class HttpProtocol(H11Protocol):
             scope["client"] = self._proxies.client_of(peer, self._header(b"x-forwarded-for")) or peer, port
             if self._is_flood(scope["client"]):
                 return True
-        visitor = partial(self._visitors.read, header=self._header, proxied=proxied)
-        scope["state"]["visitor"] = visitor
+        visitor = scope["state"]["visitor"] = self._visitors.read(self._header, proxied=proxied)
         if scope["path"] != WEBSOCKET_PATH or not asks_for_websocket(self.headers):
             return False
         try:
@@ -205,7 +203,7 @@ class HttpProtocol(H11Protocol):
             ip = None if scope["client"] is None else scope["client"][0]
             query, authorization = query_of(scope["query_string"]), self._header(b"authorization")
             keys = self._header(API_KEY.encode())
-            handshake = visitor(handshake_of(origin, query, ip, authorization, offered, keys))
+            handshake = visitor.added_to(handshake_of(origin, query, ip, authorization, offered, keys))
             connection = self._acceptor.accept(handshake)
             self._accepted = connection, key, PROTOCOL if PROTOCOL in offered else None
         except HandshakeRejectedError as refused:

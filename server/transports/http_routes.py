@@ -26,6 +26,7 @@ from server.client.background import Background
 from server.http.bodies import read_body
 from server.http.cors import cross_origin
 from server.http.problems import ProblemError, problem_of
+from server.http.visitor import Visitor
 from server.protocol.error_codes import ErrorCode
 from server.transports.http_sessions import HttpSessions, ended
 from server.transports.sse.request import read_request
@@ -223,8 +224,8 @@ def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> HandshakeRequest
         api_keys=headers.getlist(API_KEY),
     )
     packed_of(upgrade)  # MessagePack is for sockets; here it is understood, and JSON
-    visitor: Callable[[HandshakeRequest], HandshakeRequest] | None = request.scope["state"].get("visitor")
-    return upgrade if visitor is None else visitor(upgrade)  # by server.app.uvicorn_http
+    visitor: Visitor = request.scope.get("state", {}).get("visitor", Visitor())  # by server.app.uvicorn_http
+    return visitor.added_to(upgrade)
 
 
 async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body:

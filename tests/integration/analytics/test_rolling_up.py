@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -215,6 +217,18 @@ def test_the_tables_are_not_published_salts_are_unlogged_and_every_column_is_des
         "(col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)",
     )
     assert undescribed == []
+
+
+def test_the_documentation_names_every_column_of_each_view(database: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operations" / "analytics.md").read_text()
+    for view in VIEWS:
+        columns = read(
+            database,
+            f"select attname from pg_attribute where attrelid = 'realtime.analytics_{view}'::regclass and attnum > 0 "
+            "order by attnum",
+        )
+        [documented] = re.findall(rf"^\|.*`realtime\.analytics_{view}`.*\| ([^|]*) \|$", page, re.MULTILINE)
+        assert re.findall(r"`(\w+)`", documented) == [name for (name,) in columns]
 
 
 def test_members_of_pg_monitor_read_the_views_and_no_hashes(database: str) -> None:

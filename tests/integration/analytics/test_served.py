@@ -21,6 +21,7 @@ from tests.support.servers.processes import GIVE_UP_AFTER, serving, start
 from tests.support.values.country_database import country_database
 
 MESSAGES = 20
+ROLE = "server_that_counts"
 SUMS = "sessions", "sessions_ended", "messages_in", "messages_out", "published"
 ROLL_UP = "select realtime.roll_up_usage('0', '2 days', '90 days', '3 years', 50)"
 
@@ -39,12 +40,14 @@ def everything(dsn: str) -> str:
 
 
 async def test_the_sums_of_two_nodes_are_what_clients_did_and_name_no_user(database: str) -> None:
+    run_each(database, f"create role {ROLE} login replication", f"select realtime.grant_server('{ROLE}')")
+    dsns = database, database.replace("postgres@", f"{ROLE}@")
     async with AsyncExitStack() as stack, asyncio.timeout(4 * GIVE_UP_AFTER):
         nodes = [
             await stack.enter_async_context(
-                serving(database, free_port(), slot_name=slot_name(), trust_user_parameter="true", analytics_interval=1)
+                serving(dsn, free_port(), slot_name=slot_name(), trust_user_parameter="true", analytics_interval=1)
             )
-            for _ in range(2)
+            for dsn in dsns
         ]
         async with AsyncExitStack() as clients:
             users = [
@@ -86,6 +89,7 @@ async def test_the_sums_of_two_nodes_are_what_clients_did_and_name_no_user(datab
     )
     assert channels == [("chat:1", MESSAGES), ("private:*", 3)]
     assert "someone" not in everything(database)
+    run_each(database, f"drop owned by {ROLE}", f"drop role {ROLE}")
 
 
 async def test_a_node_that_is_killed_counts_no_message_twice_when_it_is_back(database: str) -> None:
@@ -142,6 +146,9 @@ async def test_countries_come_from_the_database_or_a_trusted_proxy_and_clients_c
         await visit(server.url, **{"X-Forwarded-For": "203.0.113.7", "CF-IPCountry": "<script>"})
         await visit(server.url, **{"X-Forwarded-For": "198.51.100.7", "DNT": "1"})
         await visit(server.url, **{"X-Forwarded-For": "198.51.100.7", "Sec-GPC": "1"})
+        for transport in TRANSPORTS:
+            async with transport_client(server.url, transport, analytics="off") as client:
+                await client.leave()
     assert countries(database) == {"DE": 3, "US": 3, "ZZ": 3}
     assert (sums(database)["sessions"], sums(database)["sessions_ended"]) == (9, 9)
     assert "198.51.100" not in everything(database)

@@ -80,15 +80,14 @@ def test_clients_that_opt_out_are_no_users_no_sessions_and_of_no_country_but_con
     node = Node(country_of=lambda _: "DE")
     visits = [
         node.opened("ada", HandshakeRequest(opts_out=True)),
-        node.opened("bob", HandshakeRequest(query={"analytics": "off"})),
         node.opened("eve", analytics=False),
     ]
     for visit in visits:
         node.counter.closed(visit, 1.0)
     [row] = node.written()
     assert (row["sessions"], row["sessions_ended"], row["hashes"], row["countries"]) == (0, 0, [], {})
-    assert row["connections"] == 3
-    node.opened("kim", HandshakeRequest(query={"analytics": "on"}), analytics=True)
+    assert row["connections"] == 2
+    node.opened("kim", analytics=True)
     [row] = node.written()
     assert (row["sessions"], row["countries"], len(row["hashes"])) == (1, {"DE": 1}, 1)
 

@@ -9,15 +9,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.analytics.countries import Countries, CountryDatabase, CountryDatabaseError
-from server.auth.identity import HandshakeRequest
-from server.http.visitor import VisitorHeaders
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest
+from server.http.visitor import Visitor, VisitorHeaders
 from tests.support.values.country_database import country_database
 
 ANYONE = HandshakeRequest(ip="192.0.2.1")
 
 
 def read(headers: VisitorHeaders, proxied: bool, **given: list[str]) -> tuple[str | None, bool]:
-    found = headers.read(ANYONE, lambda name: given.get(name.decode().replace("-", "_"), []), proxied=proxied)
+    visitor = headers.read(lambda name: given.get(name.decode().replace("-", "_"), []), proxied=proxied)
+    found = visitor.added_to(ANYONE)
     assert found.ip == ANYONE.ip
     return found.country, found.opts_out
 
@@ -35,6 +36,15 @@ def test_clients_that_do_not_want_to_be_tracked_opt_out_where_that_is_respected(
     assert read(VisitorHeaders(), False, **{name: ["1"]}) == (None, True)
     assert read(VisitorHeaders(), False, **{name: ["0"]}) == (None, False)
     assert read(VisitorHeaders(respect_do_not_track=False), False, **{name: ["1"]}) == (None, False)
+
+
+def test_clients_opt_out_in_their_address_too_and_other_values_are_refused() -> None:
+    def asked(text: str) -> bool:
+        return Visitor().added_to(HandshakeRequest(query={"analytics": text})).opts_out
+
+    assert (asked("off"), asked("on")) == (True, False)
+    with pytest.raises(HandshakeRejectedError, match="analytics: on or off"):
+        asked("no")
 
 
 def test_countries_are_those_of_the_database_then_those_of_the_header_then_unknown(tmp_path: Path) -> None:
