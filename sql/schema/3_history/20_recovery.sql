@@ -39,6 +39,9 @@ begin
   delete from realtime.slots o
   where not exists (select from pg_replication_slots s where s.slot_name = o.name and s.database = current_database());
   delete from realtime.nodes n where not exists (select from realtime.slots o where o.node = n.id);
+  -- Nor are they nodes of this cluster that went without a stop, for which an alert would be raised.
+  delete from realtime.lost_nodes;
+  delete from realtime.alert_pending;
   update realtime.settings set system_identifier = here, timeline = line, epoch = left(md5(gen_random_uuid()::text), 12);
   return true;
 end

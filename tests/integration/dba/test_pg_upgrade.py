@@ -80,7 +80,7 @@ async def rows(client: UserClient) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("version", ["18", "15"])
+@pytest.mark.parametrize("version", [pytest.param("18", marks=pytest.mark.since(18)), "15"])
 async def test_clients_that_resume_after_pg_upgrade_get_everything_once(
     version: str, scratch: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -27,7 +27,20 @@ SOURCE = (
     "create table parts_1 partition of parts for values from (0) to (10)",
     "select realtime.expose('parts')",
     "select realtime.broadcast('chat', 'e', '1')",
+    "insert into realtime.nodes (id, host, pid, started_at, lease_expires_at, schema_version) "
+    "values ('old', 'h', 1, now() - interval '1 hour', now() - interval '1 minute', 1)",
+    "insert into realtime.slots (name, node) values ('old', 'old')",
+    "insert into realtime.lost_nodes (id) values ('lost')",
+    "insert into realtime.rules (channel, rules) values ('chat:*', '{\"publish\": \"false\"}')",
+    "select realtime.create_api_key('a key', 'secret')",
+    "insert into realtime.sessions (id, user_id) values ('s', 'ada')",
+    "insert into realtime.alerts (rule, measure, subject, severity, value, threshold) "
+    "values ('slot_lag', 'slot_lag_bytes', 'old', 'warning', 2, 1)",
 )
+KEPT = """
+select (select count(*) from realtime.rules), (select count(*) from realtime.api_keys where revoked_at is null),
+  (select count(*) from realtime.sessions), (select count(*) from realtime.alert_rules where enabled) > 0
+"""
 
 
 def problems(dsn: str) -> str:
@@ -66,6 +79,18 @@ def test_a_migrate_makes_the_roles_and_grants_that_a_restore_came_without(pg18: 
             assert migrate(restored) == []
             check_served(restored)
             assert problems(restored) == ""
+
+            assert connection.execute(KEPT).fetchone() == (1, 1, 1, True)
+            assert connection.execute("select realtime.adopt_cluster()").fetchone() == (True,)
+            connection.execute(
+                "insert into realtime.nodes (id, host, pid, started_at, lease_expires_at, schema_version) "
+                "values ('here', 'h', 1, now(), now() + interval '1 hour', 1)"
+            )
+            connection.execute("select realtime.judge_alerts('here', '{}', '{}')")
+            assert connection.execute("select rule, subject, cleared_because from realtime.alerts").fetchall() == [
+                ("slot_lag", "old", "subject")
+            ]
+            assert connection.execute("select * from realtime.alert_pending").fetchall() == []
 
             connection.execute("set role realtime_reader")
             assert connection.execute("select id, title from shop.items").fetchall() == [(1, "one")]
