@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,3 +56,14 @@ def test_a_missing_eslint_is_reported_and_fails_in_continuous_integration(tree: 
     done = make("lint", folder=tree, CI=ci, PATH=f"{tree}/programs:{os.environ['PATH']}")
     assert (done.returncode == 0) is succeeds, done.stderr
     assert "the JavaScript and TypeScript are not checked" in done.stderr
+
+
+def test_the_matrix_runs_the_tests_on_each_version_whose_package_is_locked(tree: Path) -> None:
+    versions = json.loads((ROOT / "tests/support/postgres/versions/package-lock.json").read_text())["packages"]
+    locked = sorted(name.rpartition("-")[2] for name in versions if name)
+    done = make("--dry-run", "matrix", folder=tree)
+    assert done.returncode == 0, done.stderr
+    [loop] = [line for line in done.stdout.splitlines() if "for version in" in line]
+    assert loop.partition("for version in ")[2].partition(";")[0].split() == locked
+    assert all(package["integrity"].startswith("sha512-") for name, package in versions.items() if name)
+    assert all((ROOT / folder).is_dir() for folder in re.findall(r"tests/integration/\w+", done.stdout))
