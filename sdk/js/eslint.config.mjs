@@ -17,6 +17,7 @@ const GLOBALS = [
     "dispatchEvent",
     "window",
     "localStorage",
+    "sessionStorage",
     "innerWidth",
     "innerHeight",
     "navigator",
@@ -26,7 +27,7 @@ const GLOBALS = [
 /** What only browsers have. */
 const BROWSER_GLOBALS = [
   ...["CSS", "Element", "EventTarget", "FormData", "Node", "ResizeObserver", "addEventListener", "getSelection"],
-  ...["history", "matchMedia", "reportError", "requestAnimationFrame", "sessionStorage"],
+  ...["history", "matchMedia", "reportError", "requestAnimationFrame"],
 ];
 
 const readonly = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));

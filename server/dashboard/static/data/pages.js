@@ -16,7 +16,7 @@ export class Pages {
   #read;
   /** @type {number|null} */ #total = null;
 
-  /** @param {(query: {after: string|null, limit: number, count?: boolean}) => Promise<{rows: Row[], next: string|null, count?: number}>} read */
+  /** @param {(query: {after: string|null, limit: number, count?: boolean}) => Promise<{rows: Row[], next: string|null, count?: number|null}>} read */
   constructor(read) {
     this.#read = read;
   }
@@ -64,7 +64,7 @@ export class Pages {
     const after = i === 0 ? null : this.#pages[i - 1].next;
     const limit = wanted > 2 * PAGE ? LARGEST : PAGE;
     const { rows, next, count } = await this.#read({ after, limit, ...(i === 0 && { count: true }) });
-    if (count !== undefined) this.#total = count;
+    if (typeof count === "number") this.#total = count;
     const same = this.#pages[i]?.next === next;
     this.#pages.splice(i, same ? 1 : Infinity, { rows, after, next });
   }

@@ -22,7 +22,7 @@ export function heatmap(block) {
   return {
     /** @param {Record<string, any>[]} rows */
     draw(rows) {
-      const values = new Map(rows.map(({ weekday, hour, connections }) => [weekday * 24 + hour, connections]));
+      const values = new Map(rows.map(({ weekday, hour, value }) => [weekday * 24 + hour, value]));
       const most = Math.max(...values.values(), 1e-9);
       body.replaceChildren(
         ...DAYS.map((day, i) =>

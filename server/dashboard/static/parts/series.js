@@ -8,7 +8,6 @@ import { plot } from "../shared/parts/plot.js";
 
 /** @typedef {"minute"|"hour"|"day"} Bucket */
 
-const SIZES = { minute: 60_000, hour: 3_600_000, day: 86_400_000 };
 /** Buckets are UTC, and so are their names: a day here is not a day elsewhere. @param {Intl.DateTimeFormatOptions} options */
 const utc = (options) => new Intl.DateTimeFormat("en", { timeZone: "UTC", hourCycle: "h23", ...options });
 const day = utc({ day: "numeric", month: "short" });
@@ -24,12 +23,13 @@ export function seriesPlot(block, title, kind) {
   const short = (/** @type {number} */ at, /** @type {number} */ points) =>
     bucket === "day" || (bucket === "hour" && points > 48) ? day.format(at) : clock.format(at);
   let shown = 0;
+  let newest = 0;
   const readout = h("p.readout", { "aria-live": "off" });
   const box = h("div.plot");
   const drawing = plot(box, readout, {
     kind,
     slots: 1,
-    label: ({ at }) => short(at, shown),
+    label: ({ at }) => (at === newest ? "now" : short(at, shown)),
     read: ({ at, value }) => `${words(at)}: ${number(value)}`,
     name: (points) => `${title}, ${plural(points.length, bucket)}, ${kind === "bars" ? "bar" : "line"} chart.`,
     nothing: "No figures yet.",
@@ -59,34 +59,14 @@ export function seriesPlot(block, title, kind) {
   }
 
   return {
-    /**
-     * @param {{at: string, value: number|null}[]} points buckets in which nothing happened may be missing
-     * @param {Bucket} size
-     * @param {string} from
-     * @param {string} to
-     */
-    draw(points, size, from, to) {
+    /** @param {{at: string, value: number|null}[]} points @param {Bucket} size */
+    draw(points, size) {
       bucket = size;
-      const filled = fill(points, SIZES[size], from, to);
-      shown = filled.length;
-      drawing.draw(filled);
-      list.draw(filled.toReversed());
+      shown = points.length;
+      const timed = points.map(({ at, value }) => ({ at: new Date(at).valueOf(), value }));
+      newest = timed.at(-1)?.at ?? 0;
+      drawing.draw(timed);
+      list.draw(timed.toReversed());
     },
   };
-}
-
-/**
- * A point for each bucket between two moments.
- * @param {{at: string, value: number|null}[]} points
- * @param {number} size
- * @param {string} from
- * @param {string} to
- */
-function fill(points, size, from, to) {
-  const known = new Map(points.map(({ at, value }) => [new Date(at).valueOf(), value]));
-  const first = Math.ceil(new Date(from).valueOf() / size) * size;
-  const last = new Date(to).valueOf();
-  const filled = [];
-  for (let at = first; at <= last; at += size) filled.push({ at, value: known.get(at) ?? 0 });
-  return filled;
 }

@@ -10,7 +10,7 @@ export function tiles(figures) {
   const values = new Map();
   const element = h(
     "dl.tiles",
-    {},
+    { "data-count": figures.length },
     ...figures.map(([name, title, tip]) => {
       const value = h("dd", { "data-figure": name }, "–");
       values.set(name, value);

@@ -6,7 +6,7 @@ import { seriesPlot } from "../parts/series.js";
 import { table } from "../parts/table.js";
 import { tiles } from "../parts/tiles.js";
 import { address } from "../lib/route.js";
-import { clientText, NONE, number, span } from "../lib/values.js";
+import { clientText, number, span } from "../lib/values.js";
 import { h } from "../shared/lib/dom.js";
 
 /** @typedef {import("../data/pages.js").Row} Row */
@@ -23,18 +23,19 @@ const RANGES = [
   { name: "month", title: "Last 30 days", seconds: 30 * DAY, bucket: "day" },
   { name: "year", title: "Last 12 months", seconds: 365 * DAY, bucket: "day" },
 ];
+const SIZES = { minute: 60, hour: HOUR, day: DAY };
 const EVERY = 60_000;
 
 /** @type {{metric: string, title: string, tip: string, kind: "bars"|"line"}[]} */
 const METRICS = [
   {
-    metric: "users",
+    metric: "activeUsers",
     title: "Active users",
     tip: "Different users that were connected. Clients without a user id are not counted.",
     kind: "bars",
   },
   { metric: "connections", title: "Connections at the same time", tip: "The most at the same time.", kind: "line" },
-  { metric: "published", title: "Messages published", tip: "In channels, by clients, REST and SQL.", kind: "bars" },
+  { metric: "messages", title: "Messages published", tip: "In channels, by clients, REST and SQL.", kind: "bars" },
   {
     metric: "messagesOut",
     title: "Messages delivered",
@@ -42,7 +43,12 @@ const METRICS = [
     kind: "bars",
   },
   { metric: "sessions", title: "Sessions", tip: "Connections that began.", kind: "bars" },
-  { metric: "channels", title: "Active channels", tip: "Channels with a published message.", kind: "bars" },
+  {
+    metric: "channels",
+    title: "Active channels",
+    tip: "The most channels with a message in one minute.",
+    kind: "bars",
+  },
 ];
 
 const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "none" });
@@ -59,12 +65,13 @@ export function analytics(page) {
   );
   select.addEventListener("change", () => location.assign(address("analytics", null, { range: select.value })));
   page.heading("Analytics", h("label.select", {}, h("span", {}, "Range"), select));
-  const between = () => {
+  const within = () => {
     const to = new Date();
-    return { from: new Date(to.valueOf() - chosen.seconds * 1000).toISOString(), to: to.toISOString() };
+    const from = new Date(to.valueOf() - (chosen.seconds - SIZES[chosen.bucket]) * 1000); // the present bucket is the last
+    return { bucket: chosen.bucket, from: from.toISOString(), to: to.toISOString() };
   };
 
-  summary(page, between);
+  summary(page, within);
   const plots = h("div.plots");
   page.root.append(plots);
   for (const { metric, ...look } of METRICS) {
@@ -72,44 +79,44 @@ export function analytics(page) {
     const chart = seriesPlot(block, look.title, look.kind);
     page.watch(
       block,
-      (signal) => page.api.get("/analytics/series", { metric, bucket: chosen.bucket, ...between() }, signal),
-      ({ from, to, points }) => chart.draw(points, chosen.bucket, from, to),
+      (signal) => page.api.get("/analytics/series", { metric, ...within() }, signal),
+      ({ points }) => chart.draw(points, chosen.bucket),
       EVERY,
     );
   }
   const pair = h("div.pair");
   page.root.append(pair);
-  popular(page, pair, between);
-  countries(page, pair, between);
-  peaks(page, between);
+  popular(page, pair, within);
+  countries(page, pair, within);
+  peaks(page);
 }
 
-/** @param {Page} page @param {() => object} between */
-function summary(page, between) {
+/** @param {Page} page @param {() => object} within */
+function summary(page, within) {
   const block = page.add(new Block("Summary", { quiet: true }));
   const figures = tiles([
-    ["users", "Active users"],
+    ["activeUsers", "Users today", "Different users that were connected since midnight (UTC)."],
     ["sessions", "Sessions"],
-    ["length", "Session length", "Of the sessions that ended, on average."],
-    ["connections", "Most connections"],
-    ["published", "Messages published"],
+    ["sessionSeconds", "Session length", "Of the sessions that ended, on average."],
+    ["peakConnections", "Most connections"],
+    ["messages", "Messages published"],
     ["messagesOut", "Messages delivered"],
   ]);
   block.body.append(figures.element);
   page.watch(
     block,
-    (signal) => page.api.get("/analytics/summary", between(), signal),
+    (signal) => page.api.get("/analytics/summary", within(), signal),
     (sums) => {
-      for (const name of ["users", "sessions", "connections", "published", "messagesOut"])
+      for (const name of ["activeUsers", "sessions", "peakConnections", "messages", "messagesOut"])
         figures.set(name, number(sums[name]));
-      figures.set("length", sums.sessionsEnded ? span(sums.sessionSeconds / sums.sessionsEnded) : NONE);
+      figures.set("sessionSeconds", span(sums.sessionSeconds));
     },
     EVERY,
   );
 }
 
-/** @param {Page} page @param {Element} where @param {() => object} between */
-function popular(page, where, between) {
+/** @param {Page} page @param {Element} where @param {() => object} within */
+function popular(page, where, within) {
   const block = page.add(
     new Block("Popular channels", { tip: "Those with the most messages; names of private channels are not kept." }),
     where,
@@ -126,7 +133,7 @@ function popular(page, where, between) {
   block.body.append(list.element);
   page.watch(
     block,
-    (signal) => page.api.get("/analytics/channels", { ...between(), limit: 10 }, signal),
+    (signal) => page.api.get("/analytics/channels", { ...within(), limit: 10 }, signal),
     ({ rows }) => list.draw(rows),
     EVERY,
   );
@@ -140,8 +147,8 @@ function nameOf(channel) {
     : h("a", { href: address("channels", channel) }, clientText(channel));
 }
 
-/** @param {Page} page @param {Element} where @param {() => object} between */
-function countries(page, where, between) {
+/** @param {Page} page @param {Element} where @param {() => object} within */
+function countries(page, where, within) {
   const block = page.add(
     new Block("Countries", {
       tip: "Of the addresses from which sessions began, where the operator gave a database or a proxy names them.",
@@ -159,7 +166,7 @@ function countries(page, where, between) {
   block.body.append(list.element);
   page.watch(
     block,
-    (signal) => page.api.get("/analytics/countries", between(), signal),
+    (signal) => page.api.get("/analytics/countries", within(), signal),
     ({ rows }) => list.draw(rows),
     EVERY,
   );
@@ -167,7 +174,7 @@ function countries(page, where, between) {
 
 /** @param {string|null} code */
 function countryOf(code) {
-  if (code === null || code === "ZZ") return h("span.quiet", {}, "not known");
+  if (code === null) return h("span.quiet", {}, "not known");
   try {
     return regions.of(code) ?? code;
   } catch {
@@ -175,15 +182,15 @@ function countryOf(code) {
   }
 }
 
-/** @param {Page} page @param {() => object} between */
-function peaks(page, between) {
+/** @param {Page} page */
+function peaks(page) {
   const block = page.add(
     new Block("Peak times", { tip: "Connections at the same time by hour of the week, on average (UTC)." }),
   );
   const map = heatmap(block);
   page.watch(
     block,
-    (signal) => page.api.get("/analytics/peaks", between(), signal),
+    (signal) => page.api.get("/analytics/peaks", { metric: "connections" }, signal),
     ({ rows }) => map.draw(rows),
     EVERY,
   );

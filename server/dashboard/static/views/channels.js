@@ -26,7 +26,8 @@ export function channels(page) {
     orders: [
       ["name", "By name"],
       ["-subscribers", "Most subscribers"],
-      ["-messages", "Last message"],
+      ["-members", "Most members"],
+      ["-lastMessageAt", "Last message"],
     ],
     hint: "Part of the name",
     nothing: "No channel matches.",

@@ -127,7 +127,9 @@ function explain(page, id) {
         strategy: how,
         reason,
         sql,
+        parameters,
         plan,
+        note,
       } = await page.api.get(`/live-queries/${encodeURIComponent(id)}/explain`, {}, page.signal);
       block.ready();
       block.body.replaceChildren(
@@ -135,7 +137,9 @@ function explain(page, id) {
           "div.explained",
           {},
           h("p", {}, h("b", {}, how), reason ? `: ${reason}` : ""),
+          note && h("p", {}, note),
           ...preformatted("Statement", sql),
+          ...preformatted("Parameters", parameters?.length ? parametersOf(parameters) : null),
           ...preformatted("Plan", plan),
         ),
       );
@@ -146,8 +150,14 @@ function explain(page, id) {
   }
 }
 
+/** @param {(string|null)[]} values */
+const parametersOf = (values) => values.map((value, i) => `$${i + 1} = ${value ?? "null"}`).join("\n");
+
 /** @param {string} title @param {string|null} text @returns {Node[]} */
 const preformatted = (title, text) =>
   text === null
     ? []
-    : [h("h3", {}, title), h("pre.json", { tabindex: "0", role: "region", "aria-label": title }, text)];
+    : [
+        h("h3", {}, title),
+        h("pre.json", { tabindex: "0", role: "region", "aria-label": title }, clientText(text, 20_000)),
+      ];

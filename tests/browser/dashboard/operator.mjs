@@ -1,0 +1,102 @@
+// What the tests of the dashboard do and read, as an operator does.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+import { fits, hasUsableControls } from "../looks.mjs";
+import { eventually } from "../../support/eventually.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 360, height: 780 } };
+/** Rows that a window of 900 pixels and what it keeps around it take, by far. */
+const MOST_ROWS = 80;
+
+/** Everything that goes wrong in a page's console. What a test causes itself is let through while it does. */
+export class Watch {
+  complaints = [];
+  #expected = null;
+
+  look(page) {
+    const complain = (text) => this.#expected?.test(text) || this.complaints.push(text);
+    page.on(
+      "console",
+      (message) =>
+        ["error", "warning"].includes(message.type()) && complain(`${message.text()} ${message.location().url}`),
+    );
+    page.on("pageerror", (error) => complain(error.stack ?? String(error)));
+  }
+
+  async during(expected, run) {
+    this.#expected = expected;
+    await run();
+    this.#expected = null;
+  }
+}
+
+export const address = (url, view, subject) =>
+  `${url}/dashboard#/${view}${subject ? `/${encodeURIComponent(subject)}` : ""}`;
+
+export async function signIn(page, key) {
+  await page.fill("#key", key);
+  await page.click('.sign-in button[type="submit"]');
+}
+
+export const heading = (page, text) =>
+  eventually(async () => assert.equal(await page.textContent("h1", { timeout: 5_000 }), text));
+
+export async function openView(page, name, title) {
+  await page.click(`#pages a[href="#/${name}"]`);
+  await heading(page, title);
+  await loaded(page);
+}
+
+/** No block waits for its first answer. */
+const loaded = (page) => page.waitForFunction(() => !document.querySelector("main .loading:not([hidden])"));
+
+/** The texts of a table's cells, by row. */
+export const rowsOf = (page, label) =>
+  page.$$eval(`[aria-label="${label}, table"] tbody tr:not(.empty)`, (rows) =>
+    rows.map((row) => [...row.cells].map((cell) => cell.textContent)),
+  );
+
+/** Answer the question that is open. */
+export async function dialog(page, button) {
+  await page.getByRole("dialog").getByRole("button", { name: button, exact: true }).click();
+  await page.waitForSelector("dialog", { state: "detached" });
+}
+
+/** Scroll a long list to its end; returns the key of its last row. */
+export async function scrollToEnd(page, count) {
+  await page.focus(".window");
+  await page.keyboard.press("End");
+  const last = page.locator(`.window tr[aria-rowindex="${count + 1}"][data-key]`);
+  await last.waitFor({ timeout: 60_000 });
+  const drawn = await page.locator(".window tbody tr").count();
+  assert.ok(drawn < MOST_ROWS, `${drawn} rows are elements`);
+  assert.equal(await page.getAttribute(".window table", "aria-rowcount"), String(count + 1));
+  return last.getAttribute("data-key");
+}
+
+/** Screenshots, axe, sizes of controls and nothing that sticks out: on a desktop and on a phone, in light and in dark. */
+export async function checkLooks(page, browser, folder, name) {
+  await loaded(page);
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE); // past the policy of the page
+  for (const [size, viewport] of Object.entries(SIZES)) {
+    await page.setViewportSize(viewport);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await page.screenshot({ path: `${folder}/${size}-${colorScheme}-${name}.png` });
+      const { violations } = await page.evaluate(
+        (values) => window.axe.run(document, { runOnly: { type: "tag", values }, resultTypes: ["violations"] }),
+        RULES,
+      );
+      const found = violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 160)}`);
+      assert.deepEqual(found, [], `${name}, ${size}, ${colorScheme}`);
+    }
+    await fits(page);
+    await hasUsableControls(page);
+  }
+  await page.setViewportSize(SIZES.desktop);
+}

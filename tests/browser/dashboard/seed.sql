@@ -1,0 +1,19 @@
+-- 10,000 connections of a node that is not there, and 1,000 rooms; a table for a live query; alerts, one of them open.
+insert into realtime.nodes (id, host, pid, lease_expires_at, schema_version)
+select 'seeded', 'elsewhere', 1, now() + interval '1 day', max(schema_version) from realtime.nodes;
+
+insert into realtime.connections (id, node_id, user_id, transport, ip, connected_at)
+select 'seeded-' || lpad(n::text, 5, '0'), 'seeded', case when n % 5 > 0 then 'user-' || n end, 'websocket',
+       ('10.0.' || n / 256 || '.' || n % 256)::inet, now() - n * interval '1 second'
+from generate_series(1, 10000) n;
+
+insert into realtime.channels (name) select 'seeded:room-' || lpad(n::text, 4, '0') from generate_series(1, 1000) n;
+select realtime.create_channel('chat:to-be-closed', capacity => 5);
+
+create table dashboard_notes (id int primary key, kind text not null);
+insert into dashboard_notes select n, 'kind ' || n % 3 from generate_series(1, 9) n;
+select realtime.expose('dashboard_notes');
+
+insert into realtime.alerts (rule, measure, subject, severity, value, threshold, description, raised_at, cleared_at, cleared_because) values
+  ('slow_delivery', 'delivery_seconds', 'seeded', 'warning', 1.5, 1, 'Look at the stages.', now() - interval '2 hours', now() - interval '1 hour', 'measure'),
+  ('many_errors', 'error_share', 'seeded', 'warning', 0.12, 0.05, 'Look at the codes.', now() - interval '10 minutes', null, null);
