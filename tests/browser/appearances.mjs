@@ -1,11 +1,12 @@
-// How the demo page looks on each size of screen, in light and dark: screenshots, contrast, sizes of controls.
+// The dashboard beside the demo page, and how the demo page looks on each size of screen, in light and dark: screenshots, contrast, sizes of controls.
 
+import { ofDev } from "./dashboard/of-dev.mjs";
 import { fits, hasContrast, hasUsableControls, SIZES } from "./looks.mjs";
 import { open, type } from "./pages.mjs";
 
-/** A step for each size and colour scheme; screenshots go to `folder`. */
+/** A step for the dashboard, then one for each size and colour scheme; screenshots go to `folder`. */
 export function appearances(browser, url, complaints, folder) {
-  const steps = [];
+  const steps = [ofDev(browser, url, complaints)];
   for (const { name, ...size } of SIZES) {
     for (const colorScheme of ["light", "dark"]) {
       const run = async () => {

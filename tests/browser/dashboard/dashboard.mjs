@@ -111,7 +111,7 @@ step(
     await page.goto(address(given.url, "channels", "chat:lounge"));
     await heading(page, "Channel chat:lounge");
     await eventually(async () =>
-      assert.match(await page.textContent(".history"), /said from ada.*<img src=x onerror=alert\(1\)>\\u202egnp\.exe/s),
+      assert.match(await page.textContent(".history"), /posted from ada.*<img src=x onerror=alert\(1\)>\\u202egnp\.exe/s),
     );
     await eventually(async () => assert.ok((await rowsOf(page, "Members")).some(([user]) => user === "ada")));
     await checkLooks(page, browser, folder, "channel");
@@ -170,6 +170,35 @@ step("alerts are shown, open and past, and a rule is edited", async () => {
   );
 });
 
+step("analytics are plots with values for the pointer and for keys, and tables", async () => {
+  await openView(page, "analytics", "Analytics");
+  const { messages } = await ask("/analytics/summary?bucket=hour");
+  assert.ok(messages > 0);
+  const block = page.getByRole("region", { name: "Messages published", exact: true });
+  await eventually(async () => assert.equal(await block.locator(".plot-bars rect").count(), 24));
+  const readout = block.locator(".readout");
+  const newest = await readout.textContent();
+  await block.locator(".plot-drawing").focus();
+  await page.keyboard.press("ArrowLeft");
+  assert.match(await readout.textContent(), /\d\d:00 UTC: 801$/);
+  await page.keyboard.press("Home");
+  assert.match(await readout.textContent(), /\d\d:00 UTC: 823$/);
+  await block.locator(".plot-bars rect").nth(20).hover();
+  assert.match(await readout.textContent(), /\d\d:00 UTC: 803$/);
+  await page.evaluate(() => document.activeElement.blur());
+  await page.mouse.move(0, 0);
+  assert.equal(await readout.textContent(), newest);
+  await block.getByRole("button", { name: "Table" }).click();
+  const rows = await rowsOf(page, "Messages published as a table");
+  assert.deepEqual([rows.length, rows[1][1], rows[23][1]], [24, "801", "823"]);
+  assert.deepEqual((await rowsOf(page, "Popular channels"))[0].slice(0, 2), ["chat:lounge", "10,000"]);
+  assert.equal((await rowsOf(page, "Countries"))[0].join(" "), "Austria 30");
+  await page.selectOption(".page-head select", "week");
+  await eventually(async () => assert.equal(await page.locator(".plot-bars").first().locator("rect").count(), 168));
+  await openView(page, "analytics", "Analytics");
+  await checkLooks(page, browser, folder, "analytics");
+});
+
 for (const [name, title] of [
   ["overview", "Overview"],
   ["connections", "Connections"],
@@ -186,7 +215,8 @@ for (const [name, title] of [
 
 step("all pages are reached with the keyboard, and the focus is always seen", async () => {
   await openView(page, "overview", "Overview");
-  await page.evaluate(() => document.activeElement?.blur());
+  await page.reload(); // the first key begins at the top
+  await heading(page, "Overview");
   const reached = [];
   for (let i = 0; i < 12; i++) {
     await page.keyboard.press("Tab");

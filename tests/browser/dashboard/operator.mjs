@@ -10,8 +10,8 @@ import { eventually } from "../../support/eventually.mjs";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 360, height: 780 } };
-/** Rows that a window of 900 pixels and what it keeps around it take, by far. */
-const MOST_ROWS = 80;
+/** More than a window of 900 pixels shows, with what is kept around it. */
+const MAX_ROWS = 80;
 
 /** Everything that goes wrong in a page's console. What a test causes itself is let through while it does. */
 export class Watch {
@@ -74,7 +74,7 @@ export async function scrollToEnd(page, count) {
   const last = page.locator(`.window tr[aria-rowindex="${count + 1}"][data-key]`);
   await last.waitFor({ timeout: 60_000 });
   const drawn = await page.locator(".window tbody tr").count();
-  assert.ok(drawn < MOST_ROWS, `${drawn} rows are elements`);
+  assert.ok(drawn < MAX_ROWS, `${drawn} rows are elements`);
   assert.equal(await page.getAttribute(".window table", "aria-rowcount"), String(count + 1));
   return last.getAttribute("data-key");
 }

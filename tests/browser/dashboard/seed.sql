@@ -17,3 +17,11 @@ select realtime.expose('dashboard_notes');
 insert into realtime.alerts (rule, measure, subject, severity, value, threshold, description, raised_at, cleared_at, cleared_because) values
   ('slow_delivery', 'delivery_seconds', 'seeded', 'warning', 1.5, 1, 'Look at the stages.', now() - interval '2 hours', now() - interval '1 hour', 'measure'),
   ('many_errors', 'error_share', 'seeded', 'warning', 0.12, 0.05, 'Look at the codes.', now() - interval '10 minutes', null, null);
+
+insert into realtime.usage_totals (bucket, at, users, sessions, sessions_ended, session_seconds, connections, messages_out, published, channels)
+select 'hour', date_trunc('hour', now(), 'UTC') - n * interval '1 hour', 40 + n % 7, 90 + n, 80 + n, (80 + n) * 300.0, 30 + n % 11, 9000 + n, 800 + n, 12
+from generate_series(0, 200) n;
+insert into realtime.usage_channels (bucket, at, channel, messages, subscribers)
+select 'hour', date_trunc('hour', now(), 'UTC') - n * interval '1 hour', 'chat:lounge', 500, 20 from generate_series(1, 20) n;
+insert into realtime.usage_countries (bucket, at, country, sessions)
+select 'hour', date_trunc('hour', now(), 'UTC') - interval '2 hours', country, sessions from (values ('AT', 30), ('ZZ', 5)) c (country, sessions);

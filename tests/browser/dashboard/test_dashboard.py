@@ -54,7 +54,7 @@ async def test_the_dashboard_shows_what_is_there_and_does_what_is_asked(database
         ):
             joined = await client.join(channel, presence={"name": name})
             assert joined["type"] == "subscribed", joined
-        await ada.ask(type="message", channel="chat:lounge", event="said", data={"html": LONG}, id="m1")
+        await ada.ask(type="message", channel="chat:lounge", event="posted", data={"html": LONG}, id="m1")
         await ada.join("db:collection:dashboard_notes", id="q", query=QUERY)
         given = json.dumps({"url": server.url, "key": KEY, "hostile": HOSTILE, "connection": hostile.id, "room": ROOM})
         process = await asyncio.create_subprocess_exec(
