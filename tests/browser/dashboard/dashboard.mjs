@@ -111,7 +111,10 @@ step(
     await page.goto(address(given.url, "channels", "chat:lounge"));
     await heading(page, "Channel chat:lounge");
     await eventually(async () =>
-      assert.match(await page.textContent(".history"), /posted from ada.*<img src=x onerror=alert\(1\)>\\u202egnp\.exe/s),
+      assert.match(
+        await page.textContent(".history"),
+        /posted from ada.*<img src=x onerror=alert\(1\)>\\u202egnp\.exe/s,
+      ),
     );
     await eventually(async () => assert.ok((await rowsOf(page, "Members")).some(([user]) => user === "ada")));
     await checkLooks(page, browser, folder, "channel");

@@ -14,6 +14,8 @@ import { fullMoment, moment } from "../shared/lib/format.js";
 /** @typedef {import("../parts/page.js").Page} Page */
 
 const HISTORY = 100;
+/** Members, of those that there are. */
+const SHOWN = 200;
 const MINUTE = 60_000;
 
 /** @param {Page} page */
@@ -122,7 +124,11 @@ function members(page, path, name) {
         cell: (row) => h("a", { href: address("connections", null, { search: row.id }) }, clientText(row.id)),
       },
       { title: "Name", look: "medium", cell: (row) => (row.name === null ? NONE : clientText(row.name)) },
-      { title: "State", look: "wide", cell: (row) => clientText(JSON.stringify(row.state), 80) },
+      {
+        title: "State",
+        look: "wide",
+        cell: (row) => (Object.keys(row.state).length ? clientText(JSON.stringify(row.state), 80) : NONE),
+      },
       { title: "Connections", look: "num medium", cell: (row) => number(row.connections) },
       { title: "Joined", look: "num medium", cell: (row) => time(row.joinedAt) },
       {
@@ -140,13 +146,16 @@ function members(page, path, name) {
     ],
     "No user is present.",
   );
-  block.body.append(list.element);
+  const rest = h("p.quiet.below", { hidden: true });
+  block.body.append(list.element, rest);
   const again = page.watch(
     block,
     (signal) => page.api.get(`${path}/presence`, {}, signal),
     ({ users }) => {
       setText(block.title, users.length ? `Members (${number(users.length)})` : "Members");
-      list.draw(users);
+      list.draw(users.slice(0, SHOWN));
+      setText(rest, `and ${number(users.length - SHOWN)} more`);
+      rest.hidden = users.length <= SHOWN;
     },
   );
 
