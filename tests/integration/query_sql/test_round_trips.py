@@ -1,4 +1,6 @@
-"""How often the check of a query waits for PostgreSQL: what does not depend on an earlier answer is sent with it."""
+"""What PostgreSQL is asked about a query: how often its check waits (what does not depend on an earlier answer is sent with
+it), and the explanation of its plan.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.query.explaining import explain_plan
+from engine.query.ir.reread_plan import ReReadPlan
+from engine.query.planner import plan_query
 from tests.integration.query_sql.conftest import Planner, connect
 
 
@@ -44,3 +49,28 @@ async def test_a_query_in_sql_is_planned_in_few_round_trips(
     waited, sent = count((tmp_path / "trace").read_text())
     assert 1 < waited <= trips, f"{waited} round trips"
     assert 1 < sent <= statements, f"{sent} statements"
+
+
+async def test_postgresql_explains_what_a_plan_reads(planner: Planner) -> None:
+    built = await plan_query("messages", {"limit": 3}, planner.catalog, planner.connection)
+    assert not isinstance(built, ReReadPlan)
+    found = await explain_plan(built, planner.connection)
+    assert (found.sql, found.parameters, found.note) == (built.read(3).sql, built.read(3).params, None)
+    assert found.lines[0].startswith("Limit ")
+    counted = await planner.plan("select count(*) from messages")
+    assert isinstance(counted, ReReadPlan)
+    found = await explain_plan(counted, planner.connection)
+    assert (found.sql, found.note) == (counted.statement.sql, None)
+    assert any("Aggregate" in line for line in found.lines)
+
+
+async def test_what_postgresql_refuses_to_explain_has_its_reason_in_place_of_lines(planner: Planner) -> None:
+    plan = await planner.plan("select count(*) from messages")
+    await planner.connection.execute("alter table messages rename to former")
+    try:
+        found = await explain_plan(plan, planner.connection)
+    finally:
+        await planner.connection.execute("alter table former rename to messages")
+    assert found.lines == ()
+    assert found.note is not None
+    assert "messages" in found.note
