@@ -139,17 +139,20 @@ class Delivery:
 
 
 class Deliveries:
-    """See the module. ``ended`` gets each traced transaction once.
+    """See the module. ``ended`` gets each traced transaction once; ``kept`` is called when there is one more to sweep.
 
     ``ratio``: of the commits without a parent that are traced. ``trusted``: the ``sampled`` flag of an annotation decides;
     else the ratio.
     """
 
-    def __init__(self, ended: Callable[[Delivery], None], ratio: float, *, trusted: bool) -> None:
+    def __init__(
+        self, ended: Callable[[Delivery], None], ratio: float, *, trusted: bool, kept: Callable[[], None] = lambda: None
+    ) -> None:
         self.open: dict[int, Delivery] = {}
         self._ended = ended
         self._ratio = ratio
         self._trusted = trusted
+        self._kept = kept
 
     def begin(self, committed_at: int, received_at: int) -> None:
         """A transaction is about to be applied."""
@@ -172,7 +175,9 @@ class Deliveries:
             return
         delivery.applied_at, delivery.position = now, transaction.position
         delivery.parents += self._parents(transaction, is_seen=bool(delivery.stages))
-        if not delivery.parents:
+        if delivery.parents:
+            self._kept()
+        else:
             del self.open[transaction.commit_time]
 
     def _parents(self, transaction: Transaction, *, is_seen: bool) -> list[Parent]:

@@ -32,5 +32,4 @@ def start_tracing(
     tracing = Tracing(settings, spans, export.close)
     stages.traced = tracing.deliveries
     stack.push_async_callback(tracing.stop)
-    tracing.start()
     return tracing

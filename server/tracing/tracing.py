@@ -17,7 +17,6 @@ from typing import Final, Protocol
 
 from engine.errors import RealtimeError
 from engine.metrics.deliveries import Deliveries, Delivery, Parent, is_chosen
-from engine.tasks import end
 from engine.tracing.context import TraceContext
 from engine.tracing.messages import MessageTrace
 from server.ports.channels import Member
@@ -77,24 +76,25 @@ class Tracing:
         self._flush = flush
         self._bits = bits
         trusted = settings.trace_trusted_parents != "none"
-        self.deliveries = Deliveries(self._delivered, self._ratio, trusted=trusted)
-        self._sweeping: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to look for what is done."""
-        self._sweeping = asyncio.create_task(self._sweep())
+        self.deliveries = Deliveries(self._delivered, self._ratio, trusted=trusted, kept=self._sweep_later)
+        self._timer: asyncio.TimerHandle | None = None
 
     async def stop(self) -> None:
         """Send what is left; returns after two seconds at most."""
-        if self._sweeping is not None:
-            await end([self._sweeping])
+        if self._timer is not None:
+            self._timer.cancel()
         self.deliveries.close()
         await self._flush(_FLUSH)
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP)
-            self.deliveries.sweep()
+    def _sweep_later(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        self.deliveries.sweep()
+        if self.deliveries.open:
+            self._sweep_later()
 
     def publishing(self, parent: TraceContext | None, member: Member, channel: str, size: int) -> MessageTrace | None:
         """A client publishes a message of ``size`` bytes. ``parent``: what it gave."""
