@@ -26,6 +26,21 @@ test("a channel that has had no message resumes from where it began", async () =
   assert.equal((await reconnect(server)).of("subscribe")[0]!.since, "0/10");
 });
 
+test("a message carries the annotation of its transaction if it was asked for", async () => {
+  const { server, channel } = await subscribedChannel({ meta: true });
+  const messages: object[] = [];
+  channel.on("n", (message) => messages.push(message));
+  server.peer.message("room", 1, { meta: { user: "ada" }, server: true });
+  server.peer.message("room", 2);
+  const fields = ["channel", "data", "event", "id", "position", "sender", "timestamp"];
+  assert.deepEqual(
+    messages.map((message) => Object.keys(message).sort()),
+    [[...fields, "meta"].sort(), fields],
+  );
+  assert.deepEqual((messages[0] as { meta: object }).meta, { user: "ada" });
+  assert.equal((await reconnect(server)).of("subscribe")[0]!.meta, true);
+});
+
 test("expired messages are reported as a gap, and a foreign history begins anew", async () => {
   const { server, received } = await subscribedChannel({ history: 5 });
   server.peer.message("room", 100);

@@ -1,6 +1,7 @@
 /** What several tests begin with: a channel that is subscribed to, a live query that is followed, a reconnect. */
 
 import type { Channel, ChannelOptions } from "../src/client/channel.js";
+import type { SnapshotOptions } from "../src/client/query.js";
 import type { RealtimeOptions } from "../src/client/realtime.js";
 import type { Snapshot } from "../src/core/snapshot.js";
 import { Peer, flush, FakeServer } from "./fake_server.js";
@@ -35,21 +36,25 @@ export const added = (...ids: string[]): object[] =>
   ids.map((id, newIndex) => ({ type: "added", oldIndex: -1, newIndex, doc: { id, data: { id } } }));
 
 /** A live query: the ids of each snapshot, and the snapshots. */
-export function followQuery(server: FakeServer): { shown: string[]; snapshots: Snapshot[] } {
+export function followQuery(server: FakeServer, options?: SnapshotOptions): { shown: string[]; snapshots: Snapshot[] } {
   const snapshots: Snapshot[] = [];
   const shown: string[] = [];
   server.realtime
     .database()
     .collection("c")
-    .onSnapshot((snapshot) => {
-      snapshots.push(snapshot);
-      shown.push(snapshot.docs.map(({ id }) => id).join(""));
-    });
+    .onSnapshot(
+      (snapshot) => {
+        snapshots.push(snapshot);
+        shown.push(snapshot.docs.map(({ id }) => id).join(""));
+      },
+      undefined,
+      options,
+    );
   return { shown, snapshots };
 }
 
 /** The server sends a snapshot of the last live query. */
-export function sendSnapshot(peer: Peer, position: string, reset: boolean, changes: object[]): void {
+export function sendSnapshot(peer: Peer, position: string, reset: boolean, changes: object[], more: object = {}): void {
   const { id } = peer.of("subscribe").at(-1)!;
-  peer.send({ type: "snapshot", channel: "db:collection:c", id, position, reset, changes });
+  peer.send({ type: "snapshot", channel: "db:collection:c", id, position, reset, changes, ...more });
 }

@@ -47,6 +47,27 @@ test("a live query resumes in the epoch of its last snapshot, not in that of an 
   assert.deepEqual(resumed(await reconnect(server)), [["0/40", "other"]]);
 });
 
+test("a snapshot carries the annotation of its transaction if it was asked for and the changes are of that alone", async () => {
+  const server = new FakeServer();
+  const { snapshots } = followQuery(server, { meta: true });
+  server.peer.hello().subscribed("db:collection:c");
+  assert.equal(server.peer.of("subscribe")[0]!.meta, true);
+  sendSnapshot(server.peer, "0/10", true, added("a"));
+  const change = [{ type: "added", oldIndex: -1, newIndex: 1, doc: { id: "b", data: { id: "b" } } }];
+  sendSnapshot(server.peer, "0/20", false, change, { meta: { user: "ada" } });
+  const peer = await reconnect(server);
+  assert.equal(peer.of("subscribe")[0]!.meta, true);
+  peer.subscribed("db:collection:c", { recovered: false });
+  sendSnapshot(peer, "0/30", true, added("a"));
+  assert.deepEqual(
+    snapshots.map(({ meta, docs }) => [meta, docs.length]),
+    [[undefined, 1], [{ user: "ada" }, 2], [undefined, 1]],
+  ); // prettier-ignore
+  const other = new FakeServer();
+  followQuery(other);
+  assert.equal("meta" in other.peer.hello().of("subscribe")[0]!, false);
+});
+
 test("a query is written as the protocol has it", () => {
   const server = new FakeServer();
   const collection = server.realtime.database().collection<{ roomId: string; at: number }>("c");

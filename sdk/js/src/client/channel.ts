@@ -26,6 +26,8 @@ export interface ChannelOptions {
   history?: number;
   /** Only messages with one of these events, and whose data meets the conditions. */
   filter?: { events?: string[]; where?: Condition[] };
+  /** Messages carry what their transaction was annotated with, and the trace context of their publisher, as `meta`. */
+  meta?: boolean;
   /** Encrypt sent data, and decrypt received data. */
   encryption?: Encryption;
 }
@@ -214,7 +216,7 @@ class ChannelSubscription implements Subscription {
   // Called by the subscription manager.
 
   _request(): object {
-    const { presence, history, filter } = this._options;
+    const { presence, history, filter, meta } = this._options;
     const since = this._since;
     const own = { ...(typeof presence === "object" ? presence : {}), ...this._own };
     return {
@@ -222,6 +224,7 @@ class ChannelSubscription implements Subscription {
       // With since, it applies when that position is no longer stored; servers without epochs reject both together.
       ...(history && (!since || this._epoch) && { history }),
       ...(filter && { filter }),
+      ...(meta && { meta }),
       ...(Object.keys(own).length ? { presence: own } : presence !== undefined && { presence }),
     };
   }
@@ -287,9 +290,9 @@ class ChannelSubscription implements Subscription {
     });
   }
 
-  private _deliver(message: Message<unknown>): void {
-    const { channel, event, data, timestamp, sender, id, position } = message;
-    const emitted: Message<unknown> = { channel, event, data, timestamp, sender, id, position };
+  private _deliver(message: WireMessage): void {
+    const { type, server, ...emitted } = message;
+    const { event } = emitted;
     if (!RESERVED.test(event)) this._events._deliver(event, emitted);
     this._events._deliver("*", emitted);
   }

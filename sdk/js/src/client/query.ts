@@ -29,6 +29,12 @@ interface Spec {
   readonly [field: string]: unknown;
 }
 
+/** How to follow a live query. */
+export interface SnapshotOptions {
+  /** Snapshots carry what the transaction that made their changes was annotated with, as `meta`. */
+  meta?: boolean;
+}
+
 /** Ends a live query. */
 export interface QuerySubscription {
   /** The listener gets no further snapshots. */
@@ -50,9 +56,20 @@ export class LiveQuery<T = Untyped> {
    *
    * @param onError the query was rejected, or was ended by the server. Without it, the client emits `error`.
    */
-  onSnapshot(onNext: (snapshot: Snapshot<T>) => void, onError?: (error: RealtimeError) => void): QuerySubscription {
+  onSnapshot(
+    onNext: (snapshot: Snapshot<T>) => void,
+    onError?: (error: RealtimeError) => void,
+    options?: SnapshotOptions,
+  ): QuerySubscription {
     const manager = this._getManager();
-    const subscription = new LiveList(`db:collection:${this._collection}`, this._spec, manager, onNext, onError);
+    const subscription = new LiveList(
+      `db:collection:${this._collection}`,
+      this._spec,
+      manager,
+      onNext,
+      onError,
+      options,
+    );
     manager._want(subscription);
     return { unsubscribe: () => subscription._stop() };
   }
@@ -168,6 +185,7 @@ class LiveList implements Subscription {
     private _manager: SubscriptionManager,
     private _onNext: (snapshot: Snapshot) => void,
     private _onError: ((error: RealtimeError) => void) | undefined,
+    private _options: SnapshotOptions | undefined,
   ) {}
 
   _stop(): void {
@@ -181,7 +199,11 @@ class LiveList implements Subscription {
     // The shown list may be ahead of the link in use, if that took over just now; then the link's own list is the base.
     const { _docs = [], _since, _epoch } = this._feed ?? {};
     slot._memo = { _docs, _since, _epoch } satisfies Feed;
-    return { query: this._spec, ...(_since && _epoch && { since: _since, epoch: _epoch }) };
+    return {
+      query: this._spec,
+      ...(this._options?.meta && { meta: true }),
+      ...(_since && _epoch && { since: _since, epoch: _epoch }),
+    };
   }
 
   _subscribed({ epoch }: Subscribed, slot: Slot): void {
@@ -194,7 +216,7 @@ class LiveList implements Subscription {
 
   _process(message: Delivered, slot: Slot): void {
     if (message.type !== "snapshot" || this._over) return;
-    const { reset, changes: raw, position } = message;
+    const { reset, changes: raw, position, meta } = message;
     const feed = slot._memo as Feed;
     const changes = readChanges(raw);
     const before = reset ? undefined : feed._docs;
@@ -204,7 +226,8 @@ class LiveList implements Subscription {
     const ahead = this._shown?._since;
     if (ahead && compare(position, ahead) < 0) {
       if (!this._late) this._wait(); // its continuation is another history
-    } else this._show(before && before === this._shown?._docs ? changes : undefined);
+    } else if (before && before === this._shown?._docs) this._show(changes, meta);
+    else this._show();
   }
 
   _ended(error: RealtimeError): void {
@@ -220,8 +243,8 @@ class LiveList implements Subscription {
     this._late = this._manager._after(CATCH_UP, () => this._show());
   }
 
-  /** Show the list. `known`: the changes since it was shown last, if available. */
-  private _show(known?: Change[]): void {
+  /** Show the list. `known`: the changes since it was shown last, if available, and `meta` of their transaction. */
+  private _show(known?: Change[], meta?: Record<string, Untyped>): void {
     this._late?.();
     this._late = undefined;
     const feed = this._feed!;
@@ -230,6 +253,6 @@ class LiveList implements Subscription {
     const first = !this._begun;
     this._begun = true;
     if (!first && !changes.length) return;
-    guarded(() => this._onNext({ docs: feed._docs, changes, position: feed._since! }));
+    guarded(() => this._onNext({ docs: feed._docs, changes, position: feed._since!, ...(meta && { meta }) }));
   }
 }

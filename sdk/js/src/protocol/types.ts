@@ -20,6 +20,8 @@ export interface Message<T = Untyped> {
   id: string;
   /** Its place in the database's history. Within a channel positions only grow. */
   position: string;
+  /** If it was asked for: what its transaction was annotated with, and the trace context of its publisher. */
+  meta?: Record<string, Untyped>;
 }
 
 /** The server has stored the message. */

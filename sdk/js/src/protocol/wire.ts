@@ -1,7 +1,7 @@
 /** The messages of the protocol, as the server sends them. */
 
 import type { ErrorCode } from "./codes.js";
-import type { Message, Presence, Room, User } from "./types.js";
+import type { Message, Presence, Room, Untyped, User } from "./types.js";
 
 /** The first message of a connection. @internal */
 export interface Connected {
@@ -62,6 +62,7 @@ export interface WireSnapshot {
   position: string;
   reset?: boolean;
   changes: WireChange[];
+  meta?: Record<string, Untyped>;
 }
 
 /** A user joined, changed or left. @internal */
