@@ -17,6 +17,7 @@ from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
 from server.limits.published_bytes import PublishedBytes
 from server.limits.query_accounts import QueryAccounts
+from server.limits.read_turns import ReadTurns
 from server.logs.clients import ClientLog
 from server.observe.meters import Meters
 from server.ports.channels import ChannelService, Member
@@ -49,6 +50,7 @@ class SharedServices:
     intake: SharedIntake = field(default_factory=SharedIntake)
     wires: Wires = field(default_factory=Wires.make)
     write_turns: WriteTurns = field(default_factory=WriteTurns)
+    read_turns: ReadTurns = field(default_factory=ReadTurns)
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
     published: PublishedBytes = field(default_factory=PublishedBytes)
     meters: Meters | None = None

@@ -68,6 +68,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         wires, limits = admission.services.wires, admission.limits
         super().__init__(admission, wires.packed if packed else wires.text)
         self._write_turns = admission.services.write_turns
+        self._read_turns = admission.services.read_turns
         self._packed = packed
         self._closed = closed
         self._transport: WSTransport | None = None
@@ -226,7 +227,10 @@ class WebSocketConnection(ClientConnection, WSListener):
                 self._drop()
         if size >= _MUCH and Pause.TURN not in self.pauses and not self._disconnected():
             self._pause_reading(Pause.TURN)
-            self._loop.call_soon(self._resume_reading, Pause.TURN)
+            self._read_turns.wait(size, self._had_its_turn)
+
+    def _had_its_turn(self) -> None:
+        self._resume_reading(Pause.TURN)
 
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""
