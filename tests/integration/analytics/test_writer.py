@@ -99,6 +99,17 @@ async def test_a_write_whose_connection_is_lost_behind_its_commit_is_not_added_t
     assert sessions(database) == 2
 
 
+async def test_salts_that_a_crash_of_the_database_has_emptied_are_made_anew(node: Node, database: str) -> None:
+    node.session("ada")
+    await node.write()
+    run_each(database, "truncate realtime.usage_salts")  # as recovery does with an unlogged table
+    await node.write()
+    node.session("bob")
+    await node.write()
+    assert sessions(database) == 2
+    assert len(read(database, "select from realtime.usage_salts")) == 2
+
+
 async def test_minutes_are_those_of_the_clock_of_the_database(database: str) -> None:
     node = Node(database, behind=BEHIND)
     await node.write()  # learns the time
