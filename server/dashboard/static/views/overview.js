@@ -121,7 +121,7 @@ function rateChart(block) {
   return plot(box, readout, {
     kind: "line",
     slots: 60,
-    label: ({ at }) => clock.format(at),
+    label: ({ at }) => (at === rates.points.at(-1)?.at ? "now" : clock.format(at)),
     read: ({ at, value, reads }) => `${clock.format(at)}: ${rate(value)} messages, ${rate(reads)} reads per second`,
     name: (points) => `Line of messages per second, ${plural(points.length, "point")}.`,
     nothing: "Nothing was measured yet.",
