@@ -129,6 +129,9 @@ def _array(values: Sequence[object], delimiter: str, depth: int = 0) -> str:
         raise InvalidQueryError("an array parameter has more than 6 dimensions")
     parts = []
     for value in values:
+        if type(value) is int:  # there may be ten thousand: a number has nothing to be quoted
+            parts.append(_number(value))
+            continue
         if isinstance(value, list | tuple):
             parts.append(_array(value, delimiter, depth + 1))
             continue
