@@ -114,6 +114,8 @@ class Changes:
                 f"update member set org = {org} where person = '{person}' and org = (select max(org) from member m "
                 f"where m.person = '{person}') and not exists "
                 f"(select from member m where m.person = '{person}' and m.org = {org})",
+                f"update member set person = '{person}' where person = '{chance.choice(PEOPLE)}' and org = {org} "
+                f"and not exists (select from member m where m.person = '{person}' and m.org = {org})",
                 f"insert into ban values ('{person}') on conflict do nothing",
                 f"delete from ban where person = '{person}'",
                 f"insert into days values ('{chance.choice(DAYS)}') on conflict do nothing",
