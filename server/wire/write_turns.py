@@ -8,7 +8,7 @@ frame that is queued schedules a turn, in which each connection writes all that 
 * after a turn that took long, for a multiple of that: so writing takes a bounded part of the processor. A turn of a few
   connections takes too little to be noticed: an idle server writes in the next turn of the event loop.
 
-It is not put off for longer than ``HOLD``.
+It is not put off for longer than ``HOLD``, nor once a connection has much to write (:meth:`WriteTurns.have_next`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class WriteTurns:
         self._due: list[Callable[[], None]] = []
         self._since = 0.0
         self._rested = 0.0  # when the next turn may be
+        self._next = False
+        self._resting: asyncio.TimerHandle | None = None
 
     def add(self, write: Callable[[], None]) -> None:
         """Call ``write`` once, soon."""
@@ -51,16 +53,27 @@ class WriteTurns:
             asyncio.get_running_loop().call_soon(self._write)
         self._due.append(write)
 
+    def have_next(self) -> None:
+        """Have the turn in the next turn of the event loop, if one is due: a connection has much to write."""
+        if self._next or not self._due:
+            return
+        self._next = True
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+            asyncio.get_running_loop().call_soon(self._write)
+
     def _write(self) -> None:
         loop, now = asyncio.get_running_loop(), self._clock()
-        if now - self._since < HOLD:
+        self._resting = None
+        if now - self._since < HOLD and not self._next:
             if self._behind():
                 loop.call_soon(self._write)
                 return
             if (wait := self._rested - now) > _LEAST:
-                loop.call_later(wait, self._write)
+                self._resting = loop.call_later(wait, self._write)
                 return
-        due, self._due = self._due, []
+        due, self._due, self._next = self._due, [], False
         for write in due:
             try:
                 write()

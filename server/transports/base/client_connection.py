@@ -51,6 +51,7 @@ class ClientConnection:
         self.queue = SendQueue()
         self._admission = admission
         self._limits = admission.limits
+        self._much = admission.limits.buffer_size // 4
         self._loop = asyncio.get_running_loop()
         self._authentication: asyncio.Task[Principal] | None = None
         self._client: Client | None = None
@@ -199,8 +200,13 @@ class ClientConnection:
         if not queue.size:  # else it is being written already, or waits until the transport can take more
             self._schedule()
         queue.add(frame)
-        if self.writing is Writing.FLOWING and queue.size + self._unconfirmed > self._limits.buffer_size:
-            self._pause_queries(Writing.CONGESTED)
+        if (waiting := queue.size + self._unconfirmed) > self._much:
+            self._much_waits()
+            if waiting > self._limits.buffer_size and self.writing is Writing.FLOWING:
+                self._pause_queries(Writing.CONGESTED)
+
+    def _much_waits(self) -> None:
+        """Much waits: a transport that gathers frames writes them now."""
 
     def _schedule(self) -> None:
         """The queue, which is empty, is about to get a frame: have it written, soon."""

@@ -154,6 +154,9 @@ class WebSocketConnection(ClientConnection, WSListener):
         if self.writing is not Writing.BLOCKED:
             self._write_turns.add(self._flush)
 
+    def _much_waits(self) -> None:
+        self._write_turns.have_next()
+
     def _flush(self) -> None:
         """Write the queue a part at a time: a later frame of higher priority may overtake the rest."""
         most = self._limits.buffer_size // 4

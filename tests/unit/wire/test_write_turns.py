@@ -11,6 +11,14 @@ import pytest
 from server.wire.write_turns import HOLD, WriteTurns
 
 
+class Timer:
+    def __init__(self, loop: Loop, timer: tuple[float, Callable[[], None]]) -> None:
+        self._loop, self._timer = loop, timer
+
+    def cancel(self) -> None:
+        self._loop.later.remove(self._timer)
+
+
 class Loop:
     """An event loop whose callbacks run when the test runs them."""
 
@@ -22,8 +30,10 @@ class Loop:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.ready.append(callback)
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
-        self.later.append((delay, callback))
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        timer = (delay, callback)
+        self.later.append(timer)
+        return Timer(self, timer)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.failed.append(context)
@@ -103,6 +113,26 @@ def test_a_turn_that_took_long_is_followed_by_a_longer_rest(loop: Loop) -> None:
     loop.turn()
     [(wait, _)] = loop.later
     assert wait == pytest.approx(HOLD), "however long the turn before took"
+
+
+def test_a_connection_with_much_to_write_does_not_wait(loop: Loop) -> None:
+    turns = Turns()
+    turns.turns.have_next()  # nothing is due
+    turns.write("a", seconds=0.002)
+    loop.turn()
+    turns.write("b")
+    loop.turn()
+    turns.turns.have_next()
+    assert loop.later == []
+    loop.turn()
+    assert turns.written == ["a", "b"]
+    turns.behind = True
+    turns.write("c")
+    loop.turn()
+    turns.turns.have_next()
+    loop.turn()
+    assert turns.written == ["a", "b", "c"]
+    assert loop.ready == []
 
 
 def test_a_turn_that_took_no_time_delays_nothing(loop: Loop) -> None:
