@@ -51,7 +51,7 @@ def routes(dsn: str, *, allowed_hosts: frozenset[str] = frozenset()) -> list[Bas
     """
 
     async def page(request: Request) -> Response:
-        return page_response(_HERE / "static" / "index.html")
+        return page_response(_HERE / "static" / "index.html", sockets=True)
 
     async def about(request: Request) -> Response:
         return JSONResponse({"dsn": _without_password(dsn)}, headers={"Cache-Control": "no-store"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,7 @@ from starlette.types import Scope
 
 from server.http.security_headers import page_policy
 
-__all__ = ["PAGE_HEADERS", "SHARED", "page_response", "static_files"]
+__all__ = ["SHARED", "page_response", "static_files"]
 
 SHARED: Final = Path(__file__).parent / "static"
 """Colours, type, controls, plots: modules and styles that more than one page has."""
@@ -21,17 +20,14 @@ SHARED: Final = Path(__file__).parent / "static"
 _REVALIDATED: Final = {"Cache-Control": "no-cache"}
 """A browser asks for a file each time, so that an upgrade never mixes versions."""
 
-PAGE_HEADERS: Final[Mapping[str, str]] = {
-    **_REVALIDATED,
-    "Content-Security-Policy": page_policy(
-        script_src="'self'", style_src="'self'", img_src="'self' data:", connect_src="'self' ws: wss:"
-    ),
-}
 
-
-def page_response(file: Path) -> Response:
-    """The page in ``file``, which may load scripts, styles and images of this server, and connect to it."""
-    return FileResponse(file, headers=PAGE_HEADERS)
+def page_response(file: Path, *, sockets: bool = False) -> Response:
+    """The page in ``file``, which may load scripts, styles and images of this server, and ask it; ``sockets``: also by
+    WebSocket.
+    """
+    connect = "'self' ws: wss:" if sockets else "'self'"
+    policy = page_policy(script_src="'self'", style_src="'self'", img_src="'self' data:", connect_src=connect)
+    return FileResponse(file, headers={**_REVALIDATED, "Content-Security-Policy": policy})
 
 
 def static_files(path: str, directory: Path) -> list[Mount]:

@@ -49,3 +49,9 @@ async def test_everything_that_the_page_and_its_modules_load_is_served(client: h
 async def test_the_page_has_no_script_and_no_style_in_its_text(client: httpx.AsyncClient) -> None:
     page = (await client.get("/dashboard")).text
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", page)
+
+
+async def test_the_page_asks_its_own_server_alone(client: httpx.AsyncClient) -> None:
+    policy = (await client.get("/dashboard")).headers["content-security-policy"]
+    assert "connect-src 'self';" in policy
+    assert "script-src 'self';" in policy
