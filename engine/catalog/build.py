@@ -53,10 +53,11 @@ def build_catalog(
         listed=generated,
     )
     by_collection: dict[str, Table] = {}
+    built_in: dict[str, Table] = {}
     by_oid: dict[int, Table] = {}
     for entry in document["tables"]:
         table = _table(entry, types, collations, published, policies)
-        by_collection[table.collection] = table
+        (built_in if table.built_in else by_collection)[table.collection] = table
         by_oid |= dict.fromkeys(table.members, table)
     by_type, by_relation = _uses(by_collection.values())
     return Catalog(
@@ -67,6 +68,7 @@ def build_catalog(
         published.problem,
         roles=frozenset(document["roles"]),
         by_source=_sources(by_collection.values()),
+        built_in=built_in,
     )
 
 
@@ -235,6 +237,7 @@ def _table(
         withheld=withheld,
         access={role: frozenset(attnums) for role, attnums in (entry["access"] or {}).items()},
         policies=policies.get(entry["oid"], UNKNOWN) if policies is not None and entry["row_security"] else None,
+        built_in=entry["built_in"],
     )
 
 

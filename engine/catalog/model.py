@@ -6,8 +6,8 @@ reads. ``layout()`` gives where a streamed row carries each layout column, or th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -34,7 +34,8 @@ class Table:
     columns that each served role may read. ``policies``: what its policies read; None without row-level security.
     ``policed``: why rows have to be read as the subscriber's role, in plain words, and ``readable``: what it may read, where
     the table is as one role sees it (:mod:`engine.catalog.rights`); ``role`` is that role then, and ``base`` the table as it
-    is for all, with the same layout. ``settings``: those of the role's sessions that differ from ours.
+    is for all, with the same layout. ``settings``: those of the role's sessions that differ from ours. ``built_in``: a table
+    of the service itself, for administrators; it is read as the server's role.
     """
 
     oid: int
@@ -60,6 +61,7 @@ class Table:
     role: str = ""
     settings: tuple[tuple[str, str], ...] = ()
     base: Table | None = None
+    built_in: bool = False
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)
     by_name: Mapping[str, Column] = field(init=False, repr=False)
@@ -125,7 +127,8 @@ def _unequal(new: Mapping[int, str], old: Mapping[int, str]) -> set[int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
-    """All exposed tables. ``by_oid`` also maps each partition to its root's table.
+    """All exposed tables. ``by_oid`` also maps each partition to its root's table, and has those of ``built_in``: tables of
+    the service, by collection, which no subscriber but administrators sees (:mod:`engine.catalog.rights`).
 
     ``by_type`` are the oids of the tables that have a column of a type, or of one made of it; ``by_relation`` the same by
     the ``pg_class`` entry of composite types. ``problem``: what is wrong with the publication as a whole, in plain words.
@@ -147,7 +150,15 @@ class Catalog:
     settings: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     by_source: Mapping[int, Set[int]] = field(default_factory=dict)
     readers: tuple[str, ...] = ("realtime_reader",)
+    built_in: Mapping[str, Table] = field(default_factory=dict)
     by_role: dict[str, Catalog] = field(init=False, default_factory=dict, repr=False)
+
+    def with_tables(self, of: Callable[[Table], Table]) -> Catalog:
+        """This catalog with ``of(table)`` in place of each table."""
+        exposed = {name: of(table) for name, table in self.by_collection.items()}
+        built_in = {name: of(table) for name, table in self.built_in.items()}
+        by_oid = {oid: (built_in if t.built_in else exposed)[t.collection] for oid, t in self.by_oid.items()}
+        return replace(self, by_collection=exposed, by_oid=by_oid, built_in=built_in)
 
     def concerned(self, oids: Collection[int], types: Iterable[int] = ()) -> set[int]:
         """The tables (their oids) that a change of these relations and types concerns; empty: none that is exposed."""

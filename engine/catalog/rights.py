@@ -3,6 +3,9 @@
 For a served role (``realtime.serve_role``) a table with row-level security, or with columns that the role may not read, is
 read as that role: PostgreSQL applies policies and privileges. Every other table is the same one for all, and so are its
 windows. For other roles a table with row-level security cannot be read.
+
+Administrators also see collections of the service's own tables. Whatever another subscriber asks is planned with a catalog
+without them, in which their names mean nothing, or what the operator has exposed under them.
 """
 
 from __future__ import annotations
@@ -10,10 +13,28 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Final
 
 from engine.catalog.model import Catalog, Table
+from engine.identity.visibility import Viewer, Visibility
 
-__all__ = ["claims_read", "rights_on", "seen_by"]
+__all__ = ["ADMINISTRATORS", "asks_service", "claims_read", "rights_on", "seen_by", "service_tables"]
+
+ADMINISTRATORS: Final = Visibility("", rights="administrators")
+"""Of what administrators see of the service's tables. No claims come to it: their visibilities have a digest as ``rights``,
+or nothing.
+"""
+
+
+def asks_service(catalog: Catalog, viewer: Viewer, collection: str) -> bool:
+    """Whether ``collection`` is a table of the service for ``viewer``: only for an administrator it can be."""
+    return viewer.administrator and collection in catalog.built_in
+
+
+def service_tables(catalog: Catalog) -> Catalog:
+    """The service's tables alone, the same ones for all administrators."""
+    by_oid = {table.oid: table for table in catalog.built_in.values()}
+    return replace(catalog, by_collection=catalog.built_in, by_oid=by_oid, roles=frozenset())
 
 
 def seen_by(catalog: Catalog, role: str) -> Catalog:
@@ -22,9 +43,10 @@ def seen_by(catalog: Catalog, role: str) -> Catalog:
     seen = catalog.by_role.get(role)
     if seen is None:
         tables = {name: _table(table, role, catalog) for name, table in catalog.by_collection.items()}
-        by_oid = {oid: tables[table.collection] for oid, table in catalog.by_oid.items()}
+        by_oid = {oid: tables[table.collection] for oid, table in catalog.by_oid.items() if not table.built_in}
         readers = (*catalog.readers, role) if role else catalog.readers
-        seen = catalog.by_role[role] = replace(catalog, by_collection=tables, by_oid=by_oid, readers=readers)
+        seen = replace(catalog, by_collection=tables, by_oid=by_oid, built_in={}, readers=readers)
+        catalog.by_role[role] = seen
     return seen
 
 

@@ -50,4 +50,4 @@ def viewer_of(principal: Principal, anonymous_role: str) -> Viewer:
     visibility = principal.visibility
     if visibility == ANONYMOUS:
         visibility = replace(ANONYMOUS, role=anonymous_role)
-    return Viewer(visibility, principal.claims)
+    return Viewer(visibility, principal.claims, principal.administrator)

@@ -49,10 +49,12 @@ ANONYMOUS: Final = Visibility("anonymous")
 class Viewer:
     """What is known of a subscriber when its query is planned: the visibility that its principal has, which names the role,
     and all its claims. Plans are shared by :class:`Visibility`, which has those claims that policies read.
+    ``administrator``: of the service, whose own tables it may see.
     """
 
     visibility: Visibility = ANONYMOUS
     claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    administrator: bool = False
 
     @property
     def role(self) -> str:

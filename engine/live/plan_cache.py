@@ -14,7 +14,7 @@ from hashlib import blake2b
 import psycopg
 
 from engine.catalog.model import Catalog
-from engine.catalog.rights import claims_read
+from engine.catalog.rights import ADMINISTRATORS, asks_service, claims_read
 from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
 from engine.identity.visibility import Viewer, Visibility
@@ -79,7 +79,8 @@ class Planner:
         plan = self._known(shared, digest)
         if plan is not None:
             return plan
-        table = catalog.by_collection.get(collection)
+        of_service = asks_service(catalog, viewer, collection)
+        table = (catalog.built_in if of_service else catalog.by_collection).get(collection)
         tables = frozenset() if table is None else frozenset({table.oid})
         async with self._asking(tables) as connection:
             if catalog is self._catalog and (plan := self._known(shared, digest)) is not None:
@@ -126,6 +127,8 @@ class Planner:
         """With whom a plan may be shared: SQL can name any table, and call functions that read any claim. Viewers with equal
         ones have one plan.
         """
+        if asks_service(self._catalog, viewer, collection):
+            return ADMINISTRATORS
         if viewer.role not in self._catalog.roles:
             return viewer.visibility
         table = self._catalog.by_collection.get(collection)
@@ -137,6 +140,8 @@ class Planner:
         """Whether two viewers see the same of ``spec``, for the first of whom ``plan`` was made: no claim that it reads
         differs.
         """
+        if asks_service(self._catalog, one, collection) != asks_service(self._catalog, other, collection):
+            return False
         if plan is None or "sql" not in spec or one.role not in self._catalog.roles:
             return self.shared_by(one, collection, spec) == self.shared_by(other, collection, spec)
         read = plan.rule.otherwise if isinstance(plan, IncrementalPlan) and plan.rule is not None else plan

@@ -14,7 +14,7 @@ from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import Guard, NamesGuard, Origin, RoleReading, Statement
 from engine.transaction import Value
 
-__all__ = ["Marks", "ReadBounds", "is_of", "rows_for_each", "run_for_each", "run_statement"]
+__all__ = ["Marks", "ReadBounds", "explain_as_server", "is_of", "rows_for_each", "run_for_each", "run_statement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,18 @@ async def run_statement(
         if role.facts:  # after the rows: tables are locked in the order in which any reader locks them
             asked = Statement(role.facts, types=("text",))
             await facts.execute(*_by_function(asked, role.function, by_path=False), prepare=False)
-    elif statement.as_reader or statement.origin is not None:
+    elif statement.as_server:
+        await cursor.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
+    else:
         await connection.execute(query("become_reader"))
         await cursor.execute(*_by_function(statement), prepare=False)
-    else:
-        await cursor.execute(statement.sql.encode(), list(statement.params) or None, prepare=False)
+
+
+async def explain_as_server(statement: Statement, connection: psycopg.AsyncConnection) -> list[str]:
+    """The lines of PostgreSQL's plan for a statement that the server runs with its own rights. Raises ``psycopg.Error``."""
+    async with connection.transaction(), psycopg.AsyncRawCursor(connection) as cursor:
+        await cursor.execute(f"explain {statement.sql}".encode(), list(statement.params) or None, prepare=False)
+        return [line for (line,) in await cursor.fetchall()]
 
 
 async def run_for_each(

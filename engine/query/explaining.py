@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import psycopg
 
+from engine.postgres.reading import explain_as_server
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.sql.safety.dry_run import sql_session
@@ -36,6 +37,8 @@ async def explain_plan(plan: IncrementalPlan | ReReadPlan, connection: psycopg.A
     if statement.origin is not None and statement.origin.view:
         return Explanation(statement.sql, statement.params, note=_BY_VIEW)
     try:
+        if statement.as_server:
+            return replace(found, lines=tuple(await explain_as_server(statement, connection)))
         async with sql_session(connection) as session:
             if statement.role is None:
                 lines = await session.explain(statement.sql, statement.params)

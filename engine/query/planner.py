@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from engine.catalog.model import Catalog, Table
-from engine.catalog.rights import seen_by
+from engine.catalog.rights import ADMINISTRATORS, asks_service, seen_by, service_tables
 from engine.errors import (
     InvalidQueryError,
     PermissionDeniedError,
@@ -25,6 +25,7 @@ from engine.errors import (
 )
 from engine.identity.visibility import Viewer
 from engine.postgres.errors import is_raised
+from engine.postgres.reading import explain_as_server
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import RoleReading, Statement
 from engine.query.builder.parse import parse_query
@@ -95,7 +96,12 @@ async def plan_query(
         CatalogError: the connection's role lacks a privilege that checking SQL needs.
         psycopg.Error: Postgres failed for reasons of its own.
     """
-    seen = seen_by(catalog, viewer.role)
+    if asks_service(catalog, viewer, collection):
+        if "sql" in spec:  # it is read with the rights of the server, which a client's SQL must never have
+            raise InvalidQueryError(f'"{collection}" takes "where", "orderBy" and "limit", and no SQL')
+        viewer, seen = Viewer(ADMINISTRATORS), service_tables(catalog)
+    else:
+        seen = seen_by(catalog, viewer.role)
     table = seen.by_collection.get(collection)
     if table is None:
         raise UnknownCollectionError(f"no collection is named {collection!r}")
@@ -141,6 +147,8 @@ async def with_cost(plan: ReReadPlan, connection: psycopg.AsyncConnection[Any]) 
     if statement.origin is not None and statement.origin.view:  # which exists in the transaction of a read only
         return replace(plan, cost=0.0)
     with rejecting():
+        if statement.as_server:
+            return replace(plan, cost=total_cost(await explain_as_server(statement, connection)))
         async with sql_session(connection) as session:
             if statement.role is not None:
                 return replace(plan, cost=await _cost_as(statement.role, statement, session))

@@ -9,7 +9,7 @@ select set_config('statement_timeout', '30s', true)
 where current_setting('statement_timeout')::interval between '1 ms' and '30 s'
 
 -- name: catalog
--- Everything about the exposed tables in one JSON document (one statement: one snapshot). Columns of pg_database and
+-- Everything about the exposed tables, and the service's own for administrators, in one JSON document (one statement: one snapshot). Columns of pg_database and
 -- pg_collation whose names differ between versions are read through to_jsonb: datlocprovider (since 15),
 -- daticulocale (15, 16), datlocale (17); so are those of pg_publication_rel (prattrs, prqual: 15) and pg_publication (pubgencols: 18).
 --
@@ -22,14 +22,25 @@ publication as (
          coalesce(to_jsonb(p) ->> 'pubgencols', 'n') as pubgencols
   from pg_publication p where p.pubname = 'bunbase_realtime'
 ),
+built_in as (
+  select b.collection, c.oid as relation, b.columns
+  from (values
+    ('realtime.connections', 'connections', '{id,node_id,user_id,transport,ip,metadata,attributes,connected_at,dropped_at}'::name[]),
+    ('realtime.channels', 'channels', '{name,metadata,permissions,capacity,history,ttl,max_messages,presence_timeout,typing_timeout,created_by,
+                                       created_at,updated_at,closed_at}'),
+    ('realtime.presence', 'presence', '{channel,connection_id,user_id,metadata,state,joined_at,left_at,typing_until,updated_at}')
+  ) b (collection, name, columns)
+  join pg_class c on c.relname = b.name and c.relnamespace = to_regnamespace('realtime') and c.relkind = 'r'
+),
 tables as (
   select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, c.relnamespace, k.name as collection, k.camel_case,
-         k.columns is null and exists (
+         k.own, k.columns, not k.own and k.columns is null and exists (
            select from aclexplode(c.relacl) x
            where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT') as whole,
          exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                  and (k.columns is null or a.attname = any (k.columns))) as readable
-  from realtime.collections k
+  from (select c.name, c.relation::oid, c.columns, c.camel_case, false as own from realtime.collections c
+        union all select b.collection, b.relation, b.columns, true, true from built_in b) k
   join pg_class c on c.oid = k.relation
   join pg_namespace n on n.oid = c.relnamespace
 ),
@@ -75,14 +86,17 @@ select jsonb_build_object(
       'json_cast', y.oid >= 16384 and exists (
         select from pg_cast x
         where x.castsource = y.oid and x.casttarget in ('json'::regtype, 'jsonb'::regtype) and x.castmethod = 'f'))), '[]')
-    from realtime.types_in_use u join pg_type y on y.oid = u.oid join pg_namespace n on n.oid = y.typnamespace),
+    from (select u.oid from realtime.types_in_use u
+          union  -- these are built-in types, of no others
+          select a.atttypid from built_in b join pg_attribute a on a.attrelid = b.relation and a.attnum > 0 and not a.attisdropped) u
+    join pg_type y on y.oid = u.oid join pg_namespace n on n.oid = y.typnamespace),
   'tables', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'oid', t.oid::bigint, 'schema', t.nspname, 'name', t.relname, 'collection', t.collection,
       'camel_case', t.camel_case, 'replica_identity', t.relreplident, 'row_security', t.relrowsecurity,
       'inherited', t.relkind = 'r' and (exists (select from pg_inherits i where i.inhparent = t.oid)
                                         or exists (select from pg_inherits i where i.inhrelid = t.oid)),
-      'published', u.oid is not null, 'readable', t.readable,
+      'published', u.oid is not null, 'readable', t.readable, 'built_in', t.own,
       'access', (  -- the columns that each served role may select
         select jsonb_object_agg(s.name, case when has_schema_privilege(s.role, t.relnamespace, 'usage') then (
           select coalesce(jsonb_agg(a.attnum order by a.attnum), '[]')
@@ -105,9 +119,9 @@ select jsonb_build_object(
           'generated', a.attgenerated,
           -- What expose() has granted. It belongs to the column itself: a rename does not change it, and another column that
           -- gets the old name does not have it. realtime.collections.columns are names. The query granted_columns knows all of these.
-          'exposed', t.whole or exists (
+          'exposed', case when t.own then a.attname = any (t.columns) else t.whole or exists (
             select from aclexplode(a.attacl) x
-            where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT')) order by a.attnum), '[]')
+            where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT') end) order by a.attnum), '[]')
         from pg_attribute a where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped),
       'primary_key', (
         select jsonb_build_object('immediate', i.indimmediate, 'columns', array(
@@ -223,7 +237,11 @@ select c.oid::bigint, md5(concat_ws(';',
      select string_agg(format('%s %s %s', i.indexrelid, i.indisreplident, i.indimmediate), ',' order by i.indexrelid)
      from pg_index i where i.indrelid = m.oid and (i.indisprimary or i.indisreplident))), ',' order by m.oid)
    from members m join pg_class n on n.oid = m.oid)))
-from realtime.collections k join pg_class c on c.oid = k.relation
+from (select k.relation::oid, k.name, k.columns, k.camel_case from realtime.collections k
+      union all  -- those of administrators, which the query catalog has as well
+      select c.oid, c.relname, null, true from pg_class c
+      where c.relnamespace = to_regnamespace('realtime') and c.relname in ('connections', 'channels', 'presence') and c.relkind = 'r') k
+join pg_class c on c.oid = k.relation
 
 -- name: catalog_shared_mark
 -- A text that changes with memberships and attributes of roles and with the settings of sessions. All databases share these catalogs, so no event

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -245,17 +245,15 @@ class Dispatcher:
 
     def use(self, catalog: Catalog) -> set[int]:
         """Take a newly loaded catalog; returns the oids of the tables that are not the same any more."""
-        kept = {name: self._same(table) for name, table in catalog.by_collection.items()}
-        by_oid = {oid: kept[table.collection] for oid, table in catalog.by_oid.items()}
-        old = self.catalog.by_oid
-        changed = {table.oid for oid, table in old.items() if by_oid.get(oid) is not table}
-        self.catalog = replace(catalog, by_collection=kept, by_oid=by_oid)
+        kept = catalog.with_tables(self._same)
+        changed = {table.oid for oid, table in self.catalog.by_oid.items() if kept.by_oid.get(oid) is not table}
+        self.catalog = kept
         self._routes.clear()
         return changed
 
     def _same(self, table: Table) -> Table:
         """The table object in use already, if nothing about it changed: its plans and windows go on."""
-        old = self.catalog.by_collection.get(table.collection)
+        old = (self.catalog.built_in if table.built_in else self.catalog.by_collection).get(table.collection)
         if old is None or _facts(old) != _facts(table):
             return table
         return old

@@ -95,3 +95,8 @@ class Statement:
     source: str = ""
     tables: tuple[int, ...] = ()
     names: NamesGuard | None = None
+
+    @property
+    def as_server(self) -> bool:
+        """Whether it runs with the rights of the server itself: the engine wrote it, over the service's own tables."""
+        return self.role is None and not self.as_reader and self.origin is None

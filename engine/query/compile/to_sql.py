@@ -38,7 +38,7 @@ def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
     columns = ", ".join(column_sql(c) if c in read else f"null::{c.type.name}" for c in table.columns)
     origin = _origin(table, read)
     types = tuple(column.type.name for column in table.columns)
-    rest = _rest(query, table, limit, parameters, view=bool(origin.view))
+    rest = _rest(query, table, limit, parameters, view=origin is not None and bool(origin.view))
     by_path = calls_own(used_columns(query, table))
     return Statement(f"select {columns} {rest}", parameters.values, by_path=by_path, origin=origin, types=types)
 
@@ -47,7 +47,8 @@ def render_reread(query: Query, table: Table) -> Statement:
     """The statement of :func:`render_documents`, with what its names must mean."""
     used = used_columns(query, table)
     origin = _origin(table, used)
-    statement = _documents(query, table, view=bool(origin.view), apart=used if table.settings else ())
+    view = origin is not None and bool(origin.view)
+    statement = _documents(query, table, view=view, apart=used if table.settings else ())
     return replace(statement, by_path=calls_own(used), origin=origin)
 
 
@@ -71,7 +72,10 @@ def used_columns(query: Query, table: Table) -> list[Column]:
     return sorted((table.by_name[name] for name in names if name in table.by_name), key=lambda column: column.attnum)
 
 
-def _origin(table: Table, columns: Sequence[Column]) -> Origin:
+def _origin(table: Table, columns: Sequence[Column]) -> Origin | None:
+    """None: the statement is run as the server itself, over a table that nothing but a migration changes."""
+    if table.built_in:
+        return None
     exposed = tuple(column.attnum for column in columns if column.exposed)
     view = ""
     if table.policed is not None:  # the role itself reads hidden columns: a view would read rows as its owner
