@@ -159,7 +159,7 @@ class FaultRun:
         return found
 
     async def _present(self) -> set[str]:
-        async with httpx.AsyncClient(base_url=f"{self.server.url}/realtime") as http:
+        async with httpx.AsyncClient(base_url=f"{self.server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
             return {user["id"] for user in (await http.get(f"/channels/{CHANNEL}/presence")).json()["users"]}
 
 

@@ -1,9 +1,10 @@
 // The dashboard as operators use it, in a real browser: node dashboard.mjs GIVEN FOLDER
-// GIVEN is JSON: the server's url, its key, and the clients and rooms that are acted upon. Screenshots go to FOLDER.
+// GIVEN is JSON: the server's url, its key, a time within the newest hour that has figures (milliseconds), and the clients and
+// rooms that are acted upon. Screenshots go to FOLDER.
 
 import assert from "node:assert/strict";
 
-import { address, checkLooks, dialog, heading, openView, rowsOf, scrollToEnd, signIn, Watch } from "./operator.mjs";
+import { address, checkLooks, dialog, heading, loaded, openView, rowsOf, scrollToEnd, signIn, Watch } from "./operator.mjs";
 import { launch } from "../launch.mjs";
 import { eventually } from "../../support/eventually.mjs";
 
@@ -42,6 +43,7 @@ step("the overview shows the figures of the nodes, of slots and of stages", asyn
     const connections = nodes.reduce((sum, node) => sum + node.connections, 0);
     assert.equal(await page.textContent('[data-figure="connections"]'), connections.toLocaleString("en"));
   });
+  await loaded(page);
   assert.deepEqual(
     (await rowsOf(page, "Nodes")).map(([node]) => node).sort(),
     (await ask("/nodes")).nodes.map(({ node }) => node).sort(),
@@ -157,7 +159,7 @@ step("slots are shown with their lag and what they keep", async () => {
 step("alerts are shown, open and past, and a rule is edited", async () => {
   await openView(page, "alerts", "Alerts");
   await eventually(async () => assert.equal((await rowsOf(page, "Past alerts"))[0][0], "slow_delivery"));
-  assert.equal(await page.textContent("#open-alerts"), "1 open");
+  await eventually(async () => assert.equal(await page.textContent("#open-alerts"), "1 open"));
   await page.click('button:has-text("Edit slow_delivery")');
   await page.fill("#rule-threshold", "2.5");
   await page.fill("#rule-clear-at", "7");
@@ -174,6 +176,11 @@ step("alerts are shown, open and past, and a rule is edited", async () => {
 });
 
 step("analytics are plots with values for the pointer and for keys, and tables", async () => {
+  const page = await context.newPage();
+  watch.look(page);
+  await page.clock.setFixedTime(given.seeded); // the hour may have turned since
+  await page.goto(address(given.url, "overview"));
+  await signIn(page, given.key);
   await openView(page, "analytics", "Analytics");
   const { messages } = await ask("/analytics/summary?bucket=hour");
   assert.ok(messages > 0);
@@ -200,6 +207,7 @@ step("analytics are plots with values for the pointer and for keys, and tables",
   await eventually(async () => assert.equal(await page.locator(".plot-bars").first().locator("rect").count(), 168));
   await openView(page, "analytics", "Analytics");
   await checkLooks(page, browser, folder, "analytics");
+  await page.close();
 });
 
 for (const [name, title] of [

@@ -53,7 +53,7 @@ export async function openView(page, name, title) {
 }
 
 /** No block waits for its first answer. */
-const loaded = (page) => page.waitForFunction(() => !document.querySelector("main .loading:not([hidden])"));
+export const loaded = (page) => page.waitForFunction(() => !document.querySelector("main .loading:not([hidden])"));
 
 /** The texts of a table's cells, by row. */
 export const rowsOf = (page, label) =>

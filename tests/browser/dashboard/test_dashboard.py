@@ -47,6 +47,9 @@ async def test_the_dashboard_shows_what_is_there_and_does_what_is_asked(database
     ):
         with psycopg.connect(database) as connection:
             connection.execute(SEED.read_bytes())
+            [(seeded,)] = connection.execute(
+                "select 1000 * extract(epoch from max(at) + interval '30 minutes')::bigint from realtime.usage_totals"
+            ).fetchall()
         for client, channel, name in (
             (hostile, "chat:lounge", UNSEEN),
             (ada, "chat:lounge", "Ada"),
@@ -56,7 +59,8 @@ async def test_the_dashboard_shows_what_is_there_and_does_what_is_asked(database
             assert joined["type"] == "subscribed", joined
         await ada.ask(type="message", channel="chat:lounge", event="posted", data={"html": LONG}, id="m1")
         await ada.join("db:collection:dashboard_notes", id="q", query=QUERY)
-        given = json.dumps({"url": server.url, "key": KEY, "hostile": HOSTILE, "connection": hostile.id, "room": ROOM})
+        acted_upon = {"hostile": HOSTILE, "connection": hostile.id, "room": ROOM}
+        given = json.dumps({"url": server.url, "key": KEY, "seeded": seeded, **acted_upon})
         process = await asyncio.create_subprocess_exec(
             "node",
             str(SCENARIO),
@@ -82,7 +86,10 @@ async def test_the_dashboard_shows_what_is_there_and_does_what_is_asked(database
 
 @pytest.mark.own_database
 async def test_without_the_setting_there_is_no_dashboard(database: str) -> None:
-    async with running_server(database) as server, httpx.AsyncClient(base_url=server.url) as http:
+    async with (
+        running_server(database) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http,
+    ):
         for path in ("/dashboard", "/dashboard/static/app.js", "/dashboard/static/shared/lib/dom.js"):
             assert (await http.get(path)).status_code == 404, path
 

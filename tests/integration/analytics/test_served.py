@@ -42,10 +42,11 @@ def everything(dsn: str) -> str:
 async def test_the_sums_of_two_nodes_are_what_clients_did_and_name_no_user(database: str) -> None:
     run_each(database, f"create role {ROLE} login replication", f"select realtime.grant_server('{ROLE}')")
     dsns = database, database.replace("postgres@", f"{ROLE}@")
+    config: dict[str, Any] = {"trust_user_parameter": "true", "ping_interval": 300}  # a ping is a message that is sent
     async with AsyncExitStack() as stack, asyncio.timeout(4 * GIVE_UP_AFTER):
         nodes = [
             await stack.enter_async_context(
-                serving(dsn, free_port(), slot_name=slot_name(), trust_user_parameter="true", analytics_interval=1)
+                serving(dsn, free_port(), slot_name=slot_name(), analytics_interval=1, **config)
             )
             for dsn in dsns
         ]
@@ -94,7 +95,7 @@ async def test_the_sums_of_two_nodes_are_what_clients_did_and_name_no_user(datab
 
 async def test_a_node_that_is_killed_counts_no_message_twice_when_it_is_back(database: str) -> None:
     name, port = slot_name(), free_port()
-    config: dict[str, Any] = {"slot_name": name, "analytics_interval": 1, "lease": 3}
+    config: dict[str, Any] = {"slot_name": name, "analytics_interval": 1}
     async with asyncio.timeout(4 * GIVE_UP_AFTER):
         server = await start("serve", "--dsn", database, port=port, config=config)
         try:

@@ -77,29 +77,34 @@ class Reader:
 
     async def transaction(self) -> Transaction:
         """The next transaction. Fails on a discontinuity."""
-        while not isinstance(event := await self.event(), Transaction):
-            assert isinstance(event, Progress), event
+        async with asyncio.timeout(GIVE_UP_AFTER):  # a feed at rest reports its position for ever
+            while not isinstance(event := await self.event(), Transaction):
+                assert isinstance(event, Progress), event
         return event
 
     async def discontinuity(self) -> Discontinuity:
         """The next discontinuity; transactions before it are skipped."""
-        while not isinstance(event := await self.event(), Discontinuity):
-            pass
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while not isinstance(event := await self.event(), Discontinuity):
+                pass
         return event
 
     async def changes(self) -> list[Change]:
         """The row changes of the next transaction that has any."""
-        while True:
-            transaction = await self.transaction()
-            if found := [c for c in transaction.changes if not isinstance(c, Message)]:
-                return found
+        async with asyncio.timeout(GIVE_UP_AFTER):  # nodes write transactions of messages for ever
+            while True:
+                transaction = await self.transaction()
+                if found := [c for c in transaction.changes if not isinstance(c, Message)]:
+                    return found
 
     async def messages(self) -> list[Message]:
         """The logical messages of the next transaction that has any, but for messages to removed nodes."""
-        while True:
-            transaction = await self.transaction()
-            if found := [c for c in transaction.changes if isinstance(c, Message) and c.prefix != "realtime.command"]:
-                return found
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while True:
+                transaction = await self.transaction()
+                messages = [change for change in transaction.changes if isinstance(change, Message)]
+                if found := [message for message in messages if message.prefix != "realtime.command"]:
+                    return found
 
 
 @asynccontextmanager

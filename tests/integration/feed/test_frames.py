@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import subprocess
 import sys
@@ -84,11 +85,12 @@ def write_history(sql: psycopg.Connection[Any]) -> None:
 async def until_last(reader: Reader) -> list[Transaction]:
     """What comes before the last message, and it."""
     received = []
-    while True:
-        received.append(await reader.transaction())
-        for change in received[-1].changes:
-            if isinstance(change, Message) and change.content == LAST:
-                return received
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while True:
+            received.append(await reader.transaction())
+            for change in received[-1].changes:
+                if isinstance(change, Message) and change.content == LAST:
+                    return received
 
 
 @pytest.fixture(scope="module", params=["pg18", "pg15"])

@@ -52,7 +52,7 @@ async def test_every_transport_the_sdk_and_rest_work_over_tls_and_over_nothing_e
                 messages = channel.messages("sent")
                 await channel.send("sent", {"large": LARGE})
                 assert (await anext(messages)).data == {"large": LARGE}
-        async with httpx.AsyncClient(base_url=server.url) as http:
+        async with httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http:
             answer = await http.post("/realtime/channels/chat:1/broadcast", json={"event": "e", "data": 1})
             assert answer.status_code == 201, answer.text
         await _speaks_no_tls(server)
@@ -72,6 +72,6 @@ async def _speaks_no_tls(server: ServerProcess) -> None:
             answered = b""
         assert b"HTTP" not in answered
         writer.close()
-    async with httpx.AsyncClient(verify=False) as http:
+    async with httpx.AsyncClient(verify=False, timeout=GIVE_UP_AFTER) as http:
         with pytest.raises(httpx.TransportError):
             await http.get(f"http://127.0.0.1:{server.port}/health")

@@ -29,7 +29,7 @@ class Scrape:
 
 
 async def scrape(server: ServerProcess, key: str) -> Scrape:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=GIVE_UP_AFTER) as http:
         answer = await http.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {key}"})
     assert answer.status_code == 200, answer.text
     families = list(text_string_to_metric_families(answer.text))

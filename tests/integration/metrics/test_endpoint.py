@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.clients.list_client import slot_name
 from tests.support.clients.transports import transport_client
 from tests.support.ports import free_port
-from tests.support.servers.processes import serving
+from tests.support.servers.processes import GIVE_UP_AFTER, serving
 
 KEY = "k" * 32
 
@@ -19,7 +19,7 @@ KEY = "k" * 32
 async def test_metrics_are_for_operators_in_the_format_that_they_ask_for(database: str) -> None:
     async with (
         serving(database, free_port(), rest_key=KEY) as server,
-        httpx.AsyncClient(base_url=server.url) as http,
+        httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http,
         transport_client(server.url, "websocket"),
     ):
         refused = await http.get("/metrics")
@@ -54,7 +54,7 @@ async def test_metrics_are_for_operators_in_the_format_that_they_ask_for(databas
 async def test_without_metrics_there_is_no_such_address_and_messages_are_delivered(database: str) -> None:
     async with (
         serving(database, free_port(), metrics=False, slot_name=slot_name(), ephemeral=True) as server,
-        httpx.AsyncClient(base_url=server.url) as http,
+        httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http,
         transport_client(server.url, "websocket") as client,
     ):
         assert (await http.get("/metrics")).status_code == 404

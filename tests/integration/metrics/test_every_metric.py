@@ -128,7 +128,7 @@ async def refusals(world: World) -> None:
         await client.receive("unsubscribed")
         assert (await client.join("private:user-bob"))["code"] == "RT_003"
         await world.sees("realtime_denied_total", action="subscribe")
-    async with httpx.AsyncClient(base_url=f"{world.server.url}/realtime") as http:
+    async with httpx.AsyncClient(base_url=f"{world.server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
         for wrong, reason in ((token(key="another" * 8), "signature"), (token(exp=1), "expired"), ("x", "malformed")):
             answer = await http.get("/sse", headers={"Authorization": f"Bearer {wrong}"})
             assert answer.status_code == 401

@@ -45,7 +45,10 @@ async def test_a_lane_reports_which_reads_run_and_which_wait_for_a_place() -> No
 
 
 async def test_the_metrics_of_a_node_have_its_pools_and_lanes(database: str) -> None:
-    async with serving(database, free_port()) as server, httpx.AsyncClient(base_url=server.url) as http:
+    async with (
+        serving(database, free_port()) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http,
+    ):
         await http.get("/realtime/nodes")
         found = parsed((await http.get("/metrics")).text)
     pools = {(labels["pool"], labels["state"]) for labels in found["realtime_pool_connections"]}

@@ -97,7 +97,7 @@ async def test_health_names_silent_connections_until_lists_and_answers_are_right
         dsn = base.replace(f":{address['port']}/", f":{proxy.port}/") + plain
         async with (
             serving(dsn, free_port(), slot_name=slot_name(), ephemeral=True) as server,
-            httpx.AsyncClient() as http,
+            httpx.AsyncClient(timeout=GIVE_UP_AFTER) as http,
         ):
             members = f"{server.url}/realtime/channels/chat/presence"
             assert (await http.get(members)).is_success

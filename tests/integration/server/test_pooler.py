@@ -33,7 +33,7 @@ async def test_everything_but_the_feed_goes_through_a_pooler(program: str, scrat
     with pooler(program, folder, table) as pooled:
         async with (
             serving(table, free_port(), slot_name=slot_name(), ephemeral=True, pooled_dsn=pooled) as server,
-            httpx.AsyncClient() as http,
+            httpx.AsyncClient(timeout=GIVE_UP_AFTER) as http,
             asyncio.timeout(2 * GIVE_UP_AFTER),
         ):
             clients = [await list_client(server) for _ in range(3)]

@@ -201,7 +201,7 @@ async def test_dev_serves_the_demo_and_keeps_its_data(scratch: Path) -> None:
         server = await start("dev", "--data-dir", folder, port=port)
         try:
             await server.healthy()
-            async with httpx.AsyncClient(base_url=server.url) as http:
+            async with httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http:
                 page = await http.get("/")
                 for origin, status in {"https://evil.example": 403, "null": 403, server.url: 200}.items():
                     opened = await http.post("/realtime/poll", json={}, headers={"Origin": origin})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from tests.support.clients.list_client import slot_name, write
 from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
 from tests.support.ports import free_port
 from tests.support.servers.collector import Collector, Span, collecting
-from tests.support.servers.processes import ServerProcess, serving
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
 KEY = "k" * 32
@@ -104,7 +105,7 @@ async def test_a_publish_is_one_trace_from_the_request_to_the_last_write_over_ea
                     assert message["meta"] == {"traceparent": passed, "tracestate": "a=1"}, transport
         assert "meta" not in await plain.receive("message")
         trace = new_trace()
-        async with httpx.AsyncClient(base_url=f"{server.url}/realtime/channels") as http:
+        async with httpx.AsyncClient(base_url=f"{server.url}/realtime/channels", timeout=GIVE_UP_AFTER) as http:
             headers = {"Authorization": f"Bearer {token(sub='ann')}", "traceparent": parent(trace)}
             answer = await http.post("/chat:1/broadcast", json={"event": "sent"}, headers=headers)
             assert answer.status_code == HTTPStatus.CREATED
@@ -142,7 +143,7 @@ async def test_a_commit_of_a_server_continues_the_trace_at_every_node(
             )
             connection.execute("insert into task values (1)")
             connection.execute("select realtime.broadcast('chat:1', 'sent')")
-        async with httpx.AsyncClient(base_url=f"{one.url}/realtime/channels") as http:
+        async with httpx.AsyncClient(base_url=f"{one.url}/realtime/channels", timeout=GIVE_UP_AFTER) as http:
             headers = {"Authorization": f"Bearer {KEY}", "traceparent": parent(by_rest), "tracestate": "a=1"}
             answer = await http.post("/chat:1/broadcast", json={"event": "sent"}, headers=headers)
             assert answer.status_code == HTTPStatus.CREATED
@@ -175,7 +176,9 @@ async def test_what_is_not_sampled_or_not_readable_makes_no_span(
         }
         async with (
             transport_client(server.url, "websocket") as client,
-            httpx.AsyncClient(base_url=f"{server.url}/realtime/channels", headers=headers) as http,
+            httpx.AsyncClient(
+                base_url=f"{server.url}/realtime/channels", headers=headers, timeout=GIVE_UP_AFTER
+            ) as http,
         ):
             await client.join("chat:1", meta=True)
             for given in contexts.values():
@@ -234,6 +237,7 @@ async def test_a_collector_that_refuses_everything_costs_a_warning_and_nothing_e
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
+    started = time.monotonic()
     async with collecting() as collector:
         collector.status = HTTPStatus.FORBIDDEN
         async with traced(database, collector, monkeypatch, trace_sample_ratio=1.0, log_format="json") as server:
@@ -246,5 +250,5 @@ async def test_a_collector_that_refuses_everything_costs_a_warning_and_nothing_e
             assert (await server.health())[1]["status"] == "ok"
         assert server.process.returncode == 0
         events = [json.loads(line) for line in server.lines if "trace_export_failed" in line]
-        assert len(events) == 1
+        assert 1 <= len(events) <= 1 + (time.monotonic() - started) // 60  # one a minute
         assert events[0]["level"] == "warning"

@@ -175,7 +175,7 @@ async def test_a_draining_server_asks_its_clients_to_reconnect_and_waits_for_the
         assert 0 <= moving["delay"] < GIVE_UP_AFTER * 1000
         status, health = await server.health()
         assert (status, health["status"]) == (503, "draining")
-        async with httpx.AsyncClient(base_url=f"{server.url}/realtime") as http:
+        async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
             refused = await http.get("/sse") if transport == "sse" else await http.post("/poll", json={})
             assert (refused.status_code, refused.json()["code"]) == (503, "RT_001")
         await ada.ask(type="message", channel="chat:1", event="e", data=1)

@@ -46,7 +46,7 @@ class ServerProcess:
 
     async def health(self, key: str | None = None) -> tuple[int, dict[str, Any]]:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=GIVE_UP_AFTER / 2) as http:
             answer = await http.get(f"{self.url}/health", headers=headers)
         return answer.status_code, answer.json()
 

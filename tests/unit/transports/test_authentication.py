@@ -191,7 +191,7 @@ async def test_authentication_is_abandoned_when_the_client_disconnects(transport
             await authenticator.asked.wait()
             await socket.close()
         else:
-            async with httpx.AsyncClient(base_url=f"{server.url}/realtime") as http:
+            async with httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http:
                 request = http.get("/sse") if transport == "sse" else http.post("/poll", json={})
                 asking = asyncio.ensure_future(request)
                 await authenticator.asked.wait()

@@ -280,7 +280,7 @@ async def test_a_client_that_offers_other_subprotocols_agrees_on_none() -> None:
 async def test_more_than_one_token_is_refused() -> None:
     async with (
         fake_server(authenticator=gate()) as server,
-        httpx.AsyncClient(base_url=f"{server.url}/realtime") as http,
+        httpx.AsyncClient(base_url=f"{server.url}/realtime", timeout=GIVE_UP_AFTER) as http,
     ):
         both = await http.post(
             "/poll", json={}, params={"token": token()}, headers={"Authorization": f"Bearer {token()}"}
@@ -294,7 +294,9 @@ async def test_more_than_one_token_is_refused() -> None:
 async def test_the_header_of_a_proxy_in_front_is_no_token() -> None:
     async with (
         fake_server(authenticator=gate()) as server,
-        httpx.AsyncClient(base_url=f"{server.url}/realtime", headers={"Authorization": "Basic dTpw"}) as http,
+        httpx.AsyncClient(
+            base_url=f"{server.url}/realtime", headers={"Authorization": "Basic dTpw"}, timeout=GIVE_UP_AFTER
+        ) as http,
     ):
         answer = await http.post("/poll", json={})
         assert answer.status_code == 200

@@ -27,6 +27,7 @@ from tests.support.fakes.server import (
     send,
     subscribe,
 )
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -266,7 +267,7 @@ async def test_http_and_websocket_share_the_port() -> None:
     async with (
         fake_server() as server,
         server.connect(),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=GIVE_UP_AFTER) as http,
     ):
         assert (await http.get("/health")).json() == {"status": "ok"}
         plain = await http.get("/realtime")

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import RealtimeError
 from tests.support.nodes.channel_node import channel_node
-from tests.support.postgres.sql import read, run, until
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run, until
 
 TRIGGER = (
     "create function {name}() returns trigger language plpgsql as $$ begin {body} end $$;"
@@ -274,11 +274,12 @@ async def test_a_message_is_answered_when_its_time_is_up_also_one_that_is_being_
             await slow
         assert one.channels.status()["publishing"] == 0
         run(database, "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
-        while True:  # one that is submitted before the connection is back may wait too long as well
-            try:
-                ack = await one.publish("room", 3)
-            except RealtimeError:
-                continue
-            break
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while True:  # one that is submitted before the connection is back may wait too long as well
+                try:
+                    ack = await one.publish("room", 3)
+                except RealtimeError:
+                    continue
+                break
         assert ack.position is not None
         assert read(database, "select payload from realtime.messages order by seq") == [(3,)]

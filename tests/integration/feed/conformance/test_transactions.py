@@ -163,11 +163,12 @@ async def test_transactions_without_anything_for_us_are_progress(source: FeedSou
         async with reading(source.dsn, source.settings()) as reader:
             sql.execute("insert into hidden values (1)")
             position = parse_lsn(value(sql, "select pg_current_wal_lsn()"))
-            while True:
-                event = await reader.event()
-                assert isinstance(event, Progress)
-                if event.position >= position:
-                    break
+            async with asyncio.timeout(GIVE_UP_AFTER):
+                while True:
+                    event = await reader.event()
+                    assert isinstance(event, Progress)
+                    if event.position >= position:
+                        break
 
 
 async def test_progress_is_never_ahead_of_a_transaction(source: FeedSource) -> None:
