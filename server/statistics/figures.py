@@ -72,7 +72,7 @@ def _figures_of(query: LiveQuery) -> QueryFigures:
     return QueryFigures(
         query_id=query_id(query),
         collection=query.collection,
-        role=query.visibility.role,
+        role=query.visibility.role or query.visibility.rights,  # of administrators, on tables of the service
         strategy=query.strategy,
         reason=query.reason,
         query=_text_of(query.spec),

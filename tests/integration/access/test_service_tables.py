@@ -15,6 +15,7 @@ from tests.integration.access.test_connections import gathered
 from tests.support.clients.list_client import read, slot_name, write
 from tests.support.clients.transports import TRANSPORTS, Message, TransportClient, transport_client
 from tests.support.ports import free_port
+from tests.support.postgres.sql import until
 from tests.support.servers.processes import GIVE_UP_AFTER, serving
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
@@ -138,13 +139,15 @@ async def test_an_administrator_sees_clients_and_rooms_come_and_go_on_every_node
             transport_client(one.url, "websocket", token=token(sub="ops", role=ADMIN)) as ops,
         ):
             of_ada = {"where": [["userId", "==", "ada"]]}
-            ordered = {**of_ada, "orderBy": [["transport"]]}
+            ordered = {**of_ada, "orderBy": [["ip"]]}
             queries = {"connections": of_ada, "ordered": ordered, "channels": {}, "presence": of_ada}
             lists = ListChanges(ops)
             for id, query in queries.items():
                 table = "connections" if id == "ordered" else id
                 found = await ops.join(f"db:collection:realtime.{table}", id=id, query=query)
                 assert found["type"] == "subscribed", found
+            listed = "select collection, role, strategy, cost > 0 from realtime.stat_queries where query like '%ip%'"
+            await until(lambda: read(dsn, listed) == [("realtime.connections", "administrators", "re-read", True)])
             for node in (one, two):
                 async with transport_client(node.url, "websocket", token=token(sub="ada")) as ada:
                     for id in ("connections", "ordered"):
