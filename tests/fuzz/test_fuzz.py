@@ -96,6 +96,7 @@ def test_every_part_of_every_rest_request_can_be_anything(fuzzer: Fuzzer) -> Non
     fuzzer.runner.run(each())
 
 
+@pytest.mark.long
 def test_every_parameter_of_a_connection_can_be_anything(fuzzer: Fuzzer) -> None:
     async def each() -> None:
         for name, base in ADDRESSES:

@@ -105,7 +105,7 @@ def test_a_node_that_loses_its_row_and_all_its_connections_takes_its_place_again
 
 
 def test_every_record_equals_the_tables_whatever_happens(pg18: LocalPostgres, complaints: Complaints) -> None:
-    run_machine(pg18, "pgoutput", outside=False, examples=4, steps=40)
+    run_machine(pg18, "pgoutput", outside=False, examples=3, steps=40)
 
 
 def test_it_also_holds_when_a_process_is_killed(pg18: LocalPostgres, complaints: Complaints) -> None:

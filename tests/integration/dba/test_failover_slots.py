@@ -40,11 +40,13 @@ async def is_copied(dsn: str, standby: LocalPostgres) -> None:
     """Wait until the standby has a usable copy of the node's slot.
 
     It has one once the slot has moved on beyond what the standby had reserved when it looked first. For that the stream
-    needs transactions, and records of those that run, which PostgreSQL writes four times a minute by itself.
+    needs transactions, and records of those that run, which PostgreSQL writes four times a minute by itself. A standby
+    looks less often the longer nothing has changed, up to half a minute; at once when its settings are read again.
     """
 
     def copied() -> bool:
         run(dsn, "select realtime.broadcast('elsewhere', 'sent'), pg_log_standby_snapshot()")
+        run(standby.dsn, "select pg_reload_conf()")
         return run(standby.dsn, SYNCED) == [(True,)]
 
     await until(copied)
