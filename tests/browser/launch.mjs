@@ -11,12 +11,18 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  "--force-prefers-reduced-motion", // without a graphics card each frame is drawn by the processor
 ];
+const PREFERENCES = { "ui.prefersReducedMotion": 1 };
 
 export const BROWSER = process.env.BROWSER ?? "chromium";
 
 /** Start it, Chromium with further `flags`. A Firefox as its makers publish it is driven over WebDriver BiDi, not with Playwright's own protocol. */
 export const launch = (...flags) =>
   BROWSER === "firefox"
-    ? firefox.launch({ channel: "moz-firefox", executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr" })
+    ? firefox.launch({
+        channel: "moz-firefox",
+        executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+        firefoxUserPrefs: PREFERENCES,
+      })
     : chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, ...flags] });
