@@ -4,7 +4,18 @@
 
 import assert from "node:assert/strict";
 
-import { address, checkLooks, dialog, heading, loaded, openView, rowsOf, scrollToEnd, signIn, Watch } from "./operator.mjs";
+import {
+  address,
+  checkLooks,
+  dialog,
+  heading,
+  loaded,
+  openView,
+  rowsOf,
+  scrollToEnd,
+  signIn,
+  Watch,
+} from "./operator.mjs";
 import { launch } from "../launch.mjs";
 import { eventually } from "../../support/eventually.mjs";
 
