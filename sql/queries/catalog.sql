@@ -204,10 +204,11 @@ select null::bigint as oid, md5(coalesce(string_agg(format('%s %s %s %s', y.oid,
 from realtime.types_in_use u join pg_type y on y.oid = u.oid
 union all
 select 0, format('%s %s %s', p.oid, p.xmin, (
-  -- Of rights: GRANT of a role and ALTER ROLE fire no event trigger.
+  -- Of rights: GRANT of a role and ALTER ROLE fire no event trigger. All that catalog_shared_mark has of roles, as it has it: what only that
+  -- mark shows is looked for in vain.
   select md5(string_agg(s.name || s.reading, ',' order by s.name)
-    || (select string_agg(format('%s %s', m.roleid, m.member), ',' order by m.roleid, m.member) from pg_auth_members m)
-    || (select string_agg(format('%s %s %s', r.oid, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r)
+    || (select string_agg(format('%s %s %s', m.roleid, m.member, m.xmin), ',' order by m.roleid, m.member, m.xmin::text) from pg_auth_members m)
+    || (select string_agg(format('%s %s %s %s', r.oid, r.rolsuper, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r)
     || coalesce((select string_agg(format('%s %s', o.oid, o.xmin), ',' order by o.oid) from pg_policy o), ''))
   from realtime.served_roles() s))
 from pg_publication p where p.pubname = 'bunbase_realtime'

@@ -15,13 +15,18 @@ from engine.query.policies.printed import Printed
 
 __all__ = ["fact_of", "search_in", "searched"]
 
-# Types whose values are equal exactly if their texts are: int2, int4, int8, text, varchar and uuid; not under a collation
-# for which different texts are equal (docs: Nondeterministic Collations).
+# Types whose values are equal exactly if their texts are: int2, int4, int8, text, varchar and uuid, on both sides; not under
+# a collation for which different texts are equal (docs: Nondeterministic Collations). That of the value counts before that
+# of the column (docs: Collation Support, Concepts), also behind a cast of a domain: it has to be the default or none.
 _COMPARED: Final = """\
 array[(select 't'::pg_catalog.text
 from pg_catalog.pg_attribute a left join pg_catalog.pg_collation c on c.oid = a.attcollation
 where a.attrelid = {table}::pg_catalog.oid and a.attname = {column} and c.collisdeterministic is not false
-and a.atttypid = any ('{{21,23,20,25,1043,2950}}'::pg_catalog.oid[])), ({value})::pg_catalog.text]"""
+and a.atttypid = any ({types}) and pg_catalog.pg_typeof({value})::pg_catalog.oid = any ({types})
+and case when pg_catalog.pg_typeof({value})::pg_catalog.oid = any ('{{25,1043}}'::pg_catalog.oid[])
+    then coalesce(pg_catalog.pg_collation_for({value}), {default}) = {default} else true end), ({value})::pg_catalog.text]"""
+_TYPES: Final = "'{21,23,20,25,1043,2950}'::pg_catalog.oid[]"
+_DEFAULT: Final = "'\"default\"'"
 
 
 def fact_of(search: Search, table: int) -> str:
@@ -29,7 +34,7 @@ def fact_of(search: Search, table: int) -> str:
     oid of what is looked at.
     """
     column = "'" + search.column.replace("'", "''") + "'"
-    return _COMPARED.format(table=int(table), column=column, value=search.value)
+    return _COMPARED.format(table=int(table), column=column, value=search.value, types=_TYPES, default=_DEFAULT)
 
 
 def searched(searches: Sequence[tuple[str, int]], answers: Answers) -> LookedFor | None:

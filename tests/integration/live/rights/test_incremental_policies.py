@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import replace
 
 import pytest
 
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.window import Window
-from tests.integration.live.rights.conftest import ALL, Rows
+from engine.postgres.statements.named_queries import query
+from tests.integration.live.rights.conftest import ALL, Rows, served
 from tests.support.nodes.live_node import QUICK, Follower, LiveNode, live_node
 from tests.support.oracle.queries import Query
-from tests.support.postgres.sql import open_transaction, run_each, until
+from tests.support.postgres.sql import connect, open_transaction, run_each, until
 
 CLAIM = "current_setting('request.jwt.claims', true)::json"
 MEMBERS = "org in (select m.org from member m where m.person = me())"
@@ -194,6 +196,87 @@ async def test_changed_roles_are_followed_long_before_the_next_look_at_all_defin
         ):
             run_each(rows.dsn, statement)
             await until(lambda: follower.ids == ids)
+
+
+async def test_whatever_a_role_loses_hides_the_rows_that_it_was_shown_by_it(rows: Rows) -> None:
+    """Inheritance of one membership (PostgreSQL 16 and later), and the power of the owner of a function."""
+    owner = f"owner_{uuid.uuid4().hex[:8]}"
+    run_each(
+        rows.dsn,
+        f"create role {owner} superuser",
+        "create table exempt (org int primary key)",
+        "insert into exempt values (3)",
+        "alter table exempt enable row level security",
+        f"grant select on exempt to {owner}",
+        "create function shown() returns setof int language sql stable security definer as $$ select org from exempt $$",
+        f"alter function shown() owner to {owner}",
+        f"grant {rows.staff} to {rows.people}",
+        f"create policy shown on note to {rows.people} using (org in (select shown()))",
+        "select realtime.expose('note')",
+    )
+    try:
+        async with live_node(rows.dsn) as node:
+            follower = await watch(rows, node, "ann")
+            for statement, ids in (
+                (f"revoke inherit option for {rows.staff} from {rows.people}", ["1", "4"]),
+                (f"grant {rows.staff} to {rows.people} with inherit true", ["1", "2", "3", "4"]),
+                (f"grant {rows.staff} to {rows.people} with inherit false", ["1", "4"]),
+                (f"alter role {owner} nosuperuser", ["1"]),
+                (f"alter role {owner} superuser", ["1", "4"]),
+            ):
+                run_each(rows.dsn, statement)
+                await until(lambda: follower.ids == ids)
+    finally:
+        run_each(rows.dsn, "drop policy shown on note", f"drop owned by {owner} cascade", f"drop role {owner}")
+
+
+async def test_the_mark_of_a_catalog_changes_with_all_that_the_cheap_mark_changes_with(rows: Rows) -> None:
+    """Else what the cheap one shows each second is looked for in vain."""
+    marks, shared = query("catalog_marks"), query("catalog_shared_mark")
+    with connect(rows.dsn) as connection:
+        before = (connection.execute(shared).fetchall(), set(connection.execute(marks).fetchall()))
+        for statement in (
+            f"grant {rows.staff} to {rows.people}",
+            f"grant {rows.staff} to {rows.people} with inherit false",
+            f"grant {rows.staff} to {rows.people} with admin option",
+            f"alter role {rows.people} superuser",
+            f"alter role {rows.people} nosuperuser",
+            f"alter role {rows.people} bypassrls",
+            f"alter role {rows.people} noinherit",
+            f"alter role {rows.people} set timezone = 'UTC'",
+            f"alter role {rows.people} reset all",
+            f"revoke {rows.staff} from {rows.people}",
+        ):
+            connection.execute(statement.encode())
+            now = (connection.execute(shared).fetchall(), set(connection.execute(marks).fetchall()))
+            assert now[0] != before[0], statement
+            assert now[1] != before[1], statement
+            before = now
+
+
+async def test_a_member_is_looked_for_as_the_comparison_finds_it(database15: str) -> None:
+    """A collation of the value, also of a domain that it was cast to, decides about a column without one."""
+    with served(database15) as rows:
+        run_each(
+            rows.dsn,
+            "create collation anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+            "create domain email as text collate anycase",
+            "create function mail() returns email language sql stable as $$ select me()::email $$",
+        )
+        async with live_node(rows.dsn) as node:
+            for value in ("me()::email", "mail()", "me()::email::text"):
+                under(rows, f"org in (select m.org from member m where m.person = {value})")
+                follower = await watch(rows, node, "ann")
+                for statement in (
+                    "insert into member values (3, 'ANN')",
+                    "delete from member where person = 'ANN'",
+                    "update note set body = 'hidden' where org = 3",
+                ):
+                    run_each(rows.dsn, statement)
+                    await node.caught_up()
+                    truth = rows.truth(rows.principal("ann"), "select id from note order by id")
+                    assert follower.ids == [str(row["id"]) for row in truth], (value, statement)
+                follower.leave()
 
 
 async def test_members_of_a_team_share_a_window_until_one_of_them_leaves(rows: Rows) -> None:
