@@ -103,7 +103,6 @@ class Feed:
         self._database = Database(dsn, f"realtime node {self.settings.node}", self.settings.lease / 3, self.doubt)
         self.lease = NodeLease(self._database, self.settings)
         self.slot = SlotWatch(self._database, self.settings.slot_name, self.settings.heartbeat_interval)
-        self.sessions = 0  # streaming sessions that were begun
         self._positions = Positions()
         self._memory = SessionMemory()
         self._session: StreamingSession | None = None
@@ -120,6 +119,11 @@ class Feed:
     def confirmed(self) -> Lsn:
         """The position that the consumer has confirmed, which the slot may advance to."""
         return self._positions.confirmed
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions have streamed. Attempts that failed before do not count."""
+        return self._memory.sessions
 
     @property
     def lag(self) -> Lag:
@@ -246,7 +250,6 @@ class Feed:
         """One session. Returns if it was healthy before it ended, so that the next attempt is made at once."""
         loop = asyncio.get_running_loop()
         self._session = StreamingSession(self._parts, self._report_state)
-        self.sessions += 1
         started = loop.time()
         try:
             await self._session.run()

@@ -54,6 +54,7 @@ class SessionMemory:
         self.reconnected: list[Callable[[], None]] = []  # called after each reconnect
         self.processes: tuple[object, frozenset[int]] | None = None  # of the server, at the start of the last session
         self.streamed = False
+        self.sessions = 0  # that have streamed
         self.made_slot = False
 
 

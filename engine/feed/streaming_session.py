@@ -69,6 +69,7 @@ class StreamingSession:
         self._memory = parts.memory
         self._report_state = report
         self._streams = False  # reported to the feed as streaming
+        self._counted = False  # it has streamed
         self._wake = asyncio.Event()
         self._seen = 0  # the server has passed this position without a change for the buffer
         self._reply_wanted = False
@@ -148,6 +149,9 @@ class StreamingSession:
         """A message was received: report the session as streaming, unless it may break off at the same obstacle again."""
         if self._memory.obstacle.reason is None:
             self._streams = True
+            if not self._counted:
+                self._counted = True
+                self._memory.sessions += 1
             self._report_state(None)
 
     async def _wait_for_room(self) -> None:

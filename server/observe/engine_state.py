@@ -25,7 +25,7 @@ class EngineState:
         self._registry = registry
         self._streaming = gauge("realtime_feed_streaming", "Whether changes of the database arrive: 1 or 0.")
         self._sessions = registry.counter(
-            "realtime_feed_sessions_total", "Streaming sessions that were begun; more than one: the stream broke off."
+            "realtime_feed_sessions_total", "Sessions that have streamed; more than one: the stream broke off."
         )
         self._lag_bytes = gauge("realtime_feed_lag_bytes", "WAL that has arrived and is not confirmed yet.")
         self._lag_seconds = gauge(
