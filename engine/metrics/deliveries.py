@@ -8,6 +8,7 @@ found them ``_LONGEST`` times: what slow clients are sent later is not seen. Tim
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from struct import pack
@@ -91,7 +92,7 @@ class Parent(NamedTuple):
 
 
 class Delivery:
-    """One transaction. ``stages``: by channel; None: those of live queries."""
+    """One transaction. ``stages``: by channel; None: those of live queries. ``published``: its messages, by channel."""
 
     __slots__ = (
         "_found",
@@ -101,6 +102,7 @@ class Delivery:
         "committed_at",
         "parents",
         "position",
+        "published",
         "received_at",
         "stages",
     )
@@ -111,6 +113,7 @@ class Delivery:
         self.applied_at = 0
         self.position = 0
         self.parents: list[Parent] = []
+        self.published: Counter[str] = Counter()
         self.stages: dict[str | None, StageTimes] = {}
         self._found = self._idle = self._written = 0
 
@@ -122,11 +125,17 @@ class Delivery:
         return found
 
     def of(self, parent: Parent) -> StageTimes:
-        """Those of what ``parent`` has caused."""
+        """Those of what ``parent`` has caused.
+
+        Frames are of a channel, not of a message, and one may hold several: each message of the transaction gets an equal
+        share of the channel's ``messages``, rounded. That is exact where all of them have the same receivers.
+        """
         merged = StageTimes()
         for channel, times in self.stages.items():
             if parent.channel is None or parent.channel == channel:
                 merged.add(times)
+        if parent.channel is not None:
+            merged.messages = round(merged.messages / max(1, self.published[parent.channel]))
         return merged
 
     def is_done(self) -> bool:
@@ -174,6 +183,7 @@ class Deliveries:
         if delivery is None:
             return
         delivery.applied_at, delivery.position = now, transaction.position
+        delivery.published.update(row.channel for row in transaction.published)
         delivery.parents += self._parents(transaction, is_seen=bool(delivery.stages))
         if delivery.parents:
             self._kept()

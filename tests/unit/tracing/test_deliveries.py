@@ -116,6 +116,16 @@ def test_each_message_has_the_times_of_its_channel_and_a_commit_those_of_all() -
     assert (delivery.received_at - at, delivery.applied_at - at) == (10, 40)
 
 
+def test_messages_of_one_channel_and_one_commit_share_what_was_delivered_of_them() -> None:
+    world = World()
+    rows = [traced("a") for _ in range(100)]
+    assert world.apply(*rows, Row("a"), traced("b"), annotation=PARENT, frames=("a", "b"))
+    world.deliveries.wrote([(Frame(world.at, "a", 101), 10), (Frame(world.at, "b"), 3)], world.at + 50)
+    world.deliveries.close()
+    [delivery] = world.ended
+    assert [delivery.of(parent).messages for parent in delivery.parents] == [10] * 100 + [3, 1013]
+
+
 def test_a_delivery_ends_when_nothing_more_is_written_or_it_has_taken_long() -> None:
     world = World()
     world.apply(traced())
