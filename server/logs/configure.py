@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import Processor
 
 from server.logs.masking import mask
+from server.logs.pool_lines import PoolLines
 from server.logs.printable import printable_event
 from server.logs.seldom import Seldom
 
@@ -48,6 +49,7 @@ def configure_logs(level: str, format: str) -> None:
     for quieter in ("uvicorn", "realtime.ws"):  # a line per connection or start-up step is for debugging
         logging.getLogger(quieter).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.getLogger("uvicorn.error").filters[:] = [Seldom("Invalid HTTP request received.")]
+    logging.getLogger("psycopg.pool").filters[:] = [PoolLines()]
     for silent in ("httpx", "httpcore"):  # they log addresses, whose query may have a key
         logging.getLogger(silent).setLevel(logging.WARNING)
     structlog.configure(
