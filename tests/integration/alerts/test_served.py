@@ -156,7 +156,9 @@ async def _started(dsn: str, port: int, slot: str, hook: WebhookServer) -> Serve
     return server
 
 
-async def test_what_clients_cause_is_raised_and_cleared_when_it_is_longer_ago_than_the_window(database: str) -> None:
+async def test_what_clients_meet_with_is_raised_and_cleared_when_it_is_longer_ago_than_the_window(
+    database: str,
+) -> None:
     """Errors, slow deliveries and broken connections of a real node, in a clock that the test sets."""
     run_each(database, QUICK)
     now = 1_000.0
@@ -179,7 +181,7 @@ async def test_what_clients_cause_is_raised_and_cleared_when_it_is_longer_ago_th
     meter = meters.of("websocket")
     for _ in range(30):
         meter.received(10)
-        meters.error("websocket", ErrorCode.INVALID_MESSAGE)
+        meters.error("websocket", ErrorCode.CONNECTION_FAILED)
         meter.opened()
         meter.closed(1006, 1.0)
     meters.latencies.of("websocket").observe(3_000_000, 30)

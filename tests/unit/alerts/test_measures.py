@@ -30,16 +30,64 @@ def test_the_share_of_connections_is_that_of_the_capacity_over_all_transports() 
     assert node.take(0, "connection_share") == pytest.approx(0.85)
 
 
-def test_few_messages_have_no_share_of_errors() -> None:
+def test_few_errors_are_no_share_of_the_messages() -> None:
     node = Node()
     node.take(0, "error_share")
     meter = node.meters.of("websocket")
     for _ in range(FEW - 1):
         meter.received(10)
-        node.meters.error("websocket", ErrorCode.INVALID_MESSAGE)
+        node.meters.error("websocket", ErrorCode.CONNECTION_FAILED)
+    for _ in range(10):
+        meter.received(10)
     assert node.take(10, "error_share") == 0
-    meter.received(10)
-    assert node.take(20, "error_share") == pytest.approx((FEW - 1) / FEW)
+    node.meters.error("websocket", ErrorCode.CONNECTION_FAILED)
+    assert node.take(20, "error_share") == pytest.approx(FEW / (FEW + 9))
+
+
+def test_errors_that_answer_no_message_are_a_share_of_one_at_most() -> None:
+    node = Node()
+    node.take(0, "error_share")
+    for _ in range(100):
+        node.meters.error("websocket", ErrorCode.CONNECTION_FAILED)
+    assert node.take(10, "error_share") == 1
+
+
+@pytest.mark.parametrize("code", [each for each in ErrorCode if each is not ErrorCode.CONNECTION_FAILED])
+def test_what_clients_are_refused_is_no_error_of_the_node(code: ErrorCode) -> None:
+    node = Node()
+    node.take(0, "error_share")
+    for _ in range(1_000):
+        node.meters.of("websocket").received(10)
+        node.meters.error("websocket", code)
+    assert node.take(10, "error_share") == 0
+
+
+@pytest.mark.parametrize("transport", ["sse", "poll"])
+def test_clients_that_leave_other_transports_than_websocket_are_not_broken(transport: str) -> None:
+    node = Node()
+    node.take(0, "disconnect_share")
+    for code, count, of in ((1006, 1_000, transport), (1006, 20, "websocket"), (1000, 20, "websocket")):
+        for _ in range(count):
+            node.meters.of(of).opened()
+            node.meters.of(of).closed(code, 1.0)
+    assert node.take(10, "disconnect_share") == pytest.approx(20 / 40), "only WebSockets count, on both sides"
+
+
+def test_few_websockets_that_break_are_no_share_of_those_that_end() -> None:
+    node = Node()
+    meter = node.meters.of("websocket")
+    for _ in range(1_000):
+        meter.opened()
+    node.take(0, "disconnect_share")
+    for _ in range(FEW + 48):
+        meter.closed(1006, 1.0)
+        meter.opened()
+    meter.closed(1006, 1.0)
+    meter.opened()
+    assert node.take(10, "disconnect_share") == 0, "of a thousand that are open some always break"
+    meter.closed(1006, 1.0)
+    meter.opened()
+    assert node.take(20, "disconnect_share") == 1
 
 
 def test_errors_of_requests_without_a_connection_are_not_counted_among_messages() -> None:
@@ -47,7 +95,7 @@ def test_errors_of_requests_without_a_connection_are_not_counted_among_messages(
     node.take(0, "error_share")
     for _ in range(100):
         node.meters.of("websocket").received(10)
-        node.meters.error("http", ErrorCode.AUTHENTICATION_FAILED)
+        node.meters.error("http", ErrorCode.CONNECTION_FAILED)
     assert node.take(10, "error_share") == 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from server.alerts.measures import BROKEN, FAULTS, FEW, FEW_OF_OPEN
 from server.observe.node_metrics import NodeMetrics
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -71,6 +72,24 @@ def test_the_rule_about_connections_compares_with_the_capacity_that_each_node_sh
         "realtime_connections",
         "realtime_connections_capacity",
     }
+
+
+def test_the_rules_about_errors_and_disconnects_count_what_the_alerts_of_nodes_count() -> None:
+    rules = {
+        rule["alert"]: rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+    }
+    errors, disconnects = rules["RealtimeErrors"], rules["RealtimeAbnormalDisconnects"]
+    assert re.findall(r"realtime_errors_total{(.*?)}", errors) == [f'code="{"|".join(FAULTS)}",transport!="http"'] * 2
+    assert f">= {FEW}\n" in errors
+    broken = f'transport="websocket",code=~"{"|".join(BROKEN)}"'
+    assert re.findall(r"realtime_connections_closed_total{(.*?)}", disconnects) == [
+        broken,
+        'transport="websocket"',
+        broken,
+    ]
+    assert (
+        f'>= {FEW} + {FEW_OF_OPEN} * sum by (instance) (realtime_connections{{transport="websocket"}})' in disconnects
+    )
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool of Prometheus is not installed")
