@@ -98,6 +98,8 @@ class EngineState:
         self._tail.value = len(stream.tail)
         self._losses.value = stream.interruptions
         hub = channels.core.hub
+        self._kinds.clear()
+        self._connections.clear()
         for kind, count in hub.kinds.subscriptions.items():
             self._kinds.of(kind).value = count
             self._connections.of(kind).value = hub.kinds.connections[kind]
