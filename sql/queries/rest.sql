@@ -254,7 +254,7 @@ whole as (
   from asked a
 )
 select w.bucket, w.from_at, w.to_utc at time zone 'UTC' as to,
-       ceil(extract(epoch from w.to_utc at time zone 'UTC' - w.from_at) / extract(epoch from w.length))::float8 as points
+       ceil(extract(epoch from w.to_utc at time zone 'UTC' - w.from_at) / extract(epoch from w.length))::bigint as points
 from whole w
 
 -- name: rest_analytics_summary
