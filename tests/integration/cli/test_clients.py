@@ -150,6 +150,11 @@ def test_control_characters_of_clients_do_not_reach_the_terminal(capsys: pytest.
     assert capsys.readouterr().out.splitlines()[1] == "a\\u001b[2J\\u202e  b\\u009b1m"
 
 
+def _interruptible() -> None:
+    """A run of tests in the background inherits that SIGINT is ignored, and its children do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_top_draws_its_page_again_on_a_terminal_until_it_is_interrupted(database: str) -> None:
     """On one of 24 lines and 80 columns, which has all four lists, and of nodes first what they do now."""
     write(
@@ -163,7 +168,9 @@ def test_top_draws_its_page_again_on_a_terminal_until_it_is_interrupted(database
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     arguments = [sys.executable, "-m", "server", "top", "--interval", "0.5", "--dsn", database]
     with (
-        subprocess.Popen(arguments, stdin=terminal, stdout=terminal, stderr=terminal) as process,
+        subprocess.Popen(
+            arguments, stdin=terminal, stdout=terminal, stderr=terminal, preexec_fn=_interruptible
+        ) as process,
         os.fdopen(screen, "rb", 0) as shown,
     ):
         os.close(terminal)
