@@ -7,7 +7,7 @@ import { Database } from "./data/database.js";
 import { byId, setText } from "./shared/lib/dom.js";
 import { startHeader } from "./views/header.js";
 import { Latency } from "./data/latency.js";
-import { Live } from "./data/live.js";
+import { Live } from "./shared/data/live.js";
 import { startSales } from "./views/sales.js";
 import { startTips } from "./shared/parts/tips.js";
 import { startViews } from "./views/tabs.js";

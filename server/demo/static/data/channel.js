@@ -1,7 +1,7 @@
 // One channel over the connection of live.js: its messages, who is there, and publishing that survives a lost connection.
 // It knows the protocol and nothing about the page.
 
-import { parsePosition } from "./changes.js";
+import { parsePosition } from "../shared/data/changes.js";
 
 /** @typedef {{id: string, name?: string|null, metadata: Record<string, any>, state: Record<string, any>}} User */
 /** @typedef {{id: string, event: string, data: any, sender: string|null, timestamp: string, position: string}} Message */
@@ -31,7 +31,7 @@ export class Channel {
   #since = 0n;
 
   /**
-   * @param {import("./live.js").Live} live
+   * @param {import("../shared/data/live.js").Live} live
    * @param {string} name
    * @param {Record<string, any>} me what the others see of us
    * @param {Handlers} handlers

@@ -6,7 +6,7 @@
 // and it is wrong by at most half the time on the way. An event is the statement's own if its position lies between the two;
 // for each list the first one counts. Events can arrive before the answer does, so recent ones are kept.
 
-import { parsePosition } from "./changes.js";
+import { parsePosition } from "../shared/data/changes.js";
 import { whenPainted } from "../shared/lib/frames.js";
 
 /** @typedef {{label: string, position: bigint, paintedAt: number}} Painted */

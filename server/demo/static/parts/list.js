@@ -1,7 +1,7 @@
 // A keyed list on screen: rows are reused, and slide to where they belong (FLIP: first, last, invert, play).
 // No motion for visitors who ask for less of it, for long jumps, and while they read further down.
 
-/** @typedef {import("../data/changes.js").Doc} Doc */
+/** @typedef {import("../shared/data/changes.js").Doc} Doc */
 /** @typedef {{element: HTMLElement, update: (doc: Doc, before: Doc|null) => void}} RowView */
 /**
  * @typedef {object} Options

@@ -3,7 +3,7 @@
 import { h, icon, setText } from "../shared/lib/dom.js";
 import { bucket, fullMoment, initials, moment } from "../shared/lib/format.js";
 
-/** @typedef {import("../data/changes.js").Doc} Doc */
+/** @typedef {import("../shared/data/changes.js").Doc} Doc */
 
 const HEART = "M8 13.5 3 8.6a3.2 3.2 0 0 1 4.5-4.5l.5.5.5-.5A3.2 3.2 0 0 1 13 8.6z";
 const PEN = "m3 13 .7-3L10.5 3.2l2.3 2.3L6 12.3zM9.2 4.5l2.3 2.3";

@@ -2,8 +2,8 @@
 // Every page but the last reaches from its cursor to the next one and has no limit: a row that is added among them makes its
 // page longer. Only the last page has a limit, and shows whether there is more.
 
-/** @typedef {import("../data/changes.js").Doc} Doc */
-/** @typedef {import("../data/live.js").Live} Live */
+/** @typedef {import("../shared/data/changes.js").Doc} Doc */
+/** @typedef {import("../shared/data/live.js").Live} Live */
 /** @typedef {{query: Record<string, any>, docs: Doc[], subscription: any, loaded: boolean}} Page */
 /**
  * @typedef {object} Options

@@ -85,8 +85,8 @@ export class Panel {
 
 /**
  * What every panel does with a subscription: badge, problem, measuring, and a draw in the next frame.
- * @param {{panel: Panel, latency: import("../data/latency.js").Latency, label: string, draw: (docs: import("../data/changes.js").Doc[]) => void}} options
- * @returns {import("../data/live.js").Handlers}
+ * @param {{panel: Panel, latency: import("../data/latency.js").Latency, label: string, draw: (docs: import("../shared/data/changes.js").Doc[]) => void}} options
+ * @returns {import("../shared/data/live.js").Handlers}
  */
 export function handlers({ panel, latency, label, draw }) {
   return {

@@ -27,7 +27,7 @@ const ORDERS = {
 };
 
 /**
- * @param {{live: import("../data/live.js").Live, database: import("../data/database.js").Database, latency: import("../data/latency.js").Latency}} page
+ * @param {{live: import("../shared/data/live.js").Live, database: import("../data/database.js").Database, latency: import("../data/latency.js").Latency}} page
  * @returns {{room: () => string}}
  */
 export function startBoard({ live, database, latency }) {
@@ -85,7 +85,7 @@ export function startBoard({ live, database, latency }) {
 
 /**
  * The choice of room, with live counts.
- * @param {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency, onPick: () => void}} options
+ * @param {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency, onPick: () => void}} options
  */
 function startRooms({ live, latency, onPick }) {
   const box = byId("rooms");

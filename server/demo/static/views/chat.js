@@ -16,7 +16,7 @@ const SHOWN_FACES = 6;
 /** The server takes typing back after 5 seconds; while a person goes on, it is sent again before that. */
 const TYPING_EVERY = 3_000;
 
-/** @param {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
+/** @param {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
 export function startChat({ live, latency }) {
   const { id: myId, name: myName } = whoAmI();
   const box = byId("chat-log");

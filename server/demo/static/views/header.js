@@ -3,12 +3,12 @@
 import { byId, s, setText } from "../shared/lib/dom.js";
 import { count, milliseconds, plural } from "../shared/lib/format.js";
 import { drawSoon } from "../shared/lib/frames.js";
-import { parsePosition } from "../data/changes.js";
+import { parsePosition } from "../shared/data/changes.js";
 
 const WIDTH = 88;
 const HEIGHT = 22;
 
-/** @param {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
+/** @param {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
 export function startHeader({ live, latency }) {
   showConnection(live);
   showFeed(live);
@@ -20,7 +20,7 @@ export function startHeader({ live, latency }) {
   });
 }
 
-/** @param {import("../data/live.js").Live} live */
+/** @param {import("../shared/data/live.js").Live} live */
 function showConnection(live) {
   const box = byId("connection");
   const text = box.querySelector("[data-text]");
@@ -52,7 +52,7 @@ function showConnection(live) {
   update();
 }
 
-/** @param {import("../data/live.js").Live} live */
+/** @param {import("../shared/data/live.js").Live} live */
 function showFeed(live) {
   let events = 0;
   let furthest = -1n;

@@ -6,7 +6,7 @@ import { euros } from "../lib/money.js";
 import { AnimatedList } from "../parts/list.js";
 import { handlers, Panel } from "../parts/panel.js";
 
-/** @param {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
+/** @param {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
 export function startOrders({ live, latency }) {
   const form = byId("order-filters");
   const body = byId("orders").tBodies[0];
@@ -24,7 +24,7 @@ export function startOrders({ live, latency }) {
     subscription = live.subscribe("orders", query, handlers({ panel, latency, label: "Orders", draw }));
   }
 
-  function draw(/** @type {import("../data/changes.js").Doc[]} */ docs) {
+  function draw(/** @type {import("../shared/data/changes.js").Doc[]} */ docs) {
     emptyRow(body, false, 7);
     list.draw(docs, { still: fresh });
     emptyRow(body, docs.length === 0, 7, "No order matches these filters.");

@@ -8,8 +8,8 @@ import { AnimatedList, lightUp } from "../parts/list.js";
 import { startOrders } from "./orders.js";
 import { handlers, Panel } from "../parts/panel.js";
 
-/** @typedef {import("../data/changes.js").Doc} Doc */
-/** @typedef {{live: import("../data/live.js").Live, latency: import("../data/latency.js").Latency}} Page */
+/** @typedef {import("../shared/data/changes.js").Doc} Doc */
+/** @typedef {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency}} Page */
 
 const TOTALS = `select count(*) as orders,
        coalesce(sum(amount) filter (where status <> 'refunded'), 0) as revenue,

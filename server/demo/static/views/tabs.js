@@ -6,7 +6,7 @@ import { byId } from "../shared/lib/dom.js";
 /** Which view shows a channel's lists. @type {Record<string, string>} */
 const VIEW_OF = { "db:collection:messages": "messages", "db:collection:orders": "sales", [CHAT]: "chat" };
 
-/** @param {{live: import("../data/live.js").Live}} page */
+/** @param {{live: import("../shared/data/live.js").Live}} page */
 export function startViews({ live }) {
   const main = byId("main");
   const buttons = [...document.querySelectorAll(".views [data-view]")].map(
