@@ -26,7 +26,7 @@ const GLOBALS = [
 
 /** What only browsers have. */
 const BROWSER_GLOBALS = [
-  ...["CSS", "Element", "EventTarget", "FormData", "Node", "ResizeObserver", "addEventListener", "getSelection"],
+  ...["CSS", "Element", "EventTarget", "FormData", "Node", "ResizeObserver", "addEventListener", "btoa", "getSelection"],
   ...["history", "matchMedia", "reportError", "requestAnimationFrame"],
 ];
 

@@ -1,6 +1,7 @@
 // Wires the page together: signing in and out, which view is shown, whether the server answers.
 
 import { Api, Problem } from "./data/api.js";
+import { Feed } from "./data/feed.js";
 import { poll } from "./data/poll.js";
 import { route } from "./lib/route.js";
 import { Page } from "./parts/page.js";
@@ -30,6 +31,7 @@ const ANNOUNCED = 6_000;
 const COUNTING = 10_000;
 
 const api = new Api();
+const feed = new Feed();
 /** @type {Page|null} */
 let page = null;
 let counting = new AbortController();
@@ -37,6 +39,7 @@ let counting = new AbortController();
 startTips();
 showState();
 api.addEventListener("state", showState);
+feed.addEventListener("state", showState);
 api.addEventListener("refused", (event) => {
   if (document.body.dataset.state === "in") leave(/** @type {CustomEvent} */ (event).detail.message);
 });
@@ -83,7 +86,9 @@ function enter() {
   byId("sign-out").hidden = !api.keyed;
   if (!(route().name in VIEWS)) history.replaceState(null, "", START);
   counting = new AbortController();
-  poll(countAlerts, COUNTING, counting.signal);
+  const recount = poll(countAlerts, COUNTING, counting.signal);
+  feed.addEventListener("alerts", recount, { signal: counting.signal });
+  feed.open(api.key);
   show();
 }
 
@@ -92,6 +97,7 @@ function leave(why) {
   page?.leave();
   page = null;
   counting.abort();
+  feed.close();
   document.body.dataset.state = "out";
   byId("pages").hidden = true;
   byId("sign-out").hidden = true;
@@ -120,7 +126,7 @@ function show() {
   const root = byId("main");
   root.replaceChildren();
   root.scrollTop = 0;
-  page = new Page(root, api, asked, announce);
+  page = new Page(root, api, feed, asked, announce);
   for (const link of byId("pages").querySelectorAll("a")) {
     if (link.hash === `#/${asked.name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -153,7 +159,9 @@ function showState() {
   const box = byId("connection");
   box.dataset.state = api.state;
   document.documentElement.dataset.connection = api.state;
-  const words = { connecting: "Connecting", connected: "Connected", waiting: "No answer, trying again" };
+  box.dataset.live = String(feed.on);
+  const connected = feed.on ? "Live" : "Every 2 s";
+  const words = { connecting: "Connecting", connected, waiting: "No answer, trying again" };
   setText(/** @type {Element} */ (box.querySelector("[data-text]")), words[api.state]);
 }
 

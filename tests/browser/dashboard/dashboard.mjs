@@ -43,6 +43,7 @@ step("a wrong key is refused with the server's words, and the right one is kept 
   assert.match(await page.textContent(".sign-in .problem"), /Authorization: Bearer/);
   await signIn(page, given.key);
   await heading(page, "Overview");
+  assert.equal(await page.textContent("#connection"), "Every 2 s");
   assert.equal(await page.evaluate(() => localStorage.length), 0);
   await page.reload();
   await heading(page, "Overview");

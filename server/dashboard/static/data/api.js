@@ -30,6 +30,11 @@ export class Api extends EventTarget {
     return this.#key !== null;
   }
 
+  /** What requests carry; null: nothing. */
+  get key() {
+    return this.#key;
+  }
+
   /** Take this key from now on, for as long as the tab is open; null: none. @param {string|null} key */
   use(key) {
     this.#key = key;

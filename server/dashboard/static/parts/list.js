@@ -1,6 +1,6 @@
 // A long list of the server with search and order, as connections, channels and live queries are.
 
-import { Pages } from "../data/pages.js";
+import { Listed } from "../data/listed.js";
 import { address } from "../lib/route.js";
 import { number } from "../lib/values.js";
 import { Block } from "./block.js";
@@ -8,8 +8,11 @@ import { windowedTable } from "./table.js";
 import { h, setText } from "../shared/lib/dom.js";
 
 const TYPING = 250;
+/** Rows of a list that comes without asking. Of a longer one those in sight are asked for. */
+const LONGEST = 1_000;
 
 /** @typedef {import("../data/pages.js").Row} Row */
+/** @typedef {{collection: string, where: object[], orders: Record<string, (string|string[])[]>, matches: (row: Row, search: string) => boolean}} Live `orders`: for each value of `LongList.orders` */
 /**
  * @typedef {object} LongList
  * @property {string} title
@@ -18,12 +21,13 @@ const TYPING = 250;
  * @property {(row: Row) => string} key
  * @property {import("./table.js").Column[]} columns
  * @property {[value: string, title: string][]} orders the first is the API's own
+ * @property {Live} [live] where the same list comes without asking
  * @property {string} hint in the search box
  * @property {string} nothing
  */
 
 /** @param {import("./page.js").Page} page @param {LongList} options @returns {() => void} read again now */
-export function longList(page, { title, path, field, key, columns, orders, hint, nothing }) {
+export function longList(page, { title, path, field, key, columns, orders, live, hint, nothing }) {
   const { name, query } = page.route;
   const total = h("p.quiet.total", { role: "status" });
   const search = /** @type {HTMLInputElement} */ (
@@ -78,15 +82,23 @@ export function longList(page, { title, path, field, key, columns, orders, hint,
 
   function reading() {
     const asked = { search: search.value.trim(), sort: order.value };
-    return new Pages(async ({ after, limit, count }) => {
+    const read = async (
+      /** @type {{after: string|null, limit: number, count?: boolean}} */ { after, limit, count },
+    ) => {
       const answer = await page.api.get(path, { ...asked, after, limit, count }, page.signal);
       return { rows: answer[field], next: answer.next, count: answer.count };
-    });
+    };
+    if (!live) return new Listed(read);
+    const { collection, where, orders: keys, matches } = live;
+    const query = { where, orderBy: keys[asked.sort] };
+    const followed = page.follow(collection, { query, longest: LONGEST, changed: () => again() });
+    return new Listed(read, followed, (row) => matches(row, asked.search));
   }
 
   function changed() {
     const asked = { search: search.value.trim(), sort: order.value === orders[0][0] ? "" : order.value };
     history.replaceState(null, "", address(name, null, asked));
+    pages.leave();
     pages = reading();
     again();
   }

@@ -1,4 +1,4 @@
-// What a view is given: the API, the place for its blocks, and polling that ends with it.
+// What a view is given: the API, the place for its blocks, and polling and following that end with it.
 
 import { poll } from "../data/poll.js";
 import { h } from "../shared/lib/dom.js";
@@ -11,12 +11,14 @@ export class Page {
   /**
    * @param {HTMLElement} root
    * @param {import("../data/api.js").Api} api
+   * @param {import("../data/feed.js").Feed} feed
    * @param {import("../lib/route.js").Route} route
    * @param {(text: string) => void} announce shown for a moment, and read out
    */
-  constructor(root, api, route, announce) {
+  constructor(root, api, feed, route, announce) {
     this.root = root;
     this.api = api;
+    this.feed = feed;
     this.route = route;
     this.announce = announce;
   }
@@ -42,6 +44,16 @@ export class Page {
   add(block, where = this.root) {
     where.append(block.element);
     return block;
+  }
+
+  /** A list that comes without asking, where there is one. @param {string} collection @param {import("../data/feed.js").Wanted} wanted */
+  follow(collection, wanted) {
+    return this.feed.follow(collection, wanted, this.signal);
+  }
+
+  /** Call back when an alert has been raised or cleared. @param {() => void} changed */
+  onAlerts(changed) {
+    this.feed.addEventListener("alerts", changed, { signal: this.signal });
   }
 
   /**

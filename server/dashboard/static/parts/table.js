@@ -93,7 +93,7 @@ export function windowedTable(label, columns, { key, nothing, look }) {
   let [from, to] = [0, 0];
   /** @type {Map<string, {row: Row, element: HTMLElement}>} */
   let drawn = new Map();
-  /** @type {import("../data/pages.js").Pages|null} */
+  /** @type {import("../data/listed.js").Listed|null} */
   let pages = null;
 
   function place() {
@@ -150,7 +150,7 @@ export function windowedTable(label, columns, { key, nothing, look }) {
     get range() {
       return place();
     },
-    /** Show this list from its top, or draw the same one again. @param {import("../data/pages.js").Pages} list */
+    /** Show this list from its top, or draw the same one again. @param {import("../data/listed.js").Listed} list */
     show(list) {
       if (pages !== list) element.scrollTop = 0;
       pages = list;

@@ -32,11 +32,12 @@ function open(page) {
     { title: "Since", look: "num", cell: (row) => time(row.raisedAt) },
   ]);
   block.body.append(list.element);
-  page.watch(
+  const again = page.watch(
     block,
     (signal) => page.api.get("/alerts", { open: true, limit: 100 }, signal),
     (answer) => list.draw(answer.alerts),
   );
+  page.onAlerts(again);
 }
 
 /** @param {Page} page */
@@ -55,7 +56,7 @@ function past(page) {
   let next = null;
   /** @type {Row[]} */
   let latest = [];
-  page.watch(
+  const again = page.watch(
     block,
     (signal) => page.api.get("/alerts", { open: false, limit: PAST }, signal),
     (answer) => {
@@ -64,6 +65,7 @@ function past(page) {
       draw();
     },
   );
+  page.onAlerts(again);
 
   function draw() {
     const last = latest.at(-1)?.id ?? 0;

@@ -1,5 +1,6 @@
 // Channels: a long list, and one of them with its members, its rate and its history.
 
+import { usersOf } from "../lib/members.js";
 import { address } from "../lib/route.js";
 import { clientText, json, NONE, number, rate, time } from "../lib/values.js";
 import { Block } from "../parts/block.js";
@@ -16,6 +17,8 @@ import { fullMoment, moment } from "../shared/lib/format.js";
 const HISTORY = 100;
 /** Members, of those that there are. */
 const SHOWN = 200;
+/** Rows of presence, one for each connection of a member, that come without asking. */
+const FOLLOWED = 1_000;
 const MINUTE = 60_000;
 
 /** @param {Page} page */
@@ -148,10 +151,18 @@ function members(page, path, name) {
   );
   const rest = h("p.quiet.below", { hidden: true });
   block.body.append(list.element, rest);
+  const followed = page.follow("realtime.presence", {
+    query: { where: [["channel", "==", name]], orderBy: ["userId", "connectionId"] },
+    longest: FOLLOWED,
+    changed: () => again(),
+  });
   const again = page.watch(
     block,
-    (signal) => page.api.get(`${path}/presence`, {}, signal),
-    ({ users }) => {
+    async (signal) => {
+      const rows = await followed.rows();
+      return rows === null ? (await page.api.get(`${path}/presence`, {}, signal)).users : usersOf(rows);
+    },
+    (users) => {
       setText(block.title, users.length ? `Members (${number(users.length)})` : "Members");
       list.draw(users.slice(0, SHOWN));
       setText(rest, `and ${number(users.length - SHOWN)} more`);

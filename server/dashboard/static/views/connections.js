@@ -1,7 +1,7 @@
 // Connected clients: a long list, and one of them.
 
 import { address } from "../lib/route.js";
-import { clientText, json, NONE, number, since, time } from "../lib/values.js";
+import { clientText, json, NONE, since, time } from "../lib/values.js";
 import { Block } from "../parts/block.js";
 import { ask } from "../parts/dialog.js";
 import { longList } from "../parts/list.js";
@@ -14,6 +14,9 @@ import { Problem } from "../data/api.js";
 /** @typedef {import("../parts/page.js").Page} Page */
 
 const ENDED = 404;
+
+/** @param {Row} row @param {string} search */
+const begins = ({ id, userId, ip }, search) => [id, userId, ip].some((text) => text?.startsWith(search));
 
 /** @param {Row} row */
 const userOf = (row) => (row.userId === null ? h("span.quiet", {}, "anonymous") : clientText(row.userId));
@@ -31,6 +34,17 @@ export function connections(page) {
       ["connectedAt", "Oldest first"],
       ["user", "By user"],
     ],
+    live: {
+      collection: "realtime.connections",
+      where: [["droppedAt", "is-null"]],
+      orders: {
+        "": ["id"],
+        "-connectedAt": [["connectedAt", "desc"], "id"],
+        connectedAt: ["connectedAt", "id"],
+        user: ["userId", "id"],
+      },
+      matches: begins,
+    },
     hint: "Id, user or address",
     nothing: "No connection matches.",
     columns: [
@@ -39,7 +53,6 @@ export function connections(page) {
       { title: "Transport", look: "medium", cell: (row) => row.transport },
       { title: "Address", look: "mono medium", cell: (row) => row.ip ?? NONE },
       { title: "Node", look: "wide", cell: (row) => row.nodeId },
-      { title: "Present in", look: "num wide", cell: (row) => number(row.presentIn.length) },
       {
         title: "For",
         look: "num",

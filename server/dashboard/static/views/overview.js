@@ -176,9 +176,10 @@ function showAlerts(page) {
     { title: "Since", look: "num", cell: (row) => time(row.raisedAt) },
   ]);
   block.body.append(list.element);
-  page.watch(
+  const again = page.watch(
     block,
     (signal) => page.api.get("/alerts", { open: true, limit: 20 }, signal),
     ({ alerts }) => list.draw(alerts),
   );
+  page.onAlerts(again);
 }

@@ -4,7 +4,8 @@
 import { applyChanges, OutOfStep } from "./changes.js";
 
 /** @typedef {import("./changes.js").Doc} Doc */
-/** @typedef {{name: "connecting"|"connected"|"waiting", attempt: number, retryAt: number|null}} State */
+/** @typedef {{name: "connecting"|"connected"|"waiting"|"closed", attempt: number, retryAt: number|null}} State */
+/** @typedef {{name: string, connected: () => void, receive: (message: any) => void}} Channel `connected`: time to subscribe */
 /**
  * @typedef {object} Handlers
  * @property {(docs: Doc[], event: {position: string, reset: boolean, arrivedAt: number}) => void} onChange
@@ -24,6 +25,9 @@ const FINAL_ERRORS = new Set(["RT_003", "RT_004", "RT_007"]);
 /** Exponential back-off with full jitter: anything between nothing and a limit that doubles, so crowds spread out. */
 export const backOff = (/** @type {number} */ attempt, random = Math.random) =>
   random() * Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** Math.min(attempt, 16));
+
+const base64url = (/** @type {string} */ text) =>
+  btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
 /** One query. `docs` is its list as of the last event. */
 class Subscription {
@@ -50,25 +54,35 @@ class Subscription {
   }
 }
 
-/** The connection and its subscriptions. Dispatches `state` when the connection changes and `event` for each snapshot. */
+/**
+ * The connection and its subscriptions. Dispatches `state` when the connection changes, `ended` with
+ * the code when it is closed from elsewhere, and `event` for each snapshot.
+ */
 export class Live extends EventTarget {
   /** @type {State} */ state = { name: "connecting", attempt: 0, retryAt: null };
   #url;
+  #protocols;
+  #closing = new AbortController();
   /** @type {WebSocket|null} */ #socket = null;
   /** @type {Map<string, Subscription>} */ #subscriptions = new Map();
-  /** @type {Map<string, import("./channel.js").Channel>} */ #channels = new Map();
+  /** @type {Map<string, Channel>} */ #channels = new Map();
   #nextId = 1;
   #attempt = 0;
   #connectedAt = 0;
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #retry;
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #heartbeat;
 
-  /** @param {string} url */
-  constructor(url) {
+  /**
+   * @param {string} url
+   * @param {string|null} [token] proves who connects; in ASCII, as JSON Web Tokens are
+   */
+  constructor(url, token = null) {
     super();
     this.#url = url;
-    addEventListener("online", () => this.reconnectNow());
-    document.addEventListener("visibilitychange", () => document.hidden || this.reconnectNow());
+    this.#protocols = token === null ? [] : ["bunbase", `bunbase.token.${base64url(token)}`];
+    const { signal } = this.#closing;
+    addEventListener("online", () => this.reconnectNow(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.reconnectNow(), { signal });
     this.#open();
   }
 
@@ -92,7 +106,7 @@ export class Live extends EventTarget {
     this.#send({ type: "unsubscribe", channel: subscription.channel, id: subscription.id });
   }
 
-  /** Messages that name the channel are given to it. @param {import("./channel.js").Channel} channel */
+  /** Messages that name the channel are given to it. @param {Channel} channel */
   addChannel(channel) {
     this.#channels.set(channel.name, channel);
     if (this.state.name === "connected") channel.connected();
@@ -103,6 +117,14 @@ export class Live extends EventTarget {
     this.#send(message);
   }
 
+  /** End the connection, for good. */
+  close() {
+    const socket = this.#socket;
+    this.#closing.abort();
+    this.#lost();
+    socket?.close(1000);
+  }
+
   /** Do not wait for the timer: the network is back, or the visitor is. */
   reconnectNow() {
     if (this.state.name !== "waiting") return;
@@ -111,12 +133,16 @@ export class Live extends EventTarget {
   }
 
   #open() {
-    const socket = new WebSocket(this.#url);
+    const socket = new WebSocket(this.#url, this.#protocols);
     this.#socket = socket;
     this.#become("connecting");
     socket.onopen = () => this.#expectLife();
     socket.onmessage = (message) => this.#receive(JSON.parse(message.data), performance.now());
-    socket.onclose = () => this.#socket === socket && this.#lost();
+    socket.onclose = ({ code }) => {
+      if (this.#socket !== socket) return;
+      this.dispatchEvent(new CustomEvent("ended", { detail: { code } }));
+      if (this.#socket === socket) this.#lost();
+    };
   }
 
   #lost() {
@@ -125,6 +151,11 @@ export class Live extends EventTarget {
     if (this.#connectedAt && performance.now() - this.#connectedAt > STEADY_AFTER) this.#attempt = 0;
     this.#connectedAt = 0;
     for (const subscription of this.#subscriptions.values()) clearTimeout(subscription.timer);
+    if (this.#closing.signal.aborted) {
+      clearTimeout(this.#retry);
+      this.#become("closed");
+      return;
+    }
     const delay = backOff(this.#attempt++);
     this.#retry = setTimeout(() => this.#open(), delay);
     this.#become("waiting", Date.now() + delay);
@@ -158,8 +189,9 @@ export class Live extends EventTarget {
     const subscription = this.#subscriptions.get(message.id);
     if (message.type === "connected") {
       this.#connectedAt = performance.now();
-      this.#become("connected");
-      for (const each of this.#subscriptions.values()) this.#ask(each);
+      const waiting = [...this.#subscriptions.values()];
+      this.#become("connected"); // what this makes others subscribe to is asked for then
+      for (const each of waiting) if (this.#subscriptions.has(each.id)) this.#ask(each);
       for (const each of this.#channels.values()) each.connected();
     } else if (this.#channels.has(message.channel)) {
       this.#channels.get(message.channel)?.receive(message);

@@ -1,0 +1,121 @@
+// What the server sends without being asked: lists of clients and members, and alerts. It does so for administrators, which
+// only tokens make; with a key, and wherever the connection is refused or lost, everything is asked for.
+
+import { Live } from "../shared/data/live.js";
+
+/** @typedef {import("./pages.js").Row} Row */
+/** @typedef {{query: object, longest: number, changed: () => void}} Wanted a builder query without `limit`; `changed` is called with each change, and when the list is to be asked for */
+/** @typedef {{rows: () => Promise<Row[]|null>, stop: () => void}} Followed `rows`: as they are now; null: ask the API */
+
+const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+const ALERTS = "admin:alerts";
+/** A client that the server has disconnected, or refused, stays away (docs/reference/protocol.md). */
+const FINAL_CLOSES = new Set([4001, 4401]);
+
+/** Dispatches `state` when `on` changes, and `alerts` when an alert has been raised or cleared. */
+export class Feed extends EventTarget {
+  /** @type {Live|null} */ #live = null;
+  #on = false;
+
+  /** Whether the connection is there. */
+  get on() {
+    return this.#on;
+  }
+
+  /** Connect, if this can be the token of an administrator. @param {string|null} key */
+  open(key) {
+    this.close();
+    if (key === null || !TOKEN.test(key)) return;
+    const live = new Live(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime`, key);
+    this.#live = live;
+    let greeted = false;
+    live.addEventListener("state", () => {
+      greeted ||= live.state.name === "connected";
+      this.#become(live.state.name === "connected");
+    });
+    live.addEventListener("ended", (event) => {
+      if (!greeted || FINAL_CLOSES.has(/** @type {CustomEvent} */ (event).detail.code)) this.close();
+    });
+    live.addChannel({
+      name: ALERTS,
+      connected: () => live.send({ type: "subscribe", channel: ALERTS }),
+      receive: ({ type }) => type === "message" && this.dispatchEvent(new Event("alerts")),
+    });
+  }
+
+  close() {
+    this.#live?.close();
+    this.#live = null;
+  }
+
+  /**
+   * Follow a list of at most `longest` rows. One that is longer, or refused, is not followed any more.
+   * @param {string} collection
+   * @param {Wanted} wanted
+   * @param {AbortSignal} signal ends it
+   * @returns {Followed}
+   */
+  follow(collection, { query, longest, changed }, signal) {
+    const stopping = new AbortController();
+    const ended = AbortSignal.any([signal, stopping.signal]);
+    /** @type {Row[]|null} */ let rows = null;
+    /** @type {{cancel: () => void}|null} */ let subscription = null;
+    let { promise: first, resolve: arrived } = later();
+
+    const drop = () => {
+      subscription?.cancel();
+      subscription = null;
+      rows = null;
+      arrived();
+    };
+    const stop = () => {
+      stopping.abort();
+      drop();
+    };
+    const start = () => {
+      drop();
+      if (ended.aborted || !this.#on || !this.#live) return;
+      ({ promise: first, resolve: arrived } = later());
+      subscription = this.#live.subscribe(
+        collection,
+        { ...query, limit: longest + 1 },
+        {
+          onChange: (docs) => {
+            if (docs.length > longest) stop();
+            else rows = docs.map(({ data }) => data);
+            arrived();
+            changed();
+          },
+          onError: () => {
+            drop();
+            changed();
+          },
+        },
+      );
+    };
+    this.addEventListener("state", () => (start(), changed()), { signal: ended });
+    signal.addEventListener("abort", stop, { signal: stopping.signal });
+    start();
+    return {
+      rows: async () => {
+        if (subscription) await first;
+        return rows;
+      },
+      stop,
+    };
+  }
+
+  /** @param {boolean} on */
+  #become(on) {
+    if (on === this.#on) return;
+    this.#on = on;
+    this.dispatchEvent(new Event("state"));
+  }
+}
+
+/** A promise, and what fulfils it. */
+function later() {
+  /** @type {() => void} */ let resolve = () => {};
+  const promise = /** @type {Promise<void>} */ (new Promise((fulfil) => (resolve = fulfil)));
+  return { promise, resolve };
+}

@@ -1,0 +1,144 @@
+// The dashboard of an administrator, who signs in with a token: node live.mjs GIVEN FOLDER
+// GIVEN is JSON: the server's url and key, the administrator's token and its session, and the token of a client.
+
+import assert from "node:assert/strict";
+
+import { address, heading, loaded, openView, rowsOf, scrollToEnd, signIn, Watch } from "./operator.mjs";
+import { launch } from "../launch.mjs";
+import { eventually } from "../../support/eventually.mjs";
+
+const given = JSON.parse(process.argv[2]);
+const browser = await launch();
+const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
+const watch = new Watch();
+const page = await context.newPage();
+watch.look(page);
+const asked = [];
+page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+/** Subscriptions that have been asked for a second time on their connection. */
+const twice = [];
+page.on("websocket", (socket) => {
+  const ids = new Set();
+  socket.on("framesent", ({ payload }) => {
+    const { type, id } = JSON.parse(payload);
+    if (type !== "subscribe" || !id) return;
+    if (ids.has(id)) twice.push(payload);
+    ids.add(id);
+  });
+});
+const times = (path) => asked.filter((each) => each === path).length;
+const ask = async (method, path, body) => {
+  const headers = { Authorization: `Bearer ${given.key}`, "Content-Type": "application/json" };
+  const response = await fetch(`${given.url}/realtime${path}`, { method, headers, body: JSON.stringify(body) });
+  assert.ok(response.ok, `${method} ${path}: ${response.status} ${await response.text()}`);
+};
+
+/** Clients that connect, join a channel, and leave. */
+const client = await context.newPage();
+await client.evaluate(() => void (globalThis.sockets = []));
+const connect = () =>
+  client.evaluate(
+    (url) =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(url);
+        socket.onmessage = resolve;
+        globalThis.sockets.push(socket);
+      }).then(() => null),
+    `${given.url.replace("http", "ws")}/realtime?token=${given.client}`,
+  );
+const send = (at, message) =>
+  client.evaluate(([i, text]) => globalThis.sockets.at(i).send(text), [at, JSON.stringify(message)]);
+const join = (at, name) => send(at, { type: "subscribe", channel: "chat:lounge", presence: { name } });
+const leave = (at) => send(at, { type: "unsubscribe", channel: "chat:lounge" });
+const members = (expected) =>
+  eventually(async () =>
+    assert.deepEqual(
+      (await rowsOf(page, "Members")).map((cells) => cells.slice(0, 4)),
+      expected,
+    ),
+  );
+const users = () => page.locator(".window tr[data-key] th").allTextContents();
+
+try {
+  await watch.during(/401/, async () => {
+    await page.goto(address(given.url, "overview"));
+    await signIn(page, given.token);
+    await heading(page, "Overview");
+  });
+  await page.waitForSelector('#connection[data-live="true"]');
+  assert.equal(await page.textContent("#connection"), "Live");
+
+  await openView(page, "connections", "Connections");
+  await eventually(async () => assert.deepEqual(await users(), ["ops"]));
+  await connect();
+  await eventually(async () => assert.deepEqual((await users()).sort(), ["ada", "ops"]));
+  await page.selectOption(".filters select", "-connectedAt");
+  await eventually(async () => assert.deepEqual(await users(), ["ada", "ops"]));
+  await page.fill('input[type="search"]', "ad");
+  await eventually(async () => assert.deepEqual(await users(), ["ada"]));
+  await client.evaluate(() => globalThis.sockets.pop().close(1000));
+  await page.waitForSelector(".window .none:not([hidden])");
+  assert.equal(times("/realtime/connections"), 0);
+  console.log("ok - clients come and go without a request for the list");
+
+  await page.goto(address(given.url, "channels", "chat:lounge"));
+  await heading(page, "Channel chat:lounge");
+  await loaded(page);
+  await connect();
+  await connect();
+  await join(0, "Ada");
+  await members([["ada", "Ada", "–", "1"]]);
+  await join(1, "Ada L.");
+  await members([["ada", "Ada L.", "–", "2"]]);
+  await leave(1);
+  await members([["ada", "Ada", "–", "1"]]);
+  await leave(0);
+  await members([]);
+  assert.equal(times("/realtime/channels/chat%3Alounge/presence"), 0);
+  console.log("ok - members come and go without a request for the list");
+
+  await openView(page, "alerts", "Alerts");
+  await page.clock.install();
+  await page.reload(); // the clock is there before the page sets its first timer
+  await page.waitForSelector('#connection[data-live="true"]');
+  await loaded(page);
+  await page.clock.pauseAt(Date.now() + 3_600_000);
+  for (let i = 0; i < 4; i++) {
+    // More rounds than there are questions that may have been on their way when the clock stopped.
+    const before = times("/realtime/alerts");
+    await eventually(async () => {
+      await ask("POST", "/channels/admin:alerts/broadcast", { event: "raised", data: {} });
+      assert.ok(times("/realtime/alerts") > before);
+    });
+  }
+  await page.clock.resume();
+  console.log("ok - alerts are asked for at once when one has been raised");
+
+  await openView(page, "connections", "Connections");
+  await eventually(async () => assert.ok((await users()).includes("ops")));
+  assert.equal(times("/realtime/connections"), 0);
+  await page.reload(); // now the list is there before the connection
+  await page.waitForSelector('#connection[data-live="true"]');
+  await connect();
+  await eventually(async () => assert.ok((await users()).includes("ada")));
+  const before = times("/realtime/connections");
+  console.log("now - many clients");
+  await eventually(async () => assert.ok((await page.textContent(".total")).startsWith("1,1")));
+  assert.equal(await scrollToEnd(page, Number((await page.textContent(".total")).replace(",", ""))), "seeded-1100");
+  assert.ok(times("/realtime/connections") > before);
+  console.log("ok - of a list that is too long to be sent, what is in sight is asked for");
+
+  await watch.during(/401/, async () => {
+    await ask("DELETE", `/sessions/${given.session}`);
+    await page.waitForSelector(".sign-in .problem:not([hidden])");
+  });
+  assert.equal(await page.getAttribute("#connection", "data-live"), "false");
+  console.log("ok - a session that is revoked leads to the form");
+  assert.deepEqual(twice, []);
+  assert.deepEqual(watch.complaints, []);
+} catch (error) {
+  console.log(`not ok - ${error.stack ?? error}\n${watch.complaints.join("\n")}`);
+  await page.screenshot({ path: `${process.argv[3]}/failed.png` });
+  process.exitCode = 1;
+}
+await browser.close();
