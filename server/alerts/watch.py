@@ -80,7 +80,7 @@ class AlertWatch(BackgroundService):
         assert self._sender is not None
         alert, event = notice["alert_id"], notice["event"]
         try:
-            await self._sender.send(event, notice["alert"])
+            await self._sender.send(event, notice["alert"], notice["source"])
         except NotDeliveredError as error:
             _log.warning("alert_not_delivered", alert=alert, event_name=event, error=str(error))
             await self._write("alerts_not_delivered", alert=alert, event=event, error=str(error))

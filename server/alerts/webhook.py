@@ -1,7 +1,7 @@
 """Sends alerts to a webhook: signed, at least once, in attempts whose times stand in ``realtime.alert_notices``.
 
 Redirects are failures: the address comes from the configuration alone. A receiver knows a notice that comes again by its
-``webhook-id``.
+``webhook-id``, which no other database has.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ class WebhookSender:
         """End the connections."""
         await self._http.aclose()
 
-    async def send(self, event: str, alert: Mapping[str, Any]) -> None:
-        """Send one notice: ``{"type", "timestamp", "data"}``. Raises ``NotDeliveredError``."""
+    async def send(self, event: str, alert: Mapping[str, Any], source: Mapping[str, Any]) -> None:
+        """Send one notice: ``{"type", "timestamp", "source", "data"}``. ``source``: the database; its ``id`` is its own.
+
+        Raises ``NotDeliveredError``.
+        """
         at = alert["raised_at"] if event == "alert.raised" else alert["cleared_at"]
-        body = msgspec.json.encode({"type": event, "timestamp": at, "data": alert})
-        id = f"{event.replace('.', '_')}_{alert['id']}"
+        body = msgspec.json.encode({"type": event, "timestamp": at, "source": source, "data": alert})
+        id = f"{event.replace('.', '_')}_{source['id']}_{alert['id']}"
         headers = {**_HEADERS, **signature_headers(self._key, id, int(time.time()), body)}
         try:
             # What it answers is of no use, however long it is.

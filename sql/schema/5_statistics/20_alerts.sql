@@ -39,8 +39,9 @@ begin
       select s.measure, s.subject, s.value from realtime.shared_measures() s where first
     ) m
     join realtime.alert_rules r on r.measure = m.measure and r.enabled
-  ), running as materialized (
-    select n.id as subject from realtime.nodes n where n.schema_version is not null and n.lease_expires_at >= clock_timestamp()
+  ), there as materialized (
+    -- Also those whose lease has expired: after an outage of the database that is every node. One that is gone is removed by another.
+    select n.id as subject from realtime.nodes n where n.schema_version is not null
   ), begun as (
     insert into realtime.alert_pending (rule, subject)
     select m.rule, m.subject from measured m where m.above and m.hold > '0'
@@ -48,7 +49,7 @@ begin
   ), ended as (
     delete from realtime.alert_pending p
     where exists (select from measured m where m.rule = p.rule and m.subject = p.subject and not m.above)
-       or first and not exists (select from running n where n.subject = p.subject)
+       or first and not exists (select from there n where n.subject = p.subject)
           and not exists (select from measured m where m.rule = p.rule and m.subject = p.subject)
   ), raised as (
     insert into realtime.alerts (rule, measure, subject, severity, value, threshold, description)
@@ -64,9 +65,9 @@ begin
       select o.id, case
         when not exists (select from realtime.alert_rules r where r.name = o.rule and r.measure = o.measure and r.enabled) then 'rule'
         when exists (select from measured m where m.rule = o.rule and m.subject = o.subject and not m.stays) then 'measure'
-        -- A running node measures itself; what is shared was measured in this pass, if it is there.
+        -- A node that is there measures itself; what is shared was measured in this pass, if it is there.
         when first and not exists (select from measured m where m.rule = o.rule and m.subject = o.subject)
-          and (o.measure = 'node_unhealthy' or o.measure like 'slot\_%' or not exists (select from running n where n.subject = o.subject))
+          and (o.measure = 'node_unhealthy' or o.measure like 'slot\_%' or not exists (select from there n where n.subject = o.subject))
           then 'subject'
       end as because
       from realtime.alerts o where o.cleared_at is null

@@ -97,9 +97,28 @@ def test_alerts_of_a_rule_that_was_disabled_changed_or_deleted_are_cleared(sql: 
 def test_alerts_of_a_node_that_is_gone_are_cleared_by_another_node(sql: psycopg.Connection[Any]) -> None:
     assert judge(sql, "b", connection_share=0.9, error_share=0.9) == 1
     sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 s' where id = 'b'")
+    sql.execute("delete from realtime.nodes where id = 'b'")  # as other nodes do after some seconds
     assert judge(sql, "a") == 1
     assert alerts(sql) == [("many_connections", "b", "subject")]
     assert sql.execute("select * from realtime.alert_pending where rule = 'many_errors'").fetchall() == []
+
+
+def test_alerts_of_a_node_that_stopped_are_cleared_by_another_node(sql: psycopg.Connection[Any]) -> None:
+    assert judge(sql, "b", connection_share=0.9) == 1
+    sql.execute("update realtime.nodes set schema_version = null where id = 'b'")
+    assert judge(sql, "a") == 1
+    assert alerts(sql) == [("many_connections", "b", "subject")]
+
+
+def test_alerts_hold_through_an_outage_that_is_longer_than_the_leases(sql: psycopg.Connection[Any]) -> None:
+    assert judge(sql, "b", connection_share=0.9, error_share=0.9) == 1
+    sql.execute("update realtime.nodes set lease_expires_at = now() - interval '1 s'")
+    sql.execute("update realtime.nodes set lease_expires_at = now() + interval '1 hour' where id = 'a'")
+    assert judge(sql, "a") == 0, "b has not renewed its lease yet"
+    wait(sql, "many_errors", 60)
+    sql.execute("update realtime.nodes set lease_expires_at = now() + interval '1 hour' where id = 'b'")
+    assert judge(sql, "b", connection_share=0.9, error_share=0.9) == 1
+    assert alerts(sql) == [("many_connections", "b", None), ("many_errors", "b", None)]
 
 
 def test_a_node_that_was_lost_is_unhealthy_until_it_is_back(sql: psycopg.Connection[Any]) -> None:
