@@ -1,10 +1,9 @@
 """What one node measures for alerts, out of its metrics: as they are now, and over the last five minutes. No I/O, no clock.
 
-What one client can cause alone is no alert about a node. Errors are those of the server (:data:`FAULTS`); refusals, which a
+What clients do as they like is no fault of a node. Errors are those of the server (:data:`FAULTS`); refusals, which a
 client causes with messages that are malformed, forbidden or too many, do not count. Disconnects are those of WebSockets:
-over the others a client that leaves looks like one whose connection broke. Shares of few are no shares:
-below :data:`FEW` errors or broken connections in the window they count as zero. ``deploy/prometheus/alerts.yml`` has
-the same.
+over the others a client that leaves looks like one whose connection broke. Shares of few are no shares: below
+:data:`FEW` errors or broken connections in the window they count as zero. ``deploy/prometheus/alerts.yml`` has the same.
 """
 
 from __future__ import annotations
