@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.postgres.sql import connect, run_each
 
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
 NODE = """
 insert into realtime.nodes (id, host, pid, started_at, lease_expires_at, schema_version)
 values ('{}', 'h', 1, now(), now() + '{}', 1)
@@ -205,3 +207,15 @@ def test_an_alert_is_not_lost_where_it_cannot_be_broadcast(sql: psycopg.Connecti
     sql.execute("select realtime.close_channel('admin:alerts')")
     assert judge(sql, "b", connection_share=0.9) == 1
     assert alerts(sql) == [("many_connections", "b", None)]
+
+
+def test_the_rule_about_errors_gets_its_new_description_unless_that_was_changed(sql: psycopg.Connection[Any]) -> None:
+    migration = (MIGRATIONS / "0023_alerts_of_nodes.sql").read_bytes()
+    old = "realtime_errors_total by code shows which; RT_001 points at the database, RT_003 at rules, RT_006 at limits."
+    found = "select description from realtime.alert_rules where name = 'many_errors'"
+    new = sql.execute(found.encode()).fetchone()
+    assert new != (old,)
+    for before, after in ((old, new), ("Call Ada.", ("Call Ada.",))):
+        sql.execute("update realtime.alert_rules set description = %s where name = 'many_errors'", (before,))
+        sql.execute(migration)
+        assert sql.execute(found.encode()).fetchone() == after
