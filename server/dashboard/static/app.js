@@ -57,12 +57,13 @@ start();
 /** In with the key of this tab, or without one where this machine needs none. Waits for a server that is away. */
 async function start() {
   const attempt = new AbortController();
+  const keyed = api.keyed;
   poll(
     async () => {
       const refusal = await tried();
       attempt.abort();
       if (refusal === null) enter();
-      else leave(api.keyed ? refusal : null);
+      else leave(keyed ? refusal : null);
     },
     1_000,
     attempt.signal,
@@ -84,7 +85,7 @@ function enter() {
   document.body.dataset.state = "in";
   byId("pages").hidden = false;
   byId("sign-out").hidden = !api.keyed;
-  if (!(route().name in VIEWS)) history.replaceState(null, "", START);
+  if (!Object.hasOwn(VIEWS, route().name)) history.replaceState(null, "", START);
   counting = new AbortController();
   const recount = poll(countAlerts, COUNTING, counting.signal);
   feed.addEventListener("alerts", recount, { signal: counting.signal });
@@ -120,7 +121,7 @@ function leave(why) {
 
 function show() {
   const asked = route();
-  const view = VIEWS[asked.name] ?? VIEWS.overview;
+  const view = Object.hasOwn(VIEWS, asked.name) ? VIEWS[asked.name] : VIEWS.overview;
   const first = page === null;
   page?.leave();
   const root = byId("main");

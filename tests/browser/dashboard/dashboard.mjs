@@ -16,6 +16,7 @@ import {
   signIn,
   Watch,
 } from "./operator.mjs";
+import { focusReturns, hangsThenRefuses, noSuchView } from "./faults.mjs";
 import { launch } from "../launch.mjs";
 import { eventually } from "../../support/eventually.mjs";
 
@@ -118,6 +119,11 @@ step("a client is inspected, and disconnected after a question", async () => {
     await openView(page, "connections", "Connections");
   });
 });
+
+step("the focus returns to the button of a question though its row was drawn anew meanwhile", () =>
+  focusReturns({ page, given }),
+);
+step("an address that names no view shows the overview", () => noSuchView({ page, given }));
 
 step(
   "a channel shows members and history as text, with unseen marks spelled out; a member is kicked with a reason",
@@ -279,6 +285,10 @@ step("a server that is away is shown as away, and is asked until it answers", as
     await page.waitForSelector('#connection[data-state="connected"]');
   });
 });
+
+step("a server that hangs is shown as away before a request times out, and a key that it refuses is forgotten", () =>
+  hangsThenRefuses({ context, watch, given }),
+);
 
 step("a page that is hidden asks nothing, and asks at once when it is shown again", async () => {
   let asked = 0;

@@ -2,6 +2,8 @@
 
 const KEY = "bunbase-dashboard-key";
 const TIMEOUT = 30_000;
+/** Without any answer for this time the server counts as away, though an answer may come. */
+const SILENCE = 6_000;
 
 /** The server refused: `status` and `code` as in the problem document (RFC 9457), the message for people. */
 export class Problem extends Error {
@@ -20,10 +22,11 @@ export class Problem extends Error {
 /** The server did not answer. */
 export class Away extends Error {}
 
-/** Dispatches `state` when the server stops or starts to answer, and `refused` with the problem when it wants another key. */
+/** Dispatches `state` when the server stops or starts to answer, and `refused` with the problem when it wants another key. That which it refused is forgotten. */
 export class Api extends EventTarget {
   /** @type {"connecting"|"connected"|"waiting"} */ state = "connecting";
   #key = stored();
+  #answered = 0;
 
   /** Whether requests carry a key. */
   get keyed() {
@@ -77,6 +80,15 @@ export class Api extends EventTarget {
     const asked = this.#key;
     const credentials = asked === null ? {} : { Authorization: `Bearer ${asked}` };
     const limits = [AbortSignal.timeout(TIMEOUT), ...(signal ? [signal] : [])];
+    const began = performance.now();
+    /** @type {ReturnType<typeof setTimeout>|undefined} */
+    let silent;
+    const look = () => {
+      const left = Math.max(began, this.#answered) + SILENCE - performance.now();
+      if (left > 0) silent = setTimeout(look, left);
+      else this.#become("waiting");
+    };
+    look();
     let response, content;
     try {
       response = await fetch(`/realtime${path}`, {
@@ -90,13 +102,18 @@ export class Api extends EventTarget {
       if (signal?.aborted) throw error;
       this.#become("waiting");
       throw new Away("The server does not answer.");
+    } finally {
+      clearTimeout(silent);
     }
+    this.#answered = performance.now();
     this.#become("connected");
     if (response.ok) return content;
     const problem = new Problem(response.status, content.code ?? "", content.detail ?? content.title ?? "refused");
     // An answer to a key that has been replaced meanwhile is of no interest.
-    if (response.status === 401 && asked === this.#key)
+    if (response.status === 401 && asked === this.#key) {
+      this.use(null);
       this.dispatchEvent(new CustomEvent("refused", { detail: problem }));
+    }
     throw problem;
   }
 

@@ -13,6 +13,21 @@ import { h } from "../shared/lib/dom.js";
 
 let numbers = 0;
 
+/** For what has the focus in a table: gives it back, if its row was drawn anew meanwhile. @returns {() => void} */
+function focusKept() {
+  const had = document.activeElement;
+  const table = /** @type {HTMLElement|null|undefined} */ (had?.closest('[role="region"]'));
+  const key = had?.closest("tr")?.dataset.key;
+  return () => {
+    if (!table?.isConnected || document.activeElement !== document.body) return;
+    const controls = /** @type {HTMLElement[]} */ ([...table.querySelectorAll("a, button")]);
+    const same = controls.find(
+      (each) => each.textContent === had?.textContent && each.closest("tr")?.dataset.key === key,
+    );
+    (same ?? table).focus({ preventScroll: true });
+  };
+}
+
 /** Resolves to whether it was done. @param {Question} question @returns {Promise<boolean>} */
 export function ask({ title, text, action, dangerous = false, run }) {
   return new Promise((resolve) => {
@@ -49,8 +64,10 @@ export function ask({ title, text, action, dangerous = false, run }) {
 
     dialog.addEventListener("close", () => {
       dialog.remove();
+      restoreFocus();
       resolve(done);
     });
+    const restoreFocus = focusKept();
     document.body.append(dialog);
     dialog.showModal();
     if (dangerous) cancel.focus();
