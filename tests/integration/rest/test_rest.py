@@ -12,7 +12,9 @@ from tests.support.clients.list_client import read, write
 from tests.support.servers.rest_api import KEY, LOCAL, api, problem, rest_over
 
 
-@pytest.mark.parametrize("path", ["chat:room-123", "chat%3Aroom-123", "a%2Fb", "caf%C3%A9", "with%20space", "100%25"])
+@pytest.mark.parametrize(
+    "path", ["chat:room-123", "chat%3Aroom-123", "a%2Fb", "caf%C3%A9", "with%20space", "100%25", "%2E%2E"]
+)
 async def test_a_broadcast_is_a_row_whatever_the_channel_is_called(
     http: httpx.AsyncClient, database: str, path: str
 ) -> None:
