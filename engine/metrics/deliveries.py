@@ -37,11 +37,11 @@ class TracedFrame(Protocol):
 
     @property
     def committed_at(self) -> int | None:
-        """When its messages were committed."""
+        """When its messages were committed, in microseconds since 1970."""
 
     @property
     def channel(self) -> str | None:
-        """The channel they belong to; None: they are of a live query."""
+        """The channel they belong to; None: they are of a live query, or one client's own."""
 
     @property
     def count(self) -> int:

@@ -15,6 +15,7 @@ from itertools import chain
 from time import time_ns
 from typing import Final, Protocol
 
+from engine.metrics.deliveries import TracedFrame
 from engine.metrics.instruments import LATENCIES
 from engine.metrics.registry import OTHER, Registry
 from engine.metrics.stages import Stages
@@ -33,20 +34,8 @@ _CODES: Final = frozenset(CloseCode)
 _WRITES: Final = 64
 
 
-class WrittenFrame(Protocol):
+class WrittenFrame(TracedFrame, Protocol):
     """A frame as it is counted: see :class:`server.wire.frame.Frame`."""
-
-    @property
-    def committed_at(self) -> int | None:
-        """When its messages were committed, in microseconds since 1970."""
-
-    @property
-    def channel(self) -> str | None:
-        """The channel they belong to; None: they are of a live query, or one client's own."""
-
-    @property
-    def count(self) -> int:
-        """How many messages it holds."""
 
     @property
     def encoded_at(self) -> int:
