@@ -19,6 +19,6 @@ class TracingSettings(BaseSettings):
     )
     trace_trusted_parents: Literal["none", "servers", "all"] = Field(
         "servers",
-        description="whose sampled flag decides in place of the ratio: servers' (SQL and REST), also clients', or nobody's",
+        description="whose sampled flag decides in place of the ratio: servers' (SQL and REST), also clients', or none's",
     )
     trace_names: bool = Field(False, description="spans carry names of channels, ids of messages, and users")
