@@ -38,7 +38,8 @@ class Trimmer:
         """Trim, forever."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._now.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await self._now.wait()
             self._now.clear()
             if len(self._tail):
                 await self._trim()

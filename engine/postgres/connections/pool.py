@@ -171,8 +171,14 @@ class Pool:
         A use that is cancelled can leave it in pipeline mode (psycopg has entered it and gives other tasks a turn at that
         moment), in which the next statement has no result when it returns; or with a request to cancel under way that hits
         the next statement.
+
+        A cancellation at the moment at which the pool hands a connection over gets lost there: it waits by
+        ``asyncio.wait_for``, which before Python 3.12 returns its result then (https://github.com/python/cpython/issues/86296).
         """
+        asked = _cancellations()
         async with self._pool.connection() as connection:
+            if _cancellations() > asked:
+                raise asyncio.CancelledError
             self._no_more = None
             # A pooler may have us wait.
             connection.answer_timeout = (self._limit if limit is None or self._pooled else limit) + _MARGIN
@@ -299,3 +305,9 @@ class Pool:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _cancellations() -> int:
+    """How often the running task has been asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

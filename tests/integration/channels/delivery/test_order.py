@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.channels.core.messages.model import parse_position
+from engine.tasks import end
 from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
 from tests.support.postgres.sql import connect, open_transaction, read, run, until
@@ -63,8 +64,7 @@ async def test_live_order_replayed_order_and_wal_order_are_the_same(source: Sour
         committed = [tuple(pair) for pairs in await writing for pair in pairs]
         await one.caught_up()
         await two.caught_up()
-        resuming.cancel()
-        await asyncio.gather(resuming, return_exceptions=True)
+        await end([resuming])
         messages = lives[0].messages
         assert lives[1].messages == messages
         check_growing(lives[0])

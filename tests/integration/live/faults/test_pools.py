@@ -107,6 +107,33 @@ async def test_a_use_that_ends_while_it_enters_a_pipeline_leaves_no_connection_w
     await pool.close()
 
 
+async def test_a_cancellation_while_a_connection_is_handed_over_is_not_lost(dsn: str) -> None:
+    """Whatever turn of the event loop it comes in: a subscription of a client that has left would be opened."""
+    pool = Pool(dsn, "realtime test", size=1, timeout=GIVE_UP_AFTER)
+    await pool.open()
+    used: list[int] = []
+
+    async def use(turns: int) -> None:
+        async with pool.connection():
+            used.append(turns)
+
+    for turns in range(20):
+        async with pool.connection():
+            waiting = asyncio.create_task(use(turns))
+            for _ in range(10):  # until it waits for the only connection
+                await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        begun = turns in used
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=GIVE_UP_AFTER)
+        assert waiting.done()
+        assert begun or turns not in used, f"used although it was cancelled, after {turns} turns"
+    async with asyncio.timeout(GIVE_UP_AFTER), pool.connection() as connection:
+        await connection.execute("select 1")
+    await pool.close()
+
+
 async def busy(pool: Pool) -> bool:
     """A use that another one at the same time needs another connection for."""
     async with pool.connection() as connection:
