@@ -17,10 +17,12 @@ from server.auth.authenticator import AddressAuthenticator, TokenAuthenticator
 from server.auth.authorizer import Action, NameRules
 from server.auth.identity import handshake_of
 from server.auth.tokens import TokenVerifier
+from server.bench.load.child import Child
+from server.bench.load.cpu import Cpu
 from server.rules.authorizer import RuleAuthorizer
 from tests.bench.bench_rules import CHANNEL, Saved
 from tests.bench.bench_tokens import rate
-from tests.bench.parts.processes import Child, Cpu, local_postgres, postmaster
+from tests.bench.parts.processes import local_postgres, postmaster
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.clients.list_client import write

@@ -28,8 +28,9 @@ from subprocess import PIPE
 
 import psycopg
 
+from server.bench.load.cpu import Cpu, waited_for_a_core
 from tests.bench.parts.attacks import KINDS
-from tests.bench.parts.processes import Cpu, local_postgres, postmaster, waited_for_a_core
+from tests.bench.parts.processes import local_postgres, postmaster
 from tests.bench.parts.report import report
 from tests.bench.parts.steps import PREFIX
 from tests.bench.parts.well_behaved import Measured, WellBehaved

@@ -12,8 +12,10 @@ from typing import Any
 
 import uvloop
 
+from server.bench.load.child import Child
+from server.bench.load.cpu import Cpu
 from server.cli.local_postgres import LocalPostgres
-from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile, postmaster
+from tests.bench.parts.processes import local_postgres, percentile, postmaster
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port

@@ -16,7 +16,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile
+from server.bench.load.child import Child
+from server.bench.load.cpu import Cpu
+from tests.bench.parts.processes import local_postgres, percentile
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.clients.list_client import TABLE, slot_name, write

@@ -31,11 +31,13 @@ from typing import Any
 import psycopg
 import uvloop
 
+from server.bench.load.child import Child
+from server.bench.load.cpu import Cpu
+from server.bench.load.search import Sustained, highest_sustained
 from server.cli.local_postgres import LocalPostgres
 from tests.bench.parts.load_rls import COLLECTION
-from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile, pgbench, postmaster
+from tests.bench.parts.processes import local_postgres, percentile, pgbench, postmaster
 from tests.bench.parts.report import report
-from tests.bench.parts.search_rate import Sustained, highest_sustained
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
 from tests.support.servers.processes import serving_measured

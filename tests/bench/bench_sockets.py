@@ -23,8 +23,10 @@ from typing import Any
 import psycopg
 import uvloop
 
+from server.bench.load.child import Child
+from server.bench.load.cpu import Cpu
 from server.cli.local_postgres import LocalPostgres
-from tests.bench.parts.processes import Child, Cpu, local_postgres, percentile, pgbench, postmaster
+from tests.bench.parts.processes import local_postgres, percentile, pgbench, postmaster
 from tests.bench.parts.report import report
 from tests.bench.parts.sockets import pad
 from tests.conftest import fresh_database

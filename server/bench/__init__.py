@@ -1,0 +1,1 @@
+"""``realtime bench``: load for a server, and what it took to bear it."""
