@@ -1,15 +1,16 @@
 """The transactions that are traced on their way to this node's clients: which they are, and when they passed each stage.
 
-Each transaction is noted while it is applied, since its parents are known only when it has been read. Afterwards those stay
-that are traced, until ``sweep``, which is called twice a second, has found nothing new written of them ``_IDLE`` times, or
-found them ``_LONGEST`` times: what slow clients are sent later is not seen. Times are microseconds since 1970. As in
-:mod:`engine.metrics.stages` the time of the commit identifies a transaction.
+Times of a transaction are noted while it is applied, since its parents are known only when it has been read. Most have none,
+so a note is as cheap as can be, and a :class:`Delivery` is made of those that are traced alone. These stay until ``sweep``,
+which is called twice a second, has found nothing new written of them ``_IDLE`` times, or found them ``_LONGEST`` times: what
+slow clients are sent later is not seen. A parent of which this node has sent nothing is not traced here. Times are
+microseconds since 1970. As in :mod:`engine.metrics.stages` the time of the commit identifies a transaction.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from struct import pack
 from typing import Final, NamedTuple, Protocol
@@ -131,12 +132,21 @@ class Delivery:
         share of the channel's ``messages``, rounded. That is exact where all of them have the same receivers.
         """
         merged = StageTimes()
-        for channel, times in self.stages.items():
-            if parent.channel is None or parent.channel == channel:
-                merged.add(times)
+        for times in self._stages_of(parent):
+            merged.add(times)
         if parent.channel is not None:
             merged.messages = round(merged.messages / max(1, self.published[parent.channel]))
         return merged
+
+    def has(self, parent: Parent) -> bool:
+        """Whether this node made a frame of what ``parent`` has caused: some client gets it."""
+        return bool(self._stages_of(parent))
+
+    def _stages_of(self, parent: Parent) -> Collection[StageTimes]:
+        if parent.channel is None:
+            return self.stages.values()
+        found = self.stages.get(parent.channel)
+        return () if found is None else (found,)
 
     def is_done(self) -> bool:
         """Whether nothing is awaited any more; called in each sweep."""
@@ -162,33 +172,50 @@ class Deliveries:
         self._ratio = ratio
         self._trusted = trusted
         self._kept = kept
+        self._applying = 0  # the transaction that is being applied, with what is noted of it
+        self._received_at = 0
+        self._encoded: list[tuple[str | None, int, int]] = []
+        self._written: list[tuple[str | None, int, int]] = []
+
+    @property
+    def awaits_writes(self) -> bool:
+        """Whether what is written now may belong to a transaction that is traced."""
+        return bool(self.open or self._applying)
 
     def begin(self, committed_at: int, received_at: int) -> None:
         """A transaction is about to be applied."""
-        if committed_at in self.open:  # of the same microsecond as another one: they are traced as one
-            return
-        if len(self.open) >= _OPEN:
-            self._end(next(iter(self.open)))
-        self.open[committed_at] = Delivery(committed_at, received_at)
+        self._applying, self._received_at = committed_at, received_at
+        self._encoded.clear()
+        self._written.clear()
 
     def encoded(self, committed_at: int, channel: str | None, began: int, ended: int) -> None:
         """A frame of a transaction was made."""
-        delivery = self.open.get(committed_at)
-        if delivery is not None:
+        if committed_at == self._applying:
+            self._encoded.append((channel, began, ended))
+        elif (delivery := self.open.get(committed_at)) is not None:
             delivery.stage(channel).encoded(began, ended)
 
     def applied(self, transaction: Transaction, now: int) -> None:
         """A transaction was applied: is it traced?"""
-        delivery = self.open.get(transaction.commit_time)
-        if delivery is None:
+        committed_at, self._applying = self._applying, 0
+        if not committed_at:  # tracing began meanwhile
             return
+        parents = self._parents(transaction, is_seen=bool(self._encoded))
+        delivery = self.open.get(committed_at)  # of the same microsecond as another one: they are traced as one
+        if delivery is None:
+            if not parents:
+                return
+            if len(self.open) >= _OPEN:
+                self._end(next(iter(self.open)))
+            delivery = self.open[committed_at] = Delivery(committed_at, self._received_at)
         delivery.applied_at, delivery.position = now, transaction.position
         delivery.published.update(row.channel for row in transaction.published)
-        delivery.parents += self._parents(transaction, is_seen=bool(delivery.stages))
-        if delivery.parents:
-            self._kept()
-        else:
-            del self.open[transaction.commit_time]
+        delivery.parents += parents
+        for channel, began, ended in self._encoded:
+            delivery.stage(channel).encoded(began, ended)
+        for channel, messages, at in self._written:
+            delivery.stage(channel).wrote(messages, at)
+        self._kept()
 
     def _parents(self, transaction: Transaction, *, is_seen: bool) -> list[Parent]:
         found = [
@@ -209,14 +236,17 @@ class Deliveries:
     def wrote(self, frames: Iterable[tuple[TracedFrame, int]], now: int) -> None:
         """Frames were written, each to so many clients."""
         for frame, times in frames:
-            delivery = None if frame.committed_at is None else self.open.get(frame.committed_at)
-            if delivery is not None:
+            if frame.committed_at is None:
+                continue
+            if frame.committed_at == self._applying:
+                self._written.append((frame.channel, frame.count * times, now))
+            elif (delivery := self.open.get(frame.committed_at)) is not None:
                 delivery.stage(frame.channel).wrote(frame.count * times, now)
 
     def sweep(self) -> None:
         """End those of which nothing has been written for a while."""
         for committed_at, delivery in list(self.open.items()):
-            if delivery.applied_at and delivery.is_done():
+            if delivery.is_done():
                 self._end(committed_at)
 
     def close(self) -> None:
@@ -226,6 +256,7 @@ class Deliveries:
 
     def _end(self, committed_at: int) -> None:
         delivery = self.open.pop(committed_at)
+        delivery.parents = [parent for parent in delivery.parents if delivery.has(parent)]
         if delivery.parents:
             self._ended(delivery)
 

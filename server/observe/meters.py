@@ -206,5 +206,5 @@ class TransportMeter:
                     self._writes.observe(now - frame.encoded_at, count)
         self._messages_sent.value += messages
         traced = self._stages.traced
-        if traced is not None and traced.open:
+        if traced is not None and traced.awaits_writes:
             traced.wrote(counts.items(), now)

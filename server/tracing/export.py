@@ -1,6 +1,7 @@
 """Sending spans: OpenTelemetry's exporter and its bounded queue, set by its own variables (``OTEL_…``).
 
-A thread sends; whatever becomes of that, the event loop only appends to the queue. What goes wrong is logged once a minute.
+A thread makes the spans and sends them; whatever becomes of that, the event loop only appends to the queue. What goes wrong
+is logged once a minute.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import logging
 import os
 import threading
 import time
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from server.tracing.tracing import TracingUnavailableError
 
@@ -62,8 +66,11 @@ class Export:
         complaints.addFilter(_Complaints())
         library.handlers[:] = [complaints]
         library.propagate = False
-        self._processor = BatchSpanProcessor(exporter)
-        self.send = self._processor.on_end
+        self._processor = BatchSpanProcessor(_Making(exporter))
+
+    def send(self, make: Callable[[], ReadableSpan]) -> None:
+        """Send the span that ``make`` returns, which is called when it is sent."""
+        self._processor.on_end(cast(ReadableSpan, _Unmade(make)))
 
     async def close(self, seconds: float) -> None:
         """Send what waits. Returns after ``seconds`` at the latest; the thread ends with the process then."""
@@ -80,6 +87,31 @@ class Export:
                 await done.wait()
         except TimeoutError:
             _log.warning("traces_unsent", seconds=seconds)
+
+
+class _Unmade:
+    """In the queue in place of a span. The processor looks at nothing but whether it is sampled."""
+
+    __slots__ = ("make",)
+    context: Final = SpanContext(1, 1, False, TraceFlags(TraceFlags.SAMPLED))
+
+    def __init__(self, make: Callable[[], ReadableSpan]) -> None:
+        self.make = make
+
+
+class _Making(SpanExporter):
+    """Makes the spans of a batch, and gives them to ``exporter``. Called by the thread of the processor."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """See ``SpanExporter``."""
+        return self._exporter.export([cast(_Unmade, span).make() for span in spans])
+
+    def shutdown(self) -> None:
+        """See ``SpanExporter``."""
+        self._exporter.shutdown()
 
 
 class _Complaints(logging.Filter):

@@ -1,13 +1,15 @@
 """Spans of publishes and deliveries, with OpenTelemetry's conventions for messaging.
 
-A span is made when everything of it is known, so nothing of OpenTelemetry runs on the way of a message. The times at which
-a stage ended are events of the span: spans of their own would cost several times as much.
+What is to be a span is queued when everything of it is known, and made in the thread that sends it, so nothing of
+OpenTelemetry runs on the way of a message, or in the event loop at all. The times at which a stage ended are events of the
+span: spans of their own would cost several times as much.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
@@ -33,9 +35,9 @@ Attributes = dict[str, str | int]
 
 
 class SpanMaker:
-    """``send`` gets each span, ended. ``names``: with channels, ids of messages and users."""
+    """``send`` gets what makes each span, for any thread to call. ``names``: with channels, ids of messages, and users."""
 
-    def __init__(self, send: Callable[[ReadableSpan], None], resource: Resource, *, names: bool) -> None:
+    def __init__(self, send: Callable[[Callable[[], ReadableSpan]], None], resource: Resource, *, names: bool) -> None:
         self._send = send
         self._resource = resource
         self._names = names
@@ -51,6 +53,23 @@ class SpanMaker:
         error: BaseException | None,
     ) -> None:
         """A message has its answer. Times in microseconds since 1970."""
+        period = (began_at, time.time_ns() // 1000)
+        self._send(partial(self._published, parent, period, member, channel, size, trace, error))
+
+    def delivered(self, delivery: Delivery, parent: Parent, span_id: int) -> None:
+        """A transaction was delivered, as far as it is the effect of ``parent``. It changes no more."""
+        self._send(partial(self._delivered, delivery, parent, span_id))
+
+    def _published(
+        self,
+        parent: TraceContext | None,
+        period: tuple[int, int],
+        member: Member,
+        channel: str,
+        size: int,
+        trace: MessageTrace,
+        error: BaseException | None,
+    ) -> ReadableSpan:
         attributes: Attributes = {
             "messaging.system": "bunbase_realtime",
             "messaging.operation.name": "publish",
@@ -66,19 +85,18 @@ class SpanMaker:
         if error is not None:
             attributes["error.type"] = error.code.value if isinstance(error, RealtimeError) else type(error).__name__
             status = Status(StatusCode.ERROR)
-        self._make(
+        return self._make(
             "publish",
             SpanKind.PRODUCER,
             trace.context,
             parent,
-            (began_at, time.time_ns() // 1000),
+            period,
             {"sent": trace.sent_at, "committed": trace.committed_at},
             attributes,
             status,
         )
 
-    def delivered(self, delivery: Delivery, parent: Parent, span_id: int) -> None:
-        """A transaction was delivered, as far as it is the effect of ``parent``."""
+    def _delivered(self, delivery: Delivery, parent: Parent, span_id: int) -> ReadableSpan:
         times = delivery.of(parent)
         attributes: Attributes = {
             "messaging.system": "bunbase_realtime",
@@ -98,7 +116,7 @@ class SpanMaker:
             "last_write": times.last_write,
         }
         state = "" if parent.context is None else parent.context.state
-        self._make(
+        return self._make(
             "deliver",
             SpanKind.CONSUMER,
             TraceContext(parent.trace_id, span_id, TraceFlags.SAMPLED, state),
@@ -119,8 +137,8 @@ class SpanMaker:
         events: Mapping[str, int],
         attributes: Attributes,
         status: Status,
-    ) -> None:
-        span = ReadableSpan(
+    ) -> ReadableSpan:
+        return ReadableSpan(
             name,
             context=_context(context, remote=False),
             parent=None if parent is None else _context(parent, remote=True),
@@ -133,7 +151,6 @@ class SpanMaker:
             end_time=max(period) * _NANOSECONDS,
             instrumentation_scope=_SCOPE,
         )
-        self._send(span)
 
 
 def _context(context: TraceContext, *, remote: bool) -> SpanContext:

@@ -82,6 +82,31 @@ def test_a_commit_without_a_parent_is_traced_by_the_ratio_if_a_client_gets_somet
     assert 150 < sum(some.apply(lsn=lsn) for lsn in range(1000)) < 350
 
 
+def test_a_node_whose_clients_get_nothing_of_a_message_or_a_commit_makes_no_span_of_it() -> None:
+    world = World(ratio=1.0)
+    world.apply(traced("a"), traced("b"), annotation=PARENT, frames=("b",))
+    world.apply(traced("a"), frames=())
+    world.apply(annotation=PARENT, frames=())
+    world.deliveries.close()
+    assert [[parent.channel for parent in delivery.parents] for delivery in world.ended] == [["b", None]]
+
+
+def test_what_is_written_before_a_transaction_is_applied_belongs_to_it() -> None:
+    world = World()
+    world.deliveries.begin(7, 8)
+    assert world.deliveries.awaits_writes
+    world.deliveries.encoded(7, "c", 9, 10)
+    world.deliveries.wrote([(Frame(7, "c", 2), 3), (Frame(6), 1)], 11)
+    world.deliveries.applied(Transaction(5, 6, 1, 7, published=(traced("c"),)), 12)
+    world.deliveries.begin(13, 14)
+    world.deliveries.applied(Transaction(6, 7, 1, 13), 15)
+    world.deliveries.close()
+    [delivery] = world.ended
+    times = delivery.of(delivery.parents[0])
+    assert (times.encoding_at, times.first_write, times.last_write, times.messages) == (9, 11, 11, 6)
+    assert not world.deliveries.awaits_writes
+
+
 def test_two_nodes_decide_alike_and_find_the_same_trace() -> None:
     worlds = [World(ratio=0.5) for _ in range(2)]
     one, two = [[world.apply(lsn=lsn) for lsn in range(100)] for world in worlds]
@@ -157,7 +182,7 @@ def test_what_is_open_is_bounded_and_the_oldest_ends_first() -> None:
 
 def test_a_parent_is_why() -> None:
     world = World(ratio=1.0)
-    world.apply(traced("a"))
+    world.apply(traced("a"), frames=("a",))
     world.apply(annotation=PARENT)
     world.apply()
     world.deliveries.close()
