@@ -18,7 +18,7 @@ class ChannelSettings:
         max_replay_bytes: bytes of payload that ``since`` brings at most; a client that missed more gets
         ``recovered: false``.
         max_history_bytes: bytes of payload that ``history`` brings at most; beyond it, it brings fewer messages.
-        linger: how long a publish may wait for others to share its commit.
+        linger: how long a publish may wait for others to share its commit, behind a commit of many.
         batch: messages per commit at most.
         queue: publishes that may wait; beyond it, publishing waits (back-pressure).
         record_interval: how often the commit positions of delivered messages are written.

@@ -77,6 +77,7 @@ _RETRY: Final = 0.2
 _RECONNECT: Final[Pause] = wait_random_exponential(multiplier=_RETRY, max=1)  # seconds
 _MAX_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
 _CLAIM_TIMEOUT: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
+_CROWD: Final = 8  # messages of one commit, after which the next one waits for others
 
 
 class Publisher:
@@ -87,7 +88,7 @@ class Publisher:
         store: asked what became of messages; ``locks``: which tables are locked.
         reached: waits until the stream has passed a position.
         position_of: the commit position of a transaction (64-bit id), if it was delivered and is not released yet.
-        linger: seconds to wait for others; ``batch``: messages per commit; ``queue``: messages that may wait.
+        linger: seconds to wait for others, under load; ``batch``: messages per commit; ``queue``: messages that may wait.
         timeout: seconds after which a message that has no other answer gets an error.
         metrics: as for :class:`PublishSession`.
     """
@@ -166,7 +167,10 @@ class Publisher:
         return self._run(), self._deadlines.watch(), self._deadlines.expire(), self._blockage.watch()
 
     async def _run(self) -> None:
-        """Write batches, for ever."""
+        """Write batches, for ever. Messages gather while a commit is under way; the first one of an idle publisher is
+        written at once. Only behind a large batch is it worth the time to wait for a larger one.
+        """
+        crowded = False
         try:
             while True:
                 self._session.restore()
@@ -175,9 +179,11 @@ class Publisher:
                     await self._commit(tried)
                 if not self._queue.wanted.is_set():
                     continue
-                if not self._queue.has_batch:
+                if crowded and not self._queue.has_batch:
                     await self._fill_batch()
-                await self._commit(self._blockage.pass_by(self._queue.take()))
+                batch = self._queue.take()
+                crowded = len(batch) >= _CROWD
+                await self._commit(self._blockage.pass_by(batch))
         finally:
             await self._session.hang_up()
 
