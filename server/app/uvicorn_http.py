@@ -44,6 +44,11 @@ _MAX_HEADERS: Final = 500
 _NO_PROXIES: Final = TrustedProxies()
 _NO_VISITORS: Final = VisitorHeaders()
 
+_NO_PROTOCOL: Final = asyncio.Protocol()
+"""Between two protocols of a transport: uvloop keeps ``data_received`` of the last one that had it, and would keep all that
+was needed to read the handshake for as long as the connection is open.
+"""
+
 _LINGER: Final = 2.0
 """Seconds in which a refused client may go on sending: unread bytes at a close destroy the answer (TCP's RST)."""
 
@@ -226,6 +231,7 @@ class HttpProtocol(H11Protocol):
         protocol.connection_made(self.transport)
         # Frames may stand behind the request already, from a client that did not wait.
         protocol.begin(key, self.conn.trailing_data[0])
+        self.transport.set_protocol(_NO_PROTOCOL)
         self.transport.set_protocol(protocol)
 
     def _answer_flood(self) -> None:

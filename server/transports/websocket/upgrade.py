@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from functools import cache
+from http import HTTPStatus
 from time import thread_time
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from picows.api import WSProtocol  # type: ignore[attr-defined]
@@ -21,13 +24,13 @@ from server.transports.websocket.websocket_connection import WebSocketConnection
 
 __all__ = ["RealtimeProtocol"]
 
-_READ_BUFFER = 4096
+_READ_BUFFER = 2048  # bytes, which grow with the messages: the fewest that picows takes
 _READ_AT_ONCE = 64 * 1024  # bytes: half of the largest message
-_HANDSHAKE_TIMEOUT = 5.0
 _REQUEST: Final = (
-    b"GET /realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET /realtime HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n"
 )
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
@@ -35,6 +38,11 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
 
     A frame against the protocol is the client's error, not ours.
     """
+
+    def info(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Of each connection, when it comes and when it goes."""
+        if self.isEnabledFor(logging.INFO):
+            self.log(logging.INFO, msg, *args, **kwargs)
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """Log it, at a lower level where that is so."""
@@ -50,11 +58,39 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
 _log = _Log(logging.getLogger("realtime.ws"), {})
 
 
+class _Answer:
+    """The answer to a handshake, in place of picows': one for all connections, whose key picows puts in just before it is
+    written.
+    """
+
+    __slots__ = ("_start", "headers")
+
+    status: Final = HTTPStatus.SWITCHING_PROTOCOLS
+
+    def __init__(self, agreed: str | None) -> None:
+        protocol = "" if agreed is None else f"Sec-WebSocket-Protocol: {agreed}\r\n"
+        start = f"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n{protocol}"
+        self._start = start.encode()
+        self.headers: dict[str, str] = {}
+
+    def to_bytes(self) -> bytearray:
+        """The whole answer."""
+        key = self.headers["Sec-WebSocket-Accept"]
+        return bytearray(b"%bSec-WebSocket-Accept: %b\r\n\r\n" % (self._start, key.encode()))
+
+
+@cache
+def _answer(agreed: str | None) -> WSUpgradeResponse:
+    return cast("WSUpgradeResponse", _Answer(agreed))
+
+
 class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
     """One accepted connection. ``connections``: the set that uvicorn closes when it shuts down.
 
     ``agreed``: the subprotocol that the answer names.
     """
+
+    __slots__ = ("_agreed", "_asyncio_transport", "_connection", "_connections")
 
     def __init__(
         self, connection: WebSocketConnection, connections: set[Any], message_hard_cap: int, agreed: str | None = None
@@ -70,7 +106,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             self._listen,
             _log,
             True,  # disconnect_on_exception
-            _HANDSHAKE_TIMEOUT,
+            None,  # websocket_handshake_timeout: the handshake has been read
             False,  # enable_auto_ping: pings are the connection's own affair
             10.0,
             10.0,
@@ -96,6 +132,8 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             room[:size] = rest[:size]
             rest = rest[size:]
             self.buffer_updated(size)
+        if self.transport.request is not None:
+            self.transport.request.headers = _NO_HEADERS  # they are ours, and the connection may stay for days
 
     def get_buffer(self, size_hint: int) -> memoryview:
         """Where the next bytes go. picows' own buffer grows with the messages, and one read could fill it with many."""
@@ -136,8 +174,5 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         if self._asyncio_transport is not None and self.transport.close_handshake.recv is None:
             self._asyncio_transport.pause_reading()
 
-    def _listen(self, request: WSUpgradeRequest) -> WebSocketConnection | WSUpgradeResponseWithListener:
-        if self._agreed is None:
-            return self._connection
-        answer = WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": self._agreed})
-        return WSUpgradeResponseWithListener(answer, self._connection)
+    def _listen(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        return WSUpgradeResponseWithListener(_answer(self._agreed), self._connection)

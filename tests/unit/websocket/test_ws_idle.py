@@ -1,0 +1,70 @@
+"""What a connection that only waits keeps in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.frames import Opcode
+
+from tests.support.clients.raw_socket import masked
+from tests.support.fakes.server import fake_server
+from tests.support.servers.processes import GIVE_UP_AFTER
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_CONNECTIONS = 20
+_HANDSHAKE = (
+    b"GET /realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nCookie: a=b\r\n\r\n"
+)
+
+
+async def _subscribed(port: int) -> socket.socket:
+    """A plain socket, which is a client of few objects, that has subscribed to a channel."""
+    loop = asyncio.get_running_loop()
+    client = socket.socket()
+    client.setblocking(False)
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    await loop.sock_sendall(client, _HANDSHAKE)
+    await loop.sock_sendall(client, masked(Opcode.TEXT, json.dumps({"type": "subscribe", "channel": "a"}).encode()))
+    received = b""
+    while b'"subscribed"' not in received:
+        received += await loop.sock_recv(client, 4096)
+    return client
+
+
+@asynccontextmanager
+async def _idle_connections() -> AsyncIterator[Counter[type]]:
+    """How many objects of each type the connections have added."""
+    clients = []
+    async with fake_server() as server, asyncio.timeout(GIVE_UP_AFTER):
+        try:
+            clients.append(await _subscribed(server.port))  # what is made once
+            before = _objects()
+            clients += [await _subscribed(server.port) for _ in range(_CONNECTIONS)]
+            await asyncio.sleep(0)
+            yield _objects() - before
+        finally:
+            for client in clients:
+                client.close()
+
+
+def _objects() -> Counter[type]:
+    gc.collect()
+    return Counter(map(type, gc.get_objects()))
+
+
+async def test_an_idle_connection_keeps_nothing_of_its_handshake() -> None:
+    async with _idle_connections() as added:
+        kept = {kind.__qualname__ for kind, count in added.items() if count >= _CONNECTIONS}
+        modules = {kind.__module__.partition(".")[0] for kind, count in added.items() if count >= _CONNECTIONS}
+        assert "WebSocketConnection" in kept
+        assert not {"HttpProtocol", "CIMultiDict"} & kept
+        assert not {"h11", "uvicorn", "multidict"} & modules
