@@ -58,7 +58,10 @@ def build_catalog(
     for entry in document["tables"]:
         table = _table(entry, types, collations, published, policies)
         (built_in if table.built_in else by_collection)[table.collection] = table
-        by_oid |= dict.fromkeys(table.members, table)
+        members = dict.fromkeys(table.members, table)
+        by_oid = (
+            members | by_oid if table.timed else by_oid | members
+        )  # where it is exposed, the stream brings its rows
     by_type, by_relation = _uses(by_collection.values())
     return Catalog(
         by_collection,
@@ -209,13 +212,15 @@ def _table(
     key = entry["primary_key"] or {"immediate": False, "columns": []}
     identity = _identity(entry, key)
     wanted = {*key["columns"], *identity}
-    passing = _unpublished(entry, published)
-    problem = passing or _problem(entry, served=policies is not None) or collision
-    withheld = problem is None and not any(column["exposed"] for column in entry["columns"])
-    if withheld:
-        problem = _withheld(entry)
-    elif problem is None:
-        problem = passing = _unidentified(entry)
+    passing, problem, withheld = None, None, False
+    if not entry["timed"]:
+        passing = _unpublished(entry, published)
+        problem = passing or _problem(entry, served=policies is not None) or collision
+        withheld = problem is None and not any(column["exposed"] for column in entry["columns"])
+        if withheld:
+            problem = _withheld(entry)
+        elif problem is None:
+            problem = passing = _unidentified(entry)
     rows = tuple(c for c in every if c.streamed and (c.exposed or c.name in wanted))
     position = {column.name: index for index, column in enumerate(rows)}
     return Table(
@@ -238,6 +243,7 @@ def _table(
         access={role: frozenset(attnums) for role, attnums in (entry["access"] or {}).items()},
         policies=policies.get(entry["oid"], UNKNOWN) if policies is not None and entry["row_security"] else None,
         built_in=entry["built_in"],
+        timed=entry["timed"],
     )
 
 

@@ -35,7 +35,8 @@ class Table:
     ``policed``: why rows have to be read as the subscriber's role, in plain words, and ``readable``: what it may read, where
     the table is as one role sees it (:mod:`engine.catalog.rights`); ``role`` is that role then, and ``base`` the table as it
     is for all, with the same layout. ``settings``: those of the role's sessions that differ from ours. ``built_in``: a table
-    of the service itself, for administrators; it is read as the server's role.
+    of the service itself, for administrators; it is read as the server's role. ``timed``: its rows are not in the stream, so
+    queries on it are read again by the clock.
     """
 
     oid: int
@@ -62,6 +63,7 @@ class Table:
     settings: tuple[tuple[str, str], ...] = ()
     base: Table | None = None
     built_in: bool = False
+    timed: bool = False
     index: Mapping[str, int] = field(init=False, repr=False)
     by_field: Mapping[str, Column] = field(init=False, repr=False)
     by_name: Mapping[str, Column] = field(init=False, repr=False)

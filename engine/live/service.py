@@ -17,6 +17,7 @@ import psycopg
 import structlog
 
 from engine.background import BackgroundService
+from engine.catalog.rights import ADMINISTRATORS
 from engine.catalog.watcher import CatalogWatcher
 from engine.errors import (
     PrivilegeLostError,
@@ -248,7 +249,7 @@ class LiveQueries(BackgroundService):
         subscription.viewer = viewer
         self._queries.add(subscription, account)
         if is_new:
-            if isinstance(plan, ReReadPlan):
+            if isinstance(plan, ReReadPlan) and plan.visibility != ADMINISTRATORS:
                 _log.info("query_reread", collection=collection, reason=plan.reason)
             self._refresher.keep(query)
         try:

@@ -234,7 +234,7 @@ def _reread_query(query: Query, table: Table, reason: str) -> ReReadPlan:
         statement=render_reread(query, table),
         dependencies=frozenset({table.oid}),
         reason=reason,
-        time_dependent=False,
+        time_dependent=table.timed,
         columns=tuple(output for _, output in projection(query, table)),
     )
 

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-import msgspec
-
-from engine.metrics.instruments import Histogram
 from server.rest.description.endpoint import READER, Call, Endpoint, shown
-from server.rest.description.figures import Latencies, Node, NodeList, Slot, SlotList
-from server.statistics.latencies import WINDOW, together
+from server.rest.description.figures import Latencies, Node, NodeList, Slot, SlotList, StageLatency
+from server.statistics.latencies import WINDOW
 
 __all__ = ["ENDPOINTS"]
-
-_SHARES: Final = {"p50Ms": 0.5, "p95Ms": 0.95, "p99Ms": 0.99}
 
 
 async def _nodes(call: Call) -> dict[str, object]:
@@ -26,16 +20,8 @@ async def _slots(call: Call) -> dict[str, object]:
 
 
 async def _latency(call: Call) -> dict[str, object]:
-    rows = await call.rows("rest_stages")
-    found = together(msgspec.json.decode(row["stages"]) for row in rows)
-    stages = [_stage(name, histogram) for name, histogram in found.items()]
+    stages = [shown(StageLatency, row) for row in await call.rows("rest_latency")]
     return shown(Latencies, {"minutes": WINDOW / 60, "stages": stages})
-
-
-def _stage(name: str, histogram: Histogram) -> dict[str, object]:
-    at = {label: histogram.quantile(share) for label, share in _SHARES.items()}
-    in_ms = {label: None if value is None else round(value * 1000, 3) for label, value in at.items()}
-    return {"stage": name, **in_ms, "count": histogram.count}
 
 
 ENDPOINTS: Sequence[Endpoint] = (
@@ -65,8 +51,9 @@ ENDPOINTS: Sequence[Endpoint] = (
         "getLatency",
         "See how long deliveries take",
         _latency,
-        "From the commit until the transaction is here (`feed`), until it is encoded (`apply`), for the encoding, until the "
-        "last byte is written (`write`), and altogether (`total`): over all running nodes and the last minutes.",
+        "The rows of `realtime.stat_latency`: from the commit until the transaction is here (`feed`), until it is encoded "
+        "(`apply`), for the encoding, until the last byte is written (`write`), and altogether (`total`): over all running "
+        "nodes and the last minutes.",
         answer=Latencies,
         scope=READER,
     ),

@@ -1,11 +1,11 @@
-"""Latencies of the last minutes: those of a node as text that the database keeps, and those of several nodes together."""
+"""Latencies of the last minutes of a node, as text that the database keeps; ``realtime.stat_latency`` shows those of all."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from engine.metrics.instruments import LATENCIES, Histogram
 from engine.metrics.registry import Registry
 from engine.metrics.stages import STAGES
 
-__all__ = ["STEP", "TOTAL", "WINDOW", "RecentLatencies", "together"]
+__all__ = ["STEP", "TOTAL", "WINDOW", "RecentLatencies"]
 
 WINDOW: Final = 300.0
 """Seconds that count."""
@@ -24,7 +24,6 @@ STEP: Final = 10.0
 TOTAL: Final = "total"
 """From the commit to the last byte written, beside the stages in between."""
 
-_SCALE: Final = 1e-6  # the observations are in microseconds
 _Histograms = Mapping[str, Histogram]
 
 
@@ -52,20 +51,3 @@ class RecentLatencies:
         merged = self._registry.merged
         found = {stage: merged("realtime_stage_latency_seconds", stage=stage) for stage in STAGES}
         return {**found, TOTAL: merged("realtime_delivery_latency_seconds")}
-
-
-def together(digests: Iterable[Mapping[str, Any]]) -> dict[str, Histogram]:
-    """The histograms by stage of several nodes; of a node that has other bounds, because it is another version, none."""
-    found = {stage: Histogram(LATENCIES, _SCALE) for stage in (*STAGES, TOTAL)}
-    for digest in digests:
-        if tuple(digest["bounds"]) == LATENCIES:
-            for stage in found:
-                found[stage] = found[stage].plus(_histogram(digest["counts"].get(stage)))
-    return found
-
-
-def _histogram(counts: Sequence[int] | None) -> Histogram:
-    made = Histogram(LATENCIES, _SCALE)
-    if counts is not None and len(counts) == len(made.counts):
-        made.counts = list(counts)
-    return made

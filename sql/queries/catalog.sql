@@ -22,25 +22,34 @@ publication as (
          coalesce(to_jsonb(p) ->> 'pubgencols', 'n') as pubgencols
   from pg_publication p where p.pubname = 'bunbase_realtime'
 ),
+-- key: of what the stream does not bring, which is read again by the clock: views, and tables that are not published.
 built_in as (
-  select b.collection, c.oid as relation, b.columns
+  select b.collection, c.oid as relation, b.columns, b.key
   from (values
-    ('realtime.connections', 'connections', '{id,node_id,user_id,transport,ip,metadata,attributes,connected_at,dropped_at}'::name[]),
+    ('realtime.connections', 'connections', '{id,node_id,user_id,transport,ip,metadata,attributes,connected_at,dropped_at}'::name[], null::name[]),
     ('realtime.channels', 'channels', '{name,metadata,permissions,capacity,history,ttl,max_messages,presence_timeout,typing_timeout,created_by,
-                                       created_at,updated_at,closed_at}'),
-    ('realtime.presence', 'presence', '{channel,connection_id,user_id,metadata,state,joined_at,left_at,typing_until,updated_at}')
-  ) b (collection, name, columns)
-  join pg_class c on c.relname = b.name and c.relnamespace = to_regnamespace('realtime') and c.relkind = 'r'
+                                       created_at,updated_at,closed_at}', null),
+    ('realtime.presence', 'presence', '{channel,connection_id,user_id,metadata,state,joined_at,left_at,typing_until,updated_at}', null),
+    ('realtime.alerts', 'alerts', '{id,rule,measure,subject,severity,value,threshold,description,raised_at,cleared_at,cleared_because}', '{id}'),
+    ('realtime.alert_rules', 'alert_rules', '{name,measure,threshold,clear_at,hold,severity,enabled,description}', '{name}'),
+    ('realtime.stat_nodes', 'stat_nodes', null, '{node}'),
+    ('realtime.stat_slots', 'stat_slots', null, '{slot}'),
+    ('realtime.stat_latency', 'stat_latency', null, '{stage}'),
+    ('realtime.stat_queries', 'stat_queries', null, '{node,query_id}'),
+    -- its other columns read whole histories
+    ('realtime.stat_channels', 'stat_channels', '{channel,room,subscribers,members,capacity,last_message_at}', '{channel}')
+  ) b (collection, name, columns, key)
+  join pg_class c on c.relname = b.name and c.relnamespace = to_regnamespace('realtime') and c.relkind in ('r', 'v')
 ),
 tables as (
   select c.oid, n.nspname, c.relname, c.relkind, c.relreplident, c.relrowsecurity, c.relnamespace, k.name as collection, k.camel_case,
-         k.own, k.columns, not k.own and k.columns is null and exists (
+         k.own, k.key, k.columns, not k.own and k.columns is null and exists (
            select from aclexplode(c.relacl) x
            where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT') as whole,
          exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                  and (k.columns is null or a.attname = any (k.columns))) as readable
-  from (select c.name, c.relation::oid, c.columns, c.camel_case, false as own from realtime.collections c
-        union all select b.collection, b.relation, b.columns, true, true from built_in b) k
+  from (select c.name, c.relation::oid, c.columns, c.camel_case, false as own, null::name[] as key from realtime.collections c
+        union all select b.collection, b.relation, b.columns, true, true, b.key from built_in b) k
   join pg_class c on c.oid = k.relation
   join pg_namespace n on n.oid = c.relnamespace
 ),
@@ -96,7 +105,7 @@ select jsonb_build_object(
       'camel_case', t.camel_case, 'replica_identity', t.relreplident, 'row_security', t.relrowsecurity,
       'inherited', t.relkind = 'r' and (exists (select from pg_inherits i where i.inhparent = t.oid)
                                         or exists (select from pg_inherits i where i.inhrelid = t.oid)),
-      'published', u.oid is not null, 'readable', t.readable, 'built_in', t.own,
+      'published', u.oid is not null, 'readable', t.readable, 'built_in', t.own, 'timed', t.key is not null,
       'access', (  -- the columns that each served role may select
         select jsonb_object_agg(s.name, case when has_schema_privilege(s.role, t.relnamespace, 'usage') then (
           select coalesce(jsonb_agg(a.attnum order by a.attnum), '[]')
@@ -119,16 +128,16 @@ select jsonb_build_object(
           'generated', a.attgenerated,
           -- What expose() has granted. It belongs to the column itself: a rename does not change it, and another column that
           -- gets the old name does not have it. realtime.collections.columns are names. The query granted_columns knows all of these.
-          'exposed', case when t.own then a.attname = any (t.columns) else t.whole or exists (
+          'exposed', case when t.own then t.columns is null or a.attname = any (t.columns) else t.whole or exists (
             select from aclexplode(a.attacl) x
             where x.grantee = to_regrole('realtime_reader') and x.privilege_type = 'SELECT') end) order by a.attnum), '[]')
         from pg_attribute a where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped),
-      'primary_key', (
+      'primary_key', case when t.key is not null then jsonb_build_object('immediate', true, 'columns', t.key) else (
         select jsonb_build_object('immediate', i.indimmediate, 'columns', array(
           select a.attname from unnest(i.indkey) with ordinality k (attnum, position)
           join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
           where k.position <= i.indnkeyatts order by k.position))
-        from pg_index i where i.indrelid = t.oid and i.indisprimary),
+        from pg_index i where i.indrelid = t.oid and i.indisprimary) end,
       'members', (
         with recursive members (oid) as (
           select t.oid
@@ -241,7 +250,8 @@ select c.oid::bigint, md5(concat_ws(';',
 from (select k.relation::oid, k.name, k.columns, k.camel_case from realtime.collections k
       union all  -- those of administrators, which the query catalog has as well
       select c.oid, c.relname, null, true from pg_class c
-      where c.relnamespace = to_regnamespace('realtime') and c.relname in ('connections', 'channels', 'presence') and c.relkind = 'r') k
+      where c.relnamespace = to_regnamespace('realtime') and c.relkind in ('r', 'v') and c.relname in (
+        'connections', 'channels', 'presence', 'alerts', 'alert_rules', 'stat_nodes', 'stat_slots', 'stat_latency', 'stat_queries', 'stat_channels')) k
 join pg_class c on c.oid = k.relation
 
 -- name: catalog_shared_mark

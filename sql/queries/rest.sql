@@ -157,11 +157,10 @@ select realtime.disconnect(user_id => %(user_id)s::text) as count
 -- The nodes, with their figures.
 select n.* from realtime.stat_nodes n order by n.node
 
--- name: rest_stages
--- What each running node has observed of latencies lately.
-select s.stages::text as stages
-from realtime.node_stats s join realtime.nodes n on n.id = s.node_id
-where n.schema_version is not null and n.lease_expires_at >= clock_timestamp() and s.stages is not null
+-- name: rest_latency
+-- How long each stage of deliveries took, in the order in which a message passes them.
+select s.stage, s.p50_ms, s.p95_ms, s.p99_ms, s.count
+from realtime.stat_latency s order by array_position('{feed,apply,encode,write,total}', s.stage)
 
 -- name: rest_slots
 -- The slots that hold WAL: those of the nodes first.

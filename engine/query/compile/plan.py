@@ -115,6 +115,8 @@ def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncr
     query = normalise(query)
     if table.problem:
         return NotIncremental(table.problem)
+    if table.timed:
+        return NotIncremental(f"rows of {table.schema}.{table.name} are not in the WAL: they are read by the clock")
     if not table.identity:
         return NotIncremental(f"rows of {table.schema}.{table.name} cannot be followed: no usable replica identity")
     try:

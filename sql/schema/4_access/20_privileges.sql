@@ -51,6 +51,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     ('table', 'realtime.stat_slots', null, 'SELECT'),
     ('table', 'realtime.stat_channels', null, 'SELECT'),
     ('table', 'realtime.stat_queries', null, 'SELECT'),
+    ('table', 'realtime.stat_latency', null, 'SELECT'),
     ('table', 'realtime.alerts', null, 'SELECT'),
     ('table', 'realtime.alert_rules', null, 'SELECT'),
     ('table', 'realtime.alert_notices', null, 'SELECT'),

@@ -142,3 +142,48 @@ comment on column realtime.stat_queries.rows is 'rows of its list now';
 comment on column realtime.stat_queries.reads is 'how often it was read from the database since it was opened';
 comment on column realtime.stat_queries.read_ms is 'how long these reads took, in milliseconds altogether; one that was read together with others counts their time';
 comment on column realtime.stat_queries.cost is 'the cost of a re-read query as PostgreSQL estimates it; null: not asked for';
+
+-- As Histogram.quantile() in engine/metrics/instruments.py: linear within a bucket, the last bound for what is beyond it.
+create or replace view realtime.stat_latency as
+with digests as (
+  select s.stages -> 'bounds' as bounds, s.stages -> 'counts' as counts, s.collected_at
+  from realtime.node_stats s join realtime.nodes n on n.id = s.node_id
+  where n.schema_version is not null and n.lease_expires_at >= clock_timestamp() and s.stages is not null
+),
+usual as (  -- a node of another version may have other bounds, and does not count
+  select d.bounds from digests d group by d.bounds order by count(*) desc, max(d.collected_at) desc limit 1
+),
+buckets as (
+  select c.stage, b.place, sum(b.count::bigint)::bigint as count
+  from digests d join usual u on u.bounds = d.bounds
+  cross join lateral jsonb_each(d.counts) c (stage, counts)
+  cross join lateral jsonb_array_elements_text(c.counts) with ordinality b (count, place)
+  group by c.stage, b.place
+),
+summed as (
+  select b.stage, b.count, sum(b.count) over (partition by b.stage order by b.place) as up_to, sum(b.count) over (partition by b.stage) as total,
+         case when b.place > 1 then (u.bounds ->> (b.place - 2)::int)::float8 else 0 end as low, (u.bounds ->> (b.place - 1)::int)::float8 as high
+  from buckets b cross join usual u
+)
+select k.stage, q.p50_ms, q.p95_ms, q.p99_ms, coalesce(q.count, 0)::bigint as count
+from unnest('{feed,apply,encode,write,total}'::text[]) k (stage)
+left join lateral (
+  select max(e.total) as count, max(e.ms) filter (where e.share = 0.5) as p50_ms, max(e.ms) filter (where e.share = 0.95) as p95_ms,
+         max(e.ms) filter (where e.share = 0.99) as p99_ms
+  from (
+    select distinct on (a.share) a.share, s.total,
+           round(((case when s.high is null then s.low
+                        else s.low + (s.high - s.low) * (a.share * s.total - (s.up_to - s.count))::float8 / s.count end) / 1000)::numeric, 3)::float8 as ms
+    from (values (0.5), (0.95), (0.99)) a (share) cross join summed s
+    where s.stage = k.stage and s.count > 0 and s.up_to >= a.share * s.total
+    order by a.share, s.up_to
+  ) e
+) q on true;
+comment on view realtime.stat_latency is
+  'One row per stage of deliveries and one for all of them: how long they took in the last five minutes, over all running nodes';
+comment on column realtime.stat_latency.stage is
+  'feed: from the commit until a node has the transaction; apply: until it is encoded; encode; write: until the last byte is written; total';
+comment on column realtime.stat_latency.p50_ms is 'half of them took at most so many milliseconds, as far as buckets of a histogram show it; null: there were none';
+comment on column realtime.stat_latency.p95_ms is 'the same of 95 %';
+comment on column realtime.stat_latency.p99_ms is 'the same of 99 %';
+comment on column realtime.stat_latency.count is 'how many were observed';

@@ -20,7 +20,7 @@ from tests.support.servers.processes import GIVE_UP_AFTER, serving
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
 SQL = {"sql": "select * from realtime.connections"}
-TABLES = ("connections", "channels", "presence")
+TABLES = ("connections", "channels", "presence", "stat_nodes", "alerts")
 ISSUERS = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET, "admin_role": ADMIN}]
 OTHER_ROLES = ("realtime_reader", "realtime_observer", "administrators", "service_role", "postgres")
 """Of tokens: none of them is that of administrators, some are roles of the database."""

@@ -12,7 +12,7 @@ from engine.identity.principal import Principal
 from engine.live.core.shared_query import LiveQuery
 from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node
 from tests.support.oracle.queries import Query
-from tests.support.postgres.sql import run_each
+from tests.support.postgres.sql import run_each, until
 
 NODE = "insert into realtime.nodes (id, host, lease_expires_at) values ('n', 'h', now() + '1 day')"
 COLUMNS = (
@@ -115,6 +115,74 @@ async def test_a_collection_that_has_the_name_of_a_table_of_the_service_is_for_a
         run_each(database, connection("c", "cid"))
         await node.caught_up()
         assert sorted(ids(theirs)) == ["a", "b", "c"]
+
+
+async def test_lists_on_what_no_stream_brings_follow_it_by_the_clock_and_are_shared(database: str) -> None:
+    run_each(database, NODE, "select realtime.create_channel('chat:1')")
+    queries = [
+        Query(f"realtime.{name}", spec, json_rows(f"select {columns} from realtime.{name} {rest}"))
+        for name, spec, columns, rest in (
+            ("stat_nodes", {"where": [["node", "==", "n"]]}, "node, state, connections", "where node = 'n'"),
+            (
+                "stat_channels",
+                {"where": [["channel", "like", "chat:%"]], "orderBy": [["members", "desc"]], "limit": 2},
+                'channel, room, subscribers, members, capacity, last_message_at as "lastMessageAt"',
+                "where channel like 'chat:%' order by members desc, channel limit 2",
+            ),
+            ("stat_latency", {"orderBy": ["stage"]}, "*", "order by stage"),
+            ("alerts", {"where": [["clearedAt", "is-null"]]}, "rule, measure, severity", "where cleared_at is null"),
+        )
+    ]
+    async with live_node(database) as node:
+        followers = [await node.follow(query, principal=administrator()) for query in queries]
+        assert {query_of(each).strategy for each in followers} == {"re-read"}
+        assert {query_of(each).plan.time_dependent for each in followers} == {True}  # type: ignore[union-attr]
+        assert query_of(await node.follow(queries[1], principal=administrator())) is query_of(followers[1])
+        run_each(
+            database,
+            connection("a", "ann"),
+            "select realtime.create_channel('chat:2', capacity => 3)",
+            "insert into realtime.presence (channel, connection_id, user_id) values ('chat:2', 'a', 'ann')",
+            "insert into realtime.alerts (rule, measure, subject, severity, value, threshold) "
+            "select name, measure, 'all', severity, 2, 1 from realtime.alert_rules where name = 'slot_lag'",
+        )
+        nodes, channels, latency, alerts = followers
+        await until(lambda: documents(nodes)[0]["connections"] == 1 and len(documents(alerts)) == 1)
+        await until(lambda: [each["channel"] for each in documents(channels)] == ["chat:2", "chat:1"])
+        assert documents(channels)[0] == {
+            "channel": "chat:2",
+            "room": True,
+            "subscribers": 0,
+            "members": 1,
+            "capacity": 3,
+            "lastMessageAt": None,
+        }
+        assert [each["stage"] for each in documents(latency)] == ["apply", "encode", "feed", "total", "write"]
+        assert documents(alerts)[0]["rule"] == "slot_lag"
+        run_each(database, "update realtime.alerts set cleared_at = now()", "delete from realtime.connections")
+        await until(lambda: documents(alerts) == [] and documents(nodes)[0]["connections"] == 0)
+        user = Principal("ops", authenticated=True)
+        for query in queries:
+            await refused(node, query, user)
+
+
+async def test_an_exposed_table_and_the_administrators_list_of_it_are_two_collections(database: str) -> None:
+    run_each(database, "select realtime.expose('realtime.alerts')")
+    for_all = {"limit": 5}
+    async with live_node(database) as node:
+        theirs = await node.follow(Query("alerts", for_all, ""), principal=Principal("ann", authenticated=True))
+        ours = await node.follow(Query("realtime.alerts", for_all, ""), principal=administrator())
+        assert [query_of(each).strategy for each in (theirs, ours)] == ["incremental", "re-read"]
+        run_each(
+            database,
+            "insert into realtime.alerts (rule, measure, subject, severity, value, threshold) "
+            "select name, measure, 'all', severity, 2, 1 from realtime.alert_rules where name = 'slot_lag'",
+        )
+        await until(lambda: len(theirs.list) == len(ours.list) == 1)
+
+
+def documents(follower: Follower) -> list[dict[str, Any]]:
+    return [json.loads(document) for _, document in follower.list]
 
 
 def ids(follower: Follower) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,10 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from engine.metrics.instruments import LATENCIES, Histogram
+from engine.metrics.stages import STAGES
 from server.cli.local_postgres import LocalPostgres
+from server.statistics.latencies import TOTAL
 from tests.conftest import database_on
 from tests.support.clients.list_client import write
 from tests.support.clients.users import running_server, user_client
@@ -24,7 +28,7 @@ Row = dict[str, Any]
 
 ROLE = "server_of_figures"
 
-VIEWS = ("stat_nodes", "stat_slots", "stat_channels", "stat_queries")
+VIEWS = ("stat_nodes", "stat_slots", "stat_channels", "stat_queries", "stat_latency")
 
 
 def rows(dsn: str, text: str) -> list[Row]:
@@ -146,6 +150,43 @@ def test_every_column_is_described_and_the_tables_behind_reach_neither_wal_nor_p
         "where relnamespace = 'realtime'::regnamespace and relname in ('node_stats', 'node_channels', 'node_queries')",
     )
     assert [(each["relpersistence"], each["published"]) for each in behind] == [("u", False)] * 3
+
+
+def test_latencies_of_nodes_are_put_together_as_a_histogram_has_them(database: str) -> None:
+    one, two = [Histogram(LATENCIES, 1e-3) for _ in range(2)]
+    for micros in (700, 70_000, 900, 10**12):
+        one.observe(micros, 25)
+        two.observe(micros // 2, 3)
+    counts = {"write": one.counts, "total": two.counts}
+    digests = [
+        {"bounds": LATENCIES, "counts": counts},
+        {"bounds": LATENCIES, "counts": {"write": two.counts}},
+        {"bounds": LATENCIES[1:], "counts": counts},  # of another version
+    ]
+    with psycopg.connect(database) as connection:
+        for number, digest in enumerate([*digests, None]):
+            text = None if digest is None else json.dumps(digest)
+            connection.execute(
+                "insert into realtime.nodes (id, host, lease_expires_at, schema_version) values (%s, 'h', now() + '1 h', 1)",
+                [f"n{number}"],
+            )
+            connection.execute(
+                "insert into realtime.node_stats (node_id, version, state, position, channels, subscriptions, queries, "
+                "query_subscriptions, messages, reads, stages) values (%s, '1', 'ok', '0/1', 0, 0, 0, 0, 0, 0, %s::jsonb)",
+                [f"n{number}", text],
+            )
+        found = connection.execute("select * from realtime.stat_latency").fetchall()
+        connection.rollback()
+        assert connection.execute("select stage, p50_ms, count from realtime.stat_latency").fetchall() == [
+            (stage, None, 0) for stage in (*STAGES, TOTAL)
+        ]
+    expected = {"write": one.plus(two), "total": two}
+    for stage, *quantiles, count in found:
+        of = expected.get(stage, Histogram(LATENCIES))
+        assert count == of.count, stage
+        assert quantiles == [
+            None if value is None else pytest.approx(value, abs=0.001) for value in map(of.quantile, (0.5, 0.95, 0.99))
+        ], stage
 
 
 def test_the_documentation_names_every_column_of_each_view(database: str) -> None:
