@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["Cpu", "waited_for_a_core"]
+__all__ = ["Cpu", "ran", "waited_for_a_core"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -32,10 +32,19 @@ class Cpu:
         return total / _TICKS
 
 
+def ran(pid: int) -> int:
+    """Nanoseconds for which the threads of a process have run (Linux, ``schedstat``)."""
+    return _scheduled(pid, 0)
+
+
 def waited_for_a_core(pid: int) -> float:
     """Seconds for which the threads of a process were ready to run while others ran (Linux, ``schedstat``)."""
+    return _scheduled(pid, 1) / 1e9
+
+
+def _scheduled(pid: int, field: int) -> int:
     tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+    return sum(int((task / "schedstat").read_text().split()[field]) for task in tasks)
 
 
 def _children(pid: int) -> list[int]:

@@ -18,12 +18,12 @@ import statistics
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from server.bench.load.cpu import ran
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.bench.parts.sockets import publication
@@ -112,9 +112,8 @@ class Side:
         self.spent.append(self.processor_time() - before)
 
     def processor_time(self) -> int:
-        """Nanoseconds that the threads of the process have run (Linux, ``schedstat``)."""
-        tasks = Path(f"/proc/{self.server.process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+        """Of the server: see :func:`ran`."""
+        return ran(self.server.process.pid)
 
 
 async def collect(reader: StreamReader, writer: StreamWriter) -> None:
