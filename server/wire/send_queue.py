@@ -7,7 +7,6 @@ they overtake none.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 from server.wire.frame import Frame
@@ -22,7 +21,7 @@ class SendQueue:
 
     def __init__(self) -> None:
         self.size = 0
-        self._frames: deque[Frame] = deque()
+        self._frames: list[Frame] | None = None  # as of most connections, which then hold no empty list
         self._lowest = 0  # priority of those that wait
         self._unsorted = False
 
@@ -31,53 +30,58 @@ class SendQueue:
 
     def __iter__(self) -> Iterator[Frame]:
         """The queued frames, in no order."""
-        return iter(self._frames)
+        return iter(self._frames or ())
 
     def add(self, frame: Frame) -> None:
         """One more frame waits."""
-        priority = frame.priority
-        if priority != self._lowest:
-            if not self._frames:
-                self._lowest = priority
-            elif priority > self._lowest:
+        frames, priority = self._frames, frame.priority
+        if frames is None:
+            self._frames = [frame]
+            self._lowest = priority
+        else:
+            frames.append(frame)
+            if priority > self._lowest:
                 self._unsorted = True
-            else:
+            elif priority < self._lowest:
                 self._lowest = priority
-        self._frames.append(frame)
         self.size += len(frame.data)
 
     def take(self, most: int, *, at_least: int = 1) -> list[Frame]:
         """The next frames: not more than ``most`` bytes, but ``at_least`` this many frames if there are any."""
         if self._unsorted:
             self._sort()
+        frames = self._frames
+        if frames is None:
+            return []
         if self.size <= most:
-            taken, self._frames, self.size = list(self._frames), deque(), 0
-            return taken
-        taken, total = [], 0
-        while self._frames and (len(taken) < at_least or total + len(self._frames[0].data) <= most):
-            frame = self._frames.popleft()
-            taken.append(frame)
-            total += len(frame.data)
+            self._frames, self.size = None, 0
+            return frames
+        count, total = 0, 0
+        for frame in frames:
+            size = len(frame.data)
+            if count >= at_least and total + size > most:
+                break
+            count += 1
+            total += size
+        self._frames = frames[count:] or None
         self.size -= total
-        return taken
+        return frames[:count]
 
     def clear(self) -> None:
         """Drop the queued frames."""
-        self._frames.clear()
-        self.size = 0
+        self._frames, self.size = None, 0
 
     def _sort(self) -> None:
         self._unsorted = False
-        frames, self._frames = self._frames, deque()
+        ordered: list[Frame] = []
         run: list[Frame] = []
-        for frame in frames:
+        for frame in self._frames or ():
             if frame.channel is None:
-                self._frames.extend(_by_priority(run))
-                self._frames.append(frame)
+                ordered += [*_by_priority(run), frame]
                 run = []
             else:
                 run.append(frame)
-        self._frames.extend(_by_priority(run))
+        self._frames = ordered + _by_priority(run)
 
 
 def _by_priority(run: list[Frame]) -> list[Frame]:

@@ -34,6 +34,10 @@ __all__ = ["ClientConnection", "close_code_of"]
 
 _PAUSES_AT_THE_END: Final = frozenset({Pause.TURN})
 
+# Members that each message looks at: an attribute of an enumeration is slow to find.
+_OPEN: Final = State.OPEN
+_FLOWING: Final = Writing.FLOWING
+
 
 class ClientConnection:
     """A base. The theory of operation of ``state`` is in :mod:`server.session.lifecycle`, that of ``writing`` and ``pauses``
@@ -194,7 +198,7 @@ class ClientConnection:
 
     def write(self, frame: Frame) -> None:
         """Write a frame behind the queued ones. A closing connection drops it."""
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             return
         queue = self.queue
         if not queue.size:  # else it is being written already, or waits until the transport can take more
@@ -202,7 +206,7 @@ class ClientConnection:
         queue.add(frame)
         if (waiting := queue.size + self._unconfirmed) > self._much:
             self._much_waits()
-            if waiting > self._limits.buffer_size and self.writing is Writing.FLOWING:
+            if waiting > self._limits.buffer_size and self.writing is _FLOWING:
                 self._pause_queries(Writing.CONGESTED)
 
     def _much_waits(self) -> None:
@@ -222,14 +226,12 @@ class ClientConnection:
     @property
     def congested(self) -> bool:
         """True from the moment too many bytes wait until enough of them are written."""
-        return self.writing is not Writing.FLOWING
+        return self.writing is not _FLOWING
 
     @property
     def over_limit(self) -> bool:
         """True while more than ``backlog`` bytes wait."""
-        return (
-            self.writing is not Writing.FLOWING and self.state is State.OPEN and self._backlog() > self._limits.backlog
-        )
+        return self.writing is not _FLOWING and self.state is _OPEN and self._backlog() > self._limits.backlog
 
     def _backlog(self) -> int:
         return self.queue.size + self._unconfirmed
@@ -237,16 +239,16 @@ class ClientConnection:
     def _pause_queries(self, writing: Writing) -> None:
         """Too much waits."""
         before, self.writing = self.writing, writing
-        if before is Writing.FLOWING:
+        if before is _FLOWING:
             self._pause_reading(Pause.CONGESTED)
-            if self.state is State.OPEN:
+            if self.state is _OPEN:
                 self.client.pause_queries()
 
     def _resume_queries(self) -> None:
         """Enough has been written."""
-        self.writing = Writing.FLOWING
+        self.writing = _FLOWING
         self._resume_reading(Pause.CONGESTED)
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self.client.resume_queries()
 
     # Reading.

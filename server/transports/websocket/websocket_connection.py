@@ -53,6 +53,10 @@ __all__ = ["WebSocketConnection"]
 
 _MUCH = 4096  # bytes of one read
 
+# Members that each write looks at: an attribute of an enumeration is slow to find.
+_BLOCKED: Final = Writing.BLOCKED
+_CONGESTED: Final = Writing.CONGESTED
+
 _NO_CODE: Final = 1005  # RFC 6455, 7.1.5: the close frame had none
 
 
@@ -140,8 +144,8 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def resume_writing(self) -> None:
         """The transport holds less than a quarter of ``buffer_size``."""
-        self.writing = Writing.CONGESTED
-        self._flush()
+        self.writing = _CONGESTED
+        self.write_queued()
 
     def _enter(self, state: State) -> None:
         super()._enter(state)
@@ -151,26 +155,32 @@ class WebSocketConnection(ClientConnection, WSListener):
     # Writing.
 
     def _schedule(self) -> None:
-        if self.writing is not Writing.BLOCKED:
-            self._write_turns.add(self._flush)
+        if self.writing is not _BLOCKED:
+            self._write_turns.add(self)
 
     def _much_waits(self) -> None:
         self._write_turns.have_next()
 
-    def _flush(self) -> None:
+    def write_queued(self) -> None:
         """Write the queue a part at a time: a later frame of higher priority may overtake the rest."""
-        most = self._limits.buffer_size // 4
-        while self.queue.size and self.writing is not Writing.BLOCKED and not self._disconnected():
-            self._put(most)
-        if self.writing is Writing.CONGESTED and not self._disconnected():
+        if self._transport is None:
+            return
+        transport, queue = self._transport.underlying_transport, self.queue
+        while queue.size and self.writing is not _BLOCKED and not transport.is_closing():
+            self._put(transport, self._much)
+        if self.writing is _CONGESTED and not transport.is_closing():
             self._resume_queries()
 
-    def _put(self, most: int) -> None:
-        assert self._transport is not None
+    def _put(self, transport: asyncio.Transport, most: int) -> None:
         frames = self.queue.take(most)
         data = frames[0].data if len(frames) == 1 else b"".join([frame.data for frame in frames])
-        self._transport.underlying_transport.write(data)
+        transport.write(data)
         self._wrote(frames, len(data))
+
+    def _put_all(self) -> None:
+        assert self._transport is not None
+        if self.queue:
+            self._put(self._transport.underlying_transport, self.queue.size)
 
     def _pause_queries(self, writing: Writing) -> None:
         if not self._disconnected():
@@ -187,8 +197,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         if self.state.ending or self._disconnected():
             return
         assert self._transport is not None
-        if self.queue:
-            self._put(self.queue.size)
+        self._put_all()
         self._close_code = code
         self._enter(State.DRAINING)
         self._transport.send_close(WSCloseCode(code), reason_of(reason))
@@ -264,8 +273,8 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def _answer_close(self, transport: WSTransport, frame: WSFrame) -> None:
         if not self.state.ending:
-            if self.queue and self.writing is not Writing.BLOCKED and not self._disconnected():
-                self._put(self.queue.size)
+            if self.writing is not _BLOCKED and not self._disconnected():
+                self._put_all()
             self._enter(State.DRAINING)
             code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big")
             self._close_code = code if frame.payload_size else _NO_CODE
