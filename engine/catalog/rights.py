@@ -18,12 +18,15 @@ from typing import Final
 from engine.catalog.model import Catalog, Table
 from engine.identity.visibility import Viewer, Visibility
 
-__all__ = ["ADMINISTRATORS", "asks_service", "claims_read", "rights_on", "seen_by", "service_tables"]
+__all__ = ["ADMINISTRATORS", "SERVICE_PREFIX", "asks_service", "claims_read", "rights_on", "seen_by", "service_tables"]
 
 ADMINISTRATORS: Final = Visibility("", rights="administrators")
 """Of what administrators see of the service's tables. No claims come to it: their visibilities have a digest as ``rights``,
 or nothing.
 """
+
+SERVICE_PREFIX: Final = "realtime."
+"""How the names of the service's collections begin."""
 
 
 def asks_service(catalog: Catalog, viewer: Viewer, collection: str) -> bool:

@@ -27,7 +27,8 @@ class Principal:
     ``visibility``: which rows of live queries it may see. ``claims``: of the verified token. ``expires_at``: when the proof
     of identity ends, in seconds since the Unix epoch; None: never. ``authenticated``: whether there is a proof; an anonymous
     client can have a ``user_id``, too. ``session_id``: the session of the application that the proof belongs to; None: none.
-    ``administrator``: whether the proof gives the rights of an operator.
+    ``administrator``: whether the proof gives the rights of an operator. ``watches``: it may read the service's own tables,
+    and do nothing else.
     """
 
     user_id: str | None = None
@@ -38,6 +39,7 @@ class Principal:
     authenticated: bool = False
     session_id: str | None = None
     administrator: bool = False
+    watches: bool = False
 
     @property
     def proven_user_id(self) -> str | None:

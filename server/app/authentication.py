@@ -11,7 +11,7 @@ from engine.channels.service import Channels
 from server.app.settings import Settings
 from server.auth.api_keys import KeyRing
 from server.auth.authenticator import AddressAuthenticator, Authenticator, TokenAuthenticator
-from server.auth.key_gate import KeyGate
+from server.auth.key_gate import KeyGate, OperatorGate
 from server.auth.sessions import SessionGate
 from server.auth.tokens import TokenVerifier
 from server.auth_handler.verifier import Handler, HandlerVerifier
@@ -46,9 +46,11 @@ def authentication_of(
         channels.sessions.changed = sessions.changed
     key_gate = KeyGate(keys, within, required=settings.require_api_key)
     keys.follow(channels.api_keys)
-    key_watch = _watch(lambda key: key_gate.judge(key.name, key.address), stack)
+    rest_key = None if settings.rest_key is None else settings.rest_key.get_secret_value()
+    operators = OperatorGate(keys, key_gate, rest_key, local=not settings.require_api_key)
+    key_watch = _watch(lambda key: (operators if key.operator else key_gate).judge(key.name, key.address), stack)
     channels.api_keys.changed = lambda _: key_watch.changed(None)  # the keys of few applications, by the hash of each
-    return Authentication(key_gate, key_watch, sessions)
+    return Authentication(operators, key_watch, sessions)
 
 
 def _tokens(settings: Settings, handler: Handler | None, stack: AsyncExitStack) -> Authenticator:

@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 from server.auth.identity import API_KEY, HandshakeRejectedError, HandshakeRequest, handshake_of, query_of
 from server.http.client_address import TrustedProxies
+from server.http.own_requests import placed
 from server.http.problems import MEDIA_TYPE, problem_document
 from server.http.proxy_header import InvalidProxyHeaderError, ProxyHeader
 from server.http.security_headers import SECURITY_HEADERS
@@ -209,7 +210,7 @@ class HttpProtocol(H11Protocol):
             query, authorization = query_of(scope["query_string"]), self._header(b"authorization")
             keys = self._header(API_KEY.encode())
             handshake = visitor.added_to(handshake_of(origin, query, ip, authorization, offered, keys))
-            connection = self._acceptor.accept(handshake)
+            connection = self._acceptor.accept(placed(handshake, scope))
             self._accepted = connection, key, PROTOCOL if PROTOCOL in offered else None
         except HandshakeRejectedError as refused:
             scope["state"]["refused"] = refused.with_traceback(None)  # its frame has the scope: a cycle

@@ -20,10 +20,13 @@ from engine.channels.core.watched_rows import WatchedRows
 from engine.identity.address_lists import AddressLists
 from server.auth.refusal import AuthenticationError
 
-__all__ = ["PREFIX_LENGTH", "ApiKey", "KeyRing", "looks_like_key"]
+__all__ = ["PREFIX_LENGTH", "READER", "ApiKey", "KeyRing", "looks_like_key"]
 
 PREFIX_LENGTH: Final = 15
 """Characters by which a key is found; they are no secret."""
+
+READER: Final = "dashboard"
+"""The scope of secret keys that reads everything and changes nothing."""
 
 
 _FORM: Final = re.compile(r"([ps]k_[0-9a-f]{12})_[0-9a-f]{64}([0-9a-f]{8})")

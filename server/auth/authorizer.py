@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from engine.catalog.rights import SERVICE_PREFIX
 from engine.channels.core.access_rules import ALERTS_CHANNEL
 from engine.errors import QueryRejectedError
 from engine.identity.principal import Principal
@@ -103,6 +104,7 @@ class NameRules:
     ========================  ==============================================================
 
     Clients without a proof of identity may use of these, besides ``public:*``, those that match ``anonymous_channels``.
+    Operators that watch have live queries on the service's own tables, and nothing else.
     """
 
     def __init__(self, open_channels: Iterable[str] = ("*",), anonymous_channels: Iterable[str] = ("*",)) -> None:
@@ -117,7 +119,9 @@ class NameRules:
 
     def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> None:
         """See the class."""
-        if action is not Action.QUERY:
+        if principal.watches:
+            _check_watching(action, resource)
+        elif action is not Action.QUERY:
             self._check(principal, action, resource)
 
     def _check(self, principal: Principal, action: Action, channel: str) -> None:
@@ -158,6 +162,14 @@ def _check_alerts(principal: Principal, action: Action) -> None:
         raise NotAllowedError(
             f"you may not {action.value} {ALERTS_CHANNEL!r}: administrators may subscribe to the alerts; a rule of "
             "exactly this name can let clients subscribe, none lets them publish or be present"
+        )
+
+
+def _check_watching(action: Action, resource: str) -> None:
+    if not (action is Action.QUERY and resource.startswith(SERVICE_PREFIX)):
+        raise NotAllowedError(
+            f"you may not {action.value} {resource!r}: with a key of the REST API in the place of a token a connection has "
+            f"live queries on {SERVICE_PREFIX}* alone"
         )
 
 

@@ -24,6 +24,7 @@ from server.protocol.validation import InvalidMessageError, check_storable
 __all__ = [
     "API_KEY",
     "TOKEN_PROTOCOL",
+    "WATCH",
     "HandshakeRejectedError",
     "HandshakeRequest",
     "handshake_of",
@@ -37,6 +38,9 @@ TOKEN_PROTOCOL: Final = "bunbase.token."
 
 API_KEY: Final = "apikey"
 """The header and the parameter of the address that carry an API key."""
+
+WATCH: Final = "watch"
+"""The parameter of the address, ``on``, by which a client of this machine asks to watch the service without a key."""
 
 _MAX_USER = 256
 _MAX_QUERY = 8192
@@ -72,6 +76,8 @@ class HandshakeRequest:
     ``query``: its parameters, the last one of each name, without the token and the key; ``ip``: the peer's address;
     ``token``: what is to prove the client's identity; ``api_key``: of which application it is. These two appear in no log
     and no error. ``country``: from a header of a trusted proxy; ``opts_out``: the client does not want to be counted.
+    ``token_in_address``: the token came there; ``local``: a program of this machine sent the request, or a page of this
+    server in a browser of this machine.
     """
 
     origin: str | None = None
@@ -81,6 +87,8 @@ class HandshakeRequest:
     api_key: str | None = field(default=None, repr=False)
     country: str | None = None
     opts_out: bool = False
+    token_in_address: bool = False
+    local: bool = False
 
 
 def handshake_of(
@@ -104,7 +112,8 @@ def handshake_of(
     schemes = (each.partition(" ") for each in authorization)
     tokens = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
     tokens += [_unwrapped(each) for each in protocols if each.startswith(TOKEN_PROTOCOL)]
-    tokens += [value for name, value in given if name == "token"]
+    in_address = [value for name, value in given if name == "token"]
+    tokens += in_address
     if len(tokens) > 1:
         raise HandshakeRejectedError(
             HTTPStatus.BAD_REQUEST,
@@ -113,7 +122,8 @@ def handshake_of(
     keys = [*api_keys, *(value for name, value in given if name == API_KEY)]
     if len(keys) > 1:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "apikey: one is accepted, as a header or in the address")
-    return HandshakeRequest(origin, query, ip, tokens[0] if tokens else None, keys[0] if keys else None)
+    token, key = (tokens[0] if tokens else None), (keys[0] if keys else None)
+    return HandshakeRequest(origin, query, ip, token, key, token_in_address=bool(in_address))
 
 
 def _unwrapped(protocol: str) -> str:

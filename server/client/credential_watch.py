@@ -31,12 +31,13 @@ class _Holder(Hashable, Protocol):
 @dataclass(frozen=True, slots=True)
 class Credential:
     """``name`` is what it is found by; ``user_id``: whose it is to be, ``address``: from where it is used, where that
-    matters.
+    matters. ``operator``: it stands for an operator, and not for an application or a user.
     """
 
     name: str
     user_id: str | None = None
     address: str | None = None
+    operator: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -16,14 +16,13 @@ from typing import Final
 
 from starlette.requests import Request
 
-from server.auth.api_keys import KeyRing, looks_like_key
+from server.auth.api_keys import READER, KeyRing, looks_like_key
 from server.auth.identity import API_KEY, HandshakeRequest
 from server.auth.refusal import AuthenticationError
-from server.http.cross_site import is_own_page, why_refused
-from server.http.loopback import is_loopback
+from server.http.cross_site import is_own_page
+from server.http.own_requests import why_not_local
 from server.http.problems import CHALLENGE, ProblemError
 from server.protocol.error_codes import ErrorCode
-from server.rest.description.endpoint import READER
 
 __all__ = ["NOT_AN_OPERATOR", "Access", "Tokens"]
 
@@ -32,7 +31,6 @@ NOT_AN_OPERATOR: Final = (
 )
 """What a client is answered that asks for more than clients may."""
 
-_PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _JWT: Final = re.compile(r"e[wy][\w-]+\.[\w-]+\.[\w-]*", re.ASCII)  # what begins with "{" begins so in base64
 _NEEDED: Final = "this needs the header Authorization: Bearer KEY with the server's rest_key or a secret API key"
 
@@ -148,17 +146,7 @@ class Access:
         return key.secret
 
     def _check_local(self, request: Request) -> None:
-        if request.client is None or not is_loopback(request.client.host):
-            raise ProblemError(
-                ErrorCode.PERMISSION_DENIED,
-                "without a rest_key or a secret API key the REST API answers only requests from the server's own machine",
-            )
-        if any(name in request.headers for name in _PROXIED):
-            raise ProblemError(
-                ErrorCode.PERMISSION_DENIED,
-                "the request came through a proxy; that needs a rest_key or a secret API key",
-            )
-        if (reason := why_refused(request, frozenset())) is not None:
+        if (reason := why_not_local(request)) is not None:
             raise ProblemError(ErrorCode.PERMISSION_DENIED, reason, HTTPStatus.FORBIDDEN)
 
 

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from engine.channels.core.messages.model import UnavailableError
+from server.auth.api_keys import READER
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
-from server.rest.description.endpoint import READER, Call, Endpoint, shown
+from server.rest.description.endpoint import Call, Endpoint, shown
 from server.rest.description.figures import ActiveChannel, ActiveChannelList, Explained, LiveQuery, LiveQueryList
 from server.rest.description.models import Name
 from server.rest.pages import SortedPageQuery, read_sorted

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from server.auth.api_keys import READER
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.rest.description.analytics import (
@@ -23,7 +24,7 @@ from server.rest.description.analytics import (
     UsageSeries,
     UsageSummary,
 )
-from server.rest.description.endpoint import READER, Call, Endpoint, shown
+from server.rest.description.endpoint import Call, Endpoint, shown
 
 __all__ = ["ENDPOINTS"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.rest.description.endpoint import READER, Call, Endpoint, shown
+from server.auth.api_keys import READER
+from server.rest.description.endpoint import Call, Endpoint, shown
 from server.rest.description.figures import Latencies, Node, NodeList, Slot, SlotList, StageLatency
 from server.statistics.latencies import WINDOW
 

@@ -21,13 +21,10 @@ from server.ports.channels import Member
 from server.protocol.error_codes import ErrorCode
 from server.rules.explain import Explanation
 
-__all__ = ["MAX_NAME", "READER", "Answer", "Call", "ClientCall", "Endpoint", "ServedNode", "shown", "trace_context"]
+__all__ = ["MAX_NAME", "Answer", "Call", "ClientCall", "Endpoint", "ServedNode", "shown", "trace_context"]
 
 MAX_NAME: Final = 255
 """Characters of a name in a path, as of a channel's in a message."""
-
-READER: Final = "dashboard"
-"""The scope of API keys that read everything and change nothing."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Answer = BaseModel | Mapping[str, object] | None

@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from server.auth.api_keys import READER
 from server.auth.identity import API_KEY
 from server.http.problems import BY_CODE, ProblemDocument
 from server.protocol.error_codes import ErrorCode
-from server.rest.description.endpoint import MAX_NAME, READER, Endpoint
+from server.rest.description.endpoint import MAX_NAME, Endpoint
 
 __all__ = ["openapi"]
 

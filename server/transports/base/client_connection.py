@@ -139,6 +139,8 @@ class ClientConnection:
         wanted: set[tuple[CredentialWatch, Credential]] = set()
         if (key := handshake.api_key) is not None and services.key_watch is not None:
             wanted.add((services.key_watch, Credential(key, address=handshake.ip)))
+        if principal.watches and (key := handshake.token) is not None and services.key_watch is not None:
+            wanted.add((services.key_watch, Credential(key, address=handshake.ip, operator=True)))
         if session is not None and services.session_watch is not None:
             wanted.add((services.session_watch, Credential(session, principal.user_id)))
         if wanted == self._held:
