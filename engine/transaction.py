@@ -172,11 +172,13 @@ class Discontinuity:
     but the server may have lost transactions that snapshots have shown, and may assign their ids to others.
     ``other_history``: the server has another history (a standby was promoted, a backup restored), which may lack
     transactions that were delivered. Delivered transactions that it contains are visible to every later snapshot.
+    ``safe``: where ``missing`` is false, results of snapshots that show nothing beyond this position are right.
     """
 
     reason: str
     missing: bool = True
     other_history: bool = False
+    safe: Lsn = 0
 
 
 FeedEvent = Transaction | Progress | Discontinuity

@@ -39,7 +39,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import psycopg
 import structlog
@@ -62,7 +62,7 @@ from engine.feed.replication_stream import StreamEndedError
 from engine.feed.settings import FeedSettings
 from engine.feed.slot_watch import SlotWatch
 from engine.feed.slots import SlotBusyError, drop_left_slot, find_slot
-from engine.feed.startup import FeedParts, SessionMemory
+from engine.feed.startup import FeedParts, Processes, SessionMemory
 from engine.feed.streaming_session import StreamingSession
 from engine.lsn import Lsn
 from engine.postgres.errors import OtherServerError
@@ -71,7 +71,7 @@ from engine.postgres.retry import error_of, until_done
 from engine.tasks import end, every
 from engine.transaction import FeedEvent
 
-__all__ = ["Feed", "FeedSettings", "FeedState"]
+__all__ = ["Feed", "FeedSettings", "FeedState", "ServerIdentity"]
 
 _log = structlog.get_logger(__name__)
 
@@ -88,6 +88,15 @@ class FeedState:
 
     status: Literal["starting", "streaming", "reconnecting", "stopped"]
     reason: str | None = None
+
+
+class ServerIdentity(NamedTuple):
+    """What distinguishes histories of a server; ``flushed``: its WAL up to there was on disk when a session began."""
+
+    system: str
+    timeline: int
+    flushed: Lsn
+    processes: Processes
 
 
 class Feed:
@@ -109,6 +118,7 @@ class Feed:
         self._abandoned = False
         self._well = False  # it has streamed since the last failure
         self._tasks: list[asyncio.Task[None]] = []
+        self._state_callbacks: list[Callable[[FeedState], None]] = []
 
     @property
     def received(self) -> Lsn:
@@ -139,6 +149,14 @@ class Feed:
     def walsender(self) -> int | None:
         """The process id of the server's end of the stream, the last one if it broke; None before the first."""
         return self._memory.walsender
+
+    @property
+    def server(self) -> ServerIdentity | None:
+        """The server that the last session streamed from; None before the first."""
+        memory = self._memory
+        if memory.system is None or memory.timeline is None or memory.processes is None:
+            return None
+        return ServerIdentity(memory.system, memory.timeline, memory.flushed, memory.processes)
 
     def confirm(self, end: Lsn) -> None:
         """Confirm that everything up to ``end`` (a transaction's ``end`` or a Progress' ``position``) was processed.
@@ -174,6 +192,10 @@ class Feed:
         without an error, or lead to another server.
         """
         self._memory.reconnected.append(callback)
+
+    def on_state(self, callback: Callable[[FeedState], None]) -> None:
+        """Call ``callback`` with each new state."""
+        self._state_callbacks.append(callback)
 
     def abandon(self) -> None:
         """The node could not start: on closing, the feed drops its row, and the slot if this process created it.
@@ -227,6 +249,8 @@ class Feed:
         if FeedState(status, reason) != self.state:
             self.state = FeedState(status, reason)
             _log.info("feed_state", slot=self.settings.slot_name, status=status, reason=reason)
+            for callback in self._state_callbacks:
+                callback(self.state)
         self._changed.set()
 
     def _report_state(self, reason: str | None) -> None:

@@ -54,13 +54,17 @@ class NodeLease:
 
     Other nodes do not touch the slot before the lease has expired.
 
+    Args:
+        has_slot: false for a worker, which follows the slot of a relay.
+
     Attributes:
         registered: this process has written the row.
         made: the row did not exist before.
     """
 
-    def __init__(self, database: Database, settings: FeedSettings) -> None:
+    def __init__(self, database: Database, settings: FeedSettings, *, has_slot: bool = True) -> None:
         self._database = database
+        self._has_slot = has_slot
         self._settings = settings
         self._held = False
         self.registered = False
@@ -145,7 +149,7 @@ class NodeLease:
         """Write the row; returns whether it is new. The version stands in it only while the node runs: see ``migrate``."""
         settings = self._settings
         rows = await self._database.rows(
-            "feed_node_register",
+            "feed_node_register" if self._has_slot else "feed_worker_register",
             node=settings.node,
             slot=settings.slot_name,
             ephemeral=settings.ephemeral,

@@ -34,6 +34,8 @@ class FeedSettings:
         buffer_bytes: size of the events between socket and consumer; beyond it reading is suspended.
         transaction_memory: a transaction larger than this goes to a spill file.
         spill_dir: where; the system's temporary folder if None.
+        shared: the events go to other processes, whose snapshots are not reported here: every crash of the server is
+            announced, with the position up to which it lost nothing.
     """
 
     slot_name: str = "bunbase_realtime"
@@ -49,6 +51,7 @@ class FeedSettings:
     buffer_bytes: int = 32 << 20
     transaction_memory: int = 16 << 20
     spill_dir: Path | None = None
+    shared: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what PostgreSQL would refuse later."""

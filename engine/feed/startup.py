@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 import psycopg
 import structlog
@@ -28,7 +29,10 @@ from engine.lsn import Lsn, parse_lsn
 from engine.postgres.reconnecting import Database
 from engine.transaction import Discontinuity
 
-__all__ = ["FeedParts", "SessionMemory", "Startup"]
+__all__ = ["CRASHED", "FeedParts", "Processes", "SessionMemory", "Startup"]
+
+CRASHED: Final = "the server may have crashed and lost transactions that were not on its disk but had been seen"
+"""Why results are read again if the server's processes were started anew."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +40,17 @@ _DECODERS: Final[dict[str, type[PgOutputDecoder] | type[Wal2JsonDecoder]]] = {
     "pgoutput": PgOutputDecoder,
     "wal2json": Wal2JsonDecoder,
 }
+
+
+class Processes(NamedTuple):
+    """Of the server: when the postmaster started, and its auxiliary processes (see the query ``feed_processes``)."""
+
+    started: datetime
+    pids: frozenset[int]
+
+    def survived(self, before: Processes) -> bool:
+        """Whether a process of ``before`` still runs, which proves that there was no crash in between."""
+        return self.started == before.started and not self.pids.isdisjoint(before.pids)
 
 
 class SessionMemory:
@@ -46,13 +61,14 @@ class SessionMemory:
         self.walsender: int | None = None
         self.system: str | None = None
         self.timeline: int | None = None
+        self.flushed: Lsn = 0  # to the server's disk, when the last session began
         self.obstacle = Obstacle()
         self.lost: str | None = None
         self.other_history = False  # with ``lost``: the history may lack transactions that were delivered
         self.publication: int | None = None
         self.seen: Lsn = 0  # up to where snapshots may have shown commits
         self.reconnected: list[Callable[[], None]] = []  # called after each reconnect
-        self.processes: tuple[object, frozenset[int]] | None = None  # of the server, at the start of the last session
+        self.processes: Processes | None = None  # of the server, at the start of the last session
         self.streamed = False
         self.sessions = 0  # that have streamed
         self.made_slot = False
@@ -163,7 +179,7 @@ class Startup:
             why = "the server has lost transactions that it had sent (restored or failed over)"
         if why is not None:
             self._memory.lost, self._memory.other_history = why, True
-        self._memory.system, self._memory.timeline = system, timeline
+        self._memory.system, self._memory.timeline, self._memory.flushed = system, timeline, flushed
         self._memory.obstacle.clear_at = flushed
 
     async def _check_survival(self) -> None:
@@ -175,12 +191,13 @@ class Startup:
         no crash.
         """
         row = (await self._database.rows("feed_processes"))[0]
-        before, now = self._memory.processes, (row["started"], frozenset(row["pids"]))
-        survived = before is not None and before[0] == now[0] and not before[1].isdisjoint(now[1])
+        before, now = self._memory.processes, Processes(row["started"], frozenset(row["pids"]))
         self._memory.processes = now
-        if self._memory.streamed and not survived and self._memory.seen > self._positions.received:
-            reason = "the server may have crashed and lost transactions that were not on its disk but had been seen"
-            self._buffer.put(Discontinuity(reason, missing=False), EVENT_OVERHEAD)
+        if not self._memory.streamed or (before is not None and now.survived(before)):
+            return
+        safe = self._positions.received
+        if self._settings.shared or self._memory.seen > safe:
+            self._buffer.put(Discontinuity(CRASHED, missing=False, safe=safe), EVENT_OVERHEAD)
             self._memory.seen = 0
 
     async def _ready_slot(self, stream: ReplicationStream, server: dict[str, Any]) -> Decoder:

@@ -161,6 +161,17 @@ on conflict (id) do update
       renewed_at = excluded.renewed_at, lease_expires_at = excluded.lease_expires_at
 returning xmax = 0 as made
 
+-- name: feed_worker_register
+-- As feed_node_register, for a worker that follows the slot of a relay: it has none of its own. (slot and ephemeral are the relay's.)
+insert into realtime.nodes as n (id, host, pid, schema_version, renewed_at, lease_expires_at)
+select %(node)s, %(host)s, %(pid)s, %(schema_version)s, now.at, now.at + make_interval(secs => %(lease)s)
+from (select clock_timestamp() as at) now
+on conflict (id) do update
+  set host = excluded.host, pid = excluded.pid, schema_version = excluded.schema_version,
+      started_at = case when (n.host, n.pid) is distinct from (excluded.host, excluded.pid) then now() else n.started_at end,
+      renewed_at = excluded.renewed_at, lease_expires_at = excluded.lease_expires_at
+returning xmax = 0 as made
+
 -- name: feed_node_owner
 -- Which other node owns a slot.
 select n.id, coalesce(n.host, 'unknown host') as host, n.lease_expires_at < clock_timestamp() as expired

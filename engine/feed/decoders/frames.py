@@ -14,7 +14,8 @@ The first element is the version of this format. Positions and times are integer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,13 +23,24 @@ import msgspec
 
 from engine.errors import FeedError
 from engine.feed.decoders.base import MalformedStreamError, Truncate
-from engine.feed.decoders.change_log import ChangeLog
+from engine.feed.decoders.change_log import ChangeLog, Maker
 from engine.feed.decoders.pgoutput import PgOutputDecoder
-from engine.feed.decoders.pgoutput_messages import ROW_CHANGES, relation_message
+from engine.feed.decoders.pgoutput_messages import ROW_CHANGES, read_message, relation_message
 from engine.lsn import Lsn, format_lsn
-from engine.transaction import Message, Relation, Transaction
+from engine.transaction import Relation, Transaction
 
-__all__ = ["FORMAT", "FramesDecoder", "FramesError", "WalFrames", "frames_of", "pack", "unpack"]
+__all__ = [
+    "FORMAT",
+    "FramesDecoder",
+    "FramesError",
+    "PartOrder",
+    "WalFrames",
+    "frames_of",
+    "log_of",
+    "pack",
+    "parts_of",
+    "unpack",
+]
 
 FORMAT: Final = 1
 """The version of the serialised form. Another version is refused."""
@@ -89,43 +101,101 @@ def unpack(data: bytes) -> WalFrames:
 def frames_of(transaction: Transaction, limit: int | None = None) -> Iterator[WalFrames]:
     """The frames of ``transaction``, in as many parts as ``limit`` bytes of payload each make necessary (None: one).
 
-    Raises ``FramesError`` for a transaction of another plugin than pgoutput: wal2json messages need definitions from the
-    catalog.
+    Raises ``FramesError`` for a transaction of another plugin than pgoutput; :mod:`engine.feed.decoders.wal2json_frames` has
+    those of wal2json.
     """
-    known: dict[int, Relation] = {}
-    relations: list[bytes] = []
+    return parts_of(transaction, _filed(log_of(transaction)), limit)
+
+
+def parts_of(
+    transaction: Transaction, filed: Iterable[tuple[bytes | None, bytes]], limit: int | None
+) -> Iterator[WalFrames]:
+    """Parts of what was ``filed``: each payload, with the definition that its part carries if it is the first to need it."""
+    definitions: list[bytes] = []
     payloads: list[bytes] = []
     part = size = 0
 
     def frames(*, more: bool) -> WalFrames:
         head = (transaction.position, transaction.end, transaction.xid, transaction.commit_time)
-        return WalFrames(*head, part, more, tuple(relations), tuple(payloads))
+        return WalFrames(*head, part, more, tuple(definitions), tuple(payloads))
 
-    for relation, raw in _filed(transaction):
+    for definition, raw in filed:
         if limit is not None and payloads and size + len(raw) > limit:
             yield frames(more=True)
-            part, size, relations, payloads = part + 1, 0, [], []
-        if relation is not None and known.get(relation.oid) != relation:
-            (payloads if relation.oid in known else relations).append(relation_message(relation))
-            known[relation.oid] = relation
+            part, size, definitions, payloads = part + 1, 0, [], []
+        if definition is not None:
+            definitions.append(definition)
         payloads.append(raw)
         size += len(raw)
     yield frames(more=False)
 
 
-def _filed(transaction: Transaction) -> Iterator[tuple[Relation | None, bytes]]:
-    """Each message with its relation; None for a logical message."""
+def log_of(transaction: Transaction) -> ChangeLog:
+    """The messages of ``transaction``. Raises ``FramesError`` if it has none that can be sent."""
     log = transaction.changes
     if not isinstance(log, ChangeLog):
         raise FramesError(f"transaction {transaction.xid} was not decoded from a stream: it has no messages to send")
+    return log
+
+
+def _filed(log: ChangeLog) -> Iterator[tuple[bytes | None, bytes]]:
+    """Each message, with the Relation message of a table that comes first. Another definition is a message of its own.
+
+    A decoder makes new makers for each definition, so only a maker that was not seen before can bring one.
+    """
+    known: dict[int, Relation] = {}
+    makers: set[int] = set()
     for make, raw in log.entries():
-        change = make(raw)
-        if isinstance(change, Message) and raw[:1] == b"M":
-            yield None, raw
-        elif isinstance(change, _FILED) and raw:
-            yield change.relation, raw
-        else:
-            raise FramesError("only what pgoutput sent can be taken apart: set decoder to pgoutput")
+        definition = None
+        if id(make) not in makers:
+            makers.add(id(make))
+            relation = _relation_of(make, raw)
+            if relation is not None and known.get(relation.oid) != relation:
+                if relation.oid in known:
+                    yield None, relation_message(relation)
+                else:
+                    definition = relation_message(relation)
+                known[relation.oid] = relation
+        yield definition, raw
+
+
+def _relation_of(make: Maker, raw: bytes) -> Relation | None:
+    """Of a row or TRUNCATE; None: a logical message."""
+    if make is read_message:
+        return None
+    if isinstance(make, partial) and make.func in _FILED and raw:
+        relation: Relation = make.args[0]
+        return relation
+    raise FramesError("only what pgoutput sent can be taken apart: set decoder to pgoutput")
+
+
+class PartOrder:
+    """Whether the parts of transactions come in their order. Plain state."""
+
+    def __init__(self) -> None:
+        self._wanted: tuple[Lsn, int] | None = None  # the position and part that the transaction under way needs next
+
+    def begins(self, frames: WalFrames) -> bool:
+        """Take one part; returns whether a transaction begins with it.
+
+        Raises ``FramesError`` for a part that does not follow the one before. The next part must then be the first of one.
+        """
+        wanted, self._wanted = self._wanted, None
+        begins = wanted is None or frames.part == 0
+        if wanted is None or begins:
+            wanted = (frames.position, 0)
+        if (frames.position, frames.part) != wanted:
+            raise FramesError(
+                f"part {frames.part} of the transaction at {format_lsn(frames.position)} came, "
+                f"expected was part {wanted[1]} of the one at {format_lsn(wanted[0])}"
+            )
+        return begins
+
+    def goes_on(self, frames: WalFrames) -> bool:
+        """``frames`` were applied; returns whether their transaction has more parts."""
+        if frames.more:
+            self._wanted = (frames.position, frames.part + 1)
+        return frames.more
 
 
 class FramesDecoder:
@@ -138,7 +208,7 @@ class FramesDecoder:
 
     def __init__(self, memory_limit: int = 16 << 20, spill_dir: Path | None = None) -> None:
         self._decoder = PgOutputDecoder(memory_limit, spill_dir)
-        self._wanted: tuple[Lsn, int] | None = None  # the position and part that the transaction under way needs next
+        self._order = PartOrder()
 
     def feed(self, frames: WalFrames) -> Transaction | None:
         """Take one part; the transaction if it is complete with it, else None.
@@ -146,16 +216,9 @@ class FramesDecoder:
         Raises ``FramesError`` for a part that does not follow the one before, and ``MalformedStreamError`` for a message
         that is not pgoutput's. The unfinished transaction is then dropped; the next part must be the first of one.
         """
-        wanted, self._wanted = self._wanted, None
-        if wanted is None or frames.part == 0:
-            wanted = (frames.position, 0)
+        if self._order.begins(frames):
             self._decoder.reset()  # no definition but those that come with these frames
             self._decoder.begin(frames.xid)
-        if (frames.position, frames.part) != wanted:
-            raise FramesError(
-                f"part {frames.part} of the transaction at {format_lsn(frames.position)} came, "
-                f"expected was part {wanted[1]} of the one at {format_lsn(wanted[0])}"
-            )
         for payload in (*frames.relations, *frames.payloads):
             if payload[:1] in _BOUNDS:
                 raise MalformedStreamError(f"frames hold the start or end of a transaction: {payload[:32]!r}")
@@ -165,7 +228,6 @@ class FramesDecoder:
             if frames.xid:
                 raise MalformedStreamError(f"a transaction holds a message that belongs to none: {payload[:32]!r}")
             return message
-        if frames.more:
-            self._wanted = (frames.position, frames.part + 1)
+        if self._order.goes_on(frames):
             return None
         return self._decoder.commit(frames.position, frames.end, frames.commit_time)

@@ -39,6 +39,7 @@ __all__ = ["PgOutputDecoder"]
 
 _BEGIN: Final = struct.Struct("!xQqI")
 _COMMIT: Final = struct.Struct("!xxQQq")
+_DEFINITIONS: Final = 1000  # that are remembered
 
 
 class PgOutputDecoder:
@@ -51,6 +52,7 @@ class PgOutputDecoder:
         self._spill_dir = spill_dir
         self._makers: dict[bytes, Maker] = {}  # by the first five bytes of a row message: kind and relation oid
         self._relations: dict[int, Relation] = {}
+        self._described: dict[bytes, Relation] = {}
         self._ddl_announced = True
         self._log: ChangeLog | None = None
         self._xid = 0
@@ -120,7 +122,7 @@ class PgOutputDecoder:
         return self.commit(position, end, commit_time + POSTGRES_EPOCH_US)
 
     def _on_relation(self, payload: bytes) -> None:
-        relation = read_relation(payload)
+        relation = self._described.get(payload) or self._describe(payload)
         before = self._relations.get(relation.oid)
         if before is not None and not self._ddl_announced and relation.schema != "realtime":
             self._open_log().append(read_message, redefined_message(relation))
@@ -129,6 +131,13 @@ class PgOutputDecoder:
         self._relations[relation.oid] = relation
         for letter, change in ROW_CHANGES.items():
             self._makers[letter + payload[1:5]] = partial(change, relation)
+
+    def _describe(self, payload: bytes) -> Relation:
+        """Read a Relation message. Frames bring the same one with each transaction, so some are remembered."""
+        if len(self._described) >= _DEFINITIONS:
+            self._described.clear()
+        relation = self._described[payload] = read_relation(payload)
+        return relation
 
     def _on_truncate(self, payload: bytes) -> None:
         log = self._open_log()

@@ -6,6 +6,7 @@ The format is PostgreSQL's "Logical Replication Message Formats".
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import ClassVar, Final
 
 import msgspec
@@ -35,6 +36,7 @@ _COUNT: Final = struct.Struct("!H")
 _LENGTH: Final = struct.Struct("!I")
 _TUPLE_AT: Final = 6  # kind, relation oid, and the letter that introduces the tuple
 _TRANSACTIONAL: Final = 1
+_DEFINITIONS: Final = 1000  # that are remembered
 
 Tuple = tuple[Value, ...]
 
@@ -187,8 +189,12 @@ def read_relation(payload: bytes) -> Relation:
     return Relation(oid, schema, payload[schema_end + 1 : name_end].decode(), identity, tuple(columns))
 
 
+@lru_cache(maxsize=_DEFINITIONS)
 def relation_message(relation: Relation) -> bytes:
-    """The Relation message of ``relation``: what :func:`read_relation` reads, byte by byte as PostgreSQL writes it."""
+    """The Relation message of ``relation``: what :func:`read_relation` reads, byte by byte as PostgreSQL writes it.
+
+    Frames carry the same one with each transaction, so some are remembered.
+    """
     schema = "" if relation.schema == "pg_catalog" else relation.schema
     parts = [b"R", _LENGTH.pack(relation.oid), schema.encode(), b"\0", relation.name.encode(), b"\0"]
     parts += [relation.replica_identity.encode(), _COUNT.pack(len(relation.columns))]

@@ -31,7 +31,7 @@ from engine.feed.decoders.wal2json_rows import CHANGES, layout_for
 from engine.lsn import parse_lsn
 from engine.transaction import Kind, Message, Relation, RelationColumn, Transaction
 
-__all__ = ["Wal2JsonDecoder"]
+__all__ = ["Wal2JsonDecoder", "read_message"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -186,7 +186,7 @@ class Wal2JsonDecoder:
         make = table.makers.get((kind, names))
         if make is None:
             layout = layout_for(table.description, kind, names, self._exact_numbers, table.derived)
-            if not layout.as_expected and names not in table.forgiven:
+            if not layout.shape.as_expected and names not in table.forgiven:
                 self._ask(key, names)
             make = table.makers[kind, names] = partial(CHANGES[kind], layout)
         return make
@@ -210,11 +210,14 @@ class Wal2JsonDecoder:
             self._tables.clear()
         if head.transactional:
             if wanted:
-                self._open_log().append(_read_message, payload)
+                self._open_log().append(read_message, payload)
             return None
         # Its LSN is the end of its record, where a commit record may start: one less keeps positions apart.
         lsn = parse_lsn(head.lsn)
-        return Transaction(lsn - 1, lsn, 0, 0, (_read_message(payload),) if wanted else ())
+        log = ChangeLog(self._memory_limit, self._spill_dir)
+        if wanted:
+            log.append(read_message, payload)
+        return Transaction(lsn - 1, lsn, 0, 0, log)
 
     def _on_truncate(self, payload: bytes) -> None:
         key = payload[payload.index(_TABLE, _ACTION_AT) : -1]
@@ -231,7 +234,8 @@ class Wal2JsonDecoder:
         return self._log
 
 
-def _read_message(raw: bytes) -> Message:
+def read_message(raw: bytes) -> Message:
+    """A logical message, as wal2json prints it."""
     head = _decode_message(raw)
     return Message(head.prefix, _ESCAPE.sub(_unescaped, bytes(head.content)[1:-1]), head.transactional)
 

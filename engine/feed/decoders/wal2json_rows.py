@@ -8,7 +8,6 @@ always strings.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import msgspec
@@ -16,7 +15,7 @@ import msgspec
 from engine.feed.decoders.base import MalformedStreamError, TableDescription
 from engine.transaction import UNCHANGED, UNKNOWN, Change, Kind, Relation, RelationColumn, Value
 
-__all__ = ["CHANGES", "Layout", "layout_for", "unescape"]
+__all__ = ["CHANGES", "Layout", "Shape", "layout_for", "unescape"]
 
 _BYTEA: Final = 17
 _NUMBERS_WITH_NAN: Final = frozenset((700, 701, 1700))  # float4, float8, numeric
@@ -101,40 +100,62 @@ def _reader(type_oid: int, exact_numbers: bool) -> Reader:
     return _read_number if type_oid in _NUMBERS_WITH_NAN and not exact_numbers else _read
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Layout:
-    """How the columns of one shape of message become rows of ``relation``.
+class Shape(msgspec.Struct, frozen=True, array_like=True):
+    """What decides how the columns of a message become rows of ``relation``.
 
-    ``positions`` and ``readers`` belong to the streamed columns, in their order. ``as_expected``: the message's columns
-    are those of the catalog.
+    ``positions`` and ``types`` belong to the streamed columns, in their order. ``as_expected``: the message's columns are
+    those of the catalog.
     """
 
     relation: Relation
     positions: tuple[int, ...]
-    readers: tuple[Reader, ...]
+    types: tuple[int, ...]
     full: bool
     exact_numbers: bool
     as_expected: bool
 
+
+class Layout:
+    """How the messages of one shape become rows. Layouts are equal if their shapes are."""
+
+    __slots__ = ("_readers", "shape")
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._readers = tuple(_reader(oid, shape.exact_numbers) for oid in shape.types)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layout) and self.shape == other.shape
+
+    def __hash__(self) -> int:
+        return hash(self.shape)
+
+    @property
+    def relation(self) -> Relation:
+        """The table, with the columns of the rows."""
+        return self.shape.relation
+
     def new_row(self, columns: list[_Column], identity: list[_Column]) -> Tuple:
         """The row after the change. A column that the message omits was not changed, or is not (or no longer) there."""
-        if len(columns) != len(self.positions):
-            raise MalformedStreamError(f"wal2json sent {len(columns)} columns of {len(self.positions)} names")
-        row: list[Value] = [UNCHANGED if self.as_expected else UNKNOWN] * len(self.relation.columns)
-        for position, read, column in zip(self.positions, self.readers, columns, strict=True):
+        if len(columns) != len(self.shape.positions):
+            raise MalformedStreamError(f"wal2json sent {len(columns)} columns of {len(self.shape.positions)} names")
+        row: list[Value] = [UNCHANGED if self.shape.as_expected else UNKNOWN] * len(self.relation.columns)
+        for position, read, column in zip(self.shape.positions, self._readers, columns, strict=True):
             row[position] = read(bytes(column.value))
-        if self.full and len(columns) < len(row):  # the old row was sent whole, and with it the values left alone
-            old, sent = self.old_row(identity), set(self.positions)
+        if self.shape.full and len(columns) < len(row):  # the old row was sent whole, and with it the values left alone
+            old, sent = self.old_row(identity), set(self.shape.positions)
             return tuple(value if i in sent else old[i] for i, value in enumerate(row))
         return tuple(row)
 
     def old_row(self, identity: list[_Column]) -> Tuple:
         """The identity columns; the others None, or under REPLICA IDENTITY FULL unknown."""
         index = {column.name: i for i, column in enumerate(self.relation.columns)}
-        row: list[Value] = [UNKNOWN if self.full else None] * len(index)
+        row: list[Value] = [UNKNOWN if self.shape.full else None] * len(index)
         for column in identity:
             if column.name in index:
-                row[index[column.name]] = _reader(column.typeoid & 0xFFFFFFFF, self.exact_numbers)(bytes(column.value))
+                row[index[column.name]] = _reader(column.typeoid & 0xFFFFFFFF, self.shape.exact_numbers)(
+                    bytes(column.value)
+                )
         return tuple(row)
 
     def moved(self, columns: list[_Column], identity: list[_Column]) -> bool:
@@ -142,7 +163,7 @@ class Layout:
         new = {column.name: bytes(column.value) for column in columns}
         for column in identity:
             before = bytes(column.value)
-            ambiguous = _reader(column.typeoid & 0xFFFFFFFF, self.exact_numbers)(before) is UNKNOWN
+            ambiguous = _reader(column.typeoid & 0xFFFFFFFF, self.shape.exact_numbers)(before) is UNKNOWN
             if ambiguous or before != new.get(column.name, before):
                 return True
         return False
@@ -177,14 +198,8 @@ def layout_for(
             Relation(base.oid, base.schema, base.name, base.replica_identity, tuple(columns)),
         )
     index = {column.name: i for i, column in enumerate(relation.columns)}
-    return Layout(
-        relation=relation,
-        positions=tuple(index[n] for n in types),
-        readers=tuple(_reader(oid, exact_numbers) for oid in types.values()),
-        full=description.full,
-        exact_numbers=exact_numbers,
-        as_expected=as_expected,
-    )
+    positions = tuple(index[n] for n in types)
+    return Layout(Shape(relation, positions, tuple(types.values()), description.full, exact_numbers, as_expected))
 
 
 def _typed(column: RelationColumn, type_oid: int | None) -> RelationColumn:
@@ -224,7 +239,7 @@ class _Update(msgspec.Struct, gc=False):
 
     def old(self) -> Tuple | None:
         row = _decode_row(self.raw)
-        if self.layout.full or self.layout.moved(row.columns, row.identity):
+        if self.layout.shape.full or self.layout.moved(row.columns, row.identity):
             return self.layout.old_row(row.identity)
         return None
 

@@ -14,6 +14,7 @@ import pytest
 
 from engine.feed.decoders.frames import FramesDecoder, FramesError, WalFrames, frames_of, pack, unpack
 from engine.feed.decoders.pgoutput_messages import read_relation, relation_message
+from engine.feed.decoders.wal2json_frames import JsonFramesDecoder, json_frames_of
 from engine.transaction import UNCHANGED, Kind, Message, Relation, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -153,6 +154,27 @@ def test_relation_messages_in_frames_are_those_that_the_server_sent(recorded: Re
     assert {relation_message(read_relation(payload)) for payload in recorded.relations} == recorded.relations
     frames = [part for transaction in recorded.transactions for part in frames_of(transaction)]
     assert {relation for part in frames for relation in part.relations} <= recorded.relations
+
+
+async def test_wal2json_is_decoded_in_a_second_place_with_what_the_catalog_answered_in_the_first(
+    database15: str, pg15: LocalPostgres
+) -> None:
+    source = FeedSource(pg15, database15, "wal2json")
+    with source.connect() as sql:
+        for statements in (OWN_TYPES, TABLES):
+            sql.execute(statements.encode())
+        async with reading(source.dsn, source.settings(transaction_memory=MEMORY_LIMIT)) as reader:
+            write_history(sql)
+            transactions = await until_last(reader)
+    rows = [change for t in transactions for change in t.changes if not isinstance(change, Message)]
+    assert {change.kind for change in rows} == set(Kind)
+    assert any(UNCHANGED in (change.new() or ()) for change in rows)
+    frames = [unpack(pack(part)) for transaction in transactions for part in json_frames_of(transaction, PART)]
+    assert max(part.part for part in frames) > 1
+    decoder = JsonFramesDecoder(MEMORY_LIMIT)
+    assert [done for part in frames if (done := decoder.feed(part)) is not None] == transactions
+    with pytest.raises(FramesError, match="came, expected was part 0"):
+        decoder.feed(next(part for part in frames if part.part))
 
 
 async def test_frames_of_wal2json_are_refused(database15: str, pg15: LocalPostgres) -> None:
