@@ -33,7 +33,7 @@ comment on function realtime.may_read(oid) is
   'Whether a function that no text names, of an operator, cast, type or aggregate, may read tables: one in C that is not volatile does not';
 
 create or replace function realtime.type_edges(type oid) returns table (to_class oid, to_object oid)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
   select 'pg_type'::regclass::oid, e.oid
   from pg_type t cross join lateral (
     select t.typbasetype union select t.typelem union select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0
@@ -48,50 +48,53 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     union select o.oprcode from pg_operator o where type in (o.oprleft, o.oprright)
     union select m.amproc from pg_amproc m where type in (m.amproclefttype, m.amprocrighttype)
   ) e (oid)
-  where realtime.may_read(e.oid)
+  where e.oid >= 16384 and realtime.may_read(e.oid)
 $$;
 comment on function realtime.type_edges(oid) is 'What a value of a type may call without a name in a text: casts, operators, checks of a domain. Its input and output functions are in C (docs: CREATE TYPE)';
 
 create or replace function realtime.aggregate_functions(aggregate oid) returns setof oid
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
   select e.oid
   from pg_aggregate a cross join lateral unnest(
     array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]) e (oid)
-  where a.aggfnoid = aggregate and realtime.may_read(e.oid)
+  where a.aggfnoid = aggregate and e.oid >= 16384 and realtime.may_read(e.oid)
 $$;
 comment on function realtime.aggregate_functions(oid) is 'The functions of an aggregate that may read tables; none for any other function';
 
 create or replace function realtime.text_edges(routine oid) returns table (to_class oid, to_object oid)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
+  -- mentions() and may_read() are called for few: a name that is mentioned is part of the text, unless it is written with doubled quotes,
+  -- and what is PostgreSQL's own reads no tables.
   with body as materialized (
-    select f.oid, f.prosrc from pg_proc f join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
+    select f.oid, f.prosrc, lower(f.prosrc) as lowered from pg_proc f join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
     where f.oid = routine and f.prosqlbody is null
+  ), named (class, object, name, aggregate) as (
+    select 'pg_class'::regclass::oid, c.oid, c.relname, false
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+    where c.relkind in ('r', 'p', 'v', 'm', 'f')
+    union all
+    select 'pg_proc'::regclass, g.oid, g.proname, g.prokind = 'a' from pg_proc g where g.oid >= 16384 and g.oid <> routine
+    union all
+    select 'pg_type'::regclass, t.oid, t.typname, false from pg_type t where t.oid >= 16384 and t.typcategory <> 'A'
+  ), mentioned as materialized (
+    select n.class, n.object, n.aggregate
+    from body b join named n on (position(lower(n.name) in b.lowered) > 0 or position('"' in n.name) > 0) and realtime.mentions(b.prosrc, n.name)
   )
-  select 'pg_class'::regclass::oid, c.oid
-  from body b
-  join pg_class c on c.relkind in ('r', 'p', 'v', 'm', 'f') and realtime.mentions(b.prosrc, c.relname)
-  join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  select m.class, m.object from mentioned m where not m.aggregate
   union all
-  select 'pg_proc'::regclass, g.oid
-  from body b join pg_proc g on g.oid >= 16384 and g.oid <> b.oid and g.prokind <> 'a' and realtime.mentions(b.prosrc, g.proname)
-  union all
-  select 'pg_proc'::regclass, e.oid
-  from body b join pg_proc g on g.oid >= 16384 and g.prokind = 'a' and realtime.mentions(b.prosrc, g.proname)
-  cross join lateral realtime.aggregate_functions(g.oid) e (oid)
+  select m.class, e.oid from mentioned m cross join lateral realtime.aggregate_functions(m.object) e (oid) where m.aggregate
   union all
   select 'pg_proc'::regclass, o.oprcode
   from body b join pg_operator o on o.oid >= 16384 and position(o.oprname in b.prosrc) > 0 and realtime.may_read(o.oprcode)
-  union all
-  select 'pg_type'::regclass, t.oid
-  from body b join pg_type t on t.oid >= 16384 and t.typcategory <> 'A' and realtime.mentions(b.prosrc, t.typname)
   union all  -- casts between types of PostgreSQL's own need no name that is not in every text
-  select 'pg_proc'::regclass, c.castfunc from body b join pg_cast c on greatest(c.castsource, c.casttarget) < 16384 and realtime.may_read(c.castfunc)
+  select 'pg_proc'::regclass, c.castfunc from body b
+  join pg_cast c on c.castfunc >= 16384 and greatest(c.castsource, c.casttarget) < 16384 and realtime.may_read(c.castfunc)
 $$;
 comment on function realtime.text_edges(oid) is
   'What a function whose body is a text may read or call: tables, functions, aggregates, operators and types with a name that is in the text';
 
 create or replace function realtime.policy_edges(class oid, object oid) returns table (to_class oid, to_object oid)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
   -- From a table to its policies (those for SELECT), from these by pg_depend to tables, views and functions, and so on. Of a function whose
   -- body is a text pg_depend has nothing: what has a name that is in the text counts.
   select 'pg_policy'::regclass::oid, p.oid
@@ -127,7 +130,7 @@ comment on function realtime.policy_edges(oid, oid) is 'What a table, view, poli
 
 create or replace function realtime.policy_sources(relation regclass)
 returns table (kind text, object oid, name text, source text, language text, volatility "char", problem text, published boolean)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 10 set search_path = pg_catalog, pg_temp as $$
   with recursive walk (class, object) as (
     select 'pg_class'::regclass::oid, policy_sources.relation::oid
     union
