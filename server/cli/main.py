@@ -18,6 +18,7 @@ import typer
 from engine.errors import RealtimeError
 from server.app.settings import SettingsError
 from server.app.version import package_version
+from server.cli.bench import bench
 from server.cli.clients import channels, connections, disconnect, kick
 from server.cli.doctor.diagnose import diagnose
 from server.cli.doctor.finding import document_of
@@ -218,6 +219,7 @@ app.command()(channels)
 app.command()(kick)
 app.command()(disconnect)
 app.command()(errors)
+app.command()(bench)
 app.command()(top)
 app.command()(tail)
 app.command()(grant)

@@ -18,7 +18,7 @@ from server.auth.authorizer import Action, NameRules
 from server.auth.identity import handshake_of
 from server.auth.tokens import TokenVerifier
 from server.bench.load.child import Child
-from server.bench.load.cpu import Cpu
+from server.bench.load.usage import Cpu
 from server.rules.authorizer import RuleAuthorizer
 from tests.bench.bench_rules import CHANNEL, Saved
 from tests.bench.bench_tokens import rate

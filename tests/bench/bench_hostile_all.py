@@ -28,7 +28,7 @@ from subprocess import PIPE
 
 import psycopg
 
-from server.bench.load.cpu import Cpu, waited_for_a_core
+from server.bench.load.usage import Cpu, waited_for_a_core
 from tests.bench.parts.attacks import KINDS
 from tests.bench.parts.processes import local_postgres, postmaster
 from tests.bench.parts.report import report

@@ -13,7 +13,7 @@ from typing import Any
 import uvloop
 
 from server.bench.load.child import Child
-from server.bench.load.cpu import Cpu
+from server.bench.load.usage import Cpu
 from server.cli.local_postgres import LocalPostgres
 from tests.bench.parts.processes import local_postgres, percentile, postmaster
 from tests.bench.parts.report import report

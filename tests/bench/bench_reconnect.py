@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from server.bench.load.child import Child
-from server.bench.load.cpu import Cpu
+from server.bench.load.usage import Cpu
 from tests.bench.parts.processes import local_postgres, percentile
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database

@@ -32,8 +32,8 @@ import psycopg
 import uvloop
 
 from server.bench.load.child import Child
-from server.bench.load.cpu import Cpu
 from server.bench.load.search import Sustained, highest_sustained
+from server.bench.load.usage import Cpu
 from server.cli.local_postgres import LocalPostgres
 from tests.bench.parts.load_rls import COLLECTION
 from tests.bench.parts.processes import local_postgres, percentile, pgbench, postmaster

@@ -21,7 +21,7 @@ from pathlib import Path
 import uvloop
 
 from server.bench.load.child import Child
-from server.bench.load.cpu import ran
+from server.bench.load.usage import ran
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database

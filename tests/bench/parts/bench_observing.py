@@ -23,7 +23,7 @@ from typing import Any, Final
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from server.bench.load.cpu import ran
+from server.bench.load.usage import ran
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.bench.parts.sockets import publication
