@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError, format_position
 from engine.errors import RealtimeError
@@ -32,6 +33,8 @@ from server.session.subscriptions import ChannelRequest
 from server.wire.frame import Opened
 
 __all__ = ["ChannelSubscriptions"]
+
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class ChannelSubscriptions:
@@ -76,9 +79,9 @@ class ChannelSubscriptions:
         self._intake = intake
         self._subscriptions: dict[ChannelRequest, ChannelSubscription] = {}
         self._joining: dict[ChannelRequest, asyncio.Task[None]] = {}
-        self._owed: set[str] = set()  # requested channels that could not be opened because of a fault of the server
+        self._owed = _NONE  # requested channels that could not be opened because of a fault of the server
         self.refused: tuple[str, tuple[int, int]] | None = None  # see Client.refused
-        self._presence_lock = asyncio.Lock()
+        self._presence_lock: asyncio.Lock | None = None  # with the first change of presence
         self._answers = Answers(transport)
         self._registration = Registration(member, services, transport, self._answers)
         self._publishing = PublishQueue(principal, member, services, self._answers, intake)
@@ -136,6 +139,8 @@ class ChannelSubscriptions:
 
     def _joined(self, request: ChannelRequest) -> None:
         self._joining.pop(request, None)
+        if not self._joining:
+            self._joining = {}  # which takes less memory than one that was emptied
         self._intake.done(request.size)
 
     def leave(self, request: ChannelRequest) -> None:
@@ -196,7 +201,7 @@ class ChannelSubscriptions:
             self._log.subscribed(member, request.channel)
         if self._log.presence and request.options.presence is not None:
             self._log.joined(member, request.channel)
-        self._owed.discard(request.channel)
+        self._owed -= {request.channel}
         services.count_resumed(self._session, member.transport, "channel", subscription.recovered)
         opened = Opened(request.channel, subscription.position, subscription.recovered)
         self._transport.write(self._transport.wire.own(answer, opened))
@@ -255,7 +260,7 @@ class ChannelSubscriptions:
         answer = self._session.rejected(request, error)
         if answer is not None:
             if isinstance(error, UnavailableError):
-                self._owed.add(request.channel)
+                self._owed |= {request.channel}
             self._answers.send(answer)
 
     # Presence.
@@ -270,6 +275,8 @@ class ChannelSubscriptions:
     async def _present(self, change: UpdatePresence) -> None:
         message, about = change.message, RequestReference(channel=change.message.channel, ref=change.message.ref)
         try:
+            if self._presence_lock is None:
+                self._presence_lock = asyncio.Lock()
             async with self._presence_lock:
                 if (joining := self._joining.get(change.request)) is not None:
                     await asyncio.wait({joining})

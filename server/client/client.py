@@ -9,6 +9,7 @@ growing queue, and other clients are not delayed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
 
 import psycopg
@@ -81,15 +82,8 @@ class Client:
         self._live: dict[LiveRequest, LiveSubscription] = {}
         self._paused: dict[LiveRequest, None] = {}  # an ordered set: the longest waiting first
         self._resuming = False  # the next one is resumed in the next turn of the loop
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._renewal = Renewal(
-            principal,
-            services.authenticator,
-            partial(services.log.renewal_refused, member) if services.log.authentication else None,
-            transport,
-            lambda request: self.carry_out(session.subscribe(request)),
-            self._channels.review,
-        )
+        self._tasks: set[asyncio.Task[None]] | None = None  # most connections have none
+        self._renewal: Renewal | None = None  # with the first new token
         self.member = member
         self._log = services.log
         self._account: ConnectionAccount | None = None  # made with the first live query: most connections have none
@@ -124,9 +118,7 @@ class Client:
                     self._send(output)
                 case SubscribeQuery(request):
                     self._intake.begun(request.size)
-                    task = asyncio.create_task(self._open(request))
-                    self._tasks.add(task)
-                    task.add_done_callback(partial(self._opened, request))
+                    self._begin(self._open(request)).add_done_callback(partial(self._opened, request))
                 case SubscribeChannel(request):
                     self._channels.join(request)
                 case CancelSubscription(request):
@@ -138,7 +130,32 @@ class Client:
                 case Close(code, reason):
                     self._transport.close(code, reason)
 
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """A task that ends with the connection."""
+        task = asyncio.create_task(work)
+        if self._tasks is None:
+            self._tasks = set()
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._tasks is not None:
+            self._tasks.discard(task)
+            if not self._tasks:
+                self._tasks = None
+
     def _renew(self, request: Authenticate) -> None:
+        if self._renewal is None:
+            services, session = self._services, self.session
+            self._renewal = Renewal(
+                self._principal,
+                services.authenticator,
+                partial(services.log.renewal_refused, self.member) if services.log.authentication else None,
+                self._transport,
+                lambda request: self.carry_out(session.subscribe(request)),
+                self._channels.review,
+            )
         task = self._renewal.begin(request)
         if task is not None and request.subscribe is not None:
             self._channels.opening(request.subscribe[0].channel, task)
@@ -180,8 +197,9 @@ class Client:
             if isinstance(request, LiveRequest):
                 self._cancel(request)
         self._channels.closed(clean=clean)
-        self._renewal.closed()
-        for task in self._tasks:
+        if self._renewal is not None:
+            self._renewal.closed()
+        for task in self._tasks or ():
             task.cancel()
         if self._account is not None:
             self._services.query_accounts.leave(self._account)
@@ -201,9 +219,7 @@ class Client:
     def reopen_queries(self) -> None:
         """The principal has other claims: its live queries get the difference to what it may see now."""
         for subscription in self._live.values():
-            task = asyncio.create_task(self._services.live_queries.reopen(self._principal, subscription))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._services.live_queries.reopen(self._principal, subscription))
 
     async def _open(self, request: LiveRequest) -> None:
         if self._account is None:
@@ -247,7 +263,6 @@ class Client:
         self.resume_queries()
 
     def _opened(self, request: LiveRequest, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
         self._intake.done(request.size)
         if not task.cancelled() and (failure := task.exception()) is not None:
             _log.error("subscribe_crashed", collection=request.collection, exc_info=failure)

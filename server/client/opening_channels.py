@@ -72,6 +72,8 @@ class OpeningChannels:
     def _done(self, channel: str, task: asyncio.Task[None]) -> None:
         if self.tasks.get(channel) is task:
             del self.tasks[channel]
+            if not self.tasks:
+                self.tasks = {}  # which takes less memory than one that was emptied
             self._publish(channel)
 
     def _publish(self, channel: str) -> None:

@@ -47,7 +47,7 @@ class PublishQueue:
         self._services = services
         self._answers = answers
         self._intake = intake
-        self._waiting: deque[Publish] = deque()
+        self._waiting: deque[Publish] | None = None  # most clients have none most of the time
         self._behind = 0  # submitted by a task that may have to wait for a place
 
     def add(self, message: Publish) -> None:
@@ -55,9 +55,11 @@ class PublishQueue:
         self._intake.begun(len(message.data), messages=1)
         if not self._waiting and not self._behind and self._submit(message):
             return
-        self._waiting.append(message)
-        if len(self._waiting) == 1:
-            self._services.background.spawn(self._publish_waiting())
+        if self._waiting is None:
+            self._waiting = deque((message,))
+            self._services.background.spawn(self._publish_waiting(self._waiting))
+        else:
+            self._waiting.append(message)
 
     def _submit(self, message: Publish) -> bool:
         """Publish without waiting. False: nothing was done, since something has to be awaited."""
@@ -77,10 +79,10 @@ class PublishQueue:
             submitted.add_done_callback(partial(self._answer, message))
         return True
 
-    async def _publish_waiting(self) -> None:
+    async def _publish_waiting(self, waiting: deque[Publish]) -> None:
         """One message after the other is allowed and submitted; their commits are awaited side by side."""
-        while self._waiting:
-            message = self._waiting[0]
+        while waiting:
+            message = waiting[0]
             try:
                 data = await judge_message(self._services, self._principal, self._member, message)
             except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
@@ -88,7 +90,8 @@ class PublishQueue:
                 self._done(message)
             else:
                 self._spawn(message, data)
-            self._waiting.popleft()
+            waiting.popleft()
+        self._waiting = None
 
     def _spawn(self, message: Publish, data: bytes) -> None:
         self._behind += 1

@@ -24,24 +24,27 @@ _MAX_RETRY_DELAY: Final = 10.0
 class Registration:
     """Writes the row of ``member``, again if that failed, and deletes it. Events for it go to ``transport``."""
 
-    __slots__ = ("_answers", "_attempt", "_closed", "_failures", "_member", "_services", "_transport")
+    __slots__ = ("_answers", "_attempt", "_closed", "_failures", "_member", "_services", "_transport", "_written")
 
     def __init__(self, member: Member, services: SharedServices, transport: Transport, answers: Answers) -> None:
         self._member = member
         self._services = services
         self._transport = transport
         self._answers = answers
-        self._attempt: asyncio.Task[None] | None = None
+        self._attempt: asyncio.Task[None] | None = None  # the one under way, or that failed
+        self._written = False
         self._failures = 0
         self._closed = False
 
     def start(self) -> None:
         """Write the row, without waiting for it."""
         self._attempt = self._services.background.spawn(self._services.channels.connect(self._member, self._deliver))
-        self._attempt.add_done_callback(self._retry_later)
+        self._attempt.add_done_callback(self._attempted)
 
     async def wait(self) -> None:
         """Wait until the connection is registered; retry if that failed before. Raises what the attempt raises."""
+        if self._written:
+            return
         if self._attempt is None or (self._attempt.done() and (self._attempt.cancelled() or self._attempt.exception())):
             self.start()
         assert self._attempt is not None
@@ -58,8 +61,13 @@ class Registration:
             await asyncio.wait(waited)
         await self._services.channels.disconnect(self._member.connection_id, clean=clean)
 
-    def _retry_later(self, attempt: asyncio.Task[None]) -> None:
+    def _attempted(self, attempt: asyncio.Task[None]) -> None:
         """A row that could not be written, because the database was away or read-only, is written later."""
+        if not attempt.cancelled() and attempt.exception() is None:
+            self._written = True
+            if self._attempt is attempt:
+                self._attempt = None
+            return
         if attempt.cancelled() or not isinstance(attempt.exception(), UnavailableError) or self._closed:
             return
         delay = growing_pause(self._failures, _RETRY_DELAY, _MAX_RETRY_DELAY)

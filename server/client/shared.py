@@ -24,6 +24,7 @@ from server.ports.channels import ChannelService, Member
 from server.ports.live_queries import LiveQueryService
 from server.session.session import Session
 from server.tracing.tracing import Tracing
+from server.wire.wheels import Wheels
 from server.wire.wires import Wires
 from server.wire.write_turns import WriteTurns
 
@@ -32,7 +33,8 @@ __all__ = ["SharedServices"]
 
 @dataclass(frozen=True, slots=True)
 class SharedServices:
-    """The engine's two services, the authorizer, the check of contents, the encoders, and when WebSockets write.
+    """The engine's two services, the authorizer, the check of contents, the encoders, when WebSockets write, and what
+    connections do again and again (``wheels``).
 
     ``query_accounts``: what live queries each user has; ``published``: how many bytes it publishes. ``meters`` count what
     connections do, and ``usage`` for analytics; None: nothing is counted. ``log``: which events of clients are logged.
@@ -51,6 +53,7 @@ class SharedServices:
     wires: Wires = field(default_factory=Wires.make)
     write_turns: WriteTurns = field(default_factory=WriteTurns)
     read_turns: ReadTurns = field(default_factory=ReadTurns)
+    wheels: Wheels = field(default_factory=Wheels)
     query_accounts: QueryAccounts = field(default_factory=QueryAccounts)
     published: PublishedBytes = field(default_factory=PublishedBytes)
     meters: Meters | None = None

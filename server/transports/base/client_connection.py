@@ -33,6 +33,7 @@ from server.wire.send_queue import SendQueue
 __all__ = ["ClientConnection", "close_code_of"]
 
 _PAUSES_AT_THE_END: Final = frozenset({Pause.TURN})
+_NOTHING_HELD: Final[frozenset[tuple[CredentialWatch, Credential]]] = frozenset()
 
 # Members that each message looks at: an attribute of an enumeration is slow to find.
 _OPEN: Final = State.OPEN
@@ -59,8 +60,8 @@ class ClientConnection:
         self._loop = asyncio.get_running_loop()
         self._authentication: asyncio.Task[Principal] | None = None
         self._client: Client | None = None
-        self._held: set[tuple[CredentialWatch, Credential]] = set()
-        self._expiry_timer = ExpiryTimer()
+        self._held: frozenset[tuple[CredentialWatch, Credential]] = _NOTHING_HELD
+        self._expiry_timer: ExpiryTimer | None = None  # of a proof that ends
         if admission.counted is not None:
             admission.counted.close = self._close_as_excess
         meters = admission.services.meters
@@ -91,7 +92,8 @@ class ClientConnection:
         self.pauses &= _PAUSES_AT_THE_END
         if self._authentication is not None:
             self._authentication.cancel()
-        self._expiry_timer.stop()
+        if self._expiry_timer is not None:
+            self._expiry_timer.stop()
 
     def _authenticate(self) -> asyncio.Task[Principal] | None:
         """Open the connection, if its principal is known; else return the task that finds it.
@@ -125,7 +127,7 @@ class ClientConnection:
     def identity_renewed(self, principal: Principal) -> None:
         """The client has proved its identity again."""
         if not self.state.ending:
-            self._expiry_timer.start(principal.expires_at, self._warn_of_expiry, self._expire)
+            self._follow_expiry(principal.expires_at)
             try:
                 self._hold(principal)
             except AuthenticationError as refusal:
@@ -133,9 +135,19 @@ class ClientConnection:
         if self._client is not None:
             self._client.reopen_queries()
 
+    def _follow_expiry(self, expires_at: float | None) -> None:
+        if expires_at is not None:
+            if self._expiry_timer is None:
+                self._expiry_timer = ExpiryTimer(self._admission.services.wheels)
+            self._expiry_timer.start(expires_at, self)
+        elif self._expiry_timer is not None:
+            self._expiry_timer.stop()
+
     def _hold(self, principal: Principal) -> None:
         """Depend on the API key and the session that let the client in. Raises ``AuthenticationError`` if one has ended."""
         services, handshake, session = self._admission.services, self._admission.handshake, principal.session_id
+        if handshake.api_key is None and session is None and not self._held:
+            return
         wanted: set[tuple[CredentialWatch, Credential]] = set()
         if (key := handshake.api_key) is not None and services.key_watch is not None:
             wanted.add((services.key_watch, Credential(key, address=handshake.ip)))
@@ -150,9 +162,10 @@ class ClientConnection:
         self._held &= wanted
         for watch, credential in wanted - self._held:
             watch.enter(credential, self)
-            self._held.add((watch, credential))
+            self._held |= {(watch, credential)}
 
-    def _warn_of_expiry(self, seconds: float) -> None:
+    def warn_of_expiry(self, seconds: float) -> None:
+        """The proof of identity ends in so many seconds."""
         self.send(server_messages.expiring(seconds))
 
     def refuse(self, refusal: RealtimeError) -> None:
@@ -160,7 +173,8 @@ class ClientConnection:
         self.send(server_messages.error(refusal.code, str(refusal), RequestReference()))
         self.close(close_code_of(refusal), refusal.code.meaning)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """The proof of identity has ended, and the connection with it."""
         self.send(server_messages.error(ErrorCode.AUTHENTICATION_FAILED, "token expired", RequestReference()))
         self.close(CloseCode.TOKEN_EXPIRED, "token expired")
 
@@ -175,7 +189,7 @@ class ClientConnection:
             self._admission.counted.leave()
         for watch, credential in self._held:
             watch.leave(credential, self)
-        self._held = set()
+        self._held = _NOTHING_HELD
         client, self._client = self._client, None
         if client is not None:
             seconds = self._loop.time() - self._opened_at

@@ -4,55 +4,90 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["ExpiryTimer"]
+from server.wire.wheels import Wheels
+
+__all__ = ["Expiring", "ExpiryTimer"]
 
 _WARNING: Final = 60.0
 _CHECK: Final = 300.0
+_SOON: Final = 1.25 * _CHECK  # of what comes later the wheel takes care, also if it turns late
+
+
+class Expiring(Protocol):
+    """What ends with the proof."""
+
+    def warn_of_expiry(self, seconds: float) -> None:
+        """It ends in so many seconds."""
+
+    def expire(self) -> None:
+        """It has ended."""
 
 
 class ExpiryTimer:
-    """From ``start`` to ``stop``, calls ``warn`` with the seconds that are left, once, then ``end``.
+    """From ``start`` to ``stop``, warns ``owner`` once, with the seconds that are left, then ends it.
 
     The warning comes a minute before the end, or when two thirds of a shorter time have passed: a client that renews a
     short-lived token at each warning does not do so all the time. The clock may be set, and the machine may sleep: the clock
-    is read again every five minutes. While it is stopped it has nothing of its owner: see ``StallTimer``.
+    is read again every five minutes, by a wheel that all share; only what is due soon has a timer of its own. While it is
+    stopped it has nothing of its owner: see ``StallTimer``.
     """
 
-    def __init__(self) -> None:
+    __slots__ = ("_expires_at", "_owner", "_place", "_timer", "_warn_at", "_wheels")
+
+    def __init__(self, wheels: Wheels) -> None:
+        self._wheels = wheels
         self._timer: asyncio.TimerHandle | None = None
+        self._place: int | None = None  # on the wheel
+        self._owner: Expiring | None = None
         self._expires_at = 0.0
         self._warn_at: float | None = None
 
-    def start(self, expires_at: float | None, warn: Callable[[float], None], end: Callable[[], None]) -> None:
-        """Begin, or begin again. ``expires_at``: seconds since the Unix epoch; None: never. Calls nothing by itself."""
+    def start(self, expires_at: float, owner: Expiring) -> None:
+        """Begin, or begin again. ``expires_at``: seconds since the Unix epoch. Calls nothing by itself."""
         self.stop()
-        if expires_at is not None:
-            self._expires_at = expires_at
-            self._warn_at = expires_at - min(_WARNING, (expires_at - time.time()) / 3)
-            self._arm(warn, end)
+        self._owner = owner
+        self._expires_at = expires_at
+        self._warn_at = expires_at - min(_WARNING, (expires_at - time.time()) / 3)
+        self._wait()
 
     def stop(self) -> None:
         """Call nothing any more."""
+        self._owner = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._place is not None:
+            self._wheels.every(_CHECK).leave(self, self._place)
+            self._place = None
 
-    def _arm(self, warn: Callable[[float], None], end: Callable[[], None]) -> None:
+    def _wait(self) -> None:
         at = self._expires_at if self._warn_at is None else self._warn_at
-        self._timer = asyncio.get_running_loop().call_later(
-            min(max(at - time.time(), 0), _CHECK), self._look, warn, end
-        )
+        left = max(at - time.time(), 0)
+        if left > _SOON:
+            if self._place is None:
+                self._place = self._wheels.every(_CHECK).enter(self)
+            return
+        if self._place is not None:
+            self._wheels.every(_CHECK).leave(self, self._place)
+            self._place = None
+        self._timer = asyncio.get_running_loop().call_later(min(left, _CHECK), self.beat)
 
-    def _look(self, warn: Callable[[float], None], end: Callable[[], None]) -> None:
+    def beat(self) -> None:
+        """Read the clock."""
+        owner = self._owner
+        if owner is None:
+            return
+        self._timer = None
         left = self._expires_at - time.time()
         if left <= 0:
-            self._timer = None
-            end()
+            self.stop()
+            owner.expire()
             return
-        if self._warn_at is not None and time.time() >= self._warn_at:
+        due = self._warn_at is not None and time.time() >= self._warn_at
+        if due:
             self._warn_at = None
-            warn(left)
-        self._arm(warn, end)
+        self._wait()
+        if due:
+            owner.warn_of_expiry(left)

@@ -14,6 +14,8 @@ class StallTimer:
     While it is stopped it has nothing of its owner: a cycle is left to the cyclic collector.
     """
 
+    __slots__ = ("_loop", "_timeout", "_timer")
+
     def __init__(self, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout

@@ -49,11 +49,11 @@ class Assembler:
         self._binary = binary
         self._message_size = message_size
         self._hard_cap = hard_cap
-        self._parts: list[bytes] = []
+        self._parts: list[bytes] | None = None  # and ``_text``, with the first message in fragments
         self._size = 0
         self._kind: WSMsgType | None = None
         self._fragments = 0
-        self._text = codecs.getincrementaldecoder("utf-8")()
+        self._text: codecs.IncrementalDecoder | None = None
 
     def add(self, frame: WSFrame) -> Message | None:
         """Take a data frame; returns the message if it was the last one. Raises ``InvalidFrameError``."""
@@ -69,6 +69,8 @@ class Assembler:
         if self._size > self._hard_cap or self._fragments > _MAX_FRAGMENTS:
             raise InvalidFrameError(CloseCode.MESSAGE_TOO_BIG, "message too big")
         data = frame.get_payload_as_bytes()
+        if self._parts is None:
+            self._parts, self._text = [], codecs.getincrementaldecoder("utf-8")()
         if self._kind == WSMsgType.TEXT:
             self._check_text(data, bool(frame.fin))
         whole = self._fragments == 1 and frame.fin
@@ -76,7 +78,7 @@ class Assembler:
             self._parts.clear()
         else:
             self._parts.append(data)
-        return self._finish() if frame.fin else None
+        return self._finish(self._parts) if frame.fin else None
 
     def _single(self, frame: WSFrame, kind: WSMsgType) -> Message:
         """The message of one frame, as almost all are. It fits."""
@@ -90,15 +92,16 @@ class Assembler:
         return Message(data, False, False)
 
     def _check_text(self, data: bytes, final: bool) -> None:
+        assert self._text is not None
         try:
             self._text.decode(data, final)
         except UnicodeDecodeError as wrong:
             raise _not_text() from wrong
 
-    def _finish(self) -> Message:
-        message = Message(b"".join(self._parts), self._kind == WSMsgType.BINARY, self._size > self._message_size)
+    def _finish(self, parts: list[bytes]) -> Message:
+        message = Message(b"".join(parts), self._kind == WSMsgType.BINARY, self._size > self._message_size)
         self._kind, self._size, self._fragments = None, 0, 0
-        self._parts.clear()
+        self._parts = self._text = None
         return message
 
 

@@ -47,7 +47,7 @@ from server.transports.base.client_connection import ClientConnection, close_cod
 from server.transports.base.stall_timer import StallTimer
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
 from server.transports.websocket.early import EarlyMessages
-from server.transports.websocket.heartbeat import Heartbeat
+from server.wire.wheels import Wheel
 
 __all__ = ["WebSocketConnection"]
 
@@ -78,15 +78,10 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._transport: WSTransport | None = None
         self._share = admission.share
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
-        self.early = EarlyMessages(limits.early_size)
+        self.early: EarlyMessages | None = None  # until they are carried out
         self._read_closing = 0  # bytes
-        self._heartbeat = Heartbeat(
-            limits.ping_interval,
-            limits.missed_pings,
-            ping=self._ping,
-            reading_paused=lambda: self.reading_paused,
-            drop=self._drop,
-        )
+        self._silent = 0  # pings since the client's last sign of life
+        self._place: int | None = None  # on the wheel of pings
         self._stall = StallTimer(limits.stall_timeout)
 
     # Callbacks of picows.
@@ -96,7 +91,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._transport = transport
         high = self._limits.buffer_size
         transport.underlying_transport.set_write_buffer_limits(high=high, low=high // 4)
-        self._heartbeat.start()
+        self._place = self._pings.enter(self)
         try:
             authentication = self._authenticate()
         except AuthenticationError as refusal:
@@ -107,7 +102,7 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame arrived."""
-        self._heartbeat.received()
+        self._silent = 0
         kind = frame.msg_type
         if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self.state.ending:
             self.close(CloseCode.PROTOCOL_ERROR, "no extension was agreed on")
@@ -127,15 +122,12 @@ class WebSocketConnection(ClientConnection, WSListener):
         """The socket is closed."""
         self._enter(State.CLOSED)
         self.queue.clear()
-        self.early.take()
+        self.early = None
         self._stall.stop()
         if self._share is not None:
             self._share.leave(self)
         self._release()
         self._closed(self)
-        # It calls the connection, and is its own: a cycle, which only the cyclic collector would free, all at once with
-        # those of many others.
-        del self._heartbeat
         self._transport = None
 
     def pause_writing(self) -> None:
@@ -149,8 +141,9 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def _enter(self, state: State) -> None:
         super()._enter(state)
-        if state.ending:
-            self._heartbeat.stop()
+        if state.ending and self._place is not None:
+            self._pings.leave(self, self._place)
+            self._place = None
 
     # Writing.
 
@@ -264,10 +257,21 @@ class WebSocketConnection(ClientConnection, WSListener):
         if self.pauses:
             self._transport.underlying_transport.pause_reading()
         else:
-            self._heartbeat.received()  # no bytes could arrive while reading was paused
+            self._silent = 0  # no bytes could arrive while reading was paused
             self._transport.underlying_transport.resume_reading()
 
-    def _ping(self) -> None:
+    @property
+    def _pings(self) -> Wheel:
+        return self._admission.services.wheels.every(self._limits.ping_interval)
+
+    def beat(self) -> None:
+        """A ping is due, or the client has shown no sign of life for too long. None can arrive while reading is paused."""
+        if self.pauses:
+            self._silent = 0
+        if self._silent >= self._limits.missed_pings:
+            self._drop()
+            return
+        self._silent += 1
         if self._transport is not None and not self.congested and not self.state.ending and not self._disconnected():
             self._transport.send_ping()
 
@@ -298,6 +302,8 @@ class WebSocketConnection(ClientConnection, WSListener):
         if self.state is State.OPEN:
             self._take(message, self._loop.time())
         else:
+            if self.early is None:
+                self.early = EarlyMessages(self._limits.early_size)
             self.early.add(message, self._loop.time())
             if self.early.full:
                 self._pause_reading(Pause.EARLY)
@@ -331,7 +337,8 @@ class WebSocketConnection(ClientConnection, WSListener):
         except AuthenticationError as ended:
             self._refuse(ended)
             return
-        for message, arrived in self.early.take():
+        early, self.early = self.early, None
+        for message, arrived in () if early is None else early.take():
             if not self.state.ending:
                 self._take(message, arrived)
         self._resume_reading(Pause.EARLY)

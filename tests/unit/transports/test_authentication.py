@@ -249,6 +249,7 @@ async def test_messages_before_authentication_are_kept_within_a_bound() -> None:
         for _ in range(50):
             await asyncio.sleep(0)
         assert not sending.done()
+        assert connection.early is not None
         assert connection.early.size < limits.early_size + 128 * 1024
         authenticator.gate.set()
         assert json.loads(await socket.recv())["type"] == "connected"

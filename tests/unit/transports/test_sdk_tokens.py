@@ -71,7 +71,7 @@ async def test_a_new_token_is_sent_before_the_old_one_expires(transport: str) ->
                 renewed.set()
 
             connection.identity_renewed = noted
-            connection._warn_of_expiry(60)
+            connection.warn_of_expiry(60)
             await renewed.wait()
             assert principal.expires_at == application.claims["exp"]
             assert (application.calls, ada.state) == (2, "connected")
@@ -86,7 +86,7 @@ async def test_a_client_whose_token_has_expired_comes_back_with_a_new_one(transp
             [connection] = server.connections
             again = asyncio.Event()
             ada.on("connected", again.set)
-            connection._expire()
+            connection.expire()
             await again.wait()
             assert (application.calls, ada.state) == (2, "connected")
         await server.left_alone()
@@ -102,7 +102,7 @@ async def test_a_callback_that_fails_is_called_again(transport: str) -> None:
             ada.on("error", reported.put_nowait)
             application.failing = 10
             [connection] = server.connections
-            connection._warn_of_expiry(60)
+            connection.warn_of_expiry(60)
             error = await reported.get()
             assert (error.code, error.message) == ("RT_002", "get_token failed: ConnectionError")
             assert ada.state == "connected"

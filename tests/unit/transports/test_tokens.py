@@ -164,7 +164,7 @@ async def test_a_client_is_warned_and_stays_connected_with_a_new_token(transport
         assert principal.expires_at == now + 7200, "the one principal of the connection has changed"
         assert len(server.rooms.of("chat:1")) == 1
         connection._expiry_timer._warn_at = 0.0
-        connection._expiry_timer._look(connection._warn_of_expiry, connection._expire)
+        connection._expiry_timer.beat()
         assert 7000 < (await ada.receive("auth:expiring"))["seconds"] <= 7200
         await ada.leave()
 
