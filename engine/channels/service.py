@@ -24,13 +24,12 @@ from engine.channels.core.effects import (
 )
 from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.channels.core.messages.model import (
-    Access,
     Ack,
     ChannelOptions,
     Deliver,
-    DeliverBatch,
     Member,
     Publication,
+    Receiver,
 )
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
@@ -275,20 +274,10 @@ class Channels(BackgroundService):
     # -- subscribing -----------------------------------------------------------------------------------------------
 
     async def subscribe(
-        self,
-        channel: str,
-        options: ChannelOptions,
-        member: Member,
-        deliver: Deliver,
-        deliver_batch: DeliverBatch | None = None,
-        access: Access | None = None,
+        self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver
     ) -> Subscription:
-        """Open a subscription; nothing is delivered before ``begin()``. Raises ``RealtimeError`` if it is refused.
-
-        ``deliver_batch`` takes several events at once; without it they come one by one. ``access``: asked again when the
-        channel's rules or metadata have changed.
-        """
-        return await self._subscriptions.open(channel, options, member, deliver, deliver_batch, access)
+        """Open a subscription; nothing is delivered before ``begin()``. Raises ``RealtimeError`` if it is refused."""
+        return await self._subscriptions.open(channel, options, member, receiver)
 
     # -- rules -----------------------------------------------------------------------------------------------------
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import (
-    Access,
     ChannelOptions,
-    Deliver,
-    DeliverBatch,
     Member,
     Position,
+    Receiver,
     UnknownChannelError,
     format_position,
     parse_position,
@@ -64,28 +62,10 @@ class Subscriptions:
         await self._stream.reached(await self._store.committed())
         await self._recovery.loaded()
 
-    async def open(
-        self,
-        channel: str,
-        options: ChannelOptions,
-        member: Member,
-        deliver: Deliver,
-        deliver_batch: DeliverBatch | None,
-        access: Access | None,
-    ) -> Subscription:
+    async def open(self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver) -> Subscription:
         """As :meth:`engine.channels.service.Channels.subscribe`."""
         since = _position(options.since)
-        subscription = Subscription(
-            channel,
-            options,
-            member,
-            deliver,
-            self._position,
-            self._core.presence.json,
-            self._release,
-            deliver_batch,
-            access,
-        )
+        subscription = Subscription(channel, options, member, receiver, self)
         try:
             await self.check(channel)
             with refusals("a channel of this name", self._schema):
@@ -98,10 +78,19 @@ class Subscriptions:
             raise
         return subscription
 
-    def _position(self) -> str:
+    # What a subscription asks of its channels: see ``ChannelSource``.
+
+    @property
+    def position(self) -> str:
+        """The position of the stream."""
         return format_position(self._core.position)
 
-    def _release(self, subscription: Subscription) -> None:
+    def presence(self, channel: str) -> bytes:
+        """Who is present in ``channel``: ``{"users":[…],"count":n}``."""
+        return self._core.presence.json(channel)
+
+    def release(self, subscription: Subscription) -> None:
+        """``subscription`` has ended."""
         if self._core.hub.remove(subscription):
             self._clients.leave(subscription)
 

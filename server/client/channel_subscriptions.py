@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError, format_position
@@ -23,6 +22,7 @@ from server.client.publishing import PublishQueue
 from server.client.registration import Registration
 from server.client.shared import SharedServices
 from server.client.transport import Transport
+from server.logs.clients import ClientLog
 from server.ports.channels import ChannelEvent, ChannelSubscription, EventBatch, Member
 from server.protocol import server_messages
 from server.protocol.client_messages import Publish, RequestReference
@@ -169,16 +169,9 @@ class ChannelSubscriptions:
                 if shown is not options.presence:
                     options = replace(options, presence=shown)
             await self._registration.wait()
-            access = partial(self._access, request)
-            subscription = await services.channels.subscribe(
-                request.channel,
-                options,
-                member,
-                partial(self._deliver, request),
-                partial(self._deliver_batch, request),
-                access,
-            )
-            if (lost := access()) is not None:  # rules may have changed meanwhile
+            receiver = _Receiver(self, request, self._transport, self._log)
+            subscription = await services.channels.subscribe(request.channel, options, member, receiver)
+            if (lost := receiver.access()) is not None:  # rules may have changed meanwhile
                 subscription.cancel()
                 raise lost
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
@@ -207,7 +200,7 @@ class ChannelSubscriptions:
         self._transport.write(self._transport.wire.own(answer, opened))
         subscription.begin()
 
-    def _access(self, request: ChannelRequest) -> RealtimeError | None:
+    def access(self, request: ChannelRequest) -> RealtimeError | None:
         """Why the client may not have an open channel any more; None: it may."""
         try:
             for action in _actions(request):
@@ -221,39 +214,24 @@ class ChannelSubscriptions:
         for subscription in list(self._subscriptions.values()):
             subscription.review()
 
-    def _deliver(self, request: ChannelRequest, event: ChannelEvent) -> None:
-        if request.ended:
-            return
-        if event.error is not None:
-            self._left(request)
-            self._reject(request, event.error)
-        elif self._transport.over_limit:
-            self._refuse(event)
+    def ended(self, request: ChannelRequest, error: RealtimeError | None) -> None:
+        """The channels have ended a subscription, because of ``error`` if there is one."""
+        self._left(request)
+        if error is None:
+            self._session.ended(request)
         else:
-            self._transport.write(self._transport.wire.channels.frame(event))
-            if self._log.messages and event.key is not None:
-                self._log.delivered(self._member, request.channel, 1, format_position(*event.key))
-            if event.ends:
-                self._left(request)
-                self._session.ended(request)
+            self._reject(request, error)
 
-    def _deliver_batch(self, request: ChannelRequest, batch: EventBatch) -> None:
-        if request.ended:
-            return
-        if self._transport.over_limit:
-            self._refuse(batch.events[0])
-        else:
-            for frame in self._transport.wire.channels.batch(batch):
-                self._transport.write(frame)
-            if self._log.messages:
-                key = batch.events[-1].key
-                position = None if key is None else format_position(*key)
-                self._log.delivered(self._member, request.channel, len(batch.events), position)
-
-    def _refuse(self, event: ChannelEvent) -> None:
+    def refuse(self, event: ChannelEvent) -> None:
+        """There is no room for ``event``: the client is to come back, and to resume from its last position."""
         if event.key is not None:
             self.refused = event.channel, event.key
         self._transport.close(CloseCode.RESUME, "resume")
+
+    def log_delivered(self, request: ChannelRequest, count: int, key: tuple[int, int] | None) -> None:
+        """So many events were written; ``key``: the position of the last, None if it is no message."""
+        position = None if key is None else format_position(*key)
+        self._log.delivered(self._member, request.channel, count, position)
 
     def _reject(self, request: ChannelRequest, error: RealtimeError) -> None:
         self._log.rejected_request(self._member, Action.SUBSCRIBE.value, request.channel, error)
@@ -295,6 +273,50 @@ class ChannelSubscriptions:
             if self._log.presence:
                 self._log.updated(self._member, message.channel)
             self._answers.send(server_messages.ack(message.channel, message.ref, None, None))
+
+
+class _Receiver:
+    """Takes the events of one channel. A client may have many of these, and each message comes through here."""
+
+    __slots__ = ("_channels", "_log", "_request", "_transport")
+
+    def __init__(
+        self, channels: ChannelSubscriptions, request: ChannelRequest, transport: Transport, log: ClientLog
+    ) -> None:
+        self._channels = channels
+        self._request = request
+        self._transport = transport
+        self._log = log
+
+    def deliver(self, event: ChannelEvent) -> None:
+        request, transport = self._request, self._transport
+        if request.ended:
+            return
+        if event.error is not None:
+            self._channels.ended(request, event.error)
+        elif transport.over_limit:
+            self._channels.refuse(event)
+        else:
+            transport.write(transport.wire.channels.frame(event))
+            if self._log.messages and event.key is not None:
+                self._channels.log_delivered(request, 1, event.key)
+            if event.ends:
+                self._channels.ended(request, None)
+
+    def deliver_batch(self, batch: EventBatch) -> None:
+        request, transport = self._request, self._transport
+        if request.ended:
+            return
+        if transport.over_limit:
+            self._channels.refuse(batch.events[0])
+        else:
+            for frame in transport.wire.channels.batch(batch):
+                transport.write(frame)
+            if self._log.messages:
+                self._channels.log_delivered(request, len(batch.events), batch.events[-1].key)
+
+    def access(self) -> RealtimeError | None:
+        return self._channels.access(self._request)
 
 
 def _actions(request: ChannelRequest) -> tuple[Action, ...]:

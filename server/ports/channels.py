@@ -11,29 +11,27 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from engine.channels.core.messages.model import (
-    Access,
     Ack,
     ChannelEvent,
     ChannelOptions,
     Deliver,
-    DeliverBatch,
     EventBatch,
     Member,
     Publication,
+    Receiver,
 )
 
 __all__ = [
-    "Access",
     "Ack",
     "ChannelEvent",
     "ChannelOptions",
     "ChannelService",
     "ChannelSubscription",
     "Deliver",
-    "DeliverBatch",
     "EventBatch",
     "Member",
     "Publication",
+    "Receiver",
 ]
 
 
@@ -63,7 +61,7 @@ class ChannelSubscription(Protocol):
         """Deliver the requested history, and every message after it in order."""
 
     def review(self) -> None:
-        """Ask ``access`` again."""
+        """Ask the receiver's ``access`` again; an error ends the subscription."""
 
     def cancel(self) -> None:
         """Stop delivering; a member with presence leaves. Not needed after ``disconnect``."""
@@ -85,18 +83,9 @@ class ChannelService(Protocol):
         """
 
     async def subscribe(
-        self,
-        channel: str,
-        options: ChannelOptions,
-        member: Member,
-        deliver: Deliver,
-        deliver_batch: DeliverBatch | None = None,
-        access: Access | None = None,
+        self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver
     ) -> ChannelSubscription:
-        """Open a subscription; delivery starts with ``begin()``. ``deliver_batch`` takes several events at once.
-
-        ``access`` is asked again when the channel's rules or metadata have changed; an error ends the subscription.
-        """
+        """Open a subscription; delivery starts with ``begin()``."""
         ...
 
     @property

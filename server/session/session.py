@@ -36,6 +36,7 @@ Callers: the transport passes in messages (``receive…``) and carries out the a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import intern
 
 from msgspec import UNSET, structs
 
@@ -299,7 +300,8 @@ class _TooManyError(QueryRejectedError):
 def _request(message: Subscribe) -> Request:
     """The query of a subscribe message. Raises ``QueryRejectedError``."""
     if not message.channel.startswith(COLLECTION_PREFIX):
-        return ChannelRequest(message.channel, message.id, channel_options(message))
+        channel = intern(message.channel)  # one text for all who have subscribed to it
+        return ChannelRequest(channel, message.id, channel_options(message))
     check_live(message)
     id = message.channel if message.id is UNSET else message.id
     return LiveRequest(message.channel, id, client_messages.spec_of(message), resume_of(message), meta=message.meta)

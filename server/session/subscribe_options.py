@@ -28,6 +28,9 @@ __all__ = [
 
 PRESENCE_PREFIX: Final = "presence:"
 _PRESENCE_SIZE: Final = 4096  # bytes, its numbers written without exponents, as PostgreSQL does
+_PLAIN: Final = ChannelOptions()
+"""Those of most subscriptions, one object for all of them."""
+
 _TEXTS: Final = {"status": 64, "name": 128, "avatar": 2048}
 
 
@@ -72,7 +75,7 @@ def channel_options(message: Subscribe) -> ChannelOptions:
     if message.epoch is not UNSET and message.since is UNSET:
         raise WrongFieldError("epoch: it is the epoch of since; give both")
     wanted = message.filter
-    return ChannelOptions(
+    options = ChannelOptions(
         presence=_presence(message),
         history=0 if message.history is UNSET else message.history,
         since=None if message.since is UNSET else message.since,
@@ -81,6 +84,7 @@ def channel_options(message: Subscribe) -> ChannelOptions:
         where=None if wanted is UNSET or wanted.where is UNSET else wanted.where,
         meta=message.meta,
     )
+    return _PLAIN if options == _PLAIN else options
 
 
 def presence_data(data: object) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
+from tests.support.fakes.receivers import Calling
 from tests.support.nodes.stream_and_live import StreamAndLive
 
 CHANNEL = "bench"  # without a colon: pgbench would take it for a variable
@@ -134,7 +135,9 @@ async def measure(postgres: LocalPostgres, dsn: str, rate: int, seconds: float) 
         await channels.start()
         subscribers = [Subscriber(number == 0) for number in range(SUBSCRIBERS)]
         for number, subscriber in enumerate(subscribers):
-            handle = await channels.subscribe(CHANNEL, ChannelOptions(), Member(f"s{number}"), subscriber.deliver)
+            handle = await channels.subscribe(
+                CHANNEL, ChannelOptions(), Member(f"s{number}"), Calling(subscriber.deliver)
+            )
             handle.begin()
         for _ in range(2):  # the first round warms up
             for subscriber in subscribers:

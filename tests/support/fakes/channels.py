@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import ErrorCode, RealtimeError
-from server.ports.channels import Access, Ack, ChannelOptions, Deliver, DeliverBatch, Member, Publication
+from server.ports.channels import Ack, ChannelOptions, Deliver, Member, Publication, Receiver
 
 
 class FullError(RealtimeError):
@@ -43,8 +43,7 @@ class FakeChannelSubscription:
     channel: str
     options: ChannelOptions
     member: Member
-    deliver: Deliver
-    deliver_batch: DeliverBatch | None = None
+    receiver: Receiver
     position: str = "0/10"
     recovered: bool | None = None
     since: str | None = None
@@ -61,7 +60,7 @@ class FakeChannelSubscription:
     def begin(self) -> None:
         self.begun = True
         for event in self.rooms.past.get(self.channel, [])[-self.options.history or 10**6 :]:
-            self.deliver(event)
+            self.receiver.deliver(event)
 
     def review(self) -> None:
         """A fake has no rules."""
@@ -111,19 +110,13 @@ class FakeChannels:
             self.changed.notify_all()
 
     async def subscribe(
-        self,
-        channel: str,
-        options: ChannelOptions,
-        member: Member,
-        deliver: Deliver,
-        deliver_batch: DeliverBatch | None = None,
-        access: Access | None = None,
+        self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver
     ) -> FakeChannelSubscription:
         await self.gate.wait()
         if self.refuse is not None:
             raise self.refuse
         assert member.connection_id in self.members
-        subscription = FakeChannelSubscription(self, channel, options, member, deliver, deliver_batch)
+        subscription = FakeChannelSubscription(self, channel, options, member, receiver)
         self.subscriptions.append(subscription)
         return subscription
 
@@ -163,4 +156,4 @@ class FakeChannels:
         self.past.setdefault(channel, []).append(event)
         for subscription in self.of(channel):
             if subscription.begun:
-                subscription.deliver(event)
+                subscription.receiver.deliver(event)

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.channels.core.messages.model import Position, UnavailableError, format_position, parse_position
 from engine.errors import RealtimeError
-from server.ports.channels import Access, Ack, ChannelOptions, Deliver, DeliverBatch, Member, Publication
+from server.ports.channels import Ack, ChannelOptions, Deliver, Member, Publication, Receiver
 
 EPOCH = "e"
 
@@ -51,8 +51,7 @@ class FakeHistorySubscription:
 
     archive: FakeHistory
     channel: str
-    deliver: Deliver
-    deliver_batch: DeliverBatch | None
+    receiver: Receiver
     past: list[FakeMessage]
     recovered: bool | None
     since: str | None = None
@@ -83,11 +82,11 @@ class FakeHistorySubscription:
     def receive(self, events: list[FakeMessage], *, together: bool = False) -> None:
         news = [event for event in events if event.wanted and event.key is not None and event.key > self.last]
         self.given |= {event.key for event in news if event.key is not None}
-        if together and len(news) > 1 and self.deliver_batch is not None:
-            self.deliver_batch(FakeBatch(news))
+        if together and len(news) > 1:
+            self.receiver.deliver_batch(FakeBatch(news))
         else:
             for event in news:
-                self.deliver(event)
+                self.receiver.deliver(event)
         self.last = max([self.last, *(event.key for event in events if event.key is not None)])
 
 
@@ -136,13 +135,7 @@ class FakeHistory:
         return [each for each in (self.ever if ever else self.log) if each.channel == channel and each.wanted]
 
     async def subscribe(
-        self,
-        channel: str,
-        options: ChannelOptions,
-        member: Member,
-        deliver: Deliver,
-        deliver_batch: DeliverBatch | None = None,
-        access: Access | None = None,
+        self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver
     ) -> FakeHistorySubscription:
         delay = self.delays[self.opened % len(self.delays)] if self.delays else 0
         self.opened += 1
@@ -158,7 +151,7 @@ class FakeHistory:
             recovered = since >= self.removed.get(channel, (0, 0))
             if recovered:
                 past = [each for each in self.of(channel) if each.key is not None and each.key > since]
-        hold = FakeHistorySubscription(self, channel, deliver, deliver_batch, past, recovered)
+        hold = FakeHistorySubscription(self, channel, receiver, past, recovered)
         hold.last = (0, 0)
         self.holds.append(hold)
         return hold
@@ -199,7 +192,7 @@ class FakeHistory:
         """No subscriber receives anything more of ``channel`` until it subscribes again."""
         for hold in [hold for hold in self.holds if hold.channel == channel]:
             self.holds.remove(hold)
-            hold.deliver(FakeMessage(channel, error=UnavailableError("try again")))
+            hold.receiver.deliver(FakeMessage(channel, error=UnavailableError("try again")))
 
     def expire(self, channel: str) -> None:
         """What was sent in ``channel`` is gone; a client that resumes from before that gets an incomplete history."""

@@ -16,12 +16,13 @@ from engine.feed.feed import Feed
 from engine.feed.settings import DecoderName, FeedSettings
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
+from tests.support.fakes.receivers import OneByOne
 from tests.support.nodes.stream_and_live import StreamAndLive
 from tests.support.nodes.waiting import WaitingSubscriber
 from tests.support.postgres.sql import GIVE_UP_AFTER, read
 
 
-class ChannelSubscriber(WaitingSubscriber):
+class ChannelSubscriber(OneByOne, WaitingSubscriber):
     """A subscriber's record."""
 
     def __init__(self, node: ChannelNode, member: Member) -> None:
@@ -80,9 +81,7 @@ class ChannelNode:
         """A subscription that has begun."""
         listener = listener or await self.member(user)
         async with asyncio.timeout(GIVE_UP_AFTER):
-            subscription = await self.channels.subscribe(
-                channel, ChannelOptions(**options), listener.member, listener.deliver
-            )
+            subscription = await self.channels.subscribe(channel, ChannelOptions(**options), listener.member, listener)
         listener.subscription = subscription
         shown = subscription.presence_json()
         listener.presence = None if shown is None else json.loads(shown)

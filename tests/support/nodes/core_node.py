@@ -86,24 +86,33 @@ class Subscriber:
         self.lost: RealtimeError | None = None  # what the subscription receives when it is judged again
         self.events: list[ChannelEvent] = []
         self.batches: list[int] = []
+        self._node = node
+        self._whole = batches
         self.on_event: Callable[[], object] = lambda: None
-        self.subscription = Subscription(
-            channel,
-            options,
-            member,
-            self._deliver,
-            lambda: format_lsn(node.core.position),
-            node.core.presence.json,
-            node.release,
-            self._deliver_batch if batches else None,
-            lambda: self.lost,
-        )
+        self.subscription = Subscription(channel, options, member, self, self)
 
-    def _deliver(self, event: ChannelEvent) -> None:
+    @property
+    def position(self) -> str:
+        return format_lsn(self._node.core.position)
+
+    def presence(self, channel: str) -> bytes:
+        return self._node.core.presence.json(channel)
+
+    def release(self, subscription: Subscription) -> None:
+        self._node.release(subscription)
+
+    def access(self) -> RealtimeError | None:
+        return self.lost
+
+    def deliver(self, event: ChannelEvent) -> None:
         self.events.append(event)
         self.on_event()
 
-    def _deliver_batch(self, batch: EventBatch) -> None:
+    def deliver_batch(self, batch: EventBatch) -> None:
+        if not self._whole:
+            for event in batch.events:
+                self.deliver(event)
+            return
         self.batches.append(len(batch.events))
         self.events.extend(batch.events)
         self.on_event()

@@ -183,10 +183,10 @@ async def test_a_kick_ends_the_subscription_and_a_deleted_row_the_connection() -
         await greeted(client)
         await subscribed(client)
         [subscription] = server.rooms.subscriptions
-        subscription.deliver(Event(error=KickedError("you were removed: spam")))
+        subscription.receiver.deliver(Event(error=KickedError("you were removed: spam")))
         kicked = await receive(client)
         assert (kicked["type"], kicked["code"], kicked["channel"]) == ("error", "RT_003", "chat:1")
-        subscription.deliver(Event({"n": 1}))
+        subscription.receiver.deliver(Event({"n": 1}))
         server.rooms.members["test"](Event({"n": 2}))
         assert await receive(client) == {"n": 2}
         server.rooms.members["test"](Event(error=DisconnectedError("disconnected")))

@@ -72,7 +72,7 @@ async def test_messages_bytes_and_the_time_since_the_commit_are_counted_on_every
 
 def _deliver(server: FakeServer, event: Event) -> None:
     [subscription] = server.rooms.of("chat:1")
-    subscription.deliver(event)
+    subscription.receiver.deliver(event)
 
 
 def _change(lists: FakeLiveQueries, committed_at: int) -> None:
@@ -90,9 +90,8 @@ async def test_the_messages_of_a_batch_are_counted_each_and_written_as_one() -> 
         await client.join("chat:1")
         [subscription] = server.rooms.of("chat:1")
         events = [Event({"type": "message", "channel": "chat:1", "n": n}, committed_at=1) for n in range(3)]
-        assert subscription.deliver_batch is not None
         before = series(registry, "realtime_sent_bytes_total")["websocket"]
-        subscription.deliver_batch(Batch(events))
+        subscription.receiver.deliver_batch(Batch(events))
         assert [(await client.receive("message"))["n"] for _ in range(3)] == [0, 1, 2]
         assert series(registry, LATENCY) == {"websocket": 3}
         written = series(registry, "realtime_sent_bytes_total")["websocket"] - before

@@ -15,7 +15,8 @@ comes once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 import structlog
 
@@ -26,20 +27,32 @@ from engine.channels.core.filters.filter import Test, compile_filter
 from engine.channels.core.filters.mutes import Mutes
 from engine.channels.core.messages.audience import attributes_of, audience_of
 from engine.channels.core.messages.model import (
-    Access,
     ChannelEvent,
     ChannelOptions,
-    Deliver,
-    DeliverBatch,
     Member,
+    Receiver,
     UnavailableError,
 )
 
-__all__ = ["Subscription"]
+__all__ = ["ChannelSource", "Subscription"]
 
 _log = structlog.get_logger(__name__)
 
 _NOTHING = Mutes()
+
+
+class ChannelSource(Protocol):
+    """What the subscriptions of a node ask of its channels; one object for all of them."""
+
+    @property
+    def position(self) -> str:
+        """The position of the stream."""
+
+    def presence(self, channel: str) -> bytes:
+        """Who is present in ``channel``: ``{"users":[…],"count":n}``."""
+
+    def release(self, subscription: Subscription) -> None:
+        """``subscription`` has ended."""
 
 
 class Subscription:
@@ -52,18 +65,14 @@ class Subscription:
     """
 
     __slots__ = (
-        "_access",
         "_attributes",
         "_backlog",
         "_begun",
-        "_deliver",
-        "_deliver_batch",
         "_ended",
         "_events",
         "_plain",
-        "_position",
-        "_presence",
-        "_release",
+        "_receiver",
+        "_source",
         "_test",
         "channel",
         "joined",
@@ -76,17 +85,8 @@ class Subscription:
         "waiting",
     )
 
-    def __init__(  # noqa: PLR0913
-        self,
-        channel: str,
-        options: ChannelOptions,
-        member: Member,
-        deliver: Deliver,
-        position: Callable[[], str],
-        presence: Callable[[str], bytes],
-        release: Callable[[Subscription], None],
-        deliver_batch: DeliverBatch | None = None,
-        access: Access | None = None,
+    def __init__(
+        self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver, source: ChannelSource
     ) -> None:
         self.channel = channel
         self.options = options
@@ -97,15 +97,11 @@ class Subscription:
         self.joined = False  # has a presence row
         self.waiting = False  # its past is being read (again): live messages are left to that read
         self.last = (0, 0)  # position of the last message delivered
-        self._deliver = deliver
-        self._deliver_batch = deliver_batch
-        self._access = access
-        self._position = position
-        self._presence = presence
-        self._release = release
+        self._receiver = receiver
+        self._source = source
         self._begun = False
         self._ended: ChannelEvent | None = None
-        self._backlog: list[ChannelEvent] = []
+        self._backlog: list[ChannelEvent] | None = None  # as of most: then there is no list
         self._attributes: Document | None = None
         self._events = None if options.events is None else frozenset(options.events)
         self._test: Test | None = compile_filter(options.where) if options.where else None
@@ -114,20 +110,20 @@ class Subscription:
     @property
     def position(self) -> str:
         """Nothing after this one can be missed."""
-        return self._position()
+        return self._source.position
 
     def presence_json(self) -> bytes | None:
         """``{"users":[…],"count":n}`` as of now; None if presence was not asked for."""
-        return None if self.options.presence is None else self._presence(self.channel)
+        return None if self.options.presence is None else self._source.presence(self.channel)
 
     def begin(self) -> None:
         """Deliver what was asked for of the past, and everything after it in order."""
         if self._begun:
             return
         self._begun = True
-        backlog, self._backlog = self._backlog, []
+        backlog, self._backlog = self._backlog, None
         try:
-            for event in backlog:
+            for event in backlog or ():
                 self.event(event)
         except Exception as problem:  # noqa: BLE001 - as for a later delivery
             self.give_up(problem)
@@ -138,30 +134,26 @@ class Subscription:
     def cancel(self) -> None:
         """Deliver nothing more; a member with presence leaves."""
         self._begun = False
-        self._backlog = []
-        self._release(self)
+        self._backlog = None
+        self._source.release(self)
 
     def event(self, event: ChannelEvent) -> None:
         """A message this subscriber wants, or an event of the channel itself."""
         if self._begun:
-            self._deliver(event)
+            self._receiver.deliver(event)
         elif self._ended is None:
+            if self._backlog is None:
+                self._backlog = []
             self._backlog.append(event)
 
-    def presence(self, event: ChannelEvent) -> None:
-        """A change of presence. Before ``begin()`` it is part of the list that ``begin()`` delivers."""
-        if self._begun and self.options.presence is not None:
-            self._deliver(event)
-
     def presences(self, batch: ChannelBatch[PlainEvent]) -> None:
-        """Changes of who is present, in order."""
+        """Changes of who is present, in order. Before ``begin()`` they are part of the list that is delivered then."""
         if not self._begun or self.options.presence is None:
             return
-        if self._deliver_batch is not None and len(batch.events) > 1:
-            self._deliver_batch(batch)
-            return
-        for event in batch.events:
-            self.presence(event)
+        if len(batch.events) > 1:
+            self._receiver.deliver_batch(batch)
+        else:
+            self._receiver.deliver(batch.events[0])
 
     def end(self, event: ChannelEvent) -> None:
         """The last event. Does not raise."""
@@ -169,25 +161,25 @@ class Subscription:
         if self._begun:
             self._begun = False
             try:
-                self._deliver(event)
+                self._receiver.deliver(event)
             except Exception as problem:  # noqa: BLE001 - logged
                 _log.error("subscription_end_not_delivered", channel=self.channel, exc_info=problem)
 
     def finish(self, event: ChannelEvent) -> None:
         """The last event, after whatever waits; then the subscription is let go of."""
         self.end(event)
-        self._release(self)
+        self._source.release(self)
 
     def review(self) -> None:
         """Rules or metadata of the channel changed: end it if the subscriber may not have it any more."""
-        if self._access is not None and self._ended is None and (refused := self._access()) is not None:
-            self._backlog = []
+        if self._ended is None and (refused := self._receiver.access()) is not None:
+            self._backlog = None
             self.finish(EndEvent(refused, self.channel))
 
     def give_up(self, problem: Exception) -> None:
         """A delivery failed, so events are missing: end it. The client may subscribe again from its last position."""
         _log.error("subscription_failed", channel=self.channel, exc_info=problem)
-        self._backlog = []
+        self._backlog = None
         self.finish(
             EndEvent(UnavailableError("the server failed to go on with this subscription; try again"), self.channel)
         )
@@ -198,23 +190,31 @@ class Subscription:
         if self.waiting or key <= self.last:
             return
         self.last = key
-        if (self._plain and event.row.audience is None and not self.mutes.active) or self.wants(event):
-            if self.options.meta:
-                event = event.annotated
-            if self._begun:
-                self._deliver(event)
-            else:
-                self.event(event)
+        if self.wants(event):
+            self.event(event.annotated if self.options.meta else event)
 
     def messages(self, batch: ChannelBatch[MessageEvent]) -> None:
         """The next messages of the channel, in order; at once, if they are all wanted here."""
-        whole = self._begun and self._plain and not batch.addressed and not self.mutes.active and not self.waiting
-        if whole and self._deliver_batch is not None and len(batch.events) > 1 and batch.events[0].key > self.last:
-            self.last = batch.events[-1].key
-            self._deliver_batch(ChannelBatch.annotated(batch) if self.options.meta else batch)
+        events = batch.events
+        if (
+            not self._begun
+            or not self._plain
+            or batch.addressed
+            or self.waiting
+            or self.mutes.active
+            or events[0].key <= self.last
+        ):
+            for event in events:
+                self.message(event)
             return
-        for event in batch.events:
-            self.message(event)
+        self.last = events[-1].key
+        if self.options.meta:
+            batch = ChannelBatch.annotated(batch)
+            events = batch.events
+        if len(events) > 1:
+            self._receiver.deliver_batch(batch)
+        else:
+            self._receiver.deliver(events[0])
 
     def replay(self, events: Iterable[MessageEvent]) -> None:
         """Messages of the past, each later than every one before."""

@@ -11,14 +11,12 @@ from engine.lsn import Lsn, format_lsn, parse_lsn
 from engine.tracing.messages import MessageTrace
 
 __all__ = [
-    "Access",
     "Ack",
     "ChannelClosedError",
     "ChannelEvent",
     "ChannelFullError",
     "ChannelOptions",
     "Deliver",
-    "DeliverBatch",
     "DisconnectedError",
     "EventBatch",
     "KickedError",
@@ -28,6 +26,7 @@ __all__ = [
     "Position",
     "PresenceRefusedError",
     "Publication",
+    "Receiver",
     "UnavailableError",
     "UnknownChannelError",
     "format_position",
@@ -194,9 +193,21 @@ class EventBatch(Protocol):
 
 
 Deliver = Callable[[ChannelEvent], None]
-DeliverBatch = Callable[[EventBatch], None]
-Access = Callable[[], RealtimeError | None]
-"""Why a subscriber may not have its channel any more; None: it may. Does not raise."""
+
+
+class Receiver(Protocol):
+    """What takes the events of one subscription, in the event loop. Nothing here waits."""
+
+    def deliver(self, event: ChannelEvent) -> None:
+        """The next event."""
+
+    def deliver_batch(self, batch: EventBatch) -> None:
+        """The next events."""
+
+    def access(self) -> RealtimeError | None:
+        """Why the subscriber may not have its channel any more; None: it may. The question comes when the channel's rules
+        or metadata have changed. Does not raise.
+        """
 
 
 class UnknownChannelError(RealtimeError):

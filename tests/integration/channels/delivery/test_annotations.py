@@ -59,9 +59,8 @@ async def test_every_change_and_message_of_a_transaction_carries_its_merged_anno
         others = [await one.listen(channel, user="bob") for channel in ("c", "quiet")]
         batches: list[EventBatch] = []
         member = await one.member("eve")
-        whole = await one.channels.subscribe(
-            "c", ChannelOptions(meta=True), member.member, member.deliver, batches.append
-        )
+        member.deliver_batch = batches.append  # type: ignore[method-assign, assignment]
+        whole = await one.channels.subscribe("c", ChannelOptions(meta=True), member.member, member)
         whole.begin()
         commit(
             source.dsn,

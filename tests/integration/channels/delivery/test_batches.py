@@ -15,6 +15,7 @@ from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch
 from engine.postgres.statements.arrays import plain_array, text_array
+from tests.support.fakes.receivers import OneByOne
 from tests.support.nodes.channel_node import ChannelNode, channel_node
 from tests.support.postgres.sql import GIVE_UP_AFTER, run
 
@@ -42,7 +43,7 @@ def test_a_batch_knows_whether_a_message_in_it_has_an_audience() -> None:
 
 
 @dataclass
-class Record:
+class Record(OneByOne):
     """What came, and in which calls."""
 
     data: list[object] = field(default_factory=list)
@@ -69,8 +70,7 @@ async def listen(at: ChannelNode, **options: object) -> Record:
         "room:1",
         ChannelOptions(**options),  # type: ignore[arg-type]
         member,
-        record.deliver,
-        record.deliver_batch,
+        record,
     )
     subscription.begin()
     return record

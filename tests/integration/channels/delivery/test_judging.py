@@ -19,6 +19,7 @@ from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, Member
+from tests.support.fakes.receivers import Calling, NoChannels
 from tests.support.nodes.channel_node import channel_node
 from tests.support.postgres.sql import run
 
@@ -37,7 +38,7 @@ def subscriber(
 ) -> None:
     options = ChannelOptions(where=where, events=events)
     member = Member(str(len(hub)), None)
-    subscription = Subscription("c", options, member, received.append, str, lambda _: b"", lambda _: None)
+    subscription = Subscription("c", options, member, Calling(received.append), NoChannels())
     subscription.begin()
     hub.add(subscription)
 

@@ -1,0 +1,94 @@
+"""What one more subscription of a connection costs in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+
+from engine.channels.core.delivery.hub import ChannelHub
+from engine.channels.core.delivery.subscription import Subscription
+from engine.identity.principal import Principal
+from server.client.client import Client
+from server.client.shared import SharedServices
+from server.limits.connection_limits import SessionLimits
+from server.ports.channels import ChannelOptions, Member, Receiver
+from server.session.session import Session
+from server.wire.encoder import Wire
+from server.wire.frame import Frame
+from server.wire.sse_blocks import plain_wire
+from tests.support.fakes.channels import FakeChannels
+from tests.support.fakes.receivers import NoChannels
+from tests.support.fakes.server import FakeLiveQueries
+
+CLIENTS = 20
+BEFORE, AFTER = 20, 100  # channels of each
+
+
+class HubChannels(FakeChannels):
+    """Channels with the hub and the subscriptions of a node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hub = ChannelHub()
+        self.source = NoChannels()
+
+    async def subscribe(  # type: ignore[override]
+        self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver
+    ) -> Subscription:
+        subscription = Subscription(channel, options, member, receiver, self.source)
+        self.hub.add(subscription)
+        return subscription
+
+
+class Unread:
+    """A transport that takes everything."""
+
+    congested = over_limit = False
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+
+    def write(self, frame: Frame) -> None:
+        """Nothing is kept."""
+
+    def pause_reading(self, paused: bool) -> None:
+        """Nothing is read."""
+
+    def identity_renewed(self, principal: Principal) -> None:
+        """It does not depend on it."""
+
+    def close(self, code: int, reason: str) -> None:
+        raise AssertionError(f"closed: {reason}")
+
+
+async def subscribe(clients: list[Client], channels: HubChannels, numbers: range) -> None:
+    for number in numbers:
+        request = b'{"type":"subscribe","channel":"room:%d"}' % number
+        for client in clients:
+            client.carry_out(client.session.receive(request, 0.0))
+        while len(channels.hub) < len(clients) * (number + 1):  # noqa: ASYNC110 - each subscribes in a task
+            await asyncio.sleep(0)
+    gc.collect()
+
+
+async def test_a_further_subscription_of_a_connection_to_a_shared_channel_costs_less_than_a_kib() -> None:
+    channels = HubChannels()
+    services = SharedServices(FakeLiveQueries(), channels)
+    transport = Unread(plain_wire())
+    limits = SessionLimits(subscriptions=AFTER, message_rate=1e6)
+    clients = [
+        Client(Session(f"c{number}", limits), Principal(), Member(f"c{number}"), services, transport)
+        for number in range(CLIENTS)
+    ]
+    for client in clients:
+        client.start()
+    async with asyncio.timeout(60):
+        await subscribe(clients, channels, range(BEFORE))
+        tracemalloc.start()
+        try:
+            await subscribe(clients, channels, range(BEFORE, AFTER))
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert grown / CLIENTS / (AFTER - BEFORE) < 1024
