@@ -10,7 +10,10 @@ from importlib.util import find_spec
 
 from engine.errors import RealtimeError
 
-__all__ = ["ServeError", "listen", "listen_near", "url_of"]
+__all__ = ["ServeError", "SharedPort", "listen", "listen_near", "url_of"]
+
+BACKLOG = 2048
+"""Connections that the kernel has made and that wait to be accepted."""
 
 _NEARBY = 20  # ports after the wanted one that are tried
 
@@ -26,12 +29,59 @@ def listen(host: str, port: int, user_timeout: float) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ServeError(_explained(host, port, error)) from error
+    _limit_silence(listener, user_timeout)
+    return listener
+
+
+def _limit_silence(listener: socket.socket, user_timeout: float) -> None:
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(user_timeout * 1000))
-    return listener
+
+
+class SharedPort:
+    """A port on which several processes listen, each on a socket of its own (SO_REUSEPORT): the kernel gives each of them
+    as many connections as the others (on Linux; socket(7)).
+
+    Takes the port of ``listener``, which was opened alone, so that a port of another server is not shared with it. ``url``:
+    as of ``url_of``, without its scheme. Raises ``ServeError``.
+    """
+
+    def __init__(self, listener: socket.socket, user_timeout: float) -> None:
+        self._family = listener.family
+        self._host, self._port = host, port = listener.getsockname()[:2]
+        self._user_timeout = user_timeout
+        listener.close()
+        self._reserved = socket.socket(self._family, socket.SOCK_STREAM)  # it never listens, so it gets no connections
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if self._family == socket.AF_INET6:
+            self._reserved.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            self._reserved.bind((host, port))
+        except OSError as error:
+            self._reserved.close()
+            raise ServeError(_explained(host, port, error)) from error
+
+    def url(self, scheme: str) -> str:
+        """The address for a browser on this machine."""
+        return url_of(self._reserved, scheme)
+
+    def open(self) -> socket.socket:
+        """A listening socket for this process. Raises ``ServeError``."""
+        host, port = self._host, self._port
+        try:
+            listener = socket.create_server((host, port), family=self._family, backlog=BACKLOG, reuse_port=True)
+        except OSError as error:
+            raise ServeError(_explained(host, port, error)) from error
+        _limit_silence(listener, self._user_timeout)
+        return listener
+
+    def close(self) -> None:
+        """Give the port back, for this process."""
+        self._reserved.close()
 
 
 def listen_near(host: str, port: int, user_timeout: float) -> socket.socket:

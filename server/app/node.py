@@ -18,7 +18,6 @@ from engine.channels.core.effects import ConnectionInserted
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
-from engine.feed.feed import Feed
 from engine.identity.address_lists import AddressLists
 from engine.identity.principal import Principal
 from engine.live.service import LiveQueries, make_reader
@@ -61,6 +60,7 @@ from server.transports.http_sessions import HttpSessions
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.wires import Wires
 from server.wire.write_turns import WriteTurns
+from server.workers.source import feed_of
 
 __all__ = ["Node"]
 
@@ -84,7 +84,7 @@ class Node:
         self._version = package_version()
         self._began = time.monotonic()
         self._insecure = insecure_settings(settings)
-        self._feed = Feed(dsn, settings.feed_settings)
+        self._feed = feed_of(dsn, settings.feed_settings)
         self._node_id = self._feed.settings.node
         self.metrics.engine.follow_feed(self._feed)
         self._analytics = Analytics(settings)

@@ -4,6 +4,8 @@ The port answers from the first moment (``/health`` shows ``starting``). SIGINT,
 clients are asked to reconnect, spread over ``drain`` seconds (``/health`` shows ``draining``; a second signal ends the
 wait), the remaining connections are closed (close code 1001), then the node stops following the database.
 
+A worker (:mod:`server.workers`) does the same when its supervisor asks it to, and accepts connections when that is wanted.
+
 A node with an unexpected failure is stopped: its clients are closed (1011), and ``serve`` raises ``NodeFailedError``. The
 supervisor of the process restarts it, and the slot has kept the missed changes.
 """
@@ -13,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from engine.errors import RealtimeError
 from server.app.gc_tuning import share_interpreter, tune_gc
@@ -29,7 +31,7 @@ from server.app.loading import public_settings
 from server.app.memory import give_back
 from server.app.node import Node
 from server.app.settings import Settings
-from server.app.tls import Certificate, certificate_of
+from server.app.tls import Certificate, certificate_of, listening_with
 from server.app.uvicorn_http import HttpProtocol
 from server.app.version import package_version
 from server.dashboard import dashboard_routes
@@ -43,11 +45,12 @@ from server.rest.access import Access, Tokens
 from server.rest.clients import Clients
 from server.rest.operators import Operators, metrics_route
 from server.transports.http_routes import transport_routes
+from server.workers.entrance import Server
+from server.workers.worker import Worker
 
-__all__ = ["NodeFailedError", "Server", "serve"]
+__all__ = ["NodeFailedError", "serve"]
 
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
-_TLS_SHUTDOWN_TIMEOUT = 2.0  # seconds for a client to answer that its connection ends
 _MAX_DATA = 1024 * 1024  # upper bound of realtime.settings.max_payload
 _SIGNALS = tuple(
     each
@@ -58,6 +61,9 @@ _SIGNALS = tuple(
     )  # SIGHUP: a terminal was closed; nohup(1) has it ignored, and that stays
     if (each := getattr(signal, name, None)) is not None and signal.getsignal(each) is not signal.SIG_IGN
 )
+
+_SIGNALS_OF_WORKERS = (signal.SIGTERM,)
+"""Of a terminal's signals their supervisor makes orders."""
 
 
 class NodeFailedError(RealtimeError):
@@ -70,8 +76,9 @@ def serve(
     routes: Sequence[BaseRoute] = (),
     ready: Callable[[str], None] = lambda url: None,
     listener: socket.socket | None = None,
+    worker: Worker | None = None,
 ) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP.
+    """Serve until SIGINT, SIGTERM or SIGHUP; a worker, until SIGTERM or an order of its supervisor.
 
     Args:
         settings: everything that can be set.
@@ -79,6 +86,7 @@ def serve(
         routes: HTTP routes besides the server's own.
         ready: called with the server's URL once it follows the database.
         listener: the socket to accept connections on; None: opened according to the settings.
+        worker: which of several this process is; None: it is alone. A worker opens its own listener.
 
     Raises:
         CertificateError: there is no TLS with the files that the settings name.
@@ -87,19 +95,27 @@ def serve(
         NodeFailedError: the node failed for good.
     """
     certificate = certificate_of(settings)
-    if listener is None:
+    if listener is None and worker is None:
         listener = listen(settings.host, settings.port, settings.user_timeout)
+
+    async def report(server: Server) -> None:
+        if worker is not None:
+            await worker.ready(server)
+        elif listener is not None:
+            ready(url_of(listener, "http" if certificate is None else "https"))
+
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, dsn, routes, ready, listener, certificate))
+        runner.run(_serve(settings, dsn, routes, report, listener, certificate, worker))
 
 
 async def _serve(
     settings: Settings,
     dsn: str,
     routes: Sequence[BaseRoute],
-    ready: Callable[[str], None],
-    listener: socket.socket,
+    report: Callable[[Server], Awaitable[None]],
+    listener: socket.socket | None,
     certificate: Certificate | None,
+    worker: Worker | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     node = Node(settings, dsn)
@@ -107,62 +123,47 @@ async def _serve(
     operators = Operators(access, clients)
     rest = _rest(settings, dsn, node, access, clients)
     node.metrics.engine.follow_pool("rest", lambda: rest.pool_usage)
-    server = Server(
-        uvicorn.Config(
-            make_app(
-                health_routes(node.status, operators.may_watch, public_settings(settings)),
-                [*_own_routes(settings, node, operators), *routes, rest.mount],
-                node.addresses,
-                partial(node.metrics.meters.error, HTTP),
-            ),
-            http=_http_protocol(settings, node),
-            ws="none",  # HttpProtocol makes them
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
-        ),
-        certificate,
+    app = make_app(
+        health_routes(node.status, operators.may_watch, public_settings(settings)),
+        [*_own_routes(settings, node, operators), *routes, rest.mount],
+        node.addresses,
+        partial(node.metrics.meters.error, HTTP),
     )
+    entrance = None if worker is None else worker.listener
+    server = Server(_config(app, _http_protocol(settings, node)), listening_with(certificate), entrance)
     stop, force_stop = asyncio.Event(), asyncio.Event()
-    for each in _SIGNALS:
-        loop.add_signal_handler(each, lambda: (force_stop if stop.is_set() else stop).set())
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    signals = _follow_signals(stop, force_stop, alone=worker is None)
+    serving = asyncio.create_task(server.serve(sockets=[] if listener is None else [listener]))
+    obeying = set() if worker is None else {asyncio.create_task(worker.obey(server, stop.set, force_stop.set))}
     starting = asyncio.create_task(_start(node, rest))
     stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(node.failed())
-    giving_back = asyncio.create_task(give_back())
-    lagging = asyncio.create_task(node.metrics.loop_lag.watch())
-    renewing = None if certificate is None else asyncio.create_task(certificate.follow())
+    beside = [give_back(), node.metrics.loop_lag.watch(), *([] if certificate is None else [certificate.follow()])]
+    running = [asyncio.create_task(each) for each in beside]
     try:
-        await asyncio.wait({serving, starting, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, starting, stopped, failed, *obeying}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
             tune_gc()
             share_interpreter()
-            ready(url_of(listener, "http" if certificate is None else "https"))
-            await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+            await report(server)
+            await asyncio.wait({serving, stopped, failed, *obeying}, return_when=asyncio.FIRST_COMPLETED)
             if node.failure is None:
                 await _drain(node, force_stop)
     finally:
         node.disconnect_all()
         server.should_exit = True
-        stopped.cancel()
-        failed.cancel()
-        giving_back.cancel()
-        lagging.cancel()
-        if renewing is not None:
-            renewing.cancel()
+        for task in (stopped, failed, *running):
+            task.cancel()
         await serving
-        # uvicorn puts its own handlers in place while it serves, and raises the signal again for ours afterwards.
-        for each in _SIGNALS:
+        for each in signals:
             loop.remove_signal_handler(each)
-        await _finish(starting)
+        for task in (starting, *obeying):
+            await _finish(task)
         await rest.stop()
         await node.stop()
     if node.failure is not None:
         raise _explained(node.failure) from node.failure
-    if not starting.cancelled():
-        starting.result()
+    for ended in (starting, *obeying):
+        _raise_error_of(ended)
 
 
 def _explained(failure: BaseException) -> NodeFailedError:
@@ -170,35 +171,25 @@ def _explained(failure: BaseException) -> NodeFailedError:
     return NodeFailedError(f"the server stopped because it could not go on ({what}); see its log, then start it again")
 
 
-class Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn would close every connection at the first one. TLS has limits of time."""
+def _config(app: ASGIApp, http: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=http,
+        ws="none",  # HttpProtocol makes them
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
+    )
 
-    def __init__(self, config: uvicorn.Config, certificate: Certificate | None) -> None:
-        super().__init__(config)
-        self._certificate = certificate
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's for given sockets, which leaves a client that ends neither a handshake nor a connection a minute."""
-        loop, config = asyncio.get_running_loop(), self.config
-        make = partial(
-            cast("Any", config.http_protocol_class), config=config, server_state=self.server_state, app_state={}
-        )
-        tls: dict[str, Any] = {}
-        if self._certificate is not None:
-            tls = {
-                "ssl": self._certificate.context,
-                "ssl_handshake_timeout": HttpProtocol.head_timeout,
-                "ssl_shutdown_timeout": _TLS_SHUTDOWN_TIMEOUT,
-            }
-        self.servers = [
-            await loop.create_server(make, sock=each, backlog=config.backlog, **tls) for each in sockets or ()
-        ]
-        self.started = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """See the class."""
-        yield
+def _follow_signals(stop: asyncio.Event, force: asyncio.Event, *, alone: bool) -> Sequence[signal.Signals]:
+    """Set ``stop`` at the first signal, ``force`` at the next one; a worker is forced by its supervisor. Returns which."""
+    signals = _SIGNALS if alone else _SIGNALS_OF_WORKERS
+    for each in signals:
+        asyncio.get_running_loop().add_signal_handler(each, lambda: (force if alone and stop.is_set() else stop).set())
+    return signals
 
 
 async def _drain(node: Node, force_stop: asyncio.Event) -> None:
@@ -206,8 +197,7 @@ async def _drain(node: Node, force_stop: asyncio.Event) -> None:
     await asyncio.wait({draining, forced}, return_when=asyncio.FIRST_COMPLETED)
     await _finish(draining)
     await _finish(forced)
-    if not draining.cancelled():
-        draining.result()
+    _raise_error_of(draining)
 
 
 async def _start(node: Node, rest: Rest) -> None:
@@ -269,6 +259,11 @@ def _tokens(settings: Settings) -> Tokens:
     if settings.auth_handler is not None:
         return Tokens.ANY
     return Tokens.JWT if settings.auth_issuers else Tokens.NONE
+
+
+def _raise_error_of(ended: asyncio.Task[Any]) -> None:
+    if not ended.cancelled():
+        ended.result()
 
 
 async def _finish(task: asyncio.Task[Any]) -> None:

@@ -32,6 +32,8 @@ __all__ = ["PREFIX", "WITH_SECRETS", "Settings", "SettingsError"]
 PREFIX: Final = "REALTIME_"
 """Of their names in the environment."""
 
+_LONGEST_SLOT_NAME: Final = 63
+
 WITH_SECRETS: Final = ("alert_webhook", "auth_handler", "auth_issuers", "dsn", "pooled_dsn", "rest_key")
 """Settings whose values are never shown."""
 
@@ -51,6 +53,7 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: int = Field(1, ge=1, le=256, description="processes that serve on the port")
     tls_certificate: Path | None = Field(
         None, description="PEM file of the certificate with its chain: the server then speaks TLS (https, wss)"
     )
@@ -215,6 +218,27 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
             raise ValueError("proxy_protocol and tls_certificate exclude each other: let the proxy end TLS")
         return self
 
+    def of_worker(self, number: int, count: int) -> Settings:
+        """The settings of one of ``count`` workers, counted from 1: a slot of its own, and its share of what a machine has.
+
+        Raises ``SettingsError`` if the slot's name has no room for the number.
+        """
+        slot_name = self.slot_name if number == 1 else f"{self.slot_name}_{number}"
+        if len(slot_name) > _LONGEST_SLOT_NAME:
+            raise SettingsError(
+                f"slot_name {self.slot_name!r} has no room for the numbers of workers: use {_LONGEST_SLOT_NAME - 4} "
+                f"characters at most, or --workers 1"
+            )
+        planned = self.planned_connections
+        return self.model_copy(
+            update={
+                "slot_name": slot_name,
+                "pool_size": _share(self.pool_size, number, count),
+                "rest_pool_size": _share(self.rest_pool_size, number, count),
+                "planned_connections": None if planned is None else _share(planned, number, count),
+            }
+        )
+
     @property
     def feed_settings(self) -> FeedSettings:
         """Of the replication stream."""
@@ -252,3 +276,8 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags first, then the environment, then the file (if the class names one)."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _share(amount: int, number: int, count: int) -> int:
+    """Of ``amount``, what one of ``count`` gets: all of it together, and 1 at least for each."""
+    return max(1, amount // count + (number <= amount % count))

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from server.app.settings import Settings, SettingsError
+from server.app.uvicorn_http import HttpProtocol
 
-__all__ = ["Certificate", "CertificateError", "certificate_of"]
+__all__ = ["Certificate", "CertificateError", "certificate_of", "listening_with"]
 
 _SOON: Final = timedelta(days=14)
 """Certificates of Let's Encrypt are renewed 30 days before their end: one that is this near has not been."""
 
 _LOOK_INTERVAL: Final = 60.0  # seconds
+
+_SHUTDOWN_TIMEOUT: Final = 2.0  # seconds for a client to answer that its connection ends
 
 _log = structlog.get_logger("realtime.tls")
 
@@ -124,3 +128,16 @@ def certificate_of(settings: Settings) -> Certificate | None:
     if (warning := certificate.warning(datetime.now(UTC))) is not None:
         _log.warning("certificate_ends", reason=warning)
     return certificate
+
+
+def listening_with(certificate: Certificate | None) -> Mapping[str, Any]:
+    """What ``loop.create_server`` is given: TLS, in which uvicorn leaves a client that ends neither a handshake nor a
+    connection a minute. Empty without a certificate.
+    """
+    if certificate is None:
+        return {}
+    return {
+        "ssl": certificate.context,
+        "ssl_handshake_timeout": HttpProtocol.head_timeout,
+        "ssl_shutdown_timeout": _SHUTDOWN_TIMEOUT,
+    }

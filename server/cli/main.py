@@ -16,7 +16,6 @@ import structlog
 import typer
 
 from engine.errors import RealtimeError
-from server.app.settings import SettingsError
 from server.app.version import package_version
 from server.cli.bench import bench
 from server.cli.clients import channels, connections, disconnect, kick
@@ -26,8 +25,8 @@ from server.cli.errors import errors
 from server.cli.exposing import expose, grant, unexpose
 from server.cli.keys import keys_app
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
-from server.cli.migration.migrate import MigrationError, check_served, migrate
-from server.cli.prelude import database_error, dsn_of, read_settings, report
+from server.cli.migration.migrate import check_served, migrate
+from server.cli.prelude import dsn_of, exit_of, read_settings, report
 from server.cli.rules import rules_app
 from server.cli.slots import slots_app
 from server.cli.tail import tail
@@ -73,14 +72,10 @@ def main() -> None:
     """The entry point: runs a command and turns errors into a line and an exit code."""
     try:
         app(prog_name="realtime")
-    except SettingsError as wrong:
-        _fail(str(wrong), 2)
-    except MigrationError as wrong:
-        _fail(str(wrong), 3 if isinstance(wrong.__cause__, psycopg.Error) else 1)
-    except RealtimeError as wrong:
-        _fail(str(wrong), 1)
-    except psycopg.Error as wrong:
-        _fail(database_error(wrong), 3)
+    except (RealtimeError, psycopg.Error) as wrong:
+        message, code = exit_of(wrong)
+        print(f"realtime: {message}", file=sys.stderr)
+        sys.exit(code)
 
 
 @app.command("version")
@@ -97,11 +92,12 @@ def help_command(context: typer.Context) -> None:
 
 
 @app.command()
-def dev(
+def dev(  # noqa: PLR0913
     data_dir: Annotated[Path, typer.Option(help="Where its Postgres keeps its data.")] = Path(".realtime/postgres"),
     config: options.ConfigFile = None,
     host: options.Host = None,
     port: options.Port = None,
+    workers: options.Workers = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
     open_page: Annotated[
@@ -116,6 +112,7 @@ def dev(
         config,
         host=host,
         port=port,
+        workers=workers,
         log_level=log_level,
         log_format=log_format,
         ephemeral=True,
@@ -133,6 +130,7 @@ def serve(  # noqa: PLR0913
     dsn: options.Dsn = None,
     host: options.Host = None,
     port: options.Port = None,
+    workers: options.Workers = None,
     slot_name: options.SlotName = None,
     ephemeral: options.Ephemeral = None,
     decoder: options.Decoder = None,
@@ -148,23 +146,24 @@ def serve(  # noqa: PLR0913
     ] = False,
 ) -> None:
     """Serve live queries over a database. More settings: the configuration file or REALTIME_... in the environment."""
-    settings = read_settings(
-        config,
-        dsn=dsn,
-        host=host,
-        port=port,
-        slot_name=slot_name,
-        ephemeral=ephemeral,
-        decoder=decoder,
-        pool_size=pool_size,
-        pooled_dsn=pooled_dsn,
-        allowed_origins=tuple(allowed_origin) if allowed_origin else None,
-        rest_key=rest_key,
-        dashboard=dashboard,
-        log_level=log_level,
-        log_format=log_format,
-    )
-    from server.app.server import serve as serve_until_stopped  # here and not above: the other commands start quicker
+    flags = {
+        "dsn": dsn,
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "slot_name": slot_name,
+        "ephemeral": ephemeral,
+        "decoder": decoder,
+        "pool_size": pool_size,
+        "pooled_dsn": pooled_dsn,
+        "allowed_origins": tuple(allowed_origin) if allowed_origin else None,
+        "rest_key": rest_key,
+        "dashboard": dashboard,
+        "log_level": log_level,
+        "log_format": log_format,
+    }
+    settings = read_settings(config, **flags)
+    from server.cli.serving import Served, serve_with_workers  # here and not above: the other commands start quicker
 
     database = dsn_of(settings)
     if run_migrations:
@@ -172,7 +171,10 @@ def serve(  # noqa: PLR0913
             report(line)
     elif ahead := check_served(database):
         report(ahead)
-    serve_until_stopped(settings, database, ready=partial(_report_address, settings.log_format))
+    serve_with_workers(
+        Served(settings, database, ready=partial(_report_address, settings.log_format)),
+        reload=partial(read_settings, config, **flags),
+    )
 
 
 def _report_address(log_format: str, url: str) -> None:
@@ -228,8 +230,3 @@ app.command()(token)
 app.add_typer(keys_app, name="keys")
 app.add_typer(slots_app, name="slots")
 app.add_typer(rules_app, name="rules")
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"realtime: {message}", file=sys.stderr)
-    sys.exit(code)

@@ -12,13 +12,15 @@ from psycopg.conninfo import conninfo_to_dict
 from engine.errors import RealtimeError
 from server.app.loading import load_settings, unknown_variables
 from server.app.settings import Settings, SettingsError
-from server.cli.migration.migrate import check_migrated
+from server.cli.migration.migrate import MigrationError, check_migrated
 from server.logs.configure import configure_logs
+from server.workers.supervisor import WorkersFailedError
 
 __all__ = [
     "StandbyError",
     "database_error",
     "dsn_of",
+    "exit_of",
     "migrated_dsn",
     "read_settings",
     "refuse_figures_of_standby",
@@ -83,3 +85,14 @@ def database_error(error: psycopg.Error) -> str:
             "`realtime doctor` lists the privileges that the role lacks, `realtime grant ROLE` gives those of serving"
         )
     return f"{text}. {' '.join(more.split())}" if more else text
+
+
+def exit_of(error: RealtimeError | psycopg.Error) -> tuple[str, int]:
+    """What a command reports of ``error``, and its exit code."""
+    if isinstance(error, psycopg.Error):
+        return database_error(error), 3
+    if isinstance(error, SettingsError):
+        return str(error), 2
+    if isinstance(error, MigrationError):
+        return str(error), 3 if isinstance(error.__cause__, psycopg.Error) else 1
+    return str(error), error.exit_code if isinstance(error, WorkersFailedError) else 1

@@ -26,6 +26,7 @@ __all__ = [
     "Port",
     "RestKey",
     "SlotName",
+    "Workers",
 ]
 
 
@@ -45,6 +46,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file wit
 Dsn = Annotated[str | None, _for("dsn", "--dsn")]
 Host = Annotated[str | None, _for("host", "--host")]
 Port = Annotated[int | None, _for("port", "--port")]
+Workers = Annotated[int | None, _for("workers", "--workers")]
 SlotName = Annotated[str | None, _for("slot_name", "--slot-name")]
 Ephemeral = Annotated[bool | None, _for("ephemeral", "--ephemeral/--keep-slot", "--throw-away")]
 Decoder = Annotated[Literal["auto", "pgoutput", "wal2json"] | None, _for("decoder", "--decoder")]

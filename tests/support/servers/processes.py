@@ -94,7 +94,7 @@ async def start(
     of its own: a fork copies the pages of memory that it writes to, and shares the others.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
-    for name, value in ({"drain_time": "0"} | (config or {})).items():  # a test of draining sets it
+    for name, value in ({"drain_time": "0", "workers": "1"} | (config or {})).items():  # tests of them set them
         environment[f"REALTIME_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     arguments = (*arguments, "--port", str(port))
     tls = "tls_certificate" in (config or {})

@@ -13,11 +13,11 @@ import pytest
 import uvicorn
 
 from server.app.loading import load_settings
-from server.app.server import Server
 from server.app.settings import Settings, SettingsError
-from server.app.tls import Certificate, CertificateError, certificate_of
+from server.app.tls import Certificate, CertificateError, certificate_of, listening_with
 from server.app.uvicorn_http import HttpProtocol
 from server.cli.doctor.certificate import certificate_findings
+from server.workers.entrance import Server
 from tests.support.values.certificates import Authority, encrypted
 
 
@@ -157,7 +157,7 @@ async def test_a_client_that_does_not_finish_its_handshake_is_dropped(
     monkeypatch.setattr(HttpProtocol, "head_timeout", 0.2)
     config = uvicorn.Config(lambda *_: None, lifespan="off", log_config=None)
     config.load()
-    server = Server(config, Certificate(*authority.certify()))
+    server = Server(config, listening_with(Certificate(*authority.certify())))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         await server.startup([listener])
         reader, writer = await asyncio.open_connection(*listener.getsockname())

@@ -1,0 +1,96 @@
+"""Serving by one process or by several: as ``realtime serve`` and ``realtime dev`` do it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+import structlog
+from starlette.routing import BaseRoute
+
+from engine.errors import RealtimeError
+from server.app.listening import SharedPort, listen
+from server.app.server import serve
+from server.app.settings import Settings
+from server.cli.prelude import exit_of
+from server.workers.supervisor import Supervisor
+from server.workers.worker import Worker
+
+__all__ = ["Served", "serve_with_workers"]
+
+_FIXED = ("dsn", "host", "port", "workers", "slot_name", "log_level", "log_format")
+"""Settings of the supervisor, or of all workers together: changed by a start."""
+
+_log = structlog.get_logger("realtime.workers")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What :func:`server.app.server.serve` is given."""
+
+    settings: Settings
+    dsn: str
+    routes: Sequence[BaseRoute] = ()
+    ready: Callable[[str], None] = lambda url: None
+    listener: socket.socket | None = None
+
+
+def serve_with_workers(served: Served, reload: Callable[[], Settings] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, by as many workers as the settings ask for: one is this process.
+
+    ``reload`` reads the settings again, for a rolling restart. Raises as ``serve`` does, and ``WorkersFailedError``.
+    """
+    settings = served.settings
+    count = settings.workers
+    if count == 1:
+        serve(settings, served.dsn, served.routes, served.ready, served.listener)
+        return
+    settings.of_worker(count, count)  # its slot's name is the longest
+    listener = served.listener or listen(settings.host, settings.port, settings.user_timeout)
+    port = SharedPort(listener, settings.user_timeout)
+    workers = _Workers(served, reload)
+    scheme = "http" if settings.tls_certificate is None else "https"
+    try:
+        Supervisor(
+            count,
+            workers.run,
+            port.open,
+            ready=lambda: served.ready(port.url(scheme)),
+            reload=workers.reload,
+            drain_time=settings.drain_time,
+        ).run()
+    finally:
+        port.close()
+
+
+class _Workers:
+    """Runs workers with the settings that were read last."""
+
+    def __init__(self, served: Served, reload: Callable[[], Settings] | None) -> None:
+        self._served = served
+        self._settings = served.settings
+        self._read = reload
+
+    def reload(self) -> None:
+        """Read the settings again. Raises ``SettingsError``."""
+        if self._read is None:
+            return
+        read, now = self._read(), self._settings
+        kept = {name: getattr(now, name) for name in _FIXED if getattr(read, name) != getattr(now, name)}
+        if kept:
+            _log.warning("settings_need_restart", settings=sorted(kept))
+        self._settings = read.model_copy(update=kept)
+
+    def run(self, worker: Worker) -> int:
+        """One worker, to its end; what it cannot do is reported as by a command. Returns its exit code."""
+        settings = self._settings.of_worker(worker.number, worker.count)
+        try:
+            serve(settings, self._served.dsn, self._served.routes, worker=worker)
+        except (RealtimeError, psycopg.Error) as wrong:
+            message, code = exit_of(wrong)
+            print(f"realtime: {message}", file=sys.stderr, flush=True)
+            return code
+        return 0

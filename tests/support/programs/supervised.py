@@ -1,0 +1,79 @@
+"""A supervisor whose workers have no node: ``python -m tests.support.programs.supervised SCENARIO``.
+
+Each worker writes what it is ordered to a line of standard output, with its number. The exit code is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+from server.logs.configure import configure_logs
+from server.workers import supervisor
+from server.workers.supervisor import Supervisor, WorkersFailedError
+from server.workers.worker import Worker
+
+
+class Entrance:
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    async def open(self) -> None:
+        write(f"{self._number} open")
+
+    async def shut(self) -> None:
+        write(f"{self._number} shut")
+
+
+def write(line: str) -> None:
+    os.write(1, f"{line}\n".encode())
+
+
+async def serve(worker: Worker, scenario: str) -> int:
+    """What a server does with a worker, without a server."""
+    entrance, stop, force = Entrance(worker.number), asyncio.Event(), asyncio.Event()
+    obeying = asyncio.create_task(worker.obey(entrance, stop.set, force.set))
+    write(f"{worker.number} begins {os.getpid()}")
+    if scenario == "cannot start":
+        return 3
+    if scenario == "one waits" and worker.number == 2:
+        await stop.wait()
+    else:
+        await worker.ready(entrance)
+    if scenario == "fails again and again":
+        return 7
+    await stop.wait()
+    write(f"{worker.number} stops")
+    if scenario == "waits for clients":
+        await force.wait()
+        write(f"{worker.number} is forced")
+    if scenario == "does not end":
+        await asyncio.Event().wait()
+    obeying.cancel()
+    return 0
+
+
+def main() -> None:
+    scenario = sys.argv[1]
+    configure_logs("error", "json")
+    if scenario == "does not end":
+        supervisor._MARGIN = 0.1  # type: ignore[misc]
+    try:
+        Supervisor(
+            2,
+            lambda worker: asyncio.run(serve(worker, scenario)),
+            socket.socket,
+            ready=lambda: write("serving"),
+            pause=lambda failures: 0.0,
+        ).run()
+    except WorkersFailedError as failed:
+        write(str(failed))
+        sys.exit(failed.exit_code)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main()
