@@ -18,7 +18,8 @@ from server.app.settings import Settings
 from server.auth.origins import LOCAL_ORIGINS
 from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import migrate
-from server.cli.serving import Served, serve_with_workers
+from server.cli.prelude import exit_of
+from server.cli.serving.workers import Served, serve_with_workers
 from server.dashboard import PATH
 from server.http.loopback import is_loopback
 
@@ -54,7 +55,7 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
             if open_page and _has_display():
                 webbrowser.open(url)
 
-        serve_with_workers(Served(settings, postgres.dsn, demo.routes(postgres.dsn), ready, listener))
+        serve_with_workers(Served(settings, postgres.dsn, demo.routes(postgres.dsn), ready, listener), exit_of)
 
 
 def _for_pages_of_this_machine(settings: Settings) -> Settings:

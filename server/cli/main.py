@@ -163,7 +163,10 @@ def serve(  # noqa: PLR0913
         "log_format": log_format,
     }
     settings = read_settings(config, **flags)
-    from server.cli.serving import Served, serve_with_workers  # here and not above: the other commands start quicker
+    from server.cli.serving.workers import (  # here and not above: the other commands start quicker
+        Served,
+        serve_with_workers,
+    )
 
     database = dsn_of(settings)
     if run_migrations:
@@ -173,6 +176,7 @@ def serve(  # noqa: PLR0913
         report(ahead)
     serve_with_workers(
         Served(settings, database, ready=partial(_report_address, settings.log_format)),
+        exit_of,
         reload=partial(read_settings, config, **flags),
     )
 

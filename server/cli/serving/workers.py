@@ -1,4 +1,4 @@
-"""Serving by one process or by several: as ``realtime serve`` and ``realtime dev`` do it."""
+"""The workers of one command: how many, with which settings, and what becomes of their errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from engine.errors import RealtimeError
 from server.app.listening import SharedPort, listen
 from server.app.server import serve
 from server.app.settings import Settings
-from server.cli.prelude import exit_of
 from server.workers.supervisor import Supervisor
 from server.workers.worker import Worker
 
@@ -23,6 +22,8 @@ __all__ = ["Served", "serve_with_workers"]
 
 _FIXED = ("dsn", "host", "port", "workers", "slot_name", "log_level", "log_format")
 """Settings of the supervisor, or of all workers together: changed by a start."""
+
+ExitOf = Callable[[RealtimeError | psycopg.Error], tuple[str, int]]
 
 _log = structlog.get_logger("realtime.workers")
 
@@ -38,10 +39,11 @@ class Served:
     listener: socket.socket | None = None
 
 
-def serve_with_workers(served: Served, reload: Callable[[], Settings] | None = None) -> None:
+def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Settings] | None = None) -> None:
     """Serve until SIGINT or SIGTERM, by as many workers as the settings ask for: one is this process.
 
-    ``reload`` reads the settings again, for a rolling restart. Raises as ``serve`` does, and ``WorkersFailedError``.
+    ``exit_of``: what is reported of an error of a worker, and its exit code. ``reload``: reads the settings again, for a
+    rolling restart. Raises as ``serve`` does, and ``WorkersFailedError``.
     """
     settings = served.settings
     count = settings.workers
@@ -51,7 +53,7 @@ def serve_with_workers(served: Served, reload: Callable[[], Settings] | None = N
     settings.of_worker(count, count)  # its slot's name is the longest
     listener = served.listener or listen(settings.host, settings.port, settings.user_timeout)
     port = SharedPort(listener, settings.user_timeout)
-    workers = _Workers(served, reload)
+    workers = _Workers(served, exit_of, reload)
     scheme = "http" if settings.tls_certificate is None else "https"
     try:
         Supervisor(
@@ -69,8 +71,9 @@ def serve_with_workers(served: Served, reload: Callable[[], Settings] | None = N
 class _Workers:
     """Runs workers with the settings that were read last."""
 
-    def __init__(self, served: Served, reload: Callable[[], Settings] | None) -> None:
+    def __init__(self, served: Served, exit_of: ExitOf, reload: Callable[[], Settings] | None) -> None:
         self._served = served
+        self._exit_of = exit_of
         self._settings = served.settings
         self._read = reload
 
@@ -90,7 +93,7 @@ class _Workers:
         try:
             serve(settings, self._served.dsn, self._served.routes, worker=worker)
         except (RealtimeError, psycopg.Error) as wrong:
-            message, code = exit_of(wrong)
+            message, code = self._exit_of(wrong)
             print(f"realtime: {message}", file=sys.stderr, flush=True)
             return code
         return 0

@@ -1,0 +1,1 @@
+"""Serving by one process or by several: as ``realtime serve`` and ``realtime dev`` do it."""
