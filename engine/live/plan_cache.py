@@ -23,7 +23,7 @@ from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import literals
-from engine.query.planner import SqlCache, plan_query, with_cost
+from engine.query.planner import SqlCache, plan_at_once, plan_query, with_cost
 from engine.query.subscribers_role import for_claims, is_for_any_claims
 from engine.values.exact_json import write_exact
 
@@ -79,17 +79,29 @@ class Planner:
         plan = self._known(shared, digest)
         if plan is not None:
             return plan
-        of_service = asks_service(catalog, viewer, collection)
-        table = (catalog.built_in if of_service else catalog.by_collection).get(collection)
-        tables = frozenset() if table is None else frozenset({table.oid})
-        async with self._asking(tables) as connection:
-            if catalog is self._catalog and (plan := self._known(shared, digest)) is not None:
-                return plan  # made for another subscriber meanwhile
-            plan = await plan_query(collection, spec, catalog, connection, self._checks(viewer), viewer)
+        plan = self._at_once(viewer, collection, spec)
+        if plan is None:
+            of_service = asks_service(catalog, viewer, collection)
+            table = (catalog.built_in if of_service else catalog.by_collection).get(collection)
+            tables = frozenset() if table is None else frozenset({table.oid})
+            async with self._asking(tables) as connection:
+                if catalog is self._catalog and (plan := self._known(shared, digest)) is not None:
+                    return plan  # made for another subscriber meanwhile
+                plan = await plan_query(collection, spec, catalog, connection, self._checks(viewer), viewer)
         if catalog is self._catalog:
             key = _of_role(shared) if "sql" not in spec and is_for_any_claims(plan) else shared
             self._plans.put((key, digest), plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
         return plan
+
+    def _at_once(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Plan | None:
+        """A plan for which PostgreSQL need not be asked; None: it needs to, or the user has used up its budget."""
+        user = ASKING.get()
+        if user is None:
+            return plan_at_once(collection, spec, self._catalog, viewer)
+        if user.planning.wait:
+            return None
+        with user.planning.charging():
+            return plan_at_once(collection, spec, self._catalog, viewer)
 
     def _known(self, shared: Visibility, digest: bytes) -> Plan | None:
         plan = self._plans.get((shared, digest))

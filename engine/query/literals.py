@@ -6,9 +6,10 @@ is refused here, at subscribe time, naming it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
@@ -16,13 +17,14 @@ from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
 from engine.query.asking import Asking, asking
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
-from engine.query.ir.model import And, Bound, Compare, Not, Or, Predicate, Query
+from engine.query.compile.to_sql import calls_own, used_columns
+from engine.query.ir.model import And, Bound, Compare, Not, Or, Predicate, Query, compares
 from engine.query.ir.sort_order import sort_keys
-from engine.query.operators import check_operators, compares
+from engine.query.operators import check_operators
 from engine.query.sql.parsing.parameters import check_length
 from engine.values.exact_json import shown
 
-__all__ = ["canonicalise", "literals", "with_literals"]
+__all__ = ["canonicalise", "is_canonical", "literals", "with_literals"]
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -52,6 +54,37 @@ def with_literals(query: Query, canonical: Sequence[str]) -> Query:
     where = None if query.where is None else _replaced(query.where, values)
     start, end = (_replaced_bound(bound, values) for bound in (query.start, query.end))
     return replace(query, where=where, start=start, end=end)
+
+
+def is_canonical(query: Query, table: Table) -> bool:
+    """Whether every value is known to be as PostgreSQL prints it, without it being asked (docs: "Numeric Types", "Boolean
+    Type", "UUID Type"). Text is what it is in ASCII, which every encoding of a database has.
+    """
+    if calls_own(used_columns(query, table)):
+        return False
+    found = literals(query, table)
+    check_length(literal.text for literal in found)
+    return all(
+        (spelling := _SPELLINGS.get(literal.type)) is not None and spelling(literal.text) is not None
+        for literal in found
+    )
+
+
+def _integer(bits: int) -> Callable[[str], object]:
+    written, limit = re.compile(r"0|-?[1-9][0-9]{0,18}").fullmatch, 1 << (bits - 1)
+    return lambda text: True if written(text) and -limit <= int(text) < limit else None
+
+
+_SPELLINGS: Final[dict[str, Callable[[str], object]]] = {
+    "text": re.compile(r"[\x01-\x7f]*").fullmatch,
+    "character varying": re.compile(r"[\x01-\x7f]*").fullmatch,
+    "boolean": re.compile("[tf]").fullmatch,
+    "uuid": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch,
+    "smallint": _integer(16),
+    "integer": _integer(32),
+    "bigint": _integer(64),
+}
+"""By type, what is not None for a value in PostgreSQL's own spelling."""
 
 
 async def canonicalise(query: Query, table: Table, connection: Connection) -> Query:

@@ -16,12 +16,12 @@ from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
 from engine.query.asking import Asking
 from engine.query.compile.to_sql import render_documents
-from engine.query.ir.model import And, Bound, Compare, Not, Or, OrderBy, Predicate, Query
+from engine.query.ir.model import Bound, OrderBy, Query, compares
 from engine.query.ir.sort_order import SortKey, sort_keys
 from engine.query.sql.safety.no_operator import lacks_operator, lacks_order
 from engine.values.pg_types import Column, TypeInfo
 
-__all__ = ["check_operators", "compares"]
+__all__ = ["check_operators"]
 
 _ORDERED: Final = frozenset({"<", "<=", ">", ">="})
 _LIKES: Final = frozenset({"like", "ilike"})
@@ -40,18 +40,6 @@ async def check_operators(query: Query, table: Table, postgres: Asking) -> None:
     for operator, column, part in _parts(query, table):
         if (error := await _refused(part, table, postgres)) is not None:
             raise _no_operator(column, operator, error) from error
-
-
-def compares(predicate: Predicate) -> Iterator[Compare]:
-    """The comparisons in a predicate."""
-    match predicate:
-        case Compare():
-            yield predicate
-        case Not(item):
-            yield from compares(item)
-        case And(items) | Or(items):
-            for item in items:
-                yield from compares(item)
 
 
 async def _refused(query: Query, table: Table, postgres: Asking) -> psycopg.Error | None:

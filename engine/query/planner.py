@@ -37,7 +37,7 @@ from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from engine.query.ir.reread_plan import ReReadPlan
-from engine.query.literals import canonicalise, literals
+from engine.query.literals import canonicalise, is_canonical, literals
 from engine.query.lost_privileges import grants_lacking, lacking
 from engine.query.policies.table_rule import under_policies
 from engine.query.sql.parsing.lexer import tokenize
@@ -52,7 +52,7 @@ from engine.query.sql.to_predicate import is_number
 from engine.query.sql.to_query import query_of
 from engine.query.subscribers_role import read_as
 
-__all__ = ["SqlCache", "plan_query", "reread_instead", "with_cost"]
+__all__ = ["SqlCache", "plan_at_once", "plan_query", "reread_instead", "with_cost"]
 
 ANYONE = Viewer()
 
@@ -96,15 +96,7 @@ async def plan_query(
         CatalogError: the connection's role lacks a privilege that checking SQL needs.
         psycopg.Error: Postgres failed for reasons of its own.
     """
-    if asks_service(catalog, viewer, collection):
-        if "sql" in spec:  # it is read with the rights of the server, which a client's SQL must never have
-            raise InvalidQueryError(f'"{collection}" takes "where", "orderBy" and "limit", and no SQL')
-        viewer, seen = Viewer(ADMINISTRATORS), service_tables(catalog)
-    else:
-        seen = seen_by(catalog, viewer.role)
-    table = seen.by_collection.get(collection)
-    if table is None:
-        raise UnknownCollectionError(f"no collection is named {collection!r}")
+    viewer, seen, table = _asked(collection, spec, catalog, viewer)
     try:
         return await _plan_for(viewer, table, spec, seen, connection, cache)
     except (PermissionDeniedError, PrivilegeLostError) as refused:
@@ -115,6 +107,43 @@ async def plan_query(
             raise
     # The missing privilege may have been restored meanwhile.
     return await _plan_for(viewer, table, spec, seen, connection, cache)
+
+
+def plan_at_once(
+    collection: str, spec: Mapping[str, object], catalog: Catalog, viewer: Viewer = ANYONE
+) -> IncrementalPlan | None:
+    """What :func:`plan_query` returns, where PostgreSQL need not be asked; None: it has to be asked, or has to be before the
+    query is refused.
+    """
+    try:
+        viewer, seen, table = _asked(collection, spec, catalog, viewer)
+        refuse_problem(table)
+        if "sql" in spec:
+            return None
+        parsed = parse_query(spec, table)
+        if not is_canonical(parsed, table):
+            return None
+        plan = compile_incremental(parsed, table)
+        made = None if isinstance(plan, NotIncremental) else _kept_for(viewer, plan, seen)
+    except QueryRejectedError:
+        return None
+    return made if isinstance(made, IncrementalPlan) else None
+
+
+def _asked(
+    collection: str, spec: Mapping[str, object], catalog: Catalog, viewer: Viewer
+) -> tuple[Viewer, Catalog, Table]:
+    """For whom and over which tables a query is planned, and the one of its channel."""
+    if asks_service(catalog, viewer, collection):
+        if "sql" in spec:  # it is read with the rights of the server, which a client's SQL must never have
+            raise InvalidQueryError(f'"{collection}" takes "where", "orderBy" and "limit", and no SQL')
+        viewer, seen = Viewer(ADMINISTRATORS), service_tables(catalog)
+    else:
+        seen = seen_by(catalog, viewer.role)
+    table = seen.by_collection.get(collection)
+    if table is None:
+        raise UnknownCollectionError(f"no collection is named {collection!r}")
+    return viewer, seen, table
 
 
 async def _plan_for(

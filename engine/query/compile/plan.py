@@ -22,8 +22,9 @@ from engine.query.compile.index_terms import IndexTerms, RangeTerm, index_terms
 from engine.query.compile.predicate import Test, compile_predicate, predicate_columns
 from engine.query.compile.rule import LookedFor, Rule
 from engine.query.compile.to_sql import render_rows
+from engine.query.compile.where_to_sql import ParametersOfSets
 from engine.query.ir.comparison import NotIncrementalError, describe
-from engine.query.ir.model import And, Query
+from engine.query.ir.model import And, Query, compares
 from engine.query.ir.normalise import normalise
 from engine.query.ir.sort_order import KeyPart, SortKey, key_parts, row_key, sort_keys
 from engine.transaction import UNKNOWN, Row, Value
@@ -80,6 +81,19 @@ class IncrementalPlan:
         """The statement that reads the first ``limit`` rows (None: all), columns in layout order."""
         statement = render_rows(self.query, self.table, limit)
         return statement if self.rule is None else replace(statement, role=self.rule.role)
+
+    def read_in_set(self, limit: int) -> Statement | None:
+        """As :meth:`read`, to be a part of a statement that reads for many sets of values (:class:`ParametersOfSets`); two
+        plans that differ in values alone have the same SQL. None: the plan is not read so, since it has no values, it is
+        read as a role, or has a pattern, which PostgreSQL has to know to find rows by an index (docs: "Index Types").
+        """
+        compared = () if self.query.where is None else compares(self.query.where)
+        if self.rule is not None or any(each.operator in ("like", "ilike") for each in compared):
+            return None
+        statement = render_rows(self.query, self.table, limit, ParametersOfSets)
+        origin = statement.origin
+        plain = origin is not None and not origin.view and not statement.by_path
+        return statement if plain and statement.params else None
 
     def given(self, facts: str | None) -> IncrementalPlan:
         """The plan for a window whose rows were read together with ``facts``, which its rule needs.

@@ -29,11 +29,13 @@ _FIRST_OWN = 16384  # oids of what was made after initdb begin here (docs: "Syst
 _DOCUMENT = "row_to_json(d.*)::text"
 
 
-def render_rows(query: Query, table: Table, limit: int | None) -> Statement:
+def render_rows(
+    query: Query, table: Table, limit: int | None, parameters_type: type[Parameters] = Parameters
+) -> Statement:
     """The columns of the table's layout, in that order, of the first ``limit`` rows (None: all). There is a null in place of
-    those that the role may not read, for the table as a role sees it.
+    those that the role may not read, for the table as a role sees it. ``parameters_type``: how the SQL names its values.
     """
-    parameters = Parameters()
+    parameters = parameters_type()
     read = [column for column in table.columns if table.policed is None or column.attnum in table.readable]
     columns = ", ".join(column_sql(c) if c in read else f"null::{c.type.name}" for c in table.columns)
     origin = _origin(table, read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
@@ -11,7 +12,16 @@ from engine.query.ir.model import And, Bound, Compare, IsNull, Not, NotNull, Or,
 from engine.query.ir.sort_order import SortKey
 from engine.values.pg_types import Column
 
-__all__ = ["Nulls", "Parameters", "column_sql", "cursor_sql", "key_sql", "operand_sql", "predicate_sql"]
+__all__ = [
+    "Nulls",
+    "Parameters",
+    "ParametersOfSets",
+    "column_sql",
+    "cursor_sql",
+    "key_sql",
+    "operand_sql",
+    "predicate_sql",
+]
 
 _SQL_OPERATORS = {
     "==": "=",
@@ -40,6 +50,19 @@ class Parameters:
     def values(self) -> tuple[str | None, ...]:
         """What to bind, ``$1`` first."""
         return tuple(self._values)
+
+
+class ParametersOfSets(Parameters):
+    """The parameters of a statement that is run once for each row of a table expression ``alias``, which has the values of
+    the first parameter in the column ``p1``, and so on.
+    """
+
+    alias: Final = "realtime_set"
+
+    def add(self, value: str | None, type_name: str) -> str:
+        """Take a value; returns the column that has it, cast to its type."""
+        super().add(value, type_name)
+        return f"{self.alias}.p{len(self.values)}::{type_name}"
 
 
 class Nulls(Parameters):

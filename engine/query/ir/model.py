@@ -7,6 +7,7 @@ compiled, so two queries are the same query exactly if they are equal here. Sema
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "OrderBy",
     "Predicate",
     "Query",
+    "compares",
 ]
 
 
@@ -75,6 +77,18 @@ class Not:
 
 
 Predicate = Compare | IsNull | NotNull | And | Or | Not
+
+
+def compares(predicate: Predicate) -> Iterator[Compare]:
+    """The comparisons in a predicate."""
+    match predicate:
+        case Compare():
+            yield predicate
+        case Not(item):
+            yield from compares(item)
+        case And(items) | Or(items):
+            for item in items:
+                yield from compares(item)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from engine.catalog.model import Catalog, Table
 from engine.postgres.connections.session_settings import connection_options
 from engine.postgres.statements.statement import Statement
 from engine.query.ir.model import Query
-from engine.query.literals import canonicalise
+from engine.query.literals import canonicalise, is_canonical
 from engine.transaction import Value
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -41,7 +41,10 @@ class Oracle:
         return self.catalog.by_collection["wide"]
 
     def canonical(self, query: Query, table: Table | None = None) -> Query:
-        return self.runner.run(canonicalise(query, table or self.table, self.connection))
+        table = table or self.table
+        made = self.runner.run(canonicalise(query, table, self.connection))
+        assert made == query or not is_canonical(query, table), query
+        return made
 
     def run(self, statement: Statement) -> list[Row]:
         """The rows of a statement, over the connection that is quicker to wait for."""
