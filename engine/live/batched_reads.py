@@ -1,11 +1,13 @@
-"""Reads of one query for many subscribers' claims, in one statement.
+"""Reads of queries that differ in values or claims alone, in one statement.
+
+A thousand clients that arrive with a window each (the messages of one room) ask for the same statement with other values.
 
 Under row-level security PostgreSQL decides what each set of claims sees, so a commit makes as many queries read again as
 there are sets. Reads that differ in nothing but the claims and are asked for at about the same time go to PostgreSQL
 together: one round trip and one snapshot (``realtime.read_for_each()`` in ``sql/schema/4_access/16_batched_reads.sql``).
-While batches run the next requests gather, so batches grow with the load.
+While batches run the next requests gather, so batches grow with the load; a request that is alone is read as it is.
 
-No set of claims pays for another one: a set whose read fails, or a batch that takes too long, is read alone by the caller.
+No set pays for another one: a set whose read fails, or a batch that takes too long, is read alone by the caller.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from itertools import chain
 import psycopg
 
 from engine.background import Background
+from engine.live.batched_windows import for_sets, of_sets
 from engine.live.settings import LiveSettings
 from engine.metrics.live import LiveMetrics
 from engine.postgres.errors import UNREADABLE, is_statements
@@ -28,7 +31,7 @@ from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader
 from engine.postgres.statements.statement import Statement
 
-__all__ = ["BatchedReads", "can_be_batched", "without_claims"]
+__all__ = ["BatchedReads", "can_be_batched", "without_claims", "without_values"]
 
 _AT_ONCE = 2
 """Batches of one statement that run at the same time. With more of them each would be smaller."""
@@ -45,15 +48,26 @@ def without_claims(statement: Statement) -> Statement:
     return replace(statement, role=replace(statement.role, claims=""))
 
 
-_Request = tuple[str, asyncio.Future[ReadResult | None], Collection[Hashable]]  # the claims, the answer, for whom
+def without_values(part: Statement) -> Statement:
+    """The same for all windows that differ in values alone, by which they find one another. ``part``: see
+    ``IncrementalPlan.read_in_set``.
+    """
+    return replace(part, params=())
+
+
+_Set = str | Statement
+"""What a request has of its own: claims, or the statement that reads it alone, which has its values."""
+
+_Request = tuple[_Set, asyncio.Future[ReadResult | None], Collection[Hashable]]  # with the answer, and for whom
 
 
 @dataclass(slots=True)
 class _Requests:
-    """Those for one statement. ``tables``: the oids of what it reads."""
+    """Those for one statement. ``tables``: the oids of what it reads; ``most``: in one batch."""
 
     tables: frozenset[int]
     waiting: deque[_Request]
+    most: int
     running: int = 0
 
 
@@ -69,17 +83,21 @@ class BatchedReads:
         self._bounds = ReadBounds(settings.max_rows, settings.max_bytes, settings.batch_timeout_ms)
         self._requests: dict[Statement, _Requests] = {}
 
-    async def read(self, shape: Statement, claims: str, holders: Collection[Hashable] = ()) -> ReadResult | None:
-        """The rows of ``shape``, a statement :func:`without_claims`, for ``claims``; None if they have to be read alone.
-        ``holders``: for whom.
+    async def read(
+        self, shape: Statement, own: _Set, holders: Collection[Hashable] = (), rows: int = 1
+    ) -> ReadResult | None:
+        """The rows of ``shape``, a statement :func:`without_claims` or :func:`without_values`, for ``own``: the claims, or
+        the statement with its values, which has at most ``rows`` rows. None if they have to be read alone. ``holders``: for
+        whom.
 
         Raises what keeps the database from being read.
         """
         requests = self._requests.get(shape)
         if requests is None:
-            requests = self._requests[shape] = _Requests(frozenset(shape.tables), deque())
+            most = min(self._size, max(1, self._max_rows // rows))
+            requests = self._requests[shape] = _Requests(frozenset(shape.tables), deque(), most)
         answer: asyncio.Future[ReadResult | None] = asyncio.get_running_loop().create_future()
-        requests.waiting.append((claims, answer, holders))
+        requests.waiting.append((own, answer, holders))
         if requests.running < _AT_ONCE:
             requests.running += 1
             self._background.spawn(self._run(shape, requests))
@@ -109,7 +127,7 @@ class BatchedReads:
 
     def _next(self, requests: _Requests) -> list[_Request]:
         batch: list[_Request] = []
-        while requests.waiting and len(batch) < self._size:
+        while requests.waiting and len(batch) < requests.most:
             request = requests.waiting.popleft()
             if not request[1].done():  # its query was ended meanwhile
                 batch.append(request)
@@ -119,15 +137,13 @@ class BatchedReads:
         """The results for the first requests of ``batch``, for one at least. Raises what makes the database unreadable."""
         if not batch:
             return ()
-        role = shape.role
-        assert role is not None
-        claims = [each for each, *_ in batch]
-        statement = replace(shape, role=replace(role, claims=claims[0]))  # it is planned with claims
         alone = [None] * len(batch)
         began = time.monotonic()
         try:
-            results = await self._reader.read_for_each(statement, claims, self._max_rows, self._bounds)
-            self._metrics.batch(len(results), time.monotonic() - began)
+            sets = [own for own, *_ in batch]
+            results = await (self._read_values(shape, sets) if shape.role is None else self._read_claims(shape, sets))
+            if shape.role is not None or len(batch) > 1:
+                self._metrics.batch(len(results), time.monotonic() - began)
             return results or alone
         except psycopg.errors.QueryCanceled:
             return alone
@@ -137,6 +153,19 @@ class BatchedReads:
             return alone
         except psycopg.Error:
             return alone  # which raises it for those whom it concerns
+
+    async def _read_claims(self, shape: Statement, sets: Sequence[_Set]) -> Sequence[ReadResult | None]:
+        claims = [own for own in sets if isinstance(own, str)]
+        assert shape.role is not None
+        statement = replace(shape, role=replace(shape.role, claims=claims[0]))  # it is planned with claims
+        return await self._reader.read_for_each(statement, claims, self._max_rows, self._bounds)
+
+    async def _read_values(self, shape: Statement, sets: Sequence[_Set]) -> Sequence[ReadResult | None]:
+        alone = [own for own in sets if isinstance(own, Statement)]
+        if len(alone) == 1:  # PostgreSQL makes a better plan where it knows the values
+            return [await self._reader.read(alone[0])]
+        statement = for_sets(shape, [own.params for own in alone])
+        return of_sets(await self._reader.read(statement, limit_ms=self._bounds.timeout_ms), len(alone))
 
 
 def _holders(requests: _Requests) -> Collection[Hashable]:

@@ -16,7 +16,7 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
-from engine.live.batched_reads import BatchedReads, can_be_batched, without_claims
+from engine.live.batched_reads import BatchedReads, can_be_batched, without_claims, without_values
 from engine.live.batched_windows import as_lines, from_lines
 from engine.live.core.document_changes import (
     BATCH,
@@ -81,7 +81,7 @@ class ReadList:
 
 
 class QueryReads:
-    """Reads live queries: by themselves in a lane, or for many sets of claims together."""
+    """Reads live queries: by themselves in a lane, or for many sets of values or claims together."""
 
     def __init__(self, reader: Reader, settings: LiveSettings, background: Background, metrics: LiveMetrics) -> None:
         self._reader = reader
@@ -95,7 +95,7 @@ class QueryReads:
         if not (state.slow or state.alone):
             shape = _shape(plan, state, self._settings)
             if shape is not None:
-                read = await _read_in_batch(self._batches, plan, shape, query)
+                read = await _read_in_batch(self._batches, plan, shape, query, self._settings)
                 state.alone = read is None
         if read is None:
             async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
@@ -183,18 +183,31 @@ def _bounded(plan: Plan, settings: LiveSettings) -> tuple[Statement, int | None]
 
 
 def _shape(plan: Plan, state: ReadState, settings: LiveSettings) -> Statement | None:
-    """What of ``plan`` is read in batches, without its claims; None: it cannot be."""
+    """What of ``plan`` is read in batches, without what it has of its own; None: it cannot be."""
     if state.shape is None or state.shape[0] is not plan:
-        statement, _ = _bounded(plan, settings)
-        shape = None
-        if can_be_batched(statement):
-            shape = without_claims(statement if isinstance(plan, ReReadPlan) else as_lines(statement))
-        state.shape = plan, shape
+        state.shape = plan, _shape_of(plan, settings)
     return state.shape[1]
 
 
-async def _read_in_batch(batches: BatchedReads, plan: Plan, shape: Statement, query: LiveQuery) -> ReadResult | None:
-    """The rows of ``plan``, read in one statement with those of other claims; None if they have to be read alone."""
+def _shape_of(plan: Plan, settings: LiveSettings) -> Statement | None:
+    statement, most = _bounded(plan, settings)
+    if can_be_batched(statement):
+        return without_claims(statement if isinstance(plan, ReReadPlan) else as_lines(statement))
+    if isinstance(plan, ReReadPlan) or plan.limit is None or most is not None:
+        return None
+    part = plan.read_in_set(read_size(plan.limit, settings.spare_rows))
+    return None if part is None else without_values(replace(part, tables=statement.tables))
+
+
+async def _read_in_batch(
+    batches: BatchedReads, plan: Plan, shape: Statement, query: LiveQuery, settings: LiveSettings
+) -> ReadResult | None:
+    """The rows of ``plan``, read in one statement with those of others; None if they have to be read alone."""
+    if shape.role is None:
+        assert isinstance(plan, IncrementalPlan)
+        assert plan.limit is not None
+        alone, _ = _bounded(plan, settings)
+        return await batches.read(shape, alone, query.holders, read_size(plan.limit, settings.spare_rows))
     read = await batches.read(shape, plan.visibility.claims.decode(), query.holders)
     if read is None or not read.as_meant:
         return read

@@ -28,10 +28,12 @@ class LiveMetrics:
             "strategy",
         )
         self._batches = registry.histogram(
-            "realtime_read_batch_seconds", "How long a statement took that read for many sets of claims.", _SECONDS
+            "realtime_read_batch_seconds",
+            "How long a statement took that read for many sets of claims or values.",
+            _SECONDS,
         )
-        self._batch_sizes = registry.histogram(
-            "realtime_read_batch_claims", "Sets of claims that one statement read for.", SIZES
+        self.batch_sizes = registry.histogram(
+            "realtime_read_batch_claims", "Sets of claims or values that one statement read for.", SIZES
         )
         self.queries = registry.gauges("realtime_live_queries", "Live queries that are kept, by strategy.", "strategy")
         self.subscriptions = registry.gauges(
@@ -43,6 +45,6 @@ class LiveMetrics:
         self._reads.of(collection, strategy).observe(seconds)
 
     def batch(self, size: int, seconds: float) -> None:
-        """A statement read for ``size`` sets of claims."""
+        """A statement read for ``size`` sets of claims or values."""
         self._batches.observe(seconds)
-        self._batch_sizes.observe(size)
+        self.batch_sizes.observe(size)

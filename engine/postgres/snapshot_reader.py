@@ -195,14 +195,18 @@ class Reader:
             assert row is not None
             return parse_lsn(row[0])
 
-    async def read(self, statement: Statement, most: int | None = None, *, slow: bool = False) -> ReadResult:
+    async def read(
+        self, statement: Statement, most: int | None = None, *, slow: bool = False, limit_ms: int | None = None
+    ) -> ReadResult:
         """Run ``statement`` and return its rows with the snapshot they were read under.
 
+        ``limit_ms``: milliseconds that it may take, if that is less than what a read may take that is not ``slow``.
         Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLargeError`` for more than ``most`` rows.
         """
-        limit = None if slow or self._quick_ms == self._timeout_ms else str(self._quick_ms)
+        most_ms = self._timeout_ms if slow else min(self._quick_ms, limit_ms or self._quick_ms)
+        limit = None if most_ms == self._timeout_ms else str(most_ms)
         async with (
-            self._pool.session((self._timeout_ms if limit is None else self._quick_ms) / 1000) as connection,
+            self._pool.session(most_ms / 1000) as connection,
             connection.cursor() as first,
             connection.cursor() as granted,
             connection.cursor() as viewed,
