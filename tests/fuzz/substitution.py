@@ -129,14 +129,15 @@ def _written(value: object, path: tuple[Any, ...], replacement: str) -> str:
     return "[" + ",".join(part(place, item) for place, item in enumerate(value)) + "]"
 
 
-def substituted(base: object, at: tuple[str | int, ...] | None = None) -> Iterator[str]:
-    """``base`` as JSON, then with the part ``at`` that path replaced by each of ``VALUES``; else each
-    part in turn.
+def substituted(base: object, at: tuple[str | int, ...] | None = None, depth: int | None = None) -> Iterator[str]:
+    """``base`` as JSON, then with the part ``at`` that path replaced by each of ``VALUES``; else each part in turn that is
+    no deeper than ``depth``.
     """
     yield json.dumps(base)
     for path in _paths(base) if at is None else (at,):
-        for value in VALUES:
-            yield _written(base, path, value)
+        if depth is None or len(path) <= depth:
+            for value in VALUES:
+                yield _written(base, path, value)
 
 
 def texts_of(values: Iterable[str]) -> Iterator[str]:

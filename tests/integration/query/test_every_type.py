@@ -24,6 +24,7 @@ from engine.values.nested import array_tokens
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.query.conftest import Oracle, connected
+from tests.support.postgres.other_version import OTHER_VERSION
 from tests.support.values.every_type import KINDS, SETUP, Kind
 
 pytestmark = pytest.mark.long
@@ -100,6 +101,8 @@ class Case:
         self.table: Table = oracle.catalog.by_collection[name]
         self.problems = problems
         self.v = f"v::{self.kind.base}" if self.kind.base else "v"
+        columns = ", ".join(f'"{column.name}"' for column in self.table.columns)
+        self.rows = oracle.run(Statement(f'select {columns} from "t_{name}"'))
 
     def sql(self, rest: str) -> list[str] | None:
         """The ids of ``select … from … {rest}``; None if PostgreSQL refuses."""
@@ -120,9 +123,7 @@ class Case:
         reread = [row[0].decode() for row in self.oracle.run(render_documents(query, self.table)) if row[0]]
         plan = compile_incremental(query, self.table)
         if isinstance(plan, IncrementalPlan):
-            columns = ", ".join(f'"{column.name}"' for column in self.table.columns)
-            rows = self.oracle.run(Statement(f'select {columns} from "t_{self.name}"'))
-            kept = [plan.doc_id(row) for row in sorted(filter(plan.matches, rows), key=plan.sort_key)]
+            kept = [plan.doc_id(row) for row in sorted(filter(plan.matches, self.rows), key=plan.sort_key)]
             assert kept == reread, (self.name, spec, kept, reread)
         return reread
 
@@ -203,8 +204,7 @@ class Case:
             self.problems.append(f"{self.name} {spec}: {type(error).__name__}: {error}")
             return
         if isinstance(plan, IncrementalPlan):
-            rows = self.oracle.run(Statement(f'select id, v from "t_{self.name}"'))
-            live = [plan.doc_id(row) for row in sorted(filter(plan.matches, rows), key=plan.sort_key)]
+            live = [plan.doc_id(row) for row in sorted(filter(plan.matches, self.rows), key=plan.sort_key)]
         else:
             live = [row[0].decode() for row in self.oracle.run(plan.statement) if row[0]]
         if live != sql:
@@ -258,12 +258,15 @@ class Case:
 
 
 def test_a_live_query_over_any_type_has_the_rows_that_sql_gives(typed: Oracle) -> None:
+    """Orders and cursors of a type on one of the servers: they are half of the questions, and alike on both."""
     problems: list[str] = []
-    for name, kind in KINDS.items():
+    newest = typed.connection.info.server_version >= 160000
+    for number, (name, kind) in enumerate(KINDS.items()):
         if kind.since <= typed.connection.info.server_version:
             case = Case(typed, name, problems)
             case.conditions()
-            case.orders()
+            if newest is (number % 2 == 0) or OTHER_VERSION is not None:
+                case.orders()
             case.elements()
     assert not problems, f"{len(problems)}:\n" + "\n".join(problems)
 
