@@ -13,6 +13,14 @@ insert into realtime.connections (id, node_id, user_id, attributes, transport, i
 values (%(id)s, %(node)s, %(user)s, %(attributes)s::jsonb, %(transport)s, %(ip)s::inet)
 on conflict (id) do nothing
 
+-- name: engine_connect_all
+-- As engine_connect, for several.
+insert into realtime.connections (id, node_id, user_id, attributes, transport, ip)
+select c.id, %(node)s, c.user_id, c.attributes::jsonb, c.transport, c.ip::inet
+from unnest(%(ids)s::text[], %(users)s::text[], %(attributes)s::text[], %(transports)s::text[], %(ips)s::text[])
+  as c (id, user_id, attributes, transport, ip)
+on conflict (id) do nothing
+
 -- name: engine_drop
 -- A connection broke: delete it if it has no presence, else its presence waits for its timeout.
 with left_members as (
@@ -23,9 +31,24 @@ with left_members as (
 )
 delete from realtime.connections where id = %(id)s and not exists (select from left_members)
 
+-- name: engine_drop_all
+-- As engine_drop, for several.
+with left_members as (
+  update realtime.presence set left_at = clock_timestamp(), typing_until = null where connection_id = any (%(ids)s::text[]) and left_at is null
+  returning connection_id
+), kept as (
+  update realtime.connections set dropped_at = clock_timestamp()
+  where id = any (%(ids)s::text[]) and id in (select m.connection_id from left_members m)
+)
+delete from realtime.connections where id = any (%(ids)s::text[]) and not exists (select from left_members m where m.connection_id = id)
+
 -- name: engine_close_connection
 -- A client has closed its connection: delete it, and its presence with it.
 delete from realtime.connections where id = %(id)s
+
+-- name: engine_close_connections
+-- As engine_close_connection, for several.
+delete from realtime.connections where id = any (%(ids)s::text[])
 
 -- name: engine_room_lock
 -- The capacity of a room, if it has one. The row is locked: joins of one room run one after the other.
@@ -34,6 +57,12 @@ select capacity from realtime.channels where name = %(channel)s and capacity is 
 -- name: engine_is_limited
 -- Whether a room has a capacity; also true for a room whose creation has not passed in the stream.
 select exists (select from realtime.channels where name = %(channel)s and capacity is not null and closed_at is null) as limited
+
+-- name: engine_are_limited
+-- As engine_is_limited, for several.
+select c.channel,
+       exists (select from realtime.channels r where r.name = c.channel and r.capacity is not null and r.closed_at is null) as limited
+from unnest(%(channels)s::text[]) as c (channel)
 
 -- name: engine_join
 -- Insert or update a member, unless the room is full; several connections of a user count once. No row: it is full.
@@ -47,6 +76,17 @@ on conflict (channel, connection_id) do update
   set metadata = excluded.metadata, state = excluded.state, left_at = null, typing_until = excluded.typing_until,
       updated_at = clock_timestamp()
 returning 1
+
+-- name: engine_join_all
+-- As engine_join, for several whose rooms have no capacity; each of another connection or channel.
+insert into realtime.presence as p (channel, connection_id, user_id, metadata, state, typing_until)
+select j.channel, j.connection, j.member, j.metadata::jsonb, j.state::jsonb,
+       case when j.typing then clock_timestamp() + (select r.typing_timeout from realtime.channel_rules(array[j.channel]) r) end
+from unnest(%(channels)s::text[], %(connections)s::text[], %(users)s::text[], %(metadata)s::text[], %(states)s::text[], %(typing)s::bool[])
+  as j (channel, connection, member, metadata, state, typing)
+on conflict (channel, connection_id) do update
+  set metadata = excluded.metadata, state = excluded.state, left_at = null, typing_until = excluded.typing_until,
+      updated_at = clock_timestamp()
 
 -- name: engine_limit_lock_wait
 -- Limit the wait for a lock in this transaction, which holds many: less than any deadlock_timeout.

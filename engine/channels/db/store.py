@@ -88,6 +88,7 @@ class Store:
         self._locked = LockedQueries()
         self.insistence = Insistence()
         self._batcher = WriteBatcher(self, self._locked)
+        self._endings = WriteBatcher(self, self._locked)  # one that waits for a lock holds up no arrival
 
     async def open(self) -> None:
         """Open the pool."""
@@ -261,7 +262,7 @@ class Store:
 
     async def drop(self, connection_id: str, clean: bool) -> None:
         """The connection has ended. ``clean``: the client closed it, so its presence ends; else its timeout begins."""
-        await self.rows("engine_close_connection" if clean else "engine_drop", id=connection_id)
+        await self._endings.rows("engine_close_connection" if clean else "engine_drop", id=connection_id)
 
     async def leave(self, channel: str, connection_id: str) -> None:
         """Leave at once."""

@@ -1,4 +1,5 @@
 """Group commit of small writes: statements of many callers become one transaction, so one flush, and one step in the stream.
+Those of one query become one statement where it has a bulk form (:mod:`engine.channels.db.bulk_statements`).
 
 The first goes at once; those that come while it is under way share the next. If a transaction fails, each of its
 statements is run again alone, so only the caller of the faulty one gets the error.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -17,6 +18,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from engine.channels.core.messages.model import UnavailableError
+from engine.channels.db.bulk_statements import BULK, BulkStatement
 from engine.channels.db.locked_queries import LockedQueries
 from engine.postgres.statements.named_queries import query
 
@@ -46,6 +48,7 @@ class _Write:
     name: str
     parameters: dict[str, object]
     done: asyncio.Future[Rows]
+    rows: Rows | None = None  # once it is committed with others
 
     @property
     def order(self) -> tuple[str, str]:
@@ -85,19 +88,16 @@ class WriteBatcher:
             self._task = None
 
     async def _commit(self, batch: list[_Write]) -> None:
-        results: list[Rows] | None = None
         if len(batch) > 1:
             batch.sort(key=lambda write: write.order)
             with contextlib.suppress(psycopg.Error, UnavailableError):  # whose fault it was is found below
-                results = await self._runner.attempt(partial(_write, batch))
-        if results is None:
-            for write in batch:
+                await self._runner.attempt(partial(_write, batch))
+        for write in batch:
+            if write.rows is None:
                 await self._alone(write)
-            return
-        self._locked.passed({write.name for write in batch})
-        for write, rows in zip(batch, results, strict=True):
-            if not write.done.done():
-                write.done.set_result(rows)
+            elif not write.done.done():
+                write.done.set_result(write.rows)
+        self._locked.passed({write.name for write in batch if write.rows is not None})
 
     async def _alone(self, write: _Write) -> None:
         try:
@@ -110,12 +110,32 @@ class WriteBatcher:
                 write.done.set_result(rows)
 
 
-async def _write(batch: list[_Write], connection: Connection) -> list[Rows] | None:
-    """The rows of each; None if a lock was not to be had at once."""
+async def _write(batch: list[_Write], connection: Connection) -> None:
+    """Give each its rows, which it has not got if a lock was not to be had at once."""
+    done: list[tuple[list[_Write], BulkStatement | None, psycopg.AsyncCursor[DictRow]]] = []
     try:
         async with connection.pipeline(), connection.transaction():
             await connection.execute(query("engine_limit_lock_wait").encode())
-            cursors = [await connection.execute(query(write.name).encode(), write.parameters) for write in batch]
+            for together, bulk in _statements(batch):
+                name, parameters = together[0].name, together[0].parameters
+                if bulk is not None:
+                    name, parameters = bulk.name, bulk.parameters([write.parameters for write in together])
+                done.append((together, bulk, await connection.execute(query(name).encode(), parameters)))
     except psycopg.errors.LockNotAvailable:
-        return None
-    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        return
+    for together, bulk, cursor in done:
+        rows = await cursor.fetchall() if cursor.description else []
+        each = [rows] if bulk is None else bulk.results([write.parameters for write in together], rows)
+        for write, its in zip(together, each, strict=True):
+            write.rows = its
+
+
+def _statements(batch: list[_Write]) -> Iterator[tuple[list[_Write], BulkStatement | None]]:
+    """What becomes one statement each, in the order of the first write of each. A query with a bulk form moves forward by
+    that: no write of a batch may need another one's, as the callers of both wait.
+    """
+    groups: dict[str, list[_Write]] = {}
+    for number, write in enumerate(batch):
+        groups.setdefault(write.name if write.name in BULK else f"{number}", []).append(write)
+    for group in groups.values():
+        yield group, BULK[group[0].name] if len(group) > 1 else None
