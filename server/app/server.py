@@ -28,7 +28,7 @@ from server.app.gc_tuning import share_interpreter, tune_gc
 from server.app.http_app import make_app
 from server.app.listening import listen, url_of
 from server.app.loading import public_settings
-from server.app.memory import give_back
+from server.app.memory import give_back, resident
 from server.app.node import Node
 from server.app.settings import Settings
 from server.app.tls import Certificate, certificate_of, listening_with
@@ -46,6 +46,9 @@ from server.rest.clients import Clients
 from server.rest.operators import Operators, metrics_route
 from server.transports.http_routes import transport_routes
 from server.workers.entrance import Server
+from server.workers.machine import Alone, Machine
+from server.workers.machine_status import with_process
+from server.workers.siblings import Siblings
 from server.workers.worker import Worker
 
 __all__ = ["NodeFailedError", "serve"]
@@ -123,9 +126,10 @@ async def _serve(
     operators = Operators(access, clients)
     rest = _rest(settings, dsn, node, access, clients)
     node.metrics.engine.follow_pool("rest", lambda: rest.pool_usage)
+    machine = _machine(node, worker)
     app = make_app(
-        health_routes(node.status, operators.may_watch, public_settings(settings)),
-        [*_own_routes(settings, node, operators), *routes, rest.mount],
+        health_routes(node.status, operators.may_watch, public_settings(settings), machine.status),
+        [*_own_routes(settings, node, operators, machine), *routes, rest.mount],
         node.addresses,
         partial(node.metrics.meters.error, HTTP),
     )
@@ -133,6 +137,7 @@ async def _serve(
     server = Server(_config(app, _http_protocol(settings, node)), listening_with(certificate), entrance)
     stop, force_stop = asyncio.Event(), asyncio.Event()
     signals = _follow_signals(stop, force_stop, alone=worker is None)
+    await machine.start()
     serving = asyncio.create_task(server.serve(sockets=[] if listener is None else [listener]))
     obeying = set() if worker is None else {asyncio.create_task(worker.obey(server, stop.set, force_stop.set))}
     starting = asyncio.create_task(_start(node, rest))
@@ -154,6 +159,7 @@ async def _serve(
         for task in (stopped, failed, *running):
             task.cancel()
         await serving
+        await machine.stop()
         for each in signals:
             loop.remove_signal_handler(each)
         for task in (starting, *obeying):
@@ -220,11 +226,19 @@ def _http_protocol(settings: Settings, node: Node) -> Any:
     )
 
 
-def _own_routes(settings: Settings, node: Node, operators: Operators) -> list[BaseRoute]:
+def _machine(node: Node, worker: Worker | None) -> Machine:
+    """What this process knows of the others, with a status that has what its process takes."""
+    if worker is None:
+        return Alone(lambda: with_process(node.status(), 1, resident))
+    number = worker.number
+    return Siblings(worker, lambda: with_process(node.status(), number, resident), node.metrics.registry, node.sessions)
+
+
+def _own_routes(settings: Settings, node: Node, operators: Operators, machine: Machine) -> list[BaseRoute]:
     """Beside health and the REST API."""
     return [
-        *transport_routes(node.sessions, settings.allowed_origins),
-        *([metrics_route(node.metrics.registry, operators)] if settings.metrics else []),
+        *transport_routes(node.sessions, settings.allowed_origins, machine.others),
+        *([metrics_route(node.metrics.registry, operators, machine.families)] if settings.metrics else []),
         *(dashboard_routes() if settings.dashboard else ()),
     ]
 

@@ -7,7 +7,7 @@ operators, and nothing but the status for all others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -35,6 +35,7 @@ def health_routes(
     status: Callable[[], Mapping[str, Any]],
     admit: Admit | None = None,
     configuration: Mapping[str, Any] | None = None,
+    machine: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> list[Route]:
     """The routes.
 
@@ -42,6 +43,7 @@ def health_routes(
         status: of the node; its ``status`` is ``ok`` if nothing is wrong.
         admit: lets operators in; None: all see everything.
         configuration: the settings, without secrets.
+        machine: the status of all workers of this machine together, for ``/health``; None: it is that of the node.
     """
 
     async def live(request: Request) -> Response:
@@ -51,7 +53,7 @@ def health_routes(
         return _answer({"status": status()["status"]}, well=is_ready(status()))
 
     async def health(request: Request) -> Response:
-        now = status()
+        now = status() if machine is None else await machine()
         shown = dict(now) if await _is_operator(request, admit) else {"status": now["status"]}
         if len(shown) > 1 and configuration is not None:
             shown["configuration"] = configuration

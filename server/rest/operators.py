@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from engine.metrics.registry import Registry
 from server.auth.authorizer import NotAllowedError
-from server.observe.endpoint import PATH, MetricsEndpoint
+from server.observe.endpoint import PATH, Families, MetricsEndpoint
 from server.rest.access import NOT_AN_OPERATOR, Access
 from server.rest.clients import Clients
 
@@ -35,7 +35,7 @@ class Operators:
             raise NotAllowedError(NOT_AN_OPERATOR)
 
 
-def metrics_route(registry: Registry, operators: Operators) -> Route:
-    """``GET /metrics``, for operators."""
-    endpoint = MetricsEndpoint(registry, operators.may_watch)
+def metrics_route(registry: Registry, operators: Operators, machine: Families | None = None) -> Route:
+    """``GET /metrics``, for operators. ``machine``: as of ``MetricsEndpoint``."""
+    endpoint = MetricsEndpoint(registry, operators.may_watch, machine)
     return Route(PATH, endpoint.__call__, methods=["GET"])

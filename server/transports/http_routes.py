@@ -28,7 +28,7 @@ from server.http.cors import cross_origin
 from server.http.problems import ProblemError, problem_of
 from server.http.visitor import Visitor
 from server.protocol.error_codes import ErrorCode
-from server.transports.http_sessions import HttpSessions, ended
+from server.transports.http_sessions import HttpSessions, OtherWorkers, ended
 from server.transports.sse.request import read_request
 from server.transports.sse.sse_connection import GONE_ID
 
@@ -65,9 +65,13 @@ _poll = msgspec.json.Decoder(_Poll)
 _end = msgspec.json.Decoder(_End)
 
 
-def transport_routes(sessions: HttpSessions, allowed_origins: Sequence[str]) -> list[BaseRoute]:
-    """The routes. ``allowed_origins``: origins whose pages may read the answers; ``*`` is any."""
-    transports = _Transports(sessions)
+def transport_routes(
+    sessions: HttpSessions, allowed_origins: Sequence[str], others: OtherWorkers | None = None
+) -> list[BaseRoute]:
+    """The routes. ``allowed_origins``: origins whose pages may read the answers; ``*`` is any. ``others``: None: all
+    sessions are here.
+    """
+    transports = _Transports(sessions, others)
     return [
         Route(f"/realtime/{name}", cross_origin(_Endpoint(method, handler), method, allowed_origins))
         for name, method, handler in (
@@ -122,8 +126,9 @@ def _refusal(error: BunbaseError) -> Response:
 class _Transports:
     """The handler of each address."""
 
-    def __init__(self, sessions: HttpSessions) -> None:
+    def __init__(self, sessions: HttpSessions, others: OtherWorkers | None) -> None:
         self._sessions = sessions
+        self._others = others
         self._background = Background()
 
     async def stream(self, request: Request, send: Send) -> Response | None:
@@ -141,7 +146,9 @@ class _Transports:
 
     async def send(self, request: Request, send: Send) -> Response:
         """``POST /realtime/send``."""
-        body = await _body(request, _send)
+        body, content = await _body(request, _send)
+        if (answer := await self._handed_on(request, body.session, content)) is not None:
+            return answer
         connection = self._sessions.find(body.session)
         if connection.inbox.accept(body.seq) and not await connection.inbox.carry_out(
             connection, _texts(body.messages)
@@ -151,7 +158,9 @@ class _Transports:
 
     async def poll(self, request: Request, send: Send) -> Response:
         """``POST /realtime/poll``."""
-        body = await _body(request, _poll)
+        body, content = await _body(request, _poll)
+        if body.session is not UNSET and (answer := await self._handed_on(request, body.session, content)) is not None:
+            return answer
         if body.session is UNSET:
             connection = self._sessions.accept_poll(_upgrade(request, _pairs(request)))
             await self._sessions.authenticate(connection, partial(_while_connected, request))
@@ -168,9 +177,18 @@ class _Transports:
 
     async def end(self, request: Request, send: Send) -> Response:
         """``DELETE /realtime/session``."""
-        body = await _body(request, _end)
+        body, content = await _body(request, _end)
+        if (answer := await self._handed_on(request, body.session, content)) is not None:
+            return answer
         self._sessions.find(body.session).close_cleanly()
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=_NO_STORE)
+
+    async def _handed_on(self, request: Request, secret: str, content: bytes) -> Response | None:
+        """The answer of the worker whose session it is; None: it is one of this worker's."""
+        if self._others is None or not self._others.have(secret):
+            return None
+        asking = self._others.ask(secret, request.method, request.url.path, content)
+        return await _while_connected(request, asyncio.create_task(asking))
 
 
 async def _while_connected(request: Request, task: asyncio.Task[_Result]) -> _Result:
@@ -228,10 +246,11 @@ def _upgrade(request: Request, pairs: list[tuple[str, str]]) -> HandshakeRequest
     return visitor.added_to(upgrade)
 
 
-async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> _Body:
+async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> tuple[_Body, bytes]:
+    """What it means, and as it came."""
     content = await read_body(request, _MAX_BODY)
     try:
-        return decoder.decode(content)
+        return decoder.decode(content), content
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {wrong}") from wrong
 

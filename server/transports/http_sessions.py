@@ -6,6 +6,9 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Protocol
+
+from starlette.responses import Response
 
 from engine.identity.principal import Principal
 from server.auth.identity import HandshakeRequest
@@ -17,7 +20,7 @@ from server.transports.base.http_connection import HttpConnection
 from server.transports.polling.poll_connection import PollConnection
 from server.transports.sse.sse_connection import SseConnection
 
-__all__ = ["HttpSessions", "ended"]
+__all__ = ["HttpSessions", "OtherWorkers", "ended"]
 
 _SECRET_BYTES = 24
 
@@ -29,8 +32,25 @@ def ended() -> ProblemError:
     )
 
 
+class OtherWorkers(Protocol):
+    """The other workers of this machine: a request may come to any of them, and is handed on to that of its session."""
+
+    def have(self, secret: str) -> bool:
+        """Whether the secret is that of another worker's session, if it is one at all."""
+        ...
+
+    async def ask(self, secret: str, method: str, path: str, content: bytes) -> Response:
+        """What that worker answers. Raises ``ProblemError``, also if the worker has ended, and the session with it."""
+        ...
+
+
 class HttpSessions:
-    """Accepts and finds sessions. ``timeout``: seconds that a polling client may stay away."""
+    """Accepts and finds sessions. ``timeout``: seconds that a polling client may stay away.
+
+    ``prefix``: of their secrets, names the worker that has them.
+    """
+
+    prefix = ""
 
     def __init__(self, acceptor: ConnectionAcceptor, timeout: float) -> None:
         self._acceptor = acceptor
@@ -39,7 +59,7 @@ class HttpSessions:
 
     def accept_stream(self, handshake: HandshakeRequest) -> SseConnection:
         """A session that will be a stream, not yet authenticated. Raises ``HandshakeRejectedError``."""
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        secret = self._new_secret()
         admission = self._acceptor.admit(handshake, "sse", secret)
         connection = SseConnection(secret, admission, self, admission.session.epoch)
         self._acceptor.accepted(connection)
@@ -47,10 +67,13 @@ class HttpSessions:
 
     def accept_poll(self, handshake: HandshakeRequest) -> PollConnection:
         """A session that will be polled, not yet authenticated. Raises ``HandshakeRejectedError``."""
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        secret = self._new_secret()
         connection = PollConnection(secret, self._acceptor.admit(handshake, "poll", secret), self, self._timeout)
         self._acceptor.accepted(connection)
         return connection
+
+    def _new_secret(self) -> str:
+        return self.prefix + secrets.token_urlsafe(_SECRET_BYTES)
 
     async def authenticate(
         self, connection: HttpConnection, wait: Callable[[asyncio.Task[Principal]], Awaitable[Principal]]

@@ -39,6 +39,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, NoReturn
 
 import structlog
@@ -72,24 +73,26 @@ class Supervisor:
         count: how many workers there are.
         run: runs a worker, in a process of its own, until it ends; returns its exit code.
         listener: makes the socket on which a worker accepts connections.
+        directory: of the sockets by which workers reach each other.
         ready: called once, when the first worker is ready.
         reload: called before a rolling restart; raises ``RealtimeError`` if there is to be none.
         drain_time: seconds that a worker gives its clients when it ends.
         pause: seconds before a process is started after one that ended, by how many have ended in a row.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a setting each
         self,
         count: int,
         run: Callable[[Worker], int],
         listener: Callable[[], socket.socket],
+        directory: Path,
         *,
         ready: Callable[[], None] = lambda: None,
         reload: Callable[[], None] = lambda: None,
         drain_time: float = 0.0,
         pause: Callable[[int], float] = lambda failures: growing_pause(failures - 1, 0.5, 10.0),
     ) -> None:
-        self._run, self._listener = run, listener
+        self._run, self._listener, self._directory = run, listener, directory
         self._ready, self._reload = ready, reload
         self._end_timeout = drain_time + _MARGIN
         self._pause = pause
@@ -166,7 +169,7 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             ours.close()
-            self._become(Worker(record.number, len(self._records), theirs, self._listener))
+            self._become(Worker(record.number, len(self._records), theirs, self._listener, self._directory))
         theirs.close()
         record.pid, record.control = pid, ours
         record.began, record.due = time.monotonic(), None

@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
@@ -53,10 +54,15 @@ class Entrance(Protocol):
 
 
 class Worker:
-    """See the module. ``number``: from 1 to ``count``. ``listener``: makes the socket on which it accepts connections."""
+    """See the module. ``number``: from 1 to ``count``. ``listener``: makes the socket on which it accepts connections.
+    ``directory``: of the sockets by which workers reach each other.
+    """
 
-    def __init__(self, number: int, count: int, control: socket.socket, listener: Callable[[], socket.socket]) -> None:
+    def __init__(
+        self, number: int, count: int, control: socket.socket, listener: Callable[[], socket.socket], directory: Path
+    ) -> None:
         self.number, self.count = number, count
+        self.directory = directory
         self.listener = listener
         self._control = control
         self._control.setblocking(False)

@@ -6,6 +6,8 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import structlog
@@ -55,17 +57,20 @@ def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Set
     port = SharedPort(listener, settings.user_timeout)
     workers = _Workers(served, exit_of, reload)
     scheme = "http" if settings.tls_certificate is None else "https"
+    directory = TemporaryDirectory(prefix="realtime-", ignore_cleanup_errors=True)  # of mode 0700
     try:
         Supervisor(
             count,
             workers.run,
             port.open,
+            Path(directory.name),
             ready=lambda: served.ready(port.url(scheme)),
             reload=workers.reload,
             drain_time=settings.drain_time,
         ).run()
     finally:
         port.close()
+        directory.cleanup()
 
 
 class _Workers:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from server.logs.configure import configure_logs
 from server.workers import supervisor
@@ -66,6 +67,7 @@ def main() -> None:
             2,
             lambda worker: asyncio.run(serve(worker, scenario)),
             socket.socket,
+            Path(),
             ready=lambda: write("serving"),
             pause=lambda failures: 0.0,
         ).run()
