@@ -61,7 +61,7 @@ def of_machine(statuses: Sequence[Mapping[str, Any] | None], answering: int) -> 
         missing |= {each["worker"]: "is starting" for each in found if each["status"] == "starting"}
     problems = list(dict.fromkeys(problem for each in found for problem in each["problems"]))
     shown["problems"] = [*problems, *(f"worker {number} {what}" for number, what in sorted(missing.items()))]
-    shown["status"] = states[0] if len(set(states)) == 1 and not missing else _together(states)
+    shown["status"] = states[0] if len(set(states)) == 1 and not missing else _joint_status(states)
     shown["workers"] = [{name: each[name] for name in _SHOWN} for each in found]
     return shown
 
@@ -70,6 +70,6 @@ def _rank(state: str) -> int:
     return _FEED_STATES.index(state)
 
 
-def _together(states: Sequence[str]) -> str:
+def _joint_status(states: Sequence[str]) -> str:
     """Of workers that differ, or of which some are missing."""
     return "starting" if all(state == "starting" for state in states) else "degraded"
