@@ -7,6 +7,7 @@ clients see are the commit LSN in that form, or ``LSN/index`` for one event insi
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 __all__ = ["Lsn", "format_lsn", "parse_lsn"]
 
@@ -15,6 +16,7 @@ Lsn = int
 _LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 
 
+@lru_cache(maxsize=256)  # the messages of a transaction have one in common
 def format_lsn(lsn: Lsn) -> str:
     """Return ``lsn`` as PostgreSQL prints it, e.g. ``0/16B3748``."""
     return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from engine.channels.core.effects import (
 from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.channels.core.messages.model import (
     Ack,
+    Answer,
     ChannelOptions,
     Deliver,
     Member,
@@ -264,12 +265,11 @@ class Channels(BackgroundService):
         await self._subscriptions.check(message.channel)
         return await self._publisher.publish(message, self.core.rooms.history(message.channel))
 
-    def submit(self, message: Publication) -> asyncio.Future[Ack] | None:
-        """As ``publish``, without a task. None, with nothing done: it has to wait, or is refused; use ``publish``."""
-        rooms = self.core.rooms
-        if not rooms.is_open(message.channel):
-            return None
-        return self._publisher.submit(message, rooms.history(message.channel))
+    def submit(self, messages: Sequence[tuple[Publication, Answer]]) -> int:
+        """As ``publish``, without a task. Returns how many were taken, from the first on: the next one has to wait, or is
+        refused; use ``publish`` for it.
+        """
+        return self._publisher.submit(messages, self.core.rooms)
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 
@@ -327,8 +327,7 @@ class Channels(BackgroundService):
             case MessagesDelivered(rows):
                 self._recorder.wake()
                 if len(self._publisher):
-                    for row in rows:
-                        self._publisher.delivered(row)
+                    self._publisher.delivered(rows)
             case MessagesRefused(rows):
                 self._recorder.wake()
                 for row in rows:

@@ -23,6 +23,11 @@ class Answers:
         """Write a message of this client's own."""
         self._transport.write(self._transport.wire.own(payload))
 
+    def send_all(self, payloads: list[bytes]) -> None:
+        """Write messages of this client's own, as one frame where they can be."""
+        for frame in self._transport.wire.all_own(payloads):
+            self._transport.write(frame)
+
     def error(self, about: RequestReference, error: RealtimeError) -> None:
         """Answer a request with an error."""
         if not self.closed:

@@ -7,6 +7,7 @@ position: messages cannot be conflated as live queries are.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -117,12 +118,16 @@ class ChannelSubscriptions:
             self._left(request)
         self._services.background.spawn(self._registration.end(list(self._joining.values()), clean=clean))
 
-    def publish(self, message: Publish) -> None:
+    def publish(self, messages: Sequence[Publish]) -> None:
         """Publish, after everything that came before and concerns the same channel."""
-        if self._opening.tasks and message.channel in self._opening.tasks:
-            self._opening.hold(message)
-        else:
-            self._publishing.add(message)
+        if not self._opening.tasks:
+            self._publishing.add(messages)
+            return
+        for message in messages:
+            if message.channel in self._opening.tasks:
+                self._opening.hold(message)
+            else:
+                self._publishing.add([message])
 
     # Subscribing.
 

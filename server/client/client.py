@@ -9,7 +9,7 @@ growing queue, and other clients are not delayed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 
 import psycopg
@@ -27,13 +27,12 @@ from server.client.shared import SharedServices
 from server.client.transport import Transport
 from server.ports.channels import Member
 from server.ports.live_queries import LiveEvent, LiveSubscription
-from server.protocol.client_messages import COLLECTION_PREFIX
+from server.protocol.client_messages import COLLECTION_PREFIX, Publish
 from server.session.actions import (
     Authenticate,
     CancelSubscription,
     Close,
     Output,
-    PublishMessage,
     SubscribeChannel,
     SubscribeQuery,
     UpdatePresence,
@@ -112,8 +111,8 @@ class Client:
         """Carry out the actions of the session."""
         for output in outputs:
             match output:
-                case PublishMessage(message):
-                    self._channels.publish(message)
+                case Publish():
+                    self._channels.publish([output])
                 case bytes():
                     self._send(output)
                 case SubscribeQuery(request):
@@ -144,6 +143,10 @@ class Client:
             self._tasks.discard(task)
             if not self._tasks:
                 self._tasks = None
+
+    def publish(self, messages: Sequence[Publish]) -> None:
+        """Carry out publications that arrived together, in their order."""
+        self._channels.publish(messages)
 
     def _renew(self, request: Authenticate) -> None:
         if self._renewal is None:

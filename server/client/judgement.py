@@ -26,14 +26,22 @@ async def judge_message(services: SharedServices, principal: Principal, member: 
     return data
 
 
-def judge_at_once(services: SharedServices, principal: Principal, member: Member, message: Publish) -> bytes | None:
-    """As ``judge_message``, where nothing has to be awaited. None: something has to, and nothing was done."""
+def judge_at_once(
+    services: SharedServices, principal: Principal, member: Member, message: Publish, allowed: set[tuple[str, str]]
+) -> bytes | None:
+    """As ``judge_message``, where nothing has to be awaited. None: something has to, and nothing was done.
+
+    ``allowed``: channels and events that the rules have allowed in this turn of the event loop.
+    """
     if services.content_hook is not None:
         return None
-    try:
-        services.authorizer.judge(principal, Action.PUBLISH, message.channel, _about(member, message))
-    except NotAllowedError:
-        return None  # a refusal has to be confirmed
+    what = message.channel, message.event
+    if what not in allowed:
+        try:
+            services.authorizer.judge(principal, Action.PUBLISH, message.channel, _about(member, message))
+        except NotAllowedError:
+            return None  # a refusal has to be confirmed
+        allowed.add(what)
     return _inspected(services, member, message)
 
 

@@ -77,9 +77,9 @@ class OpeningChannels:
             self._publish(channel)
 
     def _publish(self, channel: str) -> None:
-        for message in self._take(channel):
-            self._publishing.add(message)
-            self._intake.done(len(message.data), messages=1)
+        if held := self._take(channel):
+            self._publishing.add(held)
+            self._intake.done(sum([len(message.data) for message in held]), messages=len(held))
 
     def _give_up(self, channel: str) -> None:
         text = f"the subscription to {channel!r} that was asked for before is not open yet; publish again later"

@@ -6,12 +6,12 @@ encoded once: the same bytes go to every subscriber.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.channels.core.messages.model import (
     Ack,
+    Answer,
     ChannelEvent,
     ChannelOptions,
     Deliver,
@@ -23,6 +23,7 @@ from engine.channels.core.messages.model import (
 
 __all__ = [
     "Ack",
+    "Answer",
     "ChannelEvent",
     "ChannelOptions",
     "ChannelService",
@@ -100,8 +101,11 @@ class ChannelService(Protocol):
         """Store a message; returns when it is committed. Messages are stored in the order of the calls."""
         ...
 
-    def submit(self, message: Publication) -> asyncio.Future[Ack] | None:
-        """As ``publish``, where a message can be taken at once: the future gets the ack or the error. None: it cannot."""
+    def submit(self, messages: Sequence[tuple[Publication, Answer]]) -> int:
+        """As ``publish``, where messages can be taken at once: each answer is called with the ack or the error, later.
+
+        Returns how many were taken, from the first on; with the others nothing was done. Does not raise.
+        """
         ...
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:

@@ -15,7 +15,6 @@ __all__ = [
     "CancelSubscription",
     "Close",
     "Output",
-    "PublishMessage",
     "SubscribeChannel",
     "SubscribeQuery",
     "UpdatePresence",
@@ -41,13 +40,6 @@ class CancelSubscription:
     """The client no longer wants this live query or channel."""
 
     request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class PublishMessage:
-    """Publish this message, then answer with ``replies.ack`` or an error."""
-
-    message: Publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +73,6 @@ class Close:
 
 
 Output = (
-    bytes
-    | SubscribeQuery
-    | SubscribeChannel
-    | CancelSubscription
-    | PublishMessage
-    | UpdatePresence
-    | Authenticate
-    | Close
+    bytes | SubscribeQuery | SubscribeChannel | CancelSubscription | Publish | UpdatePresence | Authenticate | Close
 )
+"""A ``Publish`` is to be published, then answered with an ack or an error."""

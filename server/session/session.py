@@ -61,7 +61,6 @@ from server.session.actions import (
     CancelSubscription,
     Close,
     Output,
-    PublishMessage,
     SubscribeChannel,
     SubscribeQuery,
     UpdatePresence,
@@ -219,7 +218,7 @@ class Session:
         message, size = read
         match message:
             case Publish():  # by far the most frequent
-                return [PublishMessage(message)]
+                return [message]
             case Subscribe(auth=str(token)):
                 about = RequestReference(channel=message.channel, id=message.id)
                 return [Authenticate(token, about, (structs.replace(message, auth=UNSET), size))]

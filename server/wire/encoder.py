@@ -114,14 +114,14 @@ class ChannelFrames:
     ``joined``: a batch can be one frame.
     """
 
-    __slots__ = ("_build", "_frames", "_joined", "_size", "_stages")
+    __slots__ = ("_build", "_frames", "_size", "_stages", "joined")
 
     def __init__(
         self, build: Callable[[bytes], bytes] = text_frame, *, joined: bool = False, stages: Stages | None = None
     ) -> None:
         self._stages = stages
         self._build = build
-        self._joined = joined
+        self.joined = joined
         self._frames: dict[ChannelEvent | EventBatch, list[Frame]] = {}
         self._size = 0
 
@@ -136,7 +136,7 @@ class ChannelFrames:
         """The frames of all its events."""
         frames = self._frames.get(batch)
         if frames is None:
-            frames = self._keep(batch, self._made(batch.events, joined=self._joined))
+            frames = self._keep(batch, self._made(batch.events, joined=self.joined))
         return frames
 
     def _made(self, events: Sequence[ChannelEvent], *, joined: bool = False) -> list[Frame]:
@@ -188,6 +188,14 @@ class Wire:
         if type(payload) is ErrorPayload and self._count_error is not None:
             self._count_error(payload.code, payload.limit)
         return Frame(self._build(payload), opened=opened)
+
+    def all_own(self, payloads: list[bytes]) -> list[Frame]:
+        """The same of several, none of which is an error or announces anything."""
+        if not payloads:
+            return []
+        if self.channels.joined:
+            return [Frame(b"".join(map(self._build, payloads)), count=len(payloads))]
+        return [Frame(self._build(payload)) for payload in payloads]
 
     def count_errors(self, transport: str, count: Callable[[str, ErrorCode, str], None]) -> None:
         """Call ``count`` with ``transport``, the code and the limit (or "") of each error that becomes a frame."""

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
+import msgspec
 import orjson
-import psycopg
 
-from engine.channels.core.messages.model import Ack, MessageTooLargeError, Publication, UnavailableError
-from engine.errors import InvalidQueryError, PermissionDeniedError, RealtimeError
-from engine.postgres.errors import in_words, is_clients, is_raised, reason
+from engine.channels.core.messages.model import Ack, Answer, Publication
 from engine.postgres.statements.arrays import plain_array, text_array
 
-__all__ = ["Key", "Waiting", "columns", "note", "refusal"]
+__all__ = ["Key", "Waiting", "columns", "note", "wake_caller"]
 
 Key = tuple[str, str, str]
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """A message that has been submitted.
 
     Attributes:
         key: its channel, its id, and among whose ids that counts.
+        answer: called with the ack or the error.
         number: its place in the order of the calls.
         sent: its batch has been given to the database.
         written: when its commit returned; None: not yet.
@@ -38,7 +35,7 @@ class Waiting:
     id: str
     key: Key
     history: bool
-    done: asyncio.Future[Ack]
+    answer: Answer
     number: int = 0
     sent: bool = False
     written: float | None = None
@@ -92,21 +89,11 @@ def note(waiting: Waiting) -> str:
     ).decode()
 
 
-# Classes of SQLSTATE with which a trigger refuses for now (connection, rollback, resources, state, intervention, system).
-_NOT_NOW = frozenset(("08", "40", "53", "55", "57", "58"))
-
-
-def refusal(error: psycopg.Error) -> RealtimeError:
-    """What the database has against a message: something about the message, or that it takes none now.
-
-    A trigger that refuses it is quoted, with the protocol's code that is nearest to its SQLSTATE.
-    """
-    if error.sqlstate == "RT005":
-        return MessageTooLargeError(f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip())
-    if error.sqlstate == "42501" and (is_raised(error) or error.diag.context):  # the context is a function's
-        return PermissionDeniedError(f"the message cannot be stored: {reason(error)}")
-    if is_raised(error) and (error.sqlstate or "")[:2] in _NOT_NOW:
-        return UnavailableError(f"the message cannot be stored now: {reason(error)}")
-    if not is_clients(error):
-        return UnavailableError(f"the message cannot be stored now: {in_words(error)}")
-    return InvalidQueryError(f"the message cannot be stored: {reason(error)}")
+def wake_caller(answered: asyncio.Future[Ack], answer: Ack | Exception) -> None:
+    """An answer that wakes the caller who awaits it, unless it has given up."""
+    if answered.done():
+        return
+    if isinstance(answer, Ack):
+        answered.set_result(answer)
+    else:
+        answered.set_exception(answer)

@@ -28,7 +28,7 @@ WRITTEN
     The commit has returned. The message waits for the stream to bring it (``delivered``), at most until its deadline
     (:mod:`engine.channels.publish.deadlines`); then the tables are asked (:mod:`engine.channels.publish.resolver`).
 ANSWERED
-    ``done`` has the ack or the error, and the place is free. The final state.
+    ``answer`` was called with the ack or the error, and the place is free. The final state.
 
 The stream may bring a message before its commit has returned: ``brought`` keeps the ack until then.
 
@@ -44,7 +44,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -53,20 +54,28 @@ from psycopg.rows import DictRow
 from tenacity import RetryCallState, wait_random_exponential
 
 from engine.channels.core.messages.decode import MessageRow
-from engine.channels.core.messages.model import Ack, ChannelClosedError, Publication, UnavailableError, format_position
+from engine.channels.core.messages.model import (
+    Ack,
+    Answer,
+    ChannelClosedError,
+    Publication,
+    UnavailableError,
+    format_position,
+)
+from engine.channels.core.rooms import Rooms
 from engine.channels.db.store import Store
 from engine.channels.db.table_locks import TableLocks
-from engine.channels.publish.batch import Waiting, refusal
+from engine.channels.publish.batch import Waiting, wake_caller
 from engine.channels.publish.blockage import Blockage
 from engine.channels.publish.deadlines import Deadlines
 from engine.channels.publish.publisher_session import AmbiguousError, PublishSession
 from engine.channels.publish.queue import PublishQueue
+from engine.channels.publish.refusals import Refusals
 from engine.channels.publish.remedies import Remedy, remedy_for
 from engine.channels.publish.resolver import Resolver
 from engine.channels.publish.trouble import Trouble
 from engine.lsn import Lsn
 from engine.metrics.publishing import PublishMetrics
-from engine.postgres.errors import is_clients, is_raised
 from engine.postgres.retry import Pause, error_of, until_done
 
 __all__ = ["Publisher"]
@@ -76,7 +85,6 @@ _log = structlog.get_logger(__name__)
 _RETRY: Final = 0.2
 _RECONNECT: Final[Pause] = wait_random_exponential(multiplier=_RETRY, max=1)  # seconds
 _MAX_CONFLICTS: Final = 5  # times in succession that a batch is written again as a whole after a conflict
-_CLAIM_TIMEOUT: Final = 5.0  # seconds that a message waits for a transaction that claims the same id
 _CROWD: Final = 8  # messages of one commit, after which the next one waits for others
 
 
@@ -114,6 +122,7 @@ class Publisher:
         self._blockage = Blockage(locks, batch, _RETRY)
         self._trouble = Trouble()
         self._queue = PublishQueue(queue, batch)
+        self._refusals = Refusals(self._queue, self._trouble, _RETRY)
         self._resolver = Resolver(self._queue, position_of)
         self._deadlines = Deadlines(self._queue, self._resolver, store, reached, timeout)
         self._remedies: Mapping[Remedy, Callable[[list[Waiting], BaseException], Awaitable[list[Waiting]]]] = {
@@ -131,21 +140,33 @@ class Publisher:
 
     async def publish(self, publication: Publication, history: bool) -> Ack:
         """Store (or only send) a message. Waits while the queue is full; messages keep the order of the calls."""
-        waiting, is_new = await self._queue.enter(publication, history)
-        return await (waiting.done if is_new else asyncio.shield(waiting.done))  # its first caller may give up
+        answered: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
+        await self._queue.enter(publication, history, partial(wake_caller, answered))
+        return await answered
 
-    def submit(self, publication: Publication, history: bool) -> asyncio.Future[Ack] | None:
-        """As ``publish``, without waiting for a place: the future gets the ack. None: there is none, or the id is known."""
-        waiting = self._queue.enter_at_once(publication, history)
-        return None if waiting is None else waiting.done
+    def submit(self, messages: Sequence[tuple[Publication, Answer]], rooms: Rooms) -> int:
+        """As ``publish``, without waiting for a place. Returns how many were taken, from the first on: the channel of the
+        next one is not open, there is no place, or its id is known.
+        """
+        kept: dict[str, bool] = {}  # whether there is a history
+        for taken, (message, answer) in enumerate(messages):
+            channel = message.channel
+            if (history := kept.get(channel)) is None:
+                if not rooms.is_open(channel):
+                    return taken
+                history = kept[channel] = rooms.history(channel)
+            if not self._queue.enter_at_once(message, history, answer):
+                return taken
+        return len(messages)
 
-    def delivered(self, row: MessageRow) -> None:
-        """The stream brought a message: if it is one of ours, its publisher gets the ack once its commit has returned."""
-        waiting = self._queue.get(row)
-        if waiting is not None:
-            waiting.brought = Ack(waiting.id, format_position(row.lsn, row.seq))
-            if waiting.written is not None or not waiting.sent:  # not sent: another session's message with this id
-                self._queue.resolve(waiting, waiting.brought)
+    def delivered(self, rows: Iterable[MessageRow]) -> None:
+        """The stream brought messages: of those that are ours the publishers get the acks once the commit has returned."""
+        for row in rows:
+            waiting = self._queue.get(row)
+            if waiting is not None:
+                waiting.brought = Ack(waiting.id, format_position(row.lsn, row.seq))
+                if waiting.written is not None or not waiting.sent:  # not sent: another session's message with this id
+                    self._queue.resolve(waiting, waiting.brought)
 
     def refused(self, row: MessageRow) -> None:
         """The stream brought a message behind the end of its room: it was delivered to no subscriber."""
@@ -180,7 +201,7 @@ class Publisher:
                 if not self._queue.wanted.is_set():
                     continue
                 if crowded and not self._queue.has_batch:
-                    await self._fill_batch()
+                    await self._queue.fill(self._linger)
                 batch = self._queue.take()
                 crowded = len(batch) >= _CROWD
                 await self._commit(self._blockage.pass_by(batch))
@@ -200,13 +221,6 @@ class Publisher:
         with contextlib.suppress(TimeoutError):  # then what stands aside is tried
             async with asyncio.timeout(self._blockage.wait):
                 await self._queue.wanted.wait()
-
-    async def _fill_batch(self) -> None:
-        try:
-            async with asyncio.timeout(self._linger):
-                await self._queue.full.wait()
-        except TimeoutError:
-            pass
 
     async def close(self) -> None:
         """Fail all messages that still wait."""
@@ -265,46 +279,19 @@ class Publisher:
     async def _refuse_rows(self, batch: list[Waiting], error: BaseException) -> list[Waiting]:
         for waiting in batch:
             if waiting.history:
-                self._refuse(waiting, error)
+                self._refusals.refuse(waiting, error)
         await self._session.hang_up()  # a session keeps the settings that it began with
         return batch
 
     async def _halve(self, batch: list[Waiting], error: BaseException) -> list[Waiting]:
         if len(batch) == 1:
-            self._refuse(batch[0], error)
+            self._refusals.refuse(batch[0], error)
             return []
         middle = len(batch) // 2
         await self._commit(batch[:middle])
         return batch[middle:]
 
     # -- answers ---------------------------------------------------------------------------------------------------
-
-    def _refuse(self, waiting: Waiting, error: BaseException) -> None:
-        """The database does not take this message."""
-        assert isinstance(error, psycopg.Error), error
-        if isinstance(error, psycopg.errors.LockNotAvailable) and not is_raised(error):
-            return self._set_aside(waiting)
-        if not is_clients(error):
-            _log.warning(
-                "publish_refused", channel=waiting.publication.channel, id=waiting.id, error=str(error).strip()
-            )
-            self._trouble.failed(str(error))
-        self._queue.fail(waiting, refusal(error))
-
-    def _set_aside(self, waiting: Waiting) -> None:
-        """A transaction that has not ended claims this id: the others do not wait for it."""
-        loop = asyncio.get_running_loop()
-        if waiting.give_up_at is None:
-            waiting.give_up_at = loop.time() + _CLAIM_TIMEOUT
-        if loop.time() > waiting.give_up_at:
-            self._queue.fail(
-                waiting, UnavailableError("another transaction is publishing a message with this id; try again")
-            )
-        elif waiting.brought is not None:
-            self._queue.resolve(waiting, waiting.brought)
-        else:
-            waiting.sent = False
-            loop.call_later(_RETRY, self._queue.put, waiting)
 
     def _wrote(self, batch: list[Waiting]) -> None:
         """The commit has returned."""

@@ -7,20 +7,23 @@ was let in is answered once, and its place is given to the one that waits first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import os
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from engine.channels.core.messages.decode import MessageRow
-from engine.channels.core.messages.model import Ack, Publication, id_scope
+from engine.channels.core.messages.model import Ack, Answer, Publication, id_scope
 from engine.channels.publish.batch import Key, Waiting
 
 __all__ = ["PublishQueue"]
 
 
 _SUSPECT: Final = 2  # connections that ended while a message was being written
+_IDS: Final = 256
 
 
 class PublishQueue:
@@ -32,6 +35,7 @@ class PublishQueue:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._heap: list[tuple[int, int, Waiting]] = []
         self._number = 0
+        self._ids: list[str] = []
         self._pending: dict[Key, Waiting] = {}
         self.wanted = asyncio.Event()
         """There is something to be written."""
@@ -50,36 +54,42 @@ class PublishQueue:
 
     # -- in --------------------------------------------------------------------------------------------------------
 
-    async def enter(self, publication: Publication, history: bool) -> tuple[Waiting, bool]:
+    async def enter(self, publication: Publication, history: bool, answer: Answer) -> None:
         """Take a message, if need be after waiting for a place; messages keep the order of the calls.
 
-        Returns it, or the message with the same id that is there already, and whether it is new.
+        Where a message with the same id has no answer yet, its answer is also that of this one.
         """
-        key = _key_of(publication)
-        if (same := self._pending.get(key)) is not None:
-            return same, False
+        key = self._key_of(publication)
+        if self._same(key, answer):
+            return
         await self._wait_for_room()
-        if (same := self._pending.get(key)) is not None:  # another caller was faster with it
+        if self._same(key, answer):  # another caller was faster with it
             self._release()
-            return same, False
-        return self._add(publication, key, history), True
+        else:
+            self._add(publication, key, history, answer)
 
-    def enter_at_once(self, publication: Publication, history: bool) -> Waiting | None:
-        """Take a message without waiting. None: it has to wait for a place, or a message with its id has no answer yet."""
-        key = _key_of(publication)
+    def enter_at_once(self, publication: Publication, history: bool, answer: Answer) -> bool:
+        """Take a message without waiting. False: it has to wait for a place, or a message with its id has no answer yet."""
+        key = self._key_of(publication)
         if self._free <= 0 or key in self._pending:
-            return None
+            return False
         self._free -= 1
-        return self._add(publication, key, history)
+        self._add(publication, key, history, answer)
+        return True
 
-    def _add(self, publication: Publication, key: Key, history: bool) -> Waiting:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Ack] = loop.create_future()
-        waiting = Waiting(publication, key[1], key, history, done, self._number, since=loop.time())
+    def _same(self, key: Key, answer: Answer) -> bool:
+        """Whether a message with that id is there, whose answer will be that of another one, too."""
+        if (same := self._pending.get(key)) is None:
+            return False
+        same.answer = partial(_both, same.answer, answer)
+        return True
+
+    def _add(self, publication: Publication, key: Key, history: bool, answer: Answer) -> None:
+        now = asyncio.get_running_loop().time()
+        waiting = Waiting(publication, key[1], key, history, answer, self._number, since=now)
         self._number += 1
         self._pending[key] = waiting
         self.put(waiting)
-        return waiting
 
     async def _wait_for_room(self) -> None:
         """Take a place, if need be after waiting for one, in the order of the calls."""
@@ -144,29 +154,46 @@ class PublishQueue:
         """What has been sent and has no answer yet, in the order of the calls."""
         return sorted((w for w in self._pending.values() if w.sent), key=lambda waiting: waiting.number)
 
+    async def fill(self, seconds: float) -> None:
+        """Wait until there is as much as a batch takes, for so many seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.full.wait()
+
     # -- answers ---------------------------------------------------------------------------------------------------
 
     def resolve(self, waiting: Waiting, ack: Ack) -> None:
         """Acknowledge a message, unless it has its answer."""
-        self._remove(waiting)
-        if not waiting.done.done():
-            waiting.done.set_result(ack)
+        if self._remove(waiting):
+            waiting.answer(ack)
             if (trace := waiting.publication.trace) is not None:
                 trace.end(None)
 
     def fail(self, waiting: Waiting, error: Exception) -> None:
         """Refuse a message, unless it has its answer."""
-        self._remove(waiting)
-        if not waiting.done.done():
-            waiting.done.set_exception(error)
+        if self._remove(waiting):
+            waiting.answer(error)
             if (trace := waiting.publication.trace) is not None:
                 trace.end(error)
 
-    def _remove(self, waiting: Waiting) -> None:
-        # Else it was answered before, and another may have come under its id.
-        if self._pending.get(waiting.key) is waiting:
-            del self._pending[waiting.key]
-            self._release()
+    def _remove(self, waiting: Waiting) -> bool:
+        """False: it was answered before, and another may have come under its id."""
+        if self._pending.get(waiting.key) is not waiting:
+            return False
+        del self._pending[waiting.key]
+        self._release()
+        return True
+
+    def _key_of(self, publication: Publication) -> Key:
+        member = publication.member
+        return publication.channel, publication.id or self._next_id(), id_scope(member.user_id, member.connection_id)
+
+    def _next_id(self) -> str:
+        """128 random bits. Many at a time: to ask the system for them costs more than all else about an id."""
+        if not self._ids:
+            digits = os.urandom(16 * _IDS).hex()
+            self._ids = [digits[at : at + 32] for at in range(0, len(digits), 32)]
+        return self._ids.pop()
 
     def _release(self) -> None:
         """A place is free: it goes to the caller that waits first."""
@@ -177,7 +204,6 @@ class PublishQueue:
         self._free += 1
 
 
-def _key_of(publication: Publication) -> Key:
-    member = publication.member
-    identifier = publication.id or os.urandom(16).hex()
-    return publication.channel, identifier, id_scope(member.user_id, member.connection_id)
+def _both(first: Answer, second: Answer, answer: Ack | Exception) -> None:
+    first(answer)
+    second(answer)

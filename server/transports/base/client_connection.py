@@ -10,7 +10,7 @@ client can thus make the server hold ``backlog`` bytes plus one event at most.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from engine.errors import ErrorCode, RealtimeError
@@ -21,8 +21,9 @@ from server.client.admission import Admission
 from server.client.client import Client
 from server.client.credential_watch import Credential, CredentialWatch
 from server.protocol import server_messages
-from server.protocol.client_messages import RequestReference
+from server.protocol.client_messages import Publish, RequestReference
 from server.protocol.close_codes import CloseCode
+from server.session.actions import Output
 from server.session.lifecycle import State, advance
 from server.transports.base.backpressure import NO_PAUSE, Pause, Writing
 from server.transports.base.expiry import ExpiryTimer
@@ -268,6 +269,22 @@ class ClientConnection:
             self.client.resume_queries()
 
     # Reading.
+
+    def _carry_out(self, asked: Iterable[list[Output]]) -> None:
+        """Carry out what messages that arrived together ask for, in their order; those to be published go together."""
+        publications: list[Publish] = []
+        for outputs in asked:
+            if len(outputs) == 1 and isinstance(output := outputs[0], Publish):
+                publications.append(output)
+                continue
+            if publications:
+                self.client.publish(publications)
+                publications = []
+            self.client.carry_out(outputs)
+            if self.state is not State.OPEN:
+                return  # the others are not even looked at
+        if publications:
+            self.client.publish(publications)
 
     @property
     def reading_paused(self) -> bool:

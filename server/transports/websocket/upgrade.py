@@ -145,9 +145,11 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         if self._connection.shares:
             began = thread_time()  # of the processor: a busy machine is not the client's doing
             super().buffer_updated(nbytes)
+            self._connection.carry_out()
             self._connection.read_for(thread_time() - began)
         else:
             super().buffer_updated(nbytes)
+            self._connection.carry_out()
         if (
             self.transport.close_handshake is not None
             and self.transport.is_close_frame_sent

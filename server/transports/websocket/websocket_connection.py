@@ -30,7 +30,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, cast
+from functools import partial
+from typing import Final
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -40,12 +41,14 @@ from server.auth.refusal import AuthenticationError
 from server.client.admission import Admission
 from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
-from server.protocol.close_codes import CloseCode, may_be_sent, reason_of
+from server.protocol.close_codes import CloseCode, reason_of
+from server.session.actions import Output
 from server.session.lifecycle import State
 from server.transports.base.backpressure import Pause, Writing
 from server.transports.base.client_connection import ClientConnection, close_code_of
 from server.transports.base.stall_timer import StallTimer
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
+from server.transports.websocket.closing import answer_close
 from server.transports.websocket.early import EarlyMessages
 from server.wire.wheels import Wheel
 
@@ -56,8 +59,6 @@ _MUCH = 4096  # bytes of one read
 # Members that each write looks at: an attribute of an enumeration is slow to find.
 _BLOCKED: Final = Writing.BLOCKED
 _CONGESTED: Final = Writing.CONGESTED
-
-_NO_CODE: Final = 1005  # RFC 6455, 7.1.5: the close frame had none
 
 
 class WebSocketConnection(ClientConnection, WSListener):
@@ -79,6 +80,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._share = admission.share
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self.early: EarlyMessages | None = None  # until they are carried out
+        self._arrived: list[Message] | None = None  # in the read that is being taken apart
         self._read_closing = 0  # bytes
         self._silent = 0  # pings since the client's last sign of life
         self._place: int | None = None  # on the wheel of pings
@@ -104,7 +106,10 @@ class WebSocketConnection(ClientConnection, WSListener):
         """One frame arrived."""
         self._silent = 0
         kind = frame.msg_type
-        if (frame.rsv1 or frame.rsv2 or frame.rsv3) and not self.state.ending:
+        reserved = frame.rsv1 or frame.rsv2 or frame.rsv3
+        if kind != WSMsgType.TEXT or reserved:
+            self.carry_out()
+        if reserved and not self.state.ending:
             self.close(CloseCode.PROTOCOL_ERROR, "no extension was agreed on")
         elif kind == WSMsgType.CLOSE:
             self._answer_close(transport, frame)
@@ -232,10 +237,7 @@ class WebSocketConnection(ClientConnection, WSListener):
                 self._drop()
         if size >= _MUCH and Pause.TURN not in self.pauses and not self._disconnected():
             self._pause_reading(Pause.TURN)
-            self._read_turns.wait(size, self._had_its_turn)
-
-    def _had_its_turn(self) -> None:
-        self._resume_reading(Pause.TURN)
+            self._read_turns.wait(size, partial(self._resume_reading, Pause.TURN))
 
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""
@@ -280,14 +282,7 @@ class WebSocketConnection(ClientConnection, WSListener):
             if self.writing is not _BLOCKED and not self._disconnected():
                 self._put_all()
             self._enter(State.DRAINING)
-            code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big")
-            self._close_code = code if frame.payload_size else _NO_CODE
-            if not frame.payload_size:
-                transport.send_close(WSCloseCode.OK)
-            elif may_be_sent(code):
-                transport.send_close(cast("WSCloseCode", code))
-            else:
-                transport.send_close(WSCloseCode.PROTOCOL_ERROR, f"{code} is no close code that can be sent")
+            self._close_code = answer_close(transport, frame)
         transport.disconnect()
         self._loop.call_later(self._limits.close_timeout, transport.disconnect, False)
 
@@ -295,12 +290,14 @@ class WebSocketConnection(ClientConnection, WSListener):
         try:
             message = self._assembler.add(frame)
         except InvalidFrameError as broken:
+            self.carry_out()
             self.close(broken.code, str(broken))
             return
         if message is None:
             return
         if self.state is State.OPEN:
-            self._take(message, self._loop.time())
+            self._arrived = self._arrived or []
+            self._arrived.append(message)
         else:
             if self.early is None:
                 self.early = EarlyMessages(self._limits.early_size)
@@ -308,18 +305,22 @@ class WebSocketConnection(ClientConnection, WSListener):
             if self.early.full:
                 self._pause_reading(Pause.EARLY)
 
-    def _take(self, message: Message, now: float) -> None:
+    def carry_out(self) -> None:
+        """Carry out the messages that arrived in one read, or before a frame that is none."""
+        arrived, self._arrived, now = self._arrived, None, self._loop.time()
+        if arrived is not None:
+            self._carry_out(self._received(message, now) for message in arrived)
+
+    def _received(self, message: Message, now: float) -> list[Output]:
         """A whole message arrived at ``now``."""
         session = self.session
         if self._meter is not None:
             self._meter.received(len(message.data))
         if message.too_large:
-            outputs = session.receive_oversized(now, b"" if message.binary else message.data)
-        elif message.binary:
-            outputs = session.receive_packed(message.data, now) if self._packed else session.receive_binary(now)
-        else:
-            outputs = session.receive(message.data, now)
-        self.client.carry_out(outputs)
+            return session.receive_oversized(now, b"" if message.binary else message.data)
+        if message.binary:
+            return session.receive_packed(message.data, now) if self._packed else session.receive_binary(now)
+        return session.receive(message.data, now)
 
     # Authentication.
 
@@ -338,9 +339,8 @@ class WebSocketConnection(ClientConnection, WSListener):
             self._refuse(ended)
             return
         early, self.early = self.early, None
-        for message, arrived in () if early is None else early.take():
-            if not self.state.ending:
-                self._take(message, arrived)
+        if early is not None:
+            self._carry_out(self._received(message, arrived) for message, arrived in early.take())
         self._resume_reading(Pause.EARLY)
 
     def _refuse(self, refusal: BaseException) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from engine.errors import ErrorCode, RealtimeError
-from server.ports.channels import Ack, ChannelOptions, Deliver, Member, Publication, Receiver
+from server.ports.channels import Ack, Answer, ChannelOptions, Deliver, Member, Publication, Receiver
 
 
 class FullError(RealtimeError):
@@ -131,12 +132,15 @@ class FakeChannels:
         self.send(message.channel, {"type": "message", "channel": message.channel, "data": json.loads(message.data)})
         return Ack(message.id or f"made-{number}", f"0/20/{number}")
 
-    def submit(self, message: Publication) -> asyncio.Future[Ack] | None:
-        if self.without_room:
-            self.without_room -= 1
-            return None
-        self.published.append(message)
-        return asyncio.ensure_future(self._stored(message, len(self.published)))
+    def submit(self, messages: Sequence[tuple[Publication, Answer]]) -> int:
+        for taken, (message, answer) in enumerate(messages):
+            if self.without_room:
+                self.without_room -= 1
+                return taken
+            self.published.append(message)
+            storing = asyncio.ensure_future(self._stored(message, len(self.published)))
+            storing.add_done_callback(partial(_answer, answer))
+        return len(messages)
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:
         self.presences.append((channel, member.connection_id, data))
@@ -157,3 +161,11 @@ class FakeChannels:
         for subscription in self.of(channel):
             if subscription.begun:
                 subscription.receiver.deliver(event)
+
+
+def _answer(answer: Answer, storing: asyncio.Task[Ack]) -> None:
+    if storing.cancelled():
+        return
+    failure = storing.exception()
+    assert failure is None or isinstance(failure, Exception)
+    answer(storing.result() if failure is None else failure)

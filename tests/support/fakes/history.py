@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.channels.core.messages.model import Position, UnavailableError, format_position, parse_position
 from engine.errors import RealtimeError
-from server.ports.channels import Ack, ChannelOptions, Deliver, Member, Publication, Receiver
+from server.ports.channels import Ack, Answer, ChannelOptions, Deliver, Member, Publication, Receiver
 
 EPOCH = "e"
 
@@ -119,7 +119,7 @@ class FakeHistory:
     async def publish(self, message: Publication) -> Ack:
         raise NotImplementedError
 
-    def submit(self, message: Publication) -> asyncio.Future[Ack] | None:
+    def submit(self, messages: Sequence[tuple[Publication, Answer]]) -> int:
         raise NotImplementedError
 
     async def set_presence(self, channel: str, member: Member, data: Mapping[str, Any]) -> None:

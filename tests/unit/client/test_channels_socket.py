@@ -15,7 +15,6 @@ from websockets.frames import Opcode
 from engine.channels.core.messages.model import DisconnectedError, KickedError, NodeRemovedError
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.protocol.client_messages import Publish
-from server.session.actions import PublishMessage
 from tests.support.clients.raw_socket import masked, read_frame, reading, slow_client
 from tests.support.fakes.channels import Event, FullError
 from tests.support.fakes.server import FakeServer, closed_after, fake_server, receive, receive_to_the_end, send
@@ -82,7 +81,7 @@ async def test_a_message_does_not_overtake_one_that_waits_for_room() -> None:
         server.rooms.without_room = 1
         [connection] = server.connections
         messages = [Publish(channel="c", event="e", data=Raw(b"%d" % n), ref=str(n)) for n in range(4)]
-        connection.client.carry_out([PublishMessage(message) for message in messages])  # all in one turn of the loop
+        connection.client.publish(messages)  # all in one turn of the loop
         acks = [await receive(client) for _ in messages]
         assert [message.data for message in server.rooms.published] == [b"0", b"1", b"2", b"3"]
         assert [ack["ref"] for ack in acks] == ["0", "1", "2", "3"]

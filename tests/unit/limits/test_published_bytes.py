@@ -66,9 +66,9 @@ async def test_each_way_on_which_a_message_comes_is_counted_once() -> None:
     services = SharedServices(FakeLiveQueries(), FakeChannels(), published=PublishedBytes(1, 20, Clock()))
     message = Publish("public:a", "e", data=msgspec.Raw(b'"12345678"'))
     principal = Principal("ann", authenticated=True)
-    assert judge_at_once(services, principal, ANN, message) == b'"12345678"'
+    assert judge_at_once(services, principal, ANN, message, set()) == b'"12345678"'
     assert await judge_message(services, principal, AGAIN, message) == b'"12345678"'
     with pytest.raises(LimitExceededError):
-        judge_at_once(services, principal, ANN, message)
+        judge_at_once(services, principal, ANN, message, set())
     with pytest.raises(LimitExceededError):
         await judge_message(services, principal, ANN, message)

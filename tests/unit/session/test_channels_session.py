@@ -11,7 +11,8 @@ import pytest
 from engine.channels.core.messages.model import ChannelOptions
 from engine.values.exact_json import write_exact
 from server.limits.connection_limits import SessionLimits
-from server.session.actions import CancelSubscription, Output, PublishMessage, SubscribeChannel, UpdatePresence
+from server.protocol.client_messages import Publish
+from server.session.actions import CancelSubscription, Output, SubscribeChannel, UpdatePresence
 from server.session.session import Session
 from server.session.subscriptions import ChannelRequest
 
@@ -172,8 +173,8 @@ def test_only_a_present_member_can_update_presence() -> None:
 def test_a_message_is_handed_on_with_its_data_as_it_came() -> None:
     data = b'{"n":1.0,"big":12345678901234567890123,"text":"\\u00e9"}'
     [output] = session().receive(b'{"type":"message","channel":"c","event":"e","data":%b,"ref":"1"}' % data, 0.0)
-    assert isinstance(output, PublishMessage)
-    assert bytes(output.message.data) == data
+    assert isinstance(output, Publish)
+    assert bytes(output.data) == data
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from engine.errors import InvalidQueryError
 from server.limits.connection_limits import SessionLimits
-from server.protocol.client_messages import RequestReference
+from server.protocol.client_messages import Publish, RequestReference
 from server.protocol.close_codes import CloseCode
 from server.session.actions import (
     Authenticate,
     CancelSubscription,
     Close,
     Output,
-    PublishMessage,
     SubscribeChannel,
     SubscribeQuery,
     UpdatePresence,
@@ -322,6 +321,6 @@ def test_any_input_is_answered_by_valid_frames_and_never_raises(messages: list[b
                     open_requests.remove(request)
                 case UpdatePresence(request):
                     assert request in open_requests
-                case PublishMessage(sent):
-                    json.loads(bytes(sent.data))
+                case Publish(data=sent):
+                    json.loads(bytes(sent))
         assert target.subscriptions == len(open_requests) <= 2

@@ -10,6 +10,7 @@ import pytest
 from kosoku import FailureError, run_fuzzingclient
 
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
+from server.session.actions import Output
 from server.transports.websocket.assembler import Message
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.encoder import binary_frame, text_frame
@@ -40,8 +41,9 @@ class Echo(WebSocketConnection):
     def write(self, frame: Frame) -> None:
         pass
 
-    def _take(self, message: Message, now: float) -> None:
+    def _received(self, message: Message, now: float) -> list[Output]:
         super().write(Frame(binary_frame(message.data) if message.binary else text_frame(message.data)))
+        return []
 
 
 async def verdicts(url: str, *cases: str) -> dict[str, tuple[str, str]]:

@@ -16,6 +16,7 @@ from websockets.frames import Close, Opcode
 
 from server.limits.connection_limits import ConnectionLimits
 from server.protocol.close_codes import CloseCode
+from server.session.actions import Output
 from server.transports.websocket.assembler import Message
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from tests.support.clients.raw_socket import handshake, masked, read_frame
@@ -40,9 +41,9 @@ class Counting(WebSocketConnection):
         Counting.frames += 1
         super().on_ws_frame(transport, frame)
 
-    def _take(self, message: Message, now: float) -> None:
+    def _received(self, message: Message, now: float) -> list[Output]:
         Counting.messages += 1
-        super()._take(message, now)
+        return super()._received(message, now)
 
 
 @asynccontextmanager

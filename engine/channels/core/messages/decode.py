@@ -58,8 +58,7 @@ MESSAGE_COLUMNS: Final = (
 )
 
 
-@dataclass(slots=True, eq=False)
-class MessageRow:
+class MessageRow(msgspec.Struct, eq=False, gc=False):
     """A published message, from the table or (``seq`` is then its number in the transaction) without history.
 
     ``payload`` and ``audience`` are JSON text; ``inserted_at`` is PostgreSQL's text, in UTC. ``routed_from``: the channel

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from engine.errors import ErrorCode, RealtimeError
 from engine.lsn import Lsn, format_lsn, parse_lsn
 from engine.tracing.messages import MessageTrace
 
 __all__ = [
     "Ack",
+    "Answer",
     "ChannelClosedError",
     "ChannelEvent",
     "ChannelFullError",
@@ -116,8 +119,7 @@ class ChannelOptions:
     meta: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(msgspec.Struct, frozen=True, gc=False):
     """A message to be published. ``data`` is JSON, as it came. ``id`` makes a repeated publish harmless.
 
     ``priority``: a message of higher priority is not queued behind lower ones. ``trace``: what receivers get as its trace
@@ -133,12 +135,15 @@ class Publication:
     trace: MessageTrace | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(msgspec.Struct, frozen=True, gc=False):
     """A message is committed. ``position``: None when it is an earlier one's that is not known any more."""
 
     id: str
     position: str | None
+
+
+Answer = Callable[[Ack | Exception], None]
+"""Called once, with what became of a message. It does not raise, and does no more than to note it: the stream waits."""
 
 
 class ChannelEvent(Protocol):

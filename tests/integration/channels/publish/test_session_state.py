@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.channels.publish import publisher
-from engine.channels.publish.publisher import Publisher
+from engine.channels.publish.queue import PublishQueue
 from engine.postgres.connections.opening import Connection
 from tests.support.nodes.channel_node import channel_node
 from tests.support.postgres.sql import GIVE_UP_AFTER, read, run
@@ -99,12 +99,12 @@ async def test_session_is_restored_while_the_next_messages_gather(
     trap(database, "realtime.messages", "event")
     gathered: list[None] = []
     second = asyncio.Event()
-    gather, restore = Publisher._fill_batch, Connection.restore
+    gather, restore = PublishQueue.fill, Connection.restore
 
-    async def noted(self: Publisher) -> None:
+    async def noted(self: PublishQueue, seconds: float) -> None:
         gathered.append(None)
         second.set()
-        await gather(self)
+        await gather(self, seconds)
 
     async def held(connection: Connection[Any], more: str = "") -> None:
         if more:  # the publisher's
@@ -112,7 +112,7 @@ async def test_session_is_restored_while_the_next_messages_gather(
         await restore(connection, more)
 
     monkeypatch.setattr(publisher, "_CROWD", 1)  # messages gather behind each commit
-    monkeypatch.setattr(Publisher, "_fill_batch", noted)
+    monkeypatch.setattr(PublishQueue, "fill", noted)
     monkeypatch.setattr(Connection, "restore", held)
     async with channel_node(database) as one:
         async with asyncio.timeout(GIVE_UP_AFTER):
