@@ -35,7 +35,7 @@ from engine.background import Background
 from engine.catalog.watcher import CatalogWatcher
 from engine.errors import PrivilegeLostError, QueryRejectedError, SubscriptionFailedError
 from engine.live.core.dispatcher import Dispatcher
-from engine.live.core.result_set import ResultSet
+from engine.live.core.result_set import ResultSet, too_deep_in
 from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
@@ -304,7 +304,7 @@ class Refresher:
             query.stale_since = None
         if (event := self._query_reads.news(query, state, before, listed, self.position, committed_at)) is not None:
             query.stage(before)
-            query.deliver(event)
+            query.deliver(event, too_deep_in(event))
             if query.ended:
                 self.forget(query)
         return True

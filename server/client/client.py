@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from engine.channels.core.messages.model import UnavailableError
-from engine.errors import RealtimeError
+from engine.errors import QueryRejectedError, RealtimeError
 from engine.identity.principal import Principal
 from engine.live.query_accounts import ASKING, ConnectionAccount
 from server.auth.authorizer import Action
@@ -231,7 +231,7 @@ class Client:
         try:
             await self._services.authorizer.authorize(self._principal, Action.QUERY, request.collection)
             claims = self._principal.claims
-            deliver = partial(self._deliver, request)
+            deliver = _Receiver(self, request, self._transport).deliver
             subscription = await self._services.live_queries.subscribe(
                 self._principal, request.collection, request.query, deliver, request.resume, self._account
             )
@@ -280,12 +280,29 @@ class Client:
         if answer is not None:
             self._send(answer)
 
-    def _deliver(self, request: LiveRequest, _: LiveSubscription, event: LiveEvent) -> None:
+    def ended(self, request: LiveRequest, error: QueryRejectedError) -> None:
+        """The live queries have ended a subscription."""
+        self._live.pop(request, None)
+        self._paused.pop(request, None)
+        self._reject(request, error)
+
+
+class _Receiver:
+    """Takes the events of one live query. Each event of each subscriber comes through here."""
+
+    __slots__ = ("_client", "_request", "_transport")
+
+    def __init__(self, client: Client, request: LiveRequest, transport: Transport) -> None:
+        self._client = client
+        self._request = request
+        self._transport = transport
+
+    def deliver(self, _: LiveSubscription, event: LiveEvent) -> None:
+        request = self._request
         if request.ended:
             return
         if event.error is not None:
-            self._live.pop(request, None)
-            self._paused.pop(request, None)
-            self._reject(request, event.error)
+            self._client.ended(request, event.error)
         else:
-            self._transport.write(self._transport.wire.events.frame(request.head, event, with_meta=request.meta))
+            transport = self._transport
+            transport.write(transport.wire.events.frame(request.head, event, request.meta))

@@ -77,7 +77,7 @@ class EventFrames:
         self._frames: dict[bytes, Frame] = {}
         self._annotated: dict[bytes, Frame] = {}  # the same with meta
 
-    def frame(self, head: bytes, event: LiveEvent, *, with_meta: bool = False) -> Frame:
+    def frame(self, head: bytes, event: LiveEvent, with_meta: bool = False) -> Frame:
         """The frame of ``head`` completed by ``event``, with its annotation if it has one and ``with_meta``."""
         if event is not self._event:
             self._event = event

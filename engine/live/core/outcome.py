@@ -11,6 +11,7 @@ import structlog
 from engine.annotations import Annotations
 from engine.catalog.model import Table
 from engine.live.core.document_changes import DocChange, WindowEvent
+from engine.live.core.result_set import DocumentTooDeepError, too_deep_in
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.table_windows import RelationChangedError
 from engine.lsn import Lsn
@@ -87,14 +88,16 @@ class Outcome:
         """Deliver one event per changed list to the subscribers of its queries. Yields now and then, between two queries."""
         work = 0
         event: WindowEvent | None = None
+        too_deep: DocumentTooDeepError | None = None
         for query, changes in self.changed:
             if work >= AT_ONCE:
                 yield
                 work = 0
             if event is None or event.changes is not changes:  # queries with one window follow each other
                 event = WindowEvent(position, False, changes, None, self.committed_at, self.annotations.meta)
+                too_deep = too_deep_in(event)
                 work += work_of(changes)
-            query.deliver(event)
+            query.deliver(event, too_deep)
             if query.ended:
                 self.ended.append(query)
             work += 1 + len(query.subscriptions)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import QueryRejectedError
-from engine.values.nesting import MAX_LEVELS, may_be_too_deep, too_deep_field
+from engine.live.core.document_changes import REMOVED, WindowEvent
+from engine.values.nesting import MAX_LEVELS, SHALLOW, may_be_too_deep, too_deep_field
 
 if TYPE_CHECKING:
     from engine.live.core.rows import Row
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from engine.query.compile.plan import IncrementalPlan
     from engine.transaction import Value
 
-__all__ = ["DocumentTooDeepError", "ListSource", "ResultSet", "check_nesting"]
+__all__ = ["DocumentTooDeepError", "ListSource", "ResultSet", "check_nesting", "too_deep_in"]
 
 Documents = Sequence[tuple[str, bytes]]
 
@@ -34,6 +35,17 @@ def check_nesting(documents: Iterable[tuple[str, bytes]]) -> None:
                 f"the field {field!r} of the row {identifier[:_LONGEST_ID]!r} is nested more than {MAX_LEVELS} levels deep, "
                 "which many programs cannot read; select rows or fields without it"
             )
+
+
+def too_deep_in(event: WindowEvent) -> DocumentTooDeepError | None:
+    """Why the documents of ``event`` may not be delivered; None: they may. To be found once, for all queries that get it."""
+    if event.size <= SHALLOW:
+        return None
+    try:
+        check_nesting((change.id, change.doc) for change in event.changes if change.type != REMOVED)
+    except DocumentTooDeepError as error:
+        return error
+    return None
 
 
 class ListSource(Protocol):

@@ -63,17 +63,19 @@ class ResumeLog:
 
     def add(self, event: WindowEvent) -> None:
         """Add the event of a change of the list."""
-        position, delivered = event.position, self._delivered
-        if delivered < 0:
-            self._floor = position
-        self._entries.append((event, position <= delivered))
-        if position > delivered:
+        position, entries = event.position, self._entries
+        doubtful = position <= self._delivered
+        if not doubtful:
+            if self._delivered < 0:
+                self._floor = position
             self._delivered = position
-        self._bytes += event.size
-        while len(self._entries) > _MAX_EVENTS or self._bytes > _MAX_BYTES:
-            oldest, doubtful = self._entries.popleft()
-            self._bytes -= oldest.size
+        entries.append((event, doubtful))
+        size = self._bytes + event.size
+        while len(entries) > _MAX_EVENTS or size > _MAX_BYTES:
+            oldest, doubtful = entries.popleft()
+            size -= oldest.size
             self._floor = oldest.position + 1 if doubtful else oldest.position
+        self._bytes = size
 
     def since(self, resume: Resume) -> list[WindowEvent] | None:
         """The events after the state that ``resume`` names; None if they are unknown."""

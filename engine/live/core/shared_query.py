@@ -21,12 +21,11 @@ import structlog
 
 from engine.errors import QueryRejectedError, SubscriptionFailedError
 from engine.identity.visibility import Viewer, Visibility
-from engine.live.core.document_changes import REMOVED, WindowEvent, list_changes
-from engine.live.core.result_set import DocumentTooDeepError, ListSource, ResultSet, check_nesting
+from engine.live.core.document_changes import WindowEvent, list_changes
+from engine.live.core.result_set import DocumentTooDeepError, ListSource, ResultSet
 from engine.live.core.resume_log import Resume, ResumeLog
 from engine.lsn import Lsn
 from engine.query.ir.reread_plan import ReReadPlan
-from engine.values.nesting import SHALLOW
 
 if TYPE_CHECKING:
     from engine.live.core.window import Window
@@ -142,20 +141,17 @@ class LiveQuery:
         """About how many bytes the query holds."""
         return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.delivered().weight()
 
-    def deliver(self, event: WindowEvent) -> None:
+    def deliver(self, event: WindowEvent, too_deep: DocumentTooDeepError | None) -> None:
         """Deliver ``event``, the changes since the staged list, to every subscriber that is not paused.
 
-        If one of them has a document that is nested too deeply, the query ends instead (``ended``). So every list has only
-        documents that may be delivered, if the first one had (:meth:`ResultSet.check_nesting`).
+        ``too_deep``: of :func:`too_deep_in`; the query ends instead (``ended``). So every list has only documents that may
+        be delivered, if the first one had (:meth:`ResultSet.check_nesting`).
         """
         position = event.position
-        if event.size > SHALLOW:
-            try:
-                check_nesting((change.id, change.doc) for change in event.changes if change.type != REMOVED)
-            except DocumentTooDeepError as error:
-                _log.warning("query_ended", key=self.key, error=str(error))
-                self.end(position, error)
-                return
+        if too_deep is not None:
+            _log.warning("query_ended", key=self.key, error=str(too_deep))
+            self.end(position, too_deep)
+            return
         self.opening, self._staged = None, False
         self.committed_at = event.committed_at
         self.emissions = number = self.emissions + 1

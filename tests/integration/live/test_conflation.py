@@ -43,7 +43,7 @@ class Theatre:
                 query.stage(before)
                 changed.append((query, changes))
         for query, changes in changed:
-            query.deliver(WindowEvent(self.position, False, changes))
+            query.deliver(WindowEvent(self.position, False, changes), None)
 
     def new_rows(self, before: object) -> Documents:
         identifiers = self.chance.sample("abcdef", self.chance.randint(0, 6))

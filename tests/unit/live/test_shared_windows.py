@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
+import pytest
 
 from engine.identity.visibility import Visibility
+from engine.live.core import result_set
 from engine.live.core.document_changes import WindowEvent
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.snapshot import Snapshot
@@ -83,6 +85,22 @@ def test_members_of_a_team_have_one_window_and_one_event() -> None:
     team.process(1, new(2), new(3, "b"))
     assert (team.ids(ann), team.ids(bob), team.ids(eve)) == ([1, 2], [1, 2], [3])
     assert team.events[ann][-1] is team.events[bob][-1]
+
+
+def test_the_documents_of_a_window_are_examined_once_for_all_queries_that_show_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    team = Team()
+    members = [team.join(user, "a", [1]) for user in ("ann", "bob", "eve")]
+    examined: list[int] = []
+
+    def too_deep_field(doc: bytes) -> None:
+        examined.append(len(doc))
+
+    monkeypatch.setattr(result_set, "too_deep_field", too_deep_field)
+    team.process(1, *(new(number) for number in range(2, 12)))
+    assert [team.ids(member) for member in members] == [list(range(1, 12))] * 3
+    assert len(examined) == 10
 
 
 def test_a_window_that_was_read_ahead_of_the_stream_is_of_its_own_until_the_stream_is_there() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import SubscriptionFailedError
 from engine.live.core.document_changes import WindowEvent, apply_changes, list_changes
-from engine.live.core.result_set import DocumentTooDeepError, ResultSet
+from engine.live.core.result_set import DocumentTooDeepError, ResultSet, too_deep_in
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.query.planner import reread_instead
@@ -75,7 +75,8 @@ class Shared:
 
     def deliver(self, before: object, after: Documents) -> None:
         changes = list_changes(before, after)  # type: ignore[arg-type]
-        self.query.deliver(WindowEvent(self.position, False, changes, None, self.position * 1_000))
+        event = WindowEvent(self.position, False, changes, None, self.position * 1_000)
+        self.query.deliver(event, too_deep_in(event))
 
 
 # -- what a query is -----------------------------------------------------------------------------------------------
