@@ -35,6 +35,7 @@ class Link:
     def __init__(self, node: str, writer: asyncio.StreamWriter) -> None:
         self.node = node
         self.held = 0.0
+        self._ended = False
         self._writer = writer
         self._more = asyncio.Event()
 
@@ -57,12 +58,13 @@ class Link:
             self._writer.write(encode(message))
 
     def cut(self) -> None:
-        """End the connection."""
+        """End the connection. Its cursor is not used any more."""
+        self._ended = True
         self._writer.transport.abort()
 
     async def send(self, took: asyncio.Event) -> None:
-        """Send what the backlog has, for ever; set ``took`` after each batch. Raises ``OSError``."""
-        while True:
+        """Send what the backlog has until the link is cut; set ``took`` after each batch. Raises ``OSError``."""
+        while not self._ended:
             batch = self._backlog.take(self.cursor, _BATCH)
             if batch:
                 took.set()

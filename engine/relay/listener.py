@@ -52,7 +52,7 @@ class Listener:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Listen at the path, where a socket that a former relay left is replaced. Raises ``FeedError``."""
-        server = await asyncio.start_unix_server(self._serve, sock=_listening(self._path))
+        server = await asyncio.start_unix_server(self._accept, sock=_listening(self._path))
         try:
             yield
         finally:
@@ -60,16 +60,17 @@ class Listener:
             await end(self._served)
             self._path.unlink(missing_ok=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
         self._served.add(task)
+        task.add_done_callback(self._served.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._introduced(reader, writer)
         except (OSError, RelayProtocolError, TimeoutError) as error:
             _log.warning("worker_connection_failed", error=str(error) or type(error).__name__)
         finally:
-            self._served.discard(task)
             writer.transport.abort()
 
     async def _introduced(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

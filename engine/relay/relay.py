@@ -121,7 +121,6 @@ class Relay:
     def welcome(self, hello: Hello, link: Link) -> None:
         """Give ``link`` its place in the stream, and send the worker where that is. Call it once the relay is ready."""
         for other in [other for other in self._links if other.node == link.node]:
-            other.cut()
             self._leave(other)
         backlog = self._backlog
         reason = self._why_not(hello)
@@ -170,6 +169,7 @@ class Relay:
     def _leave(self, link: Link) -> None:
         if link not in self._links:
             return
+        link.cut()
         self._links.discard(link)
         self._backlog.leave(link.cursor)
         self._alone_since = time.monotonic()
@@ -293,7 +293,6 @@ class Relay:
     def _cut_off(self, link: Link, reason: str) -> None:
         _log.warning("worker_cut_off", node=link.node, reason=reason)
         self._cut.add(link.node)
-        link.cut()
         self._leave(link)
 
     @property

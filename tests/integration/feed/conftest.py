@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, LiteralString
+from typing import Any, Generic, LiteralString, TypeVar
 
 import psycopg
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from engine.feed.feed import Feed, FeedSettings
 from engine.feed.settings import DecoderName
 from engine.postgres.connections.session_settings import connection_options
+from engine.relay.feed import RelayFeed
 from engine.transaction import Change, Discontinuity, FeedEvent, Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -59,10 +60,13 @@ def source(request: pytest.FixtureRequest) -> Iterator[FeedSource]:
         yield FeedSource(server, dsn, decoder)
 
 
-class Reader:
+AnyFeed = TypeVar("AnyFeed", bound=Feed | RelayFeed)
+
+
+class FeedReader(Generic[AnyFeed]):
     """Reads a feed in a test: transaction by transaction, confirming as it goes unless the test stops that."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: AnyFeed) -> None:
         self.feed = feed
 
     async def event(self) -> FeedEvent:
@@ -105,6 +109,10 @@ class Reader:
                 messages = [change for change in transaction.changes if isinstance(change, Message)]
                 if found := [message for message in messages if message.prefix != "realtime.command"]:
                     return found
+
+
+Reader = FeedReader[Feed]
+"""Of a feed with a slot of its own."""
 
 
 @asynccontextmanager

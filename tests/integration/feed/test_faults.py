@@ -15,7 +15,7 @@ from engine.feed.feed import FeedState
 from engine.transaction import Discontinuity, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, postgres_15, postgres_18, started
-from tests.integration.feed.conftest import LEASE, FeedSource, Reader, reading
+from tests.integration.feed.conftest import LEASE, FeedReader, FeedSource, Reader, reading
 from tests.support.postgres.sql import GIVE_UP_AFTER, until
 
 SMALL_WAL = {
@@ -63,7 +63,7 @@ def ids(transaction: Transaction) -> list[int]:
     return [int(c.new()[0]) for c in transaction.changes]  # type: ignore[union-attr,index,arg-type]
 
 
-async def read_ids(reader: Reader, count: int) -> list[int]:
+async def read_ids(reader: FeedReader[Any], count: int) -> list[int]:
     """The next ids."""
     found: list[int] = []
     while len(found) < count:
