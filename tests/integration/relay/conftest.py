@@ -18,7 +18,6 @@ from engine.relay.feed import RelayFeed
 from engine.relay.listener import Listener
 from engine.relay.relay import Relay
 from engine.relay.settings import RelaySettings
-from engine.tasks import end
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.feed.conftest import FeedReader, FeedSource
@@ -43,7 +42,11 @@ class Machine:
             try:
                 yield relay
             finally:
-                await end([task])
+                if relay.feed.state.status != "stopped":  # else it is ending already
+                    task.cancel()
+                await asyncio.wait([task], timeout=GIVE_UP_AFTER)
+                if not task.cancelled():
+                    task.exception()
 
     @contextmanager
     def relay_process(self) -> Iterator[subprocess.Popen[bytes]]:
