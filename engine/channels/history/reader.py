@@ -21,18 +21,6 @@ _UNLIMITED = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """Messages in commit order, and the snapshot that saw them.
-
-    ``more``: there were more than asked for, or they have more bytes.
-    """
-
-    snapshot: Snapshot
-    rows: list[MessageRow]
-    more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class ResumeCheck:
     """``removed``: the last position that has expired; ``known``: a transaction with messages committed there;
     ``epoch``: that of the database's history, empty if no server has adopted it yet.
@@ -42,6 +30,19 @@ class ResumeCheck:
     known: bool
     flushed: Lsn
     epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Messages in commit order, and the snapshot that saw them.
+
+    ``more``: there were more than asked for, or they have more bytes. ``check``: of the position that was asked for.
+    """
+
+    snapshot: Snapshot
+    rows: list[MessageRow]
+    more: bool = False
+    check: ResumeCheck | None = None
 
 
 class HistoryReader:

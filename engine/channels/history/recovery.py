@@ -20,7 +20,11 @@ Theory of operation. Channels are *synced* (rooms, presence and routes are those
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from operator import attrgetter
 
 import structlog
 
@@ -32,7 +36,8 @@ from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
-from engine.channels.history.reader import HistoryPage, HistoryReader
+from engine.channels.history.reader import HistoryPage, HistoryReader, ResumeCheck
+from engine.channels.history.shared_pasts import SharedPage, SharedPasts
 from engine.lsn import Lsn, format_lsn
 from engine.postgres.errors import AWAY, in_words
 from engine.stream.driver import StreamDriver
@@ -75,7 +80,7 @@ class Recovery:
         self._settings = settings
         self._synced = asyncio.Event()
         self._generation = 0
-        self._reads = asyncio.Semaphore(_READS)
+        self._pasts = SharedPasts(core.unrecorded, _READS)
         self._resume: Lsn | None = None
 
     async def loaded(self) -> None:
@@ -90,33 +95,35 @@ class Recovery:
             await self.loaded()
             return self._core.hub.add(subscription)
         await self._reach(since)
-        while True:
-            await self.loaded()
-            generation = self._generation
-            ticket = self._core.unrecorded.begin_read()
-            past: HistoryPage | None = None
-            try:
-                async with self._reads:
-                    past, judged, recovered = await self._read(subscription, since, history)
+        while not await self._began(subscription, since, history):
+            pass
+
+    async def _began(self, subscription: Subscription, since: Position | None, history: int) -> bool:
+        """As :meth:`begin`; False if the stream was interrupted meanwhile. The past is read once for all who ask at once."""
+        await self.loaded()
+        generation = self._generation
+        try:
+            async with AsyncExitStack() as reads:
+                past, recovered = await self._read(reads, subscription, since, history)
                 if generation != self._generation:
-                    continue
-                events = self._events(subscription.channel, judged)
+                    return False
+                events = past.up_to(self._core.position, self._core.unrecorded)
                 if since is not None and recovered:
-                    events = [event for event in events if event.key > since]
+                    events = events[bisect_right(events, since, key=_key) :]
                 else:
-                    if past.more:  # cut by its size: unrecorded messages from before that would leave a hole
-                        events = [event for event in events if event.key >= judged[0].key]
+                    if past.page.more:  # cut by its size: unrecorded messages from before that would leave a hole
+                        events = events[bisect_left(events, past.events[0].key, key=_key) :]
                     events = [event for event in events[-_MAX_EXAMINED:] if subscription.wants(event)]
                     events = events[-history:] if history else []
                 subscription.recovered = None if since is None else recovered
                 subscription.since = position_text(self._start(since if recovered else None, events))
                 subscription.replay(events)
-                _delivered(events)
-                return self._core.hub.add(subscription)
-            except AWAY as error:
-                raise UnavailableError(in_words(error)) from error
-            finally:
-                self._core.unrecorded.end_read(ticket, past.snapshot if past is not None else None)
+                if subscription.filters:
+                    _delivered(events)
+                self._core.hub.add(subscription)
+                return True
+        except AWAY as error:
+            raise UnavailableError(in_words(error)) from error
 
     async def _reach(self, since: Position | None) -> None:
         """Another node may have delivered or acknowledged a message that this one has not received yet."""
@@ -127,28 +134,43 @@ class Recovery:
             await self._stream.reached(min(since.lsn + 1, flushed))
 
     async def _read(
-        self, subscription: Subscription, since: Position | None, history: int
-    ) -> tuple[HistoryPage, list[MessageEvent], bool]:
-        """The past, its messages, judged, and whether it is everything after ``since``."""
-        channel = subscription.channel
+        self, reads: AsyncExitStack, subscription: Subscription, since: Position | None, history: int
+    ) -> tuple[SharedPage, bool]:
+        """The past, judged by the subscription's filter, and whether it is everything after ``since``. The past is in use
+        until ``reads`` ends.
+        """
+        channel, generation = subscription.channel, self._generation
         if since is not None:
-            past = await self._replay.since(channel, since, self._settings.max_replay, self._settings.max_replay_bytes)
-            if not past.more and await self._recoverable(channel, since, subscription.options.epoch):
-                return past, await _judged(past, [subscription]), True
+            past = await reads.enter_async_context(
+                self._pasts.read(channel, (generation, since), lambda: self._since(channel, since))
+            )
+            check = past.page.check
+            if check is not None and await self._recoverable(channel, since, subscription.options.epoch, check):
+                await _judge(past.events, [subscription])
+                return past, True
         # Without history a snapshot is needed all the same, for messages that are recorded and released meanwhile.
         count = history
         while True:
-            past = await self._replay.last(channel, count, self._core.position, self._settings.max_history_bytes)
-            judged = await _judged(past, [subscription])
-            wanted = sum(map(subscription.wants, judged))
-            if wanted >= history or len(past.rows) < count or count >= _MAX_EXAMINED:
-                return past, judged, False
+            await reads.aclose()
+            past = await reads.enter_async_context(
+                self._pasts.read(channel, (generation, count), self._last(channel, count))
+            )
+            await _judge(past.events, [subscription])
+            wanted = sum(map(subscription.wants, past.events))
+            if wanted >= history or len(past.events) < count or count >= _MAX_EXAMINED:
+                return past, False
             count = min(count * 8, _MAX_EXAMINED)
 
-    async def _recoverable(self, channel: str, since: Position, epoch: str | None) -> bool:
+    async def _since(self, channel: str, since: Position) -> HistoryPage:
+        page = await self._replay.since(channel, since, self._settings.max_replay, self._settings.max_replay_bytes)
+        return page if page.more else replace(page, check=await self._replay.check(channel, since))
+
+    def _last(self, channel: str, count: int) -> Callable[[], Awaitable[HistoryPage]]:
+        return lambda: self._replay.last(channel, count, self._core.position, self._settings.max_history_bytes)
+
+    async def _recoverable(self, channel: str, since: Position, epoch: str | None, check: ResumeCheck) -> bool:
         if not await self._epochs.covers(epoch, since.lsn):
             return False
-        check = await self._replay.check(channel, since)
         if check.epoch != self._epochs.current:
             raise UnavailableError("the database was restored or another one took over a moment ago; subscribe again")
         if since.lsn > max(check.flushed, self._core.position):
@@ -169,15 +191,6 @@ class Recovery:
 
     def _is_unreleased(self, since: Position) -> bool:
         return any(entry.lsn == since.lsn for entry in self._core.unrecorded)
-
-    def _events(self, channel: str, past: list[MessageEvent]) -> list[MessageEvent]:
-        """Everything up to the stream's position, in order, each once."""
-        events = {event.key: event for event in past if event.row.lsn <= self._core.position}
-        for entry in self._core.unrecorded:
-            for row in entry.messages:
-                if row.channel == channel and (row.lsn, row.seq) not in events:
-                    events[row.lsn, row.seq] = MessageEvent(row)
-        return [events[key] for key in sorted(events)]
 
     # -- discontinuities of the stream -----------------------------------------------------------------------------
 
@@ -247,13 +260,15 @@ class Recovery:
         while True:
             generation = self._generation
             ticket = self._core.unrecorded.begin_read()
-            past: HistoryPage | None = None
+            page: HistoryPage | None = None
             try:
-                past = await self._replay.since(channel, since, 1 << 30)
-                judged = await _judged(past, self._core.hub.of(channel))
+                page = await self._replay.since(channel, since, 1 << 30)
+                past = SharedPage(channel, page)
+                await _judge(past.events, self._core.hub.of(channel))
                 if generation != self._generation:
                     return  # another recovery is under way
-                events = [event for event in self._events(channel, judged) if event.key > since]
+                events = past.up_to(self._core.position, self._core.unrecorded)
+                events = events[bisect_right(events, since, key=_key) :]
                 for subscription in self._core.hub.of(channel):
                     if subscription.waiting:
                         subscription.waiting = False
@@ -264,7 +279,7 @@ class Recovery:
                 _delivered(events)
                 return
             finally:
-                self._core.unrecorded.end_read(ticket, past.snapshot if past is not None else None)
+                self._core.unrecorded.end_read(ticket, page.snapshot if page is not None else None)
 
     async def _repair(self, position: Lsn) -> None:
         """Messages that committed while no node followed the WAL get the position just before ``position``.
@@ -303,12 +318,14 @@ class Recovery:
             await asyncio.sleep(_LOOK)
 
 
-async def _judged(past: HistoryPage, subscriptions: Sequence[Subscription]) -> list[MessageEvent]:
-    """The messages of the past, judged by the subscribers' filters; the event loop runs meanwhile."""
-    events = [MessageEvent(row) for row in past.rows]
-    for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):
-        await asyncio.sleep(0)
-    return events
+async def _judge(events: Sequence[MessageEvent], subscriptions: Sequence[Subscription]) -> None:
+    """Have messages of the past judged by the subscribers' filters; the event loop runs meanwhile."""
+    if any(subscription.filters for subscription in subscriptions):
+        for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):
+            await asyncio.sleep(0)
+
+
+_key = attrgetter("key")
 
 
 def _delivered(events: list[MessageEvent]) -> None:

@@ -224,6 +224,11 @@ class Subscription:
                 if self.wants(event):
                     self.event(event)
 
+    @property
+    def filters(self) -> bool:
+        """Whether messages are judged by a filter."""
+        return self._test is not None
+
     def tests(self, event: MessageEvent) -> tuple[Test, ...]:
         """The filter that decides about the message, if it comes to that; for :func:`judge_ahead`."""
         if self._test is None or (self._events is not None and event.row.event not in self._events):
