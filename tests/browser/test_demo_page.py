@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -18,8 +20,23 @@ import pytest
 from server.cli.local_postgres import LocalPostgres
 from tests.support.browsers import browser_environment, need_browser
 from tests.support.ports import free_port
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 HERE = Path(__file__).parent
+
+
+@contextmanager
+def killed_late(process: subprocess.Popen[str]) -> Iterator[None]:
+    """What ``process`` writes is read inside: it is killed if that fails, or takes far longer than it may."""
+    late = threading.Timer(8 * GIVE_UP_AFTER, process.kill)
+    late.start()
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        late.cancel()
 
 
 class DevServer:
@@ -40,9 +57,10 @@ class DevServer:
                 cwd=HERE.parent.parent,
                 text=True,
             )
-        for line in self._output:
-            if "Demo page" in line:
-                return
+        with killed_late(self.process):
+            for line in self._output:
+                if "Demo page" in line:
+                    return
         pytest.fail(f"realtime dev did not start:\n{self._log.read_text()}")
 
     def kill(self) -> None:
@@ -85,18 +103,15 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, brow
     ) as scenario:
         assert scenario.stdin is not None
         assert scenario.stdout is not None
-        for line in scenario.stdout:
-            lines.append(line)
-            if line.strip() == "KILL SERVER":
-                try:
+        with killed_late(scenario):
+            for line in scenario.stdout:
+                lines.append(line)
+                if line.strip() == "KILL SERVER":
                     server.kill()
                     write_meanwhile(LocalPostgres(tmp_path / "postgres").dsn)
                     server.start()
-                except BaseException:
-                    scenario.kill()  # it would wait for the server for ever
-                    raise
-                scenario.stdin.write("restarted\n")
-                scenario.stdin.flush()
+                    scenario.stdin.write("restarted\n")
+                    scenario.stdin.flush()
     assert scenario.returncode == 0, (
         f"{''.join(lines)}\nscreenshots: {pictures}\n{(tmp_path / 'server.log').read_text()}"
     )

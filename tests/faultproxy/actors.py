@@ -16,6 +16,8 @@ from typing import Any
 from bunbase import Message, Realtime, RealtimeError, Snapshot
 from bunbase.core.lists import apply
 
+from tests.support.postgres.sql import GIVE_UP_AFTER
+
 __all__ = ["CHANNEL", "Actor", "NodeActor", "PythonActor"]
 
 CHANNEL = "chaos:1"
@@ -165,7 +167,8 @@ class NodeActor(Actor):
         self._errors = asyncio.create_task(self._complain())
         self._ready = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read())
-        await self._ready
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            await self._ready
 
     async def send(self, n: int) -> None:
         """See ``Actor``."""
@@ -175,8 +178,13 @@ class NodeActor(Actor):
         """See ``Actor``."""
         if self.process.returncode is not None:
             return
-        await self._write({"do": "stop"})
-        await self.process.wait()
+        try:
+            async with asyncio.timeout(GIVE_UP_AFTER):
+                await self._write({"do": "stop"})
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            raise
         await asyncio.gather(self._reading, self._errors)
 
     async def _write(self, order: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from engine.live.service import LiveSettings
+from engine.tasks import end
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node
@@ -278,9 +279,8 @@ async def test_giving_up_while_subscribing_leaves_nothing_behind(dsn: str) -> No
             blocker.execute("begin; lock table accounts in access exclusive mode")
             waiting = [asyncio.create_task(play.follow(query)) for query in (EVERYTHING, SUM, richest(3)) * 5]
             await until(lambda: play.live.status()["queries"])
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            async with asyncio.timeout(GIVE_UP_AFTER):
+                await end(waiting)
             blocker.execute("rollback")
         await without_queries(play)
         follower = await play.follow(EVERYTHING)

@@ -12,6 +12,7 @@ import pytest
 
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
+from engine.tasks import end
 from tests.support.nodes.live_node import QUICK, LiveNode, held, json_rows, live_node
 from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run_each
@@ -167,9 +168,8 @@ async def test_a_service_that_is_started_again_is_sent_what_is_still_invisible(b
 async def abandon(play: LiveNode) -> None:
     """End the service as a crash would: nothing more is confirmed, nothing is cleaned up."""
     tasks = [*play.live._background._tasks, *play.stream._background._tasks, *play.feed._tasks]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        await end(tasks)
 
 
 async def test_a_node_starts_and_renews_its_lease_while_the_standby_is_away(base: str) -> None:

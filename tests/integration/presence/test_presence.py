@@ -8,9 +8,10 @@ import pytest
 
 from engine.channels.core.delivery.events import iso_time
 from engine.channels.core.messages.model import ChannelFullError, PresenceRefusedError, UnavailableError
+from engine.tasks import end
 from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
-from tests.support.postgres.sql import open_transaction, read, run, until
+from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run, until
 
 ROOM = "presence:lobby"
 
@@ -246,8 +247,8 @@ async def test_a_connection_that_ends_while_joining_leaves_no_presence_behind(da
                     "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
                 )
             )
-            joining.cancel()
-            await asyncio.gather(joining, return_exceptions=True)
+            async with asyncio.timeout(GIVE_UP_AFTER):
+                await end([joining])
             going = asyncio.create_task(one.channels.disconnect(ann.member.connection_id))
             await until(
                 lambda: (

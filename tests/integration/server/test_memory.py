@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from engine.tasks import end
 from server.app.memory import give_back, resident
 from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
@@ -36,9 +37,8 @@ async def test_freed_memory_between_pieces_in_use_is_given_back_and_looked_for_a
                 while resident() > most - LARGE * 500:  # noqa: ASYNC110 - the system is waited for
                     await asyncio.sleep(0.05)
     finally:
-        giving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await giving
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            await end([giving])
     assert len(kept) == 3_000
 
 

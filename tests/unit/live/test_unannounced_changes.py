@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ import pytest
 
 from engine.live import definitions as definitions_module
 from engine.live.definitions import Definitions
+from engine.tasks import end
 from server.app.settings import Settings
 from tests.support.postgres.sql import GIVE_UP_AFTER
 
@@ -70,9 +70,8 @@ async def test_a_look_that_falls_into_a_load_is_taken_when_that_ends() -> None:
     catalog.loaded.set()
     async with asyncio.timeout(GIVE_UP_AFTER):
         await catalog.looked.wait()
-    watching.cancel()
-    with suppress(asyncio.CancelledError):
-        await watching
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        await end([watching])
 
 
 async def test_looks_that_fail_are_repeated_after_growing_random_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +91,8 @@ async def test_looks_that_fail_are_repeated_after_growing_random_pauses(monkeypa
     watching = asyncio.create_task(definitions_of(OneLook(), catalog).watch())
     async with asyncio.timeout(GIVE_UP_AFTER):
         await repeated.wait()
-    watching.cancel()
-    with suppress(asyncio.CancelledError):
-        await watching
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        await end([watching])
     assert failures[:4] == [0, 1, 2, 3]
 
 
