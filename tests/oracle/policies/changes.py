@@ -12,6 +12,7 @@ from tests.oracle.policies.vocabulary import (
     BY_SUB,
     DAYS,
     INSTANTS,
+    MAILS,
     MEMBER_CONDITIONS,
     NOTE_CONDITIONS,
     ORGS,
@@ -52,9 +53,11 @@ class Changes:
         if kind < 8:
             return self.put(number)
         if kind < 15:
-            owner, org, level, seen, day = self._values()
+            owner, org, level, seen, day, mail = self._values()
             of_time = f"(seen, day) = ({seen}, {day})"
-            assignment = chance.choice((f"owner = {owner}", f"org = {org}", f"level = {level}", "id = id", of_time))
+            assignment = chance.choice(
+                (f"owner = {owner}", f"org = {org}", f"level = {level}", "id = id", of_time, f"mail = {mail}")
+            )
             body = self._body()
             return f"update note set {assignment}, body = {body}, extra = {body} where id = {number}"
         if kind < 17:
@@ -70,11 +73,12 @@ class Changes:
 
     def put(self, number: int) -> str:
         """A statement that inserts or replaces the row ``number``."""
-        (owner, org, level, seen, day), body = self._values(), self._body()
+        (owner, org, level, seen, day, mail), body = self._values(), self._body()
         return (
-            f"with kept as (update note set (owner, org, level, body, extra, seen, day) = "
-            f"({owner}, {org}, {level}, {body}, {body}, {seen}, {day}) where id = {number} returning id) insert into note "
-            f"select {number}, {owner}, {org}, {level}, {body}, {body}, {seen}, {day} where not exists (select from kept)"
+            f"with kept as (update note set (owner, org, level, body, extra, seen, day, mail) = "
+            f"({owner}, {org}, {level}, {body}, {body}, {seen}, {day}, {mail}) where id = {number} returning id) "
+            f"insert into note select {number}, {owner}, {org}, {level}, {body}, {body}, {seen}, {day}, {mail} "
+            f"where not exists (select from kept)"
         )
 
     def versions(self) -> list[str]:
@@ -83,7 +87,7 @@ class Changes:
         gone = f"delete from note where id = {number}"
         return [gone if chance.random() < 0.2 else self.put(number) for _ in range(chance.choice((2, 3, 4)))]
 
-    def _values(self) -> tuple[str, int, str, str, str]:
+    def _values(self) -> tuple[str, int, str, str, str, str]:
         chance = self.chance
         seen, day = (
             f"timestamptz '{chance.choice(INSTANTS)}'",
@@ -95,6 +99,7 @@ class Changes:
             chance.choice(("null", "0", "1", "2")),
             seen,
             chance.choice(("null", day, day, day)),
+            chance.choice(("null", *(f"'{mail}'" for mail in MAILS))),
         )
 
     def _body(self) -> str:
@@ -120,7 +125,11 @@ class Changes:
                 f"delete from ban where person = '{person}'",
                 f"insert into days values ('{chance.choice(DAYS)}') on conflict do nothing",
                 f"delete from days where day = '{chance.choice(DAYS)}'",
-                chance.choice(("truncate member", "truncate ban")),
+                f"insert into guest values ({org}, '{chance.choice(MAILS)}') on conflict do nothing",
+                f"update guest set mail = '{chance.choice(MAILS)}' where org = {org} "
+                f"and (select count(*) from guest g where g.org = {org}) = 1",
+                f"delete from guest where mail = '{chance.choice(MAILS)}'",
+                chance.choice(("truncate member", "truncate ban", "truncate guest")),
             )
         )
 
@@ -187,9 +196,9 @@ class Changes:
         chance = self.chance
         table = chance.choice(("note", "member"))
         signature, bodies = chance.choice(BODIES)
-        owner = chance.choice((self.holder, "current_user"))
+        owner = chance.choice((self.holder, self.holder, self.people, self.staff, "current_user"))
         definer = chance.choice(("security definer", "security invoker"))
-        known = chance.choice(("knows", "my_orgs"))
+        known = chance.choice(("knows", "my_orgs", "invited", "not_banned", "shown"))
         function = f"create or replace function {signature} {definer} as $$ {chance.choice(bodies)} $$"
         invoker = f"alter view circle set (security_invoker = {chance.choice(('true', 'false'))})"
         return chance.choice(
@@ -200,7 +209,7 @@ class Changes:
                 f"alter table {table} no force row level security",
                 *[function] * 3,
                 f"alter function {known} {definer}",
-                f"alter function {known} owner to {owner}",
+                *[f"alter function {known} owner to {owner}"] * 2,
                 # a former owner has no privilege left
                 f"alter table member owner to {owner}; grant select on member to {self._all}",
                 f"create or replace view circle as {chance.choice(VIEWS)}",
@@ -251,14 +260,34 @@ class Changes:
         """A statement that changes who has which rights, or the settings of sessions, and fires no event trigger."""
         return self.chance.choice(
             (
-                self.setting(),
-                self.setting(),
-                self.setting(),
+                *[self.setting() for _ in range(3)],
+                *[self.power_of_the_holder() for _ in range(3)],
+                *[self.membership() for _ in range(3 if self.version >= 16 else 0)],
                 f"grant {self.staff} to {self.people}",
                 f"revoke {self.staff} from {self.people}",
                 f"alter role {self.chance.choice((self.people, self.staff))} bypassrls",
                 *[f"alter role {role} nobypassrls" for role in (self.people, self.staff)],
                 f"alter role {self.people} {self.chance.choice(('inherit', 'noinherit'))}",
+            )
+        )
+
+    def power_of_the_holder(self) -> str:
+        """A statement after which functions and tables of ``holder`` read other rows."""
+        powers = ("superuser", "nosuperuser", "nosuperuser", "bypassrls", "nobypassrls")
+        return f"alter role {self.holder} {self.chance.choice(powers)}"
+
+    def membership(self) -> str:
+        """A statement about what a membership allows, which is an option of each since PostgreSQL 16."""
+        chance = self.chance
+        group, member = chance.choice(
+            ((self.staff, self.people), (self.holder, self.people), (self.holder, self.staff))
+        )
+        option = chance.choice(("inherit", "inherit", "set", "admin"))
+        return chance.choice(
+            (
+                *[f"grant {group} to {member} with {option} {chance.choice(('true', 'false'))}"] * 3,
+                f"revoke {option} option for {group} from {member}",
+                f"revoke {group} from {member}",
             )
         )
 

@@ -11,6 +11,7 @@ __all__ = [
     "BY_SUB",
     "DAYS",
     "INSTANTS",
+    "MAILS",
     "MEMBER_CONDITIONS",
     "NOTE_CONDITIONS",
     "ORGS",
@@ -29,11 +30,23 @@ ORGS = (1, 2, 3)
 _JSON = "current_setting('request.jwt.claims', true)::json"
 
 # Subscribers have no privilege on these, so that no list shows how a setting spells them.
-_TIMES = "seen timestamptz not null, day date"
-_COLUMNS = f"id int, owner text not null, org int not null, level int, body text, extra text, {_TIMES}"
+_HIDDEN = "seen timestamptz not null, day date, mail email"
+_COLUMNS = f"id int, owner text not null, org int not null, level int, body text, extra text, {_HIDDEN}"
+_EMAIL = (  # the embedded server has no ICU: spellings differ there, in an order of their own
+    """do $$ begin
+         create collation any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+       exception when feature_not_supported then create collation any_case from "C";
+       end $$""",
+    "create domain email as text collate any_case",
+)
 
-PLAIN = (f"create table note ({_COLUMNS}, primary key (id))", "create unique index note_other on note (id)")
+PLAIN = (
+    *_EMAIL,
+    f"create table note ({_COLUMNS}, primary key (id))",
+    "create unique index note_other on note (id)",
+)
 PARTITIONED = (
+    *_EMAIL,
     f"create table note ({_COLUMNS}, primary key (id, org)) partition by list (org)",
     "create table note_1 partition of note for values in (1)",
     "create table note_2 partition of note for values in (2) partition by range (id)",
@@ -45,6 +58,7 @@ PARTITIONED = (
 SCHEMA = (
     "create table member (org int, person text, primary key (org, person))",
     "create table ban (person text primary key)",
+    "create table guest (org int, mail email, primary key (org, mail))",
     "create view circle as select org, person from member",
     f"create function claim(name text) returns text language sql stable as $$ select {_JSON} ->> name $$",
     f"create function me() returns text language sql stable as $$ select {_JSON} ->> 'sub' $$",
@@ -55,11 +69,15 @@ SCHEMA = (
     "create function shown(n note) returns boolean language sql stable as $$ select n.level > 1 or n.owner = me() $$",
     "create function not_banned(who text) returns boolean language sql stable "
     "begin atomic select not exists (select from ban where person = who); end",
+    "create function invited(what int) returns boolean language sql stable security definer as "
+    "$$ select exists (select from guest where mail = upper(me()) and org = what) $$",
     "create function now_or(day text) returns date language sql stable as $$ select coalesce(claim('day'), day)::date $$",
     "create table days (day text primary key)",
+    "insert into guest values (1, 'ANN'), (2, 'bob'), (3, 'Ann')",
     "insert into member values (1, 'ann'), (1, 'bob'), (2, 'bob'), (3, 'cid')",
     "insert into days values ('02/01/2026')",
 )
+MAILS = ("ann", "ANN", "Bob", "bob", "cid")
 DAYS = ("01/02/2026", "02/01/2026", "03/02/2026", "02/03/2026")
 INSTANTS = ("2026-01-31 23:30Z", "2026-02-01 00:30Z", "2026-02-01 12:00Z", "2026-02-01 15:30Z", "2026-02-02 04:00Z")
 SETTINGS = {
@@ -136,6 +154,28 @@ NOTE_CONDITIONS = (
     "level >= all (select m.org from member m where m.person = me())",
     "claim('as') is null or owner = claim('as')",
     "owner = me() and (select count(*) from ban) < 2",
+    # a domain whose collation finds other spellings equal
+    "mail = me()",
+    "mail = upper(me())",
+    "mail in (me(), claim('as'))",
+    "mail not in (upper(me()), 'x')",
+    "mail is distinct from me()::email",
+    "mail = any (array['ANN', 'Bob'])",
+    "mail < upper(me())",
+    "mail::text = me()",
+    'mail = me() collate "C"',
+    "owner = mail",
+    "owner = upper(me())::email",
+    "owner::email in (select g.mail from guest g where g.org = note.org)",
+    "org in (select g.org from guest g where g.mail = upper(me()))",
+    "org in (select g.org from guest g where g.mail::text = me())",
+    "mail in (select g.mail from guest g)",
+    "mail not in (select g.mail from guest g where g.org = {number})",
+    "mail in (select m.person from member m where m.org = claim('org')::int)",
+    "me() in (select g.mail from guest g where g.org = note.org)",
+    "exists (select from guest g where g.mail = note.mail and g.org = note.org)",
+    "exists (select from member m where m.person = note.mail)",
+    "invited(org)",
     # what the settings of the role decide
     "day = claim('day')::date",
     "day <= claim('day')::date",
@@ -184,6 +224,7 @@ BODIES = (
             "begin return not exists (select from ban where person = who); end",
             "begin return what = claim('org')::int; end",
             "begin return what <> 1; end",
+            "begin return exists (select from guest where mail = who and org = what); end",
         ),
     ),
     (

@@ -51,7 +51,7 @@ def world_of(world: World, server: LocalPostgres) -> Iterator[World]:
     """``world`` with a fresh database and roles on ``server``."""
     roles = [f"{name}_{uuid.uuid4().hex[:8]}" for name in ("people", "staff", "holder")]
     people, staff, holder = roles
-    exposed = ("note",) if world.hidden else ("note", "member", "ban", "days")
+    exposed = ("note",) if world.hidden else ("note", "member", "ban", "days", "guest")
     with database_on(server) as database:
         run_each(
             database,
@@ -59,7 +59,7 @@ def world_of(world: World, server: LocalPostgres) -> Iterator[World]:
             *(PARTITIONED if world.partitioned else PLAIN),
             *SCHEMA,
             f"grant select (id, owner, org, level, body) on note to {people}, {staff}",
-            f"grant select on member, ban, circle, days to {people}, {staff}, {holder}",
+            f"grant select on member, ban, circle, days, guest to {people}, {staff}, {holder}",
             f"grant select on note to {holder}",
             "alter table note enable row level security",
             *(f"select realtime.serve_role('{role}')" for role in (people, staff)),
