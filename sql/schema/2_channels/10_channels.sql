@@ -36,12 +36,17 @@ comment on function realtime.channel_rules(text[]) is
   'it can be subscribed to and published to; ttl and max_messages null: no limit';
 
 create or replace function realtime.name_problem(name text) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql immutable parallel safe as $$
+  -- No search_path is set so that it can be inlined; every operator is named with its schema instead.
   select case
-    when name is null or length(name) not between 1 and 255 then 'a channel has a name of 1 to 255 characters'
-    when name ~ '[\x01-\x1f\x7f]' then quote_literal(name) || ' is no name for a channel: it has control characters'
-    when starts_with(name, 'db:') then quote_literal(name) || ' is no name for a channel: names that begin with db: are live queries'
-    when name = '*' then quote_literal(name) || ' is no name for a channel: it stands for all channels'
+    when name is null or pg_catalog.length(name) operator(pg_catalog.<) 1 or pg_catalog.length(name) operator(pg_catalog.>) 255
+      then 'a channel has a name of 1 to 255 characters'
+    when name operator(pg_catalog.~) '[\x01-\x1f\x7f]'
+      then pg_catalog.quote_literal(name) operator(pg_catalog.||) ' is no name for a channel: it has control characters'
+    when pg_catalog.starts_with(name, 'db:')
+      then pg_catalog.quote_literal(name) operator(pg_catalog.||) ' is no name for a channel: names that begin with db: are live queries'
+    when name operator(pg_catalog.=) '*'
+      then pg_catalog.quote_literal(name) operator(pg_catalog.||) ' is no name for a channel: it stands for all channels'
   end
 $$;
 comment on function realtime.name_problem(text) is 'Why a text cannot be the name of a channel; null: it can';

@@ -72,31 +72,34 @@ create or replace function realtime.send(
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-  room boolean;
   closed timestamptz;
-  available boolean := true;
+  available boolean;
   kept boolean;
+  most integer;
   size integer := octet_length(payload::text);
-  id_scope text := realtime.id_scope(sender, connection_id);
+  id_scope text;
 begin
-  -- As realtime.channel_rules(), in statements whose plans are kept: this runs for every message.
-  select true, c.closed_at, c.history into room, closed, kept from realtime.channels c where c.name = channel;
+  -- As realtime.channel_rules(), in one statement whose plan is kept: this runs for every message, and each statement costs as much as the look-up in it.
+  select c.closed_at, c.name is not null or d.dynamic, case when c.name is not null then c.history else d.history end, s.max_payload
+  into closed, available, kept, most
+  from realtime.settings s
+  left join realtime.channels c on c.name = channel
+  left join lateral (
+    select d.dynamic, d.history from realtime.channel_defaults d
+    where c.name is null and realtime.name_matches(channel, d.pattern)
+    order by d.pattern = channel desc, length(d.pattern) desc limit 1
+  ) d on true;
   if closed is not null then
     return 'closed';
-  elsif room is null then
-    select d.dynamic, d.history into available, kept
-    from realtime.channel_defaults d where realtime.name_matches(channel, d.pattern)
-    order by d.pattern = channel desc, length(d.pattern) desc limit 1;
-    if not found or not available then
-      return 'unknown';
-    end if;
-  end if;
-  if size > (select s.max_payload from realtime.settings s) then
+  elsif available is not true then
+    return 'unknown';
+  elsif size > most then
     return 'too large';
   elsif realtime.is_too_deep(payload, size) then
     return 'too deep';
   end if;
   if send.id is not null then
+    id_scope := realtime.id_scope(sender, connection_id);
     insert into realtime.message_ids (channel, id, scope) values (send.channel, send.id, id_scope) on conflict do nothing;
     if not found then
       return 'duplicate';

@@ -5,9 +5,11 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   if event is null or length(event) not between 1 and 255 then
     raise exception 'an event has a name of 1 to 255 characters' using errcode = 'RT007';
+  elsif audience is null then
+    return;
   elsif audience @? '$.**{100}' then
     raise exception 'an audience is nested at most 100 levels deep' using errcode = 'RT007';
-  elsif audience is not null and (jsonb_typeof(audience) <> 'object'
+  elsif (jsonb_typeof(audience) <> 'object'
       or audience - '{users,connections,exclude,where}'::text[] <> '{}'
       or coalesce(jsonb_typeof(audience -> 'users'), 'array') <> 'array'
       or coalesce(jsonb_typeof(audience -> 'connections'), 'array') <> 'array'
@@ -48,7 +50,9 @@ begin
     raise exception 'an id has 1 to 255 characters' using errcode = 'RT007';
   end if;
   outcome := realtime.send(channel, event, coalesce(payload, 'null'), sender, id, audience, priority, message_id);
-  if outcome = 'too large' then
+  if outcome = 'stored' then
+    return message_id;
+  elsif outcome = 'too large' then
     raise exception 'the payload has % bytes', octet_length(payload::text) using errcode = 'RT005',
       hint = (select format('At most %s.', s.max_payload) from realtime.settings s);
   elsif outcome = 'too deep' then

@@ -51,6 +51,7 @@ def test_every_function_of_ours_looks_into_temporary_schemas_last_or_names_every
     inlined = {
         "id_scope",
         "name_matches",
+        "name_problem",
         "is_too_deep",
         "broadcast",
         "broadcast_all",
