@@ -32,7 +32,7 @@ from server.app.memory import give_back, resident
 from server.app.node import Node
 from server.app.settings import Settings
 from server.app.tls import Certificate, certificate_of, listening_with
-from server.app.uvicorn_http import HttpProtocol
+from server.app.uvicorn_http import arrivals
 from server.app.version import package_version
 from server.dashboard import dashboard_routes
 from server.http.client_address import TrustedProxies
@@ -181,7 +181,7 @@ def _config(app: ASGIApp, http: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=http,
-        ws="none",  # HttpProtocol makes them
+        ws="none",  # Arrival and HttpProtocol make them
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -217,8 +217,7 @@ async def _start(node: Node, rest: Rest) -> None:
 
 
 def _http_protocol(settings: Settings, node: Node) -> Any:
-    return partial(
-        HttpProtocol,
+    return arrivals(
         node,
         proxies=TrustedProxies(settings.trusted_proxies),
         proxy_protocol=settings.proxy_protocol,

@@ -20,9 +20,10 @@ from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUp
 from picows.api import WSProtocol  # type: ignore[attr-defined]
 
 from server.protocol.close_codes import CloseCode
+from server.transports.websocket.handshakes import Accepted
 from server.transports.websocket.websocket_connection import WebSocketConnection
 
-__all__ = ["RealtimeProtocol"]
+__all__ = ["become_websocket"]
 
 _READ_BUFFER = 2048  # bytes, which grow with the messages: the fewest that picows takes
 _READ_AT_ONCE = 64 * 1024  # bytes: half of the largest message
@@ -31,6 +32,12 @@ _REQUEST: Final = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n"
 )
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+_NO_PROTOCOL: Final = asyncio.Protocol()
+"""Between two protocols of a transport: uvloop keeps ``data_received`` of the last one that had it, and would keep all that
+was needed to read the handshake for as long as the connection is open.
+"""
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
@@ -178,3 +185,14 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
 
     def _listen(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         return WSUpgradeResponseWithListener(_answer(self._agreed), self._connection)
+
+
+def become_websocket(transport: asyncio.Transport, accepted: Accepted, connections: set[Any], frames: bytes) -> None:
+    """From here on the transport is a WebSocket's. ``frames``: bytes that came with the handshake; ``connections``: see
+    ``RealtimeProtocol``.
+    """
+    protocol = RealtimeProtocol(accepted.connection, connections, accepted.message_hard_cap, accepted.agreed)
+    protocol.connection_made(transport)
+    protocol.begin(accepted.key, frames)
+    transport.set_protocol(_NO_PROTOCOL)
+    transport.set_protocol(protocol)

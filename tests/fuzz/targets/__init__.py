@@ -10,7 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.fuzz.targets import conditions, filters, frames, messages, packed, pgoutput, queries, sql, wal2json
+from tests.fuzz.targets import (
+    conditions,
+    filters,
+    frames,
+    handshakes,
+    messages,
+    packed,
+    pgoutput,
+    queries,
+    sql,
+    wal2json,
+)
 
 __all__ = ["TARGETS", "Target"]
 
@@ -25,5 +36,5 @@ class Target:
 
 TARGETS: Final[Mapping[str, Target]] = {
     module.__name__.rpartition(".")[2]: Target(module.target, module.TOKENS)
-    for module in (conditions, filters, frames, messages, packed, pgoutput, queries, sql, wal2json)
+    for module in (conditions, filters, frames, handshakes, messages, packed, pgoutput, queries, sql, wal2json)
 }

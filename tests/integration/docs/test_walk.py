@@ -22,7 +22,7 @@ from websockets.asyncio.client import connect
 
 from server.app.loading import load_settings
 from server.app.node import Node
-from server.app.uvicorn_http import HttpProtocol
+from server.app.uvicorn_http import arrivals
 from tests.conftest import database_on
 from tests.support.clients.list_client import TABLE, TOP, ListClient, slot_name, write
 
@@ -79,7 +79,7 @@ async def node_here(dsn: str) -> AsyncIterator[str]:
     node = Node(load_settings(slot_name=slot_name(), ephemeral=True, decoder="pgoutput"), dsn)
     config = uvicorn.Config(app=Starlette(), ws="none", lifespan="off", log_config=None)
     listener = socket.create_server(("127.0.0.1", 0))
-    make = partial(HttpProtocol, node, config=config, server_state=ServerState(), app_state={})
+    make = partial(arrivals(node), config=config, server_state=ServerState(), app_state={})
     await node.start()
     server = await asyncio.get_running_loop().create_server(make, sock=listener)
     try:

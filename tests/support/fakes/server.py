@@ -9,8 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import uvicorn
@@ -24,7 +23,7 @@ from engine.live.core.shared_query import LiveQuery
 from engine.live.query_accounts import ConnectionAccount
 from engine.query.explaining import Explanation
 from server.app.http_app import make_app
-from server.app.uvicorn_http import HttpProtocol
+from server.app.uvicorn_http import arrivals
 from server.auth.authenticator import AddressAuthenticator, Authenticator
 from server.auth.identity import HandshakeRequest, packed_of
 from server.client.admission import Admission, Connection
@@ -267,7 +266,7 @@ async def fake_server(
     server.port = listener.getsockname()[1]
     config = uvicorn.Config(
         make_app(health_routes(lambda: {"status": "ok"}), transport_routes(HttpSessions(server, 30.0), ("*",))),
-        http=cast("Any", partial(HttpProtocol, server)),
+        http=arrivals(server),
         ws="none",
         lifespan="off",
         log_config=None,

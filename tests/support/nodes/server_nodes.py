@@ -7,8 +7,7 @@ import json
 import signal
 import socket
 from abc import ABC, abstractmethod
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 
@@ -17,7 +16,7 @@ from engine.postgres.errors import UNREADABLE
 from server.app.http_app import make_app
 from server.app.node import Node
 from server.app.settings import Settings
-from server.app.uvicorn_http import HttpProtocol
+from server.app.uvicorn_http import arrivals
 from server.observe.health import health_routes
 from server.rest import Rest
 from server.rest.access import Access
@@ -91,7 +90,7 @@ class NodeHere(ModelNode):
         self._server = uvicorn.Server(
             uvicorn.Config(
                 make_app(health_routes(self._node.status), [*transports, self._rest.mount]),
-                http=cast("Any", partial(HttpProtocol, self._node)),
+                http=arrivals(self._node),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import pytest
 from websockets.frames import Opcode
 
+from server.auth.identity import HandshakeRequest
+from server.http.h11_connection import ServerConnection
+from server.transports.websocket.websocket_connection import WebSocketConnection
 from tests.support.clients.raw_socket import masked, read_frame
 from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -178,6 +181,52 @@ async def test_an_invalid_handshake_is_refused_with_a_status_and_a_reason(
         problem = json.loads(answered.body)
         assert (problem["status"], problem.keys()) == (status, {"type", "title", "status", "detail", "code"})
         assert not server.connections
+        writer.close()
+
+
+async def test_a_handshake_that_comes_whole_is_read_without_h11(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: ServerConnection, data: bytes) -> None:
+        raise AssertionError(f"h11 was given {data!r}")
+
+    async with fake_server() as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(ServerConnection, "receive_data", read)
+            answered, _, writer = await ask(server, request("User-Agent: x", "Origin: http://a", "Cookie: a=b"))
+            assert (answered.status, answered.headers["sec-websocket-accept"]) == (101, ACCEPT)
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request(), 101),
+        (request("Sec-WebSocket-Protocol: other, bunbase", line="GET /realtime?user=a&connection=b HTTP/1.1"), 101),
+        (request("Authorization: Bearer a", line="GET /realtime?token=b HTTP/1.1"), 400),
+        (request("Sec-WebSocket-Version: 8", without=["Sec-WebSocket-Version"]), 426),
+        (request("Origin: http://a", "Origin: http://b"), 400),
+        (request(line="GET /realtime?format=xml HTTP/1.1"), 400),
+        (request(line="GET /realtime?user= HTTP/1.1"), 400),
+    ],
+    ids=["legal", "subprotocol and parameters", "two tokens", "version", "two origins", "format", "user"],
+)
+async def test_a_handshake_that_h11_reads_is_judged_as_a_plain_one_and_each_once(sent: bytes, status: int) -> None:
+    async with fake_server() as server, asyncio.timeout(GIVE_UP_AFTER):
+        judged: list[HandshakeRequest] = []
+        accept = server.accept
+
+        def counted(handshake: HandshakeRequest) -> WebSocketConnection:
+            judged.append(handshake)
+            return accept(handshake)
+
+        server.accept = counted  # type: ignore[method-assign]
+        whole, _, writer = await ask(server, sent)
+        writer.close()
+        await server.left_alone()
+        assert whole.status == status
+        other, _, writer = await ask(server, b"\r\n" + sent)  # no plain form: an empty line comes first
+        assert (other.status, other.body) == (whole.status, whole.body)
+        assert len(judged) in (0, 2), "each is judged once, or refused before"
+        assert len(set(map(repr, judged))) <= 1
         writer.close()
 
 

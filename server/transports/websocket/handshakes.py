@@ -1,0 +1,134 @@
+"""Judges the handshakes of WebSockets, however their heads were read, and begins the connections that are accepted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from server.auth.identity import API_KEY, HandshakeRequest, handshake_of, query_of
+from server.http.client_address import TrustedProxies
+from server.http.visitor import Visitor, VisitorHeaders
+from server.transports.websocket.handshake import PROTOCOL, Headers, asks_for_websocket, handshake_key, protocols
+from server.transports.websocket.websocket_connection import WebSocketConnection
+
+__all__ = ["WEBSOCKET_PATH", "Accepted", "HandshakeHandler", "Handshakes", "Head", "plain_head"]
+
+WEBSOCKET_PATH: Final = "/realtime"
+
+_NO_PROXIES: Final = TrustedProxies()
+_NO_VISITORS: Final = VisitorHeaders()
+
+_PLAIN: Final = re.compile(
+    rb"GET /realtime(?:\?([!-~]*+))? HTTP/1\.1\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]++:[\t -~]*+\r\n)++)\r\n"
+)
+_LONGEST_PLAIN: Final = 16 * 1024  # bytes
+_MAX_PLAIN_HEADERS: Final = 100
+_NOT_PLAIN: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
+
+
+class HandshakeHandler(Protocol):
+    """Decides about clients that want a WebSocket."""
+
+    @property
+    def message_hard_cap(self) -> int:
+        """Bytes of the largest frame that is read at all."""
+
+    def accept(self, upgrade: HandshakeRequest) -> WebSocketConnection:
+        """A listener for a new connection. Raises ``HandshakeRejectedError``."""
+        ...
+
+    def floods(self, ip: str) -> bool:
+        """Whether this address is to be dropped unanswered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a request. ``version``: of HTTP, as in ``1.1``; ``query``: of the address, as it came."""
+
+    method: bytes
+    version: bytes
+    query: bytes
+    headers: Headers
+
+    def values(self, name: bytes) -> list[str]:
+        """The values of a header, one for each of its lines."""
+        return [value.decode("latin-1") for each, value in self.headers if each == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A handshake that was accepted. ``agreed``: the subprotocol that the answer names."""
+
+    connection: WebSocketConnection
+    key: bytes
+    agreed: str | None
+    message_hard_cap: int
+
+
+class Handshakes:
+    """See the module. ``acceptor`` decides about those in the right form."""
+
+    def __init__(
+        self, acceptor: HandshakeHandler, proxies: TrustedProxies | None = None, visitors: VisitorHeaders | None = None
+    ) -> None:
+        self._acceptor = acceptor
+        self._proxies = proxies or _NO_PROXIES
+        self._visitors = visitors or _NO_VISITORS
+
+    def trusts(self, peer: str) -> bool:
+        """Whether this address is a proxy's."""
+        return self._proxies.trusts(peer)
+
+    def floods(self, peer: tuple[str, int] | None) -> bool:
+        """Whether the client is dropped before anything of it is read. A trusted proxy has other clients, too."""
+        return peer is not None and not self._proxies.trusts(peer[0]) and self._acceptor.floods(peer[0])
+
+    def client_of(self, head: Head, peer: tuple[str, int]) -> tuple[str, int]:
+        """The client behind the proxies."""
+        return self._proxies.client_of(peer[0], head.values(b"x-forwarded-for")) or peer[0], peer[1]
+
+    def visitor_of(self, head: Head, peer: tuple[str, int] | None) -> Visitor:
+        """What the headers have of the client for analytics."""
+        return self._visitors.read(head.values, proxied=peer is not None and self._proxies.trusts(peer[0]))
+
+    def accept(self, head: Head, client: tuple[str, int] | None, visitor: Visitor) -> Accepted:
+        """Accept a request that wants to become a WebSocket. Raises ``HandshakeRejectedError``."""
+        key = handshake_key(head.method, head.version, head.headers)
+        origin = next(iter(head.values(b"origin")), None)
+        offered = protocols(head.headers)
+        ip = None if client is None else client[0]
+        authorization, keys = head.values(b"authorization"), head.values(API_KEY.encode())
+        handshake = handshake_of(origin, query_of(head.query), ip, authorization, offered, keys)
+        connection = self._acceptor.accept(visitor.added_to(handshake))
+        return Accepted(connection, key, PROTOCOL if PROTOCOL in offered else None, self._acceptor.message_hard_cap)
+
+
+def plain_head(data: bytes) -> tuple[Head, bytes] | None:
+    """The head of a handshake as clients send it, and what came behind it. None: ``data`` begins with anything else, or its
+    head has not come whole.
+
+    Of what HTTP allows it knows the part that leaves no doubt, and everything else is left to h11: so each head that it
+    reads is one that h11 reads in the same way (RFC 9112): one ``Host``, no body, no folded lines, no bare line feeds, no
+    byte beyond ASCII.
+    """
+    found = _PLAIN.match(data) if len(data) <= _LONGEST_PLAIN else None
+    if found is None:
+        return None
+    lines = found[2].split(b"\r\n")
+    del lines[-1]
+    if len(lines) > _MAX_PLAIN_HEADERS:
+        return None
+    headers = []
+    hosts = 0
+    for line in lines:
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name in _NOT_PLAIN:
+            return None
+        hosts += name == b"host"
+        headers.append((name, value.strip(b" \t")))
+    if hosts != 1 or not asks_for_websocket(headers):
+        return None
+    return Head(b"GET", b"1.1", found[1] or b"", headers), data[found.end() :]
