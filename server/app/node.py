@@ -61,6 +61,7 @@ from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.wires import Wires
 from server.wire.write_turns import WriteTurns
 from server.workers.source import feed_of
+from server.workers.worker import Worker
 
 __all__ = ["Node"]
 
@@ -75,7 +76,7 @@ class Node:
     Accepts the connections of ``server.transports.websocket.upgrade`` and of ``sessions`` (SSE, long polling).
     """
 
-    def __init__(self, settings: Settings, dsn: str) -> None:
+    def __init__(self, settings: Settings, dsn: str, worker: Worker | None = None) -> None:
         self._settings = settings
         self._dsn = dsn
         self._limits, self._session_limits = settings.connection_limits, settings.session_limits
@@ -84,7 +85,7 @@ class Node:
         self._version = package_version()
         self._began = time.monotonic()
         self._insecure = insecure_settings(settings)
-        self._feed = feed_of(dsn, settings.feed_settings)
+        self._feed = feed_of(dsn, settings.feed_settings, worker, package_version())
         self._node_id = self._feed.settings.node
         self.metrics.engine.follow_feed(self._feed)
         self._analytics = Analytics(settings)

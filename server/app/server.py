@@ -121,7 +121,7 @@ async def _serve(
     worker: Worker | None,
 ) -> None:
     loop = asyncio.get_running_loop()
-    node = Node(settings, dsn)
+    node = Node(settings, dsn, worker)
     access, clients = _access(settings, node), _clients(settings, node)
     operators = Operators(access, clients)
     rest = _rest(settings, dsn, node, access, clients)

@@ -32,8 +32,6 @@ __all__ = ["PREFIX", "WITH_SECRETS", "Settings", "SettingsError"]
 PREFIX: Final = "REALTIME_"
 """Of their names in the environment."""
 
-_LONGEST_SLOT_NAME: Final = 63
-
 WITH_SECRETS: Final = ("alert_webhook", "auth_handler", "auth_issuers", "dsn", "pooled_dsn", "rest_key")
 """Settings whose values are never shown."""
 
@@ -219,20 +217,10 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
         return self
 
     def of_worker(self, number: int, count: int) -> Settings:
-        """The settings of one of ``count`` workers, counted from 1: a slot of its own, and its share of what a machine has.
-
-        Raises ``SettingsError`` if the slot's name has no room for the number.
-        """
-        slot_name = self.slot_name if number == 1 else f"{self.slot_name}_{number}"
-        if len(slot_name) > _LONGEST_SLOT_NAME:
-            raise SettingsError(
-                f"slot_name {self.slot_name!r} has no room for the numbers of workers: use {_LONGEST_SLOT_NAME - 4} "
-                f"characters at most, or --workers 1"
-            )
+        """The settings of one of ``count`` workers, counted from 1: its share of what a machine has."""
         planned = self.planned_connections
         return self.model_copy(
             update={
-                "slot_name": slot_name,
                 "pool_size": _share(self.pool_size, number, count),
                 "rest_pool_size": _share(self.rest_pool_size, number, count),
                 "planned_connections": None if planned is None else _share(planned, number, count),

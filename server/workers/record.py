@@ -7,14 +7,14 @@ import signal
 import socket
 from dataclasses import dataclass
 
-from server.workers.worker import Order
+from server.workers.worker import RELAY, Order
 
 __all__ = ["WorkerRecord", "how_it_ended"]
 
 
 @dataclass(slots=True, eq=False)
 class WorkerRecord:
-    """``number``: the worker's, from 1.
+    """``number``: the worker's, from 1, or ``RELAY``.
 
     Attributes:
         pid: of the process; 0: there is none.
@@ -36,6 +36,11 @@ class WorkerRecord:
     due: float | None = 0.0
     overdue: float | None = None
     failures: int = 0
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        return "the relay" if self.number == RELAY else f"worker {self.number}"
 
     @property
     def runs(self) -> bool:

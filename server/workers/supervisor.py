@@ -1,16 +1,14 @@
-"""The supervisor: starts the workers, replaces those that end, and ends with all of them.
+"""The supervisor: starts the workers and their relay, replaces those that end, and ends with all of them.
 
 Theory of operation
 -------------------
 
 Each worker has a :class:`WorkerRecord`, and goes through these states::
 
-    due → starting → ready → retiring → due
-            ↓          ↓
-            due (later) ...            over
+    due → starting → ready → retiring → due, and over from any of them
 
 due
-    No process; one is forked when ``due`` has come.
+    No process; one is forked when that has come.
 starting
     The process begins to follow the database. It accepts connections only while no worker is ready: then the port answers,
     and no client comes to a worker that cannot serve it.
@@ -19,12 +17,12 @@ ready
 retiring
     A rolling restart has come to it: it drains, and is replaced at once. One worker at a time, when all others are ready.
 over
-    The supervisor stops: all processes drain at the same time.
+    The supervisor stops: all workers drain at the same time, and the relay ends after them.
 
-Invariants: nothing but the supervisor's own death, a signal or a failure ends it; every process that it has started has
-ended when it returns. A process whose supervisor has died stops by itself (see :mod:`server.workers.worker`).
+Invariant: every process that it has started has ended when it returns. One whose supervisor has died stops by itself (see
+:mod:`server.workers.worker`).
 
-The supervisor has no threads and no event loop, so that a fork has nothing of the kind.
+It has no threads and no event loop, so that a fork has nothing of the kind.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ import structlog
 from engine.errors import RealtimeError
 from engine.postgres.retry import growing_pause
 from server.workers.record import WorkerRecord, how_it_ended
-from server.workers.worker import READY, Order, Worker
+from server.workers.worker import READY, RELAY, Order, Worker
 
 __all__ = ["Supervisor", "WorkersFailedError"]
 
@@ -96,7 +94,9 @@ class Supervisor:
         self._ready, self._reload = ready, reload
         self._end_timeout = drain_time + _MARGIN
         self._pause = pause
-        self._records = [WorkerRecord(number) for number in range(1, count + 1)]
+        self._relay = WorkerRecord(RELAY)
+        self._workers = [WorkerRecord(number) for number in range(1, count + 1)]
+        self._records = [self._relay, *self._workers]
         self._selector = selectors.DefaultSelector()
         self._to_restart: deque[WorkerRecord] = deque()
         self._restarting = False  # a rolling restart is under way
@@ -116,6 +116,7 @@ class Supervisor:
                     self._kill_overdue()
                     self._wait()
                     self._restart_next()
+                    self._stop_relay()
             finally:
                 self._kill_all()
                 self._selector.close()
@@ -169,12 +170,12 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             ours.close()
-            self._become(Worker(record.number, len(self._records), theirs, self._listener, self._directory))
+            self._become(Worker(record.number, len(self._workers), theirs, self._listener, self._directory))
         theirs.close()
         record.pid, record.control = pid, ours
         record.began, record.due = time.monotonic(), None
         self._selector.register(ours, selectors.EVENT_READ, record)
-        if not any(each.ready for each in self._records):
+        if not any(each.ready for each in self._workers):
             record.ask(Order.OPEN)
 
     def _become(self, worker: Worker) -> NoReturn:
@@ -192,7 +193,7 @@ class Supervisor:
                 *(record.control for record in self._records if record.control is not None),
             ):
                 each.close()
-            structlog.contextvars.bind_contextvars(worker=worker.number)
+            structlog.contextvars.bind_contextvars(worker="relay" if worker.number == RELAY else worker.number)
             code = self._run(worker)
         except BaseException:
             _log.error("worker_crashed", exc_info=True)
@@ -226,13 +227,19 @@ class Supervisor:
             self._selector.unregister(record.control)  # it ends
         elif READY in written:
             record.ready = True
-            _log.info("worker_ready", number=record.number, pid=record.pid)
-            for other in self._records:
-                if not other.ready:
-                    other.ask(Order.SHUT)
-            if not self._served:
-                self._served = True
-                self._ready()
+            if record is self._relay:
+                _log.info("relay_ready", pid=record.pid)
+            else:
+                _log.info("worker_ready", number=record.number, pid=record.pid)
+                self._one_is_ready()
+
+    def _one_is_ready(self) -> None:
+        for other in self._workers:
+            if not other.ready:
+                other.ask(Order.SHUT)
+        if not self._served:
+            self._served = True
+            self._ready()
 
     def _reap(self, record: WorkerRecord) -> None:
         pid, status = os.waitpid(record.pid, os.WNOHANG)
@@ -246,17 +253,15 @@ class Supervisor:
         record.vacate()
         if self._stops:
             if code != 0:
-                self._fail(f"worker {record.number} did not end in order ({how_it_ended(code)})", max(code, 1))
+                self._fail(f"{record.name} did not end in order ({how_it_ended(code)})", max(code, 1))
             return
-        if not any(each.ready for each in self._records):
-            for each in self._records:
+        if not any(each.ready for each in self._workers):
+            for each in self._workers:
                 each.ask(Order.OPEN)
         if retiring:
             record.due, record.failures = time.monotonic(), 0
         elif not self._served and code != 0:
-            self._fail(
-                f"worker {record.number} could not start ({how_it_ended(code)}); the reason is above", max(code, 1)
-            )
+            self._fail(f"{record.name} could not start ({how_it_ended(code)}); the reason is above", max(code, 1))
         else:
             self._replace(record, code, lasted=lasted, pid=pid)
 
@@ -266,7 +271,7 @@ class Supervisor:
         ended = how_it_ended(code)
         if record.failures >= _MAX_FAILURES:
             self._fail(
-                f"worker {record.number} has ended {record.failures} times in a row, the last time with {ended}: see the log"
+                f"{record.name} has ended {record.failures} times in a row, the last time with {ended}: see the log"
             )
             return
         pause = self._pause(record.failures)
@@ -281,8 +286,8 @@ class Supervisor:
         except RealtimeError as wrong:
             _log.error("restart_refused", reason=str(wrong))
             return
-        _log.info("restarting_workers", workers=len(self._records))
-        self._to_restart, self._restarting = deque(self._records), True
+        _log.info("restarting_workers", workers=len(self._workers))
+        self._to_restart, self._restarting = deque(self._workers), True
 
     def _restart_next(self) -> None:
         if self._to_restart and all(record.ready for record in self._records):
@@ -291,15 +296,22 @@ class Supervisor:
             self._end(record, Order.RETIRE)
         elif self._restarting and all(record.ready for record in self._records):
             self._restarting = False
-            _log.info("workers_restarted", workers=len(self._records))
+            _log.info("workers_restarted", workers=len(self._workers))
 
     def _stop(self) -> None:
         self._stops += 1
         self._to_restart.clear()
         for record in self._records:
             record.due = None
+        for record in self._workers:
             if record.runs:
                 self._end(record, Order.STOP if self._stops == 1 else Order.FORCE)
+
+    def _stop_relay(self) -> None:
+        """After the workers: while they drain they still bring their clients what is committed."""
+        relay = self._relay
+        if self._stops and relay.runs and relay.overdue is None and not any(record.runs for record in self._workers):
+            self._end(relay, Order.STOP)
 
     def _end(self, record: WorkerRecord, order: Order) -> None:
         record.ask(order)

@@ -15,9 +15,10 @@ from typing import Final, Protocol
 
 import structlog
 
-__all__ = ["READY", "Entrance", "Order", "Worker"]
+__all__ = ["READY", "RELAY", "Entrance", "Order", "Worker"]
 
 READY: Final = b"+"
+RELAY: Final = 0
 
 _log = structlog.get_logger("realtime.workers")
 
@@ -55,7 +56,9 @@ class Entrance(Protocol):
 
 class Worker:
     """See the module. ``number``: from 1 to ``count``. ``listener``: makes the socket on which it accepts connections.
-    ``directory``: of the sockets by which workers reach each other.
+    ``directory``: of the sockets by which workers reach each other. ``left_alone``: the supervisor has died.
+
+    The relay of the workers (:mod:`engine.relay`) is such a process, too, with the number ``RELAY``.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Worker:
         self._control.setblocking(False)
         self._ready = False
         self._ending = False
+        self.left_alone = False
 
     async def ready(self, entrance: Entrance) -> None:
         """The node serves: let clients in, and report it."""
@@ -98,6 +102,7 @@ class Worker:
                     stop()
                     force()
         _log.warning("supervisor_ended")
+        self.left_alone = True
         stop()
 
     async def _next(self, loop: asyncio.AbstractEventLoop) -> bytes:

@@ -172,6 +172,10 @@ on conflict (id) do update
       renewed_at = excluded.renewed_at, lease_expires_at = excluded.lease_expires_at
 returning xmax = 0 as made
 
+-- name: relay_forget_connections
+-- The relay is no node that clients connect to: what has its name is of a server of one process that was killed.
+delete from realtime.connections where node_id = %(node)s
+
 -- name: feed_node_owner
 -- Which other node owns a slot.
 select n.id, coalesce(n.host, 'unknown host') as host, n.lease_expires_at < clock_timestamp() as expired

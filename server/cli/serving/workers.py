@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -17,13 +18,24 @@ from engine.errors import RealtimeError
 from server.app.listening import SharedPort, listen
 from server.app.server import serve
 from server.app.settings import Settings
+from server.app.version import package_version
+from server.workers.relay_process import run_relay_process
 from server.workers.supervisor import Supervisor
-from server.workers.worker import Worker
+from server.workers.worker import RELAY, Worker
 
 __all__ = ["Served", "serve_with_workers"]
 
-_FIXED = ("dsn", "host", "port", "workers", "slot_name", "log_level", "log_format")
-"""Settings of the supervisor, or of all workers together: changed by a start."""
+_MARGIN = 30.0  # seconds for which the relay outlasts workers that drain, if the supervisor has died
+
+_FIXED = (
+    "dsn",
+    "host",
+    "port",
+    "workers",
+    *("slot_name", "ephemeral", "decoder", "heartbeat_interval", "lease"),
+    *("log_level", "log_format"),
+)
+"""Settings of the supervisor, the relay, or the log of all: changed by a start."""
 
 ExitOf = Callable[[RealtimeError | psycopg.Error], tuple[str, int]]
 
@@ -52,7 +64,6 @@ def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Set
     if count == 1:
         serve(settings, served.dsn, served.routes, served.ready, served.listener)
         return
-    settings.of_worker(count, count)  # its slot's name is the longest
     listener = served.listener or listen(settings.host, settings.port, settings.user_timeout)
     port = SharedPort(listener, settings.user_timeout)
     workers = _Workers(served, exit_of, reload)
@@ -94,9 +105,13 @@ class _Workers:
 
     def run(self, worker: Worker) -> int:
         """One worker, to its end; what it cannot do is reported as by a command. Returns its exit code."""
-        settings = self._settings.of_worker(worker.number, worker.count)
+        dsn, settings = self._served.dsn, self._settings
         try:
-            serve(settings, self._served.dsn, self._served.routes, worker=worker)
+            if worker.number == RELAY:
+                version, leave_timeout = package_version(), settings.drain_time + _MARGIN
+                asyncio.run(run_relay_process(dsn, settings.feed_settings, worker, version, leave_timeout))
+            else:
+                serve(settings.of_worker(worker.number, worker.count), dsn, self._served.routes, worker=worker)
         except (RealtimeError, psycopg.Error) as wrong:
             message, code = self._exit_of(wrong)
             print(f"realtime: {message}", file=sys.stderr, flush=True)

@@ -25,9 +25,10 @@ create or replace function realtime.judge_alerts(node_id text, measures text[], 
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-  -- One node takes the measures that any of them could take.
+  -- One node takes the measures that any of them could take: of those that write figures, which the relay of workers does not.
   first boolean := judge_alerts.node_id = (
-    select min(n.id) from realtime.nodes n where n.schema_version is not null and n.lease_expires_at >= clock_timestamp());
+    select coalesce(min(n.id) filter (where exists (select from realtime.node_stats s where s.node_id = n.id)), min(n.id))
+    from realtime.nodes n where n.schema_version is not null and n.lease_expires_at >= clock_timestamp());
   changed integer;
 begin
   with measured as materialized (

@@ -219,3 +219,16 @@ def test_the_rule_about_errors_gets_its_new_description_unless_that_was_changed(
         sql.execute("update realtime.alert_rules set description = %s where name = 'many_errors'", (before,))
         sql.execute(migration)
         assert sql.execute(found.encode()).fetchone() == after
+
+
+def test_what_any_node_can_measure_is_measured_by_one_that_writes_figures_not_by_a_relay(
+    sql: psycopg.Connection[Any],
+) -> None:
+    sql.execute(
+        "insert into realtime.node_stats (node_id, version, state, position, channels, subscriptions, queries, "
+        "query_subscriptions, messages, reads) values ('b', '1', 'degraded', '0/1', 0, 0, 0, 0, 0, 0)"
+    )
+    sql.execute("update realtime.alert_rules set hold = '0' where name = 'unhealthy_node'")
+    assert judge(sql, "a") == 0
+    assert judge(sql, "b") == 1
+    assert alerts(sql) == [("unhealthy_node", "b", None)]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-
-import pytest
 
 from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
@@ -49,9 +47,3 @@ async def workers_over(dsn: str, **config: object) -> AsyncIterator[Workers]:
         workers = Workers(server, slot)
         await workers.event("worker_ready", int(str(given["workers"])))
         yield workers
-
-
-@pytest.fixture
-def over(database: str) -> Callable[..., Any]:
-    """Makes a server of workers over a database of the test's own."""
-    return lambda **config: workers_over(database, **config)

@@ -15,7 +15,7 @@ from pathlib import Path
 from server.logs.configure import configure_logs
 from server.workers import supervisor
 from server.workers.supervisor import Supervisor, WorkersFailedError
-from server.workers.worker import Worker
+from server.workers.worker import RELAY, Worker
 
 
 class Entrance:
@@ -38,6 +38,12 @@ async def serve(worker: Worker, scenario: str) -> int:
     entrance, stop, force = Entrance(worker.number), asyncio.Event(), asyncio.Event()
     obeying = asyncio.create_task(worker.obey(entrance, stop.set, force.set))
     write(f"{worker.number} begins {os.getpid()}")
+    if worker.number == RELAY:
+        await worker.ready(entrance)
+        await stop.wait()
+        write("0 stops")
+        obeying.cancel()
+        return 0
     if scenario == "cannot start":
         return 3
     if scenario == "one waits" and worker.number == 2:

@@ -1,0 +1,79 @@
+"""The relay's process: it reads the slot of a machine for its workers, and ends after them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import replace
+
+from engine.feed.feed import Feed
+from engine.feed.settings import FeedSettings
+from engine.postgres.reconnecting import Database
+from engine.relay.listener import Listener
+from engine.relay.relay import Relay
+from engine.tasks import end
+from server.workers.source import relay_socket
+from server.workers.worker import Worker
+
+__all__ = ["run_relay_process"]
+
+
+async def run_relay_process(
+    dsn: str, settings: FeedSettings, worker: Worker, version: str, leave_timeout: float
+) -> None:
+    """Relay until the supervisor asks for the end. If the supervisor has died, the workers end by themselves: they are
+    served for ``leave_timeout`` seconds more, or until they have left.
+
+    Raises ``FeedError`` if the database cannot be followed.
+    """
+    stop = asyncio.Event()
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # sent to all processes of a service: the workers still need the stream
+    relay = Relay(Feed(dsn, replace(settings, shared=True)))
+    async with Listener(relay, relay_socket(worker.directory), version).open():
+        running = asyncio.create_task(relay.run())
+        waiting = {asyncio.create_task(each) for each in (stop.wait(), relay.ready.wait())}
+        obeying = asyncio.create_task(worker.obey(_NoEntrance(), stop.set, stop.set))
+        try:
+            await asyncio.wait({running, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if relay.ready.is_set():
+                await _forget_connections(dsn, settings)
+                await worker.ready(_NoEntrance())
+            stopped = asyncio.create_task(stop.wait())
+            waiting.add(stopped)
+            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done() and worker.left_alone:
+                await _workers_left(relay, leave_timeout)
+        finally:
+            await end([obeying, *waiting])
+            if not running.done():
+                await end([running])
+    if not running.cancelled():
+        running.result()
+
+
+async def _forget_connections(dsn: str, settings: FeedSettings) -> None:
+    """Those of a server of one process, which was the node of this name before: if it was killed, nothing else does."""
+    async with Database(dsn, f"realtime node {settings.node}", settings.lease / 3) as database:
+        await database.rows("relay_forget_connections", node=settings.node)
+
+
+async def _workers_left(relay: Relay, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            while relay.workers:
+                relay.took.clear()
+                await relay.took.wait()
+    except TimeoutError:
+        return
+
+
+class _NoEntrance:
+    """No client comes to a relay."""
+
+    async def open(self) -> None:
+        """See ``server.workers.worker.Entrance``."""
+
+    async def shut(self) -> None:
+        """See ``server.workers.worker.Entrance``."""
