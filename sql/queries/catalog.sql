@@ -36,6 +36,7 @@ built_in as (
     ('realtime.stat_slots', 'stat_slots', null, '{slot}'),
     ('realtime.stat_latency', 'stat_latency', null, '{stage}'),
     ('realtime.stat_queries', 'stat_queries', null, '{node,query_id}'),
+    ('realtime.usage_nodes', 'usage_nodes', '{node_id,written_at}', '{node_id}'),
     -- its other columns read whole histories
     ('realtime.stat_channels', 'stat_channels', '{channel,room,subscribers,members,capacity,last_message_at}', '{channel}')
   ) b (collection, name, columns, key)
@@ -251,7 +252,7 @@ from (select k.relation::oid, k.name, k.columns, k.camel_case from realtime.coll
       union all  -- those of administrators, which the query catalog has as well
       select c.oid, c.relname, null, true from pg_class c
       where c.relnamespace = to_regnamespace('realtime') and c.relkind in ('r', 'v') and c.relname in (
-        'connections', 'channels', 'presence', 'alerts', 'alert_rules', 'stat_nodes', 'stat_slots', 'stat_latency', 'stat_queries', 'stat_channels')) k
+        'connections', 'channels', 'presence', 'alerts', 'alert_rules', 'stat_nodes', 'stat_slots', 'stat_latency', 'stat_queries', 'stat_channels', 'usage_nodes')) k
 join pg_class c on c.oid = k.relation
 
 -- name: catalog_shared_mark

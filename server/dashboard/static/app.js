@@ -7,7 +7,7 @@ import { route } from "./lib/route.js";
 import { Page } from "./parts/page.js";
 import { byId, h, setText } from "./shared/lib/dom.js";
 import { startTips } from "./shared/parts/tips.js";
-import { alerts } from "./views/alerts.js";
+import { ALERTS, alerts, OPEN_ALERTS } from "./views/alerts.js";
 import { analytics } from "./views/analytics.js";
 import { channel, channels } from "./views/channels.js";
 import { connection, connections } from "./views/connections.js";
@@ -29,6 +29,7 @@ const VIEWS = {
 };
 const ANNOUNCED = 6_000;
 const COUNTING = 10_000;
+const COUNTED = 100;
 
 const api = new Api();
 const feed = new Feed();
@@ -87,9 +88,13 @@ function enter() {
   byId("sign-out").hidden = !api.keyed;
   if (!Object.hasOwn(VIEWS, route().name)) history.replaceState(null, "", START);
   counting = new AbortController();
-  const recount = poll(countAlerts, COUNTING, counting.signal);
-  feed.addEventListener("alerts", recount, { signal: counting.signal });
   feed.open(api.key);
+  const followed = feed.follow(
+    ALERTS,
+    { query: OPEN_ALERTS, longest: COUNTED, changed: () => recount() },
+    counting.signal,
+  );
+  const recount = poll((signal) => countAlerts(followed, signal), COUNTING, counting.signal);
   show();
 }
 
@@ -142,10 +147,10 @@ function showCurrent() {
   byId("pages").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
-/** @param {AbortSignal} signal */
-async function countAlerts(signal) {
+/** @param {import("./data/feed.js").Followed} followed @param {AbortSignal} signal */
+async function countAlerts(followed, signal) {
   try {
-    const { alerts: rows } = await api.get("/alerts", { open: true, limit: 100 }, signal);
+    const rows = (await followed.rows()) ?? (await api.get("/alerts", { open: true, limit: COUNTED }, signal)).alerts;
     const badge = byId("open-alerts");
     const moved = badge.hidden !== (rows.length === 0);
     badge.hidden = rows.length === 0;
@@ -158,12 +163,13 @@ async function countAlerts(signal) {
 
 function showState() {
   const box = byId("connection");
-  box.dataset.state = api.state;
-  document.documentElement.dataset.connection = api.state;
+  const state = feed.on ? "connected" : api.state;
+  box.dataset.state = state;
+  document.documentElement.dataset.connection = state;
   box.dataset.live = String(feed.on);
   const connected = feed.on ? "Live" : "Every 2 s";
   const words = { connecting: "Connecting", connected, waiting: "No answer, trying again" };
-  setText(/** @type {Element} */ (box.querySelector("[data-text]")), words[api.state]);
+  setText(/** @type {Element} */ (box.querySelector("[data-text]")), words[state]);
 }
 
 /** @type {ReturnType<typeof setTimeout>|undefined} */

@@ -24,6 +24,7 @@ const given = JSON.parse(process.argv[2]);
 const folder = process.argv[3];
 const browser = await launch();
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
+await context.routeWebSocket("**/realtime*", (socket) => socket.close()); // live.mjs is of pages that have one
 const watch = new Watch();
 const page = await context.newPage();
 watch.look(page);

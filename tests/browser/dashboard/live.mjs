@@ -2,11 +2,23 @@
 // GIVEN is JSON: the server's url and key, the administrator's token and its session, and the token of a client.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 
 import { address, heading, loaded, openView, rowsOf, signIn, Watch } from "./operator.mjs";
 import { launch } from "../launch.mjs";
 import { eventually } from "../../support/eventually.mjs";
 
+/** Every two seconds, and less than after what a connection that is silent is looked after. */
+const ROUNDS = 15_000;
+const VIEWS = {
+  overview: "Overview",
+  connections: "Connections",
+  channels: "Channels",
+  queries: "Live queries",
+  slots: "Slots",
+  alerts: "Alerts",
+  analytics: "Analytics",
+};
 const given = JSON.parse(process.argv[2]);
 const browser = await launch();
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
@@ -50,6 +62,16 @@ const send = (at, message) =>
   client.evaluate(([i, text]) => globalThis.sockets.at(i).send(text), [at, JSON.stringify(message)]);
 const join = (at, name) => send(at, { type: "subscribe", channel: "chat:lounge", presence: { name } });
 const leave = (at) => send(at, { type: "unsubscribe", channel: "chat:lounge" });
+/** A token of an administrator that ends in so many seconds. */
+const expiring = (seconds) => {
+  const now = Math.floor(Date.now() / 1000);
+  const parts = [
+    { alg: "HS256", typ: "JWT" },
+    { ...given.claims, iat: now, exp: now + seconds },
+  ];
+  const text = parts.map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+  return `${text}.${createHmac("sha256", given.secret).update(text).digest("base64url")}`;
+};
 const members = (expected) =>
   eventually(async () =>
     assert.deepEqual(
@@ -97,26 +119,36 @@ try {
   assert.equal(times("/realtime/channels/chat%3Alounge/presence"), 0);
   console.log("ok - members come and go without a request for the list");
 
-  await openView(page, "alerts", "Alerts");
+  await page.goto(address(given.url, "overview"));
+  await heading(page, "Overview");
+  const clients = () => page.textContent('[data-figure="connections"]');
+  await eventually(async () => assert.equal(await clients(), "3"));
+  await client.evaluate(() => globalThis.sockets.pop().close(1000));
+  await eventually(async () => assert.equal(await clients(), "2"));
+  console.log("now - an alert");
+  await eventually(async () => assert.equal((await rowsOf(page, "Open alerts"))[0]?.[0], "slot_lag"));
+  assert.equal(await page.textContent("#open-alerts"), "1 open");
+  console.log("now - no alert");
+  await eventually(async () => assert.deepEqual(await rowsOf(page, "Open alerts"), []));
+  console.log("ok - figures change, and alerts come and go");
+
   await page.clock.install();
-  await page.reload(); // the clock is there before the page sets its first timer
-  await page.waitForSelector('#connection[data-live="true"]');
-  await loaded(page);
-  await page.clock.pauseAt(Date.now() + 3_600_000);
-  for (let i = 0; i < 4; i++) {
-    // More rounds than there are questions that may have been on their way when the clock stopped.
-    const before = times("/realtime/alerts");
-    await eventually(async () => {
-      await ask("POST", "/channels/admin:alerts/broadcast", { event: "raised", data: {} });
-      assert.ok(times("/realtime/alerts") > before);
-    });
+  for (const [view, title] of Object.entries(VIEWS)) {
+    await openView(page, view, title);
+    await page.reload(); // the clock is there before the page sets its first timer
+    await page.waitForSelector('#connection[data-live="true"]');
+    await loaded(page);
+    const before = asked.length;
+    await page.clock.runFor(ROUNDS);
+    assert.deepEqual(asked.slice(before), [], view);
   }
   await page.clock.resume();
-  console.log("ok - alerts are asked for at once when one has been raised");
+  console.log("ok - no page asks again while it is sent what it shows");
 
+  const sofar = times("/realtime/connections");
   await openView(page, "connections", "Connections");
   await eventually(async () => assert.ok((await users()).includes("ops")));
-  assert.equal(times("/realtime/connections"), 0);
+  assert.equal(times("/realtime/connections"), sofar);
   await page.reload(); // now the list is there before the connection
   await page.waitForSelector('#connection[data-live="true"]');
   await connect();
@@ -137,6 +169,39 @@ try {
     await page.waitForSelector(".sign-in .problem:not([hidden])");
   });
   assert.equal(await page.getAttribute("#connection", "data-live"), "false");
+  await signIn(page, given.key);
+  await page.waitForSelector('#connection[data-live="true"]');
+  await page.click("#sign-out");
+  await page.waitForSelector(".sign-in");
+  console.log("ok - the page of a key is sent what it shows");
+
+  const other = await context.newPage();
+  watch.look(other);
+  await other.goto(address(given.unkeyed, "connections"));
+  await other.waitForSelector('#connection[data-live="true"]');
+  assert.equal(await other.locator("#sign-out").isVisible(), false);
+  await other.evaluate((text) => sessionStorage.setItem("bunbase-dashboard-key", text), given.opaque);
+  await other.reload();
+  await other.waitForSelector('#connection[data-live="true"]');
+  await other.fill('input[type="search"]', "ann");
+  await eventually(async () =>
+    assert.deepEqual(await other.locator(".window tr[data-key] th").allTextContents(), ["ann"]),
+  );
+  await other.close();
+  console.log("ok - so is that of this machine, and of a token of the operator's own kind");
+
+  await watch.during(/401/, async () => {
+    for (let seconds = 10; ; seconds *= 2) {
+      await signIn(page, expiring(seconds));
+      const live = page.waitForSelector('#connection[data-live="true"]').then(() => true);
+      const refused = page.waitForSelector(".sign-in .problem:not([hidden])").then(() => false);
+      if (await Promise.race([live, refused])) break; // else it had ended before the page was there
+    }
+    await page.waitForSelector(".sign-in .problem:not([hidden])", { timeout: 60_000 });
+  });
+  assert.match(await page.textContent(".sign-in .problem"), /token expired/);
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  console.log("ok - a token that ends while the page is open leads to the form, with the reason");
   console.log("ok - a session that is revoked leads to the form");
   assert.deepEqual(twice, []);
   assert.deepEqual(watch.complaints, []);

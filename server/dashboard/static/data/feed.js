@@ -1,18 +1,20 @@
-// What the server sends without being asked: lists of clients and members, and alerts. It does so for administrators, which
-// only tokens make; with a key, and wherever the connection is refused or lost, everything is asked for.
+// What the server sends without being asked: the page's lists as live queries. Where the connection is refused or lost, the
+// API is asked.
 
 import { Live } from "../shared/data/live.js";
 
 /** @typedef {import("./pages.js").Row} Row */
-/** @typedef {{query: object, longest: number, changed: () => void}} Wanted a builder query without `limit`; `changed` is called with each change, and when the list is to be asked for */
+/** @typedef {{query: object, longest: number, changed: () => void}} Wanted a builder query, as a rule without `limit`; `changed` is called with each change, and when the list is to be asked for */
 /** @typedef {{rows: () => Promise<Row[]|null>, stop: () => void}} Followed `rows`: as they are now; null: ask the API */
 
-const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
-const ALERTS = "admin:alerts";
 /** A client that the server has disconnected, or refused, stays away (docs/reference/protocol.md). */
 const FINAL_CLOSES = new Set([4001, 4401]);
+/** The server takes the connection for that of a client like any other: it has no such list for it. */
+const NO_OPERATOR = new Set(["RT_003", "RT_004"]);
+/** A subprotocol carries the key, in base64 of ASCII. */
+const SENDABLE = /^[ -~]+$/;
 
-/** Dispatches `state` when `on` changes, and `alerts` when an alert has been raised or cleared. */
+/** Dispatches `state` when `on` changes. */
 export class Feed extends EventTarget {
   /** @type {Live|null} */ #live = null;
   #on = false;
@@ -22,11 +24,12 @@ export class Feed extends EventTarget {
     return this.#on;
   }
 
-  /** Connect, if this can be the token of an administrator. @param {string|null} key */
+  /** Connect with a key or an administrator's token; null: as what this machine may. @param {string|null} key */
   open(key) {
     this.close();
-    if (key === null || !TOKEN.test(key)) return;
-    const live = new Live(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime`, key);
+    if (key !== null && !SENDABLE.test(key)) return;
+    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime`;
+    const live = new Live(key === null ? `${address}?watch=on` : address, key);
     this.#live = live;
     let greeted = false;
     live.addEventListener("state", () => {
@@ -35,11 +38,6 @@ export class Feed extends EventTarget {
     });
     live.addEventListener("ended", (event) => {
       if (!greeted || FINAL_CLOSES.has(/** @type {CustomEvent} */ (event).detail.code)) this.close();
-    });
-    live.addChannel({
-      name: ALERTS,
-      connected: () => live.send({ type: "subscribe", channel: ALERTS }),
-      receive: ({ type }) => type === "message" && this.dispatchEvent(new Event("alerts")),
     });
   }
 
@@ -78,7 +76,7 @@ export class Feed extends EventTarget {
       ({ promise: first, resolve: arrived } = later());
       subscription = this.#live.subscribe(
         collection,
-        { ...query, limit: longest + 1 },
+        { limit: longest + 1, ...query },
         {
           onChange: (docs) => {
             if (docs.length > longest) stop();
@@ -86,8 +84,9 @@ export class Feed extends EventTarget {
             arrived();
             changed();
           },
-          onError: () => {
+          onError: (_, code) => {
             drop();
+            if (NO_OPERATOR.has(code)) this.close();
             changed();
           },
         },

@@ -7,23 +7,29 @@ import { Pages } from "./pages.js";
 export class Listed {
   #pages;
   #followed;
-  #matches;
+  #live;
+  #trigger;
   /** @type {Row[]|null} */ #rows = null;
+  /** @type {import("./feed.js").Followed|null} */ #figures = null;
+  /** @type {Row[]|null} */ #seen = null;
 
   /**
    * @param {ConstructorParameters<typeof Pages>[0]} read
-   * @param {import("./feed.js").Followed} [followed]
-   * @param {(row: Row) => boolean} [matches] which of the followed rows are in the list
+   * @param {import("./feed.js").Followed} followed
+   * @param {(rows: Row[]) => Row[]} live those of the followed rows that are in the list, in its order
+   * @param {() => import("./feed.js").Followed} trigger what changes with the list; only if that itself is not followed
    */
-  constructor(read, followed, matches = () => true) {
+  constructor(read, followed, live, trigger) {
     this.#pages = new Pages(read);
     this.#followed = followed;
-    this.#matches = matches;
+    this.#live = live;
+    this.#trigger = trigger;
   }
 
   /** Follow it no more. */
   leave() {
-    this.#followed?.stop();
+    this.#followed.stop();
+    this.#figures?.stop();
   }
 
   get length() {
@@ -43,10 +49,22 @@ export class Listed {
     return this.#rows?.slice(from, to) ?? this.#pages.rows(from, to);
   }
 
+  /** Whether what is in sight is as of the figures that were seen last. @param {Row[]|null} figures @param {number} from @param {number} to */
+  #current(figures, from, to) {
+    return (
+      figures !== null && figures === this.#seen && this.#pages.rows(from, Math.min(to, this.length)).every(Boolean)
+    );
+  }
+
   /** What is followed as new rows, so that times since are drawn again; else those from `from` up to `to` are read. @param {number} from @param {number} to */
   async refresh(from, to) {
-    const rows = (await this.#followed?.rows()) ?? null;
-    this.#rows = rows?.filter(this.#matches).map((row) => ({ ...row })) ?? null;
-    if (this.#rows === null) await this.#pages.refresh(from, to);
+    const rows = await this.#followed.rows();
+    this.#rows = rows && this.#live(rows).map((row) => ({ ...row }));
+    if (this.#rows !== null) return;
+    this.#figures ??= this.#trigger();
+    const figures = await this.#figures.rows();
+    if (this.#current(figures, from, to)) return;
+    await this.#pages.refresh(from, to);
+    this.#seen = figures;
   }
 }

@@ -42,6 +42,15 @@ export function span(seconds) {
   return parts.join(" ");
 }
 
+/** Seconds of an interval as PostgreSQL writes it: "1 day 02:03:04.5". @param {string|number|null|undefined} interval */
+export function seconds(interval) {
+  if (typeof interval !== "string") return interval;
+  const [, sign, hours, minutes, rest] = /(-?)(\d+):(\d+):([\d.]+)/.exec(interval) ?? ["", "", "0", "0", "0"];
+  const clock = Number(hours) * 3600 + Number(minutes) * 60 + Number(rest);
+  const days = Number(/(-?\d+) days?/.exec(interval)?.[1] ?? 0);
+  return days * 86_400 + (sign ? -clock : clock);
+}
+
 /** How long ago a moment was. @param {string|null|undefined} moment */
 export function since(moment) {
   if (!moment) return NONE;

@@ -1,18 +1,18 @@
 // A long list of the server with search and order, as connections, channels and live queries are.
 
 import { Listed } from "../data/listed.js";
+import { Source } from "../data/source.js";
 import { address } from "../lib/route.js";
 import { number } from "../lib/values.js";
 import { Block } from "./block.js";
+import { FIGURES, LONGEST } from "./page.js";
 import { windowedTable } from "./table.js";
 import { h, setText } from "../shared/lib/dom.js";
 
 const TYPING = 250;
-/** Rows of a list that comes without asking. Of a longer one those in sight are asked for. */
-const LONGEST = 1_000;
 
 /** @typedef {import("../data/pages.js").Row} Row */
-/** @typedef {{collection: string, where: object[], orders: Record<string, (string|string[])[]>, matches: (row: Row, search: string) => boolean}} Live `orders`: for each value of `LongList.orders` */
+/** @typedef {{collection: string, where?: object[], orders: Record<string, (string|string[])[]>, rows: (rows: Row[], asked: {search: string, sort: string}) => Row[]}} Live `orders`: for each value of `LongList.orders`; `rows`: those of the list, out of a collection's */
 /**
  * @typedef {object} LongList
  * @property {string} title
@@ -21,7 +21,7 @@ const LONGEST = 1_000;
  * @property {(row: Row) => string} key
  * @property {import("./table.js").Column[]} columns
  * @property {[value: string, title: string][]} orders the first is the API's own
- * @property {Live} [live] where the same list comes without asking
+ * @property {Live} live where the same list comes without asking
  * @property {string} hint in the search box
  * @property {string} nothing
  */
@@ -66,12 +66,12 @@ export function longList(page, { title, path, field, key, columns, orders, live,
   };
   const again = page.watch(
     block,
-    async () => {
+    new Source(async () => {
       const list = pages;
       const [from, to] = view.range;
       await list.refresh(from, Math.max(to, 1));
       return list;
-    },
+    }),
     (list) => {
       if (list !== pages) return again();
       view.show(list);
@@ -88,11 +88,11 @@ export function longList(page, { title, path, field, key, columns, orders, live,
       const answer = await page.api.get(path, { ...asked, after, limit, count }, page.signal);
       return { rows: answer[field], next: answer.next, count: answer.count };
     };
-    if (!live) return new Listed(read);
-    const { collection, where, orders: keys, matches } = live;
-    const query = { where, orderBy: keys[asked.sort] };
-    const followed = page.follow(collection, { query, longest: LONGEST, changed: () => again() });
-    return new Listed(read, followed, (row) => matches(row, asked.search));
+    const changed = () => again();
+    const query = { ...(live.where && { where: live.where }), orderBy: live.orders[asked.sort] };
+    const followed = page.follow(live.collection, { query, longest: LONGEST, changed });
+    const trigger = () => page.follow(FIGURES, { query: { orderBy: ["node"] }, longest: LONGEST, changed });
+    return new Listed(read, followed, (rows) => live.rows(rows, asked), trigger);
   }
 
   function changed() {

@@ -1,12 +1,22 @@
 // What a view is given: the API, the place for its blocks, and polling and following that end with it.
 
 import { poll } from "../data/poll.js";
+import { Source } from "../data/source.js";
 import { h } from "../shared/lib/dom.js";
 
 const EVERY = 2_000;
+/** Rows of a list that comes without asking. */
+export const LONGEST = 1_000;
+/** What changes with the figures of the nodes, and when their sums for analytics are written. */
+export const FIGURES = "realtime.stat_nodes";
+export const USAGE = "realtime.usage_nodes";
+
+/** @typedef {import("../data/pages.js").Row} Row */
 
 export class Page {
   #leave = new AbortController();
+  /** @type {Map<string, {followed: import("../data/feed.js").Followed, sources: Set<Source<any>>}>} */ #triggers =
+    new Map();
 
   /**
    * @param {HTMLElement} root
@@ -51,24 +61,70 @@ export class Page {
     return this.feed.follow(collection, wanted, this.signal);
   }
 
-  /** Call back when an alert has been raised or cleared. @param {() => void} changed */
-  onAlerts(changed) {
-    this.feed.addEventListener("alerts", changed, { signal: this.signal });
+  /**
+   * A list that comes without asking; where it does not, what `ask` answers.
+   * @param {string} collection
+   * @param {object} query
+   * @param {(signal: AbortSignal) => Promise<Row[]>} ask
+   * @returns {Source<Row[]>}
+   */
+  rows(collection, query, ask) {
+    /** @type {Source<Row[]>} */
+    const source = new Source(async (signal) => (await followed.rows()) ?? (await ask(signal)));
+    const followed = this.follow(collection, { query, longest: LONGEST, changed: () => source.changed() });
+    return source;
   }
 
   /**
-   * Keep a block up to date.
+   * What `ask` answers, asked for again when a list that comes without asking has changed, and each time where it does not.
+   * @template T
+   * @param {string} collection
+   * @param {object} query
+   * @param {(signal: AbortSignal) => Promise<T>} ask
+   * @returns {Source<T>}
+   */
+  triggered(collection, query, ask) {
+    const trigger = this.#followedOnce(collection, query);
+    /** @type {Row[]|null} */ let asked = null;
+    /** @type {T} */ let answer;
+    /** @type {Source<T>} */
+    const source = new Source(async (signal) => {
+      const rows = await trigger.followed.rows();
+      if (rows === null || rows !== asked) {
+        answer = await ask(signal);
+        asked = rows;
+      }
+      return answer;
+    });
+    trigger.sources.add(source);
+    return source;
+  }
+
+  /** One list for all that it triggers. @param {string} collection @param {object} query */
+  #followedOnce(collection, query) {
+    const key = JSON.stringify([collection, query]);
+    const known = this.#triggers.get(key);
+    if (known) return known;
+    /** @type {Set<Source<any>>} */ const sources = new Set();
+    const changed = () => sources.forEach((source) => source.changed());
+    const made = { followed: this.follow(collection, { query, longest: LONGEST, changed }), sources };
+    this.#triggers.set(key, made);
+    return made;
+  }
+
+  /**
+   * Keep a block up to date: drawn when there is something else to show, and by the clock, for spans of time.
    * @template T
    * @param {import("./block.js").Block} block
-   * @param {(signal: AbortSignal) => Promise<T>} load
+   * @param {Source<T>} source
    * @param {(answer: T) => void} draw
-   * @param {number} [every] milliseconds between two questions
+   * @param {number} [every] milliseconds between two questions, or drawings
    * @returns {() => void} ask now
    */
-  watch(block, load, draw, every = EVERY) {
+  watch(block, source, draw, every = EVERY) {
     const ask = async (/** @type {AbortSignal} */ signal) => {
       try {
-        const answer = await load(signal);
+        const answer = await source.load(signal);
         if (signal.aborted) return;
         block.ready();
         draw(answer);
@@ -76,6 +132,6 @@ export class Page {
         if (!signal.aborted) block.failed(error);
       }
     };
-    return poll(ask, every, this.signal);
+    return (source.changed = poll(ask, every, this.signal));
   }
 }

@@ -1,7 +1,7 @@
 // Alerts, open and past, and the rules that raise them.
 
 import { measured, measureOf } from "../lib/measures.js";
-import { span, time } from "../lib/values.js";
+import { seconds, span, time } from "../lib/values.js";
 import { alertTable, severityWord } from "../parts/alerts.js";
 import { Block } from "../parts/block.js";
 import { ask } from "../parts/dialog.js";
@@ -13,6 +13,7 @@ import { h } from "../shared/lib/dom.js";
 /** @typedef {import("../parts/page.js").Page} Page */
 
 const PAST = 50;
+export const ALERTS = "realtime.alerts";
 /** @type {Record<string, string>} */
 const CLEARED = { measure: "below the threshold", rule: "rule disabled", subject: "gone" };
 
@@ -32,13 +33,19 @@ function open(page) {
     { title: "Since", look: "num", cell: (row) => time(row.raisedAt) },
   ]);
   block.body.append(list.element);
-  const again = page.watch(
-    block,
-    (signal) => page.api.get("/alerts", { open: true, limit: 100 }, signal),
-    (answer) => list.draw(answer.alerts),
-  );
-  page.onAlerts(again);
+  page.watch(block, openAlerts(page), (rows) => list.draw(rows));
 }
+
+/** The open ones as a live query, the latest first. */
+export const OPEN_ALERTS = { where: [["clearedAt", "is-null"]], orderBy: [["id", "desc"]] };
+
+/** @param {Page} page */
+export const openAlerts = (page) =>
+  page.rows(
+    ALERTS,
+    OPEN_ALERTS,
+    async (signal) => (await page.api.get("/alerts", { open: true, limit: 100 }, signal)).alerts,
+  );
 
 /** @param {Page} page */
 function past(page) {
@@ -56,16 +63,16 @@ function past(page) {
   let next = null;
   /** @type {Row[]} */
   let latest = [];
-  const again = page.watch(
+  const latestFirst = { where: [["clearedAt", "is-not-null"]], orderBy: [["clearedAt", "desc"]], limit: 1 };
+  page.watch(
     block,
-    (signal) => page.api.get("/alerts", { open: false, limit: PAST }, signal),
+    page.triggered(ALERTS, latestFirst, (signal) => page.api.get("/alerts", { open: false, limit: PAST }, signal)),
     (answer) => {
       latest = answer.alerts;
       if (!earlier.length) next = answer.next;
       draw();
     },
   );
-  page.onAlerts(again);
 
   function draw() {
     const last = latest.at(-1)?.id ?? 0;
@@ -95,7 +102,7 @@ function rules(page) {
       { title: "Raised when above", look: "medium", cell: (row) => measureOf(row.measure).title },
       { title: "Threshold", look: "num", cell: (row) => measured(row.measure, row.threshold) },
       { title: "Cleared at", look: "num wide", cell: (row) => measured(row.measure, row.clearAt ?? row.threshold) },
-      { title: "For", look: "num wide", cell: (row) => span(row.hold) },
+      { title: "For", look: "num wide", cell: (row) => span(seconds(row.hold)) },
       { title: "Severity", look: "medium", cell: (row) => severityWord(row.severity) },
       { title: "State", cell: (row) => (row.enabled ? lampWord("on", "good") : lampWord("off", "")) },
       {
@@ -116,9 +123,12 @@ function rules(page) {
   block.body.append(list.element);
   const again = page.watch(
     block,
-    (signal) => page.api.get("/alert-rules", {}, signal),
-    (answer) => list.draw(answer.rules),
-    10_000,
+    page.rows(
+      "realtime.alert_rules",
+      { orderBy: ["name"] },
+      async (signal) => (await page.api.get("/alert-rules", {}, signal)).rules,
+    ),
+    (rows) => list.draw(rows),
   );
 }
 
@@ -131,7 +141,7 @@ function edit(page, row) {
     );
   const threshold = number("threshold", row.threshold, { required: true });
   const clearAt = number("clear-at", row.clearAt ?? "", { placeholder: "the threshold" });
-  const hold = number("hold", row.hold, { max: 86_400, required: true });
+  const hold = number("hold", seconds(row.hold), { max: 86_400, required: true });
   const severity = /** @type {HTMLSelectElement} */ (
     h(
       "select",

@@ -2,6 +2,7 @@
 
 import { Block } from "../parts/block.js";
 import { heatmap } from "../parts/heatmap.js";
+import { USAGE } from "../parts/page.js";
 import { seriesPlot } from "../parts/series.js";
 import { table } from "../parts/table.js";
 import { tiles } from "../parts/tiles.js";
@@ -79,7 +80,7 @@ export function analytics(page) {
     const chart = seriesPlot(block, look.title, look.kind);
     page.watch(
       block,
-      (signal) => page.api.get("/analytics/series", { metric, ...within() }, signal),
+      whenCounted(page, (signal) => page.api.get("/analytics/series", { metric, ...within() }, signal)),
       ({ points }) => chart.draw(points, chosen.bucket),
       EVERY,
     );
@@ -105,7 +106,7 @@ function summary(page, within) {
   block.body.append(figures.element);
   page.watch(
     block,
-    (signal) => page.api.get("/analytics/summary", within(), signal),
+    whenCounted(page, (signal) => page.api.get("/analytics/summary", within(), signal)),
     (sums) => {
       for (const name of ["activeUsers", "sessions", "peakConnections", "messages", "messagesOut"])
         figures.set(name, number(sums[name]));
@@ -133,7 +134,7 @@ function popular(page, where, within) {
   block.body.append(list.element);
   page.watch(
     block,
-    (signal) => page.api.get("/analytics/channels", { ...within(), limit: 10 }, signal),
+    whenCounted(page, (signal) => page.api.get("/analytics/channels", { ...within(), limit: 10 }, signal)),
     ({ rows }) => list.draw(rows),
     EVERY,
   );
@@ -166,11 +167,19 @@ function countries(page, where, within) {
   block.body.append(list.element);
   page.watch(
     block,
-    (signal) => page.api.get("/analytics/countries", within(), signal),
+    whenCounted(page, (signal) => page.api.get("/analytics/countries", within(), signal)),
     ({ rows }) => list.draw(rows),
     EVERY,
   );
 }
+
+/**
+ * Read again when a node has added what it counted.
+ * @template T
+ * @param {Page} page
+ * @param {(signal: AbortSignal) => Promise<T>} ask
+ */
+const whenCounted = (page, ask) => page.triggered(USAGE, { orderBy: ["nodeId"] }, ask);
 
 /** @param {string|null} code */
 function countryOf(code) {
@@ -190,7 +199,7 @@ function peaks(page) {
   const map = heatmap(block);
   page.watch(
     block,
-    (signal) => page.api.get("/analytics/peaks", { metric: "connections" }, signal),
+    whenCounted(page, (signal) => page.api.get("/analytics/peaks", { metric: "connections" }, signal)),
     ({ rows }) => map.draw(rows),
     EVERY,
   );

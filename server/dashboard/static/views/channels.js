@@ -1,5 +1,6 @@
 // Channels: a long list, and one of them with its members, its rate and its history.
 
+import { Source } from "../data/source.js";
 import { usersOf } from "../lib/members.js";
 import { address } from "../lib/route.js";
 import { clientText, json, NONE, number, rate, time } from "../lib/values.js";
@@ -14,11 +15,10 @@ import { fullMoment, moment } from "../shared/lib/format.js";
 /** @typedef {import("../data/pages.js").Row} Row */
 /** @typedef {import("../parts/page.js").Page} Page */
 
+const COLLECTION = "realtime.stat_channels";
 const HISTORY = 100;
 /** Members, of those that there are. */
 const SHOWN = 200;
-/** Rows of presence, one for each connection of a member, that come without asking. */
-const FOLLOWED = 1_000;
 const MINUTE = 60_000;
 
 /** @param {Page} page */
@@ -34,6 +34,16 @@ export function channels(page) {
       ["-members", "Most members"],
       ["-lastMessageAt", "Last message"],
     ],
+    live: {
+      collection: COLLECTION,
+      orders: {
+        name: ["channel"],
+        "-subscribers": [["subscribers", "desc"], "channel"],
+        "-members": [["members", "desc"], "channel"],
+        "-lastMessageAt": [["lastMessageAt", "desc", "nulls-last"], "channel"],
+      },
+      rows: (rows, { search }) => rows.filter((row) => row.channel.includes(search)),
+    },
     hint: "Part of the name",
     nothing: "No channel matches.",
     columns: [
@@ -65,23 +75,27 @@ export function channel(page) {
   ]);
   const room = h("p.quiet.below");
   state.body.append(figures.element, room);
-  const again = page.watch(
-    state,
-    async (signal) => {
-      const { channels } = await page.api.get("/active-channels", { channel: name }, signal);
-      const known = /** @type {Row|undefined} */ (channels[0]);
-      return { known, settings: known?.room ? /** @type {Row} */ (await page.api.get(path, {}, signal)) : null };
-    },
-    ({ known, settings }) => {
-      figures.set("subscribers", number(known?.subscribers ?? 0));
-      figures.set("members", number(known?.members ?? 0));
-      figures.set("capacity", settings?.capacity ? number(settings.capacity) : NONE);
-      close.hidden = !settings || settings.closedAt !== null;
-      room.replaceChildren(...roomText(known, settings));
-    },
-  );
+  const active = page.rows(COLLECTION, { where: [["channel", "==", name]] }, async (signal) => {
+    return (await page.api.get("/active-channels", { channel: name }, signal)).channels;
+  });
+  const rooms = page.rows("realtime.channels", { where: [["name", "==", name]] }, async (signal) => [
+    await page.api.get(path, {}, signal),
+  ]);
+  const both = new Source(async (/** @type {AbortSignal} */ signal) => {
+    const [known] = await active.load(signal);
+    const [settings = null] = known?.room ? await rooms.load(signal) : [];
+    return { known, settings };
+  });
+  active.changed = rooms.changed = () => both.changed();
+  const again = page.watch(state, both, ({ known, settings }) => {
+    figures.set("subscribers", number(known?.subscribers ?? 0));
+    figures.set("members", number(known?.members ?? 0));
+    figures.set("capacity", settings?.capacity ? number(settings.capacity) : NONE);
+    close.hidden = !settings || settings.closedAt !== null;
+    room.replaceChildren(...roomText(known, settings));
+  });
   members(page, path, name);
-  messages(page, path, figures);
+  messages(page, path, name, figures);
 
   async function closeRoom() {
     const done = await ask({
@@ -151,17 +165,12 @@ function members(page, path, name) {
   );
   const rest = h("p.quiet.below", { hidden: true });
   block.body.append(list.element, rest);
-  const followed = page.follow("realtime.presence", {
-    query: { where: [["channel", "==", name]], orderBy: ["userId", "connectionId"] },
-    longest: FOLLOWED,
-    changed: () => again(),
-  });
+  const present = { where: [["channel", "==", name]], orderBy: ["userId", "connectionId"] };
   const again = page.watch(
     block,
-    async (signal) => {
-      const rows = await followed.rows();
-      return rows === null ? (await page.api.get(`${path}/presence`, {}, signal)).users : usersOf(rows);
-    },
+    page
+      .rows("realtime.presence", present, async (signal) => (await page.api.get(`${path}/presence`, {}, signal)).users)
+      .as((rows) => (rows.some(({ connectionId }) => connectionId) ? usersOf(rows) : rows)),
     (users) => {
       setText(block.title, users.length ? `Members (${number(users.length)})` : "Members");
       list.draw(users.slice(0, SHOWN));
@@ -191,8 +200,8 @@ function members(page, path, name) {
   }
 }
 
-/** @param {Page} page @param {string} path @param {ReturnType<typeof tiles>} figures */
-function messages(page, path, figures) {
+/** @param {Page} page @param {string} path @param {string} name @param {ReturnType<typeof tiles>} figures */
+function messages(page, path, name, figures) {
   const block = page.add(new Block("History"));
   const latest = h("ol.history");
   const past = h("ol.history");
@@ -205,7 +214,9 @@ function messages(page, path, figures) {
   let top = "";
   page.watch(
     block,
-    (signal) => page.api.get(`${path}/messages`, { limit: HISTORY }, signal),
+    page.triggered(COLLECTION, { where: [["channel", "==", name]] }, (signal) =>
+      page.api.get(`${path}/messages`, { limit: HISTORY }, signal),
+    ),
     (answer) => {
       const rows = /** @type {Row[]} */ (answer.messages);
       figures.set("rate", rateOf(rows));

@@ -43,7 +43,7 @@ export function connections(page) {
         connectedAt: ["connectedAt", "id"],
         user: ["userId", "id"],
       },
-      matches: begins,
+      rows: (rows, { search }) => rows.filter((row) => begins(row, search)),
     },
     hint: "Id, user or address",
     nothing: "No connection matches.",
@@ -112,16 +112,31 @@ export function connection(page) {
   page.root.append(h("p.back", {}, h("a", { href: address("connections") }, "Connections")));
   page.heading("Connection", button);
   const block = page.add(new Block("What is known of it", { quiet: true }));
-  const again = page.watch(
-    block,
+  const there = page.rows(
+    "realtime.connections",
+    {
+      where: [
+        ["id", "==", id],
+        ["droppedAt", "is-null"],
+      ],
+    },
     async (signal) => {
       try {
-        return await page.api.get(`/connections/${encodeURIComponent(id)}`, {}, signal);
+        return [await page.api.get(`/connections/${encodeURIComponent(id)}`, {}, signal)];
       } catch (error) {
-        if (error instanceof Problem && error.status === ENDED) return null;
+        if (error instanceof Problem && error.status === ENDED) return [];
         throw error;
       }
     },
+  );
+  const present = page.rows(
+    "realtime.presence",
+    { where: [["connectionId", "==", id]], orderBy: ["channel"] },
+    async () => [], // then it is in the answer
+  );
+  const again = page.watch(
+    block,
+    there.with(present).as(([[row], rows]) => (row ? { presentIn: rows.map(({ channel }) => channel), ...row } : null)),
     (/** @type {Row|null} */ row) => {
       button.hidden = row === null;
       if (row === null) return block.note("There is no such connection, or it has ended.");

@@ -5,11 +5,14 @@ import { address } from "../lib/route.js";
 import { bytes, milliseconds, number, rate, since, time } from "../lib/values.js";
 import { Block } from "../parts/block.js";
 import { alertTable } from "../parts/alerts.js";
+import { FIGURES } from "../parts/page.js";
 import { table } from "../parts/table.js";
 import { lampWord, tiles } from "../parts/tiles.js";
 import { h, setText } from "../shared/lib/dom.js";
 import { count, plural } from "../shared/lib/format.js";
 import { plot } from "../shared/parts/plot.js";
+import { openAlerts } from "./alerts.js";
+import { slotRows } from "./slots.js";
 
 /** @typedef {import("../data/pages.js").Row} Row */
 
@@ -21,7 +24,10 @@ const clock = new Intl.DateTimeFormat("en", {
   hourCycle: "h23",
 });
 
-/** @type {Record<string, string>} */
+/** Those that latencies are of (`realtime.stat_latency`). */
+const MINUTES = 5;
+
+/** In the order in which a message passes them. @type {Record<string, string>} */
 const STAGES = {
   feed: "Commit to feed",
   apply: "Feed to applied",
@@ -29,6 +35,9 @@ const STAGES = {
   write: "Encoded to written",
   total: "Commit to written",
 };
+/** Open alerts, of those that there are. */
+const SHOWN = 20;
+
 /** @type {Record<string, "good"|"warn"|"bad"|"">} */
 export const LEVELS = { ok: "good", starting: "", draining: "warn", degraded: "warn", stopped: "", expired: "bad" };
 
@@ -65,11 +74,12 @@ function showFigures(page, { now, flow, nodes }) {
   const list = table("Nodes", NODES, "No node is registered.");
   nodes.body.append(list.element);
 
-  const both = async (/** @type {AbortSignal} */ signal) => {
-    const [stats, slots] = await Promise.all([page.api.get("/nodes", {}, signal), page.api.get("/slots", {}, signal)]);
-    return { nodes: /** @type {Row[]} */ (stats.nodes), slots: /** @type {Row[]} */ (slots.slots) };
-  };
-  page.watch(now, both, ({ nodes: rows, slots }) => {
+  const known = page.rows(
+    FIGURES,
+    { orderBy: ["node"] },
+    async (signal) => (await page.api.get("/nodes", {}, signal)).nodes,
+  );
+  page.watch(now, known.with(slotRows(page)), ([rows, slots]) => {
     const { messages, reads } = rates.add(rows);
     const sum = (/** @type {string} */ name) => rows.reduce((total, row) => total + (row[name] ?? 0), 0);
     figures.set("connections", number(sum("connections")));
@@ -142,10 +152,15 @@ function showLatency(page, pair) {
   );
   const over = h("p.quiet");
   block.body.append(h("table.bars.stages", {}, h("thead", {}, h("tr", {}, ...heads)), body), over);
+  const known = page.rows(
+    "realtime.stat_latency",
+    {},
+    async (signal) => (await page.api.get("/latency", {}, signal)).stages,
+  );
   page.watch(
     block,
-    (signal) => page.api.get("/latency", {}, signal),
-    ({ minutes, stages }) => {
+    known.as((rows) => Object.keys(STAGES).flatMap((name) => rows.filter(({ stage }) => stage === name))),
+    (stages) => {
       const longest = Math.max(...stages.map((/** @type {Row} */ stage) => stage.p95Ms ?? 0), 0.001);
       body.replaceChildren(
         ...stages.map((/** @type {Row} */ stage) => {
@@ -161,7 +176,7 @@ function showLatency(page, pair) {
         }),
       );
       const writes = stages.find((/** @type {Row} */ stage) => stage.stage === "total")?.count ?? 0;
-      const within = `in the last ${plural(minutes, "minute")}`;
+      const within = `in the last ${plural(MINUTES, "minute")}`;
       setText(over, writes ? `${count(writes)} deliveries ${within}.` : `No deliveries ${within}.`);
     },
   );
@@ -176,10 +191,5 @@ function showAlerts(page) {
     { title: "Since", look: "num", cell: (row) => time(row.raisedAt) },
   ]);
   block.body.append(list.element);
-  const again = page.watch(
-    block,
-    (signal) => page.api.get("/alerts", { open: true, limit: 20 }, signal),
-    ({ alerts }) => list.draw(alerts),
-  );
-  page.onAlerts(again);
+  page.watch(block, openAlerts(page), (rows) => list.draw(rows.slice(0, SHOWN)));
 }

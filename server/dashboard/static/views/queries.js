@@ -5,11 +5,14 @@ import { clientText, milliseconds, NONE, number } from "../lib/values.js";
 import { Block } from "../parts/block.js";
 import { longList } from "../parts/list.js";
 import { facts } from "../parts/tiles.js";
+import { overNodes } from "../lib/queries.js";
 import { h } from "../shared/lib/dom.js";
 import { compact, perField } from "../shared/lib/format.js";
 
 /** @typedef {import("../data/pages.js").Row} Row */
 /** @typedef {import("../parts/page.js").Page} Page */
+
+const COLLECTION = "realtime.stat_queries";
 
 /** @type {Record<string, string>} */
 const STRATEGIES = {
@@ -44,6 +47,19 @@ export function queries(page) {
       ["-readMs", "Most time to read"],
       ["-subscribers", "Most subscribers"],
     ],
+    live: {
+      collection: COLLECTION,
+      orders: { "-readMs": [["readMs", "desc"], "queryId"], "-subscribers": [["subscribers", "desc"], "queryId"] },
+      rows: (rows, { search, sort }) => {
+        const wanted = search.toLowerCase();
+        const found = overNodes(rows).filter(
+          ({ queryId, collection, query: text }) =>
+            queryId === search || [collection, text].some((each) => each.toLowerCase().includes(wanted)),
+        );
+        const by = sort.slice(1);
+        return found.sort((a, b) => b[by] - a[by] || (a.queryId < b.queryId ? -1 : 1));
+      },
+    },
     hint: "Collection, query or id",
     nothing: "No live query matches.",
     columns: [
@@ -69,10 +85,13 @@ export function query(page) {
   page.root.append(h("p.back", {}, h("a", { href: address("queries") }, "Live queries")));
   page.heading("Live query");
   const block = page.add(new Block("State", { quiet: true }));
+  const known = page.rows(COLLECTION, { where: [["queryId", "==", id]] }, async (signal) => {
+    return (await page.api.get("/live-queries", { queryId: id }, signal)).queries;
+  });
   page.watch(
     block,
-    (signal) => page.api.get("/live-queries", { queryId: id }, signal),
-    ({ queries: [row] }) => {
+    known.as((rows) => overNodes(rows)),
+    ([row]) => {
       if (!row) return block.note("No node keeps this query any more.");
       const focused = block.body.contains(document.activeElement);
       if (!focused) block.body.replaceChildren(facts(fieldsOf(row)));

@@ -1,6 +1,6 @@
 // Replication slots: who reads the log, how far it is, and how much of it is kept for that.
 
-import { bytes, clientText, NONE, span } from "../lib/values.js";
+import { bytes, clientText, NONE, seconds, span } from "../lib/values.js";
 import { Block } from "../parts/block.js";
 import { table } from "../parts/table.js";
 import { lampWord } from "../parts/tiles.js";
@@ -39,17 +39,20 @@ export function slots(page) {
   ];
   own.body.append(mine.element);
   others.body.append(foreign.element);
-  page.watch(
-    own,
-    (signal) => page.api.get("/slots", {}, signal),
-    (answer) => {
-      const rows = /** @type {Row[]} */ (answer.slots);
-      mine.draw(rows.filter((row) => row.own));
-      others.ready();
-      foreign.draw(rows.filter((row) => !row.own));
-    },
-  );
+  page.watch(own, slotRows(page), (rows) => {
+    mine.draw(rows.filter((row) => row.own));
+    others.ready();
+    foreign.draw(rows.filter((row) => !row.own));
+  });
 }
+
+/** @param {import("../parts/page.js").Page} page */
+export const slotRows = (page) =>
+  page.rows(
+    "realtime.stat_slots",
+    { orderBy: ["slot"] },
+    async (signal) => (await page.api.get("/slots", {}, signal)).slots,
+  );
 
 /** @type {import("../parts/table.js").Column[]} */
 const COLUMNS = [
@@ -61,7 +64,7 @@ const COLUMNS = [
       h("span", { title: row.invalidationReason }, lampWord(row.walStatus, LEVELS[row.walStatus] ?? "warn")),
   },
   { title: "Lag", look: "num", cell: (row) => bytes(row.lagBytes) },
-  { title: "Delay", look: "num medium", cell: (row) => (row.active ? span(row.lag) : NONE) },
+  { title: "Delay", look: "num medium", cell: (row) => (row.active ? span(seconds(row.lag)) : NONE) },
   { title: "Kept", look: "num", cell: (row) => bytes(row.retainedBytes) },
   {
     title: "Room left",
