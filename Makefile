@@ -15,7 +15,7 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo install install-development test matrix check coverage lint compiled format fuzz bench docs lock clean system-packages node-packages
+.PHONY: help demo install install-development test matrix check coverage lint compiled format fuzz bench bench-aims bench-peers docs lock clean system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +100,13 @@ fuzz: $(DEVELOPMENT) ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_S
 bench: $(DEVELOPMENT) ## Measure
 	set -e; for each in tests/bench/bench_*.py tests/bench/*/bench_*.py; do path=$${each%.py}; $(BIN)/python -m $${path//\//.}; done
 
+bench-aims: $(DEVELOPMENT) ## The figures that the project aims at: each with its aim, and whether it is met
+	$(BIN)/python -m tests.bench.aims.bench_aims
+
+bench-peers: $(DEVELOPMENT) ## This server beside NATS, Mosquitto, Socket.IO and others, which are installed into .realtime/peers
+	tests/bench/peers/install
+	$(BIN)/python -m tests.bench.peers.run
+
 docs: $(DEVELOPMENT) ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict
 	@echo "open $(CURDIR)/site/index.html"
@@ -112,4 +119,4 @@ lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
 
 clean: ## Remove what was made here, the demo's database included
 	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'
-	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build tests/bench/results
+	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build tests/bench/results tests/bench/peers/node_modules

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Final
 
 from server.bench.load.orders import Arrive, Subscribe
 from server.bench.load.usage import machine_memory
-from server.bench.messages import joined, publication
 from server.bench.scenario import Figures, Load, Scenario
 
 _FIRST: Final = 50
@@ -65,7 +64,7 @@ class Idle(Scenario):
         interval = self.begin()
         order = Subscribe(
             "idle",
-            joined(load.channel),
+            self.site.wire.joined(load),
             numbers=load.channels,
             each=load.each,
             rate=load.connect_rate,
@@ -113,8 +112,8 @@ class Arrivals(Scenario):
         load, fleet = self.load, self.site.fleet
         order = Arrive(
             "arrived",
-            joined(load.channel),
-            publication(load.channel),
+            self.site.wire.joined(load),
+            self.site.wire.publication(load),
             rate,
             seconds,
             load.size,
@@ -156,7 +155,7 @@ class Joins(Scenario):
         load, fleet = self.load, self.site.fleet
         interval = self.begin()
         order = Subscribe(
-            "joining", joined(load.channel), numbers=load.channels, each=load.each, rate=rate, stuck=load.stuck
+            "joining", self.site.wire.joined(load), numbers=load.channels, each=load.each, rate=rate, stuck=load.stuck
         )
         counts = await fleet.subscribe(order)
         used = interval.end()

@@ -10,7 +10,6 @@ import psycopg
 
 from server.bench.load.errors import BenchError, BenchUsageError
 from server.bench.load.orders import Subscribe, Write
-from server.bench.messages import joined
 from server.bench.scenario import Figures, Load, Scenario
 
 __all__ = ["Broadcast", "LiveQueries", "SubscribeStorm"]
@@ -143,7 +142,7 @@ class Broadcast(Scenario):
         """Connect and subscribe."""
         load, fleet = self.load, self.site.fleet
         await fleet.connect("subscribers", load.clients, rate=load.connect_rate)
-        await fleet.subscribe(Subscribe("subscribers", joined(load.channel), stuck=load.stuck))
+        await fleet.subscribe(Subscribe("subscribers", self.site.wire.joined(load), stuck=load.stuck))
         await self.start()
 
     async def play(self, rate: float) -> Figures:

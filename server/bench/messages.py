@@ -12,19 +12,14 @@ from server.bench.load.orders import Publish, Subscribe
 from server.bench.load.pacing import TICK
 from server.bench.scenario import Figures, Load, Scenario
 
-__all__ = ["Channels", "FanOut", "Publishers", "Soak", "joined", "publication"]
+__all__ = ["Channels", "FanOut", "Publishers", "Soak", "joined"]
 
 _INTERVALS: Final = 10  # of a soak
 _WARM_UP: Final = 1.0
 
 
-def publication(channel: str) -> str:
-    """A client's message, with a stamp as its data."""
-    return f'{{"type":"message","channel":{json.dumps(channel)},"event":"bench","data":"%d"}}'
-
-
 def joined(channel: str, **options: Any) -> str:
-    """A subscription to a channel."""
+    """A subscription of this server's protocol with options."""
     return json.dumps({"type": "subscribe", "channel": channel, **options}, separators=(",", ":"))
 
 
@@ -59,7 +54,7 @@ class Publishers(Scenario):
         await fleet.subscribe(
             Subscribe(
                 "subscribers",
-                joined(load.channel),
+                self.site.wire.joined(load),
                 numbers=load.channels,
                 each=load.each,
                 stride=_stride(load),
@@ -73,9 +68,9 @@ class Publishers(Scenario):
         await self.start()
 
     async def _publish(self, rate: float, seconds: float) -> int:
-        load = self.load
+        load, wire = self.load, self.site.wire
         order = Publish(
-            "publishers", publication(load.channel), rate, seconds, load.size, numbers=load.channels, stuck=load.stuck
+            "publishers", wire.publication(load), rate, seconds, load.size, load.channels, wire.acked, load.stuck
         )
         return (await self.site.fleet.publish(order)).done
 

@@ -21,7 +21,7 @@ from server.bench.load.target import Target
 from server.bench.load.usage import Meter, listening_on
 from server.bench.messages import Channels, FanOut, Publishers, Soak
 from server.bench.presence import Presence
-from server.bench.scenario import Figures, Load, Scenario, Site
+from server.bench.scenario import Figures, Load, Scenario, Site, Wire
 from server.bench.storms import ReconnectStorm, ReplayStorm
 
 __all__ = ["SCENARIOS", "Round", "Wanted", "describe", "meters_of", "play"]
@@ -51,7 +51,7 @@ class Wanted:
     p95: float = 0.05
     processes: int | None = None
     every: int = 1
-    connection: str | None = None
+    wire: Wire = field(default_factory=Wire)
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,8 @@ async def play(
     most = max([load.rate, *wanted.rates])
     clients = kind.connections(Load(**{**load.__dict__, "rate": most}))
     agents = agents_needed(clients, wanted.processes)
-    more = {} if wanted.connection is None else {"connection": wanted.connection}
-    async with Fleet.started(target, agents, every=wanted.every, **more) as fleet:
-        scenario = kind(Site(fleet, target, meters_of(target, load.dsn), progress), load)
+    async with Fleet.started(target, agents, every=wanted.every, connection=wanted.wire.connection) as fleet:
+        scenario = kind(Site(fleet, target, meters_of(target, load.dsn), wanted.wire, progress), load)
         rounds: list[Round] = []
 
         async def once(rate: float) -> Round:

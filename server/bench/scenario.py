@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Final
 
 from server.bench.advice import advice
 from server.bench.load.errors import BenchError, BenchUsageError
-from server.bench.load.fleet import Fleet
+from server.bench.load.fleet import CONNECTION, Fleet
 from server.bench.load.histogram import Histogram
 from server.bench.load.tally import Tally
 from server.bench.load.target import Target
 from server.bench.load.usage import Interval, Meter
 
-__all__ = ["Figures", "Load", "Scenario", "Site", "milliseconds"]
+__all__ = ["Figures", "Load", "Scenario", "Site", "Wire", "milliseconds"]
 
 Figures = dict[str, Any]
 """What a round has shown, as it stands in the JSON."""
@@ -51,12 +51,33 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Wire:
+    """A protocol: the class of its connections, what they send (``%c`` stands for the channel, ``%d`` for a stamp, ``%s``
+    for its size), and whether a publication is answered.
+    """
+
+    connection: str = CONNECTION
+    subscribe: str = '{"type":"subscribe","channel":"%c"}'
+    publish: str = '{"type":"message","channel":"%c","event":"bench","data":"%d"}'
+    acked: bool = True
+
+    def joined(self, load: Load) -> str:
+        """A subscription to a channel of ``load``."""
+        return self.subscribe.replace("%c", load.channel)
+
+    def publication(self, load: Load) -> str:
+        """A message into it."""
+        return self.publish.replace("%c", load.channel).replace("%s", str(load.size))
+
+
+@dataclass(frozen=True)
 class Site:
     """Where a scenario is played. ``meters``: of ``server`` and ``postgres``, as far as they can be seen."""
 
     fleet: Fleet
     target: Target
     meters: Mapping[str, Meter]
+    wire: Wire = field(default_factory=Wire)
     progress: Callable[[str], None] = field(default=lambda text: None)
 
     def memory(self) -> int:

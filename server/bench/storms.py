@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from server.bench.load.orders import Publish, Subscribe
-from server.bench.messages import joined, publication
+from server.bench.messages import joined
 from server.bench.scenario import Figures, Load, Scenario
 
 __all__ = ["ReconnectStorm", "ReplayStorm"]
@@ -28,7 +29,7 @@ class ReplayStorm(Scenario):
 
     def __init__(self, site: Any, load: Load) -> None:
         super().__init__(site, load)
-        self._channel = f"{load.prefix}:{uuid.uuid4().hex[:8]}:%n"  # without a history of other runs
+        self.load = replace(load, prefix=f"{load.prefix}:{uuid.uuid4().hex[:8]}")  # without a history of other runs
 
     async def prepare(self) -> None:
         """Connect, and publish what will be asked for."""
@@ -42,7 +43,7 @@ class ReplayStorm(Scenario):
         load = self.load
         order = Publish(
             "publishers",
-            publication(self._channel),
+            self.site.wire.publication(load),
             load.rate,
             load.messages * load.channels / load.rate,
             load.size,
@@ -53,7 +54,7 @@ class ReplayStorm(Scenario):
 
     async def play(self, rate: float) -> Figures:
         """Subscribe with ``history``, all at once, until each has all."""
-        return await self._all_at_once(joined(self._channel, history=self.load.messages), self.load.messages)
+        return await self._all_at_once(joined(self.load.channel, history=self.load.messages), self.load.messages)
 
     async def _all_at_once(self, template: str, messages: int) -> Figures:
         load, fleet = self.load, self.site.fleet
@@ -84,7 +85,7 @@ class ReconnectStorm(ReplayStorm):
         """Connect and subscribe."""
         load, fleet = self.load, self.site.fleet
         await fleet.connect("asking", load.clients, rate=load.connect_rate)
-        await fleet.subscribe(Subscribe("asking", joined(self._channel), numbers=load.channels, stuck=load.stuck))
+        await fleet.subscribe(Subscribe("asking", joined(self.load.channel), numbers=load.channels, stuck=load.stuck))
         await fleet.connect("publishers", load.publishers, rate=load.connect_rate)
         await self.start()
 
@@ -99,7 +100,7 @@ class ReconnectStorm(ReplayStorm):
         counts = await fleet.connect("asking", load.clients)
         used = interval.end()
         connected = self.figures(await fleet.count(), used)
-        row = await self._all_at_once(joined(self._channel, since="%p", epoch="%e"), load.messages)
+        row = await self._all_at_once(joined(self.load.channel, since="%p", epoch="%e"), load.messages)
         opened = {name: value for name, value in connected.items() if name.startswith("opened")}
         return (
             row

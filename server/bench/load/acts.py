@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from picows import WSError, ws_connect
+from picows import WSError
 
 from server.bench.load.connection import Connection
 from server.bench.load.orders import Arrive, Connect, Counts, Drop, Plan, Publish, Receive, Subscribe
@@ -18,7 +18,6 @@ from server.bench.load.tally import Tally
 __all__ = ["Clients"]
 
 _TIMEOUT: Final = 60.0  # seconds for a handshake and the first message
-_BUFFER: Final = 4096  # bytes for reading, of each connection; it grows where it has to
 _CLOSING: Final = 10.0
 
 
@@ -82,19 +81,8 @@ class Clients:
         headers = dict(plan.headers)
         if plan.tokens:
             headers["Authorization"] = f"Bearer {plan.tokens[number % len(plan.tokens)]}"
-        options: dict[str, Any] = {}
-        if plan.sources:
-            options["local_addr"] = (plan.sources[number // plan.per_source % len(plan.sources)], 0)
-        await ws_connect(
-            lambda: connection,
-            plan.url,
-            extra_headers=headers,
-            enable_auto_pong=True,
-            read_buffer_init_size=_BUFFER,
-            websocket_handshake_timeout=_TIMEOUT,
-            max_redirects=0,
-            **options,
-        )
+        local = (plan.sources[number // plan.per_source % len(plan.sources)], 0) if plan.sources else None
+        await connection.open(plan.url, headers, local)
 
     async def _all(self, count: int, rate: float, work: Callable[[int], Any]) -> None:
         """Do so much at a rate, or all at once, and wait for it."""

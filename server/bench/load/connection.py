@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final
 
 import msgspec
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from server.bench.load.stamp import MARK, now, taken
 from server.bench.load.tally import Tally
@@ -21,6 +21,7 @@ _NEVER: Final = 1 << 62
 _KIND: Final = len(b'{"type":"')
 _MESSAGE: Final = ord("m")
 _TEXT: Final = WSMsgType.TEXT
+_BUFFER: Final = 4096  # bytes for reading, of each connection; it grows where it has to
 _CLEAN: Final = WSCloseCode.OK
 
 
@@ -93,6 +94,19 @@ class Connection(WSListener):
         self.goal = deliveries or _NEVER
         self._members = b'"count":%d}' % members if members else b""
         self._look_at = min(self._due, self.goal)
+
+    async def open(self, url: str, headers: dict[str, str], local: tuple[str, int] | None) -> None:
+        """Do the handshake, from the address ``local`` if there is one. Raises ``OSError`` or ``WSError``."""
+        await ws_connect(
+            lambda: self,
+            url,
+            extra_headers=headers,
+            enable_auto_pong=True,
+            read_buffer_init_size=_BUFFER,
+            websocket_handshake_timeout=None,
+            max_redirects=0,
+            local_addr=local,
+        )
 
     def send(self, message: bytes) -> None:
         """Send a message."""

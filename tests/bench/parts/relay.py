@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
+from collections import deque
 
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
@@ -22,6 +24,8 @@ from tests.bench.parts.sockets import publication
 
 _DATA = b'"data":'
 _FLOOD_BLOCK = 64
+_PAST = 1000
+_HISTORY = re.compile(rb'"history":(\d+)')
 _USER = (
     b'{"id":"0123456789ab-00000000000000000000000000000000","name":null,"metadata":{},"state":{},'
     b'"lastSeen":"2026-01-25T09:00:00.123456Z"}'
@@ -50,6 +54,8 @@ class Relay:
     def __init__(self) -> None:
         self.subscribers: list[Connection] = []
         self._out: list[bytes] = []
+        self._past: deque[bytes] = deque(maxlen=_PAST)
+        self._joined: tuple[tuple[int, int], bytes] = (0, 0), b""
         self._number = 0
 
     def pass_on(self, data: bytes) -> int:
@@ -57,8 +63,16 @@ class Relay:
         if not self._out:
             asyncio.get_running_loop().call_soon(self._flush)
         self._number += 1
-        self._out.append(text_frame(message(self._number, data)))
+        frame = text_frame(message(self._number, data))
+        self._out.append(frame)
+        self._past.append(frame)
         return self._number
+
+    def last(self, count: int) -> bytes:
+        """The last messages, as one block that is made once."""
+        if self._joined[0] != (self._number, count):
+            self._joined = (self._number, count), b"".join(list(self._past)[-count:])
+        return self._joined[1]
 
     def pass_on_presence(self, kind: bytes, data: bytes) -> None:
         """The same for a change of presence."""
@@ -102,8 +116,10 @@ class Connection(WSListener):
             transport.disconnect()
             return
         body = frame.get_payload_as_bytes()
-        if body.startswith(b'{"type": "subscribe"'):
+        if body.startswith((b'{"type": "subscribe"', b'{"type":"subscribe"')):
             self._subscribe(transport, b'"presence"' in body)
+            if found := _HISTORY.search(body):
+                self.write(self._relay.last(int(found[1])))
             return
         if body.startswith(b'{"type":"presence:update"'):
             self._relay.pass_on_presence(b"update", body.partition(_DATA)[2][:-1])

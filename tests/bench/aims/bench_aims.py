@@ -1,0 +1,119 @@
+"""The figures that the project aims at: each is measured, and printed beside its aim with whether that is met.
+
+Run with ``python -m tests.bench.aims.bench_aims`` (at most twelve minutes; ``--only NAME,…`` for some, ``--list``). Ratios
+are of runs that follow one another. *others* are the cores that processes besides these took: a figure beside which they
+took much is worth little. ``tests.bench.aims.page`` makes a table of docs/performance.md of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import uvloop
+
+from server.bench.report import cores
+from server.bench.run import Round
+from tests.bench.aims import connections, messages, queries
+from tests.bench.parts.report import RESULTS
+from tests.bench.peers.ground import Figure, Ground, ground
+
+__all__: list[str] = []
+
+Measure = Callable[[Ground], Awaitable[list[Figure]]]
+
+_MEASURES: Final[dict[str, Measure]] = {**connections.MEASURES, **messages.MEASURES, **queries.MEASURES}
+_LONG: Final = frozenset({"connections-50000", "soak"})
+"""Only if they are named."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A figure of a measure, as it is kept."""
+
+    measure: str
+    figure: str
+    aim: str
+    found: str
+    met: bool | None
+    others: float
+
+
+def others(rounds: list[Round]) -> float:
+    """Cores that processes took which are none of the measured ones: the most of all rounds."""
+    free = [
+        max(0.0, each.figures["cpu_s"]["machine"] / (each.figures["took_s"] or 1.0) - sum(cores(each.figures).values()))
+        for each in rounds
+    ]
+    return round(max(free, default=0.0), 2)
+
+
+async def measure(names: list[str], workers: int) -> list[Line]:
+    """All that is named, each in its turn; one that fails is a line, too."""
+    lines: list[Line] = []
+    async with ground(workers) as place:
+        for name in names:
+            began = time.monotonic()
+            place.rounds.clear()
+            try:
+                found = await _MEASURES[name](place)
+            except Exception as wrong:  # noqa: BLE001 - the other figures are wanted all the same
+                traceback.print_exc()
+                found = [Figure(name, "", f"failed: {wrong}", None)]
+            busy = others(place.rounds)
+            for each in found:
+                lines.append(Line(name, each.what, each.aim, each.found, each.met, busy))
+                _print(lines[-1])
+            print(f"    {time.monotonic() - began:.0f} s", flush=True)
+    return lines
+
+
+def _print(line: Line) -> None:
+    met = {True: "met", False: "NOT MET", None: "-"}[line.met]
+    print(f"{met:8} {line.figure:60} {line.found:>40}   aim: {line.aim}   (others: {line.others} cores)", flush=True)
+
+
+def keep(lines: list[Line], seconds: float) -> None:
+    """Write the results, with the machine they are of."""
+    about: dict[str, Any] = {
+        "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+        "seconds": round(seconds),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_average": os.getloadavg(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    document = {"about": about, "lines": [asdict(line) for line in lines]}
+    (RESULTS / "aims.json").write_text(json.dumps(document, indent=2) + "\n")
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="measures, separated by commas")
+    parser.add_argument("--list", action="store_true", help="print the measures")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the server")
+    arguments = parser.parse_args()
+    if arguments.list:
+        print("\n".join(_MEASURES))
+        return
+    names = arguments.only.split(",") if arguments.only else [name for name in _MEASURES if name not in _LONG]
+    began = time.monotonic()
+    lines = uvloop.run(measure(names, arguments.workers))
+    keep(lines, time.monotonic() - began)
+    judged = [line for line in lines if line.met is not None]
+    print(
+        f"{sum(line.met is True for line in judged)} of {len(judged)} aims are met ({time.monotonic() - began:.0f} s)"
+    )
+
+
+if __name__ == "__main__":
+    main()

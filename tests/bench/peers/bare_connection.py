@@ -1,0 +1,16 @@
+"""A client of a server that does not speak first (``tests.bench.parts.relay``)."""
+
+from __future__ import annotations
+
+from server.bench.load.connection import Connection
+
+__all__ = ["BareConnection"]
+
+
+class BareConnection(Connection):
+    """The handshake is the greeting."""
+
+    __slots__ = ()
+
+    def connected(self) -> None:
+        self.greeted()
