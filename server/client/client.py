@@ -257,6 +257,7 @@ class Client:
             subscription.cancel()
             return
         self._live[request] = subscription
+        request.opened()
         self._send(answer)
         if self._log.channels:
             self._log.subscribed(self.member, COLLECTION_PREFIX + request.collection)

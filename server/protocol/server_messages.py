@@ -5,6 +5,7 @@ So WebSocket frames, SSE events and long-poll answers can carry the same ones.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 from typing import Final
 
@@ -217,8 +218,12 @@ def unsubscribed(channel: str, id: str | UnsetType) -> bytes:
     return _encode(_Unsubscribed(channel, id))
 
 
+@lru_cache(maxsize=1024)
 def snapshot_head(channel: str, id: str) -> bytes:
-    """The part of a snapshot message that is one subscription's own; ``snapshot_tail`` completes it."""
+    """The part of a snapshot message that is one subscription's own; ``snapshot_tail`` completes it.
+
+    Clients of one program give the same ids: their subscriptions share it.
+    """
     return _encode(_SnapshotHead(channel, id))[:-1] + b","
 
 

@@ -298,9 +298,9 @@ class _TooManyError(QueryRejectedError):
 
 def _request(message: Subscribe) -> Request:
     """The query of a subscribe message. Raises ``QueryRejectedError``."""
-    if not message.channel.startswith(COLLECTION_PREFIX):
-        channel = intern(message.channel)  # one text for all who have subscribed to it
+    channel = intern(message.channel)  # one text for all who have subscribed to it
+    if not channel.startswith(COLLECTION_PREFIX):
         return ChannelRequest(channel, message.id, channel_options(message))
     check_live(message)
-    id = message.channel if message.id is UNSET else message.id
-    return LiveRequest(message.channel, id, client_messages.spec_of(message), resume_of(message), meta=message.meta)
+    id = channel if message.id is UNSET else message.id
+    return LiveRequest(channel, id, client_messages.spec_of(message), resume_of(message), meta=message.meta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
@@ -14,14 +15,18 @@ from server.protocol.client_messages import COLLECTION_PREFIX, RequestReference
 __all__ = ["ChannelRequest", "LiveRequest", "Request"]
 
 
+_NOTHING: Final[Mapping[str, object]] = {}
+
+
 class LiveRequest:
     """One live query of a client; compared by identity.
 
-    ``head`` is the common start of its snapshot messages; ``begun``: the first of them was requested; ``resume``: the
-    client's position before; ``meta``: it wants the annotations of changes; ``size``: the bytes of the subscribe message.
+    ``query``: what is asked for, until the live query is open. ``head`` is the common start of its snapshot messages;
+    ``begun``: the first of them was requested; ``resume``: the client's position before; ``meta``: it wants the annotations
+    of changes; ``size``: the bytes of the subscribe message.
     """
 
-    __slots__ = ("begun", "channel", "collection", "ended", "head", "id", "meta", "query", "resume", "size")
+    __slots__ = ("begun", "channel", "ended", "head", "id", "meta", "query", "resume", "size")
 
     def __init__(
         self,
@@ -34,7 +39,6 @@ class LiveRequest:
     ) -> None:
         self.channel = channel
         self.id = id
-        self.collection = channel.removeprefix(COLLECTION_PREFIX)
         self.query = query
         self.resume = resume
         self.meta = meta
@@ -42,6 +46,15 @@ class LiveRequest:
         self.begun = False
         self.ended = False
         self.size = 0
+
+    def opened(self) -> None:
+        """The live query is open, and has what was asked for, once for all who ask for it."""
+        self.query = _NOTHING
+
+    @property
+    def collection(self) -> str:
+        """The name of what is queried."""
+        return self.channel.removeprefix(COLLECTION_PREFIX)
 
     @property
     def named(self) -> RequestReference:

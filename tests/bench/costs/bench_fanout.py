@@ -1,10 +1,10 @@
 """What a message costs the server per subscriber of its channel, beside a bare picows server that writes the same bytes.
 
 One channel with ``--subscribers``, a message each 1 / ``--rate`` seconds. The server of this tree, that of another tree (if
-``--other`` names its folder) and the relay (``tests.bench.parts.relay``) have clients of their own and take turns in short
-rounds, so a noisy machine disturbs all alike. *CPU* is the processor time of all threads of the server per delivery: the
-median of the rounds; the times are from the publish to the receipt: *first* of the first subscriber of a message. Run with
-``python -m tests.bench.costs.bench_fanout``.
+``--other`` names its folder), and the relay (``tests.bench.parts.relay``) have clients, and the former a database, of their
+own. They take turns in short rounds, so a noisy machine disturbs all alike. *CPU* is the processor time of all threads of
+the server per delivery: the median of the rounds; the times are from the publish to the receipt: *first* of the first
+subscriber of a message. Run with ``python -m tests.bench.costs.bench_fanout``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import uvloop
 
 from server.bench.load.child import Child
 from server.bench.load.usage import ran
+from server.cli.local_postgres import LocalPostgres
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
@@ -63,7 +64,7 @@ async def _serve(dsn: str, tree: Path, number: int) -> ServerProcess:
     environment |= {"REALTIME_SLOT_NAME": f"bench_{number}", "PYTHONPATH": str(tree)}
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server", "serve", "--dsn", dsn, "--port", str(port)),
+        *(sys.executable, "-m", "server", "serve", "--migrate", "--dsn", dsn, "--port", str(port)),
         cwd=tree,
         env=environment,
         stdout=DEVNULL,
@@ -72,12 +73,12 @@ async def _serve(dsn: str, tree: Path, number: int) -> ServerProcess:
     return ServerProcess(process, port)
 
 
-async def compare(dsn: str, trees: dict[str, Path], plan: argparse.Namespace) -> list[dict[str, object]]:
+async def compare(postgres: LocalPostgres, trees: dict[str, Path], plan: argparse.Namespace) -> list[dict[str, object]]:
     """A row for each side."""
     async with AsyncExitStack() as stack:
         servers: list[tuple[str, str, int]] = []
         for number, (name, tree) in enumerate(trees.items()):
-            server = await _serve(dsn, tree, number)
+            server = await _serve(fresh_database(postgres, migrated=False), tree, number)
             stack.push_async_callback(server.end)
             await server.healthy()
             servers.append((name, server.websocket, server.process.pid))
@@ -128,7 +129,7 @@ def main() -> None:
     plan = parser.parse_args()
     trees = {"server": ROOT} if plan.other is None else {"other": plan.other.resolve(), "server": ROOT}
     with local_postgres() as postgres:
-        report("fanout", uvloop.run(compare(fresh_database(postgres), trees, plan)))
+        report("fanout", uvloop.run(compare(postgres, trees, plan)))
 
 
 if __name__ == "__main__":

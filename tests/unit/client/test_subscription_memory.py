@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import tracemalloc
+from collections.abc import Mapping, Sized
+
+import pytest
 
 from engine.channels.core.delivery.hub import ChannelHub
 from engine.channels.core.delivery.subscription import Subscription
 from engine.identity.principal import Principal
+from engine.live.core.resume_log import Resume
+from engine.live.core.shared_query import Deliver, LiveQuery
+from engine.live.core.shared_query import Subscription as LiveSubscription
+from engine.live.query_accounts import ConnectionAccount
 from server.client.client import Client
 from server.client.shared import SharedServices
 from server.limits.connection_limits import SessionLimits
@@ -41,6 +49,32 @@ class HubChannels(FakeChannels):
         return subscription
 
 
+class SharedLists(FakeLiveQueries):
+    """Live queries without rows; those of equal channels and specifications are one. ``position`` is that of the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared: dict[str, LiveQuery] = {}
+
+    async def subscribe(  # type: ignore[override]
+        self,
+        principal: Principal,
+        collection: str,
+        spec: Mapping[str, object],
+        deliver: Deliver,
+        resume: Resume | None = None,
+        account: ConnectionAccount | None = None,
+    ) -> LiveSubscription:
+        key = json.dumps(spec)
+        query = self.shared.setdefault(key, LiveQuery(principal.visibility, key, collection, spec))
+        subscription = LiveSubscription(query, deliver, self, query.subscriptions.pop, resume)
+        query.subscriptions[subscription] = None
+        return subscription
+
+    def __len__(self) -> int:
+        return sum(len(query.subscriptions) for query in self.shared.values())
+
+
 class Unread:
     """A transport that takes everything."""
 
@@ -62,19 +96,29 @@ class Unread:
         raise AssertionError(f"closed: {reason}")
 
 
-async def subscribe(clients: list[Client], channels: HubChannels, numbers: range) -> None:
+async def subscribe(clients: list[Client], opened: Sized, request: str, numbers: range) -> None:
     for number in numbers:
-        request = b'{"type":"subscribe","channel":"room:%d"}' % number
         for client in clients:
-            client.carry_out(client.session.receive(request, 0.0))
-        while len(channels.hub) < len(clients) * (number + 1):  # noqa: ASYNC110 - each subscribes in a task
+            client.carry_out(client.session.receive((request % {"n": number}).encode(), 0.0))
+        while len(opened) < len(clients) * (number + 1):  # noqa: ASYNC110 - each subscribes in a task
             await asyncio.sleep(0)
+    for _ in range(3):  # the tasks end, and what waits for them
+        await asyncio.sleep(0)
     gc.collect()
 
 
-async def test_a_further_subscription_of_a_connection_to_a_shared_channel_costs_less_than_a_kib() -> None:
-    channels = HubChannels()
-    services = SharedServices(FakeLiveQueries(), channels)
+CHANNEL = '{"type":"subscribe","channel":"room:%(n)d"}'
+QUERY = (
+    '{"type":"subscribe","channel":"db:collection:note","id":"q%(n)d","query":'
+    '{"where":[["room","==","room-%(n)d"]],"orderBy":[["id","desc"]],"limit":50}}'
+)
+
+
+@pytest.mark.parametrize("message", [CHANNEL, QUERY], ids=["channel", "live query"])
+async def test_a_further_subscription_of_a_connection_to_what_others_have_costs_less_than_a_kib(message: str) -> None:
+    channels, lists = HubChannels(), SharedLists()
+    opened: Sized = channels.hub if message == CHANNEL else lists
+    services = SharedServices(lists, channels)
     transport = Unread(plain_wire())
     limits = SessionLimits(subscriptions=AFTER, message_rate=1e6)
     clients = [
@@ -84,10 +128,10 @@ async def test_a_further_subscription_of_a_connection_to_a_shared_channel_costs_
     for client in clients:
         client.start()
     async with asyncio.timeout(60):
-        await subscribe(clients, channels, range(BEFORE))
+        await subscribe(clients, opened, message, range(BEFORE))
         tracemalloc.start()
         try:
-            await subscribe(clients, channels, range(BEFORE, AFTER))
+            await subscribe(clients, opened, message, range(BEFORE, AFTER))
             grown, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
