@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import NamedTuple
 
 import psycopg
 
@@ -31,7 +32,7 @@ from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader
 from engine.postgres.statements.statement import Statement
 
-__all__ = ["BatchedReads", "can_be_batched", "without_claims", "without_values"]
+__all__ = ["BatchedReads", "Own", "can_be_batched", "without_own"]
 
 _AT_ONCE = 2
 """Batches of one statement that run at the same time. With more of them each would be smaller."""
@@ -42,23 +43,23 @@ def can_be_batched(statement: Statement) -> bool:
     return statement.role is not None and not (statement.origin is not None and statement.origin.view)
 
 
-def without_claims(statement: Statement) -> Statement:
-    """The same for all statements that differ in claims alone, by which they find one another."""
-    assert statement.role is not None
-    return replace(statement, role=replace(statement.role, claims=""))
+def without_own(statement: Statement) -> Statement:
+    """The same for all statements that differ in values and claims alone, by which they find one another."""
+    role = statement.role
+    return replace(statement, params=(), role=None if role is None else replace(role, claims=""))
 
 
-def without_values(part: Statement) -> Statement:
-    """The same for all windows that differ in values alone, by which they find one another. ``part``: see
-    ``IncrementalPlan.read_in_set``.
+class Own(NamedTuple):
+    """What a request has of its own: the values and claims of its statement; without a role, the statement as it is read
+    alone.
     """
-    return replace(part, params=())
+
+    params: tuple[str | None, ...]
+    claims: str = ""
+    alone: Statement | None = None
 
 
-_Set = str | Statement
-"""What a request has of its own: claims, or the statement that reads it alone, which has its values."""
-
-_Request = tuple[_Set, asyncio.Future[ReadResult | None], Collection[Hashable]]  # with the answer, and for whom
+_Request = tuple[Own, asyncio.Future[ReadResult | None], Collection[Hashable]]  # with the answer, and for whom
 
 
 @dataclass(slots=True)
@@ -84,11 +85,10 @@ class BatchedReads:
         self._requests: dict[Statement, _Requests] = {}
 
     async def read(
-        self, shape: Statement, own: _Set, holders: Collection[Hashable] = (), rows: int = 1
+        self, shape: Statement, own: Own, holders: Collection[Hashable] = (), rows: int = 1
     ) -> ReadResult | None:
-        """The rows of ``shape``, a statement :func:`without_claims` or :func:`without_values`, for ``own``: the claims, or
-        the statement with its values, which has at most ``rows`` rows. None if they have to be read alone. ``holders``: for
-        whom.
+        """The rows of ``shape``, a statement :func:`without_own`, for ``own``. None if they have to be read alone. Without a
+        role there are at most ``rows``. ``holders``: for whom.
 
         Raises what keeps the database from being read.
         """
@@ -154,18 +154,17 @@ class BatchedReads:
         except psycopg.Error:
             return alone  # which raises it for those whom it concerns
 
-    async def _read_claims(self, shape: Statement, sets: Sequence[_Set]) -> Sequence[ReadResult | None]:
-        claims = [own for own in sets if isinstance(own, str)]
+    async def _read_claims(self, shape: Statement, sets: Sequence[Own]) -> Sequence[ReadResult | None]:
         assert shape.role is not None
-        statement = replace(shape, role=replace(shape.role, claims=claims[0]))  # it is planned with claims
-        return await self._reader.read_for_each(statement, claims, self._max_rows, self._bounds)
+        statement = replace(shape, role=replace(shape.role, claims=sets[0].claims))  # it is planned with claims
+        claims, params = [own.claims for own in sets], [own.params for own in sets]
+        return await self._reader.read_for_each(statement, claims, params, self._max_rows, self._bounds)
 
-    async def _read_values(self, shape: Statement, sets: Sequence[_Set]) -> Sequence[ReadResult | None]:
-        alone = [own for own in sets if isinstance(own, Statement)]
-        if len(alone) == 1:  # PostgreSQL makes a better plan where it knows the values
-            return [await self._reader.read(alone[0])]
-        statement = for_sets(shape, [own.params for own in alone])
-        return of_sets(await self._reader.read(statement, limit_ms=self._bounds.timeout_ms), len(alone))
+    async def _read_values(self, shape: Statement, sets: Sequence[Own]) -> Sequence[ReadResult | None]:
+        if len(sets) == 1 and sets[0].alone is not None:  # PostgreSQL makes a better plan where it knows the values
+            return [await self._reader.read(sets[0].alone)]
+        statement = for_sets(shape, [own.params for own in sets])
+        return of_sets(await self._reader.read(statement, limit_ms=self._bounds.timeout_ms), len(sets))
 
 
 def _holders(requests: _Requests) -> Collection[Hashable]:

@@ -16,7 +16,7 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
-from engine.live.batched_reads import BatchedReads, can_be_batched, without_claims, without_values
+from engine.live.batched_reads import BatchedReads, Own, can_be_batched, without_own
 from engine.live.batched_windows import as_lines, from_lines
 from engine.live.core.document_changes import (
     BATCH,
@@ -192,23 +192,24 @@ def _shape(plan: Plan, state: ReadState, settings: LiveSettings) -> Statement | 
 def _shape_of(plan: Plan, settings: LiveSettings) -> Statement | None:
     statement, most = _bounded(plan, settings)
     if can_be_batched(statement):
-        return without_claims(statement if isinstance(plan, ReReadPlan) else as_lines(statement))
+        return without_own(statement if isinstance(plan, ReReadPlan) else as_lines(statement))
     if isinstance(plan, ReReadPlan) or plan.limit is None or most is not None:
         return None
     part = plan.read_in_set(read_size(plan.limit, settings.spare_rows))
-    return None if part is None else without_values(replace(part, tables=statement.tables))
+    return None if part is None else without_own(replace(part, tables=statement.tables))
 
 
 async def _read_in_batch(
     batches: BatchedReads, plan: Plan, shape: Statement, query: LiveQuery, settings: LiveSettings
 ) -> ReadResult | None:
     """The rows of ``plan``, read in one statement with those of others; None if they have to be read alone."""
+    alone, _ = _bounded(plan, settings)
     if shape.role is None:
         assert isinstance(plan, IncrementalPlan)
         assert plan.limit is not None
-        alone, _ = _bounded(plan, settings)
-        return await batches.read(shape, alone, query.holders, read_size(plan.limit, settings.spare_rows))
-    read = await batches.read(shape, plan.visibility.claims.decode(), query.holders)
+        rows = read_size(plan.limit, settings.spare_rows)
+        return await batches.read(shape, Own(alone.params, alone=alone), query.holders, rows)
+    read = await batches.read(shape, Own(alone.params, plan.visibility.claims.decode()), query.holders)
     if read is None or not read.as_meant:
         return read
     if isinstance(plan, IncrementalPlan):

@@ -64,9 +64,10 @@ async def run_for_each(
     cursor: psycopg.AsyncCursor,
     statement: Statement,
     claims: Sequence[str],
+    params: Sequence[tuple[str | None, ...]],
     bounds: ReadBounds,
 ) -> None:
-    """Run ``statement`` over ``cursor`` as its served role with each of ``claims``, in a pipeline."""
+    """Run ``statement`` over ``cursor`` as its served role with each of ``claims`` and of ``params``, in a pipeline."""
     role = statement.role
     assert role is not None
     await _become(connection, statement, role)
@@ -74,7 +75,7 @@ async def run_for_each(
     values = {
         "role": role.role,
         "statement": statement.sql,
-        "params": text_array(statement.params),
+        "params": plain_array(map(text_array, params)) if params[0] else "{}",
         "relation": relation,
         "name": name,
         "columns": columns,

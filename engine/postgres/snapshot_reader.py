@@ -258,9 +258,15 @@ class Reader:
             return ReadResult(snapshot, rows, types, as_meant, facts and facts[0])
 
     async def read_for_each(
-        self, statement: Statement, claims: Sequence[str], most: int, bounds: ReadBounds
+        self,
+        statement: Statement,
+        claims: Sequence[str],
+        params: Sequence[tuple[str | None, ...]],
+        most: int,
+        bounds: ReadBounds,
     ) -> Sequence[ReadResult | None]:
-        """Run ``statement``, which runs as a served role, with each of ``claims`` in turn, all under one snapshot.
+        """Run ``statement``, which runs as a served role, with each of ``claims`` and ``params`` in turn, all under one
+        snapshot.
 
         A result is None where it has to be read alone: PostgreSQL refused it, or it has more than ``most`` rows or too many
         bytes. There are fewer results than ``claims`` where time, rows or bytes have reached ``bounds`` before. Raises
@@ -283,7 +289,7 @@ class Reader:
                 await first.execute(query("current_snapshot"))
                 if origin is not None:
                     await granted.execute(query("granted_columns"), {"table": origin.table})
-                await run_for_each(connection, second, statement, claims, bounds)
+                await run_for_each(connection, second, statement, claims, params, bounds)
                 await rewritten.execute(query("rewritten"), {"tables": list(statement.tables)})
                 await connection.execute(query("end_read"))
                 await marks.ask()

@@ -18,6 +18,6 @@ def text_array(values: Iterable[str | None]) -> str:
     return "{" + ",".join(quoted) + "}"
 
 
-def plain_array(values: Iterable[int | bool]) -> str:
-    """An array of numbers or booleans, to be cast in the statement."""
+def plain_array(values: Iterable[int | bool | str]) -> str:
+    """An array of numbers, booleans or array literals of one size, to be cast in the statement."""
     return "{" + ",".join(map(str, values)) + "}"

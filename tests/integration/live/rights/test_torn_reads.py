@@ -65,7 +65,7 @@ async def test_rows_that_were_read_while_a_table_was_truncated_are_not_used(rows
         statement, claims = replace(again.statement, tables=tuple(again.dependencies)), again.statement.role.claims
 
         async def for_each() -> ReadResult:
-            [result] = await reader.read_for_each(statement, [claims], 100, BOUNDS)
+            [result] = await reader.read_for_each(statement, [claims], [statement.params], 100, BOUNDS)
             assert result is not None
             return result
 

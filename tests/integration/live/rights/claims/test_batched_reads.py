@@ -217,7 +217,7 @@ async def test_a_window_that_is_read_in_a_batch_has_what_it_has_alone(rows: Rows
             alone = await reader.read(statement)
             lines = as_lines(statement)
             claims = plan.visibility.claims.decode()
-            [found] = await reader.read_for_each(lines, [claims], 100, ReadBounds(100, 1 << 20, 10_000))
+            [found] = await reader.read_for_each(lines, [claims], [lines.params], 100, ReadBounds(100, 1 << 20, 10_000))
             assert found is not None
             batched = from_lines(found, plan)
             assert len(alone.rows) == count
@@ -226,28 +226,39 @@ async def test_a_window_that_is_read_in_a_batch_has_what_it_has_alone(rows: Rows
         assert isinstance(plan, IncrementalPlan)
         run_each(rows.dsn, "alter table odd alter name type text")
         ann = claims.replace("eve", "ann")
-        [found] = await reader.read_for_each(lines, [ann], 100, ReadBounds(100, 1 << 20, 10_000))
+        [found] = await reader.read_for_each(lines, [ann], [lines.params], 100, ReadBounds(100, 1 << 20, 10_000))
         assert found is not None
         assert not fits(plan, from_lines(found, plan)), "a column has another type"
 
 
-async def test_members_are_read_in_few_statements_when_they_join_and_when_memberships_change(
-    rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone: list[Statement] = []
-    together: list[int] = []
-    read, read_for_each = Reader.read, Reader.read_for_each
+class Counted:
+    """The statements that were read alone, and of those that were read for several sets how many sets there were."""
 
-    async def counted(self: Reader, statement: Statement, *arguments: Any, **options: Any) -> ReadResult:
-        alone.append(statement)
+    def __init__(self) -> None:
+        self.alone: list[Statement] = []
+        self.together: list[int] = []
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    counted, read, read_for_each = Counted(), Reader.read, Reader.read_for_each
+
+    async def alone(self: Reader, statement: Statement, *arguments: Any, **options: Any) -> ReadResult:
+        counted.alone.append(statement)
         return await read(self, statement, *arguments, **options)
 
-    async def counted_for_each(self: Reader, statement: Statement, claims: Sequence[str], *arguments: Any) -> Any:
-        together.append(len(claims))
+    async def together(self: Reader, statement: Statement, claims: Sequence[str], *arguments: Any) -> Any:
+        counted.together.append(len(claims))
         return await read_for_each(self, statement, claims, *arguments)
 
-    monkeypatch.setattr(Reader, "read", counted)
-    monkeypatch.setattr(Reader, "read_for_each", counted_for_each)
+    monkeypatch.setattr(Reader, "read", alone)
+    monkeypatch.setattr(Reader, "read_for_each", together)
+    return counted
+
+
+async def test_members_are_read_in_few_statements_when_they_join_and_when_memberships_change(
+    rows: Rows, counted: Counted
+) -> None:
     run_each(
         rows.dsn,
         f"drop policy own on note; create policy own on note to {rows.people} "
@@ -255,6 +266,7 @@ async def test_members_are_read_in_few_statements_when_they_join_and_when_member
         "insert into member select 3, 'user-' || n from generate_series(0, 19) n",
     )
     unhurried = replace(QUICK, batch_timeout_ms=60_000, quick_timeout_ms=60_000)
+    alone, together = counted.alone, counted.together
     async with live_node(rows.dsn, live=unhurried) as node:
         watching = Watching(rows, node, ALL, ROWS)
         await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))  # who is planned for
@@ -270,3 +282,33 @@ async def test_members_are_read_in_few_statements_when_they_join_and_when_member
         assert sum(together) >= len(USERS)
         assert len(together) <= len(USERS) // 2, together
         assert alone == []
+
+
+async def test_windows_that_differ_in_claims_and_values_are_read_in_few_statements(
+    rows: Rows, counted: Counted
+) -> None:
+    """Each with its own: one asks for the rows of another user, and gets those that its claims give it."""
+    names = [*USERS, "user-1", 'it\'s "me"\\', "NULL", ""]
+    run_each(
+        rows.dsn,
+        "insert into note select 100 + n, 'user-' || n % 20, n % 3, 'x' from generate_series(0, 99) n",
+        "insert into note values (300, 'it''s \"me\"\\', 1, 'quoted'), (301, 'NULL', 2, 'null'), (302, '', 1, 'empty')",
+    )
+    unhurried = replace(QUICK, batch_timeout_ms=60_000, quick_timeout_ms=60_000)
+    async with live_node(rows.dsn, live=unhurried) as node:
+        asked = [(rows.principal(name), name) for name in names] + [(rows.principal("user-2"), "user-3")]
+        followers = await asyncio.gather(*(node.follow(of_owner(name), principal=who) for who, name in asked))
+        assert counted.alone == []
+        assert len(counted.together) <= len(asked) // 2, counted.together
+        run_each(rows.dsn, "update note set owner = 'user-5' where id % 4 = 0", "delete from note where id % 3 = 0")
+        await node.caught_up()
+        for (who, name), follower in zip(asked, followers, strict=True):
+            owner = name.replace("'", "''")
+            truth = rows.truth(
+                who, f"select id, owner, org, body from note where owner = '{owner}' order by id limit 7"
+            )
+            assert [json.loads(doc) for _, doc in follower.list] == truth, name
+
+
+def of_owner(name: str) -> Query:
+    return Query("note", {"where": [["owner", "==", name]], "orderBy": ["id"], "limit": 7}, "")
