@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -42,6 +43,7 @@ API_KEY: Final = "apikey"
 WATCH: Final = "watch"
 """The parameter of the address, ``on``, by which a client of this machine asks to watch the service without a key."""
 
+_NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})  # shared by all connections without
 _MAX_USER = 256
 _MAX_QUERY = 8192
 _Attributes = dict[str, str | int | Decimal | bool | None]
@@ -108,7 +110,7 @@ def handshake_of(
     method only) or key.
     """
     given = list(parameters)
-    query = {name: value for name, value in given if name not in ("token", API_KEY)}
+    query: Mapping[str, str] = {name: value for name, value in given if name not in ("token", API_KEY)} or _NO_QUERY
     schemes = (each.partition(" ") for each in authorization)
     tokens = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
     tokens += [_unwrapped(each) for each in protocols if each.startswith(TOKEN_PROTOCOL)]

@@ -199,7 +199,8 @@ class ChannelSubscriptions:
             self._log.subscribed(member, request.channel)
         if self._log.presence and request.options.presence is not None:
             self._log.joined(member, request.channel)
-        self._owed -= {request.channel}
+        if self._owed:
+            self._owed -= {request.channel}
         services.count_resumed(self._session, member.transport, "channel", subscription.recovered)
         opened = Opened(request.channel, subscription.position, subscription.recovered)
         self._transport.write(self._transport.wire.own(answer, opened))

@@ -110,7 +110,7 @@ class Session:
         self._greeting = greeting or Greeting()
         self._limits = limits
         self._reader = MessageReader(limits)
-        self._presence = TokenBucket(limits.presence_rate)
+        self._presence: TokenBucket | None = None  # with the first change of presence
         self._requests: dict[str, Request] = {}
         self._channels: dict[str, ChannelRequest] = {}
 
@@ -264,6 +264,8 @@ class Session:
 
     def _present(self, message: PresenceUpdate, size: int, now: float) -> list[Output]:
         about = RequestReference(channel=message.channel, ref=message.ref)
+        if self._presence is None:
+            self._presence = TokenBucket(self._limits.presence_rate)
         if not self._presence.take(now):
             text = f"more than {self._limits.presence_rate:g} presence updates per second; this one was not carried out"
             wait = self._presence.wait

@@ -46,7 +46,12 @@ class ClientConnection:
     in :mod:`server.transports.base.backpressure`.
 
     A transport calls ``_authenticate`` when it is ready, ``_open`` when that has succeeded, ``_release`` when it is closed.
+
+    With its transport it has 30 attributes at most: CPython lets the instances of a class share the names of so many, and
+    one with more takes a kilobyte more. What few connections have is a default of the class.
     """
+
+    _close_code: int = CloseCode.ABNORMAL  # until there is one
 
     def __init__(self, admission: Admission, wire: Wire) -> None:
         self.state = State.CONNECTING
@@ -68,9 +73,7 @@ class ClientConnection:
         meters = admission.services.meters
         self._meter = None if meters is None else meters.of(admission.transport)
         self._visit: Visit | None = None
-        self._log = admission.services.log
         self._opened_at = 0.0
-        self._close_code: int = CloseCode.ABNORMAL  # until there is one
         self._unconfirmed = 0  # bytes that were taken from the queue and may still be lost or stuck
 
     @property
@@ -120,8 +123,8 @@ class ClientConnection:
             self._meter.opened()
         if (usage := self._admission.services.usage) is not None:
             self._visit = usage.opened(principal, self._admission.handshake)
-        if self._log.connections:
-            self._log.opened(member)
+        if (log := self._admission.services.log).connections:
+            log.opened(member)
         self._client.start()
         self.identity_renewed(principal)
 
@@ -198,8 +201,8 @@ class ClientConnection:
                 self._meter.closed(self._close_code, seconds)
             if self._visit is not None and (usage := self._admission.services.usage) is not None:
                 usage.closed(self._visit, seconds)
-            if self._log.connections:
-                self._log.closed(client.member, self._close_code, seconds)
+            if (log := self._admission.services.log).connections:
+                log.closed(client.member, self._close_code, seconds)
             # Its purpose is fulfilled (RFC 6455, 7.4.1): no break. Only clients close with this code, never the server.
             client.closed(clean=self._close_code == CloseCode.NORMAL)
 

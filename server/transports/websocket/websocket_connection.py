@@ -67,13 +67,14 @@ class WebSocketConnection(ClientConnection, WSListener):
     ``closed`` is called once, with the socket closed. ``packed``: MessagePack in binary frames, and text is understood too.
     """
 
+    _read_closing = 0  # bytes
+
     def __init__(
         self, admission: Admission, closed: Callable[[WebSocketConnection], None], *, packed: bool = False
     ) -> None:
         wires, limits = admission.services.wires, admission.limits
         super().__init__(admission, wires.packed if packed else wires.text)
         self._write_turns = admission.services.write_turns
-        self._read_turns = admission.services.read_turns
         self._packed = packed
         self._closed = closed
         self._transport: WSTransport | None = None
@@ -81,7 +82,6 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._assembler = Assembler(limits.message_size, limits.message_hard_cap, binary=packed)
         self.early: EarlyMessages | None = None  # until they are carried out
         self._arrived: list[Message] | None = None  # in the read that is being taken apart
-        self._read_closing = 0  # bytes
         self._silent = 0  # pings since the client's last sign of life
         self._place: int | None = None  # on the wheel of pings
         self._stall = StallTimer(limits.stall_timeout)
@@ -237,7 +237,7 @@ class WebSocketConnection(ClientConnection, WSListener):
                 self._drop()
         if size >= _MUCH and Pause.TURN not in self.pauses and not self._disconnected():
             self._pause_reading(Pause.TURN)
-            self._read_turns.wait(size, partial(self._resume_reading, Pause.TURN))
+            self._admission.services.read_turns.wait(size, partial(self._resume_reading, Pause.TURN))
 
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,12 +14,13 @@ import pytest
 from websockets.frames import Opcode
 
 from tests.support.clients.raw_socket import masked
-from tests.support.fakes.server import fake_server
+from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _CONNECTIONS = 20
+_OURS = ("server.", "engine.")
 _HANDSHAKE = (
     b"GET /realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nCookie: a=b\r\n\r\n"
@@ -41,8 +42,8 @@ async def _subscribed(port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def _idle_connections() -> AsyncIterator[Counter[type]]:
-    """How many objects of each type the connections have added."""
+async def _idle_connections() -> AsyncIterator[tuple[Counter[type], FakeServer]]:
+    """How many objects of each type the connections have added, and their server."""
     clients = []
     async with fake_server() as server, asyncio.timeout(GIVE_UP_AFTER):
         try:
@@ -50,7 +51,7 @@ async def _idle_connections() -> AsyncIterator[Counter[type]]:
             before = _objects()
             clients += [await _subscribed(server.port) for _ in range(_CONNECTIONS)]
             await asyncio.sleep(0)
-            yield _objects() - before
+            yield _objects() - before, server
         finally:
             for client in clients:
                 client.close()
@@ -65,7 +66,7 @@ def _objects() -> Counter[type]:
 
 
 async def test_an_idle_connection_keeps_nothing_of_its_handshake() -> None:
-    async with _idle_connections() as added:
+    async with _idle_connections() as (added, _):
         kept = {kind.__qualname__ for kind, count in added.items() if count >= _CONNECTIONS}
         modules = {kind.__module__.partition(".")[0] for kind, count in added.items() if count >= _CONNECTIONS}
         assert "WebSocketConnection" in kept
@@ -74,6 +75,18 @@ async def test_an_idle_connection_keeps_nothing_of_its_handshake() -> None:
 
 
 async def test_no_task_and_no_timer_waits_for_an_idle_connection() -> None:
-    async with _idle_connections() as added:
+    async with _idle_connections() as (added, _):
         waiting = {kind.__qualname__ for kind, count in added.items() if count >= _CONNECTIONS}
         assert not {"Task", "TimerHandle", "UVTimer", "coroutine", "Lock"} & waiting
+
+
+async def test_the_connections_of_a_server_share_the_names_of_their_attributes() -> None:
+    async with _idle_connections() as (_, server):
+        assert {len(vars(connection)) for connection in server.connections} <= set(range(31))
+
+
+async def test_an_idle_connection_has_few_objects_of_its_own() -> None:
+    async with _idle_connections() as (added, _):
+        own = {kind: count / _CONNECTIONS for kind, count in added.items() if kind.__module__.startswith(_OURS)}
+        assert max(own.values()) <= 2
+        assert added[set] + added[frozenset] + added[deque] < _CONNECTIONS
