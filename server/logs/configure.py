@@ -11,7 +11,7 @@ from structlog.typing import Processor
 from server.logs.masking import mask
 from server.logs.pool_lines import PoolLines
 from server.logs.printable import printable_event
-from server.logs.seldom import Seldom
+from server.logs.seldom import Seldom, SeldomEvents
 
 __all__ = ["configure_logs", "is_for_people"]
 
@@ -53,7 +53,12 @@ def configure_logs(level: str, format: str) -> None:
     for silent in ("httpx", "httpcore"):  # they log addresses, whose query may have a key
         logging.getLogger(silent).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            SeldomEvents("database_refuses"),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
