@@ -46,7 +46,7 @@ from server.rest import activity, alerts, analytics, broadcast, channels, connec
 from server.rest.access import NOT_AN_OPERATOR, Access
 from server.rest.clients import AdmittedClient, Clients
 from server.rest.description.docs import DOCS_HEADERS, docs_page
-from server.rest.description.endpoint import MAX_NAME, Answer, Call, Endpoint, ServedNode, trace_context
+from server.rest.description.endpoint import MAX_NAME, Answer, Call, Endpoint, NoQuery, ServedNode, trace_context
 from server.rest.description.openapi import openapi
 
 __all__ = ["ENDPOINTS", "Rest"]
@@ -208,7 +208,7 @@ class Rest:
 
     async def _of_server(self, request: Request, endpoint: Endpoint, path: Mapping[str, str]) -> Answer:
         body, raw = await self._body(request, endpoint)
-        query = _checked(endpoint.query, dict(request.query_params)) if endpoint.query else None
+        query = _checked(endpoint.query or NoQuery, dict(request.query_params))
         async with self._pool.connection() as connection:
             if self._pooled:
                 await _flush(connection, transaction=True)

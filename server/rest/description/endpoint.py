@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 from psycopg.rows import DictRow
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import Headers
 
 from engine.identity.principal import Principal
@@ -21,7 +21,7 @@ from server.ports.channels import Member
 from server.protocol.error_codes import ErrorCode
 from server.rules.explain import Explanation
 
-__all__ = ["MAX_NAME", "Answer", "Call", "ClientCall", "Endpoint", "ServedNode", "shown", "trace_context"]
+__all__ = ["MAX_NAME", "Answer", "Call", "ClientCall", "Endpoint", "NoQuery", "ServedNode", "shown", "trace_context"]
 
 MAX_NAME: Final = 255
 """Characters of a name in a path, as of a channel's in a message."""
@@ -29,6 +29,12 @@ MAX_NAME: Final = 255
 _Model = TypeVar("_Model", bound=BaseModel)
 Answer = BaseModel | Mapping[str, object] | None
 """The result of a handler: the described model, the same as a mapping made by :func:`shown`, or None."""
+
+
+class NoQuery(BaseModel):
+    """Of an endpoint that has no parameters: one that is given is a mistake, and is not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def shown(model: type[BaseModel], row: Mapping[str, object]) -> dict[str, object]:

@@ -54,6 +54,11 @@ async def test_each_node_answers_for_all_and_explains_the_queries_that_it_keeps(
             for _ in range(3):
                 await user.receive("message")
 
+        for path in ("/latency?minutes=1", "/nodes?x=1", "/slots?x=", "/alert-rules?after=a", "/connections?minutes=1"):
+            refused = await https[0].get(path)
+            assert (refused.status_code, refused.json()["code"]) == (400, "RT_007"), path
+            assert path.partition("?")[2].partition("=")[0] in refused.json()["detail"]
+
         for http in https:
             found = await answered(http, "/latency", lambda found: count_of(found, "total") == 6)
             assert found["minutes"] == 5
