@@ -41,6 +41,24 @@ test("a message carries the annotation of its transaction if it was asked for", 
   assert.equal((await reconnect(server)).of("subscribe")[0]!.meta, true);
 });
 
+test("a message continues the trace that is given with it, also when it is sent again", async () => {
+  const { server, channel } = await subscribedChannel();
+  const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", tracestate: "a=1" };
+  void channel.send("n", 1, trace);
+  void channel.send("n", 2);
+  await flush();
+  const peer = await reconnect(server);
+  peer.subscribed("room", { recovered: true, position: "0/99" });
+  await flush();
+  for (const sent of [server.peer, peer].map((each) => each.of("message"))) {
+    assert.deepEqual(
+      sent.map(({ traceparent, tracestate }) => ({ traceparent, tracestate })),
+      [trace, { traceparent: undefined, tracestate: undefined }],
+    );
+    assert.equal("traceparent" in sent[1]!, false);
+  }
+});
+
 test("expired messages are reported as a gap, and a foreign history begins anew", async () => {
   const { server, received } = await subscribedChannel({ history: 5 });
   server.peer.message("room", 100);

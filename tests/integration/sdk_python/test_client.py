@@ -181,6 +181,10 @@ async def test_the_annotation_of_a_transaction_comes_with_its_message_and_its_ch
             )
             assert (await anext(snapshots)).meta == {"user": "ada", "reason": "import"}
             assert (await anext(messages)).meta == {"user": "ada", "reason": "import"}
+        trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1"}
+        await channel.send("e", **trace)
+        await channel.send("e")
+        assert [(await anext(messages)).meta for _ in range(2)] == [trace, None]
 
 
 async def test_numbers_are_compared_with_all_their_digits_and_may_have_thousands_of_them(

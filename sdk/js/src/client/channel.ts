@@ -76,10 +76,11 @@ export class Channel {
    * Publish a message. One does not have to be subscribed. Without a connection it waits; it is sent again until the server has
    * acknowledged it, and stored once.
    *
+   * @param trace the W3C trace context that the message continues; subscribers with `meta` get it.
    * @returns when it is stored.
    * @throws {@link RealtimeError} if it is refused, or if too many wait already.
    */
-  async send(event: string, data?: unknown): Promise<Ack> {
+  async send(event: string, data?: unknown, trace?: { traceparent?: string; tracestate?: string }): Promise<Ack> {
     const sealer = this._subscription._sealer();
     // One after the other: encryption takes time, and order must not depend on how much.
     if (sealer) {
@@ -95,6 +96,7 @@ export class Channel {
       event,
       data: data ?? null,
       id: uuid(),
+      ...trace,
     });
     return { id, position };
   }
