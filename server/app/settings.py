@@ -51,7 +51,9 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    workers: int = Field(1, ge=1, le=256, description="processes that serve on the port")
+    workers: int | None = Field(
+        None, ge=1, le=256, description="processes that serve on the port; one per processor if it is not given"
+    )
     tls_certificate: Path | None = Field(
         None, description="PEM file of the certificate with its chain: the server then speaks TLS (https, wss)"
     )

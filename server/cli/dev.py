@@ -43,6 +43,8 @@ def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> N
     Raises ``LocalPostgresError``, ``MigrationError``, ``ServeError`` or ``FeedError``.
     """
     settings = with_dashboard(_for_pages_of_this_machine(settings))
+    if settings.workers is None:
+        settings = settings.model_copy(update={"workers": 1})  # enough for a developer, and it starts sooner
     listener = _listen(settings)
     with _postgres(data_dir) as postgres:
         migrate(postgres.dsn)

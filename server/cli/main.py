@@ -210,8 +210,10 @@ def doctor(
     decoder: options.Decoder = None,
 ) -> None:
     """Check whether a database is ready, and print a remedy for what is not."""
+    from server.cli.serving.workers import workers_of
+
     settings = read_settings(config, dsn=dsn, decoder=decoder)
-    findings = diagnose(dsn_of(settings), settings)
+    findings = diagnose(dsn_of(settings), settings.model_copy(update={"workers": workers_of(settings)}))
     if as_json:
         print_json(document_of(findings))
     else:

@@ -14,12 +14,18 @@ from server.cli.doctor.finding import Finding
 __all__ = ["connection_findings"]
 
 _IDLE: Final = 7
+_OF_RELAY: Final = 2  # walsender and lease; workers have no walsender of their own
 _BESIDE_POOLS: Final = 13  # walsender, lease, publisher, channels, history, one more reader
 
 
 def connection_findings(connection: psycopg.Connection[dict[str, Any]], settings: Settings) -> Iterator[Finding]:
-    """A problem if a node cannot even start, a warning if it cannot have all the connections that it may open."""
-    most = settings.pool_size + settings.rest_pool_size + _BESIDE_POOLS
+    """A problem if a node, or all workers, cannot even start; a warning if they cannot have all that they may open."""
+    least, most, opener = _IDLE, settings.pool_size + settings.rest_pool_size + _BESIDE_POOLS, "a node"
+    if (workers := settings.workers or 1) > 1:
+        shares = [settings.of_worker(number, workers) for number in range(1, workers + 1)]
+        pools = sum(each.pool_size + each.rest_pool_size for each in shares)
+        least, most = workers * (_IDLE - 1) + _OF_RELAY, pools + workers * (_BESIDE_POOLS - 1) + _OF_RELAY
+        opener = f"a server of {workers} workers"
     found = []
     for row in connection.execute(query("doctor_connections")).fetchall():
         free = row["most"] - row["used"]
@@ -27,13 +33,13 @@ def connection_findings(connection: psycopg.Connection[dict[str, Any]], settings
             whose = {"server": "", "role": f" for role {row['role']}", "database": f" to database {row['database']}"}
             found.append(
                 Finding(
-                    "problem" if free < _IDLE else "warn",
+                    "problem" if free < least else "warn",
                     f"{max(free, 0)} of {row['most']} connections{whose[row['what']]} are free, "
-                    f"and a node opens {_IDLE} to {most}",
+                    f"and {opener} opens {least} to {most}",
                     _remedy(row, row["used"] + most),
                 )
             )
-    yield from found or [Finding("ok", f"there is room for the {most} connections that a node opens at most")]
+    yield from found or [Finding("ok", f"there is room for the {most} connections that {opener} opens at most")]
 
 
 def _remedy(row: dict[str, Any], wanted: int) -> str:

@@ -19,13 +19,17 @@ from server.app.listening import SharedPort, listen
 from server.app.server import serve
 from server.app.settings import Settings
 from server.app.version import package_version
+from server.workers.cores import cores
 from server.workers.relay_process import run_relay_process
 from server.workers.supervisor import Supervisor
 from server.workers.worker import RELAY, Worker
 
-__all__ = ["Served", "serve_with_workers"]
+__all__ = ["Served", "serve_with_workers", "workers_of"]
 
 _MARGIN = 30.0  # seconds for which the relay outlasts workers that drain, if the supervisor has died
+
+_MAX_UNASKED = 8
+"""Workers where their number is not given: with more a PostgreSQL has too few connections (``max_connections`` is 100)."""
 
 _FIXED = (
     "dsn",
@@ -53,6 +57,11 @@ class Served:
     listener: socket.socket | None = None
 
 
+def workers_of(settings: Settings) -> int:
+    """How many there are: as the settings ask for, or one per processor."""
+    return settings.workers or min(cores(), _MAX_UNASKED)
+
+
 def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Settings] | None = None) -> None:
     """Serve until SIGINT or SIGTERM, by as many workers as the settings ask for: one is this process.
 
@@ -60,7 +69,7 @@ def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Set
     rolling restart. Raises as ``serve`` does, and ``WorkersFailedError``.
     """
     settings = served.settings
-    count = settings.workers
+    count = workers_of(settings)
     if count == 1:
         serve(settings, served.dsn, served.routes, served.ready, served.listener)
         return

@@ -61,7 +61,7 @@ class Side:
 async def _serve(dsn: str, tree: Path, number: int) -> ServerProcess:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
     environment |= {f"REALTIME_{name.upper()}": value for name, value in _CONFIG.items()}
-    environment |= {"REALTIME_SLOT_NAME": f"bench_{number}", "PYTHONPATH": str(tree)}
+    environment |= {"REALTIME_SLOT_NAME": f"bench_{number}", "PYTHONPATH": str(tree), "REALTIME_WORKERS": "1"}
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "server", "serve", "--migrate", "--dsn", dsn, "--port", str(port)),

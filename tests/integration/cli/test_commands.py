@@ -250,7 +250,8 @@ def test_the_serving_role_gets_its_privileges_by_one_command_and_again_at_each_m
     assert realtime("doctor", "--dsn", mine).returncode == 0, realtime("doctor", "--dsn", mine).stdout
     again = realtime("migrate", "--dsn", mine)
     assert again.stdout == "already up to date\n", again.stderr
-    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--ephemeral", "--slot-name", "granted"]
+    options = ["--port", "0", "--workers", "2", "--ephemeral", "--slot-name", "granted"]
+    command = [sys.executable, "-m", "server", "serve", *options]
     with subprocess.Popen([*command, "--dsn", mine], cwd=ROOT, stderr=subprocess.PIPE, text=True) as serving:
         assert serving.stderr is not None
         event: dict[str, Any] = {}

@@ -71,6 +71,14 @@ def test_a_finding_carries_advice_that_mends_it(server: LocalPostgres, damage: s
     assert found == []
 
 
+def test_workers_need_connections_of_their_own_and_share_pools(server: LocalPostgres) -> None:
+    run_sql(server.dsn, "alter role server connection limit 20")
+    workers = SETTINGS.model_copy(update={"workers": 3, "pool_size": 8, "rest_pool_size": 4})
+    found = [str(each) for each in diagnose(server.dsn.replace("postgres@", "server@"), workers)]
+    assert any("20 of 20 connections" in each and "a server of 3 workers opens 20 to 50" in each for each in found)
+    run_sql(server.dsn, "alter role server connection limit -1")
+
+
 def follow(server: LocalPostgres, remedy: str) -> None:
     """Do what the doctor advises, as the superuser: its SQL, else its commands."""
     statement = re.split(r" +\((?:all|on|or)", remedy)[0].removeprefix("run ")

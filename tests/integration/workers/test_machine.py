@@ -6,15 +6,18 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import httpx
 import pytest
 from bunbase import Realtime
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.integration.workers.conftest import WORKERS, Workers, workers_over
+from tests.support.postgres.sql import read, until
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 Session = dict[str, Any]
@@ -61,7 +64,7 @@ async def figures(server: Workers) -> Counter[str]:
 
 @pytest.mark.long
 async def test_whichever_worker_answers_sessions_go_on_and_figures_are_those_of_all(database: str) -> None:
-    async with workers_over(database) as server, AsyncExitStack() as stack:
+    async with workers_over(database, max_connections_per_user=2) as server, AsyncExitStack() as stack:
         async with asyncio.timeout(3 * GIVE_UP_AFTER):
             # A client that keeps its connection, to one worker, and so one for all sessions.
             kept = await stack.enter_async_context(httpx.AsyncClient(base_url=server.server.url, timeout=GIVE_UP_AFTER))
@@ -92,6 +95,8 @@ async def test_whichever_worker_answers_sessions_go_on_and_figures_are_those_of_
             for name in ("residentBytes", "cpuSeconds", "connections"):
                 assert health[name] == pytest.approx(sum(each[name] for each in health["workers"])), name
 
+            await as_many_as_one_user_may_have(server, database)
+
             os.kill(server.pids[2], signal.SIGKILL)
             await server.event("worker_ended")
             for number, session in sessions.items():
@@ -99,6 +104,16 @@ async def test_whichever_worker_answers_sessions_go_on_and_figures_are_those_of_
                 assert answer == (404 if number == "2" else 204), number
             await server.event("worker_ready", WORKERS + 1)
         assert await server.server.end() == 0
+
+
+async def as_many_as_one_user_may_have(server: Workers, dsn: str) -> None:
+    """Connect again and again as one user: whichever workers accept the connections, two of them stay."""
+    async with AsyncExitStack() as stack:
+        for _ in range(3 * WORKERS):
+            with suppress(InvalidStatus):
+                await stack.enter_async_context(connect(f"{server.server.websocket}?user=ada"))
+        rows = "select from realtime.connections where user_id = 'ada'"
+        await until(lambda: len(read(dsn, rows)) == 2)
 
 
 async def ended(server: Workers, session: Session) -> int:
