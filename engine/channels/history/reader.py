@@ -103,7 +103,7 @@ def _array(items: list[str]) -> str:
 
 
 def _rows(read: ReadResult) -> list[MessageRow]:
-    return [message_row(parse_lsn((row[0] or b"").decode()), list(row[1:])) for row in read.rows]
+    return [message_row(parse_lsn((row[0] or b"").decode()), row[1:]) for row in read.rows]
 
 
 def _size(rows: list[MessageRow]) -> int:

@@ -126,15 +126,15 @@ class PublishQueue:
         """What is to be written now: it is sent from now on. A message whose writing may be what ends connections comes
         alone, so that the others are stored.
         """
-        batch: list[Waiting] = []
-        while self._heap and len(batch) < self._batch:
-            suspect = self._heap[0][2].cut >= _SUSPECT
-            if suspect and batch:
-                break
-            batch.append(heapq.heappop(self._heap)[2])
-            if suspect:
-                break
-        if not self._heap:
+        heap = self._heap
+        heap.sort()  # which leaves it a heap, and costs little, as most of it is in order
+        size = min(len(heap), self._batch)
+        batch = [heap[at][2] for at in range(size)]
+        suspect = next((at for at, waiting in enumerate(batch) if waiting.cut >= _SUSPECT), None)
+        if suspect is not None:
+            del batch[max(1, suspect) :]
+        del heap[: len(batch)]
+        if not heap:
             self.wanted.clear()
         self.full.clear()
         return self.send(batch)

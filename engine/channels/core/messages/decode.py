@@ -5,9 +5,10 @@ No I/O. Columns are found by name once per relation, so both decoders and later 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -38,6 +39,8 @@ _WATCHED: Final = frozenset(
         "sessions",
     )
 )
+_Layout = Callable[[tuple[Value, ...]], tuple[Value, ...]] | bool
+
 _BATCH: Final = 1_000
 _EPOCH_US: Final = 1_000_000
 _NULL: Final = msgspec.Raw(b"null")
@@ -193,7 +196,7 @@ class RecordReader:
     """
 
     def __init__(self) -> None:
-        self._layouts: dict[Relation, tuple[int, ...] | bool] = {}
+        self._layouts: dict[Relation, _Layout] = {}
         self.faults = FaultBarrier()
         self.key: str | None = None
 
@@ -233,7 +236,7 @@ class RecordReader:
         elif layout is not False and change.kind is Kind.INSERT:
             row = change.new()
             assert row is not None
-            values = [row[i] for i in layout]
+            values = layout(row)
             into.messages.append(message_row(into.lsn, values))
             full = int(values[10] or b"0")
             # A copied or invented xid would put the message where it does not belong; the stream knows better.
@@ -263,7 +266,7 @@ def start(transaction: Transaction) -> DecodedTransaction:
     return DecodedTransaction(transaction.position, transaction.end, transaction.commit_time, transaction.xid)
 
 
-def message_row(lsn: Lsn, values: list[Value]) -> MessageRow:
+def message_row(lsn: Lsn, values: Sequence[Value]) -> MessageRow:
     """A row of ``MESSAGE_COLUMNS``, from the stream or from a query with the same session settings."""
     seq, channel, event, payload, sender, connection, id_, audience, priority, inserted, _, routed = values
     return MessageRow(
@@ -306,12 +309,12 @@ def commit_text(microseconds: int) -> str:
     return datetime.fromtimestamp(microseconds / _EPOCH_US, UTC).isoformat(" ").replace("+00:00", "+00")
 
 
-def _layout(relation: Relation) -> tuple[int, ...] | bool:
-    """Where the columns of messages are; True: a watched table, False: of no interest."""
+def _layout(relation: Relation) -> _Layout:
+    """What takes the columns of messages from a row; True: a watched table, False: of no interest."""
     if relation.name != "messages":
         return relation.name in _WATCHED
     names = [column.name for column in relation.columns]
-    return tuple(names.index(name) for name in MESSAGE_COLUMNS)
+    return itemgetter(*(names.index(name) for name in MESSAGE_COLUMNS))
 
 
 def _row_change(change: Change) -> RowChange:
