@@ -38,7 +38,8 @@ begin
   -- Servers of the old cluster have no slot here; those that have one are running already, this one among them.
   delete from realtime.slots o
   where not exists (select from pg_replication_slots s where s.slot_name = o.name and s.database = current_database());
-  delete from realtime.nodes n where not exists (select from realtime.slots o where o.node = n.id);
+  -- Workers have no slot: they follow the one of their relay, whose name theirs begin with.
+  delete from realtime.nodes n where not exists (select from realtime.slots o where o.node = n.id or starts_with(n.id, o.node || '_'));
   -- Nor are they nodes of this cluster that went without a stop, for which an alert would be raised.
   delete from realtime.lost_nodes;
   delete from realtime.alert_pending;

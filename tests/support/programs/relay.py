@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
 import structlog
 
-from engine.feed.feed import FeedSettings
+from engine.feed.feed import Feed, FeedSettings
 from engine.feed.settings import DecoderName
 from engine.relay.feed import RelayFeed
-from engine.relay.runner import run_relay
+from engine.relay.listener import Listener
+from engine.relay.relay import Relay
 from engine.transaction import Message, Progress, Transaction
 from tests.support.programs.frames_reader import described, write_block
 
-__all__ = ["LAST", "READY", "VERSION"]
+__all__ = ["LAST", "READY", "VERSION", "relay"]
 
 VERSION: Final = "a test"
 LAST: Final = b"the end of the recording"
 READY: Final = b"streaming"
+
+
+async def relay(dsn: str, settings: FeedSettings, path: Path, version: str) -> None:
+    """Relay the slot of ``settings`` until the task is cancelled."""
+    relay = Relay(Feed(dsn, replace(settings, shared=True)))
+    async with Listener(relay, path, version).open():
+        await relay.run()
 
 
 async def _work(feed: RelayFeed) -> None:
@@ -49,7 +58,7 @@ def main() -> None:
     if worker:
         asyncio.run(_work(RelayFeed(dsn, settings, Path(socket), VERSION)))
     else:
-        asyncio.run(run_relay(dsn, settings, Path(socket), VERSION))
+        asyncio.run(relay(dsn, settings, Path(socket), VERSION))
 
 
 if __name__ == "__main__":
