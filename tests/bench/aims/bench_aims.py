@@ -58,6 +58,7 @@ def others(rounds: list[Round]) -> float:
 async def measure(names: list[str], workers: int) -> list[Line]:
     """All that is named, each in its turn; one that fails is a line, too."""
     lines: list[Line] = []
+    first = time.monotonic()
     async with ground(workers) as place:
         for name in names:
             began = time.monotonic()
@@ -71,6 +72,7 @@ async def measure(names: list[str], workers: int) -> list[Line]:
             for each in found:
                 lines.append(Line(name, each.what, each.aim, each.found, each.met, busy))
                 _print(lines[-1])
+            keep(lines, time.monotonic() - first)  # also if the rest is interrupted
             print(f"    {time.monotonic() - began:.0f} s", flush=True)
     return lines
 
@@ -108,7 +110,6 @@ def main() -> None:
     names = arguments.only.split(",") if arguments.only else [name for name in _MEASURES if name not in _LONG]
     began = time.monotonic()
     lines = uvloop.run(measure(names, arguments.workers))
-    keep(lines, time.monotonic() - began)
     judged = [line for line in lines if line.met is not None]
     print(
         f"{sum(line.met is True for line in judged)} of {len(judged)} aims are met ({time.monotonic() - began:.0f} s)"
