@@ -77,7 +77,7 @@ def meters_of(target: Target, dsn: str | None) -> dict[str, Meter]:
     """What can be measured of processes: those of a server and a PostgreSQL of this machine."""
     meters: dict[str, Meter] = {}
     if target.local and (root := listening_on(target.port)) is not None:
-        meters["server"] = Meter(root)
+        meters["server"] = Meter(root, target.port)
     if dsn is not None and (postmaster := _postmaster(dsn)) is not None:
         meters["postgres"] = Meter(postmaster)
     return meters

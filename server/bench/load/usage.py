@@ -18,23 +18,40 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _LISTENING: Final = "0A"  # the state in /proc/net/tcp
 _PROC: Final = Path("/proc")
+_KINDS: Final = frozenset({"walsender", "checkpointer", "walwriter", "background", "autovacuum", "io", "logical"})
 
 
 class Meter:
-    """The use of a process and all below it. ``root``: its id."""
+    """The use of a process and all below it. ``root``: its id; ``port``: where a server listens."""
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, port: int | None = None) -> None:
         self.root = root
+        self._listening = set() if port is None else set(_listening(port))
+        self._names: dict[int, str] = {}
 
     def cpu(self) -> dict[str, float]:
         """Seconds of the processor by process; the time of one that has ended is its parent's, which has waited for it."""
         processes: dict[str, float] = {}
-        for number, pid in enumerate(_tree(self.root)):
+        tree = _tree(self.root)
+        for pid in tree:
             if fields := _fields(pid):
-                name = _name(pid)
-                spent = sum(map(int, fields[11:15])) / _TICKS
-                processes[f"{name} ({number})" if name in processes else name] = spent
+                name = self._name(pid, alone=len(tree) == 1)
+                processes[name] = processes.get(name, 0.0) + sum(map(int, fields[11:15])) / _TICKS
         return processes
+
+    def _name(self, pid: int, *, alone: bool) -> str:
+        """Its part, which it keeps: workers listen, and what they are relayed is read by a process that does not."""
+        if pid not in self._names:
+            if not self._listening:
+                name = _name(pid)
+            elif pid == self.root:
+                name = "server" if alone else "supervisor"
+            elif self._listening & set(_sockets(pid)):
+                name = f"worker {sum(each.startswith('worker') for each in self._names.values()) + 1}"
+            else:
+                name = "relay"
+            self._names[pid] = name
+        return self._names[pid]
 
     def memory(self) -> int:
         """Bytes: what is their own, and their parts of what they share."""
@@ -170,11 +187,12 @@ def _serves(pid: int) -> bool:
 
 
 def _name(pid: int) -> str:
-    """How a process calls itself (PostgreSQL's do), or the word of its command that has its part."""
+    """What a process of PostgreSQL does, by its title; the name of another program."""
     words = _words(pid)
-    if words and words[0].startswith("postgres:"):
-        return " ".join(words[0].split()[1:3])
-    return _text(_PROC / str(pid) / "comm").strip() or str(pid)
+    if not words[0].startswith("postgres:"):
+        return _text(_PROC / str(pid) / "comm").strip() or str(pid)
+    kind = words[0].split()[1]
+    return kind if kind in _KINDS else "backends"
 
 
 def _listening(port: int) -> Iterator[str]:
