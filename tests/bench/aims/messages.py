@@ -29,7 +29,7 @@ async def _beside(ground: Ground, scenario: str, **given: Any) -> tuple[Round, R
 
 async def fan_out(ground: Ground) -> list[Figure]:
     """One channel with 10,000 subscribers."""
-    bare, ours = await _beside(ground, "fanout", clients=10_000, rate=10.0, seconds=8.0, connect_rate=1000.0, every=10)
+    bare, ours = await _beside(ground, "fanout", clients=10_000, rate=10.0, seconds=8.0, connect_rate=500.0, every=10)
     floor, cost = bare.figures["server_us_per_delivery"], ours.figures["server_us_per_delivery"]
     p50, p99 = ours.figures["latency_p50_ms"], ours.figures["latency_p99_ms"]
     return [
