@@ -24,7 +24,7 @@ from server.workers.relay_process import run_relay_process
 from server.workers.supervisor import Supervisor
 from server.workers.worker import RELAY, Worker
 
-__all__ = ["Served", "serve_with_workers", "workers_of"]
+__all__ = ["Served", "Workers", "serve_with_workers", "workers_of"]
 
 _MARGIN = 30.0  # seconds for which the relay outlasts workers that drain, if the supervisor has died
 
@@ -75,7 +75,7 @@ def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Set
         return
     listener = served.listener or listen(settings.host, settings.port, settings.user_timeout)
     port = SharedPort(listener, settings.user_timeout)
-    workers = _Workers(served, exit_of, reload)
+    workers = Workers(served, exit_of, reload)
     scheme = "http" if settings.tls_certificate is None else "https"
     directory = TemporaryDirectory(prefix="realtime-", ignore_cleanup_errors=True)  # of mode 0700
     try:
@@ -93,28 +93,28 @@ def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Set
         directory.cleanup()
 
 
-class _Workers:
-    """Runs workers with the settings that were read last."""
+class Workers:
+    """Runs workers with ``settings``, those that were read last."""
 
     def __init__(self, served: Served, exit_of: ExitOf, reload: Callable[[], Settings] | None) -> None:
         self._served = served
         self._exit_of = exit_of
-        self._settings = served.settings
+        self.settings = served.settings
         self._read = reload
 
     def reload(self) -> None:
         """Read the settings again. Raises ``SettingsError``."""
         if self._read is None:
             return
-        read, now = self._read(), self._settings
+        read, now = self._read(), self.settings
         kept = {name: getattr(now, name) for name in _FIXED if getattr(read, name) != getattr(now, name)}
         if kept:
             _log.warning("settings_need_restart", settings=sorted(kept))
-        self._settings = read.model_copy(update=kept)
+        self.settings = read.model_copy(update=kept)
 
     def run(self, worker: Worker) -> int:
         """One worker, to its end; what it cannot do is reported as by a command. Returns its exit code."""
-        dsn, settings = self._served.dsn, self._settings
+        dsn, settings = self._served.dsn, self.settings
         try:
             if worker.number == RELAY:
                 version, leave_timeout = package_version(), settings.drain_time + _MARGIN

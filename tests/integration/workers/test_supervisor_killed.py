@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -19,8 +21,16 @@ from tests.support.values.certificates import Authority
 STATES = "select node, state from realtime.stat_nodes order by node"
 
 
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the server makes the folder of its sockets: a path that is short enough for them."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
 @pytest.mark.long
-async def test_they_end_by_themselves_and_leave_nothing(database: str, tmp_path: Path) -> None:
+async def test_they_end_by_themselves_and_leave_nothing(database: str, tmp_path: Path, sockets: Path) -> None:
     authority = Authority(tmp_path)
     chain, key = authority.certify()
     slot = slot_name()
@@ -43,8 +53,10 @@ async def test_they_end_by_themselves_and_leave_nothing(database: str, tmp_path:
         assert json.loads(await client.recv())["type"] == "connected"
         expected = [(slot, "relay"), (f"{slot}_1", "ok"), (f"{slot}_2", "ok")]
         await until(lambda: read(database, STATES) == expected)
+        await until(lambda: any(sockets.iterdir()))
         assert await server.end(signal.SIGKILL) == -signal.SIGKILL
         owned = "select from pg_replication_slots where database = current_database()"
         await until(lambda: read(database, owned) == [])
         await until(lambda: read(database, "select from realtime.nodes") == [])
         assert read(database, "select from realtime.connections") == []
+    await until(lambda: not any(sockets.iterdir()))
