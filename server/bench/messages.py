@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from server.bench.load.errors import BenchUsageError
-from server.bench.load.orders import Publish, Subscribe
+from server.bench.load.orders import Counts, Publish, Subscribe
 from server.bench.load.pacing import TICK
 from server.bench.scenario import Figures, Load, Scenario
 
@@ -64,21 +64,21 @@ class Publishers(Scenario):
         )
         await fleet.connect("publishers", load.publishers, rate=load.connect_rate)
         sent = await self._publish(min(load.rate, 100.0), _WARM_UP)
-        await fleet.receive("subscribers", sent * self.fan, stuck=load.stuck)
+        await fleet.receive("subscribers", (sent.done - sent.failed) * self.fan, stuck=load.stuck)
         await self.start()
 
-    async def _publish(self, rate: float, seconds: float) -> int:
+    async def _publish(self, rate: float, seconds: float) -> Counts:
         load, wire = self.load, self.site.wire
         order = Publish(
             "publishers", wire.publication(load), rate, seconds, load.size, load.channels, wire.acked, load.stuck
         )
-        return (await self.site.fleet.publish(order)).done
+        return await self.site.fleet.publish(order)
 
     async def play(self, rate: float) -> Figures:
         """Publish at ``rate``, and wait for all deliveries."""
         interval = self.begin()
         sent = await self._publish(rate, self.load.seconds)
-        return await self.delivered("subscribers", sent, self.fan, interval, rate=rate)
+        return await self.delivered("subscribers", sent.done, self.fan, interval, refused=sent.failed, rate=rate)
 
 
 class FanOut(Publishers):
@@ -118,7 +118,7 @@ class Soak(Publishers):
             self.site.progress(f"interval {number + 1} of {_INTERVALS}")
             interval = self.begin()
             sent = await self._publish(rate, max(TICK, self.load.seconds / _INTERVALS))
-            row = await self.delivered("subscribers", sent, self.fan, interval, rate=rate)
+            row = await self.delivered("subscribers", sent.done, self.fan, interval, refused=sent.failed, rate=rate)
             intervals.append(row | {"server_memory": self.site.memory()})
         sums = ("messages", "expected", "deliveries", "missing", "took_s")
         shown = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "server_memory")

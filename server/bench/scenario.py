@@ -151,10 +151,12 @@ class Scenario:
         row["errors"] = dict(tally.errors)
         return row
 
-    async def delivered(self, group: str, sent: int, fan: float, interval: Interval, **more: Any) -> Figures:
-        """A row of ``sent`` messages to ``fan`` subscribers each, once they have come."""
+    async def delivered(
+        self, group: str, sent: int, fan: float, interval: Interval, *, refused: int = 0, **more: Any
+    ) -> Figures:
+        """A row of ``sent`` messages to ``fan`` subscribers each, once all but those ``refused`` have come."""
         expected = round(sent * fan)
-        counts = await self.site.fleet.receive(group, expected, stuck=self.load.stuck)
+        counts = await self.site.fleet.receive(group, round((sent - refused) * fan), stuck=self.load.stuck)
         used = interval.end()
         tally = await self.site.fleet.count()
         row = self.figures(

@@ -43,16 +43,16 @@ class Line:
     aim: str
     found: str
     met: bool | None
-    others: float
+    others: float | None
 
 
-def others(rounds: list[Round]) -> float:
-    """Cores that processes took which are none of the measured ones: the most of all rounds."""
+def others(rounds: list[Round]) -> float | None:
+    """Cores that processes took which are none of the measured ones: the most of all rounds; None without any."""
     free = [
         max(0.0, each.figures["cpu_s"]["machine"] / (each.figures["took_s"] or 1.0) - sum(cores(each.figures).values()))
         for each in rounds
     ]
-    return round(max(free, default=0.0), 2)
+    return round(max(free), 2) if free else None
 
 
 async def measure(names: list[str], workers: int) -> list[Line]:
@@ -79,7 +79,8 @@ async def measure(names: list[str], workers: int) -> list[Line]:
 
 def _print(line: Line) -> None:
     met = {True: "met", False: "NOT MET", None: "-"}[line.met]
-    print(f"{met:8} {line.figure:60} {line.found:>40}   aim: {line.aim}   (others: {line.others} cores)", flush=True)
+    busy = "-" if line.others is None else f"{line.others} cores"
+    print(f"{met:8} {line.figure:60} {line.found:>40}   aim: {line.aim}   (others: {busy})", flush=True)
 
 
 def keep(lines: list[Line], seconds: float) -> None:

@@ -46,10 +46,14 @@ def aims(document: dict[str, Any]) -> str:
     load = about["load_average"][0]
     head = f"{about['at']}, {about['cores']} cores, Python {about['python']}, load average {load:.1f} at the end."
     rows = [
-        (line["figure"], line["found"], line["aim"], _WORDS[line["met"]], f"{line['others']:.1f}")
+        (line["figure"], line["found"], line["aim"], _WORDS[line["met"]], _cores(line["others"]))
         for line in document["lines"]
     ]
     return f"{head}\n\n{_table(('Figure', 'Found', 'Aim', '', 'Cores of other processes'), rows)}"
+
+
+def _cores(others: float | None) -> str:
+    return "" if others is None else f"{others:.1f}"
 
 
 def peers(found: Sequence[dict[str, Any]]) -> str:

@@ -66,6 +66,7 @@ async def test_every_scenario_counts_what_was_sent_times_who_gets_it(database: s
         assert connection.execute("select to_regclass('public.realtime_bench')").fetchone() == (None,)
 
 
+@pytest.mark.long
 async def test_workers_and_the_relay_that_reads_for_them_are_measured_apart(database: str, tmp_path: Path) -> None:
     async with serving_measured(database, free_port(), workers=2, max_message_rate=10_000) as server:
         sizes = ("--clients", "10", "--publishers", "4", "--rate", "200", "--seconds", "1")
