@@ -150,7 +150,7 @@ class ClientConnection:
     def _hold(self, principal: Principal) -> None:
         """Depend on the API key and the session that let the client in. Raises ``AuthenticationError`` if one has ended."""
         services, handshake, session = self._admission.services, self._admission.handshake, principal.session_id
-        if handshake.api_key is None and session is None and not self._held:
+        if handshake.api_key is None and session is None and not (principal.watches or self._held):
             return
         wanted: set[tuple[CredentialWatch, Credential]] = set()
         if (key := handshake.api_key) is not None and services.key_watch is not None:

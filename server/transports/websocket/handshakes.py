@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from server.auth.identity import API_KEY, HandshakeRequest, handshake_of, query_of
 from server.http.client_address import TrustedProxies
+from server.http.own_requests import placed
 from server.http.visitor import Visitor, VisitorHeaders
 from server.transports.websocket.handshake import PROTOCOL, Headers, asks_for_websocket, handshake_key, protocols
 from server.transports.websocket.websocket_connection import WebSocketConnection
@@ -101,7 +102,8 @@ class Handshakes:
         ip = None if client is None else client[0]
         authorization, keys = head.values(b"authorization"), head.values(API_KEY.encode())
         handshake = handshake_of(origin, query_of(head.query), ip, authorization, offered, keys)
-        connection = self._acceptor.accept(visitor.added_to(handshake))
+        scope = {"type": "http", "headers": head.headers, "client": client}
+        connection = self._acceptor.accept(placed(visitor.added_to(handshake), scope))
         return Accepted(connection, key, PROTOCOL if PROTOCOL in offered else None, self._acceptor.message_hard_cap)
 
 
