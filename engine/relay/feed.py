@@ -223,6 +223,7 @@ class RelayFeed:
                     await self._buffer.drained(_GATHER * 50)
                     self._received_at = time.monotonic()
         finally:
+            self._send_confirmed()
             welcomed, self._welcomed, self._writer = self._welcomed, False, None
             writer.transport.abort()
         if not welcomed:

@@ -12,7 +12,9 @@ slot itself is lost.
 
 The slot is confirmed at the minimum of what the workers have confirmed in the present generation of the stream. Without any
 worker it stays where it is for ``grace``, so that workers resume after a restart of the relay; then it advances with the
-stream, and a worker that comes starts at its end.
+stream. A worker that comes begins where the slot stands, as a node does that starts with its slot: no snapshot misses what
+the slot was confirmed for. It begins at the end of the stream where the backlog does not reach back so far, and after it was
+cut off.
 
 Invariant: a worker has every event after the position it was welcomed with, until its connection ends.
 """
@@ -125,14 +127,16 @@ class Relay:
         backlog = self._backlog
         reason = self._why_not(hello)
         found = None
-        if hello.generation and not reason:
-            found = backlog.resume(hello.delivered)
-            reason = "" if found else "the relay does not have any more what has happened since"
+        if not reason:  # a new worker begins where the slot stands, as a node does that starts with its slot
+            found = backlog.resume(hello.delivered if hello.generation else self.feed.confirmed)
+            if hello.generation and found is None:
+                reason = "the relay does not have any more what has happened since"
         cursor, position = found or backlog.join()
-        link.begin(backlog, cursor, self.feed.confirmed if found else position)
+        resumed = found is not None and hello.generation != 0
+        link.begin(backlog, cursor, self.feed.confirmed if resumed else position)
         self._cut.discard(link.node)
         self._links.add(link)
-        resumed, elsewhere = found is not None, reason == _OTHER_HISTORY
+        elsewhere = reason == _OTHER_HISTORY
         link.post(
             Welcome(backlog.generation, position, resumed, reason, elsewhere, self.feed.plugin or "", self._server)
         )
