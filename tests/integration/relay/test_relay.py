@@ -135,21 +135,6 @@ async def test_a_dropped_slot_is_a_discontinuity_for_every_worker(machine: Machi
             assert [await read_ids(reader, 1) for reader in readers] == [[3], [3]]
 
 
-async def test_a_worker_that_keeps_the_others_waiting_starts_over(machine: Machine) -> None:
-    tuning = {"backlog": 64 << 10, "part": 4 << 10, "hold_time": 0.2}
-    async with machine.relay(**tuning), machine.worker("fast") as fast, machine.worker("slow", buffer_bytes=1) as slow:
-        with machine.source.connect() as sql:
-            for i in range(4):
-                sql.execute(
-                    "insert into t select %s * 10000 + i, repeat('x', 900) from generate_series(1, 1500) i", [i]
-                )
-        assert len(await read_ids(fast, 6000)) == 6000
-        assert "too slow" in (await slow.discontinuity()).reason
-        machine.insert(-1, -2)
-        assert await read_ids(slow, 2) == [-1, -2]
-        assert await read_ids(fast, 2) == [-1, -2]
-
-
 async def test_a_transaction_larger_than_every_buffer_reaches_all_workers_whole(machine: Machine) -> None:
     small = {"transaction_memory": 64 << 10, "buffer_bytes": 64 << 10}
     async with (
