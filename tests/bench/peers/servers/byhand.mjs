@@ -4,13 +4,19 @@ import { LogicalReplicationService, PgoutputPlugin } from "pg-logical-replicatio
 import { WebSocketServer } from "ws";
 
 const { PORT, DSN } = process.env;
-const QUERY = { name: "rows", text: "select id, kind, body from realtime_bench where kind = $1 order by id desc limit 50" };
+const QUERY = {
+  name: "rows",
+  text: "select id, kind, body from realtime_bench where kind = $1 order by id desc limit 50",
+};
 const pool = new pg.Pool({ connectionString: DSN, max: 8 });
 const subscribers = new Map();
 
 await pool.query("create publication byhand for table realtime_bench");
 await pool.query("select pg_create_logical_replication_slot('byhand', 'pgoutput')");
-const service = new LogicalReplicationService({ connectionString: DSN }, { acknowledge: { auto: true, timeoutSeconds: 10 } });
+const service = new LogicalReplicationService(
+  { connectionString: DSN },
+  { acknowledge: { auto: true, timeoutSeconds: 10 } },
+);
 service.on("data", (lsn, change) => {
   if (change.tag !== "insert" && change.tag !== "update") return;
   const text = JSON.stringify({ type: "changed", row: change.new });

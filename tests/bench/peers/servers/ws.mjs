@@ -2,7 +2,12 @@
 import { WebSocketServer } from "ws";
 
 const channels = new Map();
-const server = new WebSocketServer({ port: Number(process.env.PORT), host: "127.0.0.1", backlog: 4096, perMessageDeflate: false });
+const server = new WebSocketServer({
+  port: Number(process.env.PORT),
+  host: "127.0.0.1",
+  backlog: 4096,
+  perMessageDeflate: false,
+});
 
 server.on("connection", (socket) => {
   const joined = [];
