@@ -63,7 +63,6 @@ _log = structlog.get_logger(__name__)
 
 _OTHER_HISTORY: Final = "the server has another history, or has lost transactions that it had sent"
 _TURN: Final = 0.005  # seconds of work between two turns of the links
-_LOOK: Final = 1.0  # seconds between two looks at the workers
 
 
 class Relay:
@@ -261,12 +260,12 @@ class Relay:
         self.took.clear()
         began = time.monotonic()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK):
+            async with asyncio.timeout(self.tuning.look):
                 await self.took.wait()
         slowest = next((link for link in self._links if link.cursor is self._backlog.slowest), None)
         if slowest is None or not any(self._backlog.waits(link.cursor) for link in self._links):
             return
-        slowest.held += time.monotonic() - began
+        slowest.held += min(time.monotonic() - began, self.tuning.look)  # beyond it this process did not run
         if slowest.held > self.tuning.hold_time:
             self._cut_off(slowest, f"the others have waited for it for {slowest.held:.0f} s")
 
@@ -274,7 +273,7 @@ class Relay:
         """Look at what the workers have confirmed, and keep silent connections alive; forever."""
         beat = time.monotonic()
         while True:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(self.tuning.look)
             if self._unwatched:
                 self.feed.confirm(self._backlog.position)
             if time.monotonic() - beat > self.tuning.beat:

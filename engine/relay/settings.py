@@ -20,6 +20,7 @@ class RelaySettings:
             confirmed nothing for ``hold_time``, is cut off.
         grace: for this time after the last worker has gone (or the start) the slot is kept where it is.
         beat: longest time between two messages to a worker.
+        look: time between two looks at the workers.
     """
 
     backlog: int = 64 << 20
@@ -28,3 +29,4 @@ class RelaySettings:
     unconfirmed: int = 1 << 30
     grace: float = 60.0
     beat: float = 5.0
+    look: float = 1.0
