@@ -29,7 +29,11 @@ _log = structlog.get_logger(__name__)
 
 
 class CountryDatabaseError(RealtimeError):
-    """The database of countries cannot be read; the text has the reason."""
+    """The database of countries cannot be read. ``reason``: why, in words; ``remedy``: what to do, a sentence."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}. {remedy}")
+        self.reason, self.remedy = reason, remedy
 
 
 class CountryDatabase:
@@ -67,13 +71,17 @@ class CountryDatabase:
             import maxminddb
         except ImportError as missing:
             raise CountryDatabaseError(
-                "country_database needs the package maxminddb: install bunbase-realtime[geo]"
+                "country_database needs the package maxminddb, which is not installed",
+                "Run pip install 'bunbase-realtime[geo]', or remove the setting.",
             ) from missing
         try:
             version = _version(self._path)
             return maxminddb.open_database(self._path), version
         except (OSError, ValueError, maxminddb.InvalidDatabaseError) as wrong:
-            raise CountryDatabaseError(f"country_database: {self._path} cannot be read ({wrong})") from wrong
+            raise CountryDatabaseError(
+                f"country_database: {self._path} cannot be read ({wrong})",
+                "Name a file in MaxMind's format (.mmdb) that the server's user may read, or remove the setting.",
+            ) from wrong
 
 
 class Countries:

@@ -24,6 +24,7 @@ from server.app.settings import Settings
 from server.auth_handler.function import SETTING as AUTH_HANDLER
 from server.cli.doctor.certificate import certificate_findings
 from server.cli.doctor.connection_checks import connection_findings
+from server.cli.doctor.country_database import country_database_findings
 from server.cli.doctor.finding import Finding, grouped
 from server.cli.doctor.row_security import row_security_findings
 from server.cli.doctor.schema_checks import own_slots, schema_findings
@@ -45,8 +46,12 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     except ReplicaRoleError as error:
         return [Finding("problem", error.reason, error.remedy)]
     with connection:
-        of_settings = (*certificate_findings(settings), *_functions(settings), *_insecure(settings))
-        return grouped((*_examine(dsn, connection, settings), *of_settings))
+        return grouped((*_examine(dsn, connection, settings), *_of_settings(settings)))
+
+
+def _of_settings(settings: Settings) -> Iterator[Finding]:
+    yield from (*certificate_findings(settings), *country_database_findings(settings))
+    yield from (*_functions(settings), *_insecure(settings))
 
 
 def _insecure(settings: Settings) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from server.app.loading import load_settings
+from server.cli.doctor.diagnose import diagnose
 from tests.support.clients.list_client import slot_name
 from tests.support.clients.transports import TRANSPORTS, open_stream, transport_client
 from tests.support.ports import free_port
@@ -188,7 +190,15 @@ async def test_nodes_that_only_count_users_write_no_hashes(database: str, way: s
     assert read(database, "select sum(users)::int from realtime.analytics_days") == [(2 if way == "counted" else 0,)]
 
 
-def test_a_database_of_countries_that_cannot_be_read_keeps_the_server_from_starting(database: str) -> None:
+def test_a_database_of_countries_that_cannot_be_read_keeps_the_server_from_starting_and_the_doctor_names_it(
+    database: str,
+) -> None:
     done = realtime("serve", "--dsn", database, REALTIME_COUNTRY_DATABASE="/nowhere.mmdb")
     assert done.returncode == 1
     assert "country_database: /nowhere.mmdb cannot be read" in done.stderr
+    [found] = [
+        each
+        for each in diagnose(database, load_settings(None, country_database="/nowhere.mmdb"))
+        if each.text.startswith("country_database: /nowhere.mmdb cannot be read")
+    ]
+    assert (found.level, found.remedy in done.stderr) == ("problem", True)

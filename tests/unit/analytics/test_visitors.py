@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from server.analytics.countries import Countries, CountryDatabase, CountryDatabaseError
+from server.analytics.settings import AnalyticsSettings
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest
+from server.cli.doctor.country_database import country_database_findings
 from server.http.visitor import Visitor, VisitorHeaders
 from tests.support.values.country_database import country_database
 
@@ -77,6 +81,47 @@ def test_a_database_that_was_replaced_is_read_anew_and_a_broken_one_passed_over(
     found.close()
 
 
-def test_a_database_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CountryDatabaseError, match=r"missing\.mmdb cannot be read"):
-        CountryDatabase(tmp_path / "missing.mmdb")
+def _of_another_format(path: Path) -> None:
+    path.write_bytes(b"network,country\n192.0.2.0/24,DE\n")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda _: None, "No such file or directory"),
+        (Path.mkdir, "valid MaxMind DB file"),
+        (Path.touch, "valid MaxMind DB file"),
+        (_of_another_format, "valid MaxMind DB file"),
+    ],
+    ids=["missing", "a folder", "empty", "another format"],
+)
+def test_the_doctor_names_a_database_that_cannot_be_read_and_what_to_do(
+    make: Callable[[Path], object], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "countries.mmdb"
+    make(path)
+    with pytest.raises(
+        CountryDatabaseError, match=rf"{path} cannot be read .*{reason}.*\. Name a file in MaxMind's format"
+    ):
+        CountryDatabase(path)
+    [found] = country_database_findings(AnalyticsSettings(country_database=path))
+    assert (found.level, str(path) in found.text, reason in found.text) == ("problem", True, True), found
+    assert found.remedy.startswith("Name a file in MaxMind's format (.mmdb)")
+    assert list(country_database_findings(AnalyticsSettings(analytics=False, country_database=path))) == []
+
+
+def test_the_doctor_names_the_package_that_reads_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = AnalyticsSettings(country_database=country_database(tmp_path / "countries.mmdb", DE="192.0.2.0/24"))
+    [found] = country_database_findings(settings)
+    assert (found.level, found.remedy) == ("ok", "")
+    monkeypatch.setitem(sys.modules, "maxminddb", None)
+    [found] = country_database_findings(settings)
+    assert (found.level, "maxminddb" in found.text) == ("problem", True)
+    assert found.remedy.startswith("Run pip install 'bunbase-realtime[geo]'")
+
+
+def test_the_age_of_a_database_is_no_finding(tmp_path: Path) -> None:
+    path = country_database(tmp_path / "countries.mmdb", DE="192.0.2.0/24")
+    os.utime(path, (0, 0))
+    assert [each.level for each in country_database_findings(AnalyticsSettings(country_database=path))] == ["ok"]
+    assert list(country_database_findings(AnalyticsSettings())) == []
