@@ -103,3 +103,12 @@ export async function checkLooks(page, browser, folder, name) {
   }
   await page.setViewportSize(DESKTOP);
 }
+
+/** Choose dark colours in place of light ones; returns what does not have its new value at once, but moves to it. */
+export const changeColours = (page) =>
+  page.evaluate(() => {
+    document.querySelector('[aria-label="Switch to dark colours"]').click();
+    return document
+      .getAnimations()
+      .map(({ effect, transitionProperty }) => `${effect.target.outerHTML.slice(0, 80)}: ${transitionProperty}`);
+  });
