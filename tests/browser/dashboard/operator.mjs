@@ -84,6 +84,12 @@ export async function scrollToEnd(page, count) {
   return last.getAttribute("data-key");
 }
 
+/** Titles of columns of a long list for which the column is too narrow: so it is for what is below them. */
+const cutTitles = (page) =>
+  page.$$eval(".windowed thead th", (titles) =>
+    titles.filter((title) => title.scrollWidth > title.clientWidth).map((title) => title.textContent),
+  );
+
 /** Screenshots, axe, sizes of controls and nothing that sticks out, in each of the appearances. */
 export async function checkLooks(page, browser, folder, name) {
   await loaded(page);
@@ -100,6 +106,7 @@ export async function checkLooks(page, browser, folder, name) {
     assert.deepEqual(found, [], `${name}, ${appearance}`);
     await fits(page);
     await hasUsableControls(page);
+    assert.deepEqual(await cutTitles(page), [], `titles of columns in ${name}, ${appearance}`);
   }
   await page.setViewportSize(DESKTOP);
 }
