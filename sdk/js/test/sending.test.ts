@@ -1,8 +1,13 @@
-// What is sent survives whatever happens to connections, is paced, and fits the server's limits.
+// What is sent survives whatever happens to connections, is paced, and fits the server's limits; what a
+// server publishes by REST carries its trace context.
 
 import assert from "node:assert/strict";
+import { createServer, type IncomingHttpHeaders } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 
+import { RealtimeServer } from "../src/client/rest.js";
 import { flush, FakeServer } from "./fake_server.js";
 import { subscribedChannel } from "./helpers.js";
 
@@ -81,4 +86,36 @@ test("a request above the server's size limit is rejected by the client, on ever
   server.peer.end();
   await server.clock.pass(1000);
   assert.equal(server.peer.hello(hello).of("subscribe").length, 1);
+});
+
+test("a broadcast carries the trace context in headers, and none is sent without one", async (t) => {
+  const requests: { headers: IncomingHttpHeaders; body: string }[] = [];
+  const server = createServer((request, response) => {
+    void text(request).then((body) => {
+      requests.push({ headers: request.headers, body });
+      response.setHeader("Content-Type", "application/json").end('{"id": "1"}');
+    });
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  t.after(() => server.close().closeAllConnections());
+  const { port } = server.address() as AddressInfo;
+  const channel = new RealtimeServer({ url: `http://127.0.0.1:${port}`, apiKey: "k" }).channel("room");
+
+  const trace = {
+    traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    tracestate: "a=1,b=2",
+  };
+  await channel.broadcast("e", 1, { id: "1", ...trace });
+  await channel.broadcast("e", 1, { id: "1" });
+  assert.deepEqual(
+    requests.map(({ headers: { authorization, traceparent, tracestate } }) => [authorization, traceparent, tracestate]),
+    [
+      ["Bearer k", trace.traceparent, trace.tracestate],
+      ["Bearer k", undefined, undefined],
+    ],
+  );
+  for (const { body } of requests) assert.deepEqual(JSON.parse(body), { event: "e", data: 1, id: "1" });
+
+  await assert.rejects(channel.broadcast("e", 1, { tracestate: "a\r\nb" }), TypeError);
+  assert.equal(requests.length, 2);
 });

@@ -90,6 +90,24 @@ async def test_a_server_publishes_and_sees_what_it_published(rest: Either, clien
         assert [message.data["id"] for message in older.messages] == [1, 2]
 
 
+async def test_a_server_continues_a_trace_with_what_it_publishes(rest: Either, client: MakeClient) -> None:
+    name = f"traced:{id(rest)}"
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1,b=2"}
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
+        messages = (await ada.channel(name, meta=True).subscribe()).messages()
+        await rest.do("broadcast", "e", channel=name, **trace)
+        await rest.do("broadcast", "e", channels=[name], **trace)
+        await rest.do("broadcast", "e", channel=name, traceparent=f" {trace['traceparent']} ")
+        await rest.do("broadcast", "e", channel=name, traceparent="of another kind", tracestate="a=1")
+        await rest.do("broadcast", "e", channel=name)
+        only_parent = {"traceparent": trace["traceparent"]}
+        assert [(await anext(messages)).meta for _ in range(5)] == [trace, trace, only_parent, None, None]
+        for wrong in ("a\r\nb", "ä", "\x7f"):
+            for options in ({"channel": name}, {"channels": [name]}):
+                with pytest.raises(ValueError, match=r"tracestate: .* printable ASCII"):
+                    await rest.do("broadcast", "e", **options, tracestate=wrong)
+
+
 async def test_a_server_lists_connections_and_disconnects_them(rest: Either, client: MakeClient) -> None:
     name = f"room:{id(rest)}"
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, client("bob") as bob:

@@ -24,6 +24,10 @@ export interface BroadcastOptions {
   };
   /** Higher is not queued behind lower under load. */
   priority?: number;
+  /** The W3C trace context that the message continues; subscribers with `meta` get it. A `TypeError` if it is no header. */
+  traceparent?: string;
+  /** Of that context. */
+  tracestate?: string;
 }
 
 /** A connected client. */
@@ -64,11 +68,11 @@ export class ServerChannel {
 
   /** Publish a message. Returns when it is stored. */
   async broadcast(event: string, data?: unknown, options: BroadcastOptions = {}): Promise<{ id: string }> {
-    const { id } = await this._call<{ id: string }>("POST", "/broadcast", {
-      event,
-      data: data ?? null,
-      id: uuid(),
-      ...options,
+    const { traceparent, tracestate, ...given } = options;
+    const body = { event, data: data ?? null, id: uuid(), ...given };
+    const { id } = await this._call<{ id: string }>("POST", "/broadcast", body, {
+      ...(traceparent && { traceparent }),
+      ...(tracestate && { tracestate }),
     });
     return { id };
   }
@@ -84,8 +88,8 @@ export class ServerChannel {
     return this._call("GET", "/presence");
   }
 
-  private _call<T>(method: string, path: string, body?: object): Promise<T> {
-    return this._server._call(method, `/channels/${encodeURIComponent(this.name)}${path}`, body);
+  private _call<T>(method: string, path: string, body?: object, trace?: Record<string, string>): Promise<T> {
+    return this._server._call(method, `/channels/${encodeURIComponent(this.name)}${path}`, body, trace);
   }
 }
 
@@ -129,12 +133,13 @@ export class RealtimeServer {
   }
 
   /** Everything here can be repeated without harm, so it is when the server cannot be reached. @internal */
-  async _call<T>(method: string, path: string, body?: object): Promise<T> {
+  async _call<T>(method: string, path: string, body?: object, trace?: Record<string, string>): Promise<T> {
     const { url, apiKey } = { ...defaults(), ...this._options };
-    const headers: Record<string, string> = {
+    const headers = new Headers({
+      ...trace,
       ...(body && { "Content-Type": "application/json" }),
       ...(apiKey && { Authorization: `Bearer ${apiKey}` }),
-    };
+    });
     const { origin, pathname } = endpoint(url);
     const init: RequestInit = { method, headers, ...(body && { body: stringify(body) }) };
     for (let attempt = 0; ; attempt++) {

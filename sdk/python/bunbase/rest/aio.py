@@ -41,7 +41,7 @@ class AsyncRealtimeServer:
         """A channel to publish to and look into."""
         return AsyncServerChannel(self, name, encryption)
 
-    async def broadcast(
+    async def broadcast(  # noqa: PLR0913
         self,
         event: str,
         data: object = None,
@@ -50,12 +50,17 @@ class AsyncRealtimeServer:
         channels: Sequence[str] | None = None,
         sender: str | None = None,
         audience: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> None:
         """Send to all connections, to all connections of ``users``, or to several ``channels``.
 
-        Not repeated by itself once the server may have received it.
+        Not repeated by itself once the server may have received it. ``traceparent`` and ``tracestate`` as in
+        ``broadcast`` of a channel.
         """
-        await self._call(calls.broadcast_widely(event, data, users, channels, sender, audience))
+        await self._call(
+            calls.broadcast_widely(event, data, users, channels, sender, audience, traceparent, tracestate)
+        )
 
     async def get_connections(self, *, user_id: str | None = None) -> list[Connection]:
         """The connected clients of all servers; only this user's connections if one is named."""
@@ -110,9 +115,7 @@ class AsyncRealtimeServer:
             return answer
 
     async def _once(self, call: calls.Call[T]) -> T:
-        return calls.read(
-            call, await self._http.request(call.method, call.path, params=call.params, **calls.body(call))
-        )
+        return calls.read(call, await self._http.request(call.method, call.path, **calls.options(call)))
 
 
 class AsyncServerChannel:
@@ -123,7 +126,7 @@ class AsyncServerChannel:
         self._server = server
         self._encryption = encryption
 
-    async def broadcast(
+    async def broadcast(  # noqa: PLR0913
         self,
         event: str,
         data: object = None,
@@ -132,6 +135,8 @@ class AsyncServerChannel:
         sender: str | None = None,
         audience: Mapping[str, Any] | None = None,
         priority: int = 0,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> str:
         """Publish; returns the message's id when it is committed.
 
@@ -142,8 +147,16 @@ class AsyncServerChannel:
             sender: the user it is from.
             audience: the subscribers that get it: ``users``, ``connections``, ``where``, ``exclude``.
             priority: higher is not queued behind lower under load.
+            traceparent: the W3C trace context that the message continues; subscribers with ``meta`` get it.
+            tracestate: of that context.
+
+        Raises:
+            RealtimeError: refused, or the server could not be reached.
+            TypeError, ValueError: ``data`` is no JSON, or the context has characters that no header can carry.
         """
-        call = calls.broadcast(self.name, event, data, id, sender, audience, priority, self._encryption)
+        call = calls.broadcast(
+            self.name, event, data, id, sender, audience, priority, self._encryption, traceparent, tracestate
+        )
         return await self._server._call(call)
 
     async def get_presence(self) -> Presence:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -22,7 +23,6 @@ from bunbase.transports.base import Address
 
 __all__ = [
     "Call",
-    "body",
     "broadcast",
     "broadcast_widely",
     "client_options",
@@ -34,6 +34,7 @@ __all__ = [
     "get_room",
     "history",
     "kick",
+    "options",
     "plain_errors",
     "presence",
     "read",
@@ -44,6 +45,7 @@ __all__ = [
 
 T = TypeVar("T")
 _PAGE = 1000
+_HEADER = re.compile(r"[\t -~]*")
 _BUSY = frozenset((429, 502, 503, 504))
 _SETTINGS = {
     "max_messages": "maxMessages",
@@ -63,6 +65,7 @@ class Call(Generic[T]):
     json: Mapping[str, Any] | None = None
     params: Mapping[str, Any] | None = None
     repeatable: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class RateLimitedError(BunbaseError):
@@ -73,11 +76,13 @@ class RateLimitedError(BunbaseError):
         self.error = error
 
 
-def body(call: Call[Any]) -> dict[str, Any]:
-    """The body of a call as options of httpx; its own JSON has no ``Decimal``."""
-    if call.json is None:
-        return {}
-    return {"content": encode_text(call.json), "headers": {"Content-Type": "application/json"}}
+def options(call: Call[Any]) -> dict[str, Any]:
+    """Parameters, headers and body of a call as options of httpx; its own JSON has no ``Decimal``."""
+    given: dict[str, Any] = {"params": call.params, "headers": dict(call.headers)}
+    if call.json is not None:
+        given["content"] = encode_text(call.json)
+        given["headers"]["Content-Type"] = "application/json"
+    return given
 
 
 def read(call: Call[T], answer: httpx.Response) -> T:
@@ -138,6 +143,16 @@ def _nothing(_: object) -> None:
     return None
 
 
+def _trace(traceparent: str | None, tracestate: str | None) -> dict[str, str]:
+    """The headers of a W3C trace context. Raises ``ValueError`` for text that no header can carry (RFC 9110, 5.5)."""
+    given = {"traceparent": traceparent, "tracestate": tracestate}
+    headers = {name: value.strip() for name, value in given.items() if value is not None}
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(value):
+            raise ValueError(f"{name}: {value!r} has characters other than those of a header; give printable ASCII")
+    return headers
+
+
 def broadcast(  # noqa: PLR0913
     channel: str,
     event: str,
@@ -147,27 +162,32 @@ def broadcast(  # noqa: PLR0913
     audience: Mapping[str, Any] | None,
     priority: int,
     encryption: Encryption | None,
+    traceparent: str | None,
+    tracestate: str | None,
 ) -> Call[str]:
     """Publish. It always has an id, so that repeating it is harmless."""
     body: dict[str, Any] = {"event": event, "id": id or str(uuid.uuid4())}
     body["data"] = data if encryption is None else encryption.encrypt(channel, event, data)
     optional = {"sender": sender, "audience": audience, "priority": priority or None}
     body |= {name: value for name, value in optional.items() if value is not None}
-    return Call("POST", _channel(channel, "/broadcast"), lambda raw: str(raw["id"]), body)
+    trace = _trace(traceparent, tracestate)
+    return Call("POST", _channel(channel, "/broadcast"), lambda raw: str(raw["id"]), body, headers=trace)
 
 
-def broadcast_widely(
+def broadcast_widely(  # noqa: PLR0913
     event: str,
     data: object,
     users: Sequence[str] | None,
     channels: Sequence[str] | None,
     sender: str | None,
     audience: Mapping[str, Any] | None,
+    traceparent: str | None,
+    tracestate: str | None,
 ) -> Call[None]:
     """To all connections, to users or to several channels. Has no id: repeating would deliver it twice."""
     body = {"event": event, "data": data, "users": users, "channels": channels, "sender": sender, "audience": audience}
     given = {name: value for name, value in body.items() if value is not None}
-    return Call("POST", "/broadcast", _nothing, given, repeatable=False)
+    return Call("POST", "/broadcast", _nothing, given, repeatable=False, headers=_trace(traceparent, tracestate))
 
 
 def presence(channel: str) -> Call[Presence]:

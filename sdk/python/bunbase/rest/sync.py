@@ -44,7 +44,7 @@ class RealtimeServer:
         """A channel to publish to and look into."""
         return ServerChannel(self, name, encryption)
 
-    def broadcast(
+    def broadcast(  # noqa: PLR0913
         self,
         event: str,
         data: object = None,
@@ -53,12 +53,15 @@ class RealtimeServer:
         channels: Sequence[str] | None = None,
         sender: str | None = None,
         audience: Mapping[str, Any] | None = None,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> None:
         """Send to all connections, to all connections of ``users``, or to several ``channels``.
 
-        Not repeated by itself once the server may have received it.
+        Not repeated by itself once the server may have received it. ``traceparent`` and ``tracestate`` as in
+        ``broadcast`` of a channel.
         """
-        self._call(calls.broadcast_widely(event, data, users, channels, sender, audience))
+        self._call(calls.broadcast_widely(event, data, users, channels, sender, audience, traceparent, tracestate))
 
     def get_connections(self, *, user_id: str | None = None) -> list[Connection]:
         """The connected clients of all servers; only this user's connections if one is named."""
@@ -113,7 +116,7 @@ class RealtimeServer:
             return answer
 
     def _once(self, call: calls.Call[T]) -> T:
-        return calls.read(call, self._http.request(call.method, call.path, params=call.params, **calls.body(call)))
+        return calls.read(call, self._http.request(call.method, call.path, **calls.options(call)))
 
 
 class ServerChannel:
@@ -124,7 +127,7 @@ class ServerChannel:
         self._server = server
         self._encryption = encryption
 
-    def broadcast(
+    def broadcast(  # noqa: PLR0913
         self,
         event: str,
         data: object = None,
@@ -133,6 +136,8 @@ class ServerChannel:
         sender: str | None = None,
         audience: Mapping[str, Any] | None = None,
         priority: int = 0,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> str:
         """Publish; returns the message's id when it is committed.
 
@@ -143,8 +148,16 @@ class ServerChannel:
             sender: the user it is from.
             audience: the subscribers that get it: ``users``, ``connections``, ``where``, ``exclude``.
             priority: higher is not queued behind lower under load.
+            traceparent: the W3C trace context that the message continues; subscribers with ``meta`` get it.
+            tracestate: of that context.
+
+        Raises:
+            RealtimeError: refused, or the server could not be reached.
+            TypeError, ValueError: ``data`` is no JSON, or the context has characters that no header can carry.
         """
-        call = calls.broadcast(self.name, event, data, id, sender, audience, priority, self._encryption)
+        call = calls.broadcast(
+            self.name, event, data, id, sender, audience, priority, self._encryption, traceparent, tracestate
+        )
         return self._server._call(call)
 
     def get_presence(self) -> Presence:
