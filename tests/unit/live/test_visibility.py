@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.errors import SubscriptionFailedError
-from engine.identity.visibility import ANONYMOUS, Visibility
+from engine.identity.visibility import ANONYMOUS, Viewer, Visibility
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.live.plan_cache import Plan
 from engine.live.query_registry import QueryRegistry
@@ -49,6 +49,13 @@ def test_claims_of_other_types_or_under_other_names_are_others() -> None:
     assert Visibility.of("member", {"a": 1, "b": 2}, ["a", "b"]) == Visibility.of(
         "member", {"b": 2, "a": 1}, ["b", "a"]
     )
+
+
+def test_policies_see_claims_in_the_order_of_their_names_and_those_alone_that_they_read() -> None:
+    token = {"sub": "ann", "org": {"name": "Ä", "id": 12}, "aud": ["b", "a"]}
+    seen = Viewer(Visibility("member"), token).reads(None, "").claims.decode()
+    assert seen == '{"aud":["b","a"],"org":{"id":12,"name":"Ä"},"role":"member","sub":"ann"}'
+    assert Viewer(Visibility("member"), token).reads(["sub"], "").claims == b'{"sub":"ann"}'
 
 
 RED, BLUE = Visibility.of("member", {"org": "red"}, ["org"]), Visibility.of("member", {"org": "blue"}, ["org"])
