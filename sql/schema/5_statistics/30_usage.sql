@@ -94,18 +94,37 @@ $$;
 comment on function realtime.add_usage(text, text, bigint, pg_lsn, jsonb, timestamptz) is
   'Adds what a node has counted. run: its process; batch: the number of the write in it; position: the commit up to which messages are counted. false: this write was added before. For nodes';
 
+create or replace function realtime.roll_up_users(bucket text, source text, length interval, starts timestamptz[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+  insert into realtime.usage_users as u (bucket, at, users, hashes)
+  select roll_up_users.bucket, b.at, realtime.distinct_users(s.hashes), s.hashes
+  from unnest(roll_up_users.starts) b (at)
+  cross join lateral (
+    select array_agg(d.hash order by d.hash) as hashes from (
+      select distinct k.hash from realtime.usage_users p, unnest(p.hashes) k (hash)
+      where p.bucket = roll_up_users.source and p.at >= b.at and p.at < b.at + roll_up_users.length order by k.hash limit 1024) d) s
+  where s.hashes is not null
+  on conflict (bucket, at) do update set users = excluded.users, hashes = excluded.hashes
+$$;
+comment on function realtime.roll_up_users(text, text, interval, timestamptz[]) is
+  'Makes the distinct users of buckets of that length, which begin then, of those of the source''s buckets. For realtime.roll_up_hours() and realtime.roll_up_days()';
+
+create or replace function realtime.roll_up_countries(bucket text, source text, length interval, starts timestamptz[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+  delete from realtime.usage_countries c where c.bucket = roll_up_countries.bucket and c.at = any (roll_up_countries.starts);
+  insert into realtime.usage_countries (bucket, at, country, sessions)
+  select roll_up_countries.bucket, b.at, p.country, sum(p.sessions)
+  from unnest(roll_up_countries.starts) b (at)
+  join realtime.usage_countries p on p.bucket = roll_up_countries.source and p.at >= b.at and p.at < b.at + roll_up_countries.length
+  group by b.at, p.country
+$$;
+comment on function realtime.roll_up_countries(text, text, interval, timestamptz[]) is
+  'Makes the countries of buckets of that length, which begin then, of those of the source''s buckets. For realtime.roll_up_hours() and realtime.roll_up_days()';
+
 create or replace function realtime.roll_up_hours(hours timestamptz[], now timestamptz, channels integer) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  insert into realtime.usage_users as u (bucket, at, users, hashes)
-  select 'hour', h.at, realtime.distinct_users(s.hashes), s.hashes
-  from unnest(roll_up_hours.hours) h (at)
-  cross join lateral (
-    select array_agg(d.hash order by d.hash) as hashes from (
-      select distinct k.hash from realtime.usage_users m, unnest(m.hashes) k (hash)
-      where m.bucket = 'minute' and m.at >= h.at and m.at < h.at + interval '1 hour' order by k.hash limit 1024) d) s
-  where s.hashes is not null
-  on conflict (bucket, at) do update set users = excluded.users, hashes = excluded.hashes;
+  perform realtime.roll_up_users('hour', 'minute', interval '1 hour', roll_up_hours.hours);
 
   insert into realtime.usage_totals as t (bucket, at, users, users_of_day, sessions, sessions_ended, session_seconds, connections, messages_in, messages_out,
                                           published, channels, written_at)
@@ -139,12 +158,7 @@ begin
   ) r
   where r.place <= roll_up_hours.channels;
 
-  delete from realtime.usage_countries c where c.bucket = 'hour' and c.at = any (roll_up_hours.hours);
-  insert into realtime.usage_countries (bucket, at, country, sessions)
-  select 'hour', h.at, c.country, sum(c.sessions)
-  from unnest(roll_up_hours.hours) h (at)
-  join realtime.usage_countries c on c.bucket = 'minute' and c.at >= h.at and c.at < h.at + interval '1 hour'
-  group by h.at, c.country;
+  perform realtime.roll_up_countries('hour', 'minute', interval '1 hour', roll_up_hours.hours);
 end
 $$;
 comment on function realtime.roll_up_hours(timestamptz[], timestamptz, integer) is 'Makes hours of their minutes, with so many channels each. For realtime.roll_up_usage()';
@@ -152,15 +166,7 @@ comment on function realtime.roll_up_hours(timestamptz[], timestamptz, integer) 
 create or replace function realtime.roll_up_days(days timestamptz[], now timestamptz, channels integer) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  insert into realtime.usage_users as u (bucket, at, users, hashes)
-  select 'day', d.at, realtime.distinct_users(s.hashes), s.hashes
-  from unnest(roll_up_days.days) d (at)
-  cross join lateral (
-    select array_agg(k.hash order by k.hash) as hashes from (
-      select distinct k.hash from realtime.usage_users h, unnest(h.hashes) k (hash)
-      where h.bucket = 'hour' and h.at >= d.at and h.at < d.at + interval '24 hours' order by k.hash limit 1024) k) s
-  where s.hashes is not null
-  on conflict (bucket, at) do update set users = excluded.users, hashes = excluded.hashes;
+  perform realtime.roll_up_users('day', 'hour', interval '24 hours', roll_up_days.days);
 
   insert into realtime.usage_totals as t (bucket, at, users, sessions, sessions_ended, session_seconds, connections, messages_in, messages_out, published,
                                           channels, written_at)
@@ -187,12 +193,7 @@ begin
   ) r
   where r.place <= roll_up_days.channels;
 
-  delete from realtime.usage_countries c where c.bucket = 'day' and c.at = any (roll_up_days.days);
-  insert into realtime.usage_countries (bucket, at, country, sessions)
-  select 'day', d.at, c.country, sum(c.sessions)
-  from unnest(roll_up_days.days) d (at)
-  join realtime.usage_countries c on c.bucket = 'hour' and c.at >= d.at and c.at < d.at + interval '24 hours'
-  group by d.at, c.country;
+  perform realtime.roll_up_countries('day', 'hour', interval '24 hours', roll_up_days.days);
 end
 $$;
 comment on function realtime.roll_up_days(timestamptz[], timestamptz, integer) is 'Makes days of their hours, with so many channels each. For realtime.roll_up_usage()';
