@@ -85,11 +85,29 @@ def _of_another_format(path: Path) -> None:
     path.write_bytes(b"network,country\n192.0.2.0/24,DE\n")
 
 
+def test_a_database_that_is_overwritten_in_place_serves_on_until_it_is_read_anew(tmp_path: Path) -> None:
+    path = country_database(tmp_path / "countries.mmdb", DE="192.0.2.0/24")
+    found = CountryDatabase(path)
+    path.write_bytes(bytes(path.stat().st_size))
+    assert found.country("192.0.2.1") == "DE"
+
+
+def test_a_damaged_record_is_an_unknown_country_and_named_once(tmp_path: Path) -> None:
+    path = country_database(tmp_path / "countries.mmdb", DE="192.0.2.0/24", FR="198.51.100.0/24")
+    content = path.read_bytes()
+    record = content.index(b"country")  # the first of the data: the key of each record
+    path.write_bytes(content[: record - 2] + b"\x00\x00" + content[record:])
+    found = CountryDatabase(path)
+    with capture_logs() as logs:
+        assert [found.country(address) for address in ("192.0.2.1", "192.0.2.2")] == [None, None]
+    assert [each["event"] for each in logs] == ["country_database_unreadable"]
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
         (lambda _: None, "No such file or directory"),
-        (Path.mkdir, "valid MaxMind DB file"),
+        (Path.mkdir, "Is a directory"),
         (Path.touch, "valid MaxMind DB file"),
         (_of_another_format, "valid MaxMind DB file"),
     ],
