@@ -35,8 +35,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -45,6 +44,7 @@ import structlog
 from engine.errors import RealtimeError
 from engine.postgres.retry import growing_pause
 from server.workers.record import WorkerRecord, how_it_ended
+from server.workers.signals import default_signals, followed_signals, has_terminal
 from server.workers.worker import READY, RELAY, Order, Worker
 
 __all__ = ["Supervisor", "WorkersFailedError"]
@@ -103,13 +103,14 @@ class Supervisor:
         self._served = False  # a worker has been ready
         self._stops = 0  # how often it was asked to stop
         self._failure: WorkersFailedError | None = None
-        self._terminal = _has_terminal()
+        self._terminal = has_terminal()
 
     def run(self) -> None:
         """Supervise until SIGINT or SIGTERM. Raises ``WorkersFailedError``."""
         gc.collect()
         gc.freeze()  # what is loaded stays in pages that the workers share
-        with self._signals():
+        with followed_signals() as self._own_sockets:
+            self._selector.register(self._own_sockets[0], selectors.EVENT_READ)
             try:
                 while any(record.runs or record.due is not None for record in self._records):
                     self._start_due()
@@ -125,32 +126,10 @@ class Supervisor:
 
     # -- signals -------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Signals arrive in ``_wait``, by their number."""
-        ours, wake = socket.socketpair()
-        for each in (ours, wake):
-            each.setblocking(False)
-        followed = [signal.SIGCHLD, signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1) has it ignored, and that stays
-            followed.append(signal.SIGHUP)
-        former = {number: signal.signal(number, lambda *_: None) for number in followed}
-        former_wakeup = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-        self._own_sockets = (ours, wake)
-        self._selector.register(ours, selectors.EVENT_READ)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(former_wakeup)
-            for number, handler in former.items():
-                signal.signal(number, handler)
-            ours.close()
-            wake.close()
-
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
             self._stop()
-        elif number == signal.SIGHUP and self._terminal and not _has_terminal():
+        elif number == signal.SIGHUP and self._terminal and not has_terminal():
             self._stop()  # the terminal was closed
         elif number == signal.SIGHUP and not self._stops:
             self._restart_all()
@@ -182,11 +161,7 @@ class Supervisor:
         """This is the forked process: run the worker with nothing of the supervisor's, and end."""
         code = 1
         try:
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)
-            for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all processes
-                signal.signal(number, signal.SIG_IGN)
+            default_signals()
             self._selector.close()
             for each in (
                 *self._own_sockets,
@@ -338,12 +313,3 @@ class Supervisor:
                 os.kill(record.pid, signal.SIGKILL)
                 os.waitpid(record.pid, 0)
                 record.vacate()
-
-
-def _has_terminal() -> bool:
-    """Whether there is a controlling terminal: opening it fails once it has been closed."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
