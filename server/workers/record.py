@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import time
 from dataclasses import dataclass
+from typing import Final
 
 from server.workers.worker import RELAY, Order
 
 __all__ = ["WorkerRecord", "how_it_ended"]
+
+_HEALTHY_AFTER: Final = 30.0  # seconds since its start
 
 
 @dataclass(slots=True, eq=False)
@@ -24,7 +28,8 @@ class WorkerRecord:
         began: when it was started.
         due: when a process is to be started; None: one runs, or none is wanted any more.
         overdue: when it is killed, as it was asked to end long ago; None: it was not asked.
-        failures: how many processes in a row have ended without being asked. Times are those of a monotonic clock.
+        failures: how many processes in a row have ended without being asked.
+        unserved: how many of them while no other worker could be relied on. Times are those of a monotonic clock.
     """
 
     number: int
@@ -36,6 +41,7 @@ class WorkerRecord:
     due: float | None = 0.0
     overdue: float | None = None
     failures: int = 0
+    unserved: int = 0
 
     @property
     def name(self) -> str:
@@ -46,6 +52,16 @@ class WorkerRecord:
     def runs(self) -> bool:
         """Whether there is a process."""
         return self.pid != 0
+
+    @property
+    def lasted(self) -> bool:
+        """Whether the process is ready and began long ago: its end is not counted with earlier ones."""
+        return self.ready and time.monotonic() - self.began >= _HEALTHY_AFTER
+
+    @property
+    def reliable(self) -> bool:
+        """Whether it serves, and has not just come in the place of one that failed."""
+        return self.ready and (self.failures == 0 or self.lasted)
 
     def ask(self, order: Order) -> None:
         """Give the process an order. One that has just ended does not get it."""

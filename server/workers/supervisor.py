@@ -49,8 +49,9 @@ from server.workers.worker import READY, RELAY, Order, Worker
 
 __all__ = ["Supervisor", "WorkersFailedError"]
 
-_HEALTHY_AFTER: Final = 30.0  # seconds of being ready after which the end of a process is not counted with earlier ones
-_MAX_FAILURES: Final = 6  # in a row, of one worker: with the pauses between them 10 to 20 seconds
+_MAX_FAILURES: Final = (
+    6  # in a row, of one process while no worker serves: with the pauses between them 10 to 20 seconds
+)
 _MARGIN: Final = 60.0  # seconds that a process may take to end, beyond those for its clients
 
 _log = structlog.get_logger("realtime.workers")
@@ -74,6 +75,7 @@ class Supervisor:
         directory: of the sockets by which workers reach each other.
         ready: called once, when the first worker is ready.
         reload: called before a rolling restart; raises ``RealtimeError`` if there is to be none.
+        conclude: called after it, with whether all workers have been restarted; else ``run`` is to be as before ``reload``.
         drain_time: seconds that a worker gives its clients when it ends.
         pause: seconds before a process is started after one that ended, by how many have ended in a row.
     """
@@ -87,11 +89,12 @@ class Supervisor:
         *,
         ready: Callable[[], None] = lambda: None,
         reload: Callable[[], None] = lambda: None,
+        conclude: Callable[[bool], None] = lambda restarted: None,
         drain_time: float = 0.0,
         pause: Callable[[int], float] = lambda failures: growing_pause(failures - 1, 0.5, 10.0),
     ) -> None:
         self._run, self._listener, self._directory = run, listener, directory
-        self._ready, self._reload = ready, reload
+        self._ready, self._reload, self._conclude = ready, reload, conclude
         self._end_timeout = drain_time + _MARGIN
         self._pause = pause
         self._relay = WorkerRecord(RELAY)
@@ -100,6 +103,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._to_restart: deque[WorkerRecord] = deque()
         self._restarting = False  # a rolling restart is under way
+        self._restart_began = 0.0
         self._served = False  # a worker has been ready
         self._stops = 0  # how often it was asked to stop
         self._failure: WorkersFailedError | None = None
@@ -223,8 +227,9 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         if record.control is not None and record.control in self._selector.get_map():
             self._selector.unregister(record.control)
-        lasted = record.ready and time.monotonic() - record.began >= _HEALTHY_AFTER
-        retiring = record.retiring
+        lasted, retiring = record.lasted, record.retiring
+        if self._is_successor(record) and not self._stops and not (record.ready or retiring):
+            self._give_up_restart(record, code)
         record.vacate()
         if self._stops:
             if code != 0:
@@ -234,7 +239,7 @@ class Supervisor:
             for each in self._workers:
                 each.ask(Order.OPEN)
         if retiring:
-            record.due, record.failures = time.monotonic(), 0
+            record.due, record.failures, record.unserved = time.monotonic(), 0, 0
         elif not self._served and code != 0:
             self._fail(f"{record.name} could not start ({how_it_ended(code)}); the reason is above", max(code, 1))
         else:
@@ -242,9 +247,13 @@ class Supervisor:
 
     def _replace(self, record: WorkerRecord, code: int, *, lasted: bool, pid: int) -> None:
         """A process has ended unasked. ``lasted``: it had worked."""
-        record.failures = 1 if lasted else record.failures + 1
+        others = [] if record is self._relay else [other for other in self._workers if other.ready]
+        if lasted:
+            record.failures = record.unserved = 0
+        record.failures += 1
+        record.unserved = 0 if any(other.reliable for other in others) else record.unserved + 1
         ended = how_it_ended(code)
-        if record.failures >= _MAX_FAILURES:
+        if record.unserved >= _MAX_FAILURES and not others:
             self._fail(
                 f"{record.name} has ended {record.failures} times in a row, the last time with {ended}: see the log"
             )
@@ -263,6 +272,7 @@ class Supervisor:
             return
         _log.info("restarting_workers", workers=len(self._workers))
         self._to_restart, self._restarting = deque(self._workers), True
+        self._restart_began = time.monotonic()
 
     def _restart_next(self) -> None:
         if self._to_restart and all(record.ready for record in self._records):
@@ -271,7 +281,19 @@ class Supervisor:
             self._end(record, Order.RETIRE)
         elif self._restarting and all(record.ready for record in self._records):
             self._restarting = False
+            self._conclude(True)
             _log.info("workers_restarted", workers=len(self._workers))
+
+    def _is_successor(self, record: WorkerRecord) -> bool:
+        """Whether its process was started by the rolling restart that is under way, or during it."""
+        return self._restarting and record is not self._relay and record.began >= self._restart_began
+
+    def _give_up_restart(self, record: WorkerRecord, code: int) -> None:
+        """A successor has ended before it was ready: those that wait for their restart go on, and it is tried as before."""
+        self._to_restart.clear()
+        self._restarting = False
+        self._conclude(False)
+        _log.error("restart_given_up", number=record.number, pid=record.pid, how=how_it_ended(code))
 
     def _stop(self) -> None:
         self._stops += 1

@@ -19,6 +19,7 @@ from server.app.listening import SharedPort, listen
 from server.app.server import serve
 from server.app.settings import Settings
 from server.app.version import package_version
+from server.cli.serving.usable import check_usable
 from server.workers.cores import cores
 from server.workers.relay_process import run_relay_process
 from server.workers.supervisor import Supervisor
@@ -86,6 +87,7 @@ def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Set
             Path(directory.name),
             ready=lambda: served.ready(port.url(scheme)),
             reload=workers.reload,
+            conclude=workers.conclude,
             drain_time=settings.drain_time,
         ).run()
     finally:
@@ -94,23 +96,32 @@ def serve_with_workers(served: Served, exit_of: ExitOf, reload: Callable[[], Set
 
 
 class Workers:
-    """Runs workers with ``settings``, those that were read last."""
+    """Runs workers with ``settings``: those that were read last, or the former ones if a worker cannot start with them."""
 
     def __init__(self, served: Served, exit_of: ExitOf, reload: Callable[[], Settings] | None) -> None:
         self._served = served
         self._exit_of = exit_of
-        self.settings = served.settings
+        self.settings = self._proven = served.settings  # proven: every worker has started with them
         self._read = reload
 
     def reload(self) -> None:
-        """Read the settings again. Raises ``SettingsError``."""
+        """Read the settings again. Raises ``SettingsError``, also if they cannot be used."""
         if self._read is None:
             return
         read, now = self._read(), self.settings
         kept = {name: getattr(now, name) for name in _FIXED if getattr(read, name) != getattr(now, name)}
         if kept:
             _log.warning("settings_need_restart", settings=sorted(kept))
-        self.settings = read.model_copy(update=kept)
+        settings = read.model_copy(update=kept)
+        check_usable(settings)
+        self.settings = settings
+
+    def conclude(self, proven: bool) -> None:
+        """A rolling restart has ended. ``proven``: all workers have started with the settings that were read last."""
+        if proven:
+            self._proven = self.settings
+        else:
+            self.settings = self._proven
 
     def run(self, worker: Worker) -> int:
         """One worker, to its end; what it cannot do is reported as by a command. Returns its exit code."""

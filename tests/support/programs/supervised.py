@@ -33,6 +33,24 @@ def write(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
+class Settings:
+    """What a rolling restart has changed: ``wrong`` ones cannot be used by a worker."""
+
+    def __init__(self) -> None:
+        self.wrong = False
+
+    def reload(self) -> None:
+        self.wrong = True
+
+    def conclude(self, restarted: bool) -> None:
+        self.wrong = False
+        write("restarted" if restarted else "given up")
+
+
+SETTINGS = Settings()
+FIRST_READY, IS_READY = socket.socketpair()
+
+
 async def serve(worker: Worker, scenario: str) -> int:
     """What a server does with a worker, without a server."""
     entrance, stop, force = Entrance(worker.number), asyncio.Event(), asyncio.Event()
@@ -46,10 +64,16 @@ async def serve(worker: Worker, scenario: str) -> int:
         return 0
     if scenario == "cannot start":
         return 3
+    if scenario == "restarts" and SETTINGS.wrong:
+        return 7
+    if scenario == "one fails again and again" and worker.number == 2:
+        FIRST_READY.recv(1, socket.MSG_PEEK)
+        return 7
     if scenario == "one waits" and worker.number == 2:
         await stop.wait()
     else:
         await worker.ready(entrance)
+        IS_READY.send(b".")
     if scenario == "fails again and again":
         return 7
     await stop.wait()
@@ -75,6 +99,8 @@ def main() -> None:
             socket.socket,
             Path(),
             ready=lambda: write("serving"),
+            reload=SETTINGS.reload,
+            conclude=SETTINGS.conclude,
             pause=lambda failures: 0.0,
         ).run()
     except WorkersFailedError as failed:

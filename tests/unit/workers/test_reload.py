@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from server.app.settings import Settings, SettingsError
@@ -31,3 +33,37 @@ def test_settings_that_cannot_be_read_leave_those_that_are() -> None:
     with pytest.raises(SettingsError):
         workers.reload()
     assert workers.settings == settings_of()
+
+
+def wrong_settings(folder: Path) -> dict[str, dict[str, object]]:
+    """By what the reason names."""
+    no_pem = folder / "no.pem"
+    no_pem.write_text("no certificate")
+    module = folder / "ends_at_once.py"
+    module.write_text("import os\nos._exit(0)\n")
+    return {
+        "country_database": {"country_database": folder / "none.mmdb"},
+        "PEM": {"tls_certificate": no_pem},
+        "content_hook": {"content_hook": "no.such.module:judge"},
+        "auth_handler": {"auth_handler": {"function": "no.such.module:judge"}},
+        "has ended": {"content_hook": f"{module}:judge"},
+    }
+
+
+def test_settings_that_cannot_be_used_leave_those_that_are(tmp_path: Path) -> None:
+    for named, wrong in wrong_settings(tmp_path).items():
+        workers = workers_with(settings_of(**wrong))
+        with pytest.raises(SettingsError, match=named):
+            workers.reload()
+        assert workers.settings == settings_of()
+
+
+def test_settings_with_which_a_worker_does_not_start_give_way_to_those_with_which_all_did() -> None:
+    read = iter([settings_of(pool_size=5), settings_of(pool_size=6), settings_of(pool_size=7)])
+    workers = Workers(Served(settings_of(), "dbname=app"), lambda error: (str(error), 1), lambda: next(read))
+    workers.reload()
+    workers.conclude(proven=True)
+    workers.reload()
+    workers.reload()  # before the workers have been restarted
+    workers.conclude(proven=False)
+    assert workers.settings.pool_size == 5

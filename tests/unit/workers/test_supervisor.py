@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,7 +71,29 @@ def test_workers_that_end_again_and_again_end_the_supervisor_with_a_reason() -> 
     with supervised("fails again and again") as program:
         code, lines = program.end()
     assert code == 1
-    assert lines[-1].endswith("has ended 6 times in a row, the last time with exit code 7: see the log")
+    assert re.search(r"has ended \d+ times in a row, the last time with exit code 7: see the log$", lines[-1]), lines
+
+
+def test_a_worker_that_ends_again_and_again_is_tried_again_as_long_as_another_one_serves() -> None:
+    with supervised("one fails again and again") as program:
+        program.until(lambda lines: sum(line.startswith("2 begins") for line in lines) > 12)
+        program.process.send_signal(signal.SIGTERM)
+        program.until(lambda lines: "1 stops" in lines)
+        assert sum(line.startswith("1 begins") for line in program.lines) == 1
+
+
+def test_a_rolling_restart_whose_first_successor_fails_is_given_up_and_the_others_go_on() -> None:
+    with supervised("restarts") as program:
+        program.until(both_ready)
+        program.process.send_signal(signal.SIGHUP)
+        program.until(lambda lines: "given up" in lines)
+        seen = len(program.lines)
+        program.until(lambda lines: "1 open" in lines[seen:])
+        program.process.send_signal(signal.SIGTERM)
+        code, _ = program.end()
+    assert code == 0
+    began = [line.split()[0] for line in program.lines if "begins" in line]
+    assert sorted(began) == ["0", "1", "1", "1", "2"]
 
 
 def test_a_worker_that_starts_accepts_no_connections_while_another_is_ready_and_does_again_when_it_is_gone() -> None:
