@@ -54,9 +54,12 @@ from engine.relay.worker_stream import WorkerStream
 from engine.tasks import end
 from engine.transaction import FeedEvent
 
-__all__ = ["RelayFailedError", "RelayFeed"]
+__all__ = ["SILENCE", "RelayFailedError", "RelayFeed"]
 
 _log = structlog.get_logger(__name__)
+
+SILENCE: Final = 12.0
+"""Seconds; the relay sends something every ``RelaySettings.beat`` seconds, give or take a look."""
 
 _PAUSE: Final = wait_exponential(multiplier=0.05, max=2.0) + wait_random(0, 0.2)  # seconds between two attempts
 _GATHER: Final = 0.02  # seconds for which confirmations are gathered
@@ -80,7 +83,7 @@ class RelayFeed:
     ``sessions``: how many sessions have brought a stream.
     """
 
-    def __init__(self, dsn: str, settings: FeedSettings, path: Path, version: str, *, silence: float = 30.0) -> None:
+    def __init__(self, dsn: str, settings: FeedSettings, path: Path, version: str, *, silence: float = SILENCE) -> None:
         self.settings = settings
         self.state = FeedState("starting")
         self.sessions = 0

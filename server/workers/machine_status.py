@@ -23,6 +23,7 @@ _SUMS: Final = (
 _SHOWN: Final = ("worker", "pid", "status", "connections", "residentBytes", "cpuSeconds", "uptimeSeconds")
 _FEED_STATES: Final = ("failed", "stopped", "starting", "reconnecting", "streaming")
 """The worst first."""
+_NO_REASONS: Final[Mapping[int, str]] = {}
 
 
 def with_process(status: Mapping[str, Any], worker: int, resident: Callable[[], int]) -> dict[str, Any]:
@@ -36,9 +37,11 @@ def with_process(status: Mapping[str, Any], worker: int, resident: Callable[[], 
     }
 
 
-def of_machine(statuses: Sequence[Mapping[str, Any] | None], answering: int) -> dict[str, Any]:
+def of_machine(
+    statuses: Sequence[Mapping[str, Any] | None], answering: int, reasons: Mapping[int, str] = _NO_REASONS
+) -> dict[str, Any]:
     """The body of ``/health``: ``statuses`` are those of all workers in their order, None of one that did not answer;
-    ``answering``: the number of the worker that asked them.
+    ``answering``: the number of the worker that asked them; ``reasons``: why some did not answer, if they have not ended.
 
     Numbers are sums, lists have what any worker has, and ``feed`` is that of the worker whose feed is worst.
     """
@@ -52,7 +55,7 @@ def of_machine(statuses: Sequence[Mapping[str, Any] | None], answering: int) -> 
     shown["channels"] = {name: sum(each["channels"].get(name, 0) for each in found) for name in names}
     shown["feed"] = min((each["feed"] for each in found), key=lambda feed: (_rank(feed["state"]), -feed["lagBytes"]))
     missing = {
-        number: "does not answer: it has ended, and another one is started in its place"
+        number: reasons.get(number, "does not answer: it has ended, and another one is started in its place")
         for number, each in enumerate(statuses, 1)
         if each is None
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import suppress
 from dataclasses import replace
 
 from engine.feed.feed import Feed
@@ -50,9 +49,6 @@ async def run_relay_process(
             await end([obeying, *waiting])
             if not running.done():
                 await end([running])
-    if worker.left_alone:
-        with suppress(OSError):  # a worker that was killed has left its socket there
-            worker.directory.rmdir()
     if not running.cancelled():
         running.result()
 

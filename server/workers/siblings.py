@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import msgspec
+import structlog
 import uvicorn
 from prometheus_client.metrics_core import Metric
 from starlette.applications import Starlette
@@ -37,9 +37,12 @@ from server.workers.worker import Worker
 
 __all__ = ["Siblings"]
 
-_FIGURES_TIMEOUT: Final = 10.0  # seconds for the status or the metrics of another worker
+_log = structlog.get_logger("realtime.workers")
+
+_FIGURES_TIMEOUT: Final = 2.0  # seconds for the status or the metrics of another worker
 _ANSWER_TIMEOUT: Final = 90.0  # seconds; the longest poll takes 30
-_NOT_HANDED_ON: Final = frozenset(("connection", "content-length", "date", "server", "transfer-encoding"))
+_NOT_HANDED_ON: Final = frozenset(("connection", "content-length", "date", "server", "transfer-encoding", "vary"))
+"""Headers of another worker's answer that this one makes itself."""
 
 
 class Siblings:
@@ -129,26 +132,38 @@ class Siblings:
 
     async def status(self) -> Mapping[str, Any]:
         """The body of ``/health``: of all workers together."""
-        found = await self._figures("/status")
+        found, late = await self._figures("/status")
         others = {number: msgspec.msgpack.decode(content) for number, content in found.items()}
         statuses = others | {self._number: self._status()}
-        return of_machine([statuses.get(number) for number in range(1, self._count + 1)], self._number)
+        reasons = dict.fromkeys(
+            late, f"has not answered within {_FIGURES_TIMEOUT:g} s: it hangs, or has too much to do"
+        )
+        return of_machine([statuses.get(number) for number in range(1, self._count + 1)], self._number, reasons)
 
     async def _metrics(self) -> Sequence[Metric]:
         """The metrics of all workers; those of one that does not answer are missing."""
-        found = await self._figures("/metrics") | {self._number: packed(self._exposed)}
+        others, late = await self._figures("/metrics")
+        if late:
+            _log.warning("worker_not_measured", workers=sorted(late), seconds=_FIGURES_TIMEOUT)
+        found = others | {self._number: packed(self._exposed)}
         return of_workers(dict(sorted(found.items())))
 
-    async def _figures(self, path: str) -> dict[int, bytes]:
-        """What the others answer, those that do."""
+    async def _figures(self, path: str) -> tuple[dict[int, bytes], list[int]]:
+        """What the others answer, those that do, and which of them have not answered in time."""
         found: dict[int, bytes] = {}
+        late: list[int] = []
 
         async def ask(number: int, client: httpx.AsyncClient) -> None:
-            with suppress(httpx.TransportError):  # it starts, or has ended: the supervisor replaces it
-                found[number] = (await client.get(path, timeout=_FIGURES_TIMEOUT)).content
+            try:
+                async with asyncio.timeout(_FIGURES_TIMEOUT):  # httpx's own is of each part of an answer
+                    found[number] = (await client.get(path, timeout=None)).content
+            except TimeoutError:
+                late.append(number)
+            except httpx.TransportError as error:  # it starts, or has ended: the supervisor replaces it
+                _log.debug("worker_not_reached", number=number, error=str(error))
 
         await asyncio.gather(*(ask(number, client) for number, client in self._clients.items()))
-        return found
+        return found, late
 
 
 class _LocalServer(Server):

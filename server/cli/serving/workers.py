@@ -22,6 +22,7 @@ from server.app.version import package_version
 from server.cli.serving.usable import check_usable
 from server.workers.cores import cores
 from server.workers.relay_process import run_relay_process
+from server.workers.sockets import leave
 from server.workers.supervisor import Supervisor
 from server.workers.worker import RELAY, Worker
 
@@ -136,4 +137,7 @@ class Workers:
             message, code = self._exit_of(wrong)
             print(f"realtime: {message}", file=sys.stderr, flush=True)
             return code
+        finally:
+            if worker.left_alone:
+                leave(worker.directory)
         return 0
