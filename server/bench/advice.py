@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from engine.errors import ErrorCode
+
 __all__ = ["advice"]
 
 _CAUSES: Final[tuple[tuple[str, str], ...]] = (
@@ -17,8 +19,8 @@ _CAUSES: Final[tuple[tuple[str, str], ...]] = (
     ("new connections", "the server's limit max_connection_rate: raise it, or load it from its own machine"),
     ("subscriptions are allowed", "the server's limit max_subscriptions: raise it, or take a smaller --each"),
     ("live queries|windows", "one of the server's limits of live queries, max_windows or max_windows_per_user: raise it"),
-    ("RT_002|4401|HTTP 401", "the token or the key is refused: --token-file, --api-key"),
-    ("RT_003", "a rule, or the name of the channel, does not allow it: another --channel, or a token that may"),
+    (f"{ErrorCode.AUTHENTICATION_FAILED}|4401|HTTP 401", "the token or the key is refused: --token-file, --api-key"),
+    (ErrorCode.PERMISSION_DENIED, "a rule or the channel's name does not allow it: another --channel, or a token that may"),
     ("4008", "the server ended clients that did not take what it sent (max_backlog): a lower rate, or more --processes"),
     ("[Tt]oo many open files", "this process may not open more files: raise `ulimit -n`, or give more --processes"),
     ("[Cc]onnection refused|reset by peer|not connected within", "the server takes no more connections: look at its limit "
