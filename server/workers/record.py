@@ -29,7 +29,9 @@ class WorkerRecord:
         due: when a process is to be started; None: one runs, or none is wanted any more.
         overdue: when it is killed, as it was asked to end long ago; None: it was not asked.
         failures: how many processes in a row have ended without being asked.
-        unserved: how many of them while no other worker could be relied on. Times are those of a monotonic clock.
+        unserved: how many of them while no other worker could be relied on.
+        silent: seconds since the process has sent something (:mod:`server.workers.silence`). Times are those of a monotonic
+            clock.
     """
 
     number: int
@@ -42,6 +44,7 @@ class WorkerRecord:
     overdue: float | None = None
     failures: int = 0
     unserved: int = 0
+    silent: float = 0.0
 
     @property
     def name(self) -> str:
@@ -76,6 +79,7 @@ class WorkerRecord:
         self.pid, self.control = 0, None
         self.ready = self.retiring = False
         self.overdue = None
+        self.silent = 0.0
 
 
 def how_it_ended(code: int) -> str:

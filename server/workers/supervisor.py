@@ -13,7 +13,8 @@ starting
     The process begins to follow the database. It accepts connections only while no worker is ready: then the port answers,
     and no client comes to a worker that cannot serve it.
 ready
-    It serves. What ends unasked is replaced after a pause, which grows until a process has been ready for a while.
+    It serves. What ends unasked is replaced after a pause, which grows until a process has been ready for a while. One that
+    shows no sign of life for a minute is killed.
 retiring
     A rolling restart has come to it: it drains, and is replaced at once. One worker at a time, when all others are ready.
 over
@@ -45,6 +46,7 @@ from engine.errors import RealtimeError
 from engine.postgres.retry import growing_pause
 from server.workers.record import WorkerRecord, how_it_ended
 from server.workers.signals import default_signals, followed_signals, has_terminal
+from server.workers.silence import LOOK, SilenceWatch
 from server.workers.worker import READY, RELAY, Order, Worker
 
 __all__ = ["Supervisor", "WorkersFailedError"]
@@ -100,6 +102,7 @@ class Supervisor:
         self._relay = WorkerRecord(RELAY)
         self._workers = [WorkerRecord(number) for number in range(1, count + 1)]
         self._records = [self._relay, *self._workers]
+        self._silence = SilenceWatch()
         self._selector = selectors.DefaultSelector()
         self._to_restart: deque[WorkerRecord] = deque()
         self._restarting = False  # a rolling restart is under way
@@ -120,6 +123,7 @@ class Supervisor:
                     self._start_due()
                     self._kill_overdue()
                     self._wait()
+                    self._kill_silent()
                     self._restart_next()
                     self._stop_relay()
             finally:
@@ -185,7 +189,8 @@ class Supervisor:
     def _wait(self) -> None:
         """Until something happens, or is due."""
         moments = [moment for record in self._records for moment in (record.due, record.overdue) if moment is not None]
-        timeout = None if not moments else max(0.0, min(moments) - time.monotonic())
+        looks = [LOOK] if any(record.ready for record in self._records) else []
+        timeout = min([*looks, *(max(0.0, moment - time.monotonic()) for moment in moments)], default=None)
         for key, _ in self._selector.select(timeout):
             if isinstance(key.data, WorkerRecord):
                 self._read(key.data)
@@ -202,6 +207,7 @@ class Supervisor:
             written = record.control.recv(64)
         except ConnectionError:
             written = b""
+        record.silent = 0.0
         if not written:
             self._selector.unregister(record.control)  # it ends
         elif READY in written:
@@ -327,6 +333,12 @@ class Supervisor:
                 _log.error("worker_killed", number=record.number, pid=record.pid, seconds=self._end_timeout)
                 os.kill(record.pid, signal.SIGKILL)
                 record.overdue = None
+
+    def _kill_silent(self) -> None:
+        for record in self._silence.look(self._records):
+            _log.error("worker_silent", number=record.number, pid=record.pid, seconds=round(record.silent))
+            os.kill(record.pid, signal.SIGKILL)
+            record.silent = 0.0
 
     def _kill_all(self) -> None:
         """Leave no process behind, whatever has happened."""

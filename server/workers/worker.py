@@ -1,7 +1,8 @@
 """A worker as it sees itself: its number, and the orders of its supervisor.
 
-Supervisor and worker are joined by a socket. The worker writes ``READY`` once it follows the database; the supervisor writes
-orders, a byte each. The end of the socket is the supervisor's: the worker then stops as if it had been asked to.
+Supervisor and worker are joined by a socket. The worker writes ``READY`` once it follows the database, and its event loop
+writes a sign of life every few seconds; the supervisor writes orders, a byte each. The end of the socket is that of the
+supervisor: the worker then stops as if it had been asked to.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
-__all__ = ["READY", "RELAY", "Entrance", "Order", "Worker"]
+from engine.tasks import end
+
+__all__ = ["ALIVE", "READY", "RELAY", "Entrance", "Order", "Worker"]
 
 READY: Final = b"+"
+ALIVE: Final = b"."
 RELAY: Final = 0
+
+_BEAT: Final = 5.0  # seconds between two signs of life
 
 _log = structlog.get_logger("realtime.workers")
 
@@ -85,6 +92,17 @@ class Worker:
 
     async def obey(self, entrance: Entrance, stop: Callable[[], None], force: Callable[[], None]) -> None:
         """Follow the supervisor's orders until it ends."""
+        beating = asyncio.create_task(self._beat())
+        try:
+            await self._follow_orders(entrance, stop, force)
+        finally:
+            await end([beating])
+        _log.warning("supervisor_ended")
+        self.left_alone = True
+        stop()
+
+    async def _follow_orders(self, entrance: Entrance, stop: Callable[[], None], force: Callable[[], None]) -> None:
+        """Until the supervisor ends."""
         loop = asyncio.get_running_loop()
         while orders := await self._next(loop):
             for code in orders:
@@ -101,9 +119,13 @@ class Worker:
                 elif order is Order.FORCE:
                     stop()
                     force()
-        _log.warning("supervisor_ended")
-        self.left_alone = True
-        stop()
+
+    async def _beat(self) -> None:
+        """Write signs of life, forever."""
+        while True:
+            await asyncio.sleep(_BEAT)
+            with suppress(OSError):  # it has ended, which ``_next`` sees, or reads nothing at present
+                self._control.send(ALIVE)
 
     async def _next(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:

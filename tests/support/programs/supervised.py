@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from server.logs.configure import configure_logs
-from server.workers import supervisor
+from server.workers import silence, supervisor
+from server.workers import worker as worker_module
 from server.workers.supervisor import Supervisor, WorkersFailedError
 from server.workers.worker import RELAY, Worker
 
@@ -49,6 +50,16 @@ class Settings:
 
 SETTINGS = Settings()
 FIRST_READY, IS_READY = socket.socketpair()
+HANGING = {number: socket.socketpair() for number in (RELAY, 1, 2)}
+"""One with a byte in it has that for the first process of its number, which hangs."""
+
+
+def hang_once(number: int) -> None:
+    try:
+        HANGING[number][0].recv(1, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 async def serve(worker: Worker, scenario: str) -> int:
@@ -58,6 +69,7 @@ async def serve(worker: Worker, scenario: str) -> int:
     write(f"{worker.number} begins {os.getpid()}")
     if worker.number == RELAY:
         await worker.ready(entrance)
+        hang_once(RELAY)
         await stop.wait()
         write("0 stops")
         obeying.cancel()
@@ -74,6 +86,7 @@ async def serve(worker: Worker, scenario: str) -> int:
     else:
         await worker.ready(entrance)
         IS_READY.send(b".")
+    hang_once(worker.number)
     if scenario == "fails again and again":
         return 7
     await stop.wait()
@@ -92,6 +105,10 @@ def main() -> None:
     configure_logs("error", "json")
     if scenario == "does not end":
         supervisor._MARGIN = 0.1  # type: ignore[misc]
+    if scenario == "hangs":
+        silence._LONGEST, worker_module._BEAT = 2.0, 0.05  # type: ignore[misc]
+        for number in (RELAY, 1):
+            HANGING[number][1].send(b".")
     try:
         Supervisor(
             2,

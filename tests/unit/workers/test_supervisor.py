@@ -82,6 +82,12 @@ def test_a_worker_that_ends_again_and_again_is_tried_again_as_long_as_another_on
         assert sum(line.startswith("1 begins") for line in program.lines) == 1
 
 
+def test_a_worker_and_a_relay_that_hang_are_killed_and_replaced() -> None:
+    with supervised("hangs") as program:
+        for number in (0, 1):
+            program.until(lambda lines: sum(line.startswith(f"{number} begins") for line in lines) >= 2)
+
+
 def test_a_rolling_restart_whose_first_successor_fails_is_given_up_and_the_others_go_on() -> None:
     with supervised("restarts") as program:
         program.until(both_ready)
