@@ -9,6 +9,9 @@ import pytest
 from server.app.settings import Settings, SettingsError
 from server.cli.serving.workers import Served, Workers
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+"""A supervisor has no threads when it forks; a process of tests may have some, of which Python 3.12 and later warn."""
+
 
 def settings_of(**changed: object) -> Settings:
     return Settings.model_validate({"dsn": "dbname=app", "slot_name": "before", "pool_size": 8} | changed)
