@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import eq
@@ -118,9 +119,9 @@ class _Spill:
         self._makers: list[Maker] = []  # of the entries in the file, by number
         self._numbers: dict[int, int] = {}
         self._count = 0  # entries in the file
-
-    def __del__(self) -> None:
-        self._file.close()
+        weakref.finalize(
+            self, file.close
+        )  # a file that is garbage together with this one would warn before it is closed
 
     def __len__(self) -> int:
         return len(self._head[0]) + self._count

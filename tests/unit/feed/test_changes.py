@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,3 +55,29 @@ def test_several_can_iterate_at_once(tmp_path: Path) -> None:
     one, other = iter(log), iter(log)
     for i in range(50_000):
         assert next(one) == next(other) == Message("m", str(i).encode(), True)
+
+
+def leave_a_circle() -> None:
+    """A log that has a file, and that its own entries refer to."""
+    circle: list[object] = []
+
+    def make(raw: bytes) -> Message:
+        return Message(str(len(circle)), raw, True)
+
+    log = ChangeLog(10)
+    for _ in range(100):
+        log.append(make, b"entry")
+    assert log.spilled
+    circle.append(log)
+
+
+def test_the_file_of_a_log_that_is_garbage_in_a_circle_is_closed_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    gc.collect()
+    unraisable.clear()  # what tests before this one have left
+    leave_a_circle()
+    gc.collect()
+    assert unraisable == []
