@@ -83,10 +83,12 @@ async def test_messages_of_one_read_are_judged_once_a_channel_submitted_together
 async def test_what_came_before_a_broken_frame_is_published_and_what_came_behind_it_is_not() -> None:
     async with fake_server() as server, asyncio.timeout(GIVE_UP_AFTER):
         for number, broken in enumerate((masked(Opcode.TEXT, b"\xff"), masked(Opcode.TEXT, b"{}", rsv1=True))):
-            _, writer = await handshake(server)
+            reader, writer = await handshake(server)
             writer.write(message(10 * number) + broken + message(10 * number + 1))
+            while (await read_frame(reader))[0] != Opcode.CLOSE:
+                pass
+            writer.close()  # for which the server waits
             async with server.rooms.changed:
                 await server.rooms.changed.wait_for(lambda number=number: len(server.rooms.gone) == number + 1)  # type: ignore[misc]
-            writer.close()
         await server.services.background.drain(GIVE_UP_AFTER)
         assert [each.data for each in server.rooms.published] == [b"0", b"10"]

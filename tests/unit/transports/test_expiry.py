@@ -34,7 +34,7 @@ class TimedExpiry:
 async def test_the_warning_comes_once_and_before_the_end() -> None:
     expiry = TimedExpiry()
     async with asyncio.timeout(GIVE_UP_AFTER):
-        expiry.start(time.time() + 6)
+        expiry.start(time.time() + 3)
         await expiry.warned.wait()
         assert 0 < expiry.warnings[0] <= 2, "two thirds of a short time have passed"
         await expiry.ended.wait()
