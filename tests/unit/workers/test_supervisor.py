@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,9 +49,12 @@ def supervised(scenario: str) -> Iterator[Supervised]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
+    too_late = threading.Timer(2 * GIVE_UP_AFTER, process.kill)  # else a reader would wait for ever
+    too_late.start()
     try:
         yield Supervised(process)
     finally:
+        too_late.cancel()
         process.kill()
         process.communicate()
 
