@@ -27,6 +27,7 @@ async def test_the_documented_examples_in_node(database: str) -> None:
         await play(one, str(SCENARIOS / "snippets.test.mjs"))
 
 
+@pytest.mark.long
 def test_the_parts_of_the_sdk_each_by_itself() -> None:
     npm("test")
 
