@@ -36,10 +36,9 @@ sessions report through :meth:`Feed._report_state`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import psycopg
 import structlog
@@ -54,10 +53,10 @@ from tenacity import (
 
 from engine.errors import FeedError
 from engine.feed.buffer import EventBuffer
+from engine.feed.consumed import ConsumedFeed, FeedState, FeedStatus
 from engine.feed.decoders.base import HEARTBEAT_PREFIX, UndecodableError
 from engine.feed.diagnostics import SlotUnusableError, explain
 from engine.feed.leases import NodeLease
-from engine.feed.positions import Lag, Positions
 from engine.feed.replication_stream import StreamEndedError
 from engine.feed.settings import FeedSettings
 from engine.feed.slot_watch import SlotWatch
@@ -69,7 +68,6 @@ from engine.postgres.errors import OtherServerError
 from engine.postgres.reconnecting import Database
 from engine.postgres.retry import error_of, until_done
 from engine.tasks import end, every
-from engine.transaction import FeedEvent
 
 __all__ = ["Feed", "FeedSettings", "FeedState", "ServerIdentity"]
 
@@ -82,14 +80,6 @@ _LEAVING: Final = AsyncRetrying(  # the connection may have been terminated mean
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FeedState:
-    """``reason``: why the feed is not streaming, in words; None if there is no known problem."""
-
-    status: Literal["starting", "streaming", "reconnecting", "stopped"]
-    reason: str | None = None
-
-
 class ServerIdentity(NamedTuple):
     """What distinguishes histories of a server; ``flushed``: its WAL up to there was on disk when a session began."""
 
@@ -99,7 +89,7 @@ class ServerIdentity(NamedTuple):
     processes: Processes
 
 
-class Feed:
+class Feed(ConsumedFeed):
     """An async context manager and iterator over :data:`engine.transaction.FeedEvent`.
 
     Iterating raises ``FeedError`` if the feed cannot start for a reason that the operator has to remove. Once it has
@@ -107,12 +97,11 @@ class Feed:
     """
 
     def __init__(self, dsn: str, settings: FeedSettings | None = None) -> None:
+        super().__init__()
         self.settings = settings or FeedSettings()
-        self.state = FeedState("starting")
         self._database = Database(dsn, f"realtime node {self.settings.node}", self.settings.lease / 3, self.doubt)
         self.lease = NodeLease(self._database, self.settings)
         self.slot = SlotWatch(self._database, self.settings.slot_name, self.settings.heartbeat_interval)
-        self._positions = Positions()
         self._memory = SessionMemory()
         self._session: StreamingSession | None = None
         self._abandoned = False
@@ -121,24 +110,9 @@ class Feed:
         self._state_callbacks: list[Callable[[FeedState], None]] = []
 
     @property
-    def received(self) -> Lsn:
-        """The server has sent everything that committed before this position."""
-        return self._positions.received
-
-    @property
-    def confirmed(self) -> Lsn:
-        """The position that the consumer has confirmed, which the slot may advance to."""
-        return self._positions.confirmed
-
-    @property
     def sessions(self) -> int:
         """How many sessions have streamed. Attempts that failed before do not count."""
         return self._memory.sessions
-
-    @property
-    def lag(self) -> Lag:
-        """How far the consumer is behind what the server has sent."""
-        return self._positions.lag()
 
     @property
     def plugin(self) -> str | None:
@@ -204,24 +178,6 @@ class Feed:
         """
         self._abandoned = True
 
-    async def streaming(self) -> None:
-        """Wait until the feed streams. Raises ``FeedError`` if it cannot start, or is closed."""
-        while self.state.status != "streaming":
-            if self.state.status == "stopped":
-                raise FeedError(self.state.reason or "the feed is closed")
-            self._changed.clear()
-            await self._changed.wait()
-
-    def __aiter__(self) -> AsyncIterator[FeedEvent]:
-        return self
-
-    async def __anext__(self) -> FeedEvent:
-        event = await self._buffer.get()
-        if event is None:
-            raise StopAsyncIteration
-        self._positions.hand_out(event)
-        return event
-
     async def __aenter__(self) -> Self:
         self._changed = asyncio.Event()
         self._buffer = EventBuffer(self.settings.buffer_bytes)
@@ -243,7 +199,7 @@ class Feed:
         self._become("stopped", self.state.reason)
         self._buffer.close()
 
-    def _become(self, status: Literal["starting", "streaming", "reconnecting", "stopped"], reason: str | None) -> None:
+    def _become(self, status: FeedStatus, reason: str | None) -> None:
         if status == "streaming":
             self._well = True
         if FeedState(status, reason) != self.state:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,9 +29,9 @@ from tenacity import RetryCallState, wait_exponential, wait_random
 
 from engine.errors import FeedError
 from engine.feed.buffer import EventBuffer
-from engine.feed.feed import FeedSettings, FeedState
+from engine.feed.consumed import ConsumedFeed, FeedState, FeedStatus
+from engine.feed.feed import FeedSettings
 from engine.feed.leases import NodeLease
-from engine.feed.positions import Lag, Positions
 from engine.feed.slot_watch import SlotWatch
 from engine.lsn import Lsn
 from engine.postgres.errors import OtherServerError
@@ -39,7 +39,6 @@ from engine.postgres.reconnecting import Database
 from engine.postgres.retry import error_of, until_done
 from engine.relay.messages import (
     Doubt,
-    FeedStatus,
     FromWorker,
     OtherServer,
     Reconnected,
@@ -52,7 +51,6 @@ from engine.relay.messages import (
 )
 from engine.relay.worker_stream import WorkerStream
 from engine.tasks import end
-from engine.transaction import FeedEvent
 
 __all__ = ["SILENCE", "RelayFailedError", "RelayFeed"]
 
@@ -70,7 +68,7 @@ class RelayFailedError(FeedError):
     """The relay has ended for a reason that the operator has to remove."""
 
 
-class RelayFeed:
+class RelayFeed(ConsumedFeed):
     """An async context manager and iterator over :data:`engine.transaction.FeedEvent`, as :class:`engine.feed.feed.Feed`.
 
     Args:
@@ -84,8 +82,8 @@ class RelayFeed:
     """
 
     def __init__(self, dsn: str, settings: FeedSettings, path: Path, version: str, *, silence: float = SILENCE) -> None:
+        super().__init__()
         self.settings = settings
-        self.state = FeedState("starting")
         self.sessions = 0
         self._database = Database(dsn, f"realtime node {settings.node}", settings.lease / 3, self.doubt)
         self.lease = NodeLease(self._database, settings, has_slot=False)
@@ -93,7 +91,6 @@ class RelayFeed:
         self._path = path
         self._version = version
         self._silence = silence
-        self._positions = Positions()
         self._status = Status("starting", None, 0)  # the relay's
         self._writer: asyncio.StreamWriter | None = None
         self._welcomed = False
@@ -101,21 +98,6 @@ class RelayFeed:
         self._gathering: asyncio.TimerHandle | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def received(self) -> Lsn:
-        """The relay has sent everything that committed before this position."""
-        return self._positions.received
-
-    @property
-    def confirmed(self) -> Lsn:
-        """The position that the consumer has confirmed."""
-        return self._positions.confirmed
-
-    @property
-    def lag(self) -> Lag:
-        """How far the consumer is behind what the relay has sent."""
-        return self._positions.lag()
 
     @property
     def plugin(self) -> str | None:
@@ -146,24 +128,6 @@ class RelayFeed:
 
     def abandon(self) -> None:
         """The node could not start. A worker leaves nothing in the database in any case."""
-
-    async def streaming(self) -> None:
-        """Wait until the feed streams. Raises ``FeedError`` if it cannot start, or is closed."""
-        while self.state.status != "streaming":
-            if self.state.status == "stopped":
-                raise FeedError(self.state.reason or "the feed is closed")
-            self._changed.clear()
-            await self._changed.wait()
-
-    def __aiter__(self) -> AsyncIterator[FeedEvent]:
-        return self
-
-    async def __anext__(self) -> FeedEvent:
-        event = await self._buffer.get()
-        if event is None:
-            raise StopAsyncIteration
-        self._positions.hand_out(event)
-        return event
 
     async def __aenter__(self) -> Self:
         self._changed = asyncio.Event()

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from engine.errors import FeedError
+from engine.feed.consumed import FeedStatus
 from engine.feed.decoders.frames import WalFrames
 from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn
@@ -57,8 +58,6 @@ MAX_MESSAGE: Final = 0xFFFFFFFF
 """Bytes of the longest message. A row can have 1 GB, and is one payload."""
 
 _LENGTH: Final = struct.Struct("!I")
-
-FeedStatus = Literal["starting", "streaming", "reconnecting", "stopped"]
 
 
 class RelayProtocolError(FeedError):
