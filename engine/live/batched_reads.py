@@ -32,7 +32,7 @@ from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader
 from engine.postgres.statements.statement import Statement
 
-__all__ = ["BatchedReads", "Own", "can_be_batched", "without_own"]
+__all__ = ["BatchPart", "BatchedReads", "Own", "can_be_batched", "without_own"]
 
 _AT_ONCE = 2
 """Batches of one statement that run at the same time. With more of them each would be smaller."""
@@ -57,6 +57,16 @@ class Own(NamedTuple):
     params: tuple[str | None, ...]
     claims: str = ""
     alone: Statement | None = None
+
+
+class BatchPart(NamedTuple):
+    """What a batch reads for one query: ``shape``, a statement :func:`without_own`, for ``own``. ``rows``: of one set
+    without a role, at most.
+    """
+
+    shape: Statement
+    own: Own
+    rows: int = 1
 
 
 _Request = tuple[Own, asyncio.Future[ReadResult | None], Collection[Hashable]]  # with the answer, and for whom
@@ -84,14 +94,12 @@ class BatchedReads:
         self._bounds = ReadBounds(settings.max_rows, settings.max_bytes, settings.batch_timeout_ms)
         self._requests: dict[Statement, _Requests] = {}
 
-    async def read(
-        self, shape: Statement, own: Own, holders: Collection[Hashable] = (), rows: int = 1
-    ) -> ReadResult | None:
-        """The rows of ``shape``, a statement :func:`without_own`, for ``own``. None if they have to be read alone. Without a
-        role there are at most ``rows``. ``holders``: for whom.
+    async def read(self, part: BatchPart, holders: Collection[Hashable] = ()) -> ReadResult | None:
+        """The rows of ``part``. None if they have to be read alone. ``holders``: for whom.
 
         Raises what keeps the database from being read.
         """
+        shape, own, rows = part
         requests = self._requests.get(shape)
         if requests is None:
             most = min(self._size, max(1, self._max_rows // rows))

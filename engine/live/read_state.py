@@ -6,8 +6,8 @@ import asyncio
 import time
 
 from engine.errors import BunbaseError
+from engine.live.batched_reads import BatchPart
 from engine.postgres.retry import growing_pause
-from engine.postgres.statements.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 
@@ -33,10 +33,10 @@ class ReadState:
         "instead",
         "last_read",
         "parked",
+        "part",
         "ready",
         "refusals",
         "replan",
-        "shape",
         "slow",
         "task",
         "timeouts",
@@ -54,7 +54,7 @@ class ReadState:
         self.slow = False  # it was cut off in the quick lane
         self.alone = False  # it failed or was cut off in a batch, and is not known to be quick since
         # What is read in batches (None: nothing), and the plan that it was made of.
-        self.shape: tuple[IncrementalPlan | ReReadPlan, Statement | None] | None = None
+        self.part: tuple[IncrementalPlan | ReReadPlan, BatchPart | None] | None = None
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
         self.instead: str | None = None  # why it is re-read although it could be incremental
         self.refusals = 0  # reads in a row that PostgreSQL refused although no privilege was lost

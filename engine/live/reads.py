@@ -16,7 +16,7 @@ from engine.errors import (
     QueryRejectedError,
     SubscriptionFailedError,
 )
-from engine.live.batched_reads import BatchedReads, Own, can_be_batched, without_own
+from engine.live.batched_reads import BatchedReads, BatchPart, Own, can_be_batched, without_own
 from engine.live.batched_windows import as_lines, from_lines
 from engine.live.core.document_changes import (
     BATCH,
@@ -93,9 +93,9 @@ class QueryReads:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
         read, began = None, time.monotonic()
         if not (state.slow or state.alone):
-            shape = _shape(plan, state, self._settings)
-            if shape is not None:
-                read = await _read_in_batch(self._batches, plan, shape, query, self._settings)
+            part = _part(plan, state, self._settings)
+            if part is not None:
+                read = await _read_in_batch(self._batches, plan, part, query)
                 state.alone = read is None
         if read is None:
             async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
@@ -182,35 +182,32 @@ def _bounded(plan: Plan, settings: LiveSettings) -> tuple[Statement, int | None]
     return replace(statement, tables=_tables(plan)), most
 
 
-def _shape(plan: Plan, state: ReadState, settings: LiveSettings) -> Statement | None:
-    """What of ``plan`` is read in batches, without what it has of its own; None: it cannot be."""
-    if state.shape is None or state.shape[0] is not plan:
-        state.shape = plan, _shape_of(plan, settings)
-    return state.shape[1]
+def _part(plan: Plan, state: ReadState, settings: LiveSettings) -> BatchPart | None:
+    """What a batch reads of ``plan``; None: it cannot be read in one."""
+    if state.part is None or state.part[0] is not plan:
+        state.part = plan, _part_of(plan, settings)
+    return state.part[1]
 
 
-def _shape_of(plan: Plan, settings: LiveSettings) -> Statement | None:
-    statement, most = _bounded(plan, settings)
-    if can_be_batched(statement):
-        return without_own(statement if isinstance(plan, ReReadPlan) else as_lines(statement))
+def _part_of(plan: Plan, settings: LiveSettings) -> BatchPart | None:
+    alone, most = _bounded(plan, settings)
+    if can_be_batched(alone):
+        shape = without_own(alone if isinstance(plan, ReReadPlan) else as_lines(alone))
+        return BatchPart(shape, Own(alone.params, plan.visibility.claims.decode()))
     if isinstance(plan, ReReadPlan) or plan.limit is None or most is not None:
         return None
-    part = plan.read_in_set(read_size(plan.limit, settings.spare_rows))
-    return None if part is None else without_own(replace(part, tables=statement.tables))
+    rows = read_size(plan.limit, settings.spare_rows)
+    part = plan.read_in_set(rows)
+    if part is None:
+        return None
+    return BatchPart(without_own(replace(part, tables=alone.tables)), Own(alone.params, alone=alone), rows)
 
 
-async def _read_in_batch(
-    batches: BatchedReads, plan: Plan, shape: Statement, query: LiveQuery, settings: LiveSettings
-) -> ReadResult | None:
+async def _read_in_batch(batches: BatchedReads, plan: Plan, part: BatchPart, query: LiveQuery) -> ReadResult | None:
     """The rows of ``plan``, read in one statement with those of others; None if they have to be read alone."""
-    alone, _ = _bounded(plan, settings)
-    if shape.role is None:
-        assert isinstance(plan, IncrementalPlan)
-        assert plan.limit is not None
-        rows = read_size(plan.limit, settings.spare_rows)
-        return await batches.read(shape, Own(alone.params, alone=alone), query.holders, rows)
-    read = await batches.read(shape, Own(alone.params, plan.visibility.claims.decode()), query.holders)
-    if read is None or not read.as_meant:
+    shape = part.shape
+    read = await batches.read(part, query.holders)
+    if shape.role is None or read is None or not read.as_meant:
         return read
     if isinstance(plan, IncrementalPlan):
         return from_lines(read, plan)
