@@ -187,6 +187,14 @@ try {
   await eventually(async () =>
     assert.deepEqual(await other.locator(".window tr[data-key] th").allTextContents(), ["ann"]),
   );
+  const [socket] = await Promise.all([
+    other.waitForEvent("websocket"),
+    other.evaluate(async (url) => {
+      const { Live } = await import("/dashboard/static/shared/data/live.js");
+      new Live(url).close(); // while it connects
+    }, `${given.unkeyed.replace("http", "ws")}/realtime`),
+  ]);
+  if (!socket.isClosed()) await socket.waitForEvent("close");
   await other.close();
   console.log("ok - so is that of this machine, and of a token of the operator's own kind");
 

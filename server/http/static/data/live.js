@@ -29,6 +29,12 @@ export const backOff = (/** @type {number} */ attempt, random = Math.random) =>
 const base64url = (/** @type {string} */ text) =>
   btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
+/** Close a socket, once it is open: browsers report an error in their console where one is closed while it connects. */
+const end = (/** @type {WebSocket|null} */ socket) => {
+  if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(1000);
+  else socket?.close(1000);
+};
+
 /** One query. `docs` is its list as of the last event. */
 class Subscription {
   /** @type {Doc[]} */ docs = [];
@@ -122,7 +128,7 @@ export class Live extends EventTarget {
     const socket = this.#socket;
     this.#closing.abort();
     this.#lost();
-    socket?.close(1000);
+    end(socket);
   }
 
   /** Do not wait for the timer: the network is back, or the visitor is. */
@@ -255,7 +261,7 @@ export class Live extends EventTarget {
       this.#heartbeat = setTimeout(() => {
         const socket = this.#socket;
         this.#lost(); // closing a dead socket can take minutes to be noticed, so do not wait for it
-        socket?.close();
+        end(socket);
       }, PONG_WITHIN);
     }, PING_EVERY);
   }
