@@ -16,7 +16,6 @@ import structlog
 
 from engine.channels.core.effects import ConnectionInserted
 from engine.channels.core.messages.model import UnavailableError
-from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
 from engine.identity.address_lists import AddressLists
 from engine.identity.principal import Principal
@@ -133,7 +132,7 @@ class Node:
             self._dsn,
             stream,
             self._feed.lease,
-            ChannelSettings(node_id=self._node_id, sessions=self._settings.session_validation != "off"),
+            self._settings.channel_settings(self._node_id),
             pooled_dsn=pooled,
             metrics=self.metrics.publishing,
         )

@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from engine.channels.core.settings import ChannelSettings
 from engine.errors import RealtimeError
 from engine.feed.settings import FeedSettings
 from engine.identity.address_lists import AddressLists
@@ -76,6 +77,12 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
     )
     lease: float = Field(30.0, ge=3, description="seconds after which the other nodes take over from a silent node")
     pool_size: int = Field(8, ge=1, le=100, description="database connections that read rows for live queries")
+    channels_pool_size: int = Field(
+        4,
+        ge=2,
+        le=100,
+        description="database connections that write for the channels; as many and one more read histories",
+    )
 
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Origin headers from which browsers may connect; * is any"
@@ -225,6 +232,7 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
             update={
                 "pool_size": _share(self.pool_size, number, count),
                 "rest_pool_size": _share(self.rest_pool_size, number, count),
+                "channels_pool_size": _share(self.channels_pool_size, number, count, 2),
                 "planned_connections": None if planned is None else _share(planned, number, count),
             }
         )
@@ -238,6 +246,12 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
             ephemeral=self.ephemeral,
             heartbeat_interval=self.heartbeat_interval,
             lease=self.lease,
+        )
+
+    def channel_settings(self, node_id: str) -> ChannelSettings:
+        """Settings of the channels of a node."""
+        return ChannelSettings(
+            node_id=node_id, connections=self.channels_pool_size, sessions=self.session_validation != "off"
         )
 
     def live_settings(self, *, stream_generated: bool) -> LiveSettings:
@@ -268,6 +282,6 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def _share(amount: int, number: int, count: int) -> int:
-    """Of ``amount``, what one of ``count`` gets: all of it together, and 1 at least for each."""
-    return max(1, amount // count + (number <= amount % count))
+def _share(amount: int, number: int, count: int, least: int = 1) -> int:
+    """Of ``amount``, what one of ``count`` gets: all of it together, and ``least`` at least for each."""
+    return max(least, amount // count + (number <= amount % count))

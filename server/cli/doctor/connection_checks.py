@@ -15,15 +15,14 @@ __all__ = ["connection_findings"]
 
 _IDLE: Final = 7
 _OF_RELAY: Final = 2  # walsender and lease; workers have no walsender of their own
-_BESIDE_POOLS: Final = 13  # walsender, lease, publisher, channels, history, one more reader
+_BESIDE_POOLS: Final = 5  # walsender, lease, publisher, one more reader each of live queries and of histories
 
 
 def connection_findings(connection: psycopg.Connection[dict[str, Any]], settings: Settings) -> Iterator[Finding]:
     """A problem if a node, or all workers, cannot even start; a warning if they cannot have all that they may open."""
-    least, most, opener = _IDLE, settings.pool_size + settings.rest_pool_size + _BESIDE_POOLS, "a node"
+    least, most, opener = _IDLE, _pools(settings) + _BESIDE_POOLS, "a node"
     if (workers := settings.workers or 1) > 1:
-        shares = [settings.of_worker(number, workers) for number in range(1, workers + 1)]
-        pools = sum(each.pool_size + each.rest_pool_size for each in shares)
+        pools = sum(_pools(settings.of_worker(number, workers)) for number in range(1, workers + 1))
         least, most = workers * (_IDLE - 1) + _OF_RELAY, pools + workers * (_BESIDE_POOLS - 1) + _OF_RELAY
         opener = f"a server of {workers} workers"
     found = []
@@ -40,6 +39,11 @@ def connection_findings(connection: psycopg.Connection[dict[str, Any]], settings
                 )
             )
     yield from found or [Finding("ok", f"there is room for the {most} connections that {opener} opens at most")]
+
+
+def _pools(settings: Settings) -> int:
+    """What the pools of a process open at most: of live queries, of REST, and of the channels, which have two."""
+    return settings.pool_size + settings.rest_pool_size + 2 * settings.channels_pool_size
 
 
 def _remedy(row: dict[str, Any], wanted: int) -> str:

@@ -75,7 +75,7 @@ def test_workers_need_connections_of_their_own_and_share_pools(server: LocalPost
     run_sql(server.dsn, "alter role server connection limit 20")
     workers = SETTINGS.model_copy(update={"workers": 3, "pool_size": 8, "rest_pool_size": 4})
     found = [str(each) for each in diagnose(server.dsn.replace("postgres@", "server@"), workers)]
-    assert any("20 of 20 connections" in each and "a server of 3 workers opens 20 to 50" in each for each in found)
+    assert any("20 of 20 connections" in each and "a server of 3 workers opens 20 to 38" in each for each in found)
     run_sql(server.dsn, "alter role server connection limit -1")
 
 

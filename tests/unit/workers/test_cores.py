@@ -28,9 +28,10 @@ def test_one_per_processor_within_the_quota_of_the_container(
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 20])
 def test_what_a_machine_has_is_divided_among_its_workers_and_each_has_something(count: int) -> None:
-    settings = Settings(pool_size=8, rest_pool_size=4, planned_connections=1000)
+    settings = Settings(pool_size=8, rest_pool_size=4, channels_pool_size=8, planned_connections=1000)
     shares = [settings.of_worker(number, count) for number in range(1, count + 1)]
     assert sum(each.pool_size for each in shares) == max(8, count)
     assert sum(each.rest_pool_size for each in shares) == max(4, count)
+    assert sum(each.channels_pool_size for each in shares) == max(8, 2 * count)
     assert sum(each.planned_connections or 0 for each in shares) == 1000
     assert min(each.pool_size for each in shares) >= 1
