@@ -4,15 +4,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 
-import {
-  address,
-  heading,
-  loaded,
-  openView,
-  rowsOf,
-  signIn,
-  Watch,
-} from "./operator.mjs";
+import { address, heading, loaded, openView, rowsOf, signIn, Watch } from "./operator.mjs";
 import { launch } from "../launch.mjs";
 import { eventually } from "../../support/eventually.mjs";
 
@@ -29,10 +21,7 @@ const VIEWS = {
 };
 const given = JSON.parse(process.argv[2]);
 const browser = await launch();
-const context = await browser.newContext({
-  viewport: { width: 1440, height: 900 },
-  reducedMotion: "reduce",
-});
+const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
 const watch = new Watch();
 const page = await context.newPage();
 watch.look(page);
@@ -51,19 +40,9 @@ page.on("websocket", (socket) => {
 });
 const times = (path) => asked.filter((each) => each === path).length;
 const ask = async (method, path, body) => {
-  const headers = {
-    Authorization: `Bearer ${given.key}`,
-    "Content-Type": "application/json",
-  };
-  const response = await fetch(`${given.url}/realtime${path}`, {
-    method,
-    headers,
-    body: JSON.stringify(body),
-  });
-  assert.ok(
-    response.ok,
-    `${method} ${path}: ${response.status} ${await response.text()}`,
-  );
+  const headers = { Authorization: `Bearer ${given.key}`, "Content-Type": "application/json" };
+  const response = await fetch(`${given.url}/realtime${path}`, { method, headers, body: JSON.stringify(body) });
+  assert.ok(response.ok, `${method} ${path}: ${response.status} ${await response.text()}`);
 };
 
 /** Clients that connect, join a channel, and leave. */
@@ -80,12 +59,8 @@ const connect = () =>
     `${given.url.replace("http", "ws")}/realtime?token=${given.client}`,
   );
 const send = (at, message) =>
-  client.evaluate(
-    ([i, text]) => globalThis.sockets.at(i).send(text),
-    [at, JSON.stringify(message)],
-  );
-const join = (at, name) =>
-  send(at, { type: "subscribe", channel: "chat:lounge", presence: { name } });
+  client.evaluate(([i, text]) => globalThis.sockets.at(i).send(text), [at, JSON.stringify(message)]);
+const join = (at, name) => send(at, { type: "subscribe", channel: "chat:lounge", presence: { name } });
 const leave = (at) => send(at, { type: "unsubscribe", channel: "chat:lounge" });
 /** A token of an administrator that ends in so many seconds. */
 const expiring = (seconds) => {
@@ -94,9 +69,7 @@ const expiring = (seconds) => {
     { alg: "HS256", typ: "JWT" },
     { ...given.claims, iat: now, exp: now + seconds },
   ];
-  const text = parts
-    .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
-    .join(".");
+  const text = parts.map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
   return `${text}.${createHmac("sha256", given.secret).update(text).digest("base64url")}`;
 };
 const members = (expected) =>
@@ -120,9 +93,7 @@ try {
   await openView(page, "connections", "Connections");
   await eventually(async () => assert.deepEqual(await users(), ["ops"]));
   await connect();
-  await eventually(async () =>
-    assert.deepEqual((await users()).sort(), ["ada", "ops"]),
-  );
+  await eventually(async () => assert.deepEqual((await users()).sort(), ["ada", "ops"]));
   await page.selectOption(".filters select", "-connectedAt");
   await eventually(async () => assert.deepEqual(await users(), ["ada", "ops"]));
   await page.fill('input[type="search"]', "ad");
@@ -155,14 +126,10 @@ try {
   await client.evaluate(() => globalThis.sockets.pop().close(1000));
   await eventually(async () => assert.equal(await clients(), "2"));
   console.log("now - an alert");
-  await eventually(async () =>
-    assert.equal((await rowsOf(page, "Open alerts"))[0]?.[0], "slot_lag"),
-  );
+  await eventually(async () => assert.equal((await rowsOf(page, "Open alerts"))[0]?.[0], "slot_lag"));
   assert.equal(await page.textContent("#open-alerts"), "1 open");
   console.log("now - no alert");
-  await eventually(async () =>
-    assert.deepEqual(await rowsOf(page, "Open alerts"), []),
-  );
+  await eventually(async () => assert.deepEqual(await rowsOf(page, "Open alerts"), []));
   console.log("ok - figures change, and alerts come and go");
 
   await page.clock.install();
@@ -188,21 +155,14 @@ try {
   await eventually(async () => assert.ok((await users()).includes("ada")));
   const before = times("/realtime/connections");
   console.log("now - many clients");
-  await eventually(async () =>
-    assert.ok((await page.textContent(".total")).startsWith("1,1")),
-  );
+  await eventually(async () => assert.ok((await page.textContent(".total")).startsWith("1,1")));
   await page.focus(".window");
   await eventually(async () => {
     await page.keyboard.press("End"); // again where a connection that ended has moved it
-    assert.equal(
-      await page.locator('.window tr[data-key="seeded-1100"]').count(),
-      1,
-    );
+    assert.equal(await page.locator('.window tr[data-key="seeded-1100"]').count(), 1);
   });
   assert.ok(times("/realtime/connections") > before);
-  console.log(
-    "ok - of a list that is too long to be sent, what is in sight is asked for",
-  );
+  console.log("ok - of a list that is too long to be sent, what is in sight is asked for");
 
   await watch.during(/401/, async () => {
     await ask("DELETE", `/sessions/${given.session}`);
@@ -220,18 +180,12 @@ try {
   await other.goto(address(given.unkeyed, "connections"));
   await other.waitForSelector('#connection[data-live="true"]');
   assert.equal(await other.locator("#sign-out").isVisible(), false);
-  await other.evaluate(
-    (text) => sessionStorage.setItem("bunbase-dashboard-key", text),
-    given.opaque,
-  );
+  await other.evaluate((text) => sessionStorage.setItem("bunbase-dashboard-key", text), given.opaque);
   await other.reload();
   await other.waitForSelector('#connection[data-live="true"]');
   await other.fill('input[type="search"]', "ann");
   await eventually(async () =>
-    assert.deepEqual(
-      await other.locator(".window tr[data-key] th").allTextContents(),
-      ["ann"],
-    ),
+    assert.deepEqual(await other.locator(".window tr[data-key] th").allTextContents(), ["ann"]),
   );
   const [socket] = await Promise.all([
     other.waitForEvent("websocket"),
@@ -245,37 +199,25 @@ try {
   ]);
   if (!socket.isClosed()) await socket.waitForEvent("close");
   await other.close();
-  console.log(
-    "ok - so is that of this machine, and of a token of the operator's own kind",
-  );
+  console.log("ok - so is that of this machine, and of a token of the operator's own kind");
 
   await watch.during(/401/, async () => {
     for (let seconds = 10; ; seconds *= 2) {
       await signIn(page, expiring(seconds));
-      const live = page
-        .waitForSelector('#connection[data-live="true"]')
-        .then(() => true);
-      const refused = page
-        .waitForSelector(".sign-in .problem:not([hidden])")
-        .then(() => false);
+      const live = page.waitForSelector('#connection[data-live="true"]').then(() => true);
+      const refused = page.waitForSelector(".sign-in .problem:not([hidden])").then(() => false);
       if (await Promise.race([live, refused])) break; // else it had ended before the page was there
     }
-    await page.waitForSelector(".sign-in .problem:not([hidden])", {
-      timeout: 60_000,
-    });
+    await page.waitForSelector(".sign-in .problem:not([hidden])", { timeout: 60_000 });
   });
   assert.match(await page.textContent(".sign-in .problem"), /token expired/);
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
-  console.log(
-    "ok - a token that ends while the page is open leads to the form, with the reason",
-  );
+  console.log("ok - a token that ends while the page is open leads to the form, with the reason");
   console.log("ok - a session that is revoked leads to the form");
   assert.deepEqual(twice, []);
   assert.deepEqual(watch.complaints, []);
 } catch (error) {
-  console.log(
-    `not ok - ${error.stack ?? error}\n${watch.complaints.join("\n")}`,
-  );
+  console.log(`not ok - ${error.stack ?? error}\n${watch.complaints.join("\n")}`);
   await page.screenshot({ path: `${process.argv[3]}/failed.png` });
   process.exitCode = 1;
 }
