@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Protocol
 from engine.tracing.context import TraceContext, context_in
 from engine.transaction import Transaction
 
-__all__ = ["Deliveries", "Delivery", "Parent", "StageTimes", "TracedFrame", "is_chosen"]
+__all__ = ["Deliveries", "Delivery", "Parent", "StageTimes", "TracedFrame", "threshold"]
 
 _IDLE: Final = 3
 _LONGEST: Final = 20
@@ -28,9 +28,9 @@ _OPEN: Final = 1024
 _LOW: Final = (1 << 64) - 1
 
 
-def is_chosen(trace_id: int, ratio: float) -> bool:
-    """Whether a new trace is recorded, decided as OpenTelemetry's ``TraceIdRatioBased`` does it: by the id's lower half."""
-    return (trace_id & _LOW) < round(ratio * (_LOW + 1))
+def threshold(ratio: float) -> int:
+    """A new trace is recorded if the lower half of its id is below this, as OpenTelemetry's ``TraceIdRatioBased`` does."""
+    return round(ratio * (_LOW + 1))
 
 
 class TracedFrame(Protocol):
@@ -169,7 +169,7 @@ class Deliveries:
     ) -> None:
         self.open: dict[int, Delivery] = {}
         self._ended = ended
-        self._ratio = ratio
+        self._below = threshold(ratio)
         self._trusted = trusted
         self._kept = kept
         self._applying = 0  # the transaction that is being applied, with what is noted of it
@@ -201,10 +201,10 @@ class Deliveries:
         if not committed_at:  # tracing began meanwhile
             return
         parents = self._parents(transaction, is_seen=bool(self._encoded))
+        if not parents and committed_at not in self.open:
+            return
         delivery = self.open.get(committed_at)  # of the same microsecond as another one: they are traced as one
         if delivery is None:
-            if not parents:
-                return
             if len(self.open) >= _OPEN:
                 self._end(next(iter(self.open)))
             delivery = self.open[committed_at] = Delivery(committed_at, self._received_at)
@@ -218,20 +218,28 @@ class Deliveries:
         self._kept()
 
     def _parents(self, transaction: Transaction, *, is_seen: bool) -> list[Parent]:
-        found = [
-            Parent(context, context.trace_id, row.channel)
-            for row in transaction.published
-            if row.trace is not None and row.trace.sampled and (context := row.trace.context) is not None
-        ]
-        annotated = context_in(transaction.annotation)
+        found: list[Parent] = []
+        published, annotation = transaction.published, transaction.annotation
+        by_clients = bool(published)  # whether that is traced was decided where clients published it
+        for row in published:
+            if row.trace is not None and row.trace.sampled and (context := row.trace.context) is not None:
+                found.append(Parent(context, context.trace_id, row.channel))
+            if row.connection_id is None:
+                by_clients = False
+        if annotation is None and (by_clients or not is_seen):
+            return found
+        annotated = context_in(annotation)
         if annotated is not None:
-            if annotated.sampled if self._trusted else is_chosen(_derived(transaction), self._ratio):
+            if annotated.sampled if self._trusted else self._chosen(_derived(transaction)):
                 found.append(Parent(annotated, annotated.trace_id))
-        elif is_seen and self._ratio and not _by_clients(transaction):
+        elif is_seen and self._below and not by_clients:
             trace_id = _derived(transaction)
-            if is_chosen(trace_id, self._ratio):
+            if self._chosen(trace_id):
                 found.append(Parent(None, trace_id))
         return found
+
+    def _chosen(self, trace_id: int) -> bool:
+        return (trace_id & _LOW) < self._below
 
     def wrote(self, frames: Iterable[tuple[TracedFrame, int]], now: int) -> None:
         """Frames were written, each to so many clients."""
@@ -259,12 +267,6 @@ class Deliveries:
         delivery.parents = [parent for parent in delivery.parents if delivery.has(parent)]
         if delivery.parents:
             self._ended(delivery)
-
-
-def _by_clients(transaction: Transaction) -> bool:
-    """Whether it is what clients published: whether that is traced was decided there."""
-    published = transaction.published
-    return bool(published) and all(row.connection_id is not None for row in published)
 
 
 def _derived(transaction: Transaction) -> int:

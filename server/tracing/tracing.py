@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from engine.errors import RealtimeError
-from engine.metrics.deliveries import Deliveries, Delivery, Parent, is_chosen
+from engine.metrics.deliveries import Deliveries, Delivery, Parent, threshold
 from engine.tracing.context import TraceContext
 from engine.tracing.messages import MessageTrace
 from server.ports.channels import Member
@@ -70,13 +70,15 @@ class Tracing:
         flush: Callable[[float], Awaitable[None]],
         bits: Callable[[int], int] = random.getrandbits,
     ) -> None:
-        self._ratio = settings.trace_sample_ratio
+        self._below = threshold(settings.trace_sample_ratio)
         self._trusts_clients = settings.trace_trusted_parents == "all"
         self._spans = spans
         self._flush = flush
         self._bits = bits
         trusted = settings.trace_trusted_parents != "none"
-        self.deliveries = Deliveries(self._delivered, self._ratio, trusted=trusted, kept=self._sweep_later)
+        self.deliveries = Deliveries(
+            self._delivered, settings.trace_sample_ratio, trusted=trusted, kept=self._sweep_later
+        )
         self._timer: asyncio.TimerHandle | None = None
 
     async def stop(self) -> None:
@@ -98,18 +100,15 @@ class Tracing:
 
     def publishing(self, parent: TraceContext | None, member: Member, channel: str, size: int) -> MessageTrace | None:
         """A client publishes a message of ``size`` bytes. ``parent``: what it gave."""
-        if not self._records(parent):
+        trusted = parent is not None and self._trusts_clients
+        # Chance decides, not the trace id, which a client chooses.
+        if not (parent.sampled if trusted and parent else self._bits(64) < self._below):
             return None if parent is None else MessageTrace(parent)
         trace_id = self._bits(128) or 1 if parent is None else parent.trace_id
         flags = _SAMPLED | (_RANDOM if parent is None else parent.flags & _RANDOM)
         context = TraceContext(trace_id, self._bits(64) or 1, flags, "" if parent is None else parent.state)
         ended = partial(self._spans.published, parent, time.time_ns() // 1000, member, channel, size)
         return MessageTrace(context, sampled=True, ended=ended)
-
-    def _records(self, parent: TraceContext | None) -> bool:
-        if parent is not None and self._trusts_clients:
-            return parent.sampled
-        return is_chosen(self._bits(64), self._ratio)  # not by its trace id, which a client chooses
 
     def _delivered(self, delivery: Delivery) -> None:
         for parent in delivery.parents:
