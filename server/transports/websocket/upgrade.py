@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from picows.api import WSProtocol  # type: ignore[attr-defined]
 
+from server.limits.read_turns import LEAST, TURN, next_read, size_in_turn
 from server.protocol.close_codes import CloseCode
 from server.transports.websocket.handshakes import Accepted
 from server.transports.websocket.websocket_connection import WebSocketConnection
@@ -26,7 +27,6 @@ from server.transports.websocket.websocket_connection import WebSocketConnection
 __all__ = ["become_websocket"]
 
 _READ_BUFFER = 2048  # bytes, which grow with the messages: the fewest that picows takes
-_READ_AT_ONCE = 64 * 1024  # bytes: half of the largest message
 _REQUEST: Final = (
     b"GET /realtime HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n"
@@ -97,7 +97,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
     ``agreed``: the subprotocol that the answer names.
     """
 
-    __slots__ = ("_agreed", "_asyncio_transport", "_connection", "_connections")
+    __slots__ = ("_agreed", "_asyncio_transport", "_connection", "_connections", "_most")
 
     def __init__(
         self, connection: WebSocketConnection, connections: set[Any], message_hard_cap: int, agreed: str | None = None
@@ -106,6 +106,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         self._connections = connections
         self._agreed = agreed
         self._asyncio_transport: asyncio.Transport | None = None
+        self._most = TURN  # bytes of the next read
         super().__init__(
             None,  # host and port: the client's side only
             None,  # path: the client's side only
@@ -145,15 +146,20 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
     def get_buffer(self, size_hint: int) -> memoryview:
         """Where the next bytes go. picows' own buffer grows with the messages, and one read could fill it with many."""
         room: memoryview = super().get_buffer(size_hint)
-        return room[:_READ_AT_ONCE]
+        return room[: self._most]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes arrived from the socket."""
+        size = nbytes
         if self._connection.shares:
             began = thread_time()  # of the processor: a busy machine is not the client's doing
             super().buffer_updated(nbytes)
             self._connection.carry_out()
-            self._connection.read_for(thread_time() - began)
+            seconds = thread_time() - began
+            self._connection.read_for(seconds)
+            if nbytes >= LEAST:
+                self._most = next_read(self._most, nbytes, seconds)
+                size = size_in_turn(nbytes, seconds)
         else:
             super().buffer_updated(nbytes)
             self._connection.carry_out()
@@ -164,7 +170,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         ):
             self._after_close()
         else:
-            self._connection.read(nbytes)
+            self._connection.read(nbytes, size)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""

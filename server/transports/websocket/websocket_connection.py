@@ -39,6 +39,7 @@ from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.refusal import AuthenticationError
 from server.client.admission import Admission
+from server.limits.read_turns import LEAST
 from server.protocol import server_messages
 from server.protocol.client_messages import RequestReference
 from server.protocol.close_codes import CloseCode, reason_of
@@ -53,8 +54,6 @@ from server.transports.websocket.early import EarlyMessages
 from server.wire.wheels import Wheel
 
 __all__ = ["WebSocketConnection"]
-
-_MUCH = 4096  # bytes of one read
 
 # Members that each write looks at: an attribute of an enumeration is slow to find.
 _BLOCKED: Final = Writing.BLOCKED
@@ -225,8 +224,9 @@ class WebSocketConnection(ClientConnection, WSListener):
         """Whether the processor time for reading it counts."""
         return self._share is not None
 
-    def read(self, size: int) -> None:
+    def read(self, size: int, of_turn: int) -> None:
         """So many bytes arrived. After much of it the others have their turn: libuv would read on while there is more.
+        ``of_turn``: see :func:`server.limits.read_turns.size_in_turn`.
 
         A client that goes on after the close frame is read for as long as its last message may be: frames without end
         would otherwise be taken apart until ``close_timeout``.
@@ -235,9 +235,9 @@ class WebSocketConnection(ClientConnection, WSListener):
             self._read_closing += size
             if self._read_closing > self._limits.message_hard_cap:
                 self._drop()
-        if size >= _MUCH and Pause.TURN not in self.pauses and not self._disconnected():
+        if size >= LEAST and Pause.TURN not in self.pauses and not self._disconnected():
             self._pause_reading(Pause.TURN)
-            self._admission.services.read_turns.wait(size, partial(self._resume_reading, Pause.TURN))
+            self._admission.services.read_turns.wait(of_turn, partial(self._resume_reading, Pause.TURN))
 
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from server.limits.read_turns import TURN, ReadTurns
+from server.limits.read_turns import LEAST, TURN, ReadTurns, next_read, size_in_turn
 
 
 @pytest.mark.parametrize(("size", "each_turn"), [(TURN, 1), (4096, 16), (100_000, 1)], ids=["64k", "4k", "100k"])
@@ -38,3 +38,26 @@ async def test_a_connection_that_always_has_much_to_read_waits_for_all_others_in
     for _ in range(7):
         await asyncio.sleep(0)
     assert "".join(read) == "abcabca"
+
+
+@pytest.mark.parametrize(
+    ("most", "size", "milliseconds", "expected"),
+    [
+        (TURN, TURN, 1, TURN),
+        (TURN, TURN, 8, TURN // 4),
+        (TURN, TURN, 1000, LEAST),
+        (LEAST, LEAST, 0, 2 * LEAST),
+        (LEAST, LEAST, 1, 2 * LEAST),
+        (2 * LEAST, 2 * LEAST, 4, LEAST),
+        (TURN // 2, TURN // 2, 1.5, TURN // 2 * 2 // 1.5),
+    ],
+)
+def test_bytes_that_take_long_are_read_fewer_of_at_once(
+    most: int, size: int, milliseconds: float, expected: float
+) -> None:
+    assert next_read(most, size, milliseconds / 1000) == int(expected)
+
+
+def test_a_read_that_has_taken_long_counts_as_more_of_a_turn() -> None:
+    assert size_in_turn(5000, 0.0) == 5000
+    assert size_in_turn(5000, 0.002) == TURN

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 
 import pytest
+from picows import WSFrame, WSTransport
 from websockets.frames import Opcode
 
 from server.limits.connection_limits import ConnectionLimits
 from server.limits.reading_shares import ReadingShare
+from server.transports.websocket import upgrade
+from server.transports.websocket.websocket_connection import WebSocketConnection
 from tests.support.clients.raw_socket import handshake, masked
 from tests.support.fakes.server import fake_server, receive, send
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -39,6 +43,31 @@ async def test_an_address_that_has_used_its_share_is_read_again_when_it_has_gain
             now += 10.0
             assert (await receive(greedy))["type"] == "pong"
             assert not connection.reading_paused
+
+
+async def test_of_a_connection_whose_bytes_take_long_little_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, reads, arrived = 0, list[int](), WebSocketConnection.on_ws_frame
+
+    def count(connection: WebSocketConnection, transport: WSTransport, frame: WSFrame) -> None:
+        nonlocal frames
+        frames += 1
+        arrived(connection, transport, frame)
+
+    def seconds() -> float:  # each frame takes 3 µs; called before each read and after it
+        reads.append(frames)
+        return frames * 3e-6
+
+    monkeypatch.setattr(WebSocketConnection, "on_ws_frame", count)
+    monkeypatch.setattr(upgrade, "thread_time", seconds)
+    async with fake_server(share=ReadingShare(1.0, lambda: 100.0)) as server, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer = await handshake(server)
+        writer.write(masked(Opcode.PONG, b"x") * 100_000 + masked(Opcode.TEXT, b'{"type":"ping"}'))
+        await reader.readuntil(b"pong")
+        writer.close()
+    each = [after - before for before, after in pairwise(reads)]
+    largest = each.index(max(each))
+    assert frames > 100_000
+    assert max(each[largest + 1 :]) <= 2000
 
 
 async def test_a_closed_connection_that_goes_on_sending_beyond_its_share_is_dropped() -> None:
