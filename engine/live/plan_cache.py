@@ -6,6 +6,7 @@ others, unless it may depend on claims otherwise.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -51,6 +52,7 @@ class Planner:
         self._reader = reader
         self._room = room
         self._catalog = Catalog({}, {})
+        self._heavy_lock = asyncio.Lock()  # one query of users that have planned much is planned in a turn of the loop
         self._plans: FairCache[tuple[Visibility, bytes], Plan] = FairCache(room)
         self._checked: dict[str, SqlCache] = {}  # by role: the tables differ
         self._costs: FairCache[tuple[str, str], float] = FairCache(room // 8)  # by role and key
@@ -79,7 +81,7 @@ class Planner:
         plan = self._known(shared, digest)
         if plan is not None:
             return plan
-        plan = self._at_once(viewer, collection, spec)
+        plan = await self._at_once(catalog, viewer, collection, spec)
         if plan is None:
             of_service = asks_service(catalog, viewer, collection)
             table = (catalog.built_in if of_service else catalog.by_collection).get(collection)
@@ -93,15 +95,27 @@ class Planner:
             self._plans.put((key, digest), plan, _PLAN + _COPIES * (len(text) + _written_out(plan)))
         return plan
 
-    def _at_once(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Plan | None:
-        """A plan for which PostgreSQL need not be asked; None: it needs to, or the user has used up its budget."""
+    async def _at_once(
+        self, catalog: Catalog, viewer: Viewer, collection: str, spec: Mapping[str, object]
+    ) -> Plan | None:
+        """A plan for which PostgreSQL need not be asked; None: it needs to, or the user has used up its budget.
+
+        A list of a thousand values takes milliseconds, and a client may send a hundred such queries a second. So of users
+        that have planned much one query is planned in a turn of the event loop, of each user in turn.
+        """
         user = ASKING.get()
         if user is None:
-            return plan_at_once(collection, spec, self._catalog, viewer)
-        if user.planning.wait:
-            return None
-        with user.planning.charging():
-            return plan_at_once(collection, spec, self._catalog, viewer)
+            return plan_at_once(collection, spec, catalog, viewer)
+        if user.planning.light or "sql" in spec:  # of SQL PostgreSQL is asked
+            with user.planning.charging():
+                return plan_at_once(collection, spec, catalog, viewer)
+        async with user.planning.at_once_lock, self._heavy_lock:
+            if user.planning.wait:
+                return None
+            with user.planning.charging():
+                plan = plan_at_once(collection, spec, catalog, viewer)
+            await asyncio.sleep(0)
+            return plan
 
     def _known(self, shared: Visibility, digest: bytes) -> Plan | None:
         plan = self._plans.get((shared, digest))

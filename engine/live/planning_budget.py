@@ -22,6 +22,7 @@ __all__ = ["PlanningBudget"]
 _AT_ONCE = 2
 _BURST = 5.0
 _RATE = 0.25
+_LIGHT = 0.05  # seconds: who has used no more lately does not wait for others
 _MAX_SECONDS = 5.0  # for one query: a statement is cut off after so many seconds, so what takes longer is the database
 
 
@@ -36,13 +37,14 @@ class PlanningBudget(TimeBudget):
     """Planning time of one user's connections, in seconds: 5 at once, and a quarter of a second per second after that.
 
     At most two of its queries are planned at the same time. Nothing is refused: what is beyond the budget waits.
+    ``at_once_lock``: held by the one that is planned without asking the database.
 
     Args:
         clock: seconds, on a clock that never goes back.
         processor: seconds that the event loop has computed.
     """
 
-    __slots__ = ("_planning_lock", "_processor", "_shared", "_under_way")
+    __slots__ = ("_planning_lock", "_processor", "_shared", "_under_way", "at_once_lock")
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, processor: Callable[[], float] = time.thread_time
@@ -50,8 +52,14 @@ class PlanningBudget(TimeBudget):
         super().__init__(_RATE, _BURST, clock)
         self._processor = processor
         self._planning_lock = asyncio.Semaphore(_AT_ONCE)
+        self.at_once_lock = asyncio.Lock()
         self._under_way: list[_Planning] = []
         self._shared = 0.0, 0.0  # up to when time is shared out among those under way: none yet
+
+    @property
+    def light(self) -> bool:
+        """Whether hardly anything of it has been used lately."""
+        return self.left >= _BURST - _LIGHT
 
     @contextmanager
     def charging(self) -> Iterator[None]:

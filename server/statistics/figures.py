@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ MAX_LISTED: Final = 2_000
 """How many channels, and how many live queries, a node lists: those with the most subscribers or the longest reads."""
 
 _QUERY_LENGTH: Final = 1_000  # characters
+_BATCH: Final = 10  # queries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,22 +61,33 @@ def busiest_channels(subscribers: Iterable[tuple[str, int]], most: int = MAX_LIS
     return dict(heapq.nlargest(most, subscribers, key=lambda each: (each[1], each[0])))
 
 
-def busiest_queries(queries: Iterable[LiveQuery], most: int = MAX_LISTED) -> dict[str, QueryFigures]:
-    """The queries that took the most time to read, then those with the most subscribers; by id."""
+def busiest_queries(
+    queries: Iterable[LiveQuery], known: Mapping[str, QueryFigures], most: int = MAX_LISTED
+) -> Generator[None, None, dict[str, QueryFigures]]:
+    """The queries that took the most time to read, then those with the most subscribers; by id. ``known``: those of before.
+
+    Yields now and then: a query may have 128 KiB.
+    """
     found = heapq.nlargest(most, queries, key=lambda each: (each.read_seconds, len(each.subscriptions)))
-    figures = map(_figures_of, found)
-    return {each.query_id: each for each in figures}
+    figures: dict[str, QueryFigures] = {}
+    for number, query in enumerate(found, 1):
+        id = query_id(query)
+        before = known.get(id)
+        figures[id] = _figures_of(query, id, _text_of(query.spec) if before is None else before.query)
+        if number % _BATCH == 0:
+            yield
+    return figures
 
 
-def _figures_of(query: LiveQuery) -> QueryFigures:
+def _figures_of(query: LiveQuery, id: str, text: str) -> QueryFigures:
     plan = query.plan
     return QueryFigures(
-        query_id=query_id(query),
+        query_id=id,
         collection=query.collection,
         role=query.visibility.role or query.visibility.rights,  # of administrators, on tables of the service
         strategy=query.strategy,
         reason=query.reason,
-        query=_text_of(query.spec),
+        query=text,
         subscribers=len(query.subscriptions),
         result_rows=query.current().count,
         reads=query.reads,

@@ -21,7 +21,7 @@ from engine.live.core.shared_query import LiveQuery
 from engine.live.service import LiveQueries
 from engine.lsn import Lsn, format_lsn
 from engine.metrics.registry import Registry
-from engine.tasks import every
+from engine.tasks import every, in_turns
 from server.statistics.figures import NodeFigures, QueryFigures, busiest_channels, busiest_queries
 from server.statistics.latencies import RecentLatencies
 
@@ -108,7 +108,7 @@ class StatisticsWriter(BackgroundService):
         self._channels = channels
 
     async def _write_queries(self) -> None:
-        queries = busiest_queries(self._source.queries())
+        queries, _ = await in_turns(busiest_queries(self._source.queries(), self._queries))
         changed, lost = _difference(self._queries, queries)
         if changed or lost:
             columns = {name: [getattr(each, name) for each in changed.values()] for name in _QUERY_COLUMNS}

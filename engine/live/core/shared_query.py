@@ -53,6 +53,7 @@ class LiveQuery:
 
     __slots__ = (
         "_before",
+        "_size",
         "_staged",
         "collection",
         "committed_at",
@@ -94,6 +95,7 @@ class LiveQuery:
         self.opening: WindowEvent | None = None
         self._before: ResultSet | None = None
         self._staged = False
+        self._size = 0  # characters of ``spec``, once they are known
 
     @property
     def strategy(self) -> str:
@@ -139,7 +141,8 @@ class LiveQuery:
 
     def weight(self) -> int:
         """About how many bytes the query holds."""
-        return _QUERY + _COPIES * len(repr(self.spec)) + self.log.weight + self.delivered().weight()
+        self._size = self._size or len(repr(self.spec))
+        return _QUERY + _COPIES * self._size + self.log.weight + self.delivered().weight()
 
     def deliver(self, event: WindowEvent, too_deep: DocumentTooDeepError | None) -> None:
         """Deliver ``event``, the changes since the staged list, to every subscriber that is not paused.
