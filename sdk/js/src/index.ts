@@ -1,12 +1,15 @@
 /**
- * Bunbase Realtime for browsers and Node: channels, presence, live queries; and, for servers, broadcasting and management.
+ * Bunbase Realtime for browsers and Node: channels, presence, live queries. More for servers is in `@bunbase/sdk/server`, encryption
+ * in `@bunbase/sdk/crypto`.
  *
  * @packageDocumentation
  */
 
-import { Database } from "./client/query.js";
-import { Realtime } from "./client/realtime.js";
-import { RealtimeServer } from "./client/rest.js";
+import { Collection, type Database } from "./client/query.js";
+import { connect, settingsOf, transportsOf } from "./client/options.js";
+import { Rest } from "./client/rest.js";
+import { SubscriptionManager } from "./connection/subscription_manager.js";
+import { Emitter } from "./core/emitter.js";
 import { setDefaults, type Defaults } from "./client/settings.js";
 
 export { Channel, type ChannelOptions } from "./client/channel.js";
@@ -15,19 +18,20 @@ export type { Encryption } from "./protocol/crypto.js";
 export { RealtimeError } from "./protocol/errors.js";
 export {
   Collection,
-  Database,
   LiveQuery,
   Query,
   type Condition,
+  type Database,
   type Operator,
   type QuerySubscription,
 } from "./client/query.js";
-export { Realtime, type RealtimeOptions } from "./client/realtime.js";
+export type { RealtimeOptions } from "./client/options.js";
+export { Realtime } from "./client/realtime.js";
 export {
-  RealtimeServer,
-  ServerChannel,
   type BroadcastOptions,
   type ConnectionInfo,
+  type Rest,
+  type RestChannel,
   type ServerOptions,
   type ServerUser,
 } from "./client/rest.js";
@@ -46,7 +50,13 @@ export type {
   User,
 } from "./protocol/types.js";
 
-let client: Realtime | undefined;
+let manager: SubscriptionManager | undefined;
+let unwatch: (() => void) | undefined;
+
+function disconnect(): void {
+  unwatch?.();
+  manager?._disconnect();
+}
 
 /**
  * Set the address of the service for {@link db}, {@link realtime}, and every `new Realtime()` without one. The default is
@@ -54,19 +64,31 @@ let client: Realtime | undefined;
  */
 export function configure(given: Defaults): void {
   setDefaults(given);
-  client?.disconnect();
-  client = undefined;
+  disconnect();
+  manager = undefined;
 }
 
-/** Live queries over a client of their own, which is connected while one of them is followed. */
-export const db: Database = /* @__PURE__ */ new Database(() => {
-  if (!client) {
-    const made = (client = new Realtime());
-    made._manager._idle = () => made.disconnect();
+function connected(): SubscriptionManager {
+  if (!manager) {
+    manager = new SubscriptionManager(settingsOf({}, transportsOf({})), new Emitter());
+    manager._idle = disconnect;
   }
-  client.connect(); // also if it had been given up
-  return client._manager;
-});
+  unwatch?.();
+  unwatch = connect(manager); // also if it had been given up
+  return manager;
+}
 
-/** For servers: broadcast, look, and manage. Uses the REST API, so it needs no connection. */
-export const realtime: RealtimeServer = /* @__PURE__ */ new RealtimeServer();
+// Objects rather than instances: a bundler can leave out the one that is not used.
+
+/**
+ * Live queries over a connection of their own, which is open while one of them is followed. A bundle that uses only this has
+ * nothing else of the package.
+ */
+export const db: Database = { collection: (name) => new Collection(connected, name) };
+
+/** For servers: broadcast, look, and manage. Uses the REST API, so it needs no connection. More is in `@bunbase/sdk/server`. */
+export const realtime: Pick<Rest, "channel" | "getConnections" | "disconnectUser"> = {
+  channel: (name) => new Rest().channel(name),
+  getConnections: (filter) => new Rest().getConnections(filter),
+  disconnectUser: (userId) => new Rest().disconnectUser(userId),
+};

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Realtime } from "../src/client/realtime.js";
 import { RealtimeError } from "../src/protocol/errors.js";
 import { flush, FakeServer } from "./fake_server.js";
 import { followQuery, subscribedChannel } from "./helpers.js";
@@ -321,4 +322,29 @@ test("a subscription beyond a limit is asked for again when the server wants it,
   server.peer.send({ ...limit, id: again.id });
   await server.clock.pass(20_000);
   assert.equal(asked(), 2, "without a time only the application can make room");
+});
+
+test("a socket that is left while it connects is closed once it is open, as browsers report an error otherwise", () => {
+  const sockets: Socket[] = [];
+  class Socket {
+    readyState = 0;
+    closed: unknown[] = [];
+    onopen: (() => void) | undefined;
+    constructor() {
+      sockets.push(this);
+    }
+    close(code: unknown): void {
+      this.closed.push(code);
+    }
+  }
+  const realtime = new Realtime({ url: "http://test", transports: ["websocket"], WebSocket: Socket });
+  realtime.disconnect();
+  realtime.connect();
+  const [left, next] = sockets as [Socket, Socket];
+  assert.deepEqual([sockets.length, left.closed], [2, []]);
+  left.onopen!();
+  assert.deepEqual([left.closed, next.closed], [[1000], []]);
+  next.readyState = 1;
+  realtime.disconnect();
+  assert.deepEqual(next.closed, [1000]);
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { Sealer } from "../src/protocol/crypto.js";
+import { Encryption, Sealer } from "../src/protocol/crypto.js";
 import { flush, FakeServer } from "./fake_server.js";
 
 const raw = new Uint8Array(32).fill(7);
@@ -64,7 +64,7 @@ test("another channel, event or key, a changed byte and plain text are refused",
 
 test("messages keep their order, and one that cannot be read does not stop the others", async () => {
   const server = new FakeServer();
-  const channel = server.realtime.channel("room", { encryption: { keyId: "k1", keys } });
+  const channel = server.realtime.channel("room", { encryption: new Encryption({ keyId: "k1", keys }) });
   void channel.subscribe();
   server.peer.hello().subscribed("room");
   await flush();

@@ -1,7 +1,8 @@
 /** A clock and a server in memory: a test moves the clock and sends the server's messages. */
 
 import type { Clock } from "../src/connection/clock.js";
-import { Realtime, type Internals, type RealtimeOptions } from "../src/client/realtime.js";
+import type { Internals, RealtimeOptions } from "../src/client/options.js";
+import { Realtime } from "../src/client/realtime.js";
 import type { RealtimeError } from "../src/protocol/errors.js";
 import type { Events, Transport } from "../src/transports/transport.js";
 import type { Untyped } from "../src/protocol/types.js";

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { pack, unpack } from "../src/protocol/msgpack.js";
 import { randomOf } from "./random.js";
 
-const back = (value: unknown): unknown => unpack(pack(value).buffer as ArrayBuffer);
+const back = (value: unknown): unknown => unpack(pack(value).buffer);
 const bytes = (hex: string): ArrayBuffer => Uint8Array.from(hex.match(/../g)!, (pair) => parseInt(pair, 16)).buffer;
 
 test("the specification's forms are read", () => {

@@ -16,6 +16,8 @@ import { endpoint } from "../src/client/settings.js";
 import { parser } from "../src/transports/sse.js";
 import { randomOf } from "./random.js";
 
+const SIZE = 131072;
+
 test("positions are compared part by part, as numbers", () => {
   const ordered = ["0/9", "0/10", "0/FFFFFFFF", "1/0", "1/A", "1/A/0", "1/A/9", "1/A/10", "1/B", "10/0", "A0/0"];
   for (const [place, a] of ordered.entries())
@@ -78,7 +80,7 @@ const message = (data: unknown = null): ClientMessage => ({ type: "message", cha
 
 test("the send queue sends in order, again on another connection, until it is answered", async () => {
   const queue = new SendQueue(10);
-  const [a, b] = [queue._add(message("a"), true), queue._add(message("b"), true)];
+  const [a, b] = [queue._add(message("a"), true, SIZE), queue._add(message("b"), true, SIZE)];
   const next = (): string | undefined => {
     const text = queue._next();
     return text && JSON.parse(text).data;
@@ -96,21 +98,20 @@ test("the send queue sends in order, again on another connection, until it is an
 
 test("the send queue refuses what is too large, and what is too much without a connection", async () => {
   const queue = new SendQueue(2);
-  queue._messageSize = 100;
-  await assert.rejects(queue._add({ type: "message", channel: "c", data: "é".repeat(50) }, true), {
+  await assert.rejects(queue._add({ type: "message", channel: "c", data: "é".repeat(50) }, true, 100), {
     code: "RT_005",
     channel: "c",
   });
-  void queue._add(message(), false);
-  void queue._add(message(), false);
-  await assert.rejects(queue._add(message(), false), { code: "RT_001" });
-  void queue._add(message(), true);
+  void queue._add(message(), false, SIZE);
+  void queue._add(message(), false, SIZE);
+  await assert.rejects(queue._add(message(), false, SIZE), { code: "RT_001" });
+  void queue._add(message(), true, SIZE);
 });
 
 test("what is changed after it was sent is not sent", () => {
   const queue = new SendQueue(1);
   const data = { text: "before" };
-  void queue._add(message(data), false);
+  void queue._add(message(data), false, SIZE);
   data.text = "after";
   assert.equal(JSON.parse(queue._next()!).data.text, "before");
 });

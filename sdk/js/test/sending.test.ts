@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 
-import { RealtimeServer } from "../src/client/rest.js";
+import { RealtimeServer } from "../src/client/server.js";
 import { flush, FakeServer } from "./fake_server.js";
 import { subscribedChannel } from "./helpers.js";
 

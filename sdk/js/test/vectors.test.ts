@@ -127,7 +127,7 @@ test("messages go out as in the vectors", async () => {
       if (step.add !== undefined) {
         const data = { name: step.add };
         given.set(step.add, data);
-        queue._add({ type: "message", channel: "c", data }, !step.offline).then(
+        queue._add({ type: "message", channel: "c", data }, !step.offline, 131072).then(
           () => (found[step.add!] = "ack"),
           (error: RealtimeError) => (found[step.add!] = error.code),
         );

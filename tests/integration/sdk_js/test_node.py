@@ -33,6 +33,17 @@ def test_the_parts_of_the_sdk_each_by_itself() -> None:
 
 
 @pytest.mark.long
+async def test_the_package_as_npm_installs_it(database: str) -> None:
+    async with scenario_server(database) as one:
+        await play(one, str(SCENARIOS / "entries.test.mjs"))
+
+
+async def test_the_server_entry_does_all_that_the_rest_api_offers(database: str) -> None:
+    async with scenario_server(database) as one:
+        await play(one, str(SCENARIOS / "server.test.mjs"))
+
+
+@pytest.mark.long
 def test_the_types_are_right_and_the_package_is_as_small_as_promised() -> None:
     for script in ("typecheck", "size"):
         npm(script)

@@ -5,7 +5,7 @@
  */
 
 import { ErrorCode } from "../protocol/codes.js";
-import { Sealer, type Encryption } from "../protocol/crypto.js";
+import type { Encryption, Sealer } from "../protocol/crypto.js";
 import { Emitter } from "../core/emitter.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { uuid } from "../core/ids.js";
@@ -28,7 +28,7 @@ export interface ChannelOptions {
   filter?: { events?: string[]; where?: Condition[] };
   /** Messages carry what their transaction was annotated with, and the trace context of their publisher, as `meta`. */
   meta?: boolean;
-  /** Encrypt sent data, and decrypt received data. */
+  /** Encrypt sent data, and decrypt received data: an `Encryption` of `@bunbase/sdk/crypto`. */
   encryption?: Encryption;
 }
 
@@ -186,8 +186,7 @@ class ChannelSubscription implements Subscription {
 
   _sealer(): Sealer | undefined {
     const { encryption } = this._options;
-    if (encryption && this._sealing?.[0] !== encryption)
-      this._sealing = [encryption, new Sealer(this._name, encryption)];
+    if (encryption && this._sealing?.[0] !== encryption) this._sealing = [encryption, encryption._sealer(this._name)];
     return encryption && this._sealing?.[1];
   }
 

@@ -147,14 +147,9 @@ export class Collection<T = Untyped> extends Query<T> {
 }
 
 /** The tables that are exposed as collections. */
-export class Database {
-  /** @internal */
-  constructor(private _manager: () => SubscriptionManager) {}
-
+export interface Database {
   /** A collection by its name. `T` is the type of its documents. */
-  collection<T = Untyped>(name: string): Collection<T> {
-    return new Collection<T>(this._manager, name);
-  }
+  collection<T = Untyped>(name: string): Collection<T>;
 }
 
 /** The list as one link sends it. */

@@ -1,4 +1,4 @@
-/** For servers: publish, look and manage over the REST API, without a connection. */
+/** The REST API for servers, without a connection: requests that are repeated, and what is called most. */
 
 import { ErrorCode } from "../protocol/codes.js";
 import { problemOf } from "../protocol/problem.js";
@@ -53,15 +53,27 @@ export interface ServerOptions {
   url?: string;
   /** The setting `rest_key` of the server. Never give it to browsers. */
   apiKey?: string;
+  /** Milliseconds that one attempt may take. Default: 10,000. */
+  timeout?: number;
+}
+
+/** A request. @internal */
+export interface Call {
+  _method?: string;
+  _body?: object | undefined;
+  /** Headers with the trace context. */
+  _trace?: Record<string, string> | undefined;
+  /** Twice would not be as good as once: it is not repeated once it may have reached the server. */
+  _once?: boolean;
 }
 
 const RETRIES = 2;
 
 /** A channel, as a server uses it. */
-export class ServerChannel {
+export class RestChannel {
   /** @internal */
   constructor(
-    private _server: RealtimeServer,
+    protected _rest: Rest,
     /** The channel's name. */
     readonly name: string,
   ) {}
@@ -69,29 +81,37 @@ export class ServerChannel {
   /** Publish a message. Returns when it is stored. */
   async broadcast(event: string, data?: unknown, options: BroadcastOptions = {}): Promise<{ id: string }> {
     const { traceparent, tracestate, ...given } = options;
-    const body = { event, data: data ?? null, id: uuid(), ...given };
-    const { id } = await this._call<{ id: string }>("POST", "/broadcast", body, {
-      ...(traceparent && { traceparent }),
-      ...(tracestate && { tracestate }),
-    });
+    const _body = { event, data: data ?? null, id: uuid(), ...given };
+    const _trace = traceOf(options);
+    const { id } = await this._call<{ id: string }>("/broadcast", { _method: "POST", _body, _trace });
     return { id };
   }
 
   /** End a user's subscriptions to the channel, on all servers. Returns how many of its connections were present. */
   async kick(userId: string, reason?: string): Promise<number> {
-    const body = { userId, ...(reason !== undefined && { reason }) };
-    return (await this._call<{ connections: number }>("POST", "/kick", body)).connections;
+    const _body = { userId, ...(reason !== undefined && { reason }) };
+    return (await this._call<{ connections: number }>("/kick", { _method: "POST", _body })).connections;
   }
 
   /** The users in the channel. */
   getPresence(): Promise<Presence & { users: ServerUser[] }> {
-    return this._call("GET", "/presence");
+    return this._call("/presence");
   }
 
-  private _call<T>(method: string, path: string, body?: object, trace?: Record<string, string>): Promise<T> {
-    return this._server._call(method, `/channels/${encodeURIComponent(this.name)}${path}`, body, trace);
+  /** @internal */
+  _call<T>(path: string, call?: Call): Promise<T> {
+    return this._rest._call(pathOf(this.name) + path, call);
   }
 }
+
+/** @internal */
+export const pathOf = (channel: string): string => `/channels/${encodeURIComponent(channel)}`;
+
+/** The headers of a trace context. @internal */
+export const traceOf = ({ traceparent, tracestate }: BroadcastOptions): Record<string, string> => ({
+  ...(traceparent && { traceparent }),
+  ...(tracestate && { tracestate }),
+});
 
 /** Some of the connections, and where the next ones begin. */
 interface Page {
@@ -99,13 +119,16 @@ interface Page {
   next: string | null;
 }
 
-/** The service, as a server of yours uses it. All methods throw {@link RealtimeError}. */
-export class RealtimeServer {
+/**
+ * What servers call most. Everything that a server can do is in the class `RealtimeServer` of `@bunbase/sdk/server`. All methods
+ * throw {@link RealtimeError}.
+ */
+export class Rest {
   constructor(private _options: ServerOptions = {}) {}
 
   /** A channel by its name. */
-  channel(name: string): ServerChannel {
-    return new ServerChannel(this, name);
+  channel(name: string): RestChannel {
+    return new RestChannel(this, name);
   }
 
   /** The connected clients of all servers. */
@@ -114,42 +137,41 @@ export class RealtimeServer {
     let after: string | null = null;
     do {
       const query = new URLSearchParams({ ...filter, limit: "1000", ...(after && { after }) });
-      const page: Page = await this._call("GET", `/connections?${query}`);
+      const page: Page = await this._call(`/connections?${query}`);
       found.push(...page.connections);
       after = page.next;
     } while (after);
     return found;
   }
 
-  /** Close a connection. Its client does not reconnect by itself. */
-  async disconnect(connectionId: string): Promise<void> {
-    await this._call("DELETE", `/connections/${encodeURIComponent(connectionId)}`);
-  }
-
   /** Close all connections of a user. Returns their number. */
   async disconnectUser(userId: string): Promise<number> {
     const query = new URLSearchParams({ userId });
-    return (await this._call<{ count: number }>("DELETE", `/connections?${query}`)).count;
+    return (await this._call<{ count: number }>(`/connections?${query}`, { _method: "DELETE" })).count;
   }
 
-  /** Everything here can be repeated without harm, so it is when the server cannot be reached. @internal */
-  async _call<T>(method: string, path: string, body?: object, trace?: Record<string, string>): Promise<T> {
-    const { url, apiKey } = { ...defaults(), ...this._options };
+  /** @internal */
+  async _call<T>(path: string, { _method = "GET", _body, _trace, _once }: Call = {}): Promise<T> {
+    const { url, apiKey, timeout = 10_000 } = { ...defaults(), ...this._options };
     const headers = new Headers({
-      ...trace,
-      ...(body && { "Content-Type": "application/json" }),
+      ..._trace,
+      ...(_body && { "Content-Type": "application/json" }),
       ...(apiKey && { Authorization: `Bearer ${apiKey}` }),
     });
-    const { origin, pathname } = endpoint(url);
-    const init: RequestInit = { method, headers, ...(body && { body: stringify(body) }) };
+    const { href } = endpoint(url);
+    const init: RequestInit = { method: _method, headers, ...(_body && { body: stringify(_body) }) };
     for (let attempt = 0; ; attempt++) {
-      const last = attempt === RETRIES;
+      const last = _once || attempt === RETRIES;
       try {
-        const response = await fetch(origin + pathname + path, init);
+        const response = await fetch(href + path, { ...init, signal: AbortSignal.timeout(timeout) });
         if (last || response.status < 500) return await read(response);
       } catch (error) {
         if (error instanceof RealtimeError) throw error;
-        if (last) throw new RealtimeError(ErrorCode.ConnectionFailed, `the server cannot be reached: ${String(error)}`);
+        if (last)
+          throw new RealtimeError(
+            ErrorCode.ConnectionFailed,
+            `the server cannot be reached at ${href}: ${String(error)}`,
+          );
       }
       await new Promise((resolve) => setTimeout(resolve, requestPause(attempt)));
     }

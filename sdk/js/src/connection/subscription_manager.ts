@@ -12,7 +12,8 @@ import type { Emitter } from "../core/emitter.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { stringify } from "../protocol/json.js";
 import type { Ending, Link, Slot } from "./link.js";
-import { SendQueue } from "../core/send_queue.js";
+import type { SendQueue } from "../core/send_queue.js";
+import { tooLarge } from "../core/size.js";
 import { Slots } from "./slots.js";
 import type { Subscription } from "./subscription.js";
 import type { ConnectionState } from "../protocol/types.js";
@@ -27,19 +28,20 @@ export class SubscriptionManager implements ConnectionHandler {
   readonly _connection: ConnectionManager;
   /** Called after a time without subscriptions. */
   _idle: (() => void) | undefined;
-  private _sendQueue: SendQueue;
   private _wanted = new Set<Subscription>();
   private _slots = new WeakMap<Link, Slots>();
   private _prepared: (() => void) | undefined;
+  /** Bytes of JSON that the server takes as one message. */
+  private _messageSize = 131072;
   private _ids = 0;
   private _failures = 0;
 
   constructor(
     private _settings: ConnectionSettings,
-    queueLimit: number,
     private _events: Emitter,
+    /** Undefined where nothing is sent but requests. */
+    private _sendQueue?: SendQueue,
   ) {
-    this._sendQueue = new SendQueue(queueLimit);
     this._connection = new ConnectionManager(_settings, this);
   }
 
@@ -69,7 +71,7 @@ export class SubscriptionManager implements ConnectionHandler {
   /** Send until it is acknowledged. `renew`: the form in which it is sent again. */
   _send(message: ClientMessage, renew?: () => ClientMessage): Promise<Acknowledged> {
     if (this._connection._state === "failed") return Promise.reject(notConnected());
-    const sent = this._sendQueue._add(message, this._connection._state === "connected", renew);
+    const sent = this._sendQueue!._add(message, this._connection._state === "connected", this._messageSize, renew);
     this._pump(this._connection._active);
     return sent;
   }
@@ -87,7 +89,7 @@ export class SubscriptionManager implements ConnectionHandler {
   _disconnect(): void {
     const before = this._connection._active;
     this._connection._disconnect();
-    this._sendQueue._fail("disconnected before the server had acknowledged it");
+    this._sendQueue?._fail("disconnected before the server had acknowledged it");
     this._refuse(
       new RealtimeError(ErrorCode.ConnectionFailed, "disconnected before it was subscribed"),
       (each) => each._isChannel,
@@ -99,11 +101,11 @@ export class SubscriptionManager implements ConnectionHandler {
 
   _begin(link: Link, seamless: boolean): void {
     this._prepared = undefined;
-    this._sendQueue._messageSize = link._hello!.limits?.messageSize ?? this._sendQueue._messageSize;
+    this._messageSize = link._hello!.limits?.messageSize ?? this._messageSize;
     const staged = link._staged;
     link._staged = undefined;
     for (const message of staged ?? []) this._dispatch(link, message, seamless);
-    this._sendQueue._restart();
+    this._sendQueue?._restart();
     this._sync();
     this._events._deliver("transport");
   }
@@ -149,7 +151,7 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   _failed(error: RealtimeError, reported: boolean): void {
-    this._sendQueue._fail(error.message);
+    this._sendQueue?._fail(error.message);
     this._refuse(error, () => true);
     if (!reported) this._report(error);
   }
@@ -251,18 +253,18 @@ export class SubscriptionManager implements ConnectionHandler {
       const message = make();
       if (!message) continue;
       const text = stringify(message);
-      const problem = this._sendQueue._tooLarge(text);
+      const problem = tooLarge(text, this._messageSize);
       if (!problem) return text;
       // Answered here: a server ends the connection over it, and the next connection would begin with the same request.
       const { channel, id } = message;
       this._take(link, { type: "error", code: ErrorCode.MessageTooLarge, message: problem, channel, id });
     }
-    return link === this._connection._active ? this._sendQueue._next() : undefined;
+    return link === this._connection._active ? this._sendQueue?._next() : undefined;
   }
 
   private _dispatch(link: Link, message: Routed, seamless: boolean): void {
     const { type } = message;
-    if (type === "ack") return this._sendQueue._answered(message.ref, message);
+    if (type === "ack") return this._sendQueue?._answered(message.ref, message);
     if (type === "error") return this._error(link, message);
     if (type === "unsubscribed") return link._left(message.id);
     if (message.channel === "*") return this._events._deliver("message", message);
@@ -285,7 +287,7 @@ export class SubscriptionManager implements ConnectionHandler {
     if (isLimit(message) && retryAfter <= 1)
       link._pacer?._block(this._settings._clock.now() + (retryAfter || 1) * 1000);
     if (ref !== undefined)
-      return isLimit(message) ? this._sendQueue._again(ref) : this._sendQueue._answered(ref, error);
+      return isLimit(message) ? this._sendQueue?._again(ref) : this._sendQueue?._answered(ref, error);
     const subscription = this._slotsOf(link)._find(message);
     // With an id without an entry it answers an `unsubscribe`; without an id it concerns the connection.
     if (!subscription && id !== undefined) return link._left(id);

@@ -8,6 +8,7 @@
 import { ErrorCode } from "../protocol/codes.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { stringify } from "../protocol/json.js";
+import { tooLarge } from "./size.js";
 import type { Acknowledged, ClientMessage } from "../protocol/wire.js";
 
 interface Entry {
@@ -20,12 +21,8 @@ interface Entry {
   _reject: (error: RealtimeError) => void;
 }
 
-const encoder = new TextEncoder();
-
 /** @internal */
 export class SendQueue {
-  /** Bytes of JSON that the server takes as one message. */
-  _messageSize = 131072;
   private _entries = new Map<string, Entry>();
   private _refs = 0;
 
@@ -35,8 +32,9 @@ export class SendQueue {
    * Take a message; it is given its `ref`. The result is the server's `ack`, or an error.
    *
    * @param online whether there is a connection. Without one, the number of waiting messages is limited.
+   * @param size bytes of JSON that the server takes as one message.
    */
-  _add(message: ClientMessage, online: boolean, renew?: () => ClientMessage): Promise<Acknowledged> {
+  _add(message: ClientMessage, online: boolean, size: number, renew?: () => ClientMessage): Promise<Acknowledged> {
     const ref = String(++this._refs);
     const wire = { ...message, ref };
     // As text at once: later changes of the application's object are not sent.
@@ -50,19 +48,11 @@ export class SendQueue {
           about,
         ),
       );
-    const problem = this._tooLarge(text);
+    const problem = tooLarge(text, size);
     if (problem) return Promise.reject(new RealtimeError(ErrorCode.MessageTooLarge, problem, about));
     return new Promise((_resolve, _reject) => {
       this._entries.set(ref, { _message: wire, _text: text, _sent: false, _renew: renew, _resolve, _reject });
     });
-  }
-
-  /** Why the server would not take `text`, if it would not. */
-  _tooLarge(text: string): string | undefined {
-    const size = encoder.encode(text).length;
-    return size > this._messageSize
-      ? `the message has ${size} bytes; at most ${this._messageSize} are allowed`
-      : undefined;
   }
 
   /** The oldest message that this connection has not sent, as text. It counts as sent from now on. */

@@ -8,7 +8,7 @@ import { RealtimeError } from "./errors.js";
 import { stringify } from "./json.js";
 
 /** The keys of a channel, which its members have agreed on elsewhere. */
-export interface Encryption {
+export interface EncryptionKeys {
   /** The key that new messages are encrypted with. */
   keyId: string;
   /** All keys that messages may be encrypted with: 32 bytes each, raw or as base64 or base64url. */
@@ -16,8 +16,6 @@ export interface Encryption {
   /** Also deliver messages that are not encrypted. */
   allowPlaintext?: boolean;
 }
-
-const utf8 = new TextEncoder();
 
 function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (char) => char.charCodeAt(0));
@@ -29,13 +27,23 @@ function toBase64(bytes: Uint8Array): string {
   return btoa(text).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 }
 
+/** End-to-end encryption of channels: the option `encryption` of {@link Realtime.channel}. */
+export class Encryption {
+  constructor(private _keys: EncryptionKeys) {}
+
+  /** @internal */
+  _sealer(channel: string): Sealer {
+    return new Sealer(channel, this._keys);
+  }
+}
+
 /** @internal */
 export class Sealer {
   private _imported = new Map<string, Promise<CryptoKey>>();
 
   constructor(
     private _channel: string,
-    private _encryption: Encryption,
+    private _encryption: EncryptionKeys,
   ) {}
 
   /** The envelope for `data`. */
@@ -43,7 +51,7 @@ export class Sealer {
     const kid = this._encryption.keyId;
     const iv = crypto.getRandomValues(new Uint8Array(12));
     const key = await this._key(kid);
-    const plain = utf8.encode(stringify(data ?? null));
+    const plain = new TextEncoder().encode(stringify(data ?? null));
     const sealed = await crypto.subtle.encrypt(this._algorithm(event, kid, iv), key, plain);
     return { e2ee: 1, kid, iv: toBase64(iv), ct: toBase64(new Uint8Array(sealed)) };
   }
@@ -79,7 +87,7 @@ export class Sealer {
   }
 
   private _algorithm(event: string, kid: string, iv: Uint8Array<ArrayBuffer>): AesGcmParams {
-    return { name: "AES-GCM", iv, additionalData: utf8.encode(`${this._channel}\n${event}\n${kid}`) };
+    return { name: "AES-GCM", iv, additionalData: new TextEncoder().encode(`${this._channel}\n${event}\n${kid}`) };
   }
 
   private _error(text: string): RealtimeError {

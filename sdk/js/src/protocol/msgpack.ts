@@ -1,7 +1,7 @@
 /** MessagePack for the values of JSON, in fewer bytes. */
 
 /** A JSON value as MessagePack. @internal */
-export function pack(value: unknown): Uint8Array {
+export function pack(value: unknown): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
   write(value, parts);
   const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
@@ -12,9 +12,6 @@ export function pack(value: unknown): Uint8Array {
   }
   return whole;
 }
-
-const utf8 = new TextEncoder();
-const text = new TextDecoder();
 
 function bytes(head: number, size: number, set: (view: DataView) => void): Uint8Array {
   const part = new Uint8Array(1 + size);
@@ -34,7 +31,7 @@ function sized(length: number, fix: number, small: number, head8: number, head16
 
 function write(value: unknown, parts: Uint8Array[]): void {
   if (typeof value === "string") {
-    const encoded = utf8.encode(value);
+    const encoded = new TextEncoder().encode(value);
     parts.push(sized(encoded.length, 0xa0, 32, 0xd9, 0xda), encoded);
   } else if (typeof value === "number") parts.push(number(value));
   else if (typeof value === "boolean") parts.push(Uint8Array.of(value ? 0xc3 : 0xc2));
@@ -74,7 +71,8 @@ export function unpack(data: ArrayBuffer): unknown {
     const value = BigInt.asIntN(8 * size, size < 8 ? BigInt(uint(size)) : view.getBigUint64((at += 8) - 8));
     return Number(value);
   };
-  const string = (length: number): string => text.decode(new Uint8Array(data, (at += length) - length, length));
+  const string = (length: number): string =>
+    new TextDecoder().decode(new Uint8Array(data, (at += length) - length, length));
   const array = (length: number): unknown[] => {
     const list: unknown[] = [];
     while (length--) list.push(read());

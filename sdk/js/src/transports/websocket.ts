@@ -2,11 +2,10 @@
 
 import { CloseCode } from "../protocol/codes.js";
 import type { ServerMessage } from "../protocol/wire.js";
-import { pack, unpack } from "../protocol/msgpack.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
 /** @internal */
-export function websocket({ _url, _query, _packed, _WebSocket, _token }: Address, events: Events): Carrier {
+export function websocket({ _url, _query, _packer, _WebSocket, _token }: Address, events: Events): Carrier {
   let open = true;
   let socket: WebSocket | undefined;
   const end = (code: number, reason: string): void => {
@@ -17,14 +16,14 @@ export function websocket({ _url, _query, _packed, _WebSocket, _token }: Address
   const dial = (token?: string): void => {
     if (!open) return;
     if (!_WebSocket) throw new Error("no WebSocket here");
-    const url = `${_url.replace(/^http/, "ws")}?${_query}${_packed ? "&format=msgpack" : ""}`;
+    const url = `${_url.replace(/^http/, "ws")}?${_query}${_packer ? "&format=msgpack" : ""}`;
     socket = token === undefined ? new _WebSocket(url) : new _WebSocket(url, ["bunbase", subprotocol(token)]);
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
       if (!open) return;
       let message: ServerMessage;
       try {
-        message = (typeof data === "string" ? JSON.parse(data) : unpack(data)) as ServerMessage;
+        message = (typeof data === "string" ? JSON.parse(data) : _packer?._unpack(data)) as ServerMessage;
       } catch {
         // Another protocol, for instance of a proxy. The connection is unusable.
         end(CloseCode.ProtocolError, "not a message");
@@ -49,12 +48,15 @@ export function websocket({ _url, _query, _packed, _WebSocket, _token }: Address
   return {
     _send(text) {
       // A number of so many digits may not be a double; the server understands JSON, too.
-      if (socket?.readyState === 1) socket.send(_packed && !/\d{16}/.test(text) ? pack(JSON.parse(text)) : text);
+      if (socket?.readyState === 1)
+        socket.send(_packer && !/\d{16}/.test(text) ? _packer._pack(JSON.parse(text)) : text);
     },
     _close(leave) {
       open = false;
-      if (leave) socket?.close(CloseCode.Normal);
-      else socket?.close();
+      if (!leave) socket?.close();
+      else if (socket?.readyState) socket.close(CloseCode.Normal);
+      // Browsers report an error in their console where a socket is closed while it connects.
+      else if (socket) socket.onopen = () => socket!.close(CloseCode.Normal);
     },
   };
 }

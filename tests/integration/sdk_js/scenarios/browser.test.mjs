@@ -17,7 +17,6 @@ let gate;
 const gates = [];
 before(async () => {
   files = {
-    "/sdk.mjs": await readFile(new URL("dist/index.js", SDK)),
     "/snippets.mjs": await readFile(new URL("build/snippets.mjs", SDK)),
     "/examples.mjs": await readFile(new URL("examples.mjs", import.meta.url)),
     "/page.mjs": await readFile(new URL("page.mjs", import.meta.url)),

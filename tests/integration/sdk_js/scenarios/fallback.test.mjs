@@ -5,6 +5,7 @@ import { after, afterEach, before, test } from "node:test";
 
 import { NetworkGate } from "./gate.mjs";
 import { client, closeAll, control, eventually, name, once, sql, url, ws } from "./support.mjs";
+import { Encryption } from "../../../../sdk/js/dist/crypto.js";
 
 let gate;
 before(async () => (gate = await NetworkGate.open(url)));
@@ -120,9 +121,13 @@ test("a half-open connection is noticed within the configured time", async () =>
 test("members of an encrypted channel read each other; the server and its tables see only ciphertext", async () => {
   const room = name();
   const keys = { k1: Buffer.alloc(32, 1), k2: Buffer.alloc(32, 2).toString("base64url") };
-  const here = client().channel(room, { encryption: { keyId: "k1", keys } });
-  const there = client({ transports: ["polling"] }).channel(room, { encryption: { keyId: "k2", keys } });
-  const stranger = client().channel(room, { encryption: { keyId: "k1", keys: { k1: Buffer.alloc(32, 3) } } });
+  const here = client().channel(room, { encryption: new Encryption({ keyId: "k1", keys }) });
+  const there = client({ transports: ["polling"] }).channel(room, {
+    encryption: new Encryption({ keyId: "k2", keys }),
+  });
+  const stranger = client().channel(room, {
+    encryption: new Encryption({ keyId: "k1", keys: { k1: Buffer.alloc(32, 3) } }),
+  });
   await Promise.all([here, there, stranger].map((each) => each.subscribe()));
   const received = [];
   const refused = [];

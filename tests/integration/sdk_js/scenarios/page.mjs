@@ -8,7 +8,7 @@ export function equal(actual, expected) {
 }
 
 export async function join(room, options) {
-  const { Realtime } = await import("/sdk.mjs");
+  const { Realtime } = await import("/snippets.mjs");
   const realtime = new Realtime({ ...options, reconnectDelay: 200 });
   const channel = realtime.channel(room);
   const chat = (globalThis.chat = {

@@ -1,0 +1,109 @@
+/** The whole REST API for servers: messages, presence, history, users, connections and rooms. */
+
+import { uuid } from "../core/ids.js";
+import type { Encryption } from "../protocol/crypto.js";
+import type { Message, Untyped } from "../protocol/types.js";
+import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions } from "./rest.js";
+
+/** A room: a channel with settings of its own. `null` for a limit: there is none. Durations are seconds. */
+export interface ServerRoom {
+  name: string;
+  metadata: Record<string, Untyped>;
+  capacity: number | null;
+  history: boolean;
+  ttl: number | null;
+  maxMessages: number | null;
+  presenceTimeout: number;
+  typingTimeout: number;
+  createdBy: string | null;
+  /** ISO 8601. */
+  createdAt: string;
+  /** ISO 8601; null while it is open. */
+  closedAt: string | null;
+}
+
+/** The settings of a room that can be given; omitted ones stay, or are the server's defaults. */
+export type RoomSettings = Partial<Omit<ServerRoom, "name" | "createdAt" | "closedAt">>;
+
+/** A page of messages, oldest first. */
+export interface History {
+  messages: Message[];
+  /** The position that gives the page before this one; null: this is the oldest. */
+  before: string | null;
+}
+
+/** To whom {@link RealtimeServer.broadcast} sends: all connections, those of `users`, or several `channels`. */
+export interface WideBroadcastOptions extends Pick<
+  BroadcastOptions,
+  "sender" | "audience" | "traceparent" | "tracestate"
+> {
+  users?: string[];
+  channels?: string[];
+}
+
+/** A channel, as a server uses it. Made by {@link RealtimeServer.channel}. */
+export class ServerChannel extends RestChannel {
+  /** @internal */
+  constructor(
+    rest: Rest,
+    name: string,
+    private _encryption: Encryption | undefined,
+  ) {
+    super(rest, name);
+  }
+
+  /** Publish a message, encrypted if the channel was made with an `encryption`. Returns when it is stored. */
+  override async broadcast(event: string, data?: unknown, options: BroadcastOptions = {}): Promise<{ id: string }> {
+    const sealed = await this._encryption?._sealer(this.name)._seal(event, data);
+    return super.broadcast(event, sealed ?? data, { id: uuid(), ...options });
+  }
+
+  /** The latest messages, or those before a position. `limit` is at most 1000; default: 50. */
+  history({ before, limit = 50 }: { before?: string; limit?: number } = {}): Promise<History> {
+    const query = new URLSearchParams({ limit: String(limit), ...(before !== undefined && { before }) });
+    return this._call(`/messages?${query}`);
+  }
+}
+
+/** The service, as a server of yours uses it. All methods throw {@link RealtimeError}. */
+export class RealtimeServer extends Rest {
+  /** A channel by its name. `encryption`: what is published there is encrypted. */
+  override channel(name: string, { encryption }: { encryption?: Encryption } = {}): ServerChannel {
+    return new ServerChannel(this, name, encryption);
+  }
+
+  /**
+   * Send to all connections, to all connections of `users`, or to several `channels`. Not repeated by itself once the server may
+   * have received it.
+   */
+  async broadcast(event: string, data?: unknown, options: WideBroadcastOptions = {}): Promise<void> {
+    const { traceparent, tracestate, ...given } = options;
+    const _body = { event, data: data ?? null, ...given };
+    await this._call("/broadcast", { _method: "POST", _body, _trace: traceOf(options), _once: true });
+  }
+
+  /** Close a connection. Its client does not reconnect by itself. */
+  async disconnect(connectionId: string): Promise<void> {
+    await this._call(`/connections/${encodeURIComponent(connectionId)}`, { _method: "DELETE", _once: true });
+  }
+
+  /** Make a room. */
+  createRoom(name: string, settings: RoomSettings = {}): Promise<ServerRoom> {
+    return this._call("/channels", { _method: "POST", _body: { name, ...settings }, _once: true });
+  }
+
+  /** A room's settings. */
+  getRoom(name: string): Promise<ServerRoom> {
+    return this._call(pathOf(name));
+  }
+
+  /** Change settings; omitted ones stay, `null` removes a limit. */
+  updateRoom(name: string, settings: RoomSettings): Promise<ServerRoom> {
+    return this._call(pathOf(name), { _method: "PATCH", _body: settings });
+  }
+
+  /** Close the room: later subscriptions and messages are rejected. */
+  async closeRoom(name: string): Promise<void> {
+    await this._call(pathOf(name), { _method: "DELETE", _once: true });
+  }
+}
