@@ -1,4 +1,4 @@
-"""For how long a process that serves has shown no sign of life: its event loop sends one every few seconds."""
+"""For how long a process has shown no sign of life: its event loop sends one every few seconds."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ class SilenceWatch:
     def look(self, records: Iterable[WorkerRecord]) -> list[WorkerRecord]:
         """Look at all records, after what they have sent was read; returns those that have been silent for too long.
 
-        A process that starts is not counted, nor one that was asked to end, which has a time for that.
+        One that was asked to end is not counted: it has a time for that. One that starts is: its event loop runs from the
+        beginning, also while it waits for the database.
         """
         now = self._clock()
         passed, self._looked = min(now - self._looked, LOOK), now
-        counted = [record for record in records if record.ready and record.overdue is None]
+        counted = [record for record in records if record.runs and record.overdue is None]
         for record in counted:
             record.silent += passed
         return [record for record in counted if record.silent >= self._longest]

@@ -14,7 +14,7 @@ starting
     and no client comes to a worker that cannot serve it.
 ready
     It serves. What ends unasked is replaced after a pause, which grows until a process has been ready for a while. One that
-    shows no sign of life for a minute is killed.
+    shows no sign of life for a minute is killed, also while it starts.
 retiring
     A rolling restart has come to it: it drains, and is replaced at once. One worker at a time, when all others are ready.
 over
@@ -189,7 +189,7 @@ class Supervisor:
     def _wait(self) -> None:
         """Until something happens, or is due."""
         moments = [moment for record in self._records for moment in (record.due, record.overdue) if moment is not None]
-        looks = [LOOK] if any(record.ready for record in self._records) else []
+        looks = [LOOK] if any(record.runs for record in self._records) else []
         timeout = min([*looks, *(max(0.0, moment - time.monotonic()) for moment in moments)], default=None)
         for key, _ in self._selector.select(timeout):
             if isinstance(key.data, WorkerRecord):

@@ -81,6 +81,9 @@ async def serve(worker: Worker, scenario: str) -> int:
     if scenario == "one fails again and again" and worker.number == 2:
         FIRST_READY.recv(1, socket.MSG_PEEK)
         return 7
+    if scenario == "hangs" and worker.number == 2:
+        FIRST_READY.recv(1, socket.MSG_PEEK)
+        hang_once(2)  # while it starts
     if scenario == "one waits" and worker.number == 2:
         await stop.wait()
     else:
@@ -107,7 +110,7 @@ def main() -> None:
         supervisor._MARGIN = 0.1  # type: ignore[misc]
     if scenario == "hangs":
         silence._LONGEST, worker_module._BEAT = 2.0, 0.05  # type: ignore[misc]
-        for number in (RELAY, 1):
+        for number in HANGING:
             HANGING[number][1].send(b".")
     try:
         Supervisor(

@@ -22,15 +22,15 @@ def looks(watch: SilenceWatch, clock: Clock, records: list[WorkerRecord], *pause
     return found
 
 
-def test_a_process_that_serves_and_sends_nothing_is_silent_and_one_that_starts_or_was_asked_to_end_is_not() -> None:
+def test_a_process_that_serves_or_starts_and_sends_nothing_is_silent_and_one_that_was_asked_to_end_is_not() -> None:
     clock = Clock()
     watch = SilenceWatch(2 * LOOK, clock)
     relay, silent, alive = (WorkerRecord(number, pid=1, ready=True) for number in range(3))
     starting, ending = WorkerRecord(3, pid=1), WorkerRecord(4, pid=1, ready=True, overdue=5000.0)
-    records = [relay, silent, alive, starting, ending]
+    records = [relay, silent, alive, starting, ending, WorkerRecord(5)]
     assert looks(watch, clock, records, LOOK) == [[]]
     alive.silent = 0.0  # it has sent something
-    assert looks(watch, clock, records, LOOK) == [[0, 1]]
+    assert looks(watch, clock, records, LOOK) == [[0, 1, 3]]
 
 
 def test_the_time_for_which_a_machine_was_suspended_makes_no_process_silent() -> None:
