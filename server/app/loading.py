@@ -1,8 +1,7 @@
-"""Reads the settings, explains in words what is wrong with them, and shows them without secrets."""
+"""Reads the settings from their sources, explains what is wrong with them, and shows them without secrets."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,41 +9,65 @@ from tomllib import TOMLDecodeError
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource
 
 from server.app.settings import PREFIX, WITH_SECRETS, Settings, SettingsError
+from server.app.sources.layers import CONFIG_FILE, DOTENV_FILE, layers_of, place_of, variables_of
+from server.app.sources.words import in_words, near
 
-__all__ = ["load_settings", "public_settings", "unknown_variables"]
+__all__ = ["load_settings", "public_settings", "settings_with_places", "unknown_variables"]
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:
-    """Read the settings; ``flags`` that are None were not given.
+    """Read the settings; ``flags`` that are None were not given. See :func:`settings_with_places`."""
+    return settings_with_places(config, **flags)[0]
 
-    Raises ``SettingsError`` if the file cannot be read, or a setting is unknown or wrong.
+
+def settings_with_places(config: Path | None = None, **flags: object) -> tuple[Settings, Mapping[str, str]]:
+    """The settings, and where those that differ from the defaults' source are written: a flag, a variable, a line of a file.
+
+    ``config``: a TOML file; without it ``realtime.toml`` in the current folder counts, if it is there. Raises
+    ``SettingsError`` if a file cannot be read, or a setting is unknown or wrong.
     """
     if config is not None and not config.is_file():
         raise SettingsError(f"the configuration file {config} does not exist")
+    try:
+        layers = layers_of(
+            Settings, PREFIX, config, {name: value for name, value in flags.items() if value is not None}
+        )
+    except TOMLDecodeError as wrong:
+        raise SettingsError(f"the configuration file {config or CONFIG_FILE} cannot be read: {wrong}") from wrong
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise SettingsError(f"a file with settings cannot be read: {wrong}") from wrong
 
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=config)
+    class FromSources(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: Any, init_settings: Any, *others: Any, **more: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return layers
 
     try:
-        return FromFile(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        settings = FromSources()
     except ValidationError as wrong:
-        raise SettingsError(_in_words(wrong)) from wrong
-    except TOMLDecodeError as wrong:
-        raise SettingsError(f"the configuration file {config} cannot be read: {wrong}") from wrong
+        place = {name: place_of(layers, name) for layer in layers for name in layer.given}
+        raise SettingsError(in_words(wrong, list(Settings.model_fields), WITH_SECRETS, place.get)) from wrong
     except ValueError as wrong:  # broken JSON in an environment variable
         raise SettingsError(f"the settings cannot be read: {wrong}") from wrong
+    places = {name: place_of(layers, name) for name in Settings.model_fields}
+    return settings, {name: place for name, place in places.items() if place is not None}
 
 
 def unknown_variables() -> list[str]:
-    """Variables of the environment that look like settings and are none, in words."""
-    names = [name for name in os.environ if name.upper().startswith(PREFIX)]
+    """Variables of the environment, and of ``.env``, that look like settings and are none, in words."""
+    found = [(name, "") for name in os.environ] + [
+        (name, f"{DOTENV_FILE}: ") for name in variables_of(DOTENV_FILE) if name not in os.environ
+    ]
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
     return [
-        f"{name} is no setting{_near(name.upper(), [PREFIX + known.upper() for known in Settings.model_fields])}"
-        for name in names
-        if name[len(PREFIX) :].lower() not in Settings.model_fields
+        f"{file}{name} is no setting{near(name.upper(), known)}"
+        for name, file in found
+        if name.upper().startswith(PREFIX) and name.upper() not in known
     ]
 
 
@@ -52,22 +75,3 @@ def public_settings(settings: Settings) -> Mapping[str, Any]:
     """The settings as JSON has them; of those with secrets only whether they are set."""
     shown = settings.model_dump(mode="json", exclude=set(WITH_SECRETS))
     return shown | {name: bool(getattr(settings, name)) for name in WITH_SECRETS}
-
-
-def _near(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _in_words(wrong: ValidationError) -> str:
-    problems = []
-    for problem in wrong.errors(include_url=False):
-        name = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            problems.append(f"{name} is no setting{_near(name, list(Settings.model_fields))}")
-        else:
-            # Of what is wrong with several settings together the input is all settings.
-            hidden = not name or problem["loc"][0] in WITH_SECRETS
-            got = "" if hidden else f" (got {problem['input']!r})"
-            problems.append(f"{name}: {problem['msg']}{got}" if name else problem["msg"])
-    return f"wrong settings: {'; '.join(problems)}"

@@ -1,4 +1,4 @@
-"""All settings in one place: command line over environment (``REALTIME_…``) over a TOML file over the defaults."""
+"""All settings in one place. :mod:`server.app.loading` reads them from their sources."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from engine.channels.core.settings import ChannelSettings
 from engine.errors import RealtimeError
@@ -268,18 +262,6 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
             read_memory=self.query_memory_size,
             read_temporary=self.query_temporary_size or None,
         )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags first, then the environment, then the file (if the class names one)."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
 def _share(amount: int, number: int, count: int, least: int = 1) -> int:

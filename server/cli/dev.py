@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -10,54 +11,118 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from server import demo
 from server.app.listening import listen, listen_near
-from server.app.settings import Settings
+from server.app.settings import Settings, SettingsError
 from server.auth.origins import LOCAL_ORIGINS
-from server.cli.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres, LocalPostgresError, embedded_bin_dir
 from server.cli.migration.migrate import migrate
-from server.cli.prelude import exit_of
+from server.cli.prelude import exit_of, report
 from server.cli.serving.workers import Served, serve_with_workers
+from server.cli.terminal.options import DATA_DIR
 from server.dashboard import PATH
 from server.http.loopback import is_loopback
+from server.logs.masking import without_secrets
 
-__all__ = ["run_dev", "with_dashboard"]
+__all__ = ["Development", "database_of", "embedded_programs", "run_dev", "with_dashboard"]
 
 _WELCOME = """
-  Demo page   {url}
+  Demo page   {page}
   Dashboard   {dashboard}
-  Postgres    {psql}
+  Postgres    {dsn}
+              {psql} opens it
   Clients     anonymous, or the user of ?user= in the address: for development only. Without a token they may use
               the channels {channels}, and read all exposed collections
 
-  Change rows with psql, or in the page's SQL box, and watch every open page follow. Ctrl+C stops.
+  {hint} Ctrl+C stops.
 """
+_WITH_EXAMPLES = "Change rows with psql, or in the page's SQL box, and watch every open page follow."
+_WITHOUT_EXAMPLES = "realtime expose TABLE lets clients subscribe to a table."
 
 
-def run_dev(settings: Settings, data_dir: Path, *, open_page: bool = False) -> None:
-    """Start a Postgres of our own in ``data_dir``, migrate and seed it, and serve it with the demo page until
-    interrupted.
+@dataclass(frozen=True, slots=True)
+class Development:
+    """What is served for a developer.
 
-    Raises ``LocalPostgresError``, ``MigrationError``, ``ServeError`` or ``FeedError``.
+    ``data_dir``: of the Postgres that is started. ``dsn``: a database to serve in its place. ``examples``: with the demo's
+    tables and page. ``open_page``: in a browser, if there is a display.
+    """
+
+    data_dir: Path
+    dsn: str | None = None
+    examples: bool = True
+    open_page: bool = False
+
+
+def run_dev(settings: Settings, development: Development) -> None:
+    """Serve a Postgres of our own, or a database that is given, until interrupted: migrated, and with the examples.
+
+    Raises ``LocalPostgresError``, ``MigrationError``, ``ServeError``, ``FeedError`` or ``psycopg.Error``.
     """
     settings = with_dashboard(_for_pages_of_this_machine(settings))
     if settings.workers is None:
         settings = settings.model_copy(update={"workers": 1})  # enough for a developer, and it starts sooner
     listener = _listen(settings)
-    with _postgres(data_dir) as postgres:
-        migrate(postgres.dsn)
-        demo.seed(postgres.dsn)
+    with _database(development) as dsn:
+        report("bringing the database to this version")
+        migrate(dsn, report=report)
+        if development.examples:
+            report("making the example tables")
+            demo.seed(dsn)
 
         def ready(url: str) -> None:
-            channels = ", ".join(("public:*", *settings.anonymous_channels))
-            dashboard = f"{url.rstrip('/')}{PATH}" if settings.dashboard else "off (setting dashboard)"
-            print(_WELCOME.format(url=url, dashboard=dashboard, psql=_psql(postgres), channels=channels), flush=True)
-            if open_page and _has_display():
-                webbrowser.open(url)
+            print(_welcome(settings, development, dsn, url), flush=True)
+            if development.open_page and _has_display():
+                webbrowser.open(url if development.examples else f"{url.rstrip('/')}{PATH}")
 
-        serve_with_workers(Served(settings, postgres.dsn, demo.routes(postgres.dsn), ready, listener), exit_of)
+        routes = demo.routes(dsn) if development.examples else ()
+        serve_with_workers(Served(settings, dsn, routes, ready, listener), exit_of)
+
+
+def database_of(data_dir: Path) -> str:
+    """The address of the Postgres that ``realtime dev`` runs in ``data_dir``. Raises ``SettingsError`` if none runs."""
+    if (data_dir / "PG_VERSION").exists():
+        postgres = LocalPostgres(data_dir)
+        if postgres.running:
+            return postgres.dsn
+    raise SettingsError(
+        f"no database is given (--dsn, REALTIME_DSN, realtime.toml, DATABASE_URL), and no `realtime dev` runs in {data_dir}"
+    )
+
+
+def embedded_programs() -> Path | None:
+    """The folder with the programs of the embedded PostgreSQL, if that is installed."""
+    try:
+        return embedded_bin_dir()
+    except LocalPostgresError:
+        return None
+
+
+def _welcome(settings: Settings, development: Development, dsn: str, url: str) -> str:
+    channels = ", ".join(("public:*", *settings.anonymous_channels))
+    dashboard = f"{url.rstrip('/')}{PATH}" if settings.dashboard else "off (setting dashboard)"
+    page, hint = (f"{url}", _WITH_EXAMPLES) if development.examples else ("off (--examples)", _WITHOUT_EXAMPLES)
+    return _WELCOME.format(
+        page=page,
+        dashboard=dashboard,
+        dsn=without_secrets(dsn),
+        psql=_psql(development),
+        channels=channels,
+        hint=hint,
+    )
+
+
+def _psql(development: Development) -> str:
+    """The command that opens psql on the database, as it can be typed in this folder."""
+    program = "realtime" if shutil.which("realtime") else sys.argv[0]
+    if development.dsn is not None:
+        return f"{program} psql --dsn ..."
+    if development.data_dir == DATA_DIR:
+        return f"{program} psql"
+    return f"{program} psql --data-dir {shlex.quote(str(development.data_dir))}"
 
 
 def _for_pages_of_this_machine(settings: Settings) -> Settings:
@@ -85,21 +150,21 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _psql(postgres: LocalPostgres) -> str:
-    """The command that opens ``psql``; with its path where only the server's own installation has one."""
-    installed = shutil.which("psql") is not None
-    return f"{'psql' if installed else postgres.bin_dir / 'psql'} {postgres.dsn}"
-
-
 @contextmanager
-def _postgres(data_dir: Path) -> Iterator[LocalPostgres]:
-    """A running server; stopped at the end if it did not run before."""
+def _database(development: Development) -> Iterator[str]:
+    """The address of the database to serve: given, or of a server that is stopped at the end if it did not run before."""
+    if development.dsn is not None:
+        yield development.dsn
+        return
+    data_dir = development.data_dir
     postgres = LocalPostgres(data_dir)
     ran_before = postgres.data_dir.exists() and postgres.running
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it is stopped then, too
     try:
+        new = not (postgres.data_dir / "PG_VERSION").exists()
+        report(f"{'making' if new else 'starting'} a PostgreSQL in {data_dir}")
         postgres.start()
-        yield postgres
+        yield postgres.dsn
     finally:
         if not ran_before:
             postgres.stop()

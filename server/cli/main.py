@@ -6,9 +6,9 @@ reached or rejected the request; 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import psycopg
@@ -19,14 +19,15 @@ from engine.errors import RealtimeError
 from server.app.version import package_version
 from server.cli.bench import bench
 from server.cli.clients import channels, connections, disconnect, kick
+from server.cli.config import config_command
 from server.cli.doctor.diagnose import diagnose
 from server.cli.doctor.finding import document_of
-from server.cli.errors import errors
 from server.cli.exposing import expose, grant, unexpose
 from server.cli.keys import keys_app
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
 from server.cli.migration.migrate import check_served, migrate
 from server.cli.prelude import dsn_of, exit_of, read_settings, report
+from server.cli.reference.errors import errors
 from server.cli.rules import rules_app
 from server.cli.slots import slots_app
 from server.cli.tail import tail
@@ -46,7 +47,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 failed, or doctor found a problem; 2 wrong usage or settings; 3 the database "
     "cannot be reached or refused; 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,7 +93,18 @@ def help_command(context: typer.Context) -> None:
 
 @app.command()
 def dev(  # noqa: PLR0913
-    data_dir: Annotated[Path, typer.Option(help="Where its Postgres keeps its data.")] = Path(".realtime/postgres"),
+    data_dir: options.DataDir = options.DATA_DIR,
+    dsn: Annotated[
+        str | None, typer.Option("--dsn", help="Serve this database, and start none.", show_default=False)
+    ] = None,
+    examples: Annotated[
+        bool | None,
+        typer.Option(
+            "--examples/--no-examples",
+            help="Make the example tables and show the demo page. [default: not with --dsn]",
+            show_default=False,
+        ),
+    ] = None,
     config: options.ConfigFile = None,
     host: options.Host = None,
     port: options.Port = None,
@@ -106,7 +117,7 @@ def dev(  # noqa: PLR0913
 ) -> None:
     """Start a Postgres of its own with example tables, serve it, and show the demo page."""
     from server import demo
-    from server.cli.dev import run_dev
+    from server.cli.dev import Development, run_dev
 
     settings = read_settings(
         config,
@@ -121,7 +132,29 @@ def dev(  # noqa: PLR0913
     )
     if "anonymous_channels" not in settings.model_fields_set:
         settings = settings.model_copy(update={"anonymous_channels": demo.CHANNELS})
-    run_dev(settings, data_dir, open_page=open_page)
+    if dsn is not None:
+        dsn_of(settings.model_copy(update={"dsn": dsn}))
+    run_dev(
+        settings,
+        Development(data_dir, dsn=dsn, examples=dsn is None if examples is None else examples, open_page=open_page),
+    )
+
+
+@app.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql_command_(
+    context: typer.Context,
+    data_dir: options.DataDir = options.DATA_DIR,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """Open psql on the database of the settings, or on that of `realtime dev`; more arguments are psql's."""
+    from server.cli.dev import database_of, embedded_programs
+    from server.cli.terminal.psql import psql_command, psql_program
+
+    settings = read_settings(config, dsn=dsn)
+    address = dsn_of(settings) if settings.dsn is not None else database_of(data_dir)
+    arguments, environment = psql_command(psql_program(embedded_programs()), address, context.args)
+    os.execve(arguments[0], arguments, environment)
 
 
 @app.command()
@@ -222,6 +255,7 @@ def doctor(
         raise typer.Exit(1)
 
 
+app.command("config")(config_command)
 app.command()(connections)
 app.command()(channels)
 app.command()(kick)

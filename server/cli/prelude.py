@@ -25,6 +25,7 @@ __all__ = [
     "read_settings",
     "refuse_figures_of_standby",
     "report",
+    "report_unknown_variables",
 ]
 
 
@@ -36,9 +37,14 @@ def read_settings(config: Path | None, **flags: object) -> Settings:
     """The settings of a command; logs are written according to them. Raises ``SettingsError``."""
     settings = load_settings(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
+    report_unknown_variables()
+    return settings
+
+
+def report_unknown_variables() -> None:
+    """Warn of variables that look like settings and are none."""
     for unknown in unknown_variables():
         report(f"ignored: {unknown}")
-    return settings
 
 
 def migrated_dsn(config: Path | None, dsn: str | None) -> str:
@@ -61,7 +67,10 @@ def refuse_figures_of_standby(connection: psycopg.Connection[Any]) -> None:
 def dsn_of(settings: Settings) -> str:
     """The database's connection string. Raises ``SettingsError`` without one, or if it is none."""
     if settings.dsn is None:
-        raise SettingsError("no database is given: use --dsn, REALTIME_DSN, or dsn in the --config file")
+        raise SettingsError(
+            "no database is given: use --dsn, REALTIME_DSN (in the environment or .env), dsn in realtime.toml, or "
+            "DATABASE_URL with a postgresql:// address"
+        )
     try:
         conninfo_to_dict(settings.dsn)
     except psycopg.ProgrammingError:  # libpq's words would repeat the text, and with it a password

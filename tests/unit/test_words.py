@@ -133,6 +133,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "docs/getting-started.md": (r"`throw_away` \| \| the former name of `ephemeral`",),
     "server/app/settings.py": (r"throw_away: bool \| None", r'given\.get\("throw_away"\)'),
     "server/cli/terminal/options.py": (r'"--throw-away"\)\]$',),
+    "server/cli/reference/settings.py": (r'_FORMER: Final = \("throw_away",\)',),
     "tests/unit/app/test_settings.py": (r"throw_away = true",),
     "tests/integration/schema/test_slots_upgrade.py": (r"throw_away",),
     # What people write on the demo's message board.

@@ -10,9 +10,11 @@ import typer
 from server.app.settings import Settings
 
 __all__ = [
+    "DATA_DIR",
     "AsJson",
     "ConfigFile",
     "Dashboard",
+    "DataDir",
     "Decoder",
     "Dsn",
     "Ephemeral",
@@ -42,7 +44,14 @@ def _default(value: object) -> str:
     return f" [default: {', '.join(value) if isinstance(value, tuple) else value}]"
 
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", show_default=False)]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="TOML file with settings. [default: realtime.toml, if it is there]", show_default=False
+    ),
+]
+DATA_DIR = Path(".realtime/postgres")
+DataDir = Annotated[Path, typer.Option(help="Where the Postgres of `realtime dev` keeps its data.")]
 Dsn = Annotated[str | None, _for("dsn", "--dsn")]
 Host = Annotated[str | None, _for("host", "--host")]
 Port = Annotated[int | None, _for("port", "--port")]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from server.logs.printable import printable
 
-__all__ = ["print_json", "print_records", "print_table", "size_in_words"]
+__all__ = ["print_json", "print_records", "print_table", "size_in_words", "toml_value"]
 
 
 def print_json(document: object) -> None:
@@ -44,6 +44,11 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(line[i]) for line in (heads, *rows)) for i in range(len(heads))]
     for line in (heads, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def toml_value(value: object) -> str:
+    """A setting's value as it is written in the configuration file; ``-`` for none."""
+    return "-" if value is None else printable(json.dumps(value, default=_as_json, ensure_ascii=False))
 
 
 def size_in_words(size: int | None) -> str:

@@ -39,7 +39,10 @@ def test_an_unknown_setting_is_named_with_the_one_that_is_near(tmp_path: Path) -
     file = tmp_path / "realtime.toml"
     file.write_text("prot = 1\n")
     done = realtime("serve", "--config", str(file))
-    assert (done.returncode, done.stderr) == (2, "realtime: wrong settings: prot is no setting; did you mean port?\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"realtime: wrong settings: {file}:1: prot is no setting; did you mean port?\n",
+    )
     done = realtime("migrate", REALTIME_PORTT="1")
     assert done.stderr.startswith("realtime: ignored: REALTIME_PORTT is no setting; did you mean REALTIME_PORT?\n")
 
@@ -47,7 +50,10 @@ def test_an_unknown_setting_is_named_with_the_one_that_is_near(tmp_path: Path) -
 def test_no_database_is_a_usage_error_in_one_line() -> None:
     done = realtime("migrate")
     assert done.returncode == 2
-    assert done.stderr == ("realtime: no database is given: use --dsn, REALTIME_DSN, or dsn in the --config file\n")
+    assert done.stderr.startswith(
+        "realtime: no database is given: use --dsn, REALTIME_DSN (in the environment or .env), "
+    )
+    assert done.stderr.count("\n") == 1
 
 
 def test_an_unreachable_database_is_one_line() -> None:
@@ -70,6 +76,36 @@ def test_a_wrong_flag_is_a_usage_error() -> None:
     assert done.returncode == 2
     assert "--prot" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_dev_refuses_an_address_before_it_starts_anything() -> None:
+    done = realtime("dev", "--dsn", "mysql://localhost/app")
+    assert (done.returncode, "not a PostgreSQL address" in done.stderr) == (2, True)
+
+
+def test_psql_opens_the_database_of_the_settings(database: str, pg18: LocalPostgres) -> None:
+    done = realtime("psql", "-Atc", "select current_database()", REALTIME_DSN=database)
+    assert (done.returncode, done.stdout.strip()) == (0, database.rpartition("/")[2])
+
+
+def test_psql_without_a_database_names_the_ways_to_give_one(tmp_path: Path) -> None:
+    done = realtime("psql", "--data-dir", str(tmp_path))
+    assert (done.returncode, "no `realtime dev` runs in" in done.stderr) == (2, True)
+
+
+def test_the_settings_in_effect_are_shown_with_their_sources() -> None:
+    done = realtime("config", "--set", "--dsn", "postgresql://u:secret@h/d", REALTIME_PORT="9000")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["port", "9000", "REALTIME_PORT"] in rows
+    assert rows[1][0] == "dsn"
+    assert rows[1][-1] == "--dsn"
+    assert "secret" not in done.stdout
+    assert "\n# port = 8000\n" in realtime("config", "--example").stdout
+
+
+def test_shells_can_complete_commands() -> None:
+    assert "_REALTIME_COMPLETE" in realtime("--show-completion", "bash").stdout
 
 
 def test_migrating_reports_its_steps(empty_database: str) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ErrorCode
-from server.cli.errors import explanation, explanations
 from server.cli.local_postgres import LocalPostgres
+from server.cli.reference.errors import explanation, explanations
 from server.cli.terminal.output import print_records
 from tests.support.clients.list_client import write
 from tests.support.clients.users import running_server, user_client

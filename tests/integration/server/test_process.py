@@ -222,3 +222,19 @@ async def test_dev_serves_the_demo_and_keeps_its_data(scratch: Path) -> None:
         finally:
             assert await server.end(signal.SIGINT) == 0
         assert not LocalPostgres(Path(folder)).running
+
+
+async def test_dev_serves_a_given_database_and_puts_nothing_into_it(database: str) -> None:
+    server = await start("dev", "--dsn", database, port=free_port(), config={"slot_name": slot_name()})
+    try:
+        await server.healthy()
+        async with httpx.AsyncClient(base_url=server.url, timeout=GIVE_UP_AFTER) as http:
+            assert [(await http.get(path)).status_code for path in ("/", "/demo/about", "/dashboard")] == [
+                404,
+                404,
+                200,
+            ]
+        assert read(database, "select count(*) from realtime.collections") == [(0,)]
+        assert read(database, "select to_regclass('messages')::text") == [(None,)]
+    finally:
+        assert await server.end(signal.SIGINT) == 0

@@ -99,7 +99,7 @@ def test_a_wrong_issuer_is_refused_with_the_remedy(
 ) -> None:
     text = refused(monkeypatch, issuer)
     assert reason in text
-    assert text.startswith("wrong settings: auth_issuers")
+    assert text.startswith("wrong settings: REALTIME_AUTH_ISSUERS: auth_issuers")
     for secret in (SECRET, "too-short-to-be-a-secret", "password", "QUJD"):
         assert secret not in text
 

@@ -1,0 +1,135 @@
+"""The sources of settings, first to last: flags, the environment, ``.env``, a TOML file, ``DATABASE_URL``.
+
+Each remembers which settings it gave and where they are written, so that errors and ``realtime config`` can name the place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from dotenv import dotenv_values
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    TomlConfigSettingsSource,
+)
+
+__all__ = ["CONFIG_FILE", "DATABASE_URL", "DOTENV_FILE", "Layer", "layers_of", "place_of", "variables_of"]
+
+CONFIG_FILE: Final = Path("realtime.toml")
+"""Read in the current folder, unless another file is named."""
+
+DOTENV_FILE: Final = Path(".env")
+
+DATABASE_URL: Final = "DATABASE_URL"
+"""The variable in which many platforms and frameworks have the database's address."""
+
+_ADDRESS: Final = re.compile(r"postgres(ql)?://")
+_FLAGS: Final = {"allowed_origins": "--allowed-origin"}
+
+
+class Layer(PydanticBaseSettingsSource):
+    """One source. ``given``: the settings that it had when it was read. ``place``: where a setting of that name is."""
+
+    def __init__(
+        self,
+        settings: type[BaseSettings],
+        read: Callable[[], Mapping[str, Any]],
+        place: Callable[[str], str],
+    ) -> None:
+        super().__init__(settings)
+        self._read = read
+        self.place = place
+        self.given: dict[str, Any] = {}
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Not used: the whole source is read at once."""
+        return self.given.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """What the source has."""
+        self.given = dict(self._read())
+        return self.given
+
+
+def layers_of(
+    settings: type[BaseSettings], prefix: str, config: Path | None, flags: Mapping[str, Any]
+) -> tuple[Layer, ...]:
+    """The sources, of which the first that has a setting counts.
+
+    Args:
+        settings: the class of the settings.
+        prefix: of their names in the environment, in upper case.
+        config: the TOML file; None: ``realtime.toml`` in the current folder, if there is one.
+        flags: those that were given, by setting.
+    """
+
+    def variable(name: str) -> str:
+        return f"{prefix}{name.upper()}"
+
+    toml = config or CONFIG_FILE
+    dotenv = DotEnvSettingsSource(settings, env_file=DOTENV_FILE, dotenv_filtering="only_existing")
+    return (
+        Layer(settings, InitSettingsSource(settings, dict(flags)), _flag),
+        Layer(settings, EnvSettingsSource(settings), variable),
+        Layer(settings, dotenv, lambda name: _in_file(DOTENV_FILE, _assignment(variable(name)))),
+        Layer(settings, _toml(settings, toml), lambda name: _in_file(toml, _key(name))),
+        Layer(settings, lambda: _url(os.environ), lambda name: DATABASE_URL),
+        Layer(
+            settings,
+            lambda: _url(variables_of(DOTENV_FILE)),
+            lambda name: _in_file(DOTENV_FILE, _assignment(DATABASE_URL)),
+        ),
+    )
+
+
+def place_of(layers: Sequence[Layer], name: str) -> str | None:
+    """Where the value of a setting that counts is written; None: in no source."""
+    return next((layer.place(name) for layer in layers if name in layer.given), None)
+
+
+def variables_of(file: Path) -> Mapping[str, str]:
+    """The variables of a file as ``.env`` is written; none if there is no such file."""
+    if not file.is_file():
+        return {}
+    return {name: value for name, value in dotenv_values(file).items() if value is not None}
+
+
+def _toml(settings: type[BaseSettings], file: Path) -> Callable[[], Mapping[str, Any]]:
+    return TomlConfigSettingsSource(settings, toml_file=file) if file.is_file() else dict
+
+
+def _url(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Only PostgreSQL's addresses: applications have others under that name, too."""
+    value = variables.get(DATABASE_URL, "")
+    return {"dsn": value} if _ADDRESS.match(value) else {}
+
+
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def _assignment(variable: str) -> re.Pattern[str]:
+    return re.compile(rf"(?i)\s*(export\s+)?{re.escape(variable)}\s*=")
+
+
+def _key(name: str) -> re.Pattern[str]:
+    """A key, or the head of a table or of an array of tables."""
+    return re.compile(rf"\s*(\[\[?\s*)?[\"']?{re.escape(name)}[\"']?\s*[=.\]]")
+
+
+def _in_file(file: Path, line: re.Pattern[str]) -> str:
+    """``file:line`` of the first line that begins so; without its number where that is written in another way."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return str(file)
+    number = next((number for number, text in enumerate(lines, 1) if line.match(text)), None)
+    return str(file) if number is None else f"{file}:{number}"

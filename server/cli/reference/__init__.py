@@ -1,0 +1,1 @@
+"""What the command explains: error codes, settings with their sources."""

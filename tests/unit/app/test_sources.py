@@ -1,0 +1,124 @@
+"""Settings come from files in the current folder, too, and each error and each value names its place."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from server.app.loading import load_settings, settings_with_places, unknown_variables
+from server.app.settings import WITH_SECRETS, Settings, SettingsError
+from server.cli.reference.settings import MASK, effective, example_file
+
+URL = "postgresql://app:secret@db.example/app"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("REALTIME_DSN", "REALTIME_WORKERS", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_environment_wins_over_dotenv_over_the_file_of_the_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "realtime.toml").write_text('host = "file"\nport = 1\nslot_name = "of_file"\n')
+    (folder / ".env").write_text(
+        "# ours\nexport REALTIME_PORT=2\nREALTIME_HOST='dotenv'\nSECRET_KEY=another program's\n"
+    )
+    monkeypatch.setenv("REALTIME_PORT", "3")
+    settings, places = settings_with_places(decoder="pgoutput")
+    assert (settings.port, settings.host, settings.slot_name) == (3, "dotenv", "of_file")
+    assert places == {
+        "port": "REALTIME_PORT",
+        "host": ".env:3",
+        "slot_name": "realtime.toml:3",
+        "decoder": "--decoder",
+    }
+
+
+def test_a_named_file_takes_the_place_of_that_of_the_folder(folder: Path) -> None:
+    (folder / "realtime.toml").write_text("port = 1\n")
+    (folder / "other.toml").write_text('host = "other"\n')
+    settings = load_settings(folder / "other.toml")
+    assert (settings.port, settings.host) == (8000, "other")
+
+
+def test_the_database_of_other_tools_counts_where_there_is_no_setting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".env").write_text(f"DATABASE_URL={URL}\n")
+    settings, places = settings_with_places()
+    assert (settings.dsn, places["dsn"]) == (URL, ".env:1")
+    monkeypatch.setenv("DATABASE_URL", "postgres://of-the-environment/x")
+    assert load_settings().dsn == "postgres://of-the-environment/x"
+    (folder / "realtime.toml").write_text('dsn = "host=of-the-file"\n')
+    assert load_settings().dsn == "host=of-the-file"
+
+
+def test_a_database_of_another_kind_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///db.sqlite3")
+    assert load_settings().dsn is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("port", "many", "port must be a whole number, not 'many'"),
+        ("port", "70000", "port must be at most 65535, not '70000'"),
+        ("metrics", "perhaps", "metrics must be true or false, not 'perhaps'"),
+        ("decoder", "test", "decoder must be 'auto', 'pgoutput' or 'wal2json', not 'test'"),
+        ("lease", "soon", "lease must be a number, not 'soon'"),
+    ],
+)
+def test_what_is_wrong_is_in_our_words_with_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    (folder / "realtime.toml").write_text(f'# settings\n{name} = "{value}"\n')
+    with pytest.raises(SettingsError) as wrong:
+        load_settings()
+    assert str(wrong.value) == f"wrong settings: realtime.toml:2: {words}"
+    monkeypatch.setenv(f"REALTIME_{name.upper()}", value)
+    with pytest.raises(SettingsError, match=f"REALTIME_{name.upper()}: {name} must be "):
+        load_settings()
+
+
+def test_a_broken_file_is_named(folder: Path) -> None:
+    (folder / "realtime.toml").write_text("port = \n")
+    with pytest.raises(SettingsError, match=r"realtime\.toml cannot be read: .*line 1"):
+        load_settings()
+
+
+def test_a_misspelt_variable_of_dotenv_is_named(folder: Path) -> None:
+    (folder / ".env").write_text("REALTIME_PROT=1\nOTHER=2\n")
+    found = [text for text in unknown_variables() if "PROT" in text]
+    assert found == [".env: REALTIME_PROT is no setting; did you mean REALTIME_PORT?"]
+
+
+def test_the_example_file_is_read_as_the_defaults(folder: Path) -> None:
+    lines = example_file().splitlines()
+    names = [line for line in lines if line.startswith("# ") and line[2:].split(" =")[0] in Settings.model_fields]
+    assert len(names) == len(Settings.model_fields) - 1  # without the former name of ephemeral
+    given = "\n".join(line[2:] for line in names if not line.endswith("= "))
+    assert len(tomllib.loads(given)) > 60
+    (folder / "realtime.toml").write_text(given)
+    assert load_settings().model_dump() == Settings().model_dump()
+
+
+def test_no_secret_is_shown_with_the_settings_in_effect() -> None:
+    secrets = {
+        "alert_webhook": {"url": "https://hooks.example", "secret": "whsec_" + "czNjcjN0" * 4},
+        "auth_handler": {"url": "https://auth.example", "secret": "whsec_" + "czNjcjN0" * 4},
+        "auth_issuers": [{"issuer": "https://a.example", "audience": "app", "secret": "czNjcjN0" * 8}],
+        "dsn": URL,
+        "pooled_dsn": "host=pooler user=app password=secret",
+        "rest_key": "czNjcjN0" * 8,
+    }
+    assert sorted(secrets) == sorted(WITH_SECRETS)
+    shown = {each["setting"]: each["value"] for each in effective(*settings_with_places(None, **secrets))}
+    assert shown["rest_key"] == shown["auth_issuers"] == MASK
+    assert "db.example" in str(shown["dsn"])
+    assert not any(secret in str(shown) for secret in ("czNjcjN0", "secret'", "=secret", ":secret"))
