@@ -34,7 +34,7 @@ from engine.live.plan_cache import Planner
 from engine.live.query_accounts import ConnectionAccount
 from engine.live.query_registry import QueryRegistry
 from engine.live.read_state import RightsChangedError
-from engine.live.reads import cost_class, rejection_of
+from engine.live.reads import cost_class, prepare_opening, rejection_of
 from engine.live.refresher import Refresher
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
@@ -47,6 +47,7 @@ from engine.query.explaining import Explanation, explain_plan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.driver import StreamDriver
+from engine.tasks import in_turns
 from engine.transaction import Discontinuity, Transaction
 
 __all__ = ["LiveQueries", "LiveSettings", "make_reader"]
@@ -254,6 +255,7 @@ class LiveQueries(BackgroundService):
             self._refresher.keep(query)
         try:
             await self._refresher.ready(query)
+            await in_turns(prepare_opening(query))
         except BaseException:
             self._queries.release(subscription)
             raise

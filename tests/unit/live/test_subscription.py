@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from engine.errors import SubscriptionFailedError
-from engine.live.core.document_changes import WindowEvent, apply_changes, list_changes
+from engine.live.core.document_changes import BATCH, WindowEvent, apply_changes, list_changes
 from engine.live.core.result_set import DocumentTooDeepError, ResultSet, too_deep_in
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
+from engine.live.reads import prepare_opening
 from engine.query.planner import reread_instead
 from engine.values.nesting import MAX_LEVELS
 from tests.support.values.message_stream import MESSAGES, plan_for, row
@@ -128,6 +129,26 @@ def test_subscribers_that_begin_at_the_same_list_share_one_event() -> None:
     assert third.events[0].changes is first.events[0].changes, "of the same list"
     shared.becomes("c")
     assert shared.subscriber().names == "c"
+
+
+def test_what_a_subscriber_begins_with_is_made_in_batches_unless_the_list_changes_meanwhile() -> None:
+    shared = Shared()
+    shared.query.rows = ResultSet([(f"{number}", b"{}") for number in range(10 * BATCH)])
+    assert len(list(prepare_opening(shared.query))) >= 20, "batches"
+    prepared = shared.query.opening
+    assert prepared is not None
+    assert list(prepare_opening(shared.query)) == [], "it is made already"
+    subscriber = shared.subscriber()
+    assert subscriber.events[0].changes is prepared.changes
+    assert subscriber.events[0].changes_json is prepared.changes_json
+    assert (subscriber.events[0].position, subscriber.list) == (10, shared.query.rows.documents)
+    shared.becomes("ab", emit=False)
+    steps = prepare_opening(shared.query)
+    next(steps)
+    shared.deliver([], documents("ab"))
+    assert list(steps) != []
+    assert shared.query.opening is None
+    assert shared.subscriber().names == "ab"
 
 
 def test_a_subscriber_resumes_with_the_events_it_missed_or_with_the_list() -> None:
