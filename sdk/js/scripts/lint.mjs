@@ -1,7 +1,11 @@
 // Rules and style of this package, of the tests' modules and of the server's pages, which share its tools. With --fix: put them into the style.
+//
+// What was found good is not looked at again before a file changes: ESLint takes 15 s of a processor, mostly for types. Its own
+// cache judges each file by itself, but rules that know types depend on other files, too. So all files and the tools are one key.
 
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const fix = process.argv.includes("--fix");
 const root = new URL("../../../", import.meta.url);
@@ -14,9 +18,36 @@ function run(tool, ...given) {
   return spawnSync(process.execPath, [script, ...given], { cwd: root, stdio: "inherit" }).status ?? 1;
 }
 
+/** The paths of all files in a folder, from the repository's root, but for what is installed or built there. */
+function within(folder) {
+  return readdirSync(new URL(folder, root), { withFileTypes: true }).flatMap((each) => {
+    const path = `${folder}/${each.name}`;
+    if (["node_modules", "dist", "build"].includes(each.name)) return [];
+    return each.isDirectory() ? within(path) : [path];
+  });
+}
+
+/** What the outcome depends on: each file by its path and content, the installed packages, and Node. */
+function state() {
+  const pages = readdirSync(new URL("server", root)).map((part) => `server/${part}/static`);
+  const scripts = pages.filter((page) => existsSync(new URL(page, root))).flatMap(within);
+  const digest = createHash("sha256").update(process.version);
+  for (const path of [...within("sdk/js"), ...modules, ...scripts, "sdk/js/node_modules/.package-lock.json"].sort())
+    digest.update(JSON.stringify([path, readFileSync(new URL(path, root), "base64")]));
+  return digest.digest("hex");
+}
+
 const style = ["--config", "sdk/js/.prettierrc.json", "--ignore-path", "sdk/js/.prettierignore"];
 const rules = ["--config", "sdk/js/eslint.config.mjs", "--max-warnings", "0"];
 const files = ["sdk/js/src", "sdk/js/test", "sdk/js/scripts", "server/*/static/**/*.js", ...modules];
+const cache = new URL("sdk/js/node_modules/.cache/", root);
+const good = new URL("lint", cache);
+const found = state();
+if (!fix && existsSync(good) && readFileSync(good, "utf8") === found) process.exit(0);
 process.exitCode =
   run("eslint/bin/eslint.js", ...rules, ...(fix ? ["--fix"] : []), ...files) ||
   run("prettier/bin/prettier.cjs", ...style, fix ? "--write" : "--check", "--log-level", "warn", ...files);
+if (process.exitCode === 0) {
+  mkdirSync(cache, { recursive: true });
+  writeFileSync(good, fix ? state() : found);
+}
