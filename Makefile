@@ -15,7 +15,7 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo install install-development test matrix check coverage lint compiled format fuzz bench bench-aims bench-peers docs lock clean system-packages node-packages
+.PHONY: help demo install install-development test matrix check coverage lint types style scripts compiled format fuzz bench bench-aims bench-peers docs lock clean system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,8 +61,13 @@ matrix: $(DEVELOPMENT) ## The tests that depend on the version of PostgreSQL, on
 compiled: $(DEVELOPMENT)
 	@found=$$($(BIN)/python -m pytest --collect-only -qq 2>&1) || { echo "$$found"; exit 1; }
 
-check: $(DEVELOPMENT) lint ## Style, types and the short tests that need no database: under a minute
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --without-database -m "not long"
+# Where the tests are that need no database, but for some dozens that `make test` alone runs: to collect everything takes each process as
+# long as a twentieth of these tests. They wait for nothing, so there are as many processes as processors.
+SHORT_TESTS := tests/unit tests/fuzz tests/faultproxy $(addprefix tests/integration/,cli/test_cli.py cli/test_tokens.py \
+  channels/delivery/test_filter.py docs/test_docs.py query/test_like.py query_sql/test_lex.py transports/test_msgpack.py)
+check: $(DEVELOPMENT) node-packages ## Style, types and the short tests that need no database: under a minute
+	$(MAKE) --jobs=2 --output-sync lint
+	$(BIN)/python -m pytest -n $$(getconf _NPROCESSORS_ONLN) --dist worksteal --without-database -m "not long" $(SHORT_TESTS)
 
 # Unit tests alone cover the cores, which have no I/O; engine.query asks a server what SQL means, so its own tests are needed, on
 # one server. No others run under the tracer of Python 3.11: it is slow, and it has crashed in psycopg's C code below the feed.
@@ -73,12 +78,18 @@ coverage: $(DEVELOPMENT) system-packages ## Which lines of the cores and of engi
 	$(COVERED) --cov-append --cov-report= --cov-fail-under=0 -m "not long" -k "not pg15" tests/integration/query tests/integration/query_sql
 	$(BIN)/coverage report --include='engine/query/*' --show-missing --skip-covered
 
-lint: $(DEVELOPMENT) node-packages ## Style, spelling, imports and types
+lint: types style scripts ## Style, spelling, imports and types
+
+types: $(DEVELOPMENT)
+	$(BIN)/mypy
+
+style: $(DEVELOPMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/mypy
+
+scripts: node-packages
 	@if [ -x sdk/js/node_modules/.bin/eslint ] && command -v npm > /dev/null; then cd sdk/js && npm run --silent lint; else \
 	  echo "no ESLint (it comes with Node's npm, from 'make node-packages'): the JavaScript and TypeScript are not checked" >&2; [ -z "$$CI" ]; fi
 

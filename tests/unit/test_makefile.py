@@ -67,3 +67,11 @@ def test_the_matrix_runs_the_tests_on_each_version_whose_package_is_locked(tree:
     assert loop.partition("for version in ")[2].partition(";")[0].split() == locked
     assert all(package["integrity"].startswith("sha512-") for name, package in versions.items() if name)
     assert all((ROOT / folder).is_dir() for folder in re.findall(r"tests/integration/\w+", done.stdout))
+
+
+def test_the_short_tests_are_in_the_tree(tree: Path) -> None:
+    done = make("--dry-run", "check", folder=tree)
+    assert done.returncode == 0, done.stderr
+    paths = re.findall(r"tests/\S+", next(line for line in done.stdout.splitlines() if "--without-database" in line))
+    assert "tests/unit" in paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
