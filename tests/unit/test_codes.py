@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,28 +18,28 @@ LISTS = {ROOT / "engine/errors.py", ROOT / "server/protocol/close_codes.py"}
 CLOSES = {"close", "Close", "InvalidFrameError", "ConnectionEndedError"}
 
 
-def sources() -> Iterator[tuple[Path, ast.Module]]:
-    for folder in ("engine", "server"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            if path not in LISTS:
-                yield path, ast.parse(path.read_text())
+@pytest.fixture(scope="module")
+def sources() -> list[tuple[Path, list[ast.AST]]]:
+    """The nodes of each module's tree."""
+    paths = [path for folder in ("engine", "server") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [(path, list(ast.walk(ast.parse(path.read_text())))) for path in paths if path not in LISTS]
 
 
-def test_no_source_spells_an_error_code() -> None:
+def test_no_source_spells_an_error_code(sources: list[tuple[Path, list[ast.AST]]]) -> None:
     spelled = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path, tree in sources()
-        for node in ast.walk(tree)
+        for path, nodes in sources
+        for node in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"RT_\d{3}", node.value)
     ]
     assert spelled == []
 
 
-def test_no_connection_is_closed_with_a_bare_number() -> None:
+def test_no_connection_is_closed_with_a_bare_number(sources: list[tuple[Path, list[ast.AST]]]) -> None:
     bare = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path, tree in sources()
-        for node in ast.walk(tree)
+        for path, nodes in sources
+        for node in nodes
         if isinstance(node, ast.Call)
         and getattr(node.func, "attr", getattr(node.func, "id", None)) in CLOSES
         and any(isinstance(each, ast.Constant) and isinstance(each.value, int) for each in node.args[:1])

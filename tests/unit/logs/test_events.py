@@ -35,7 +35,12 @@ def constants() -> dict[str, str]:
     }
 
 
-def logged() -> Iterator[tuple[Path, str | None, str | None]]:
+@cache
+def logged() -> list[tuple[Path, str | None, str | None]]:
+    return list(calls())
+
+
+def calls() -> Iterator[tuple[Path, str | None, str | None]]:
     """Where, at which level (None: it depends), and which event; None: it comes as an argument."""
     known = constants()
     for path, tree in trees().items():
@@ -44,8 +49,7 @@ def logged() -> Iterator[tuple[Path, str | None, str | None]]:
                 continue
             function = node.func
             called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            of_log = isinstance(function, ast.Attribute) and ast.unparse(function.value) in ("_log", "log", "logger")
-            if of_log and called in LEVELS:
+            if called in LEVELS and isinstance(function, ast.Attribute) and is_log(function.value):
                 level, event = called, node.args[0]
             elif called in NAMED and (called == "client_error" or path == OF_CLIENTS or called == "level"):
                 level, event = None, node.args[NAMED[called]]
@@ -55,6 +59,10 @@ def logged() -> Iterator[tuple[Path, str | None, str | None]]:
                 yield path, level, str(event.value)
             else:
                 yield path, level, known.get(ast.unparse(event))
+
+
+def is_log(owner: ast.expr) -> bool:
+    return isinstance(owner, ast.Name) and owner.id in ("_log", "log", "logger")
 
 
 def documented() -> dict[str, str]:
