@@ -6,7 +6,7 @@
  */
 
 import { Collection, type Database } from "./client/query.js";
-import { connect, settingsOf, transportsOf } from "./client/options.js";
+import { connect, settingsFor } from "./client/options.js";
 import { Rest } from "./client/rest.js";
 import { SubscriptionManager } from "./connection/subscription_manager.js";
 import { Emitter } from "./core/emitter.js";
@@ -25,7 +25,7 @@ export {
   type Operator,
   type QuerySubscription,
 } from "./client/query.js";
-export type { RealtimeOptions } from "./client/options.js";
+export type { RealtimeOptions } from "./client/client_options.js";
 export { Realtime } from "./client/realtime.js";
 export {
   type BroadcastOptions,
@@ -40,6 +40,7 @@ export { Doc, type Change, type Snapshot } from "./core/snapshot.js";
 export type {
   Ack,
   ConnectionState,
+  ConnectionStatus,
   Disconnection,
   Message,
   Presence,
@@ -70,7 +71,7 @@ export function configure(given: Defaults): void {
 
 function connected(): SubscriptionManager {
   if (!manager) {
-    manager = new SubscriptionManager(settingsOf({}, transportsOf({})), new Emitter());
+    manager = new SubscriptionManager(settingsFor(), new Emitter());
     manager._idle = disconnect;
   }
   unwatch?.();

@@ -1,7 +1,7 @@
 /** A clock and a server in memory: a test moves the clock and sends the server's messages. */
 
 import type { Clock } from "../src/connection/clock.js";
-import type { Internals, RealtimeOptions } from "../src/client/options.js";
+import type { Internals, RealtimeOptions } from "../src/client/client_options.js";
 import { Realtime } from "../src/client/realtime.js";
 import type { RealtimeError } from "../src/protocol/errors.js";
 import type { Events, Transport } from "../src/transports/transport.js";

@@ -2,7 +2,7 @@
 
 import type { Channel, ChannelOptions } from "../src/client/channel.js";
 import type { SnapshotOptions } from "../src/client/query.js";
-import type { RealtimeOptions } from "../src/client/options.js";
+import type { RealtimeOptions } from "../src/client/client_options.js";
 import type { Snapshot } from "../src/core/snapshot.js";
 import { Peer, flush, FakeServer } from "./fake_server.js";
 

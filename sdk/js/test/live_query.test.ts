@@ -85,3 +85,21 @@ test("a query is written as the protocol has it", () => {
     { sql: "select count(*) as n from c where at > $1", params: [1] },
   ]); // prettier-ignore
 });
+
+test("a refused query without any listener is logged", (context) => {
+  const { mock } = context.mock.method(console, "error", () => {});
+  const server = new FakeServer();
+  const refuse = (): void => {
+    const { id } = server.peer.of("subscribe").at(-1)!;
+    const [code, message] = ["RT_004", "no collection is named 'c'"];
+    server.peer.send({ type: "error", code, message, channel: "db:collection:c", id });
+  };
+  followQuery(server);
+  server.peer.hello();
+  refuse();
+  assert.deepEqual([server.events.at(-1), mock.callCount()], ["error RT_004", 0]);
+  server.realtime.off("error");
+  followQuery(server);
+  refuse();
+  assert.deepEqual(mock.calls[0]!.arguments, ["[bunbase] RT_004 db:collection:c: no collection is named 'c'"]);
+});

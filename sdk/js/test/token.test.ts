@@ -1,9 +1,10 @@
-// Tokens: fetched for each connection, never in an address, renewed before they expire.
+// Tokens: fetched for each connection, never in an address, renewed before they expire. What the client reports of its connection.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Realtime } from "../src/client/realtime.js";
+import { configure } from "../src/index.js";
 import { flush, FakeServer, type Wire } from "./fake_server.js";
 
 /** The subprotocols and addresses of the sockets that were opened, and the headers and addresses of the requests. */
@@ -98,7 +99,7 @@ test("a callback that fails counts as a failed attempt, and its message stays he
   });
   realtime.on("error", ({ code, message }) => failed.push(`${code} ${message}`));
   await flush();
-  assert.deepEqual(failed, ["RT_001 cannot connect: Error: getToken failed: TypeError"]);
+  assert.deepEqual(failed, ["RT_001 cannot connect to http://test/realtime: Error: getToken failed: TypeError"]);
   assert.equal(network.opened.length, 0);
 });
 
@@ -129,4 +130,59 @@ test("a connection whose token has expired is replaced at once", () => {
   assert.deepEqual([server.peers.length, server.realtime.state], [2, "reconnecting"]);
   server.peer.end(4401, "wrong audience");
   assert.deepEqual([server.realtime.state, server.events.at(-1)], ["failed", "error RT_002"]);
+});
+
+test("the status has the reason why there is no connection", async () => {
+  const server = new FakeServer({ transports: ["sse"] });
+  const seen: string[] = [server.realtime.status.state];
+  server.realtime.on("status", ({ state, reason }) => seen.push(reason ? `${state}: ${reason}` : state));
+  server.peer.end(1006, "HTTP status 502");
+  await server.clock.pass(1000);
+  server.peer.hello().end(1006, "cut");
+  await server.clock.pass(1000);
+  server.peer.hello().end(4401, "no");
+  server.realtime.connect();
+  server.realtime.disconnect();
+  assert.deepEqual(seen, [
+    ...["connecting", "offline: HTTP status 502", "open", "offline: cut", "open"],
+    ...["needs-auth: the server has ended this connection: no", "connecting", "closed"],
+  ]);
+  assert.deepEqual(server.realtime.status, { state: "closed" });
+});
+
+test("a client tries for ever, and the first failure names the address once", async (context) => {
+  const { mock } = context.mock.method(console, "warn", () => {});
+  const server = new FakeServer({ transports: ["sse"] });
+  for (let attempt = 0; attempt < 50; attempt++) {
+    server.peer.end(1006, "HTTP status 404");
+    await server.clock.pass(30_000);
+  }
+  assert.ok(server.realtime.state === "connecting" && server.peers.length > 50);
+  const warning = "[bunbase] cannot reach http://test/realtime (HTTP status 404): set url";
+  assert.deepEqual(
+    mock.calls.map(({ arguments: given }) => given as unknown[]),
+    [[warning]],
+  );
+});
+
+test("a page whose own server does not answer learns within two seconds that it has to set url", async (context) => {
+  const { mock } = context.mock.method(console, "warn", () => {});
+  const page = globalThis as { location?: unknown };
+  page.location = { origin: "http://localhost:5173" };
+  context.after(() => delete page.location);
+  const server = new FakeServer({ url: undefined as never });
+  await server.clock.pass(1999);
+  assert.match(String(mock.calls[0]?.arguments[0]), /cannot reach http:\/\/localhost:5173\/realtime .*set url$/);
+  new FakeServer().realtime.disconnect(); // an address that was given is one that may be slow
+  const quick = new FakeServer({ url: undefined as never });
+  quick.peer.hello();
+  await quick.clock.pass(10_000);
+  assert.equal(mock.callCount(), 1);
+});
+
+test("an address that is none is refused at once", () => {
+  for (const url of ["localhost:8410", "example.com", "/realtime", "ftp://host", "http://", ""])
+    assert.throws(() => new Realtime({ url }), { name: "TypeError", message: /^url: / }, url);
+  assert.throws(() => new Realtime("http://test" as never), { name: "TypeError", message: /^options: / });
+  assert.throws(() => configure({ url: "localhost" }), { name: "TypeError" });
 });

@@ -35,6 +35,7 @@ export interface ChannelOptions {
 /** Events of a channel besides its messages. A message of such a name is delivered under `*` only. */
 const RESERVED = /^(error|gap|subscribed|\*)$|^(presence|room):/;
 const REMEMBERED = 1000; // ids of messages
+const HELD = 1000; // messages that wait for the first listener; the oldest are dropped
 
 /** A channel of one client. Made by {@link Realtime.channel}. */
 export class Channel {
@@ -58,16 +59,17 @@ export class Channel {
   }
 
   /**
-   * Subscribe, and stay subscribed over all reconnects until {@link unsubscribe}.
+   * Subscribe, and stay subscribed over all reconnects until {@link unsubscribe}. Calls are counted: each needs its own
+   * {@link unsubscribe}, so parts of an application can share a channel. What comes before the first listener waits for it.
    *
-   * @returns when the server has accepted it. Calling it again does no harm.
+   * @returns when the server has accepted it, or when it was unsubscribed before that.
    * @throws {@link RealtimeError} if it is refused, or the connection is given up before.
    */
   subscribe(): Promise<void> {
     return this._subscription._start();
   }
 
-  /** Leave the channel; other clients see it at once. Listeners stay. */
+  /** Leave the channel once it was called as often as {@link subscribe}; other clients see it at once. Listeners stay. */
   async unsubscribe(): Promise<void> {
     await this._subscription._stop();
   }
@@ -105,7 +107,10 @@ export class Channel {
   on(event: "presence:join" | "presence:update" | "presence:leave", listener: (user: User) => void): () => void;
   /** The room was made, changed, closed. When it is closed the subscription has ended. */
   on(event: "room:created" | "room:updated" | "room:closed", listener: (room: Room) => void): () => void;
-  /** The subscription has ended, or a message could not be decrypted. */
+  /**
+   * The subscription has ended, or a message could not be decrypted. Without a listener it is an `error` of the client, which is
+   * logged without one.
+   */
   on(event: "error", listener: (error: RealtimeError) => void): () => void;
   /** After a reconnect: some messages are no longer stored. Reload the displayed data. */
   on(event: "gap", listener: () => void): () => void;
@@ -114,7 +119,9 @@ export class Channel {
   /** A message with this event; `*` is any. */
   on<T = Untyped>(event: string, listener: (message: Message<T>) => void): () => void;
   on(event: string, listener: (value: Untyped) => void): () => void {
-    return this._events._add(event, listener);
+    const remove = this._events._add(event, listener);
+    if (event === "*" || !RESERVED.test(event)) this._subscription._release();
+    return remove;
   }
 
   /** Take a listener away; without one, all listeners of the event. */
@@ -135,7 +142,7 @@ export class Channel {
   /**
    * The users in the channel now, kept from the server's messages.
    *
-   * @throws {@link RealtimeError} `RT_009` if one has not subscribed.
+   * @throws {@link RealtimeError} `RT_009` if one has not subscribed, or not with presence.
    */
   getPresence(): Promise<Presence> {
     return this._subscription._getPresence();
@@ -155,6 +162,8 @@ class ChannelSubscription implements Subscription {
   private _seen = new Set<string>(); // ids, with their senders
   private _jobs: (() => unknown)[] = [];
   private _busy = false;
+  private _uses = 0; // calls of `subscribe()` without one of `unsubscribe()`
+  private _held: WireMessage[] | undefined = []; // undefined: there is a listener, or was one
   private _sealing: [Encryption, Sealer] | undefined;
 
   constructor(
@@ -165,6 +174,7 @@ class ChannelSubscription implements Subscription {
   ) {}
 
   _start(): Promise<void> {
+    this._uses++;
     if (this._ready) return this._ready.promise;
     let resolve!: () => void;
     let reject!: (error: RealtimeError) => void;
@@ -175,12 +185,11 @@ class ChannelSubscription implements Subscription {
   }
 
   _stop(): Promise<void> {
+    if (--this._uses > 0) return Promise.resolve();
     const ready = this._ready;
     this._forget();
     this._jobs = []; // pending deliveries are dropped
-    ready?.reject(
-      new RealtimeError(ErrorCode.ConnectionFailed, "unsubscribed before it was subscribed", { channel: this._name }),
-    );
+    ready?.resolve(); // superseded, which its caller has asked for
     return this._manager._unwant(this);
   }
 
@@ -202,16 +211,17 @@ class ChannelSubscription implements Subscription {
 
   async _getPresence(): Promise<Presence> {
     await this._subscribed0();
+    if (!(this._options.presence ?? this._name.startsWith("presence:")))
+      throw this._refused("subscribe with { presence: true }, or to a channel presence:…");
     return this._presence._current();
   }
 
   private _subscribed0(): Promise<void> {
-    return (
-      this._ready?.promise ??
-      Promise.reject(
-        new RealtimeError(ErrorCode.PresenceRejected, "subscribe to the channel first", { channel: this._name }),
-      )
-    );
+    return this._ready?.promise ?? Promise.reject(this._refused("subscribe to the channel first"));
+  }
+
+  private _refused(text: string): RealtimeError {
+    return new RealtimeError(ErrorCode.PresenceRejected, text, { channel: this._name });
   }
 
   // Called by the subscription manager.
@@ -261,12 +271,14 @@ class ChannelSubscription implements Subscription {
   _ended(error: RealtimeError): void {
     const [ready, begun] = [this._ready, this._begun];
     this._forget();
-    if (begun) this._do(() => this._events._deliver("error", error));
+    if (begun) this._do(() => this._error(error));
     else ready?.reject(error);
   }
 
   private _forget(): void {
     this._begun = false;
+    this._uses = 0;
+    this._held &&= [];
     this._ready = this._since = this._last = this._epoch = undefined;
     this._seen.clear();
     this._presence = new PresenceState();
@@ -286,12 +298,28 @@ class ChannelSubscription implements Subscription {
       if (!data) return this._deliver(message);
       return data.then(
         (opened) => jobs === this._jobs && this._deliver({ ...message, data: opened }),
-        (error: unknown) => jobs === this._jobs && this._events._deliver("error", error),
+        (error: RealtimeError) => jobs === this._jobs && this._error(error),
       );
     });
   }
 
+  /** There is a listener: messages that wait for it are delivered when those that are added with it are there, too. */
+  _release(): void {
+    if (!this._held?.length) this._held = undefined;
+    else
+      setTimeout(() => {
+        const held = this._held ?? [];
+        this._held = undefined;
+        held.forEach((message) => this._deliver(message));
+      });
+  }
+
+  private _error(error: RealtimeError): void {
+    if (!this._events._deliver("error", error)) this._manager._report(error);
+  }
+
   private _deliver(message: WireMessage): void {
+    if (this._held) return void (this._held.push(message) > HELD && this._held.shift());
     const { type, server, ...emitted } = message;
     const { event } = emitted;
     if (!RESERVED.test(event)) this._events._deliver(event, emitted);

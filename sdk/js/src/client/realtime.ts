@@ -6,12 +6,17 @@ import type { RealtimeError } from "../protocol/errors.js";
 import { Collection, type Database } from "./query.js";
 import { SendQueue } from "../core/send_queue.js";
 import { SubscriptionManager } from "../connection/subscription_manager.js";
-import { connect, settingsOf, transportsOf, type RealtimeOptions } from "./options.js";
-import { pack, unpack } from "../protocol/msgpack.js";
-import type { ConnectionState, Disconnection, Message, TransportName, Untyped } from "../protocol/types.js";
-
-/** Only clients that are made with options can want it. */
-const MSGPACK = { _pack: pack, _unpack: unpack };
+import { settingsOf, transportsOf, type RealtimeOptions } from "./client_options.js";
+import { connect } from "./options.js";
+import { ErrorCode } from "../protocol/codes.js";
+import type {
+  ConnectionState,
+  ConnectionStatus,
+  Disconnection,
+  Message,
+  TransportName,
+  Untyped,
+} from "../protocol/types.js";
 
 /**
  * A client with one connection, which all its channels and live queries share.
@@ -31,17 +36,24 @@ export class Realtime {
   private _channels = new Map<string, Channel>();
   private _names: TransportName[];
   private _unwatch: (() => void) | undefined;
+  private _status: ConnectionStatus = { state: "closed" };
 
   constructor(options: RealtimeOptions = {}) {
     this._names = transportsOf(options);
-    const settings = settingsOf(options, this._names, options.format === "msgpack" ? MSGPACK : undefined);
+    const settings = settingsOf(options, this._names);
     this._manager = new SubscriptionManager(settings, this._events, new SendQueue(options.queueLimit ?? 1000));
+    this._events._add("", () => this._statusChanged());
     if (options.autoConnect !== false) this.connect();
   }
 
   /** The state of the connection. */
   get state(): ConnectionState {
     return this._manager._connection._state;
+  }
+
+  /** Whether there is a connection, and if not, why. */
+  get status(): ConnectionStatus {
+    return this._status;
   }
 
   /** How the connection is carried; undefined without one. */
@@ -75,8 +87,13 @@ export class Realtime {
   on(event: "connected", listener: () => void): () => void;
   /** The connection is lost, or was closed. */
   on(event: "disconnected", listener: (how: Disconnection) => void): () => void;
-  /** The connection failed for good (`RT_001`), or an error that concerns no channel. */
+  /**
+   * The connection failed for good (`RT_001`), or an error for which there is no other listener, such as of a live query without
+   * `onError`. Without a listener it is logged by `console.error`.
+   */
   on(event: "error", listener: (error: RealtimeError) => void): () => void;
+  /** The status has changed: the state, or the reason for it. */
+  on(event: "status", listener: (status: ConnectionStatus) => void): () => void;
   /** The state has changed. */
   on(event: "state", listener: (state: ConnectionState) => void): () => void;
   /** Another connection is in use, perhaps over another transport. */
@@ -103,5 +120,16 @@ export class Realtime {
   /** Live queries. */
   database(): Database {
     return { collection: (name) => new Collection(() => this._manager, name) };
+  }
+
+  private _statusChanged(): void {
+    const { _state, _reason, _refusal } = this._manager._connection;
+    const reason = _refusal?.message ?? (_state === "connected" || _state === "closed" ? "" : _reason);
+    const again = _state === "reconnecting" || (_state === "connecting" && reason);
+    const refused = _refusal?.code === ErrorCode.AuthenticationFailed;
+    const state = _state === "connected" ? "open" : refused ? "needs-auth" : again ? "offline" : _state;
+    if (state === this._status.state && reason === (this._status.reason ?? "")) return;
+    this._status = { state: state, ...(reason && { reason }) };
+    this._events._deliver("status", this._status);
   }
 }

@@ -12,6 +12,7 @@ let configured: Defaults = {};
 
 /** @internal */
 export const setDefaults = (given: Defaults): void => {
+  if (given.url !== undefined) endpoint(given.url);
   configured = { ...configured, ...given };
 };
 
@@ -28,8 +29,10 @@ export function defaults(): { url: string; apiKey: string | undefined } {
   };
 }
 
-/** The endpoint of an address: with `http` or `https`, and `/realtime` at the end of its path. @internal */
+/** The endpoint of an address: with `http` or `https`, and `/realtime` at the end of its path. Throws a `TypeError`. @internal */
 export function endpoint(url: string): URL {
+  if (!/^(http|ws)s?:\/\/./.test(url) || !URL.canParse(url))
+    throw new TypeError(`url: ${JSON.stringify(url)} is not an address such as "https://realtime.example.com"`);
   const address = new URL(url.replace(/^ws/, "http"));
   address.pathname = address.pathname.replace(/\/+$/, "").replace(/(\/realtime)?$/, "/realtime");
   return address;

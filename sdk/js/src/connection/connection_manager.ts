@@ -34,6 +34,8 @@ import type { Incoming } from "../protocol/wire.js";
 export interface ConnectionSettings extends Vigilance {
   _transports: Transport[];
   _address: Address;
+  /** The address was not given. */
+  _guessed: boolean;
   _reconnect: boolean;
   _delay: number;
   _maxDelay: number;
@@ -53,10 +55,12 @@ export interface ConnectionHandler {
   _interrupted(ending: Ending): void;
   /** Failed for good; `reported`: the server has sent the reason. */
   _failed(error: RealtimeError, reported: boolean): void;
-  _stateChanged(state: ConnectionState): void;
+  /** The state, or the reason for it, may be another; `changed`: the state is. */
+  _stateChanged(state: ConnectionState, changed: boolean): void;
 }
 
 const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the browser reports no network
+const WARN_AFTER = 1500; // ms after which a page learns that nothing answers where it came from
 const PREPARE_TIMEOUT = 30_000; // ms in which a link that is to take over has to be ready
 
 /** @internal */
@@ -68,8 +72,13 @@ export class ConnectionManager implements LinkOwner {
   private _last: number | undefined; // the transport that worked last
   private _attempts = 0;
   private _retryAfter = 0; // seconds that the server has asked to wait since the last attempt
-  private _reason = "";
+  /** Why there is no connection. */
+  _reason = "";
+  /** Why it was given up. */
+  _refusal: RealtimeError | undefined;
   private _cancelRetry: (() => void) | undefined;
+  private _cancelWarning: (() => void) | undefined;
+  private _warned = false;
   private _cancelReplace: (() => void) | undefined;
   private _cancelPrepare: (() => void) | undefined;
 
@@ -81,14 +90,21 @@ export class ConnectionManager implements LinkOwner {
   _connect(): void {
     if (this._state !== "closed" && this._state !== "failed") return;
     this._attempts = 0;
+    this._reason = "";
+    this._refusal = undefined;
     this._set("connecting");
+    const { _clock, _guessed } = this._settings;
+    if (_guessed && this._last === undefined)
+      this._cancelWarning = _clock.after(WARN_AFTER, () => this._warn("no answer yet"));
     this._attempt();
   }
 
-  _disconnect(state: "closed" | "failed" = "closed"): void {
+  _disconnect(state: "closed" | "failed" = "closed", refusal?: RealtimeError): void {
     this._drop();
     this._active?._close();
     this._active = undefined;
+    this._cancelWarning?.();
+    this._refusal = refusal;
     this._set(state);
   }
 
@@ -106,6 +122,8 @@ export class ConnectionManager implements LinkOwner {
     if (!this._next && !this._cancelRetry) return;
     this._drop();
     this._cancelRetry = () => {};
+    this._reason = "no network";
+    this._set(this._state);
   }
 
   /** The server stops in `delay` milliseconds: move to another one before. */
@@ -115,6 +133,7 @@ export class ConnectionManager implements LinkOwner {
 
   _connected(link: Link): void {
     this._last = link._index;
+    this._cancelWarning?.();
     this._attempts = this._retryAfter = 0;
     if (!this._active) return this._use(link, false);
     this._cancelPrepare = this._settings._clock.after(PREPARE_TIMEOUT, () => {
@@ -189,9 +208,13 @@ export class ConnectionManager implements LinkOwner {
   }
 
   private _retry(): void {
-    const { _delay, _maxDelay, _maxAttempts, _clock, _reconnect } = this._settings;
+    const { _delay, _maxDelay, _maxAttempts, _clock, _reconnect, _address } = this._settings;
+    if (this._last === undefined) this._warn(this._reason);
+    this._set(this._state);
     if (this._attempts >= _maxAttempts || !_reconnect) {
-      return this._giveUp(new RealtimeError(ErrorCode.ConnectionFailed, `cannot connect: ${this._reason}`));
+      return this._giveUp(
+        new RealtimeError(ErrorCode.ConnectionFailed, `cannot connect to ${_address._url}: ${this._reason}`),
+      );
     }
     const delay = this._retryAfter * 1000 + fullJitter(this._attempts++, _delay, _maxDelay, _clock.random);
     this._retryAfter = 0;
@@ -201,7 +224,7 @@ export class ConnectionManager implements LinkOwner {
   }
 
   private _giveUp(error: RealtimeError, reported = false): void {
-    this._disconnect("failed");
+    this._disconnect("failed", error);
     this._handler._failed(error, reported);
   }
 
@@ -246,9 +269,16 @@ export class ConnectionManager implements LinkOwner {
     this._order = [];
   }
 
+  /** Once, if nothing was ever reached: the address is likely wrong. */
+  private _warn(why: string): void {
+    if (this._warned) return;
+    this._warned = true;
+    console.warn(`[bunbase] cannot reach ${this._settings._address._url} (${why}): set url`);
+  }
+
   private _set(state: ConnectionState): void {
-    if (this._state === state) return;
+    const changed = this._state !== state;
     this._state = state;
-    this._handler._stateChanged(state);
+    this._handler._stateChanged(state, changed);
   }
 }

@@ -76,9 +76,10 @@ export class SubscriptionManager implements ConnectionHandler {
     return sent;
   }
 
-  /** Emit an error without a subscription. */
+  /** Emit an error that no listener of a subscription has got; where none of the client gets it either, it is logged. */
   _report(error: RealtimeError): void {
-    this._events._deliver("error", error);
+    if (this._events._deliver("error", error)) return;
+    console.error(`[bunbase] ${error.code}${error.channel ? ` ${error.channel}` : ""}: ${error.message}`);
   }
 
   /** Call `run` after `ms` milliseconds; the result cancels it. */
@@ -156,7 +157,9 @@ export class SubscriptionManager implements ConnectionHandler {
     if (!reported) this._report(error);
   }
 
-  _stateChanged(state: ConnectionState): void {
+  _stateChanged(state: ConnectionState, changed: boolean): void {
+    this._events._deliver("");
+    if (!changed || state !== this._connection._state) return;
     this._events._deliver("state", state);
     if (state === "connected") this._events._deliver("connected");
   }
@@ -267,7 +270,7 @@ export class SubscriptionManager implements ConnectionHandler {
     if (type === "ack") return this._sendQueue?._answered(message.ref, message);
     if (type === "error") return this._error(link, message);
     if (type === "unsubscribed") return link._left(message.id);
-    if (message.channel === "*") return this._events._deliver("message", message);
+    if (message.channel === "*") return void this._events._deliver("message", message);
     const subscription = this._slotsOf(link)._find(message);
     const slot = subscription && this._slotsOf(link)._of.get(subscription);
     if (!slot) return;

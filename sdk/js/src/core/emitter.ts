@@ -32,7 +32,10 @@ export class Emitter {
     else this._listeners.delete(event);
   }
 
-  _deliver(event: string, value?: unknown): void {
-    for (const listener of [...(this._listeners.get(event) ?? [])]) guarded(() => listener(value));
+  /** Returns whether there was a listener. */
+  _deliver(event: string, value?: unknown): boolean {
+    const listeners = [...(this._listeners.get(event) ?? [])];
+    for (const listener of listeners) guarded(() => listener(value));
+    return listeners.length > 0;
   }
 }

@@ -9,8 +9,9 @@ export interface Address {
   _url: string;
   /** The query, without question mark. */
   _query: string;
-  /** MessagePack, where it is wanted and the transport can. */
-  _packer: { _pack(value: unknown): Uint8Array<ArrayBuffer>; _unpack(bytes: ArrayBuffer): unknown } | undefined;
+  /** Loads MessagePack, where it is wanted and the transport can. */
+  _packer:
+    (() => Promise<{ pack(value: unknown): Uint8Array<ArrayBuffer>; unpack(bytes: ArrayBuffer): unknown }>) | undefined;
   _WebSocket: (new (url: string, protocols?: string[]) => WebSocket) | undefined;
   /** Gets a token for a connection that is to be opened or goes on; undefined: it is anonymous. */
   _token: (() => Promise<string>) | undefined;

@@ -13,6 +13,7 @@ export function websocket({ _url, _query, _packer, _WebSocket, _token }: Address
     open = false;
     events._closed(code, reason);
   };
+  let codec: Awaited<ReturnType<NonNullable<Address["_packer"]>>> | undefined;
   const dial = (token?: string): void => {
     if (!open) return;
     if (!_WebSocket) throw new Error("no WebSocket here");
@@ -23,7 +24,7 @@ export function websocket({ _url, _query, _packer, _WebSocket, _token }: Address
       if (!open) return;
       let message: ServerMessage;
       try {
-        message = (typeof data === "string" ? JSON.parse(data) : _packer?._unpack(data)) as ServerMessage;
+        message = (typeof data === "string" ? JSON.parse(data) : codec?.unpack(data)) as ServerMessage;
       } catch {
         // Another protocol, for instance of a proxy. The connection is unusable.
         end(CloseCode.ProtocolError, "not a message");
@@ -37,7 +38,12 @@ export function websocket({ _url, _query, _packer, _WebSocket, _token }: Address
     };
   };
   const failed = (error: unknown): void => end(CloseCode.Abnormal, String(error));
-  if (_token) void _token().then(dial).catch(failed);
+  const packed = _packer?.().then((loaded) => {
+    codec = loaded;
+    return _token?.();
+  });
+  const ready = packed ?? _token?.();
+  if (ready) void ready.then(dial).catch(failed);
   else {
     try {
       dial();
@@ -48,8 +54,7 @@ export function websocket({ _url, _query, _packer, _WebSocket, _token }: Address
   return {
     _send(text) {
       // A number of so many digits may not be a double; the server understands JSON, too.
-      if (socket?.readyState === 1)
-        socket.send(_packer && !/\d{16}/.test(text) ? _packer._pack(JSON.parse(text)) : text);
+      if (socket?.readyState === 1) socket.send(codec && !/\d{16}/.test(text) ? codec.pack(JSON.parse(text)) : text);
     },
     _close(leave) {
       open = false;

@@ -147,8 +147,17 @@ class Channel(Emitter):
         return self._state.presence.current
 
     async def get_presence(self) -> Presence:
-        """The present users; subscribes first if needed."""
-        await self.subscribe()
+        """The present users; subscribes first if needed.
+
+        Raises:
+            RealtimeError: ``RT_009``: the channel was made without ``presence``; or as in ``subscribe``.
+        """
+        if not self._state.with_presence:
+            raise RealtimeError(
+                ErrorCode.PRESENCE_REJECTED, "make the channel with presence=True to see who is there", self.name
+            )
+        if not self.is_subscribed:
+            await self.subscribe()
         return self.presence
 
     def messages(
@@ -215,15 +224,21 @@ class Channel(Emitter):
     def ended(self, error: RealtimeError) -> None:
         """See ``Subscription``."""
         self._state.forget()
-        for reader in tuple(self._readers):
+        readers = tuple(self._readers)
+        for reader in readers:
             reader.end(error)
         if self._opening is not None and not self._opening.done():
             self._opening.set_exception(error)
-        else:
+        elif readers:  # which raise it
             self._deliver("error", error)
+        else:
+            self._report_error(error)
 
     def _deliver_events(self, events: list[tuple[str, Any]]) -> None:
         for event, payload in events:
+            if event == "error":
+                self._report_error(payload)
+                continue
             if event != "message":
                 self._deliver(event, payload)
                 continue

@@ -8,11 +8,16 @@ handler and affects no other listener.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
+from bunbase.protocol.errors import RealtimeError
+
 __all__ = ["Emitter", "Listener"]
+
+_log = logging.getLogger("bunbase")
 
 Listener = Callable[..., object]
 L = TypeVar("L", bound=Listener)
@@ -45,6 +50,12 @@ class Emitter:
             self._listeners.pop(event, None)
         elif listener in (listeners := self._listeners.get(event, [])):
             listeners.remove(listener)
+
+    def _report_error(self, error: RealtimeError) -> None:
+        """Deliver an ``error``; without a listener it is logged, so that it is never silent."""
+        if not self._listeners.get("error"):
+            _log.error('%s; add a listener: on("error", …)', error)
+        self._deliver("error", error)
 
     def _deliver(self, event: str, *arguments: Any) -> None:
         for listener in tuple(self._listeners.get(event, ())):

@@ -93,7 +93,7 @@ class LiveQuery(Emitter):
     def ended(self, error: RealtimeError) -> None:
         """See ``Subscription``."""
         self.error = error
-        self._deliver("error", error)
+        self._report_error(error)
 
     def _show(self, snapshot: Snapshot | None) -> None:
         if snapshot is not None:

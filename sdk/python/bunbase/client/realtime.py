@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -44,7 +45,7 @@ class Realtime(Emitter):
         reconnect: whether to connect again when the connection is lost.
         reconnect_delay: bound of the first wait in seconds, which is at random; it doubles with every attempt.
         max_reconnect_delay: the largest bound.
-        max_reconnect_attempts: attempts in a row that may fail before the state becomes ``failed``; ``math.inf`` for ever.
+        max_reconnect_attempts: attempts in a row that may fail before the state becomes ``failed``; never by default.
         transports: the transports to use, best first.
         format: ``msgpack`` for smaller WebSocket messages (needs ``bunbase[msgpack]``).
         connect_timeout: seconds after which an attempt, or a request, fails.
@@ -58,7 +59,8 @@ class Realtime(Emitter):
     Events:
         ``connected``; ``disconnected``, ``reconnecting`` with the ``RealtimeError`` that was the reason, or None;
         ``transport`` with the transport's name: another connection has taken over without interruption;
-        ``error`` with a ``RealtimeError``; ``message`` with a ``Message`` for this connection itself.
+        ``error`` with a ``RealtimeError``, which is logged where there is no listener;
+        ``message`` with a ``Message`` for this connection itself.
     """
 
     def __init__(  # noqa: PLR0913
@@ -71,7 +73,7 @@ class Realtime(Emitter):
         reconnect: bool = True,
         reconnect_delay: float = 1.0,
         max_reconnect_delay: float = 30.0,
-        max_reconnect_attempts: float = 10,
+        max_reconnect_attempts: float = math.inf,
         transports: Sequence[str] = ("websocket", "sse", "polling"),
         format: Format = "json",
         connect_timeout: float = 10.0,
@@ -248,7 +250,7 @@ class Realtime(Emitter):
         elif reason is not None:
             self._manager.lost()
             self._manager.fail(reason)
-            self._deliver("error", reason)
+            self._report_error(reason)
 
 
 class _Manager(SubscriptionManager):
@@ -264,7 +266,7 @@ class _Manager(SubscriptionManager):
 
     def failed(self, error: RealtimeError) -> None:
         """See ``SubscriptionManager``."""
-        self._realtime._deliver("error", error)
+        self._realtime._report_error(error)
 
     def needed(self) -> None:
         """See ``SubscriptionManager``."""

@@ -30,6 +30,7 @@ Callers: the client (:mod:`bunbase.client.realtime`) runs and cancels the task, 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -45,6 +46,8 @@ from bunbase.protocol.errors import ConnectionEndedError, RealtimeError
 from bunbase.transports import TRANSPORTS, Address
 
 __all__ = ["ConnectionManager"]
+
+_log = logging.getLogger("bunbase")
 
 _FINAL: Mapping[int, ErrorCode] = {
     CloseCode.DISCONNECTED: ErrorCode.CONNECTION_FAILED,
@@ -74,6 +77,7 @@ class ConnectionManager:
         self._on_state = on_state
         self._tokens = tokens
         self._level = 0  # index into options.transports: the last that worked
+        self._reached = False  # ever
         self._shaky = 0  # connections in a row that did not last
         self._retry_now = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
@@ -128,11 +132,14 @@ class ConnectionManager:
                     problem, asked = str(ended), max(asked, ended.retry_after)
                     continue
                 self._level = options.transports.index(name)
+                self._reached = True
                 return link
             failures += 1
+            if not self._reached and failures == 1:
+                _log.warning("cannot reach %s (%s): is that the server's address? set url", self._address.http, problem)
             if not options.reconnect:
                 break
-        self._report("failed", f"no connection after {failures} attempts: {problem}")
+        self._report("failed", f"no connection to {self._address.http} after {failures} attempts: {problem}")
         return None
 
     def _order(self) -> list[str]:
