@@ -10,6 +10,7 @@ Folders, in the order in which they may import one another (an import-linter con
 * ``catalog``   the definitions of the exposed tables, kept in step with the stream;
 * ``feed``      the replication stream, decoded into ordered ``Transaction`` objects;
 * ``relay``     one replication slot for several processes of a machine: the relay that reads it, and the workers' feed;
+* ``cluster``   one replication slot for several machines: the relay that publishes it to NATS, and the nodes' feed;
 * ``stream``    the driver that delivers each transaction to its consumers, and the tail of recent transactions;
 * ``query``     builder JSON or SQL → a compiled plan;
 * ``live``      the results of queries: matcher, windows, differences;

@@ -9,7 +9,8 @@ A ``protocol`` message enters a ``session``, whose actions a ``client`` carries 
   ``analytics`` counts for ``realtime.analytics_*``, ``alerts`` measures what raises alerts and sends them, ``tracing``
   records traces, ``logs`` formats the log;
 * ``ports`` holds the interfaces of the engine;
-* ``workers`` are several nodes on one port, each a process, and their supervisor;
+* ``workers`` are several nodes on one port, each a process, and their supervisor; ``cluster`` is the relay of several
+  machines;
 * ``app`` runs it all, ``bench`` loads a server and measures it, ``cli`` is the ``realtime`` command, ``demo`` the page of
   ``realtime dev``, ``dashboard`` that of operators.
 """

@@ -36,6 +36,7 @@ from engine.lsn import Lsn
 from engine.postgres.errors import OtherServerError
 from engine.relay.backlog import Backlog
 from engine.relay.codec import parts_of
+from engine.relay.followed import FollowedFeed
 from engine.relay.link import Link
 from engine.relay.messages import (
     Break,
@@ -75,7 +76,7 @@ class Relay:
     ``ready``: set once workers can be welcomed. ``took``: set when a link has taken something, came, or went.
     """
 
-    def __init__(self, feed: Feed, tuning: RelaySettings | None = None) -> None:
+    def __init__(self, feed: Feed | FollowedFeed, tuning: RelaySettings | None = None) -> None:
         self.feed = feed
         self.tuning = tuning or RelaySettings()
         self.ready = asyncio.Event()

@@ -56,6 +56,20 @@ class WorkerStream:
         self._chain: Lsn = 0  # the position of the last message
         self._decoder: PartDecoder | None = None
 
+    @property
+    def generation(self) -> int:
+        """Of the stream that it follows; 0: none that could go on."""
+        return self._generation
+
+    @property
+    def chain(self) -> Lsn:
+        """The position of the last event; the next one follows it."""
+        return self._chain
+
+    def distrust(self) -> None:
+        """What was received last may come again and again: the next session does not go on there."""
+        self._generation = 0
+
     def hello(self, version: str) -> Hello:
         """The first message of a session. ``version``: of the package."""
         return Hello(PROTOCOL, version, self._settings.node, self._generation, self.positions.delivered, self.server)
@@ -132,6 +146,6 @@ class WorkerStream:
 
     def _note_crash(self, safe: Lsn, reason: str) -> None:
         """The server has lost what was not on its disk, which is nothing up to ``safe``."""
-        if self.seen > safe:
+        if self.seen > safe or self._settings.shared:
             self.seen = 0
             self._buffer.put(Discontinuity(reason, missing=False, safe=safe), EVENT_OVERHEAD)

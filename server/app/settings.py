@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from engine.channels.core.settings import ChannelSettings
+from engine.cluster.settings import ClusterSettings
 from engine.errors import RealtimeError
 from engine.feed.settings import FeedSettings
 from engine.identity.address_lists import AddressLists
@@ -21,13 +22,14 @@ from server.auth_handler.settings import HandlerSettings
 from server.limits.settings import LimitSettings
 from server.logs.clients import Kind
 from server.tracing.settings import TracingSettings
+from server.workers.nats_settings import NatsSettings
 
 __all__ = ["PREFIX", "WITH_SECRETS", "Settings", "SettingsError"]
 
 PREFIX: Final = "REALTIME_"
 """Of their names in the environment."""
 
-WITH_SECRETS: Final = ("alert_webhook", "auth_handler", "auth_issuers", "dsn", "pooled_dsn", "rest_key")
+WITH_SECRETS: Final = ("alert_webhook", "auth_handler", "auth_issuers", "dsn", "nats_url", "pooled_dsn", "rest_key")
 """Settings whose values are never shown."""
 
 
@@ -35,7 +37,7 @@ class SettingsError(RealtimeError):
     """A setting is unknown or has a wrong value; the message names it and where it came from."""
 
 
-class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
+class Settings(LimitSettings, AnalyticsSettings, TracingSettings, NatsSettings):
     """What can be set. Names in the environment are upper case with ``REALTIME_`` in front, in the file as here."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -236,6 +238,7 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
         """Of the replication stream."""
         return FeedSettings(
             slot_name=self.slot_name,
+            node_id=self.cluster_name if self.nats_url else None,
             decoder=self.decoder,
             ephemeral=self.ephemeral,
             heartbeat_interval=self.heartbeat_interval,
@@ -247,6 +250,16 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings):
         return ChannelSettings(
             node_id=node_id, connections=self.channels_pool_size, sessions=self.session_validation != "off"
         )
+
+    @property
+    def cluster(self) -> ClusterSettings | None:
+        """The cluster that this node is of; None: it has a slot of its own."""
+        return self.cluster_of(self.slot_name)
+
+    @property
+    def cluster_name(self) -> str:
+        """This node's name in the cluster."""
+        return self.name_in_cluster(self.slot_name, self.port)
 
     def live_settings(self, *, stream_generated: bool) -> LiveSettings:
         """Settings of the live queries. ``stream_generated``: see :class:`engine.live.settings.LiveSettings`."""

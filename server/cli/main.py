@@ -172,6 +172,8 @@ def serve(  # noqa: PLR0913
     allowed_origin: options.Origins = None,
     rest_key: options.RestKey = None,
     dashboard: options.Dashboard = None,
+    nats: options.Nats = None,
+    node_name: options.NodeName = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
     run_migrations: Annotated[
@@ -192,6 +194,8 @@ def serve(  # noqa: PLR0913
         "allowed_origins": tuple(allowed_origin) if allowed_origin else None,
         "rest_key": rest_key,
         "dashboard": dashboard,
+        "nats_url": tuple(nats) if nats else None,
+        "node_name": node_name,
         "log_level": log_level,
         "log_format": log_format,
     }
@@ -220,6 +224,42 @@ def _report_address(log_format: str, url: str) -> None:
         print(f"serving {url}", file=sys.stderr, flush=True)
     else:
         _log.info("serving", url=url)
+
+
+@app.command()
+def relay(  # noqa: PLR0913
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+    nats: options.Nats = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    slot_name: options.SlotName = None,
+    node_name: options.NodeName = None,
+    decoder: options.Decoder = None,
+    rest_key: options.RestKey = None,
+    log_level: options.LogLevel = None,
+    log_format: options.LogFormat = None,
+) -> None:
+    """Read the one slot of a cluster and publish it to NATS, for nodes on any machine. Several relays take turns."""
+    settings = read_settings(
+        config,
+        dsn=dsn,
+        nats_url=tuple(nats) if nats else None,
+        host=host,
+        port=port,
+        slot_name=slot_name,
+        node_name=node_name,
+        decoder=decoder,
+        rest_key=rest_key,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    from server.cluster.serve_relay import serve_relay  # here and not above: the other commands start quicker
+
+    database = dsn_of(settings)
+    if ahead := check_served(database):
+        report(ahead)
+    serve_relay(settings, database, partial(_report_address, settings.log_format))
 
 
 @app.command("migrate")

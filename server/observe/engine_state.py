@@ -11,7 +11,7 @@ from engine.feed.slot_watch import STATES, SlotFigures
 from engine.metrics.pools import PoolUsage
 from engine.metrics.registry import Registry
 from engine.postgres.snapshot_reader import Reader
-from engine.relay.feed import RelayFeed
+from engine.relay.followed import FollowedFeed
 from engine.stream.driver import StreamDriver
 
 __all__ = ["EngineState"]
@@ -65,7 +65,7 @@ class EngineState:
         self._build.clear()
         self._build.of(self._version, platform.python_version(), postgres).value = 1
 
-    def follow_feed(self, feed: Feed | RelayFeed) -> None:
+    def follow_feed(self, feed: Feed | FollowedFeed) -> None:
         """The feed, also before it is open."""
         self._registry.before_reading(lambda: self._measure_feed(feed))
 
@@ -77,7 +77,7 @@ class EngineState:
         """A pool that is none of the engine's."""
         self._registry.before_reading(lambda: self._measure_pool(name, usage()))
 
-    def _measure_feed(self, feed: Feed | RelayFeed) -> None:
+    def _measure_feed(self, feed: Feed | FollowedFeed) -> None:
         self._streaming.value = feed.state.status == "streaming" and feed.state.reason is None
         self._sessions.value = feed.sessions
         lag = feed.lag

@@ -6,23 +6,29 @@ import asyncio
 import signal
 from dataclasses import replace
 
-from engine.feed.feed import Feed
+from engine.cluster.settings import ClusterSettings
 from engine.feed.settings import FeedSettings
 from engine.postgres.reconnecting import Database
 from engine.relay.listener import Listener
 from engine.relay.relay import Relay
 from engine.tasks import end
-from server.workers.source import relay_socket
+from server.workers.source import relay_socket, slot_feed
 from server.workers.worker import Worker
 
 __all__ = ["run_relay_process"]
 
 
 async def run_relay_process(
-    dsn: str, settings: FeedSettings, worker: Worker, version: str, leave_timeout: float
+    dsn: str,
+    settings: FeedSettings,
+    worker: Worker,
+    version: str,
+    leave_timeout: float,
+    cluster: ClusterSettings | None = None,
 ) -> None:
     """Relay until the supervisor asks for the end. If the supervisor has died, the workers end by themselves: they are
-    served for ``leave_timeout`` seconds more, or until they have left.
+    served for ``leave_timeout`` seconds more, or until they have left. ``cluster``: whose relay has the slot; this one then
+    takes its stream from NATS.
 
     Raises ``FeedError`` if the database cannot be followed.
     """
@@ -30,7 +36,7 @@ async def run_relay_process(
     signal.signal(
         signal.SIGTERM, signal.SIG_IGN
     )  # sent to all processes of a service: the workers still need the stream
-    relay = Relay(Feed(dsn, replace(settings, shared=True)))
+    relay = Relay(slot_feed(dsn, replace(settings, shared=True), cluster))
     async with Listener(relay, relay_socket(worker.directory), version).open():
         running = asyncio.create_task(relay.run())
         waiting = {asyncio.create_task(each) for each in (stop.wait(), relay.ready.wait())}

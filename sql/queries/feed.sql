@@ -205,3 +205,30 @@ delete from realtime.slots where node in (select id from removed)
 -- name: feed_slot_remove
 -- A slot without a node was dropped.
 delete from realtime.slots where name = %(slot)s and node is null
+
+-- name: relay_try_lead
+-- Take the lock of the relay that leads, for this session. leader, pid and silent: of the session that has it, if that is another one; seconds since its last statement.
+with key as (
+  select hashtextextended('realtime.relay.' || %(slot)s, 0) as id
+), tried as materialized (
+  select id, pg_try_advisory_lock(id) as leads from key
+)
+select t.leads, h.pid, h.silent, h.leader
+from tried t
+left join lateral (
+  select l.pid, extract(epoch from clock_timestamp() - a.state_change)::float8 as silent,
+         substr(a.application_name, length('realtime relay ') + 1) as leader
+  from pg_locks l
+  join pg_stat_activity a on a.pid = l.pid
+  where not t.leads and l.locktype = 'advisory' and l.granted and l.objsubid = 1 and a.datname = current_database()
+    and l.database = a.datid and l.classid = ((t.id >> 32) & 4294967295)::oid and l.objid = (t.id & 4294967295)::oid
+) h on true
+
+-- name: relay_beat
+-- The relay that leads is alive: its session shows when its last statement ended.
+select 1 as beat
+
+-- name: relay_depose
+-- End the sessions of a relay that gives no sign of life: that of the lock, and that of the slot.
+select pg_terminate_backend(%(pid)s, 2000) as lock,
+       (select pg_terminate_backend(s.active_pid, 2000) from pg_replication_slots s where s.slot_name = %(slot)s and s.active_pid is not null) as stream

@@ -39,6 +39,7 @@ _FIXED = (
     "port",
     "workers",
     *("slot_name", "ephemeral", "decoder", "heartbeat_interval", "lease"),
+    *("nats_url", "nats_ca", "node_name"),
     *("log_level", "log_format"),
 )
 """Settings of the supervisor, the relay, or the log of all: changed by a start."""
@@ -130,7 +131,9 @@ class Workers:
         try:
             if worker.number == RELAY:
                 version, leave_timeout = package_version(), settings.drain_time + _MARGIN
-                asyncio.run(run_relay_process(dsn, settings.feed_settings, worker, version, leave_timeout))
+                asyncio.run(
+                    run_relay_process(dsn, settings.feed_settings, worker, version, leave_timeout, settings.cluster)
+                )
             else:
                 serve(settings.of_worker(worker.number, worker.count), dsn, self._served.routes, worker=worker)
         except (RealtimeError, psycopg.Error) as wrong:

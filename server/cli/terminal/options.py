@@ -22,6 +22,8 @@ __all__ = [
     "LockTimeout",
     "LogFormat",
     "LogLevel",
+    "Nats",
+    "NodeName",
     "Origins",
     "PoolSize",
     "PooledDsn",
@@ -64,6 +66,8 @@ PooledDsn = Annotated[str | None, _for("pooled_dsn", "--pooled-dsn")]
 Dashboard = Annotated[bool | None, _for("dashboard", "--dashboard/--no-dashboard")]
 RestKey = Annotated[str | None, _for("rest_key", "--rest-key")]
 Origins = Annotated[list[str] | None, _for("allowed_origins", "--allowed-origin")]
+Nats = Annotated[list[str] | None, _for("nats_url", "--nats")]
+NodeName = Annotated[str | None, _for("node_name", "--node-name")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"] | None, _for("log_level", "--log-level")]
 LogFormat = Annotated[Literal["auto", "console", "json"] | None, _for("log_format", "--log-format")]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.feed.feed import Feed
 from engine.live.service import LiveQueries, LiveSettings, make_reader
+from engine.stream.change_feed import ChangeFeed
 from engine.stream.driver import StreamDriver
 
 __all__ = ["StreamAndLive"]
@@ -17,7 +17,7 @@ class StreamAndLive:
     def __init__(
         self,
         dsn: str,
-        feed: Feed,
+        feed: ChangeFeed,
         settings: LiveSettings | None = None,
         *,
         trim_interval: float = 0.02,

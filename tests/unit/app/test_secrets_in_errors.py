@@ -19,6 +19,7 @@ SECRETS: Final[dict[str, Any]] = {
     "auth_handler": {"url": "https://auth.example", "secret": "whsec_" + "czNjcjN0" * 4},
     "auth_issuers": [{"issuer": "https://a.example", "audience": "app", "secret": SECRET}],
     "dsn": DSN,
+    "nats_url": [f"nats://ada:{SECRET}@nats.example:4222"],
     "pooled_dsn": DSN,
     "rest_key": SECRET,
 }

@@ -1,0 +1,100 @@
+"""Which relay of a slot leads: an advisory lock of PostgreSQL, and a lease on top.
+
+Theory of operation
+-------------------
+The lock belongs to a session of its own. If the leading relay ends, so does its session, and the next look of a standby
+takes the lock. A relay that is stopped or cut off keeps its session, as far as PostgreSQL knows. So the leading one runs a
+statement four times in each ``lease``, and a standby that sees (``pg_stat_activity``) that there was none for a lease ends
+that session and the WAL sender of the slot. No table has the lease, and times are those of the database's clock.
+
+A relay whose session has ended does not lead any more (:meth:`Election.hold` raises), and the stream refuses what it
+publishes (:mod:`engine.cluster.publisher`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import psycopg
+import structlog
+from psycopg.rows import DictRow, dict_row
+
+from engine.cluster.settings import ClusterSettings
+from engine.errors import FeedError
+from engine.postgres.connections.opening import connect
+from engine.postgres.connections.session_settings import READS_ANYWAY
+from engine.postgres.statements.named_queries import query
+
+__all__ = ["Election", "LeadershipLostError"]
+
+_log = structlog.get_logger(__name__)
+
+_LOOKS: Final = 10  # of a standby in each lease
+_BEATS: Final = 4  # of the leading relay
+
+
+class LeadershipLostError(FeedError):
+    """The session that holds the lock has ended."""
+
+
+class Election:
+    """One relay's part in it. ``relay``: its name, which its session has.
+
+    ``leader``: the name of the relay that leads, as far as it is known.
+    """
+
+    def __init__(self, dsn: str, settings: ClusterSettings, relay: str) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._relay = relay
+        self._connection: psycopg.AsyncConnection[DictRow] | None = None
+        self.leader: str | None = None
+
+    async def won(self) -> None:
+        """Wait until this relay leads. Raises ``psycopg.Error`` or ``OSError`` if the database cannot be asked."""
+        while True:
+            row = await self._ask("relay_try_lead", slot=self._settings.slot)
+            self.leader = row["leader"]
+            if row["leads"]:
+                self.leader = self._relay
+                _log.info("relay_leads", slot=self._settings.slot, relay=self._relay)
+                return
+            if row["silent"] is not None and row["silent"] > self._settings.lease:
+                _log.warning("relay_deposed", slot=self._settings.slot, relay=row["leader"], silent=row["silent"])
+                await self._ask("relay_depose", pid=row["pid"], slot=self._settings.slot)
+                continue
+            await asyncio.sleep(self._settings.lease / _LOOKS)
+
+    async def hold(self) -> None:
+        """Keep the lease, until it is lost. Raises ``LeadershipLostError``."""
+        while True:
+            await asyncio.sleep(self._settings.lease / _BEATS)
+            if self._connection is None or self._connection.closed:
+                raise LeadershipLostError("the session of the lock was closed")
+            try:
+                await self._ask("relay_beat")
+            except (psycopg.Error, OSError) as error:
+                raise LeadershipLostError(f"the session of the lock has ended: {str(error).strip()}") from error
+
+    async def resign(self) -> None:
+        """Let another relay lead."""
+        connection, self._connection, self.leader = self._connection, None, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    async def _ask(self, name: str, **parameters: object) -> dict[str, Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(
+                self._dsn,
+                f"realtime relay {self._relay}",
+                READS_ANYWAY,
+                answer_timeout=self._settings.lease,
+                autocommit=True,
+                row_factory=dict_row,
+            )
+        cursor = await self._connection.execute(query(name).encode(), parameters or None)
+        row = await cursor.fetchone()
+        return row or {}

@@ -1,0 +1,188 @@
+"""The change feed of a node in a cluster: the events of a slot that the leading relay publishes to NATS.
+
+It does what :class:`engine.feed.feed.Feed` does for a node with a slot of its own, with the same states and promises, so
+nothing above it differs. The node has a row of its own in ``realtime.nodes`` and no slot.
+
+Theory of operation
+-------------------
+A session connects to NATS, reads a relay's last sign of life, finds its place in the stream (:mod:`engine.cluster.place`)
+and takes the events in order. It ends with an exception, and the next one finds its place again:
+
+* A node begins where the slot stands, as one does that starts with its slot: what its reads may lack comes.
+* One that has followed goes on at the position that it has reached. What it had received already is dropped.
+* Where the stream does not go on there (it was begun anew, wiped, or has let go of what the node lacks) the session begins
+  at the slot's position, or at the stream's end, with a discontinuity: all is read again, and clients get the difference.
+
+Each message names the position of the event before it. One that does not follow ends the session, so a hole is never passed
+over; signs of life have the position too, so a hole at the end of the stream is seen within a second or two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from engine.cluster.messages import Assembler, Pulse, Sent, pulse_of
+from engine.cluster.nats_stream import NatsFailedError, NatsStream, connected
+from engine.cluster.place import StreamPlace, end_of, find
+from engine.cluster.settings import ClusterSettings
+from engine.errors import FeedError
+from engine.feed.decoders.base import UndecodableError
+from engine.feed.decoders.frames import FramesError
+from engine.feed.feed import FeedSettings
+from engine.feed.slots import find_slot
+from engine.lsn import Lsn, format_lsn
+from engine.relay.followed import FollowedFeed
+from engine.relay.messages import Break, Part, Passed, RelayProtocolError, Welcome
+from engine.tasks import end
+
+__all__ = ["ClusterFeed", "NoRelayError", "StreamBrokenError"]
+
+_GATHER: Final = 1.0  # seconds for which a full buffer is waited for at a time
+_SILENT_NATS: Final = 5.0  # seconds
+
+
+class NoRelayError(FeedError):
+    """No relay has published to this stream."""
+
+
+class StreamBrokenError(FeedError):
+    """A message does not follow the one before it."""
+
+
+class ClusterFeed(FollowedFeed):
+    """See :class:`engine.relay.followed.FollowedFeed`. ``cluster``: how to reach NATS.
+
+    ``relay``: the name of the relay that leads, as far as it is known.
+    """
+
+    def __init__(self, dsn: str, settings: FeedSettings, cluster: ClusterSettings) -> None:
+        super().__init__(dsn, settings, cluster.silence)
+        self._cluster = cluster
+        self._pulse: Pulse | None = None
+        self._nats: NatsStream | None = None
+        self._requests: set[asyncio.Task[None]] = set()
+        self._assembler = Assembler()
+
+    @property
+    def relay(self) -> str | None:
+        """See the class."""
+        return None if self._pulse is None else self._pulse.relay
+
+    def confirm(self, position: Lsn) -> None:
+        """See :meth:`engine.feed.feed.Feed.confirm`. The slot does not wait for nodes: the relay records and confirms."""
+        self._positions.confirm(position)
+
+    def doubt(self) -> None:
+        """Another connection to the server was found dead: the relay finds out by itself whether its own is."""
+
+    @property
+    def _timeline(self) -> int:
+        return 0 if self._pulse is None else self._pulse.server.timeline
+
+    def _report_server(self, timeline: int) -> None:
+        """The relay finds out by itself: it is at the primary, or cannot reach it."""
+
+    # -- sessions --------------------------------------------------------------------------------------------------
+
+    async def _session(self) -> None:
+        await self.lease.register()
+        self.lease.hold()
+        try:
+            async with connected(self._cluster, f"realtime node {self.settings.node}") as stream:
+                await self._follow(stream)
+        finally:
+            self._welcomed = False
+            await end(self._requests)
+
+    async def _follow(self, stream: NatsStream) -> None:
+        last = await stream.last_pulse()
+        if last is None:
+            raise NoRelayError("no relay has published anything: start one (`realtime relay`)")
+        pulse = pulse_of(last)
+        place = await self._welcome(stream, last, pulse)
+        await stream.client.publish(self._cluster.control)  # for a sign of life
+        self._received_at = time.monotonic()
+        async for is_pulse, sent in stream.consume(place.sequence, _SILENT_NATS):
+            if sent is None:
+                continue
+            self._received_at = time.monotonic()
+            self._take(sent, is_pulse=is_pulse)
+            while self._buffer.full:
+                await self._buffer.drained(_GATHER)
+                self._received_at = time.monotonic()
+
+    async def _welcome(self, stream: NatsStream, last: Sent, pulse: Pulse) -> StreamPlace:
+        """Find the place from where this session takes the stream. Raises ``NatsFailedError``."""
+        generation = last.generation
+        reason, elsewhere = self._why_not(last, pulse, await end_of(stream, generation))
+        delivered = self._positions.delivered
+        following = self._stream.generation != 0 and not reason
+        place = await find(stream, delivered, generation) if following else None
+        resumed = place is not None
+        if place is None:
+            reason = reason or "the stream in NATS does not have any more what has happened since"
+            slot = await find_slot(self._database, self.settings.slot_name)
+            place = None if slot is None else await find(stream, slot.confirmed, generation)
+            place = place or await end_of(stream, generation)
+            if place is None:
+                raise NatsFailedError("the stream in NATS has changed; it is looked at again")
+        self._assembler = Assembler()
+        self._stream.welcome(Welcome(generation, place.chain, resumed, reason, elsewhere, pulse.plugin, pulse.server))
+        before, self._pulse = self._pulse, pulse
+        self.sessions += 1
+        if before is not None and (before.relay, before.sessions) != (pulse.relay, pulse.sessions):
+            self._reconnected()
+        return place
+
+    def _why_not(self, last: Sent, pulse: Pulse, behind: StreamPlace | None) -> tuple[str, bool]:
+        """Why this node's stream cannot go on, as far as that is known without its messages; "" if it may. And whether the
+        server has another history.
+        """
+        before, server = self._stream.server, pulse.server
+        if before is None:
+            return "", False
+        if (before.system, before.timeline) != (server.system, server.timeline):
+            return "the server has another history", True
+        if behind is not None and self._positions.delivered > max(server.flushed, behind.chain):
+            return "the server has lost transactions that it had sent", True
+        if self._stream.generation != last.generation:
+            return "the stream was begun anew", False
+        return "", False
+
+    def _take(self, sent: Sent, *, is_pulse: bool) -> None:
+        """Raises ``FeedError``: the session ends then."""
+        if sent.generation != self._stream.generation:
+            raise StreamBrokenError("the stream was begun anew")
+        if sent.previous != self._stream.chain:
+            found, expected = format_lsn(sent.previous), format_lsn(self._stream.chain)
+            raise StreamBrokenError(f"what follows {found} came where {expected} was reached")
+        if is_pulse:
+            self._take_pulse(pulse_of(sent))
+            return
+        self._welcome_once()
+        try:
+            message = self._assembler.feed(sent)
+            if message is None:
+                return
+            if not isinstance(message, Part | Passed | Break):
+                raise RelayProtocolError(f"NATS brought a {type(message).__name__}")
+            self._stream.take(message)
+        except (FramesError, UndecodableError, RelayProtocolError):
+            self._stream.distrust()  # it would come again
+            raise
+
+    def _take_pulse(self, pulse: Pulse) -> None:
+        before, self._pulse = self._pulse, pulse
+        self._welcome_once()
+        if before is not None and (before.relay, before.sessions) != (pulse.relay, pulse.sessions):
+            self._reconnected()
+        self._show(pulse.status, pulse.reason)
+
+    def _welcome_once(self) -> None:
+        """The stream is alive: something has come."""
+        if not self._welcomed:
+            self._welcomed = True
+            assert self._pulse is not None, "the session has begun"
+            self._show(self._pulse.status, self._pulse.reason)

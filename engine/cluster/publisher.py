@@ -1,0 +1,349 @@
+"""The leading relay's end of the stream: publishes events in order, each once, and knows up to where NATS has them.
+
+Theory of operation
+-------------------
+Messages are published without waiting for the acknowledgement of those before. Each names the sequence number that the
+stream must have reached (``Nats-Expected-Last-Sequence``), so where one is refused or lost, those behind it are refused:
+what is in the stream has no holes, and what a relay publishes whose place was taken is refused.
+
+A session is one connection to NATS. It begins with a look at the stream's end (:meth:`Publisher._resume`): what is waiting
+and has arrived is not sent again, whatever had become of its acknowledgement. A last message of another term means that
+another relay leads: ``FencedError``. A stream that is missing is made again, and what was waiting is published there; nodes
+that lack what was lost with the former one see it by the positions.
+
+A term begins with the last message of the stream, too: events up to its position are not published again. If the stream is
+empty, or of another history than the server's, it begins another *generation*, after which every node reads again.
+
+Invariant: ``reached`` is a position up to which NATS has acknowledged every event of this generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from tenacity import RetryCallState, wait_exponential, wait_random
+
+from engine.cluster.messages import OVERHEAD, Pulse, Sent, cut, pack
+from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected
+from engine.cluster.place import why_begun_anew
+from engine.cluster.settings import ClusterSettings
+from engine.errors import FeedError
+from engine.feed.feed import ServerIdentity
+from engine.lsn import Lsn, format_lsn
+from engine.postgres.retry import error_of, until_done
+from engine.relay.messages import ToWorker
+
+__all__ = ["FencedError", "Publisher"]
+
+_log = structlog.get_logger(__name__)
+
+_PAUSE: Final = wait_exponential(multiplier=0.05, max=1.0) + wait_random(0, 0.05)  # seconds between two attempts
+_ACKNOWLEDGED: Final = 2.0  # seconds in which NATS has to acknowledge
+_HEALTHY_AFTER: Final = 10.0  # seconds of a session after which its end is not counted with earlier ones
+_EXPECTED: Final = "Nats-Expected-Last-Sequence"
+
+
+class FencedError(FeedError):
+    """Another relay has published: this one does not lead any more."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A message that NATS has not acknowledged. ``reached``: what the stream has with it."""
+
+    subject: str
+    data: bytes
+    reached: Lsn
+    sequence: int = 0  # under which it was sent; 0: it was not
+
+
+class Publisher:
+    """One term of a leading relay. :meth:`run` publishes what :meth:`publish` has taken.
+
+    Args:
+        settings: of the cluster.
+        relay: this relay's name.
+        pulse: what is sent as a sign of life.
+        acknowledged: called when ``reached`` has advanced.
+
+    Attributes:
+        generation: of the stream; 0 before :meth:`begin`.
+        position: the stream's, with what waits to be published.
+        reached: see the module.
+        published: messages that NATS has acknowledged; ``published_bytes``: of their contents.
+    """
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        relay: str,
+        pulse: Callable[[], Pulse | None],
+        acknowledged: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._relay = relay
+        self._pulse = pulse
+        self._acknowledged = acknowledged
+        self._term = secrets.randbits(62) + 1
+        self.generation = 0
+        self.position: Lsn = 0
+        self.reached: Lsn = 0
+        self.published = self.published_bytes = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._unsent: deque[_Waiting] = deque()
+        self._bytes = 0  # of what waits
+        self._chunk = 0  # bytes of a chunk; 0: not known yet
+        self._created: object = None  # distinguishes streams of one name
+        self._sequence = 0  # of the last message that was sent
+        self._last = 0  # of the last message that was acknowledged
+        self._stored_at = time.monotonic()  # when NATS acknowledged last, or nothing was waiting
+        self._purge = False
+        self._open = False  # an event was published in part
+        self._more = asyncio.Event()
+        self._room = asyncio.Event()
+        self._begun = asyncio.Event()
+        self._started = asyncio.Event()
+        self._failure: NatsFailedError | FencedError | None = None
+        self._start: tuple[Lsn, ServerIdentity] | None = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that NATS has not acknowledged."""
+        return self._bytes
+
+    async def begin(self, position: Lsn, server: ServerIdentity) -> None:
+        """The slot of ``server`` stands at ``position``: wait until it is known from where on the stream lacks events."""
+        self._start = position, server
+        self._stored_at = time.monotonic()
+        self._started.set()
+        await self._begun.wait()
+
+    async def publish(self, message: ToWorker, position: Lsn, *, first: bool = True, last: bool = True) -> None:
+        """Publish an event that ends at ``position``, or a message of it (``first``, ``last``). Waits for room."""
+        previous = self.position
+        for number, more, data in cut(message, self._chunk):
+            while self._bytes >= self._settings.window:
+                self._room.clear()
+                await self._room.wait()
+            ends = last and not more
+            begins = first and number == 0
+            sent = Sent(self.generation, self._term, previous, position, begins, ends, number, more, data)
+            self._add(self._settings.events, sent)
+            self._open = not ends
+        if last:
+            self.position = position
+
+    def start_over(self, position: Lsn) -> None:
+        """Transactions may be missing between what was published and ``position``: begin another generation."""
+        self.generation = _new_generation()
+        self.position = self.reached = position
+        self._open = False
+        self._waiting.clear()
+        self._unsent.clear()
+        self._bytes = 0
+        self._purge = True
+        self._fail(NatsFailedError("the stream is begun anew"))
+        self._room.set()
+
+    async def run(self) -> None:
+        """Publish until another relay has taken over. Raises ``FencedError``, and ``NatsFailedError`` if nothing could be
+        published for ``publish_timeout``.
+        """
+        await self._started.wait()
+        while True:
+            await until_done(self._session, on=self._passes, failed=self._note, pause=_PAUSE)
+
+    def _passes(self, error: BaseException) -> bool:
+        soon_enough = time.monotonic() - self._stored_at < self._settings.publish_timeout
+        return soon_enough and isinstance(error, NatsFailedError | OSError)
+
+    def _note(self, attempt: RetryCallState) -> None:
+        _log.warning("relay_not_publishing", slot=self._settings.slot, error=str(error_of(attempt)))
+
+    # -- a session -------------------------------------------------------------------------------------------------
+
+    async def _session(self) -> None:
+        """One connection. Returns if it was healthy before it ended, so that the next attempt is made at once."""
+        began = time.monotonic()
+        try:
+            await self._connected_session()
+        except NatsFailedError as error:
+            if time.monotonic() - began < _HEALTHY_AFTER:
+                raise
+            _log.warning("relay_not_publishing", slot=self._settings.slot, error=str(error))
+
+    async def _connected_session(self) -> None:
+        async with connected(self._settings, f"realtime relay {self._relay}") as stream:
+            self._failure = None
+            self._chunk = stream.max_payload - OVERHEAD
+            await self._resume(stream)
+            self._stored_at = time.monotonic()
+            inbox = stream.client.new_inbox()
+            subscription = await stream.client.subscribe(f"{inbox}.*", cb=self._take)
+            control = await stream.client.subscribe(self._settings.control, cb=self._asked)
+            self._begun.set()
+            self.beat()
+            try:
+                await self._send(stream, inbox)
+            finally:
+                for each in (subscription, control):
+                    if not stream.client.is_closed:
+                        await each.unsubscribe()
+
+    async def _asked(self, message: Msg) -> None:
+        """A node asks for a sign of life."""
+        self.beat()
+
+    async def _send(self, stream: NatsStream, inbox: str) -> None:
+        beaten = time.monotonic()
+        while True:
+            now = time.monotonic()
+            self._check(stream, now)
+            if now - beaten >= self._settings.beat:
+                beaten = now
+                self.beat()
+            while self._unsent:
+                each = self._unsent.popleft()
+                headers = {_EXPECTED: str(self._sequence)}
+                self._sequence += 1
+                each.sequence = self._sequence
+                try:
+                    await stream.client.publish(
+                        each.subject, each.data, reply=f"{inbox}.{each.sequence}", headers=headers
+                    )
+                except (NatsError, OSError) as error:
+                    raise NatsFailedError(f"NATS: {error}") from error
+                if self._failure is not None:
+                    raise self._failure
+            self._more.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.beat / 4):
+                    await self._more.wait()
+
+    def _check(self, stream: NatsStream, now: float) -> None:
+        """Raise if this session cannot go on."""
+        if self._failure is not None:
+            raise self._failure
+        if stream.closed.is_set():
+            raise NatsFailedError("the connection to NATS was closed")
+        if not self._waiting:
+            self._stored_at = now
+        elif now - self._stored_at > _ACKNOWLEDGED:
+            raise NatsFailedError(f"NATS has acknowledged nothing for {_ACKNOWLEDGED:g} s")
+
+    async def _take(self, message: Msg) -> None:
+        """An acknowledgement."""
+        if message.headers and message.headers.get("Status") == "503":
+            self._fail(NatsFailedError("there is no stream in NATS"))
+            return
+        answer = json.loads(message.data)
+        if "error" in answer:
+            self._fail(NatsFailedError(f"NATS has refused: {answer['error'].get('description')}"))
+            return
+        self._store(int(answer["seq"]))
+
+    def _store(self, sequence: int) -> None:
+        """NATS has everything up to this sequence number."""
+        advanced = False
+        while self._waiting and 0 < self._waiting[0].sequence <= sequence:
+            stored = self._waiting.popleft()
+            self._bytes -= len(stored.data)
+            self.published += 1
+            self.published_bytes += len(stored.data)
+            if stored.reached > self.reached:
+                self.reached, advanced = stored.reached, True
+        self._last = max(self._last, sequence)
+        self._stored_at = time.monotonic()
+        self._room.set()
+        if advanced:
+            self._acknowledged()
+
+    def _fail(self, error: NatsFailedError | FencedError) -> None:
+        self._failure = self._failure or error
+        self._more.set()
+
+    def beat(self) -> None:
+        """Publish a sign of life, unless messages wait or an event was begun: those are one."""
+        pulse = self._pulse()
+        if pulse is None or self._waiting or self._open or not self._begun.is_set():
+            return
+        at = self.position
+        self._add(
+            self._settings.pulses,
+            Sent(self.generation, self._term, at, at, first=True, last=True, chunk=0, more=False, data=pack(pulse)),
+        )
+
+    def _add(self, subject: str, sent: Sent) -> None:
+        waiting = _Waiting(subject, pack(sent), sent.reached)
+        self._waiting.append(waiting)
+        self._unsent.append(waiting)
+        self._bytes += len(waiting.data)
+        self._more.set()
+
+    # -- where the stream stands -----------------------------------------------------------------------------------
+
+    async def _resume(self, stream: NatsStream) -> None:
+        """Compare the stream with what was published. Raises ``FencedError`` if another relay has published since."""
+        state = await stream.state()
+        if state is None:
+            state = await stream.make()
+            _log.info("stream_made", stream=self._settings.stream)
+        if self.generation == 0:
+            await self._adopt(stream, state)
+        elif state.created == self._created:
+            await self._check_term(stream, state)
+            self._store_up_to(state.last)
+        if self._purge:
+            await stream.purge()
+            self._purge = False
+        self._created = state.created
+        self._sequence = self._last = state.last
+        self._unsent = deque(self._waiting)
+        for each in self._waiting:
+            each.sequence = 0
+
+    def _store_up_to(self, sequence: int) -> None:
+        if self._waiting and 0 < self._waiting[0].sequence <= sequence:
+            self._store(sequence)
+
+    async def _check_term(self, stream: NatsStream, state: StreamState) -> None:
+        last = await stream.message(state.last) if state.messages else None
+        if last is None:
+            if state.last > self._sequence:
+                raise FencedError("another relay has published, and its messages were removed")
+        elif last.leader != self._term:
+            raise FencedError("another relay has published")
+
+    async def _adopt(self, stream: NatsStream, state: StreamState) -> None:
+        """Begin where the stream ends, or another generation."""
+        assert self._start is not None, "begin was called"
+        position, server = self._start
+        last = await stream.message(state.last) if state.messages else None
+        pulse = None if last is None else await stream.last_pulse()
+        if last is None or pulse is None or (reason := why_begun_anew(last, pulse, server, position)):
+            reason = "it is empty" if last is None or pulse is None else reason
+            _log.warning("stream_generation_begun", stream=self._settings.stream, reason=reason)
+            self.generation = _new_generation()
+            self.position = self.reached = position
+            self._purge = last is not None
+            return
+        self.generation = last.generation
+        self.position = self.reached = max(last.reached, position)
+        if position > last.reached:
+            where = format_lsn(last.reached), format_lsn(position)
+            _log.warning("stream_has_hole", stream=self._settings.stream, after=where[0], until=where[1])
+
+
+def _new_generation() -> int:
+    return secrets.randbits(62) + 1

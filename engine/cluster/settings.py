@@ -1,0 +1,64 @@
+"""The settings of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["ClusterSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """How relays and nodes reach NATS, and the stream of a slot. Times are in seconds, sizes in bytes.
+
+    Attributes:
+        urls: of the NATS servers (``nats://user:password@host:4222``, ``tls://...``).
+        slot: the replication slot's name, which names the stream and its subjects.
+        ca: file of the certificates that NATS servers are checked by; None: those of the system.
+        replicas: NATS servers that have the stream.
+        max_bytes: of the stream; beyond it the oldest messages go.
+        max_age: of a message in the stream.
+        beat: longest time between two messages of the leading relay.
+        silence: after this time without a message the relay counts as away.
+        lease: after this time without a sign of life another relay takes the place of the leading one.
+        publish_timeout: a leading relay that cannot publish for this time gives its place to another one.
+        window: messages that wait for the acknowledgement of NATS are no more than these bytes.
+    """
+
+    urls: tuple[str, ...]
+    slot: str
+    ca: Path | None = None
+    replicas: int = 1
+    max_bytes: int = 1 << 30
+    max_age: float = 600.0
+    beat: float = 1.0
+    silence: float = 5.0
+    lease: float = 1.0
+    publish_timeout: float = 5.0
+    window: int = 16 << 20
+
+    @property
+    def stream(self) -> str:
+        """The name of the stream."""
+        return f"realtime_{self.slot}"
+
+    @property
+    def prefix(self) -> str:
+        """Of all subjects."""
+        return f"realtime.{self.slot}"
+
+    @property
+    def events(self) -> str:
+        """The subject of events."""
+        return f"{self.prefix}.events"
+
+    @property
+    def pulses(self) -> str:
+        """The subject of the leading relay's signs of life."""
+        return f"{self.prefix}.pulses"
+
+    @property
+    def control(self) -> str:
+        """The subject of what nodes send to the leading relay; it is not stored."""
+        return f"{self.prefix}.control"

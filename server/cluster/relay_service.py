@@ -1,0 +1,126 @@
+"""The life of a relay's process: standby, leading, standby again.
+
+Theory of operation
+-------------------
+A relay is *standby* until it has won the election, and leads for a term. The term ends when its session with the lock has
+ended, when another relay has published, or when it can neither read the slot nor publish; it is a standby again then. A
+relay that was asked to stop ends its term in order, and gives the lock back last, so another one takes over at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Literal
+
+import psycopg
+import structlog
+
+from engine.cluster.election import Election
+from engine.cluster.settings import ClusterSettings
+from engine.errors import BunbaseError
+from engine.feed.settings import FeedSettings
+from engine.lsn import format_lsn
+from engine.tasks import end
+from server.cluster.relay_term import RelayTerm
+
+__all__ = ["RelayService"]
+
+_log = structlog.get_logger("realtime.relay")
+
+_PAUSE = 0.5  # seconds after a term that failed, so that another relay has its turn
+
+
+class RelayService:
+    """One relay. ``name``: in the cluster.
+
+    Attributes:
+        role: ``leader``, or ``standby``.
+        terms: how often it has led.
+        problem: why it neither leads nor waits for its turn, in words; None: it does.
+    """
+
+    def __init__(self, dsn: str, feed: FeedSettings, cluster: ClusterSettings, name: str, version: str) -> None:
+        self._dsn = dsn
+        self._feed = feed
+        self._cluster = cluster
+        self._version = version
+        self._began = time.monotonic()
+        self.name = name
+        self.role: Literal["leader", "standby"] = "standby"
+        self.terms = 0
+        self.problem: str | None = None
+        self.term: RelayTerm | None = None
+        self.election = Election(dsn, cluster, name)
+
+    async def run(self) -> None:
+        """Until the task is cancelled."""
+        while True:
+            try:
+                await self._once()
+            except (BunbaseError, psycopg.Error, OSError) as error:
+                self.problem = str(error).strip().split("\n", 1)[0]
+                _log.warning("relay_term_ended", slot=self._cluster.slot, relay=self.name, reason=self.problem)
+            finally:
+                self.role = "standby"
+                await self.election.resign()
+            await asyncio.sleep(_PAUSE)
+
+    async def _once(self) -> None:
+        await self.election.won()
+        self.role, self.problem = "leader", None
+        self.terms += 1
+        self.term = term = RelayTerm(self._dsn, self._feed, self._cluster, self.name)
+        leading, holding = asyncio.create_task(term.run()), asyncio.create_task(self.election.hold())
+        try:
+            await asyncio.wait({leading, holding}, return_when=asyncio.FIRST_COMPLETED)
+            for each in (holding, leading):
+                if each.done():
+                    each.result()
+        finally:
+            await end([holding, leading])
+            self.term = None
+
+    def status(self) -> dict[str, Any]:
+        """The body of ``GET /health``."""
+        term = self.term
+        feed = {} if term is None else self._of_feed(term)
+        well = self.problem is None and (term is None or feed["state"] == "streaming")
+        channels = None if term is None else term.channels
+        problems = [self.problem] if self.problem else []
+        problems += [] if channels is None else channels.problems
+        return {
+            "status": "ok" if well and not problems else "degraded",
+            "role": self.role,
+            "relay": self.name,
+            "leader": self.election.leader,
+            "terms": self.terms,
+            **({} if term is None else {"feed": feed, "stream": self._of_stream(term)}),
+            "problems": problems,
+            "version": self._version,
+            "uptimeSeconds": round(time.monotonic() - self._began),
+        }
+
+    def _of_feed(self, term: RelayTerm) -> dict[str, Any]:
+        state, lag = term.feed.state, term.feed.lag
+        return {
+            "position": format_lsn(term.feed.received),
+            "confirmed": format_lsn(term.feed.confirmed),
+            "lagBytes": lag.bytes,
+            "lagSeconds": round(lag.seconds, 3),
+            "state": state.status,
+            "reason": state.reason,
+            "slot": self._cluster.slot,
+            "decoder": term.feed.plugin,
+        }
+
+    def _of_stream(self, term: RelayTerm) -> dict[str, Any]:
+        publisher = term.publisher
+        return {
+            "name": self._cluster.stream,
+            "position": format_lsn(publisher.position),
+            "acknowledged": format_lsn(publisher.reached),
+            "waitingBytes": publisher.waiting_bytes,
+            "messages": publisher.published,
+            "bytes": publisher.published_bytes,
+        }

@@ -1,0 +1,96 @@
+"""One term of a leading relay: the slot's feed, its publication, and the recording of commits.
+
+The relay has the consumers of a node that concern what is stored: channels, which record where messages committed, end
+presence timeouts and keep the tables in order. It has no clients and no live queries. So the slot is confirmed only for what
+NATS has acknowledged, ``realtime.commits`` has, and every snapshot shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from engine.channels.core.settings import ChannelSettings
+from engine.channels.service import Channels
+from engine.cluster.messages import Pulse
+from engine.cluster.published_feed import PublishedFeed
+from engine.cluster.publisher import Publisher
+from engine.cluster.settings import ClusterSettings
+from engine.errors import FeedError
+from engine.feed.feed import Feed
+from engine.feed.settings import FeedSettings
+from engine.live.service import make_reader
+from engine.live.settings import LiveSettings
+from engine.stream.driver import StreamDriver
+from engine.tasks import end
+
+__all__ = ["RelayTerm"]
+
+
+class RelayTerm:
+    """See the module. ``relay``: this relay's name.
+
+    ``publisher``: of this term; ``feed``: of the slot; ``channels``: None before they have begun.
+    """
+
+    def __init__(self, dsn: str, settings: FeedSettings, cluster: ClusterSettings, relay: str) -> None:
+        self._dsn = dsn
+        self._relay = relay
+        self.feed = Feed(dsn, replace(settings, shared=True, ephemeral=False))
+        self.publisher = Publisher(cluster, relay, self._pulse, self._acknowledged)
+        self._published: PublishedFeed | None = None
+        self.channels: Channels | None = None
+        self._failed: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Lead, until the task is cancelled or this relay cannot go on. Raises why: ``FeedError``, ``psycopg.Error`` …"""
+        self._failed = asyncio.get_running_loop().create_future()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.feed)
+            publishing = asyncio.create_task(self.publisher.run())
+            stack.push_async_callback(end, [publishing])
+            working = asyncio.create_task(self._work(stack))
+            stack.push_async_callback(end, [working])
+            await asyncio.wait({publishing, working, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            for each in (publishing, working, self._failed):
+                if each.done():
+                    each.result()
+
+    async def _work(self, stack: AsyncExitStack) -> None:
+        await self.feed.streaming()
+        server = self.feed.server
+        assert server is not None, "the feed streams"
+        await self.publisher.begin(self.feed.confirmed, server)
+        published = self._published = PublishedFeed(self.feed, self.publisher)
+        reader = make_reader(self._dsn, published, LiveSettings(readers=1))
+        stream = StreamDriver(published, reader)
+        channels = Channels(
+            self._dsn, stream, self.feed.lease, ChannelSettings(node_id=self.feed.settings.node, connections=2)
+        )
+        for service in (stream, channels):
+            service.on_failure(self._fail)
+        stack.push_async_callback(reader.close)
+        await reader.open()
+        stack.push_async_callback(stream.stop)
+        stream.start()
+        stack.push_async_callback(channels.stop)
+        await channels.start()
+        self.channels = channels
+        await asyncio.Event().wait()
+
+    def _fail(self, failure: BaseException) -> None:
+        assert self._failed is not None, "run was called"
+        if not self._failed.done():
+            self._failed.set_exception(FeedError(f"{type(failure).__name__}: {failure}"))
+
+    def _acknowledged(self) -> None:
+        if self._published is not None:
+            self._published.acknowledged()
+
+    def _pulse(self) -> Pulse | None:
+        feed = self.feed
+        if feed.server is None or feed.plugin is None:
+            return None
+        state = feed.state
+        return Pulse(self._relay, feed.plugin, feed.server, feed.sessions, state.status, state.reason, feed.confirmed)

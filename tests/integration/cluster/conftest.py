@@ -1,0 +1,176 @@
+"""A database, a NATS server, relays in processes of their own, and nodes in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from engine.channels.core.messages.model import UnavailableError
+from engine.channels.service import Channels, ChannelSettings
+from engine.cluster.feed import ClusterFeed
+from engine.cluster.nats_stream import NatsStream, connected
+from engine.cluster.settings import ClusterSettings
+from engine.feed.settings import FeedSettings
+from engine.identity.principal import Principal
+from engine.live.settings import LiveSettings
+from server.cli.serving.local_nats import LocalNats
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber
+from tests.support.nodes.live_node import Follower
+from tests.support.nodes.stream_and_live import StreamAndLive
+from tests.support.oracle.queries import Query
+from tests.support.ports import free_port
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run, until
+from tests.support.servers.processes import ServerProcess, start
+
+ALL = Query("t", {"orderBy": [["id", "asc"]]}, "")
+
+
+class ClusterNode(ChannelNode):
+    """A node with live queries and channels, whose stream comes from NATS."""
+
+    feed: ClusterFeed  # type: ignore[assignment]
+
+    async def follow(self) -> Follower:
+        """A subscription to all rows of t."""
+        follower = Follower(ALL)
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            follower.subscription = await self.live.subscribe(Principal(), "t", ALL.spec, follower.deliver)
+        follower.subscription.begin()
+        return follower
+
+    async def insist(self, channel: str, data: Any) -> None:
+        """Publish as a client does that gets no answer: again, under the same id."""
+        identifier = str(uuid.uuid4())
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while True:
+                with contextlib.suppress(UnavailableError):
+                    await self.publish(channel, data, id=identifier)
+                    return
+
+
+def ids(follower: Follower) -> list[int]:
+    """The ids of the rows that the client holds."""
+    assert follower.error is None, follower.error
+    assert not follower.failures, follower.failures[0]
+    return [int(each) for each in follower.ids]
+
+
+class Cluster:
+    """One slot, relays and nodes."""
+
+    def __init__(self, dsn: str, nats: LocalNats, **cluster: Any) -> None:
+        self.dsn = dsn
+        self.nats = nats
+        self.slot = f"s_{uuid.uuid4().hex[:12]}"
+        self.settings = ClusterSettings(urls=(nats.url,), slot=self.slot, **cluster)
+        self._stack = AsyncExitStack()
+        self.relays: list[ServerProcess] = []
+
+    async def relay(self, **config: Any) -> ServerProcess:
+        """A relay more, as a process; it need not lead."""
+        port = free_port()
+        settings = {"log_format": "json", "nats_url": self.nats.url, "slot_name": self.slot, "relay_lease": 3, **config}
+        process = await start("relay", "--dsn", self.dsn, port=port, config=settings)
+        self._stack.push_async_callback(_end, process)
+        self.relays.append(process)
+        await process.healthy()
+        return process
+
+    async def leading(self) -> ServerProcess:
+        """The relay that leads, once one does and has begun."""
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while True:
+                for each in self.relays:
+                    if each.process.returncode is None:
+                        with contextlib.suppress(httpx.TransportError):  # it is stopped, or ending
+                            code, body = await each.health()
+                            if code == 200 and body["role"] == "leader" and body["feed"]["state"] == "streaming":
+                                return each
+                await asyncio.sleep(0.05)
+
+    async def node(self, **feed: Any) -> ClusterNode:
+        """A node in this process."""
+        return await self._stack.enter_async_context(self._node(**feed))
+
+    @asynccontextmanager
+    async def _node(self, **feed: Any) -> AsyncIterator[ClusterNode]:
+        settings = FeedSettings(slot_name=self.slot, node_id=f"n_{uuid.uuid4().hex[:12]}", **feed)
+        async with ClusterFeed(self.dsn, settings, self.settings) as source:
+            async with asyncio.timeout(GIVE_UP_AFTER):
+                await source.streaming()
+            following = StreamAndLive(self.dsn, source, LiveSettings(reread_interval=0.0), trim_interval=0.05)
+            channels = Channels(
+                self.dsn,
+                following.stream,
+                source.lease,
+                ChannelSettings(node_id=settings.node, trim_interval=0.05),
+            )
+            try:
+                await following.start()
+                async with asyncio.timeout(GIVE_UP_AFTER):
+                    await channels.start()
+                yield ClusterNode(self.dsn, source, following, channels)  # type: ignore[arg-type]
+                assert following.failure is None, following.failure
+                assert channels.failure is None, channels.failure
+            finally:
+                await channels.stop()
+                await following.stop()
+
+    def insert(self, *numbers: int) -> None:
+        """A transaction for each row."""
+        with connect(self.dsn) as sql:
+            for number in numbers:
+                sql.execute("insert into t values (%s, 'x')", [number])
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[NatsStream]:
+        """The stream in NATS."""
+        async with connected(self.settings, "a test") as stream:
+            yield stream
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+async def _end(process: ServerProcess) -> None:
+    if process.process.returncode is None:
+        process.process.send_signal(signal.SIGCONT)
+    await process.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[LocalNats]:
+    """A server of the test's own."""
+    server = LocalNats(tmp_path / "nats", free_port())
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest_asyncio.fixture
+async def cluster(database: str, nats: LocalNats) -> AsyncIterator[Cluster]:
+    """A database with the exposed table t; no relay and no node yet."""
+    run(database, "create table t (id int primary key, s text)")
+    run(database, "select realtime.expose('t')")
+    made = Cluster(database, nats)
+    try:
+        yield made
+    finally:
+        await made.close()
+        query = "from pg_replication_slots where slot_name = %s"
+        run(database, f"select pg_terminate_backend(active_pid, 10000) {query} and active_pid is not null", made.slot)
+        await until(lambda: not read(database, f"select {query} and active".replace("select", "select 1"), made.slot))
+        run(database, f"select pg_drop_replication_slot(slot_name) {query}", made.slot)
+
+
+__all__ = ["ALL", "ChannelSubscriber", "Cluster", "ClusterNode", "ids"]
