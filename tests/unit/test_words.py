@@ -13,8 +13,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import re2
 
 ROOT = Path(__file__).parents[2]
 NOT_SEARCHED = re.compile(
@@ -68,7 +70,7 @@ NAMES = (
     Retired(r"EventBlock|(message|presence|deliver|in)_blocks?\b|DeliverBlock", "ChannelBatch, EventBatch, …_batches"),
     Retired(r"(?i)\b_?router\b|ChannelRouter", "dispatcher (live queries), hub (channels)"),
     Retired(r"(?i)\b_?settles?\b|settlement|_settle_", "resolve, apply_settings, catch_up"),
-    Retired(r"\b_?slices?\b(?!\(|[\])])", "batch, yield interval", PYTHON),
+    Retired(r"\b_?slices?\b(?!\(|\]|\))", "batch, yield interval", PYTHON),
     Retired(r"\.turn\(|\bdef turn\(", "lane, lock", r"engine/.*"),
     Retired(r"\b_?gaps\b(?!\W*(\"|,? not by|$))|close_gap", "discontinuity, missed", r"engine/.*"),
     Retired(
@@ -161,8 +163,25 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def searched() -> list[tuple[str, list[str]]]:
-    return [(name, [name, *text.splitlines()]) for name, text in texts()]
+def searched() -> list[tuple[str, str, str]]:
+    """Of each file its path, that path and the text below it, and the same with its identifiers taken apart."""
+    return [(name, lines := f"{name}\n{text}", parts_of_names(lines)) for name, text in texts()]
+
+
+def anywhere(pattern: str) -> Any:
+    """``pattern`` without its conditions on what is around a match, so that it matches more, by RE2: it looks through the
+    texts in a tenth of the time of ``re``. Its ``\\b`` is about letters of ASCII, which patterns begin and end with.
+    """
+    while (start := re.search(r"\(\?<?[=!]", pattern)) is not None:
+        end, depth = start.end(), 1
+        while depth:
+            if pattern[end] == "\\":
+                end += 1
+            elif pattern[end] in "()":
+                depth += 1 if pattern[end] == "(" else -1
+            end += 1
+        pattern = pattern[: start.start()] + pattern[end:]
+    return re2.compile(f"(?m){pattern}")
 
 
 def parts_of_names(line: str) -> str:
@@ -171,14 +190,15 @@ def parts_of_names(line: str) -> str:
 
 
 @pytest.mark.parametrize("retired", [*NAMES, *PROSE], ids=str)
-def test_a_retired_word_is_used_nowhere(retired: Retired, searched: list[tuple[str, list[str]]]) -> None:
-    word = re.compile(retired.pattern)
-    within = [(name, lines) for name, lines in searched if re.fullmatch(retired.within, name)]
+def test_a_retired_word_is_used_nowhere(retired: Retired, searched: list[tuple[str, str, str]]) -> None:
+    word, perhaps = re.compile(retired.pattern), anywhere(retired.pattern)
+    within = [each for each in searched if re.fullmatch(retired.within, each[0])]
     assert within, f"no file is searched: {retired.within}"
     found = [
         f"{name}:{number}: {line.strip()}"
-        for name, lines in within
-        for number, line in enumerate(lines)  # 0: its path
+        for name, text, parts in within
+        if perhaps.search(text) or (retired.in_names and perhaps.search(parts))  # most files have none in any line
+        for number, line in enumerate(text.splitlines())  # 0: its path
         if (word.search(line) or (retired.in_names and word.search(parts_of_names(line))))
         and not any(re.search(allowed, line) for allowed in ALLOWED.get(name, ()))
     ]
