@@ -305,6 +305,7 @@ class Refresher:
         if (event := self._query_reads.news(query, state, before, listed, self.position, committed_at)) is not None:
             query.stage(before)
             query.deliver(event, too_deep_in(event))
+            event.forget()
             if query.ended:
                 self.forget(query)
         return True

@@ -32,7 +32,7 @@ from server.app.settings import Settings
 from server.app.version import package_version
 from server.auth.api_keys import KeyRing
 from server.auth.authorizer import Action, Circumstances, NameRules
-from server.auth.identity import HandshakeRejectedError, HandshakeRequest, packed_of
+from server.auth.identity import HandshakeRejectedError, HandshakeRequest, delta_of, packed_of
 from server.auth.origins import check_origin
 from server.auth_handler.verifier import handler_of
 from server.client.admission import Admission, Connection
@@ -274,7 +274,7 @@ class Node:
             counted = self._limiter.enter(id, handshake.ip, None if principal is None else principal.user_id)
         except LimitExceededError as exceeded:
             raise too_many(str(exceeded), exceeded.retry_after, exceeded.limit) from exceeded
-        greeting = Greeting(services.channels.epoch, self._settings.ping_interval, secret)
+        greeting = Greeting(services.channels.epoch, self._settings.ping_interval, secret, delta_of(handshake))
         return Admission(
             Session(id, self._session_limits, greeting),
             handshake,

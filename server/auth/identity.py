@@ -28,6 +28,7 @@ __all__ = [
     "WATCH",
     "HandshakeRejectedError",
     "HandshakeRequest",
+    "delta_of",
     "handshake_of",
     "packed_of",
     "principal_of",
@@ -157,6 +158,11 @@ def packed_of(upgrade: HandshakeRequest) -> bool:
     if format not in ("json", "msgpack"):
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "format: json or msgpack")
     return format == "msgpack"
+
+
+def delta_of(handshake: HandshakeRequest) -> bool:
+    """Whether changes of live queries are to come as deltas (``?delta=on``)."""
+    return handshake.query.get("delta") == "on"
 
 
 def principal_of(handshake: HandshakeRequest, *, trust_user_parameter: bool) -> Principal:

@@ -306,4 +306,4 @@ class _Receiver:
             self._client.ended(request, event.error)
         else:
             transport = self._transport
-            transport.write(transport.wire.events.frame(request.head, event, request.meta))
+            transport.write(transport.wire.events.frame(request.head, event, request.meta, request.delta))

@@ -35,6 +35,10 @@ class LiveEvent(Protocol):
         """The changes as an encoded JSON array."""
 
     @property
+    def delta_json(self) -> bytes:
+        """The same for a client that has the list: without what it can take from there."""
+
+    @property
     def error(self) -> QueryRejectedError | None:
         """The reason why the server ended the subscription; None: it continues."""
 

@@ -84,12 +84,13 @@ class Greeting:
     """The fields of the first message to a client besides its limits.
 
     ``epoch``: positions are comparable within it; ``ping_interval`` in seconds; ``secret``: names the session in the
-    requests of a client that has no socket of its own.
+    requests of a client that has no socket of its own. ``delta``: changes of live queries come to it without what it has.
     """
 
     epoch: str = ""
     ping_interval: float = 25.0
     secret: str | None = None
+    delta: bool = False
 
 
 class Session:
@@ -241,7 +242,7 @@ class Session:
     def _subscribe(self, message: Subscribe, size: int) -> list[Output]:
         about = RequestReference(channel=message.channel, id=message.id)
         try:
-            request = _request(message)
+            request = _request(message, delta=self._greeting.delta)
             self._check_free(request)
         except QueryRejectedError as refused:
             return [server_messages.failed(refused, about)]
@@ -298,11 +299,13 @@ class _TooManyError(QueryRejectedError):
     limit = "max_subscriptions"
 
 
-def _request(message: Subscribe) -> Request:
+def _request(message: Subscribe, *, delta: bool) -> Request:
     """The query of a subscribe message. Raises ``QueryRejectedError``."""
     channel = intern(message.channel)  # one text for all who have subscribed to it
     if not channel.startswith(COLLECTION_PREFIX):
         return ChannelRequest(channel, message.id, channel_options(message))
     check_live(message)
     id = channel if message.id is UNSET else message.id
-    return LiveRequest(channel, id, client_messages.spec_of(message), resume_of(message), meta=message.meta)
+    return LiveRequest(
+        channel, id, client_messages.spec_of(message), resume_of(message), meta=message.meta, delta=delta
+    )

@@ -23,10 +23,10 @@ class LiveRequest:
 
     ``query``: what is asked for, until the live query is open. ``head`` is the common start of its snapshot messages;
     ``begun``: the first of them was requested; ``resume``: the client's position before; ``meta``: it wants the annotations
-    of changes; ``size``: the bytes of the subscribe message.
+    of changes; ``delta``: changes come without what it has; ``size``: the bytes of the subscribe message.
     """
 
-    __slots__ = ("begun", "channel", "ended", "head", "id", "meta", "query", "resume", "size")
+    __slots__ = ("begun", "channel", "delta", "ended", "head", "id", "meta", "query", "resume", "size")
 
     def __init__(
         self,
@@ -36,12 +36,14 @@ class LiveRequest:
         resume: Resume | None = None,
         *,
         meta: bool = False,
+        delta: bool = False,
     ) -> None:
         self.channel = channel
         self.id = id
         self.query = query
         self.resume = resume
         self.meta = meta
+        self.delta = delta
         self.head = server_messages.snapshot_head(channel, id)
         self.begun = False
         self.ended = False

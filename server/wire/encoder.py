@@ -60,7 +60,7 @@ class EventFrames:
     ``share`` encodes the common tail, ``build`` the frame of a head and that tail.
     """
 
-    __slots__ = ("_annotated", "_annotated_tail", "_build", "_event", "_frames", "_share", "_stages", "_tail")
+    __slots__ = ("_build", "_event", "_forms", "_share", "_stages", "_tails")
 
     def __init__(
         self,
@@ -73,37 +73,34 @@ class EventFrames:
         self._build = build
         self._share = share
         self._event: LiveEvent | None = None
-        self._tail = self._annotated_tail = b""
-        self._frames: dict[bytes, Frame] = {}
-        self._annotated: dict[bytes, Frame] = {}  # the same with meta
+        # By form: plain, with meta, as a delta, as a delta with meta.
+        self._tails = [b"", b"", b"", b""]
+        self._forms: list[dict[bytes, Frame]] = [{}, {}, {}, {}]
 
-    def frame(self, head: bytes, event: LiveEvent, with_meta: bool = False) -> Frame:
-        """The frame of ``head`` completed by ``event``, with its annotation if it has one and ``with_meta``."""
+    def frame(self, head: bytes, event: LiveEvent, with_meta: bool = False, delta: bool = False) -> Frame:
+        """The frame of ``head`` completed by ``event``, with its annotation if it has one and ``with_meta``; ``delta``:
+        without what the client has already.
+        """
         if event is not self._event:
             self._event = event
-            self._tail = self._annotated_tail = b""
-            self._frames, self._annotated = {}, {}
-        annotated = with_meta and event.meta is not None
-        kept = self._annotated if annotated else self._frames
+            self._tails = [b"", b"", b"", b""]
+            self._forms = [{}, {}, {}, {}]
+        form = (with_meta and event.meta is not None) + 2 * (delta and not event.reset)
+        kept = self._forms[form]
         if (frame := kept.get(head)) is not None:
             return frame
         stages = self._stages
         began = 0 if stages is None else stages.begin_encoding(event.committed_at)
-        tail = self._shared(event, annotated=annotated)
+        tail = self._tails[form] or self._shared(event, form)
         frame = kept[head] = Frame(self._build(head, tail), committed_at=event.committed_at)
         if began and stages is not None:
             frame.encoded_at = stages.end_encoding(began, event.committed_at, None)
         return frame
 
-    def _shared(self, event: LiveEvent, *, annotated: bool) -> bytes:
-        tail = self._annotated_tail if annotated else self._tail
-        if not tail:
-            meta = event.meta if annotated else None
-            tail = self._share(snapshot_tail(event.position, event.reset, event.changes_json, meta))
-            if annotated:
-                self._annotated_tail = tail
-            else:
-                self._tail = tail
+    def _shared(self, event: LiveEvent, form: int) -> bytes:
+        changes = event.delta_json if form & 2 else event.changes_json
+        meta = event.meta if form & 1 else None
+        tail = self._tails[form] = self._share(snapshot_tail(event.position, event.reset, changes, meta))
         return tail
 
 

@@ -6,14 +6,14 @@ Applied in order to the list before, the changes give the list after, exactly: r
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Generator, Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 import orjson
 
 from engine.errors import QueryRejectedError
+from engine.live.core.places import BATCH, list_order
 from engine.lsn import Lsn
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "changes_in_batches",
     "changes_json",
     "list_changes",
-    "list_order",
 ]
 
 
@@ -37,16 +36,17 @@ REMOVED: Final = "removed"
 
 _Result = TypeVar("_Result")
 
-BATCH: Final = 500
-"""Documents of a list between two turns of others: about half a millisecond."""
-
 _HEADS = {kind: b'{"type":"%b","oldIndex":' % kind.encode() for kind in (ADDED, MODIFIED, REMOVED)}
 
 
-class DocChange(msgspec.Struct, frozen=True, gc=False):
+_fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class DocChange(msgspec.Struct, eq=False, gc=False):
     """One change of a list: ``added``, ``modified`` or ``removed``.
 
-    ``doc`` is the document's data as a JSON object; for a removed one, as it was last.
+    ``doc`` is the document's data as a JSON object; for a removed one, as it was last. ``before``: of a modified one, the
+    document as it was, or what encodes it and the row; None: not known (any more). It is no part of the change.
     """
 
     type: str
@@ -54,6 +54,16 @@ class DocChange(msgspec.Struct, frozen=True, gc=False):
     new_index: int
     id: str
     doc: bytes
+    before: bytes | tuple[Callable[[Any], bytes], Any] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """The same change, whether it is known what it changes or not."""
+        return isinstance(other, DocChange) and self._content() == other._content()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _content(self) -> tuple[str, int, int, str, bytes]:
+        return self.type, self.old_index, self.new_index, self.id, self.doc
 
     def json(self) -> bytes:
         """The change as the protocol writes it."""
@@ -65,6 +75,44 @@ class DocChange(msgspec.Struct, frozen=True, gc=False):
             self.doc,
         )
 
+    def delta_json(self, *, fields: bool) -> bytes:
+        """The change for a client that has the document: a removed one has its id only, and of a modified one, if it is
+        known how it was and ``fields``, only the fields that are other ones.
+        """
+        if self.type == REMOVED:
+            rest = b"}}"
+        elif self.type == MODIFIED and fields and (changed := self._changed()) is not None:
+            rest = b',"changed":%b}}' % changed
+        else:
+            return self.json()
+        identifier = orjson.dumps(self.id)
+        return b'%b%d,"newIndex":%d,"doc":{"id":%b%b' % (
+            _HEADS[self.type],
+            self.old_index,
+            self.new_index,
+            identifier,
+            rest,
+        )
+
+    def _changed(self) -> bytes | None:
+        """The fields with another value, compared as they are written; None if that is not known, or a field is gone."""
+        before = self.before
+        if before is None:
+            return None
+        try:
+            old = _fields.decode(before if isinstance(before, bytes) else before[0](before[1]))
+            new = _fields.decode(self.doc)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        if not old.keys() <= new.keys():
+            return None
+        changed: list[bytes] = []
+        for name, value in new.items():
+            was = old.get(name)
+            if was is None or bytes(was) != bytes(value):
+                changed.append(orjson.dumps(name) + b":" + bytes(value))
+        return b"{" + b",".join(changed) + b"}"
+
 
 class WindowEvent:
     """One change of a live query's list; all subscribers get the same object.
@@ -73,12 +121,12 @@ class WindowEvent:
     the change was committed, in microseconds since 1970 by the clock of the database; None if the event is no commit's: a
     list that was read, or changes that are delivered again. ``meta``: the annotation (a JSON object) of the one transaction
     that made all of these changes; None if it has none, or they may be of several. ``size``: bytes of the documents.
-    ``json``: the changes as a JSON array, if they are encoded already.
+    ``json``: the changes as a JSON array, if they are encoded already; ``delta``: the same as :attr:`delta_json`.
     """
 
-    __slots__ = ("_json", "changes", "committed_at", "error", "meta", "position", "reset", "size")
+    __slots__ = ("_delta", "_json", "changes", "committed_at", "error", "meta", "position", "reset", "size")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         position: Lsn,
         reset: bool,
@@ -87,6 +135,7 @@ class WindowEvent:
         committed_at: int | None = None,
         meta: bytes | None = None,
         json: bytes | None = None,
+        delta: bytes | None = None,
     ) -> None:
         self.position = position
         self.reset = reset
@@ -99,6 +148,7 @@ class WindowEvent:
             size += len(change.doc)
         self.size = size
         self._json = json
+        self._delta = delta
 
     @property
     def changes_json(self) -> bytes:
@@ -107,9 +157,32 @@ class WindowEvent:
             self._json = _at_once(changes_json(self.changes))
         return self._json
 
+    @property
+    def delta_json(self) -> bytes:
+        """The changes as a JSON array for clients that have the list: what is only taken from it is not repeated. Encoded
+        once, and only if there is such a client. Of more than ``BATCH`` changes the modified documents are whole: comparing
+        their fields would hold up other work.
+        """
+        if self._delta is None:
+            changes = self.changes
+            if self.reset:
+                return self.changes_json
+            fields = len(changes) <= BATCH
+            self._delta = b"[" + b",".join([change.delta_json(fields=fields) for change in changes]) + b"]"
+        return self._delta
+
+    def forget(self) -> None:
+        """The event was delivered: do not keep the documents from before it. What is delivered again has whole ones, unless
+        the delta is encoded already.
+        """
+        for change in self.changes:
+            change.before = None
+
     def again(self) -> WindowEvent:
         """The same event without ``committed_at``, for a subscriber that resumes: its age is not a delivery time."""
-        return WindowEvent(self.position, self.reset, self.changes, self.error, meta=self.meta, json=self._json)
+        return WindowEvent(
+            self.position, self.reset, self.changes, self.error, None, self.meta, self._json, self._delta
+        )
 
     def at(self, position: Lsn) -> WindowEvent:
         """The same list at another position."""
@@ -166,12 +239,12 @@ def changes_in_batches(
         if rank in order.staying:
             index = first + order.keep(rank)
             if old_doc != doc:
-                changes.append(DocChange(MODIFIED, index, index, identifier, doc))
+                changes.append(DocChange(MODIFIED, index, index, identifier, doc, old_doc))
         elif old_doc is None:
             changes.append(DocChange(ADDED, -1, first + order.put(rank), identifier, doc))
         else:
             old_index = first + order.take(rank)
-            changes.append(DocChange(MODIFIED, old_index, first + order.put(rank), identifier, doc))
+            changes.append(DocChange(MODIFIED, old_index, first + order.put(rank), identifier, doc, old_doc))
         if rank % BATCH == BATCH - 1:
             yield
     return changes
@@ -203,116 +276,6 @@ def _same_ends(
         if last % BATCH == 0:
             yield
     return first, last
-
-
-def list_order(ranks: list[int], size: int) -> Generator[None, None, ListOrder]:
-    """The order of a list of ``size``, in which the client has the documents of ``ranks``; yields now and then."""
-    staying = yield from _longest_increasing(ranks)
-    order = ListOrder(len(ranks), size, staying)
-    yield from order.prepare(ranks)
-    return order
-
-
-class ListOrder:
-    """Where documents stand in the client's list while it is put in order, without a list that is searched.
-
-    Ranks are placed in ascending order, each directly behind the one before it. So before a placed document stand all
-    placed ones of lower rank, and those still to be moved that stood before its *anchor*: the last document up to it that
-    stays in its place. Only the latter change, and are counted in a Fenwick tree. ``steps`` counts its work.
-    """
-
-    __slots__ = ("_anchor", "_moved", "_places", "_size", "_stays", "_tree", "_waiting", "staying", "steps")
-
-    def __init__(self, kept: int, size: int, staying: set[int]) -> None:
-        self.staying = staying
-        self.steps = 0
-        self._size = size
-        self._waiting = kept - len(staying)
-        self._anchor = 0  # place of the last placed document that stays, counted from 1; 0: there is none
-        self._places: dict[int, int] = {}
-        # How many ranks below each are moved or added, once all below it are placed; of places, how many before stay.
-        self._moved, self._stays, self._tree = [0], [(0, size)], [0]
-
-    def prepare(self, ranks: list[int]) -> Iterator[None]:
-        """To be called once; nothing is to be done where nothing moves."""
-        if not self._waiting:
-            return
-        self._places = {rank: place for place, rank in enumerate(ranks, 1)}
-        yield
-        for rank in range(self._size):
-            self._moved.append(self._moved[-1] + (rank not in self.staying))
-        yield
-        following = self._size
-        before: list[int] = []
-        for rank in reversed(ranks):  # the first that stays behind each place
-            before.append(following)
-            following = rank if rank in self.staying else following
-        before.reverse()
-        yield
-        staying = 0
-        for rank, behind in zip(ranks, before, strict=True):
-            self._stays.append((staying, behind))
-            staying += rank in self.staying
-        yield
-        self._tree += [rank not in self.staying for rank in ranks]
-        for place in range(1, len(self._tree)):
-            above = place + (place & -place)
-            if above < len(self._tree):
-                self._tree[above] += self._tree[place]
-        yield
-
-    def keep(self, rank: int) -> int:
-        """Place a document that stays; its index now."""
-        if not self._waiting:
-            return rank
-        self._anchor = self._places[rank]
-        return rank + self._waiting_up_to(self._anchor)
-
-    def take(self, rank: int) -> int:
-        """Take a document out to be moved; the index at which it stood."""
-        place = self._places[rank]
-        stays, behind = self._stays[place]
-        index = self._waiting_up_to(place - 1) + stays + self._moved[min(rank, behind)]
-        self._waiting -= 1
-        while place < len(self._tree):
-            self._tree[place] -= 1
-            place += place & -place
-            self.steps += 1
-        return index
-
-    def put(self, rank: int) -> int:
-        """Place a document that is added or was taken out; the index at which it goes in."""
-        return rank + self._waiting_up_to(self._anchor) if self._waiting else rank
-
-    def _waiting_up_to(self, place: int) -> int:
-        count = 0
-        while place:
-            count += self._tree[place]
-            place &= place - 1
-            self.steps += 1
-        return count
-
-
-def _longest_increasing(ranks: list[int]) -> Generator[None, None, set[int]]:
-    """The values of one longest increasing subsequence (patience sorting)."""
-    tops: list[int] = []
-    behind: dict[int, int] = {}
-    for number, rank in enumerate(ranks, 1):
-        pile = bisect_left(tops, rank)
-        if pile:
-            behind[rank] = tops[pile - 1]
-        if pile == len(tops):
-            tops.append(rank)
-        else:
-            tops[pile] = rank
-        if number % BATCH == 0:
-            yield
-    chain: set[int] = set()
-    current = tops[-1] if tops else None
-    while current is not None:
-        chain.add(current)
-        current = behind.get(current)
-    return chain
 
 
 def changes_json(changes: Sequence[DocChange]) -> Generator[None, None, bytes]:

@@ -94,6 +94,8 @@ class Outcome:
                 yield
                 work = 0
             if event is None or event.changes is not changes:  # queries with one window follow each other
+                if event is not None:
+                    event.forget()
                 event = WindowEvent(position, False, changes, None, self.committed_at, self.annotations.meta)
                 too_deep = too_deep_in(event)
                 work += work_of(changes)
@@ -101,6 +103,8 @@ class Outcome:
             if query.ended:
                 self.ended.append(query)
             work += 1 + len(query.subscriptions)
+        if event is not None:
+            event.forget()
 
 
 def work_of(changes: list[DocChange]) -> int:

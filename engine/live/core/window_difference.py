@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference"]
 
-_NONE_PLACED = (None, None, ())
+_NONE_PLACED = (None, None, (), ())
 
 
 class Difference:
@@ -49,7 +49,7 @@ class Difference:
         self._keys, self._rows, self._now, self._shown = keys, rows, now, shown
         self._narrow = narrow
         self._removed: list[tuple[SortKey, Row]] = []  # old keys
-        self._placed: list[tuple[SortKey, SortKey | None, Row]] = []  # new keys, old keys
+        self._placed: list[tuple[SortKey, SortKey | None, Row, Row]] = []  # new keys, old keys, rows, old rows
 
     def changes(self) -> list[DocChange]:
         """The changes in the order to apply them."""
@@ -65,12 +65,12 @@ class Difference:
                 new_shown += 1
                 row = rows[bisect_left(keys, new_key)]
                 if not was or old_key is None or old_row is None:
-                    placed.append((new_key, None, row))
+                    placed.append((new_key, None, row, row))
                 elif self._other_document(old_row, row):
                     removed.append((old_key, old_row))
-                    placed.append((new_key, None, row))
+                    placed.append((new_key, None, row, row))
                 elif new_key != old_key or self._differs(old_row, row):
-                    placed.append((new_key, old_key, row))
+                    placed.append((new_key, old_key, row, old_row))
             elif was and old_key is not None and old_row is not None:
                 removed.append((old_key, old_row))
         crossing = (self._before.size - old_shown) - (self._shown - new_shown)
@@ -95,13 +95,13 @@ class Difference:
                 self._removed.append((key, rows[index]))
                 crossing -= 1
             else:
-                self._placed.append((key, None, rows[index]))
+                self._placed.append((key, None, rows[index], rows[index]))
                 crossing += 1
 
     def _pair(self) -> list[DocChange]:
         """The changes if one document leaves at most, and one comes, changes or moves: as :meth:`_sequence` has them."""
         doc_id, encode, keys = self._plan.doc_id, self._plan.encode, self._keys
-        key, old_key, row = self._placed[0] if self._placed else _NONE_PLACED
+        key, old_key, row, old_row = self._placed[0] if self._placed else _NONE_PLACED
         changes: list[DocChange] = []
         if self._removed:
             leaving, was = self._removed[0]
@@ -110,10 +110,11 @@ class Difference:
             changes.append(DocChange(REMOVED, index, -1, doc_id(was), encode(was)))
         if key is not None:
             index = bisect_left(keys, key)
-            kind, old_index = ADDED, -1
-            if old_key is not None:
-                kind, old_index = MODIFIED, min(bisect_left(keys, old_key), self._shown) - (key < old_key)
-            changes.append(DocChange(kind, old_index, index, doc_id(row), encode(row)))
+            if old_key is None:
+                changes.append(DocChange(ADDED, -1, index, doc_id(row), encode(row)))
+            else:
+                old_index = min(bisect_left(keys, old_key), self._shown) - (key < old_key)
+                changes.append(DocChange(MODIFIED, old_index, index, doc_id(row), encode(row), (encode, old_row)))
         return changes
 
     def _sequence(self) -> list[DocChange]:
@@ -126,16 +127,19 @@ class Difference:
             self._keys,
             self._shown,
             [key for key, _ in removed],
-            [old_key for _, old_key, _ in placed if old_key is not None],
-            [key for key, _, _ in placed],
+            [old_key for _, old_key, _, _ in placed if old_key is not None],
+            [key for key, _, _, _ in placed],
         )
         changes: list[DocChange] = []
         for key, row in reversed(removed):
             changes.append(DocChange(REMOVED, places.leave(key), -1, doc_id(row), encode(row)))
-        for key, old_key, row in placed:
-            old_index = -1 if old_key is None else places.take(old_key)
-            kind = ADDED if old_key is None else MODIFIED
-            changes.append(DocChange(kind, old_index, places.put(key), doc_id(row), encode(row)))
+        for key, old_key, row, old_row in placed:
+            if old_key is None:
+                changes.append(DocChange(ADDED, -1, places.put(key), doc_id(row), encode(row)))
+                continue
+            old_index = places.take(old_key)
+            was = (encode, old_row)
+            changes.append(DocChange(MODIFIED, old_index, places.put(key), doc_id(row), encode(row), was))
         return changes
 
     def _other_document(self, old_row: Row, row: Row) -> bool:

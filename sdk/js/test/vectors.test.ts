@@ -9,10 +9,10 @@ import { Pacer } from "../src/core/pacer.js";
 import { compare } from "../src/core/position.js";
 import { PresenceState } from "../src/core/presence.js";
 import { SendQueue } from "../src/core/send_queue.js";
-import { difference, Doc } from "../src/core/snapshot.js";
+import { apply, difference, Doc } from "../src/core/snapshot.js";
 import { RealtimeError } from "../src/protocol/errors.js";
 import type { User } from "../src/protocol/types.js";
-import type { PresenceMessage } from "../src/protocol/wire.js";
+import type { PresenceMessage, WireChange } from "../src/protocol/wire.js";
 import { FakeServer, flush } from "./fake_server.js";
 import { reconnect } from "./helpers.js";
 
@@ -63,6 +63,35 @@ test("differences of lists are those of the vectors", () => {
       each.newIndex,
     ]);
     assert.deepEqual(found, changes, `${old} ${now}`);
+  }
+});
+
+test("deltas give the lists and documents of the vectors", () => {
+  type Rows = [id: string, data: object][];
+  interface Case {
+    name: string;
+    changes: WireChange[];
+    given: [type: string, data: object][];
+    after: Rows | null;
+  }
+  const { list, cases } = vectors<{ list: Rows; cases: Case[] }>("deltas");
+  for (const { name, changes, given, after } of cases) {
+    const docs = list.map(([id, data]) => new Doc(id, data));
+    if (!after) {
+      assert.throws(() => apply(docs, changes), /no document 3/, name);
+      continue;
+    }
+    const [now, found] = apply(docs, changes);
+    assert.deepEqual(
+      found.map(({ type, doc }) => [type, doc.data()]),
+      given,
+      name,
+    );
+    assert.deepEqual(
+      now.map((doc) => [doc.id, doc.data()]),
+      after,
+      name,
+    );
   }
 });
 

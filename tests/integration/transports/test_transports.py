@@ -102,6 +102,30 @@ async def test_a_live_query_is_followed_until_it_is_unsubscribed(table: str, tra
         assert (await ada.receive("unsubscribed"))["id"] == "q"
 
 
+async def test_a_client_gets_deltas_if_it_asks_for_them_when_it_connects(table: str, transport: str) -> None:
+    write(table, "insert into messages values (1, 'a', 'one', 5), (2, 'a', 'two', 6)")
+    channel = "db:collection:messages"
+    async with (
+        running_server(table) as server,
+        transport_client(server.url, transport, delta="on") as ada,
+        transport_client(server.url, transport) as bob,
+    ):
+        for client in (ada, bob):
+            await client.join(channel, id="q", query=TOP)
+            assert "data" in (await client.receive("snapshot"))["changes"][0]["doc"]
+        write(table, "update messages set likes = 9, body = null where id = 1; delete from messages where id = 2")
+        for client, removed, modified in (
+            (ada, {"id": "2"}, {"id": "1", "changed": {"body": None, "likes": 9}}),
+            (
+                bob,
+                {"id": "2", "data": {"id": 2, "room": "a", "body": "two", "likes": 6}},
+                {"id": "1", "data": {"id": 1, "room": "a", "body": None, "likes": 9}},
+            ),
+        ):
+            changes = (await client.receive("snapshot"))["changes"]
+            assert [each["doc"] for each in changes] == [removed, modified]
+
+
 async def test_an_invalid_message_is_answered_and_the_session_goes_on(database: str, transport: str) -> None:
     async with running_server(database) as server, transport_client(server.url, transport) as ada:
         await ada.send(type="message", channel="private:1", event="e", ref="1")

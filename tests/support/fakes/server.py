@@ -53,6 +53,10 @@ class Event:
     committed_at: int | None = None
     meta: bytes | None = None
 
+    @property
+    def delta_json(self) -> bytes:
+        return self.changes_json
+
 
 @dataclass(eq=False)
 class FakeLiveSubscription:

@@ -21,8 +21,8 @@ from engine.live.core.document_changes import (
     changes_in_batches,
     changes_json,
     list_changes,
-    list_order,
 )
+from engine.live.core.places import list_order
 from engine.tasks import in_turns
 
 lists = st.lists(

@@ -8,10 +8,11 @@ import math
 from functools import partial
 from typing import Any
 
+import pytest
 from bunbase import Doc
 from bunbase.core.backoff import full_jitter
 from bunbase.core.channel_state import ChannelOptions, ChannelState
-from bunbase.core.lists import difference
+from bunbase.core.lists import difference, take
 from bunbase.core.pacing import Pacer
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
@@ -165,3 +166,16 @@ def test_messages_of_a_channel_are_delivered_as_in_the_vectors() -> None:
                     }
                 )
                 assert bool(events) is step["delivered"], where
+
+
+def test_deltas_give_the_lists_and_documents_of_the_vectors() -> None:
+    given = vectors("deltas")
+    for case in given["cases"]:
+        docs = [Doc(*row) for row in given["list"]]
+        if case["after"] is None:
+            with pytest.raises(ValueError, match="is not at index"):
+                take(docs, case["changes"])
+            continue
+        changes = take(docs, case["changes"])
+        assert [[each.type, each.doc.data] for each in changes] == case["given"], case["name"]
+        assert [[doc.id, doc.data] for doc in docs] == case["after"], case["name"]

@@ -25,6 +25,7 @@ export function settingsFor(names = usable(ALL, globalThis.WebSocket), given: De
   const { url, apiKey } = { ...defaults(), ...given };
   const { origin, pathname, searchParams: query } = endpoint(url);
   query.set("client", randomHex(16));
+  query.set("delta", "on");
   // A secret key, which configure() may hold for the REST API, does not belong in an address.
   if (apiKey?.startsWith("pk_")) query.set("apikey", apiKey);
   return {

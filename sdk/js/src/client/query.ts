@@ -6,7 +6,7 @@ import type { Slot } from "../connection/link.js";
 import { compare } from "../core/position.js";
 import type { SubscriptionManager } from "../connection/subscription_manager.js";
 import type { Subscription } from "../connection/subscription.js";
-import { apply, difference, readChanges, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
+import { apply, difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
 import type { Delivered, Subscribed } from "../protocol/wire.js";
 
@@ -213,9 +213,9 @@ class LiveList implements Subscription {
     if (message.type !== "snapshot" || this._over) return;
     const { reset, changes: raw, position, meta } = message;
     const feed = slot._memo as Feed;
-    const changes = readChanges(raw);
     const before = reset ? undefined : feed._docs;
-    feed._docs = apply(before ?? [], changes);
+    const [docs, changes] = apply(before ?? [], raw);
+    feed._docs = docs;
     feed._since = position;
     feed._epoch = feed._next;
     const ahead = this._shown?._since;

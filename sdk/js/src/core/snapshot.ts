@@ -52,23 +52,22 @@ export interface Snapshot<T = Untyped> {
   meta?: Record<string, Untyped>;
 }
 
-/** Changes from the protocol's form. @internal */
-export const readChanges = (raw: readonly WireChange[]): Change[] =>
-  raw.map(({ type, doc, oldIndex, newIndex }) => ({
-    type,
-    doc: new Doc(doc.id, doc.data),
-    oldIndex,
-    newIndex,
-  }));
-
-/** A new list: `docs` with the changes. @internal */
-export function apply(docs: readonly Doc[], changes: readonly Change[]): Doc[] {
+/**
+ * A new list: `docs` with changes in the protocol's form; and these with whole documents. A change without `data` is a delta: to
+ * the document in the list. Throws if that is not there.
+ *
+ * @internal
+ */
+export function apply(docs: readonly Doc[], raw: readonly WireChange[]): [Doc[], Change[]] {
   const list = docs.slice();
-  for (const { oldIndex, newIndex, doc } of changes) {
-    if (oldIndex >= 0) list.splice(oldIndex, 1);
+  const changes = raw.map(({ type, doc: { id, data, changed }, oldIndex, newIndex }) => {
+    const old = oldIndex < 0 ? undefined : list.splice(oldIndex, 1)[0];
+    if (data === undefined && old?.id !== id) throw new Error(`no document ${id}`);
+    const doc = new Doc(id, data ?? { ...old!.data(), ...changed });
     if (newIndex >= 0) list.splice(newIndex, 0, doc);
-  }
-  return list;
+    return { type, doc, oldIndex, newIndex };
+  });
+  return [list, changes];
 }
 
 /** The changes that lead from `old` to `now`: one per document at most, and no more moves than needed. @internal */

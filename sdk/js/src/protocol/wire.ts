@@ -49,7 +49,8 @@ export interface Rejected {
 /** A change of a live query's list. @internal */
 export interface WireChange {
   type: "added" | "modified" | "removed";
-  doc: { id: string; data: unknown };
+  /** Without `data`: as it was, but for the fields of `changed`. */
+  doc: { id: string; data?: unknown; changed?: Record<string, unknown> };
   oldIndex: number;
   newIndex: number;
 }

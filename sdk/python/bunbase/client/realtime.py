@@ -90,7 +90,7 @@ class Realtime(Emitter):
             connect_timeout, heartbeat_interval, heartbeat_timeout, upgrade_interval, queue_limit,
         )  # fmt: skip
         # One secret per object: whichever connection carries it, the server sees the same client.
-        known = {"client": secrets.token_urlsafe(24)}
+        known = {"client": secrets.token_urlsafe(24), "delta": "on"}
         if api_key is not None and api_key.startswith("pk_"):  # a secret one does not belong in an address
             known["apikey"] = api_key
         self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)

@@ -11,15 +11,28 @@ from typing import Any
 
 from bunbase.protocol.model import Change, Doc
 
-__all__ = ["apply", "difference", "read_changes"]
+__all__ = ["apply", "difference", "take"]
 
 
-def read_changes(raw: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
-    """Changes from the protocol's form."""
-    return tuple(
-        Change(each["type"], Doc(each["doc"]["id"], each["doc"]["data"]), each["oldIndex"], each["newIndex"])
-        for each in raw
-    )
+def take(docs: list[Doc], raw: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
+    """Change ``docs`` in place by changes in the protocol's form, and return them with whole documents.
+
+    A change that comes as a delta has no ``data``: the document is the one in the list, with the fields in ``changed``.
+    Raises ``ValueError`` if that is another one.
+    """
+    changes = []
+    for each in raw:
+        doc, old_index = each["doc"], each["oldIndex"]
+        data = doc.get("data")
+        if data is None:
+            before = docs[old_index] if 0 <= old_index < len(docs) else None
+            if before is None or before.id != doc["id"]:
+                raise ValueError(f"document {doc['id']!r} is not at index {old_index}")
+            data = {**before.data, **doc.get("changed", {})}
+        change = Change(each["type"], Doc(doc["id"], data), old_index, each["newIndex"])
+        apply(docs, (change,))
+        changes.append(change)
+    return tuple(changes)
 
 
 def apply(docs: list[Doc], changes: Iterable[Change]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bunbase.core.lists import apply, difference, read_changes
+from bunbase.core.lists import difference, take
 from bunbase.core.position import is_later
 from bunbase.protocol.model import Change, Doc, Snapshot
 
@@ -64,11 +64,10 @@ class LiveState:
 
     def receive(self, message: Mapping[str, Any], *, quiet: bool = False) -> Snapshot | None:
         """A ``snapshot`` message. ``quiet``: only take it in; ``catch_up`` is called later."""
-        changes, position = read_changes(message["changes"]), message["position"]
         if message.get("reset"):
             self._feed = []
-        apply(self._feed, changes)
-        self._feed_position = position
+        changes = take(self._feed, message["changes"])
+        self._feed_position = message["position"]
         if quiet:
             return None
         if self._feed is not self.docs:

@@ -84,7 +84,7 @@ export class Live extends EventTarget {
    */
   constructor(url, token = null) {
     super();
-    this.#url = url;
+    this.#url = `${url}${url.includes("?") ? "&" : "?"}delta=on`;
     this.#protocols = token === null ? [] : ["bunbase", `bunbase.token.${base64url(token)}`];
     const { signal } = this.#closing;
     addEventListener("online", () => this.reconnectNow(), { signal });
