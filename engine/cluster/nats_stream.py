@@ -92,6 +92,16 @@ class NatsStream:
         """Bytes of the largest message that the server accepts, which its greeting names."""
         return self.client.max_payload
 
+    @property
+    def authenticates(self) -> bool:
+        """The server asks clients to prove who they are. (Of its greeting, which the library has as a private attribute.)"""
+        return bool(self.client._server_info.get("auth_required"))
+
+    @property
+    def encrypted(self) -> bool:
+        """The server demands TLS."""
+        return bool(self.client._server_info.get("tls_required"))
+
     async def state(self) -> StreamState | None:
         """None: there is no such stream."""
         with _explained():

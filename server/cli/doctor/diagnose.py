@@ -26,6 +26,7 @@ from server.cli.doctor.certificate import certificate_findings
 from server.cli.doctor.connection_checks import connection_findings
 from server.cli.doctor.country_database import country_database_findings
 from server.cli.doctor.finding import Finding, grouped
+from server.cli.doctor.nats_checks import nats_findings
 from server.cli.doctor.row_security import row_security_findings
 from server.cli.doctor.schema_checks import own_slots, schema_findings
 from server.cli.terminal.output import size_in_words
@@ -51,7 +52,7 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
 
 def _of_settings(settings: Settings) -> Iterator[Finding]:
     yield from (*certificate_findings(settings), *country_database_findings(settings))
-    yield from (*_functions(settings), *_insecure(settings))
+    yield from (*nats_findings(settings), *_functions(settings), *_insecure(settings))
 
 
 def _insecure(settings: Settings) -> Iterator[Finding]:

@@ -1,0 +1,30 @@
+"""What `realtime doctor` finds about NATS."""
+
+from __future__ import annotations
+
+import asyncio
+
+from server.app.settings import Settings
+from server.cli.doctor.nats_checks import nats_findings
+from tests.integration.cluster.conftest import Cluster
+
+
+async def _levels(*urls: str, slot: str) -> list[tuple[str, str]]:
+    settings = Settings(nats_url=urls, slot_name=slot)
+    found = await asyncio.to_thread(lambda: list(nats_findings(settings)))
+    assert all("realtime:" not in str(each) for each in found), "no password is shown"
+    return [(each.level, each.text) for each in found]
+
+
+async def test_doctor_examines_each_nats_server(cluster: Cluster) -> None:
+    name = f"NATS at nats://127.0.0.1:{cluster.nats.port}"
+    stream = cluster.settings.stream
+    no_tls = ("warn", f"{name} does not speak TLS")
+    assert await _levels(cluster.nats.url, slot=cluster.slot) == [no_tls, ("warn", f"{name} has no stream {stream}")]
+    await cluster.relay()
+    await cluster.leading()
+    assert [level for level, _ in await _levels(cluster.nats.url, slot=cluster.slot)] == ["warn", "ok"]
+    wrong = cluster.nats.url.replace("realtime:", "realtime:x")
+    [(level, text)] = await _levels(wrong, slot=cluster.slot)
+    assert level == "problem"
+    assert "cannot be reached" in text
