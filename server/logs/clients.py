@@ -17,7 +17,7 @@ from typing import Final, Literal
 import structlog
 
 from engine.channels.core.messages.model import Member
-from engine.errors import ErrorCode, RealtimeError
+from engine.errors import ErrorCode, QueryRejectedError, RealtimeError
 from server.limits.token_bucket import TokenBucket
 
 __all__ = ["KINDS", "REFUSALS_PER_SECOND", "ClientLog", "Kind"]
@@ -79,9 +79,15 @@ class ClientLog:
         self._refused("renewal_refused", **_who(client), error=str(error))
 
     def rejected_request(self, client: Member, action: str, target: str, error: RealtimeError) -> None:
-        """A request was answered with ``error``: logged if that is for lack of a right, and such are logged."""
-        if self.authorization and error.code is ErrorCode.PERMISSION_DENIED:
+        """A request was answered with ``error``: logged if that is for lack of a right, or refuses a query for good, and
+        such are logged.
+        """
+        if not self.authorization:
+            return
+        if error.code is ErrorCode.PERMISSION_DENIED:
             self.denied(client, action, target, error)
+        elif isinstance(error, QueryRejectedError):
+            self._refused("query_refused", **_who(client), target=target, code=error.code.value, error=str(error))
 
     def denied(self, client: Member, action: str, target: str, error: Exception) -> None:
         """``action`` on a channel or collection is not allowed to it, or not any more."""

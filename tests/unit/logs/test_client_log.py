@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.channels.core.messages.model import Member
+from engine.errors import ErrorCode, UnknownCollectionError
 from server.logs import clients
 from server.logs.clients import REFUSALS_PER_SECOND, ClientLog
 
@@ -29,6 +30,21 @@ def test_refusals_beyond_a_rate_are_counted_and_not_logged(monkeypatch: pytest.M
         log.denied(ADA, "publish to", "chat:1", error)
         log.denied(ADA, "publish to", "chat:1", error)
     assert [each.get("suppressed") for each in logs] == [1_000 - round(REFUSALS_PER_SECOND), None]
+
+
+def test_a_refused_query_is_one_line_with_its_reason() -> None:
+    with capture_logs() as logs:
+        for log in (ClientLog(["authorization"]), ClientLog()):
+            error = UnknownCollectionError("no collection is named 'todo'")
+            log.rejected_request(ADA, "query", "db:collection:todo", error)
+    [line] = logs
+    assert (line["event"], line["code"], line["user"], line["log_level"]) == (
+        "query_refused",
+        ErrorCode.NOT_FOUND,
+        "ada",
+        "info",
+    )
+    assert line["error"] == "no collection is named 'todo'"
 
 
 def test_a_kind_that_is_not_set_is_off() -> None:

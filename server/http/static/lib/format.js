@@ -13,9 +13,10 @@ export const compact = (/** @type {number} */ n) => short.format(n);
 export const plural = (/** @type {number} */ n, /** @type {string} */ word) =>
   `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 
-/** Tenths below ten, whole milliseconds above, seconds from ten thousand. */
+/** "< 0.1 ms" for less than half of that, tenths below ten, whole milliseconds above, seconds from ten thousand. */
 export function milliseconds(/** @type {number} */ ms) {
   if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 0.05) return "< 0.1 ms";
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 
