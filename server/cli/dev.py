@@ -21,6 +21,7 @@ from server.auth.origins import LOCAL_ORIGINS
 from server.cli.local_postgres import LocalPostgres, LocalPostgresError, embedded_bin_dir
 from server.cli.migration.migrate import migrate
 from server.cli.prelude import exit_of, report
+from server.cli.serving.dev_nodes import Cluster, cluster
 from server.cli.serving.workers import Served, serve_with_workers
 from server.cli.terminal.options import DATA_DIR
 from server.dashboard import PATH
@@ -34,10 +35,14 @@ _WELCOME = """
   Dashboard   {dashboard}
   Postgres    {dsn}
               {psql} opens it
-  Clients     anonymous, or the user of ?user= in the address: for development only. Without a token they may use
+{nodes}  Clients     anonymous, or the user of ?user= in the address: for development only. Without a token they may use
               the channels {channels}, and read all exposed collections
 
   {hint} Ctrl+C stops.
+"""
+_NODES = """\
+  Nodes       {nodes}, too: what one is sent, all deliver
+  Relay       {relay}/health
 """
 _WITH_EXAMPLES = "Change rows with psql, or in the page's SQL box, and watch every open page follow."
 _WITHOUT_EXAMPLES = "realtime expose TABLE lets clients subscribe to a table."
@@ -48,20 +53,26 @@ class Development:
     """What is served for a developer.
 
     ``data_dir``: of the Postgres that is started. ``dsn``: a database to serve in its place. ``examples``: with the demo's
-    tables and page. ``open_page``: in a browser, if there is a display.
+    tables and page. ``open_page``: in a browser, if there is a display. ``nodes``: as many, with a relay and NATS between.
     """
 
     data_dir: Path
     dsn: str | None = None
     examples: bool = True
     open_page: bool = False
+    nodes: int = 1
 
 
 def run_dev(settings: Settings, development: Development) -> None:
     """Serve a Postgres of our own, or a database that is given, until interrupted: migrated, and with the examples.
 
-    Raises ``LocalPostgresError``, ``MigrationError``, ``ServeError``, ``FeedError`` or ``psycopg.Error``.
+    Raises ``SettingsError``, ``LocalPostgresError``, ``LocalNatsError``, ``MigrationError``, ``ServeError``, ``FeedError``
+    or ``psycopg.Error``.
     """
+    if development.nodes > 1 and (settings.workers or 1) > 1:
+        raise SettingsError(
+            "--nodes and --workers exclude each other: each node of a development cluster is one process"
+        )
     settings = with_dashboard(_for_pages_of_this_machine(settings))
     if settings.workers is None:
         settings = settings.model_copy(update={"workers": 1})  # enough for a developer, and it starts sooner
@@ -73,13 +84,15 @@ def run_dev(settings: Settings, development: Development) -> None:
             report("making the example tables")
             demo.seed(dsn)
 
-        def ready(url: str) -> None:
-            print(_welcome(settings, development, dsn, url), flush=True)
-            if development.open_page and _has_display():
-                webbrowser.open(url if development.examples else f"{url.rstrip('/')}{PATH}")
+        with _nodes(settings, dsn, listener, development.nodes) as nodes:
 
-        routes = demo.routes(dsn) if development.examples else ()
-        serve_with_workers(Served(settings, dsn, routes, ready, listener), exit_of)
+            def ready(url: str) -> None:
+                print(_welcome(settings, development, dsn, url, nodes), flush=True)
+                if development.open_page and _has_display():
+                    webbrowser.open(url if development.examples else f"{url.rstrip('/')}{PATH}")
+
+            routes = demo.routes(dsn) if development.examples else ()
+            serve_with_workers(Served(nodes.settings, dsn, routes, ready, listener), exit_of)
 
 
 def database_of(data_dir: Path) -> str:
@@ -101,12 +114,25 @@ def embedded_programs() -> Path | None:
         return None
 
 
-def _welcome(settings: Settings, development: Development, dsn: str, url: str) -> str:
+@contextmanager
+def _nodes(settings: Settings, dsn: str, listener: socket.socket, count: int) -> Iterator[Cluster]:
+    """The nodes beside this one, if ``count`` is more than 1."""
+    if count == 1:
+        yield Cluster(settings)
+        return
+    report(f"starting NATS, a relay and {count} nodes")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that they are ended then, too
+    with cluster(settings, dsn, listener.getsockname()[1], count) as nodes:
+        yield nodes
+
+
+def _welcome(settings: Settings, development: Development, dsn: str, url: str, nodes: Cluster) -> str:
     channels = ", ".join(("public:*", *settings.anonymous_channels))
     dashboard = f"{url.rstrip('/')}{PATH}" if settings.dashboard else "off (setting dashboard)"
     page, hint = (f"{url}", _WITH_EXAMPLES) if development.examples else ("off (--examples)", _WITHOUT_EXAMPLES)
     return _WELCOME.format(
         page=page,
+        nodes=_NODES.format(nodes=", ".join(nodes.others), relay=nodes.relay) if nodes.others else "",
         dashboard=dashboard,
         dsn=without_secrets(dsn),
         psql=_psql(development),

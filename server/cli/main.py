@@ -109,6 +109,9 @@ def dev(  # noqa: PLR0913
     host: options.Host = None,
     port: options.Port = None,
     workers: options.Workers = None,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, max=8, help="Start a cluster: a NATS server, a relay, and as many nodes.")
+    ] = 1,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
     open_page: Annotated[
@@ -134,10 +137,8 @@ def dev(  # noqa: PLR0913
         settings = settings.model_copy(update={"anonymous_channels": demo.CHANNELS})
     if dsn is not None:
         dsn_of(settings.model_copy(update={"dsn": dsn}))
-    run_dev(
-        settings,
-        Development(data_dir, dsn=dsn, examples=dsn is None if examples is None else examples, open_page=open_page),
-    )
+    with_examples = dsn is None if examples is None else examples
+    run_dev(settings, Development(data_dir, dsn=dsn, examples=with_examples, open_page=open_page, nodes=nodes))
 
 
 @app.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -77,7 +77,11 @@ class LocalNats:
         log = self.folder / "nats.log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [nats_server_program(), "-c", config], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [nats_server_program(), "-c", config],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # a signal of the terminal would end it before the nodes
             )
         deadline = time.monotonic() + _STARTS
         while not self._answers():
