@@ -114,6 +114,7 @@ def test_no_secret_is_shown_with_the_settings_in_effect() -> None:
         "auth_handler": {"url": "https://auth.example", "secret": "whsec_" + "czNjcjN0" * 4},
         "auth_issuers": [{"issuer": "https://a.example", "audience": "app", "secret": "czNjcjN0" * 8}],
         "dsn": URL,
+        "nats_url": ["nats://relay:secret@nats.example:4222"],
         "pooled_dsn": "host=pooler user=app password=secret",
         "rest_key": "czNjcjN0" * 8,
     }

@@ -25,7 +25,7 @@ export async function join(room, options) {
   channel.on("n", ({ data }) => chat.received.push(data));
   channel.on("gap", () => chat.gaps++);
   const present = async () => (chat.users = (await channel.getPresence()).users.map(({ id }) => id).sort());
-  channel.on("subscribed", present);
+  if (room.startsWith("presence")) channel.on("subscribed", present); // other channels have none
   for (const event of ["join", "leave", "update"])
     channel.on(`presence:${event}`, ({ id }) => {
       chat.presence.push(`${event} ${id}`);
