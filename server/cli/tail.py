@@ -12,6 +12,7 @@ import httpx
 import typer
 
 from engine.errors import RealtimeError
+from server.cli.prelude import report
 from server.logs.printable import printable
 
 __all__ = ["TailError", "tail"]
@@ -20,6 +21,7 @@ _TIMEOUT: Final = httpx.Timeout(10.0, read=90.0)  # a server sends something eve
 _LASTING: Final = 4001  # close codes from here on do not pass by connecting again
 _REFUSED: Final = frozenset({400, 401, 403, 404})  # also of a connection that is to be resumed
 _PAUSE: Final = 1.0  # seconds before a lost connection is made again
+_STREAM: Final = "text/event-stream"
 _OF_CONNECTION: Final = frozenset({"connected", "pong", "authenticated", "auth:expiring"})  # about the connection only
 
 
@@ -44,7 +46,7 @@ def tail(
     headers = {} if token_file is None else {"Authorization": f"Bearer {_token(token_file)}"}
     wanted = json.dumps(_subscription(channel, query, history))
     left = count
-    for message in _messages(f"{url.rstrip('/')}/realtime/sse", {"subscribe": wanted}, headers):
+    for message in _messages(_address(url), {"subscribe": wanted}, headers):
         if message["type"] == "error":
             raise TailError(f"{message['code']}: {message['message']}")
         if message["type"] == "close" and message["code"] >= _LASTING:
@@ -67,6 +69,24 @@ def _token(file: typer.FileText) -> str:
     return token
 
 
+def _address(url: str) -> str:
+    """Where the stream of the server at ``url`` is. Raises ``typer.BadParameter`` if that is no address of a server."""
+    hint = "--url"
+    try:
+        server = httpx.URL(url)
+    except httpx.InvalidURL as wrong:
+        raise typer.BadParameter(f"{url!r} is no address: {wrong}", param_hint=hint) from None
+    if server.scheme not in {"http", "https"} or not server.host:
+        raise typer.BadParameter(f"{url!r} is no address of a server, such as http://127.0.0.1:8000", param_hint=hint)
+    if "?" in url or "#" in url:
+        raise typer.BadParameter(
+            f"{url!r} has more than the address of a server: leave out what begins with ? or #. "
+            "Who you are comes from --token-file, as in `realtime token ada | realtime tail CHANNEL --token-file -`",
+            param_hint=hint,
+        )
+    return f"{url.rstrip('/')}/realtime/sse"
+
+
 def _subscription(channel: str, query: str | None, history: int) -> dict[str, Any]:
     message: dict[str, Any] = {"channel": channel}
     if channel.startswith("db:collection:"):
@@ -81,7 +101,7 @@ def _subscription(channel: str, query: str | None, history: int) -> dict[str, An
 
 def _messages(url: str, parameters: dict[str, str], headers: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The messages of the stream, which is resumed when the connection is lost. Raises ``TailError``."""
-    place, opened = "", False
+    place, opened, lost = "", False, False
     with httpx.Client(timeout=_TIMEOUT) as client:
         while True:
             resumed = headers | ({"Last-Event-ID": place} if place else {})
@@ -89,16 +109,33 @@ def _messages(url: str, parameters: dict[str, str], headers: dict[str, str]) -> 
                 with client.stream("GET", url, params=parameters, headers=resumed) as answer:
                     if answer.status_code != httpx.codes.OK and (not opened or answer.status_code in _REFUSED):
                         raise TailError(_reason(answer))
-                    opened = True
-                    for data, id in _blocks(answer.iter_lines()):
-                        place = id or place
+                    for data, id in _received(answer):
+                        if lost:
+                            report("the connection is resumed")
+                        place, opened, lost = id or place, True, False
                         if data:
                             yield json.loads(data)
             except httpx.TransportError as error:
                 if not opened:
                     raise TailError(f"{url} cannot be reached: {error}") from None
-            print("realtime: the connection was lost; it is resumed", file=sys.stderr, flush=True)
+            if not opened:
+                raise TailError(f"{url} ended its stream before the first message: is this the address of a server?")
+            if not lost:
+                report("the connection was lost; trying again until it is back")
+            lost = True
             time.sleep(_PAUSE)
+
+
+def _received(answer: httpx.Response) -> Iterator[tuple[str, str]]:
+    """The blocks of an answer; none of one that is an error. Raises ``TailError`` if it is no event stream."""
+    if answer.status_code != httpx.codes.OK:
+        return
+    kind = answer.headers.get("content-type", "nothing")
+    if kind.partition(";")[0].strip().lower() != _STREAM:
+        raise TailError(
+            f"{answer.url.copy_with(query=None)} answers with {kind}, not {_STREAM}: is --url that of a server?"
+        )
+    yield from _blocks(answer.iter_lines())
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
