@@ -1,0 +1,235 @@
+/**
+ * A channel's subscription: its position, and which received messages are new.
+ *
+ * The invariant: listeners get messages in order of their positions, each once, even if the server delivers some again.
+ */
+
+import { ErrorCode } from "../protocol/codes.js";
+import type { Encryption, Sealer } from "../protocol/crypto.js";
+import type { Emitter } from "../core/emitter.js";
+import { RealtimeError } from "../protocol/errors.js";
+import type { Slot } from "../connection/link.js";
+import { compare } from "../core/position.js";
+import { PresenceState, type PresenceEvent } from "../core/presence.js";
+import type { Condition } from "./query.js";
+import type { SubscriptionManager } from "../connection/subscription_manager.js";
+import type { Subscription } from "../connection/subscription.js";
+import type { Presence, PresenceData } from "../protocol/types.js";
+import type { Delivered, PresenceMessage, RoomMessage, Subscribed, WireMessage } from "../protocol/wire.js";
+/** How to subscribe to a channel. */
+export interface ChannelOptions {
+  /** Join the presence list and receive it: `true`, or the own state. In `presence:*` channels it is on unless it is `false`. */
+  presence?: boolean | PresenceData;
+  /** The number of last messages to get first (up to 1000), also when some of the missed ones are no longer stored. */
+  history?: number;
+  /** Only messages with one of these events, and whose data meets the conditions. */
+  filter?: { events?: string[]; where?: Condition[] };
+  /** Messages carry what their transaction was annotated with, and the trace context of their publisher, as `meta`. */
+  meta?: boolean;
+  /** Encrypt sent data, and decrypt received data: an `Encryption` of `@bunbase/sdk/crypto`. */
+  encryption?: Encryption;
+}
+
+/** Events of a channel besides its messages. A message of such a name is delivered under `*` only. @internal */
+export const RESERVED = /^(error|gap|subscribed|\*)$|^(presence|room):/;
+const REMEMBERED = 1000; // ids of messages
+const HELD = 1000; // messages that wait for the first listener; the oldest are dropped
+
+/** The channel's subscription, over all connections. @internal */
+export class ChannelSubscription implements Subscription {
+  readonly _isChannel = true;
+  _begun = false;
+  private _ready: { promise: Promise<void>; resolve: () => void; reject: (error: RealtimeError) => void } | undefined;
+  private _presence = new PresenceState();
+  private _own: PresenceData = {};
+  private _since: string | undefined; // what a resume goes on after: the last message, or where the first request began
+  private _last: string | undefined; // the last message
+  private _epoch: string | undefined;
+  private _seen = new Set<string>(); // ids, with their senders
+  private _jobs: (() => unknown)[] = [];
+  private _busy = false;
+  private _uses = 0; // calls of `subscribe()` without one of `unsubscribe()`
+  private _held: WireMessage[] | undefined = []; // undefined: there is a listener, or was one
+  private _sealing: [Encryption, Sealer] | undefined;
+
+  constructor(
+    readonly _name: string,
+    private _manager: SubscriptionManager,
+    private _events: Emitter,
+    readonly _options: ChannelOptions,
+  ) {}
+
+  _start(): Promise<void> {
+    this._uses++;
+    if (this._ready) return this._ready.promise;
+    let resolve!: () => void;
+    let reject!: (error: RealtimeError) => void;
+    const promise = new Promise<void>((yes, no) => ((resolve = yes), (reject = no)));
+    this._ready = { promise, resolve, reject };
+    this._manager._want(this);
+    return promise;
+  }
+
+  _stop(): Promise<void> {
+    if (--this._uses > 0) return Promise.resolve();
+    const ready = this._ready;
+    this._forget();
+    this._jobs = []; // pending deliveries are dropped
+    ready?.resolve(); // superseded, which its caller has asked for
+    return this._manager._unwant(this);
+  }
+
+  _sealer(): Sealer | undefined {
+    const { encryption } = this._options;
+    if (encryption && this._sealing?.[0] !== encryption) this._sealing = [encryption, encryption._sealer(this._name)];
+    return encryption && this._sealing?.[1];
+  }
+
+  async _present(data: PresenceData): Promise<void> {
+    await this._subscribed0();
+    const { typing, ...lasting } = data;
+    if (lasting.status === "typing") delete lasting.status;
+    Object.assign(this._own, lasting);
+    const message = { type: "presence:update", channel: this._name } as const;
+    // A repeated update has the current state, without typing.
+    await this._manager._send({ ...message, data }, () => ({ ...message, data: this._own }));
+  }
+
+  async _getPresence(): Promise<Presence> {
+    await this._subscribed0();
+    if (!(this._options.presence ?? this._name.startsWith("presence:")))
+      throw this._refused("subscribe with { presence: true }, or to a channel presence:…");
+    return this._presence._current();
+  }
+
+  private _subscribed0(): Promise<void> {
+    return this._ready?.promise ?? Promise.reject(this._refused("subscribe to the channel first"));
+  }
+
+  private _refused(text: string): RealtimeError {
+    return new RealtimeError(ErrorCode.PresenceRejected, text, { channel: this._name });
+  }
+
+  // Called by the subscription manager.
+
+  _request(): object {
+    const { presence, history, filter, meta } = this._options;
+    const since = this._since;
+    const own = { ...(typeof presence === "object" ? presence : {}), ...this._own };
+    return {
+      ...(since && { since, ...(this._epoch && { epoch: this._epoch }) }),
+      // With since, it applies when that position is no longer stored; servers without epochs reject both together.
+      ...(history && (!since || this._epoch) && { history }),
+      ...(filter && { filter }),
+      ...(meta && { meta }),
+      ...(Object.keys(own).length ? { presence: own } : presence !== undefined && { presence }),
+    };
+  }
+
+  _subscribed({ position, epoch, recovered, since, presence }: Subscribed, _: Slot, seamless: boolean): void {
+    const foreign = epoch !== this._epoch;
+    const lost = foreign || (recovered === false && !seamless);
+    const gap = this._begun && lost;
+    if (foreign) this._last = this._since = undefined;
+    // Older messages may be still to follow: those after `since`, which older servers do not report.
+    this._since = (lost && since) || this._since || position;
+    this._epoch = epoch;
+    const first = !this._begun;
+    this._begun = true;
+    this._do(() => {
+      if (gap) this._events._deliver("gap");
+      const events = presence ? this._presence._replace(presence.users) : [];
+      if (!first) this._deliverPresence(events);
+      this._ready?.resolve();
+      this._events._deliver("subscribed");
+      // The caller that awaits it can add listeners before the first message.
+      return first ? new Promise((resolve) => setTimeout(resolve)) : undefined;
+    });
+  }
+
+  _process(message: Delivered): void {
+    if (!this._begun) return;
+    if (message.type === "message") this._message(message);
+    else if (isPresence(message)) this._do(() => this._deliverPresence(this._presence._apply(message)));
+    else this._do(() => this._events._deliver(message.type, (message as RoomMessage).room ?? message));
+  }
+
+  _ended(error: RealtimeError): void {
+    const [ready, begun] = [this._ready, this._begun];
+    this._forget();
+    if (begun) this._do(() => this._error(error));
+    else ready?.reject(error);
+  }
+
+  private _forget(): void {
+    this._begun = false;
+    this._uses = 0;
+    this._held &&= [];
+    this._ready = this._since = this._last = this._epoch = undefined;
+    this._seen.clear();
+    this._presence = new PresenceState();
+  }
+
+  private _message(message: WireMessage): void {
+    const { position } = message;
+    if (this._last && compare(position, this._last) <= 0) return;
+    this._since = this._last = position;
+    // The server does not recognise a repeated message that it has not stored.
+    if (this._seen.size === this._seen.add(JSON.stringify([message.id, message.sender, message.server])).size) return;
+    if (this._seen.size > REMEMBERED) this._seen.delete(this._seen.values().next().value!);
+    const data = this._sealer()?._open(message.event, message.data);
+    data?.catch(() => {}); // reported below, in its order
+    const jobs = this._jobs; // another list after unsubscribing
+    this._do(() => {
+      if (!data) return this._deliver(message);
+      return data.then(
+        (opened) => jobs === this._jobs && this._deliver({ ...message, data: opened }),
+        (error: RealtimeError) => jobs === this._jobs && this._error(error),
+      );
+    });
+  }
+
+  /** There is a listener: messages that wait for it are delivered when those that are added with it are there, too. */
+  _release(): void {
+    if (!this._held?.length) this._held = undefined;
+    else
+      setTimeout(() => {
+        const held = this._held ?? [];
+        this._held = undefined;
+        held.forEach((message) => this._deliver(message));
+      });
+  }
+
+  private _error(error: RealtimeError): void {
+    if (!this._events._deliver("error", error)) this._manager._report(error);
+  }
+
+  private _deliver(message: WireMessage): void {
+    if (this._held) return void (this._held.push(message) > HELD && this._held.shift());
+    const { type, server, ...emitted } = message;
+    const { event } = emitted;
+    if (!RESERVED.test(event)) this._events._deliver(event, emitted);
+    this._events._deliver("*", emitted);
+  }
+
+  private _deliverPresence(events: PresenceEvent[]): void {
+    for (const [event, user] of events) this._events._deliver(event, user);
+  }
+
+  /** Run jobs one after the other, at once if none is running. */
+  private _do(job: () => unknown): void {
+    this._jobs.push(job);
+    if (!this._busy) void this._work();
+  }
+
+  private async _work(): Promise<void> {
+    this._busy = true;
+    for (let job; (job = this._jobs.shift());) {
+      const under = job();
+      if (under instanceof Promise) await under;
+    }
+    this._busy = false;
+  }
+}
+
+const isPresence = (message: Delivered): message is PresenceMessage => message.type.startsWith("presence:");
