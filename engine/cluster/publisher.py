@@ -24,9 +24,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -37,6 +35,7 @@ from tenacity import RetryCallState, wait_exponential, wait_random
 from engine.cluster.messages import OVERHEAD, Pulse, Sent, cut, pack
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected
 from engine.cluster.place import why_begun_anew
+from engine.cluster.send_queue import SendQueue
 from engine.cluster.settings import ClusterSettings
 from engine.errors import FeedError
 from engine.feed.feed import ServerIdentity
@@ -58,16 +57,6 @@ class FencedError(FeedError):
     """Another relay has published: this one does not lead any more."""
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A message that NATS has not acknowledged. ``reached``: what the stream has with it."""
-
-    subject: str
-    data: bytes
-    reached: Lsn
-    sequence: int = 0  # under which it was sent; 0: it was not
-
-
 class Publisher:
     """One term of a leading relay. :meth:`run` publishes what :meth:`publish` has taken.
 
@@ -81,7 +70,7 @@ class Publisher:
         generation: of the stream; 0 before :meth:`begin`.
         position: the stream's, with what waits to be published.
         reached: see the module.
-        published: messages that NATS has acknowledged; ``published_bytes``: of their contents.
+        queue: what NATS has not acknowledged, and how much it has.
     """
 
     def __init__(
@@ -99,14 +88,10 @@ class Publisher:
         self.generation = 0
         self.position: Lsn = 0
         self.reached: Lsn = 0
-        self.published = self.published_bytes = 0
-        self._waiting: deque[_Waiting] = deque()
-        self._unsent: deque[_Waiting] = deque()
-        self._bytes = 0  # of what waits
+        self.queue = SendQueue()
         self._chunk = 0  # bytes of a chunk; 0: not known yet
         self._created: object = None  # distinguishes streams of one name
         self._sequence = 0  # of the last message that was sent
-        self._last = 0  # of the last message that was acknowledged
         self._stored_at = time.monotonic()  # when NATS acknowledged last, or nothing was waiting
         self._purge = False
         self._open = False  # an event was published in part
@@ -116,11 +101,6 @@ class Publisher:
         self._started = asyncio.Event()
         self._failure: NatsFailedError | FencedError | None = None
         self._start: tuple[Lsn, ServerIdentity] | None = None
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes that NATS has not acknowledged."""
-        return self._bytes
 
     async def begin(self, position: Lsn, server: ServerIdentity) -> None:
         """The slot of ``server`` stands at ``position``: wait until it is known from where on the stream lacks events."""
@@ -133,7 +113,7 @@ class Publisher:
         """Publish an event that ends at ``position``, or a message of it (``first``, ``last``). Waits for room."""
         previous = self.position
         for number, more, data in cut(message, self._chunk):
-            while self._bytes >= self._settings.window:
+            while self.queue.size >= self._settings.window:
                 self._room.clear()
                 await self._room.wait()
             ends = last and not more
@@ -149,9 +129,7 @@ class Publisher:
         self.generation = _new_generation()
         self.position = self.reached = position
         self._open = False
-        self._waiting.clear()
-        self._unsent.clear()
-        self._bytes = 0
+        self.queue.clear()
         self._purge = True
         self._fail(NatsFailedError("the stream is begun anew"))
         self._room.set()
@@ -213,11 +191,10 @@ class Publisher:
             if now - beaten >= self._settings.beat:
                 beaten = now
                 self.beat()
-            while self._unsent:
-                each = self._unsent.popleft()
+            while self.queue.unsent:
                 headers = {_EXPECTED: str(self._sequence)}
                 self._sequence += 1
-                each.sequence = self._sequence
+                each = self.queue.next(self._sequence)
                 try:
                     await stream.client.publish(
                         each.subject, each.data, reply=f"{inbox}.{each.sequence}", headers=headers
@@ -237,7 +214,7 @@ class Publisher:
             raise self._failure
         if stream.closed.is_set():
             raise NatsFailedError("the connection to NATS was closed")
-        if not self._waiting:
+        if not self.queue:
             self._stored_at = now
         elif now - self._stored_at > _ACKNOWLEDGED:
             raise NatsFailedError(f"NATS has acknowledged nothing for {_ACKNOWLEDGED:g} s")
@@ -255,18 +232,11 @@ class Publisher:
 
     def _store(self, sequence: int) -> None:
         """NATS has everything up to this sequence number."""
-        advanced = False
-        while self._waiting and 0 < self._waiting[0].sequence <= sequence:
-            stored = self._waiting.popleft()
-            self._bytes -= len(stored.data)
-            self.published += 1
-            self.published_bytes += len(stored.data)
-            if stored.reached > self.reached:
-                self.reached, advanced = stored.reached, True
-        self._last = max(self._last, sequence)
+        reached = self.queue.store(sequence)
         self._stored_at = time.monotonic()
         self._room.set()
-        if advanced:
+        if reached > self.reached:
+            self.reached = reached
             self._acknowledged()
 
     def _fail(self, error: NatsFailedError | FencedError) -> None:
@@ -276,7 +246,7 @@ class Publisher:
     def beat(self) -> None:
         """Publish a sign of life, unless messages wait or an event was begun: those are one."""
         pulse = self._pulse()
-        if pulse is None or self._waiting or self._open or not self._begun.is_set():
+        if pulse is None or self.queue or self._open or not self._begun.is_set():
             return
         at = self.position
         self._add(
@@ -285,10 +255,7 @@ class Publisher:
         )
 
     def _add(self, subject: str, sent: Sent) -> None:
-        waiting = _Waiting(subject, pack(sent), sent.reached)
-        self._waiting.append(waiting)
-        self._unsent.append(waiting)
-        self._bytes += len(waiting.data)
+        self.queue.add(subject, sent)
         self._more.set()
 
     # -- where the stream stands -----------------------------------------------------------------------------------
@@ -303,19 +270,13 @@ class Publisher:
             await self._adopt(stream, state)
         elif state.created == self._created:
             await self._check_term(stream, state)
-            self._store_up_to(state.last)
+            self._store(state.last)
         if self._purge:
             await stream.purge()
             self._purge = False
         self._created = state.created
-        self._sequence = self._last = state.last
-        self._unsent = deque(self._waiting)
-        for each in self._waiting:
-            each.sequence = 0
-
-    def _store_up_to(self, sequence: int) -> None:
-        if self._waiting and 0 < self._waiting[0].sequence <= sequence:
-            self._store(sequence)
+        self._sequence = state.last
+        self.queue.resend()
 
     async def _check_term(self, stream: NatsStream, state: StreamState) -> None:
         last = await stream.message(state.last) if state.messages else None

@@ -32,6 +32,6 @@ class RelayMetrics:
         self._terms.value = service.terms
         self._streaming.value = term is not None and term.feed.state.status == "streaming"
         self._lag.value = 0 if term is None else term.feed.lag.bytes
-        self._waiting.value = 0 if term is None else term.publisher.waiting_bytes
-        self._published.value = 0 if term is None else term.publisher.published
-        self._bytes.value = 0 if term is None else term.publisher.published_bytes
+        self._waiting.value = 0 if term is None else term.publisher.queue.size
+        self._published.value = 0 if term is None else term.publisher.queue.acknowledged
+        self._bytes.value = 0 if term is None else term.publisher.queue.acknowledged_bytes

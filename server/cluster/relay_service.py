@@ -120,7 +120,7 @@ class RelayService:
             "name": self._cluster.stream,
             "position": format_lsn(publisher.position),
             "acknowledged": format_lsn(publisher.reached),
-            "waitingBytes": publisher.waiting_bytes,
-            "messages": publisher.published,
-            "bytes": publisher.published_bytes,
+            "waitingBytes": publisher.queue.size,
+            "messages": publisher.queue.acknowledged,
+            "bytes": publisher.queue.acknowledged_bytes,
         }
