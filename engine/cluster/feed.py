@@ -23,6 +23,7 @@ import asyncio
 import time
 from typing import Final
 
+from engine.cluster.identity import check_same, identity_of
 from engine.cluster.messages import Assembler, Pulse, Sent, pulse_of
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, connected
 from engine.cluster.place import StreamPlace, end_of, find
@@ -101,6 +102,7 @@ class ClusterFeed(FollowedFeed):
         if last is None:
             raise NoRelayError("no relay has published anything: start one (`realtime relay`)")
         pulse = pulse_of(last)
+        check_same(self._cluster, pulse, await identity_of(self._database))
         place = await self._welcome(stream, last, pulse)
         await stream.client.publish(self._cluster.control)  # for a sign of life
         self._received_at = time.monotonic()

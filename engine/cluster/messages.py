@@ -76,6 +76,8 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
         status: of its feed.
         reason: why that does not stream.
         confirmed: the slot's position.
+        database_oid: the database's, with ``server`` its identity; 0: of a version that did not send it.
+        database: its name.
     """
 
     relay: str
@@ -85,6 +87,8 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
     status: FeedStatus
     reason: str | None
     confirmed: Lsn
+    database_oid: int = 0
+    database: str = ""
 
 
 pack: Final = msgspec.msgpack.Encoder().encode

@@ -32,7 +32,8 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from tenacity import RetryCallState, wait_exponential, wait_random
 
-from engine.cluster.messages import OVERHEAD, Pulse, Sent, cut, pack
+from engine.cluster.identity import DatabaseIdentity, check_same
+from engine.cluster.messages import OVERHEAD, Pulse, Sent, cut, pack, pulse_of
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected
 from engine.cluster.place import why_begun_anew
 from engine.cluster.send_queue import SendQueue
@@ -63,6 +64,7 @@ class Publisher:
     Args:
         settings: of the cluster.
         relay: this relay's name.
+        database: whose transactions are published. A stream of another one is refused.
         pulse: what is sent as a sign of life.
         acknowledged: called when ``reached`` has advanced.
 
@@ -77,11 +79,13 @@ class Publisher:
         self,
         settings: ClusterSettings,
         relay: str,
+        database: DatabaseIdentity,
         pulse: Callable[[], Pulse | None],
         acknowledged: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._relay = relay
+        self._database = database
         self._pulse = pulse
         self._acknowledged = acknowledged
         self._term = secrets.randbits(62) + 1
@@ -136,7 +140,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish until another relay has taken over. Raises ``FencedError``, and ``NatsFailedError`` if nothing could be
-        published for ``publish_timeout``.
+        published for ``publish_timeout``; ``OtherDatabaseError`` if the stream is of another database.
         """
         await self._started.wait()
         while True:
@@ -292,6 +296,8 @@ class Publisher:
         position, server = self._start
         last = await stream.message(state.last) if state.messages else None
         pulse = None if last is None else await stream.last_pulse()
+        if pulse is not None:
+            check_same(self._settings, pulse_of(pulse), self._database)
         if last is None or pulse is None or (reason := why_begun_anew(last, pulse, server, position)):
             reason = "it is empty" if last is None or pulse is None else reason
             _log.warning("stream_generation_begun", stream=self._settings.stream, reason=reason)

@@ -10,6 +10,7 @@ relay that was asked to stop ends its term in order, and gives the lock back las
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Literal
 
@@ -17,10 +18,14 @@ import psycopg
 import structlog
 
 from engine.cluster.election import Election
+from engine.cluster.identity import DatabaseIdentity, OtherDatabaseError, check_same, identity_of
+from engine.cluster.messages import pulse_of
+from engine.cluster.nats_stream import NatsFailedError, connected
 from engine.cluster.settings import ClusterSettings
 from engine.errors import BunbaseError
 from engine.feed.settings import FeedSettings
 from engine.lsn import format_lsn
+from engine.postgres.reconnecting import Database
 from engine.tasks import end
 from server.cluster.relay_term import RelayTerm
 
@@ -29,6 +34,8 @@ __all__ = ["RelayService"]
 _log = structlog.get_logger("realtime.relay")
 
 _PAUSE = 0.5  # seconds after a term that failed, so that another relay has its turn
+_REFUSED_PAUSE = 5.0  # seconds after one that an operator has to make possible
+_LOOK = 1.0  # seconds for the look at the stream before the election
 
 
 class RelayService:
@@ -56,21 +63,24 @@ class RelayService:
     async def run(self) -> None:
         """Until the task is cancelled."""
         while True:
+            pause = _PAUSE
             try:
                 await self._once()
             except (BunbaseError, psycopg.Error, OSError) as error:
+                pause = _REFUSED_PAUSE if isinstance(error, OtherDatabaseError) else _PAUSE
                 self.problem = str(error).strip().split("\n", 1)[0]
                 _log.warning("relay_term_ended", slot=self._cluster.slot, relay=self.name, reason=self.problem)
             finally:
                 self.role = "standby"
                 await self.election.resign()
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(pause)
 
     async def _once(self) -> None:
+        database = await self._own_stream()
         await self.election.won()
         self.role, self.problem = "leader", None
         self.terms += 1
-        self.term = term = RelayTerm(self._dsn, self._feed, self._cluster, self.name)
+        self.term = term = RelayTerm(self._dsn, self._feed, self._cluster, self.name, database)
         leading, holding = asyncio.create_task(term.run()), asyncio.create_task(self.election.hold())
         try:
             await asyncio.wait({leading, holding}, return_when=asyncio.FIRST_COMPLETED)
@@ -80,6 +90,22 @@ class RelayService:
         finally:
             await end([holding, leading])
             self.term = None
+
+    async def _own_stream(self) -> DatabaseIdentity:
+        """The database; before it leads, and makes a slot, a relay looks whether the stream is of this one.
+
+        Raises ``OtherDatabaseError``. Without an answer of NATS the publisher finds out.
+        """
+        async with Database(
+            self._dsn, f"realtime relay {self.name} identity", self._cluster.publish_timeout
+        ) as database:
+            ours = await identity_of(database)
+        with contextlib.suppress(NatsFailedError, TimeoutError):
+            async with asyncio.timeout(_LOOK), connected(self._cluster, f"realtime relay {self.name}") as stream:
+                last = await stream.last_pulse()
+                if last is not None:
+                    check_same(self._cluster, pulse_of(last), ours)
+        return ours
 
     def status(self) -> dict[str, Any]:
         """The body of ``GET /health``."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
+from engine.cluster.identity import DatabaseIdentity
 from engine.cluster.messages import Pulse
 from engine.cluster.published_feed import PublishedFeed
 from engine.cluster.publisher import Publisher
@@ -29,16 +30,19 @@ __all__ = ["RelayTerm"]
 
 
 class RelayTerm:
-    """See the module. ``relay``: this relay's name.
+    """See the module. ``relay``: this relay's name; ``database``: whose slot it is.
 
     ``publisher``: of this term; ``feed``: of the slot; ``channels``: None before they have begun.
     """
 
-    def __init__(self, dsn: str, settings: FeedSettings, cluster: ClusterSettings, relay: str) -> None:
+    def __init__(
+        self, dsn: str, settings: FeedSettings, cluster: ClusterSettings, relay: str, database: DatabaseIdentity
+    ) -> None:
         self._dsn = dsn
         self._relay = relay
+        self._database = database
         self.feed = Feed(dsn, replace(settings, shared=True, ephemeral=False))
-        self.publisher = Publisher(cluster, relay, self._pulse, self._acknowledged)
+        self.publisher = Publisher(cluster, relay, database, self._pulse, self._acknowledged)
         self._published: PublishedFeed | None = None
         self.channels: Channels | None = None
         self._failed: asyncio.Future[None] | None = None
@@ -93,4 +97,14 @@ class RelayTerm:
         if feed.server is None or feed.plugin is None:
             return None
         state = feed.state
-        return Pulse(self._relay, feed.plugin, feed.server, feed.sessions, state.status, state.reason, feed.confirmed)
+        return Pulse(
+            self._relay,
+            feed.plugin,
+            feed.server,
+            feed.sessions,
+            state.status,
+            state.reason,
+            feed.confirmed,
+            self._database.oid,
+            self._database.name,
+        )

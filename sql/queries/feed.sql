@@ -206,6 +206,11 @@ delete from realtime.slots where node in (select id from removed)
 -- A slot without a node was dropped.
 delete from realtime.slots where name = %(slot)s and node is null
 
+-- name: database_identity
+-- What distinguishes this database from all others, of this server and of others. A copy of the server's files has the same.
+select c.system_identifier::text as system, d.oid::bigint as oid, d.datname::text as name
+from pg_control_system() c, pg_database d where d.datname = current_database()
+
 -- name: relay_try_lead
 -- Take the lock of the relay that leads, for this session. leader, pid and silent: of the session that has it, if that is another one; seconds since its last statement.
 with key as (

@@ -68,22 +68,22 @@ def ids(follower: Follower) -> list[int]:
 class Cluster:
     """One slot, relays and nodes."""
 
-    def __init__(self, dsn: str, nats: LocalNats, **cluster: Any) -> None:
+    def __init__(self, dsn: str, nats: LocalNats, slot: str | None = None, **cluster: Any) -> None:
         self.dsn = dsn
         self.nats = nats
-        self.slot = f"s_{uuid.uuid4().hex[:12]}"
+        self.slot = slot or f"s_{uuid.uuid4().hex[:12]}"
         self.settings = ClusterSettings(urls=(nats.url,), slot=self.slot, **cluster)
         self._stack = AsyncExitStack()
         self.relays: list[ServerProcess] = []
 
-    async def relay(self, **config: Any) -> ServerProcess:
-        """A relay more, as a process; it need not lead."""
+    async def relay(self, health: int = 200, **config: Any) -> ServerProcess:
+        """A relay more, as a process; it need not lead. ``health``: the status of its ``/health`` that is waited for."""
         port = free_port()
         settings = {"log_format": "json", "nats_url": self.nats.url, "slot_name": self.slot, "relay_lease": 3, **config}
         process = await start("relay", "--dsn", self.dsn, port=port, config=settings)
         self._stack.push_async_callback(_end, process)
         self.relays.append(process)
-        await process.healthy()
+        await process.healthy(health)
         return process
 
     async def leading(self) -> ServerProcess:
@@ -157,20 +157,27 @@ def nats(tmp_path: Path) -> Iterator[LocalNats]:
     server.kill()
 
 
-@pytest_asyncio.fixture
-async def cluster(database: str, nats: LocalNats) -> AsyncIterator[Cluster]:
-    """A database with the exposed table t; no relay and no node yet."""
-    run(database, "create table t (id int primary key, s text)")
-    run(database, "select realtime.expose('t')")
-    made = Cluster(database, nats)
+@asynccontextmanager
+async def cluster_of(dsn: str, nats: LocalNats, **settings: Any) -> AsyncIterator[Cluster]:
+    """The cluster of a database, in which it makes the exposed table t; no relay and no node yet."""
+    run(dsn, "create table t (id int primary key, s text)")
+    run(dsn, "select realtime.expose('t')")
+    made = Cluster(dsn, nats, **settings)
     try:
         yield made
     finally:
         await made.close()
-        query = "from pg_replication_slots where slot_name = %s"
-        run(database, f"select pg_terminate_backend(active_pid, 10000) {query} and active_pid is not null", made.slot)
-        await until(lambda: not read(database, f"select {query} and active".replace("select", "select 1"), made.slot))
-        run(database, f"select pg_drop_replication_slot(slot_name) {query}", made.slot)
+        query = "from pg_replication_slots where slot_name = %s and database = current_database()"
+        run(dsn, f"select pg_terminate_backend(active_pid, 10000) {query} and active_pid is not null", made.slot)
+        await until(lambda: not read(dsn, f"select 1 {query} and active", made.slot))
+        run(dsn, f"select pg_drop_replication_slot(slot_name) {query}", made.slot)
 
 
-__all__ = ["ALL", "ChannelSubscriber", "Cluster", "ClusterNode", "ids"]
+@pytest_asyncio.fixture
+async def cluster(database: str, nats: LocalNats) -> AsyncIterator[Cluster]:
+    """A database with the exposed table t; no relay and no node yet."""
+    async with cluster_of(database, nats) as made:
+        yield made
+
+
+__all__ = ["ALL", "ChannelSubscriber", "Cluster", "ClusterNode", "cluster_of", "ids"]
