@@ -131,6 +131,7 @@ PROSE = (
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     "server/app/http_app.py": (r"app\.router\.redirect_slashes",),  # Starlette's name
+    "deploy/proxies/envoy.yml": (r"envoy\.filters\.http\.router|http\.router\.v3\.Router",),  # Envoy's names
     # The former name of a setting, which is still read.
     "docs/getting-started.md": (r"`throw_away` \| \| the former name of `ephemeral`",),
     "server/app/settings.py": (r"throw_away: bool \| None", r'given\.get\("throw_away"\)'),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
-import pytest
 
 from tests.support.ports import free_port
+from tests.support.servers.installed import installed
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 __all__ = ["pgbouncer", "pooler"]
@@ -21,12 +20,7 @@ __all__ = ["pgbouncer", "pooler"]
 
 def pgbouncer() -> str:
     """The program (a failure under CI when missing, else a skip)."""
-    found = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("PgBouncer is missing; `make test` installs it")
-        pytest.skip("PgBouncer is not installed")
-    return found
+    return installed("pgbouncer")
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Nodes behind load balancers, with the files of deploy/proxies."""
