@@ -16,15 +16,7 @@ export { Channel, type ChannelOptions } from "./client/channel.js";
 export { CloseCode, ErrorCode } from "./protocol/codes.js";
 export type { Encryption } from "./protocol/crypto.js";
 export { RealtimeError } from "./protocol/errors.js";
-export {
-  Collection,
-  LiveQuery,
-  Query,
-  type Condition,
-  type Database,
-  type Operator,
-  type QuerySubscription,
-} from "./client/query.js";
+export { Collection, LiveQuery, Query, type Database, type QuerySubscription } from "./client/query.js";
 export type { RealtimeOptions } from "./client/client_options.js";
 export { Realtime } from "./client/realtime.js";
 export {
@@ -35,6 +27,8 @@ export {
   type ServerOptions,
   type ServerUser,
 } from "./client/rest.js";
+export type { AnyMessage, Seen, Sent, Trace } from "./client/typed_channel.js";
+export type { At, Comparable, Condition, NameOf, Operand, Operator, OperatorFor } from "./client/typed_query.js";
 export type { Defaults } from "./client/settings.js";
 export { Doc, type Change, type Snapshot } from "./core/snapshot.js";
 export type {
@@ -45,6 +39,7 @@ export type {
   Message,
   Presence,
   PresenceData,
+  PresenceFields,
   Room,
   TransportName,
   Untyped,

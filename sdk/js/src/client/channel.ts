@@ -4,13 +4,18 @@ import { ChannelSubscription, RESERVED, type ChannelOptions } from "./channel_su
 import { Emitter } from "../core/emitter.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import { uuid } from "../core/ids.js";
+import type { AnyMessage, Seen, Sent, Trace } from "./typed_channel.js";
+import type { At, NameOf } from "./typed_query.js";
 import type { SubscriptionManager } from "../connection/subscription_manager.js";
 import type { Ack, Message, Presence, PresenceData, Room, Untyped, User } from "../protocol/types.js";
 
 export type { ChannelOptions } from "./channel_subscription.js";
 
-/** A channel of one client. Made by {@link Realtime.channel}. */
-export class Channel {
+/**
+ * A channel of one client. Made by {@link Realtime.channel}. `Events` has the data of its messages by the names of their events,
+ * `State` what its users set as their presence; without them any name and any data is open.
+ */
+export class Channel<Events = Untyped, State = Untyped> {
   /** The channel's name. */
   readonly name: string;
   private _events = new Emitter();
@@ -50,11 +55,12 @@ export class Channel {
    * Publish a message. One does not have to be subscribed. Without a connection it waits; it is sent again until the server has
    * acknowledged it, and stored once.
    *
-   * @param trace the W3C trace context that the message continues; subscribers with `meta` get it.
+   * @param sent its data, and the W3C trace context that it continues; subscribers with `meta` get that.
    * @returns when it is stored.
    * @throws {@link RealtimeError} if it is refused, or if too many wait already.
    */
-  async send(event: string, data?: unknown, trace?: { traceparent?: string; tracestate?: string }): Promise<Ack> {
+  send<E extends NameOf<Events>>(event: E, ...sent: Sent<At<Events, E>>): Promise<Ack>;
+  async send(event: string, data?: unknown, trace?: Trace): Promise<Ack> {
     const sealer = this._subscription._sealer();
     // One after the other: encryption takes time, and order must not depend on how much.
     if (sealer) {
@@ -76,7 +82,10 @@ export class Channel {
   }
 
   /** A user has joined, changed, or left. */
-  on(event: "presence:join" | "presence:update" | "presence:leave", listener: (user: User) => void): () => void;
+  on(
+    event: "presence:join" | "presence:update" | "presence:leave",
+    listener: (user: User<Seen<State>>) => void,
+  ): () => void;
   /** The room was made, changed, closed. When it is closed the subscription has ended. */
   on(event: "room:created" | "room:updated" | "room:closed", listener: (room: Room) => void): () => void;
   /**
@@ -88,8 +97,12 @@ export class Channel {
   on(event: "gap", listener: () => void): () => void;
   /** Subscribed, also after a reconnect. */
   on(event: "subscribed", listener: () => void): () => void;
-  /** A message with this event; `*` is any. */
-  on<T = Untyped>(event: string, listener: (message: Message<T>) => void): () => void;
+  /** Any message. */
+  on(event: "*", listener: (message: AnyMessage<Events>) => void): () => void;
+  /** A message with this event. */
+  on<E extends NameOf<Events>>(event: E, listener: (message: Message<At<Events, E>, E>) => void): () => void;
+  /** A message with this event, in a channel without types; `*` is any. */
+  on<T = Untyped>(event: unknown extends Events ? string : never, listener: (message: Message<T>) => void): () => void;
   on(event: string, listener: (value: Untyped) => void): () => void {
     const remove = this._events._add(event, listener);
     if (event === "*" || !RESERVED.test(event)) this._subscription._release();
@@ -107,7 +120,7 @@ export class Channel {
    * @returns when the server has accepted it.
    * @throws {@link RealtimeError} `RT_009` if one has not subscribed with presence, or it cannot be.
    */
-  updatePresence(data: PresenceData): Promise<void> {
+  updatePresence(data: PresenceData<Seen<State>>): Promise<void> {
     return this._subscription._present(data);
   }
 
@@ -116,7 +129,7 @@ export class Channel {
    *
    * @throws {@link RealtimeError} `RT_009` if one has not subscribed, or not with presence.
    */
-  getPresence(): Promise<Presence> {
-    return this._subscription._getPresence();
+  getPresence(): Promise<Presence<Seen<State>>> {
+    return this._subscription._getPresence() as Promise<Presence<Seen<State>>>;
   }
 }

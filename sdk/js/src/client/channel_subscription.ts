@@ -11,19 +11,20 @@ import { RealtimeError } from "../protocol/errors.js";
 import type { Slot } from "../connection/link.js";
 import { compare } from "../core/position.js";
 import { PresenceState, type PresenceEvent } from "../core/presence.js";
-import type { Condition } from "./query.js";
+import type { Seen } from "./typed_channel.js";
+import type { Condition, NameOf } from "./typed_query.js";
 import type { SubscriptionManager } from "../connection/subscription_manager.js";
 import type { Subscription } from "../connection/subscription.js";
-import type { Presence, PresenceData } from "../protocol/types.js";
+import type { Presence, PresenceData, Untyped } from "../protocol/types.js";
 import type { Delivered, PresenceMessage, RoomMessage, Subscribed, WireMessage } from "../protocol/wire.js";
-/** How to subscribe to a channel. */
-export interface ChannelOptions {
+/** How to subscribe to a channel, whose messages are `Events`, and whose users set `State`. */
+export interface ChannelOptions<Events = Untyped, State = Untyped> {
   /** Join the presence list and receive it: `true`, or the own state. In `presence:*` channels it is on unless it is `false`. */
-  presence?: boolean | PresenceData;
+  presence?: boolean | PresenceData<Seen<State>>;
   /** The number of last messages to get first (up to 1000), also when some of the missed ones are no longer stored. */
   history?: number;
   /** Only messages with one of these events, and whose data meets the conditions. */
-  filter?: { events?: string[]; where?: Condition[] };
+  filter?: { events?: NameOf<Events>[]; where?: Condition[] };
   /** Messages carry what their transaction was annotated with, and the trace context of their publisher, as `meta`. */
   meta?: boolean;
   /** Encrypt sent data, and decrypt received data: an `Encryption` of `@bunbase/sdk/crypto`. */

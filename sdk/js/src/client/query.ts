@@ -9,18 +9,7 @@ import type { Subscription } from "../connection/subscription.js";
 import { apply, difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
 import type { Delivered, Subscribed } from "../protocol/wire.js";
-
-/** Comparison operators, with the meaning they have in SQL. */
-export type Operator =
-  | "==" | "!=" | "<" | "<=" | ">" | ">=" // prettier-ignore
-  | "in" | "not-in" | "array-contains" | "array-contains-any" | "like" | "ilike" | "is-null" | "is-not-null"; // prettier-ignore
-
-/** A condition: on a field, or several of them put together. */
-export type Condition =
-  | [field: string, operator: Operator, value?: unknown]
-  | { and: Condition[] }
-  | { or: Condition[] }
-  | { not: Condition };
+import type { At, Condition, NameOf, Operand, Operator, OperatorFor } from "./typed_query.js";
 
 /** A query in the form of the protocol. */
 interface Spec {
@@ -83,22 +72,21 @@ export class LiveQuery<T = Untyped> {
 /** A query on one collection. Each method returns a new one; a query is sent when it is followed. */
 export class Query<T = Untyped> extends LiveQuery<T> {
   /** Only documents whose `field` meets the condition. Several conditions must all hold. */
-  where(field: keyof T & string, operator: Operator, value?: unknown): Query<T>;
-  where(field: string, operator: Operator, value?: unknown): Query<T>;
+  where<F extends NameOf<T>, O extends OperatorFor<At<T, F>>>(
+    field: F,
+    operator: O,
+    ...value: Operand<At<T, F>, O>
+  ): Query<T>;
   /** Only documents that meet the condition. */
-  where(condition: Condition): Query<T>;
-  where(field: string | Condition, operator?: Operator, value?: unknown): Query<T> {
+  where(condition: Condition<T>): Query<T>;
+  where(field: string | Condition<T>, operator?: Operator, value?: unknown): Query<T> {
     const condition =
       typeof field !== "string" ? field : value === undefined ? [field, operator] : [field, operator, value];
     return this._with({ where: [...(this._spec.where ?? []), condition] });
   }
 
   /** Sort by `field`, after the earlier sort keys. Without `nulls`, nulls are sorted as in PostgreSQL. */
-  orderBy(
-    field: (keyof T & string) | (string & {}),
-    direction: "asc" | "desc" = "asc",
-    nulls?: "nulls-first" | "nulls-last",
-  ): Query<T> {
+  orderBy(field: NameOf<T>, direction: "asc" | "desc" = "asc", nulls?: "nulls-first" | "nulls-last"): Query<T> {
     return this._with({
       orderBy: [...(this._spec.orderBy ?? []), nulls ? [field, direction, nulls] : [field, direction]],
     });
@@ -146,10 +134,13 @@ export class Collection<T = Untyped> extends Query<T> {
   }
 }
 
-/** The tables that are exposed as collections. */
-export interface Database {
-  /** A collection by its name. `T` is the type of its documents. */
-  collection<T = Untyped>(name: string): Collection<T>;
+/**
+ * The tables that are exposed as collections. `C` is the type of their documents by the collections' names, as `realtime types`
+ * writes it; without one, any name is open.
+ */
+export interface Database<C = Untyped> {
+  /** A collection by its name. `T` is the type of its documents, if it is not that of `C`. */
+  collection<T = never, N extends NameOf<C> = NameOf<C>>(name: N): Collection<[T] extends [never] ? At<C, N> : T>;
 }
 
 /** The list as one link sends it. */

@@ -28,8 +28,10 @@ import type {
  * channel.on("new-message", (message) => console.log(message.data));
  * await channel.send("new-message", { text: "Hello!" });
  * ```
+ *
+ * `Collections` has the types of the documents by the collections' names, as `realtime types` writes them.
  */
-export class Realtime {
+export class Realtime<Collections = Untyped> {
   private _events = new Emitter();
   /** @internal */
   readonly _manager: SubscriptionManager;
@@ -110,15 +112,18 @@ export class Realtime {
   }
 
   /** A channel by its name. The same name gives the same object; options hold from the next `subscribe()`. */
-  channel(name: string, options: ChannelOptions = {}): Channel {
+  channel<Events = Untyped, State = Untyped>(
+    name: string,
+    options: ChannelOptions<Events, State> = {},
+  ): Channel<Events, State> {
     let channel = this._channels.get(name);
-    if (channel) channel._configure(options);
-    else this._channels.set(name, (channel = new Channel(name, this._manager, { ...options })));
-    return channel;
+    if (channel) channel._configure(options as ChannelOptions);
+    else this._channels.set(name, (channel = new Channel(name, this._manager, { ...options } as ChannelOptions)));
+    return channel as Channel<Events, State>;
   }
 
   /** Live queries. */
-  database(): Database {
+  database(): Database<Collections> {
     return { collection: (name) => new Collection(() => this._manager, name) };
   }
 

@@ -4,12 +4,12 @@
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- with `unknown` every reader would have to cast
 export type Untyped = any;
 
-/** A message of a channel. `T` is the type of its data. */
-export interface Message<T = Untyped> {
+/** A message of a channel. `T` is the type of its data, `E` its event. */
+export interface Message<T = Untyped, E extends string = string> {
   /** Where it was published; `*` if it was sent to this connection itself. */
   channel: string;
   /** The event's name. */
-  event: string;
+  event: E;
   /** Any JSON value. */
   data: T;
   /** When it was published: ISO 8601, UTC. */
@@ -32,27 +32,27 @@ export interface Ack {
   position: string | undefined;
 }
 
-/** A user in a channel. */
-export interface User {
+/** A user in a channel. `S` is the type of what users set. */
+export interface User<S = Record<string, Untyped>> {
   id: string;
   /** From the metadata. */
   name?: string | null;
   /** Name, avatar and the like. */
   metadata: Record<string, Untyped>;
   /** Status, typing, and other fields that the user sets. */
-  state: Record<string, Untyped>;
+  state: S;
   /** The end of its last presence before: ISO 8601, UTC. */
   lastSeen?: string | null;
 }
 
 /** The users in a channel. Several connections of a user count once. */
-export interface Presence {
-  users: User[];
+export interface Presence<S = Record<string, Untyped>> {
+  users: User<S>[];
   count: number;
 }
 
-/** The own presence: these fields have a meaning, any other one is free and appears in `state`. */
-export interface PresenceData {
+/** The own presence: these fields have a meaning. */
+export interface PresenceFields {
   /** Up to 64 characters; `typing` is taken back by the server. */
   status?: string | null;
   /** Taken back by the server after a few seconds. */
@@ -60,8 +60,10 @@ export interface PresenceData {
   name?: string | null;
   avatar?: string | null;
   metadata?: Record<string, Untyped>;
-  [field: string]: Untyped;
 }
+
+/** The own presence: fields that have a meaning, and those of `S`, which appear in `state`. Without `S` any other field is free. */
+export type PresenceData<S = Record<string, Untyped>> = PresenceFields & Partial<S>;
 
 /** A room: a channel with settings of its own. */
 export interface Room {

@@ -1,0 +1,27 @@
+/** What a channel carries, by its events' names. Types alone, without a byte at run time; without `Events` everything is open. */
+
+import type { Message, Untyped } from "../protocol/types.js";
+import type { At, NameOf } from "./typed_query.js";
+
+/** A message of any of the events, discriminated by its `event`. */
+export type AnyMessage<Events> = unknown extends Events
+  ? Message
+  : { [E in NameOf<Events>]: Message<At<Events, E>, E> }[NameOf<Events>];
+
+/** The W3C trace context that a message continues. */
+export interface Trace {
+  traceparent?: string;
+  tracestate?: string;
+}
+
+/** What follows the event when it is sent: its data, which is optional if it can be null or undefined. */
+export type Sent<Data> = unknown extends Data
+  ? [data?: unknown, trace?: Trace]
+  : null extends Data
+    ? [data?: Data, trace?: Trace]
+    : undefined extends Data
+      ? [data?: Data, trace?: Trace]
+      : [data: Data, trace?: Trace];
+
+/** What users set, as others see it: each sets what it likes. */
+export type Seen<State> = unknown extends State ? Record<string, Untyped> : Partial<State>;
