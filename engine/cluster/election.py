@@ -71,12 +71,16 @@ class Election:
         """Keep the lease, until it is lost. Raises ``LeadershipLostError``."""
         while True:
             await asyncio.sleep(self._settings.lease / _BEATS)
-            if self._connection is None or self._connection.closed:
-                raise LeadershipLostError("the session of the lock was closed")
-            try:
-                await self._ask("relay_beat")
-            except (psycopg.Error, OSError) as error:
-                raise LeadershipLostError(f"the session of the lock has ended: {str(error).strip()}") from error
+            await self.prove()
+
+    async def prove(self) -> None:
+        """Make sure that this relay leads, and renew the lease. Raises ``LeadershipLostError``."""
+        if self._connection is None or self._connection.closed:
+            raise LeadershipLostError("the session of the lock was closed")
+        try:
+            await self._ask("relay_beat")
+        except (psycopg.Error, OSError) as error:
+            raise LeadershipLostError(f"the session of the lock has ended: {str(error).strip()}") from error
 
     async def resign(self) -> None:
         """Let another relay lead."""

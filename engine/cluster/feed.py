@@ -31,7 +31,7 @@ from engine.cluster.settings import ClusterSettings
 from engine.errors import FeedError
 from engine.feed.decoders.base import UndecodableError
 from engine.feed.decoders.frames import FramesError
-from engine.feed.feed import FeedSettings
+from engine.feed.feed import FeedSettings, ServerIdentity
 from engine.feed.slots import find_slot
 from engine.lsn import Lsn, format_lsn
 from engine.relay.followed import FollowedFeed
@@ -145,13 +145,18 @@ class ClusterFeed(FollowedFeed):
         before, server = self._stream.server, pulse.server
         if before is None:
             return "", False
-        if (before.system, before.timeline) != (server.system, server.timeline):
-            return "the server has another history", True
+        if other := self._why_other(server):
+            return other, True
         if behind is not None and self._positions.delivered > max(server.flushed, behind.chain):
             return "the server has lost transactions that it had sent", True
         if self._stream.generation != last.generation:
             return "the stream was begun anew", False
         return "", False
+
+    def _why_other(self, server: ServerIdentity) -> str:
+        before = self._stream.server
+        known = before is None or (before.system, before.timeline) == (server.system, server.timeline)
+        return "" if known else "the server has another history"
 
     def _take(self, sent: Sent, *, is_pulse: bool) -> None:
         """Raises ``FeedError``: the session ends then."""
@@ -176,6 +181,9 @@ class ClusterFeed(FollowedFeed):
             raise
 
     def _take_pulse(self, pulse: Pulse) -> None:
+        if self._why_other(pulse.server):
+            raise StreamBrokenError(self._why_other(pulse.server))
+        self._stream.check_survival(pulse.server)
         before, self._pulse = self._pulse, pulse
         self._welcome_once()
         if before is not None and (before.relay, before.sessions) != (pulse.relay, pulse.sessions):

@@ -8,8 +8,10 @@ what is in the stream has no holes, and what a relay publishes whose place was t
 
 A session is one connection to NATS. It begins with a look at the stream's end (:meth:`Publisher._resume`): what is waiting
 and has arrived is not sent again, whatever had become of its acknowledgement. A last message of another term means that
-another relay leads: ``FencedError``. A stream that is missing is made again, and what was waiting is published there; nodes
-that lack what was lost with the former one see it by the positions.
+another relay leads: ``FencedError``. The sequence number does not fence a relay whose stream was made anew meanwhile, so
+each session proves after that look, and before its first message, that this relay still leads. A stream that is missing is
+made again, and what was waiting is published there; nodes that lack what was lost with the former one see it by the
+positions. The first message of a stream that is empty is a sign of life, without which nodes cannot begin.
 
 A term begins with the last message of the stream, too: events up to its position are not published again. If the stream is
 empty, or of another history than the server's, it begins another *generation*, after which every node reads again.
@@ -24,7 +26,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -67,6 +69,7 @@ class Publisher:
         database: whose transactions are published. A stream of another one is refused.
         pulse: what is sent as a sign of life.
         acknowledged: called when ``reached`` has advanced.
+        leads: proves that this relay leads. Raises ``FeedError`` if it does not.
 
     Attributes:
         generation: of the stream; 0 before :meth:`begin`.
@@ -82,12 +85,14 @@ class Publisher:
         database: DatabaseIdentity,
         pulse: Callable[[], Pulse | None],
         acknowledged: Callable[[], None] = lambda: None,
+        leads: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._settings = settings
         self._relay = relay
         self._database = database
         self._pulse = pulse
         self._acknowledged = acknowledged
+        self._leads = leads
         self._term = secrets.randbits(62) + 1
         self.generation = 0
         self.position: Lsn = 0
@@ -96,6 +101,7 @@ class Publisher:
         self._chunk = 0  # bytes of a chunk; 0: not known yet
         self._created: object = None  # distinguishes streams of one name
         self._sequence = 0  # of the last message that was sent
+        self._adopted = 0  # of the last message of the term before
         self._stored_at = time.monotonic()  # when NATS acknowledged last, or nothing was waiting
         self._purge = False
         self._open = False  # an event was published in part
@@ -139,8 +145,9 @@ class Publisher:
         self._room.set()
 
     async def run(self) -> None:
-        """Publish until another relay has taken over. Raises ``FencedError``, and ``NatsFailedError`` if nothing could be
-        published for ``publish_timeout``; ``OtherDatabaseError`` if the stream is of another database.
+        """Publish until another relay has taken over. Raises ``FencedError`` and what ``leads`` raises,
+        ``OtherDatabaseError`` if the stream is of another database, and ``NatsFailedError`` if nothing could be published
+        for ``publish_timeout``.
         """
         await self._started.wait()
         while True:
@@ -248,15 +255,18 @@ class Publisher:
         self._more.set()
 
     def beat(self) -> None:
-        """Publish a sign of life, unless messages wait or an event was begun: those are one."""
-        pulse = self._pulse()
-        if pulse is None or self.queue or self._open or not self._begun.is_set():
+        """Publish a sign of life, unless one waits already, or an event was begun."""
+        if self._open or not self._begun.is_set() or self.queue.last_subject == self._settings.pulses:
             return
-        at = self.position
-        self._add(
-            self._settings.pulses,
-            Sent(self.generation, self._term, at, at, first=True, last=True, chunk=0, more=False, data=pack(pulse)),
-        )
+        if (sent := self._sign_of_life(self.position)) is not None:
+            self._add(self._settings.pulses, sent)
+
+    def _sign_of_life(self, at: Lsn) -> Sent | None:
+        pulse = self._pulse()
+        if pulse is None:
+            return None
+        data = pack(pulse)
+        return Sent(self.generation, self._term, at, at, first=True, last=True, chunk=0, more=False, data=data)
 
     def _add(self, subject: str, sent: Sent) -> None:
         self.queue.add(subject, sent)
@@ -267,25 +277,35 @@ class Publisher:
     async def _resume(self, stream: NatsStream) -> None:
         """Compare the stream with what was published. Raises ``FencedError`` if another relay has published since."""
         state = await stream.state()
+        if self._leads is not None:
+            await self._leads()
         if state is None:
             state = await stream.make()
             _log.info("stream_made", stream=self._settings.stream)
         if self.generation == 0:
             await self._adopt(stream, state)
-        elif state.created == self._created:
+        else:
             await self._check_term(stream, state)
-            self._store(state.last)
+            if state.created == self._created:
+                self._store(state.last)
+            else:
+                self._adopted = 0
+        self._created, self._sequence = state.created, state.last
+        empty = self._purge or not state.messages
         if self._purge:
             await stream.purge()
             self._purge = False
-        self._created = state.created
-        self._sequence = state.last
         self.queue.resend()
+        if empty and self.queue.before is not None and (sent := self._sign_of_life(self.queue.before)) is not None:
+            self.queue.put_first(self._settings.pulses, sent)
 
     async def _check_term(self, stream: NatsStream, state: StreamState) -> None:
+        same = state.created == self._created
+        if same and state.last <= self._adopted:
+            return  # nothing was published since the stream was adopted
         last = await stream.message(state.last) if state.messages else None
         if last is None:
-            if state.last > self._sequence:
+            if state.last > (self._sequence if same else 0):
                 raise FencedError("another relay has published, and its messages were removed")
         elif last.leader != self._term:
             raise FencedError("another relay has published")
@@ -294,6 +314,7 @@ class Publisher:
         """Begin where the stream ends, or another generation."""
         assert self._start is not None, "begin was called"
         position, server = self._start
+        self._adopted = state.last
         last = await stream.message(state.last) if state.messages else None
         pulse = None if last is None else await stream.last_pulse()
         if pulse is not None:

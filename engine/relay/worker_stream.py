@@ -85,13 +85,19 @@ class WorkerStream:
             self.positions.start(message.position)
         elif not message.resumed:
             self._start_over(message.position, message.reason or _BY_A_HOLE, other_history=message.other_history)
-        elif self.server is not None and not message.server.processes.survived(self.server.processes):
-            self._note_crash(self.positions.delivered, CRASHED)
+        else:
+            self.check_survival(message.server)
         if self.plugin != message.plugin or self._decoder is None:
             self.plugin = message.plugin
             self._decoder = decoder_for(message.plugin, self._settings.transaction_memory, self._settings.spill_dir)
         self._begun, self._generation, self._chain = True, message.generation, message.position
         self.server = message.server
+
+    def check_survival(self, server: ServerIdentity) -> None:
+        """The stream goes on from ``server`` without an interruption that was announced."""
+        if self.server is not None and not server.processes.survived(self.server.processes):
+            self._note_crash(self.positions.delivered, CRASHED)
+        self.server = server
 
     def take(self, message: Part | Passed | Break) -> None:
         """The next message of the stream. Raises ``StreamHoleError``, ``FramesError`` or ``MalformedStreamError``: the

@@ -80,7 +80,7 @@ class RelayService:
         await self.election.won()
         self.role, self.problem = "leader", None
         self.terms += 1
-        self.term = term = RelayTerm(self._dsn, self._feed, self._cluster, self.name, database)
+        self.term = term = RelayTerm(self._dsn, self._feed, self._cluster, self.name, database, self.election.prove)
         leading, holding = asyncio.create_task(term.run()), asyncio.create_task(self.election.hold())
         try:
             await asyncio.wait({leading, holding}, return_when=asyncio.FIRST_COMPLETED)

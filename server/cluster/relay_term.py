@@ -8,6 +8,7 @@ NATS has acknowledged, ``realtime.commits`` has, and every snapshot shows.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -30,19 +31,26 @@ __all__ = ["RelayTerm"]
 
 
 class RelayTerm:
-    """See the module. ``relay``: this relay's name; ``database``: whose slot it is.
+    """See the module. ``relay``: this relay's name; ``database``: whose slot it is; ``leads``: proves that it
+    leads, and raises ``FeedError`` if it does not.
 
     ``publisher``: of this term; ``feed``: of the slot; ``channels``: None before they have begun.
     """
 
     def __init__(
-        self, dsn: str, settings: FeedSettings, cluster: ClusterSettings, relay: str, database: DatabaseIdentity
+        self,
+        dsn: str,
+        settings: FeedSettings,
+        cluster: ClusterSettings,
+        relay: str,
+        database: DatabaseIdentity,
+        leads: Callable[[], Awaitable[None]],
     ) -> None:
         self._dsn = dsn
         self._relay = relay
         self._database = database
         self.feed = Feed(dsn, replace(settings, shared=True, ephemeral=False))
-        self.publisher = Publisher(cluster, relay, database, self._pulse, self._acknowledged)
+        self.publisher = Publisher(cluster, relay, database, self._pulse, self._acknowledged, leads)
         self._published: PublishedFeed | None = None
         self.channels: Channels | None = None
         self._failed: asyncio.Future[None] | None = None

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
 import pytest
 
 from engine.cluster.identity import DatabaseIdentity, OtherDatabaseError
-from engine.cluster.messages import Pulse
-from engine.cluster.publisher import Publisher
 from engine.cluster.settings import ClusterSettings
 from engine.errors import FeedError
-from engine.feed.feed import ServerIdentity
-from engine.feed.startup import Processes
 from engine.relay.messages import Passed
 from server.cli.serving.local_nats import LocalNats
 from tests.conftest import database_on
 from tests.integration.cluster.conftest import Cluster, cluster_of, ids
-from tests.support.postgres.sql import GIVE_UP_AFTER, read, until
-
-OURS = DatabaseIdentity("7000000000000000001", 16384, "app")
+from tests.integration.cluster.made_up_terms import OURS, publisher, publishing, server
+from tests.support.postgres.sql import read, until
 
 
 @pytest.fixture(params=["on the same server", "on another server"])
@@ -31,34 +23,6 @@ def other_database(request: pytest.FixtureRequest) -> Iterator[str]:
     server = request.getfixturevalue("pg18" if request.param == "on the same server" else "pg15")
     with database_on(server) as dsn:
         yield dsn
-
-
-def server(timeline: int = 1, flushed: int = 1000) -> ServerIdentity:
-    """A server of the database ``OURS``."""
-    return ServerIdentity(OURS.system, timeline, flushed, Processes(datetime(2026, 1, 1, tzinfo=UTC), frozenset({1})))
-
-
-def publisher(settings: ClusterSettings, where: ServerIdentity, database: DatabaseIdentity = OURS) -> Publisher:
-    """One term of a relay, whose slot is a made-up one."""
-    pulse = Pulse("a", "pgoutput", where, 1, "streaming", None, 0, database.oid, database.name)
-    return Publisher(settings, "a", database, lambda: pulse)
-
-
-@asynccontextmanager
-async def publishing(term: Publisher, position: int, where: ServerIdentity) -> AsyncIterator[Publisher]:
-    """The term, begun. Its failure is raised at the end."""
-    running = asyncio.create_task(term.run())
-    beginning = asyncio.create_task(term.begin(position, where))
-    try:
-        async with asyncio.timeout(GIVE_UP_AFTER):
-            await asyncio.wait({running, beginning}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-        yield term
-    finally:
-        for each in (running, beginning):
-            each.cancel()
-        await asyncio.wait({running, beginning})
 
 
 async def test_relay_of_another_database_is_refused(cluster: Cluster, nats: LocalNats, other_database: str) -> None:

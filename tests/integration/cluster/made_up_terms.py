@@ -1,0 +1,53 @@
+"""A relay's end of the stream without a slot: terms whose events a test makes up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from engine.cluster.identity import DatabaseIdentity
+from engine.cluster.messages import Pulse
+from engine.cluster.publisher import Publisher
+from engine.cluster.settings import ClusterSettings
+from engine.feed.feed import ServerIdentity
+from engine.feed.startup import Processes
+from tests.support.postgres.sql import GIVE_UP_AFTER
+
+__all__ = ["OURS", "publisher", "publishing", "server"]
+
+OURS = DatabaseIdentity("7000000000000000001", 16384, "app")
+
+
+def server(timeline: int = 1, flushed: int = 1000) -> ServerIdentity:
+    """A server of the database ``OURS``."""
+    return ServerIdentity(OURS.system, timeline, flushed, Processes(datetime(2026, 1, 1, tzinfo=UTC), frozenset({1})))
+
+
+def publisher(
+    settings: ClusterSettings,
+    where: ServerIdentity,
+    database: DatabaseIdentity = OURS,
+    leads: Callable[[], Awaitable[None]] | None = None,
+) -> Publisher:
+    """One term of a relay, whose slot is a made-up one."""
+    pulse = Pulse("a", "pgoutput", where, 1, "streaming", None, 0, database.oid, database.name)
+    return Publisher(settings, "a", database, lambda: pulse, leads=leads)
+
+
+@asynccontextmanager
+async def publishing(term: Publisher, position: int, where: ServerIdentity) -> AsyncIterator[Publisher]:
+    """The term, begun. Its failure is raised at the end."""
+    running = asyncio.create_task(term.run())
+    beginning = asyncio.create_task(term.begin(position, where))
+    try:
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            await asyncio.wait({running, beginning}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        yield term
+    finally:
+        for each in (running, beginning):
+            each.cancel()
+        await asyncio.wait({running, beginning})
