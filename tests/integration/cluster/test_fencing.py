@@ -81,6 +81,25 @@ async def test_stopped_relay_gets_nothing_into_the_stream_once_another_one_leads
     assert node.stream.interruptions == 0
 
 
+async def test_relay_with_a_live_connection_is_fenced_by_the_first_message_of_another_one(nats: LocalNats) -> None:
+    settings = ClusterSettings(urls=(nats.url,), slot="app", beat=60.0)
+    old, new = publisher(settings, server()), publisher(settings, server())
+    running = asyncio.create_task(old.run())
+    await old.begin(500, server())
+    await old.publish(Passed(500, 600), 600)
+    await until(lambda: old.reached == 600)
+    async with publishing(new, 500, server()):
+        await until(lambda: not new.queue)
+        await old.publish(Passed(600, 700), 700)
+        with pytest.raises(FencedError):
+            async with asyncio.timeout(GIVE_UP_AFTER):
+                await running
+    async with connected(settings, "a test") as stream:
+        messages = await content(stream)
+    assert len([leader for leader, _ in groupby(messages, key=lambda each: each[1].leader)]) == 2
+    assert max(sent.position for _, sent in messages) == 600
+
+
 async def test_relay_whose_stream_was_made_anew_by_another_one_is_fenced(nats: LocalNats) -> None:
     settings = ClusterSettings(urls=(nats.url,), slot="app")
     old = publisher(settings, server())
