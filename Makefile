@@ -62,12 +62,13 @@ compiled: $(DEVELOPMENT)
 	@found=$$($(BIN)/python -m pytest --collect-only -qq 2>&1) || { echo "$$found"; exit 1; }
 
 # Where the tests are that need no database, but for some dozens that `make test` alone runs: to collect everything takes each process as
-# long as a twentieth of these tests. They wait for nothing, so there are as many processes as processors.
+# long as a twentieth of these tests. They wait for nothing, so there are as many processes as processors. Hypothesis tries three tenths of the
+# examples (tests/support/examples.py): with all of them it would take a fifth of the processor time.
 SHORT_TESTS := tests/unit tests/fuzz tests/faultproxy $(addprefix tests/integration/,cli/test_cli.py cli/test_tokens.py \
   channels/delivery/test_filter.py docs/test_docs.py query/test_like.py query_sql/test_lex.py transports/test_msgpack.py)
 check: $(DEVELOPMENT) node-packages ## Style, types and the short tests that need no database: under a minute
 	$(MAKE) --jobs=2 --output-sync lint
-	$(BIN)/python -m pytest -n $$(getconf _NPROCESSORS_ONLN) --dist worksteal --without-database -m "not long" $(SHORT_TESTS)
+	$(BIN)/python -m pytest -n $$(getconf _NPROCESSORS_ONLN) --dist worksteal --without-database -m "not long" --hypothesis-profile check $(SHORT_TESTS)
 
 # Unit tests alone cover the cores, which have no I/O; engine.query asks a server what SQL means, so its own tests are needed, on
 # one server. No others run under the tracer of Python 3.11: it is slow, and it has crashed in psycopg's C code below the feed.

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from engine.query.ir.like import MAX_PATTERN, Like, Text, like_test, pattern_problem
 from server.cli.local_postgres import LocalPostgres
+from tests.support.examples import examples
 
 # few letters make near misses (a%a against a); many make the odd characters
 _PIECES = st.lists(st.sampled_from(["a", "b", "%", "_"]), max_size=5) | st.lists(
@@ -27,7 +28,7 @@ def connection(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
         yield found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(pieces=_PIECES, values=st.lists(_VALUES, min_size=1, max_size=12))
 @example(pieces=["a", "%", "a"], values=["a", "aa"])
 @example(pieces=["%", "b", "%", "b"], values=["ab", "bb", "bab"])
@@ -53,7 +54,7 @@ def test_a_pattern_that_ends_in_its_escape_is_recognised(pattern: str, bad: bool
     assert (pattern_problem(pattern) is not None) is bad
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     pieces=st.lists(st.sampled_from(["a", "b", "é", "%", "_", "%_", "_a", "b_a", "😀"]), min_size=2, max_size=9),
     texts=st.lists(st.text("abé😀", min_size=1, max_size=5), min_size=1, max_size=4),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.errors import InvalidQueryError
 from engine.query.sql.parsing.lexer import Edit, apply, normalise, place, statement, tokenize
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_spaces_comments_and_case_of_words_do_not_matter_to_the_key_but_everythi
     assert [t.text.lower() for t in tokenize(normal)] == [t.text.lower() for t in tokenize(one)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(alphabet="aE'\"$\\-/*; \n1", max_size=12))
 def test_a_text_is_one_statement_for_us_only_if_it_is_for_postgres(pg18_dsn: str, text: str) -> None:
     sql = f"select {text}"

@@ -24,13 +24,14 @@ from engine.live.core.document_changes import (
 )
 from engine.live.core.places import list_order
 from engine.tasks import in_turns
+from tests.support.examples import examples
 
 lists = st.lists(
     st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from([b"1", b"2"])), unique_by=lambda item: item[0]
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(lists, lists)
 def test_applying_the_changes_to_the_list_before_gives_the_list_after(
     before: list[tuple[str, bytes]], after: list[tuple[str, bytes]]

@@ -15,6 +15,7 @@ from engine.live.core.document_changes import apply_changes, list_changes
 from engine.live.core.row_index import RowIndex
 from engine.live.core.window import Effect, Window, read_size
 from engine.transaction import UNCHANGED, UNKNOWN
+from tests.support.examples import examples
 
 Row = tuple[Any, ...]
 
@@ -157,7 +158,7 @@ def play(client: Client, operation: tuple[Any, ...]) -> None:
             client.took(window.truncate())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.one_of(st.none(), st.integers(1, 12)),
     st.sampled_from([1, 10]),

@@ -14,9 +14,10 @@ def as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     quieter = {name: logging.getLogger(name).level for name in ("uvicorn", "realtime.ws", "httpx", "httpcore")}
+    before = structlog.get_config()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, each in quieter.items():
         logging.getLogger(name).setLevel(each)
-    structlog.reset_defaults()
+    structlog.configure(**before)

@@ -16,6 +16,7 @@ from server.transports.sse.event_ids import StreamPosition, read_id, write_id
 from server.transports.sse.progress import Key, Progress, WriteState
 from server.wire.frame import Frame, Opened
 from tests.support.clients.event_source import EventSourceClient
+from tests.support.examples import examples
 from tests.support.fakes.history import FakeHistory, FakeMessage
 
 CHANNELS = ["a", "b", "c"]
@@ -75,7 +76,7 @@ async def happen(archive: FakeHistory, script: Iterator[tuple[str, object]]) -> 
     backlog=st.sampled_from([300, 1000, 5000]),
     most=st.sampled_from([150, 600, 10_000]),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_every_id_is_true_and_none_goes_back_and_nothing_is_missing_in_the_end(  # noqa: PLR0913
     past: list[list[tuple[str, int, bool, int]]],
     script: list[tuple[str, object]],

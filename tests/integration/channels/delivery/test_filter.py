@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
 from engine.errors import InvalidQueryError
+from tests.support.examples import examples
 
 WORDS = st.sampled_from(["", "a", "b", "ab", "Ab", "ä", "a%", "a_b", "é", "z"])
 NUMBERS = st.one_of(
@@ -97,7 +98,7 @@ def as_sql(spec: Any) -> str:
     return f"(case when jsonb_typeof({value}) = {quoted(kind)} then {text}{cast} {word} {right}{cast} end)"
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=FILTERS, data=st.lists(st.dictionaries(st.sampled_from("ab"), VALUES, max_size=2), min_size=1, max_size=8))
 def test_a_filter_accepts_what_postgres_accepts(sql: psycopg.Connection[Any], spec: Any, data: list[Any]) -> None:
     rows = ",".join(f"({number}, {jsonb(item)})" for number, item in enumerate(data))
@@ -203,7 +204,7 @@ def test_numbers_whose_hashes_are_equal_do_not_meet_in_one_place() -> None:
     assert len({hash(key) for key in found.elements}) == len(values)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     specs=st.lists(FILTERS, min_size=1, max_size=8), data=st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
 )
