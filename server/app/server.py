@@ -34,6 +34,7 @@ from server.app.settings import Settings
 from server.app.tls import Certificate, certificate_of, listening_with
 from server.app.uvicorn_http import arrivals
 from server.app.version import package_version
+from server.browser_sdk.routes import sdk_routes
 from server.dashboard import dashboard_routes
 from server.http.client_address import TrustedProxies
 from server.http.visitor import VisitorHeaders
@@ -237,6 +238,7 @@ def _own_routes(settings: Settings, node: Node, operators: Operators, machine: M
     """Beside health and the REST API."""
     return [
         *transport_routes(node.sessions, settings.allowed_origins, machine.others),
+        *sdk_routes(),
         *([metrics_route(node.metrics.registry, operators, machine.families)] if settings.metrics else []),
         *(dashboard_routes() if settings.dashboard else ()),
     ]

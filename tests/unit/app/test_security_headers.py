@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from server import dashboard, demo
 from server.app.http_app import make_app
+from server.browser_sdk.routes import sdk_routes
 from server.http.pages import SHARED
 from server.http.security_headers import SECURITY_HEADERS
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
@@ -54,6 +55,7 @@ def all_routes() -> list[BaseRoute]:
     return [
         Route("/fault", failing),
         *own,
+        *sdk_routes(),
         *dashboard.dashboard_routes(),
         *demo.routes(NOWHERE),
         rest_over(NOWHERE).mount,

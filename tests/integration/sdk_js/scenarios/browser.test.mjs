@@ -229,3 +229,30 @@ test("a plain EventSource, as documented, receives everything once over a loss o
   await receives(5);
   await page.context().close();
 });
+
+test("a page of another origin loads the SDK from the server, without npm, and follows a list", async () => {
+  const page = await open();
+  const requests = [];
+  page.on("request", (request) => requests.push(request.url()));
+  const room = name();
+  await page.evaluate(
+    async ([url, room]) => {
+      const { Realtime } = await import(`${url}/realtime/sdk.js`);
+      const query = new Realtime({ url: location.origin })
+        .database()
+        .collection("messages")
+        .where("roomId", "==", room);
+      query.onSnapshot(({ docs }) => (globalThis.bodies = docs.map((doc) => doc.data().body)));
+    },
+    [url, room],
+  );
+  const shows = (bodies) =>
+    eventually(async () => assert.deepEqual(await page.evaluate(() => globalThis.bodies), bodies));
+  await shows([]);
+  await sql(`insert into messages (room_id, body) values ('${room}', 'one')`);
+  await shows(["one"]);
+  const modules = requests.filter((address) => address.startsWith(`${url}/realtime/sdk/`));
+  assert.ok(modules.length > 20);
+  assert.equal(new Set(modules).size, modules.length);
+  await page.context().close();
+});

@@ -1,0 +1,41 @@
+"""Hatchling's build hook (``pyproject.toml``): a wheel has the SDK's modules, made of the TypeScript beside."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+__all__ = ["BrowserSdkHook"]
+
+
+class BrowserSdkHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Makes them before a wheel is written. An editable installation has none: its source tree serves them itself."""
+
+    PLUGIN_NAME = "custom"
+    _directory = ""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Hatchling: before the build."""
+        if version == "editable":
+            return
+        sys.path.insert(0, self.root)
+        try:
+            from server.browser_sdk.modules import erased_modules
+        finally:
+            sys.path.remove(self.root)
+        self._directory = tempfile.mkdtemp()
+        for path, module in erased_modules(Path(self.root, "sdk", "js", "src")).items():
+            file = Path(self._directory, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(module, "utf-8")
+        build_data["force_include"][self._directory] = "server/browser_sdk/made"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Hatchling: after the build."""
+        if self._directory:
+            shutil.rmtree(self._directory)
