@@ -11,6 +11,7 @@ import pytest
 from server.http.problems import BY_CODE
 from server.protocol.close_codes import CloseCode, Reconnect
 from server.protocol.error_codes import ErrorCode
+from tests.support.sources import Source, called, python_files, read_source
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs/reference/protocol.md").read_text()
@@ -18,31 +19,27 @@ LISTS = {ROOT / "engine/errors.py", ROOT / "server/protocol/close_codes.py"}
 CLOSES = {"close", "Close", "InvalidFrameError", "ConnectionEndedError"}
 
 
-@pytest.fixture(scope="module")
-def sources() -> list[tuple[Path, list[ast.AST]]]:
-    """The nodes of each module's tree."""
-    paths = [path for folder in ("engine", "server") for path in sorted((ROOT / folder).rglob("*.py"))]
-    return [(path, list(ast.walk(ast.parse(path.read_text())))) for path in paths if path not in LISTS]
+def sources() -> list[tuple[Path, Source]]:
+    paths = [path for folder in ("engine", "server") for path in python_files(ROOT / folder)]
+    return [(path, read_source(path)) for path in paths if path not in LISTS]
 
 
-def test_no_source_spells_an_error_code(sources: list[tuple[Path, list[ast.AST]]]) -> None:
+def test_no_source_spells_an_error_code() -> None:
     spelled = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path, nodes in sources
-        for node in nodes
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"RT_\d{3}", node.value)
+        f"{path.relative_to(ROOT)}:{line}"
+        for path, source in sources()
+        for text, line in source.texts
+        if re.fullmatch(r"RT_\d{3}", text)
     ]
     assert spelled == []
 
 
-def test_no_connection_is_closed_with_a_bare_number(sources: list[tuple[Path, list[ast.AST]]]) -> None:
+def test_no_connection_is_closed_with_a_bare_number() -> None:
     bare = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path, nodes in sources
-        for node in nodes
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "attr", getattr(node.func, "id", None)) in CLOSES
-        and any(isinstance(each, ast.Constant) and isinstance(each.value, int) for each in node.args[:1])
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path, source in sources()
+        for call in source.calls
+        if called(call) in CLOSES and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, int)
     ]
     assert bare == []
 

@@ -5,13 +5,13 @@ Circles of imports and the order of folders are contracts of import-linter (``py
 
 from __future__ import annotations
 
-import ast
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.sources import python_files, read_source
 
 ROOT = Path(__file__).parents[2]
 TREES = {"engine": ROOT, "server": ROOT, "bunbase": ROOT / "sdk" / "python"}
@@ -27,19 +27,15 @@ MAX_LINES_OF_A_FUNCTION = 80
 def modules(package: str) -> dict[str, Path]:
     """Every module of ``package``, by name; a folder is the module of its ``__init__.py``."""
     top = TREES[package]
-    paths = {path.relative_to(top).with_suffix("").parts: path for path in (top / package).rglob("*.py")}
+    paths = {path.relative_to(top).with_suffix("").parts: path for path in python_files(top / package)}
     return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for parts, path in paths.items()}
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported(path: Path) -> set[str]:
     """What the module at ``path`` imports, for types alone too; ``from a import b`` gives ``a`` and ``a.b``."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            assert node.level == 0, f"{path} imports by a relative name"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    names = set(read_source(path).imports)
+    assert not any(name.startswith(".") for name in names), f"{path} imports by a relative name"
+    return names
 
 
 def files(tree: str) -> list[Path]:
@@ -58,7 +54,7 @@ def test_no_module_imports_a_module_of_a_folder_around_its_own(package: str) -> 
     upward = []
     for name, path in names.items():
         own = name if name in folders else name.rpartition(".")[0]
-        for other in set(imported(path)) & (names.keys() - folders):
+        for other in imported(path) & (names.keys() - folders):
             folder = other.rpartition(".")[0]
             if folder != package and own.startswith(f"{folder}."):
                 upward.append(f"{name} imports {other}")
@@ -82,9 +78,8 @@ def test_no_file_is_longer_than_one_idea_needs(tree: str) -> None:
 @pytest.mark.parametrize("package", TREES)
 def test_no_function_is_longer_than_a_screen_or_two(package: str) -> None:
     lengths = {
-        f"{name}:{node.name}": node.end_lineno - node.lineno + 1
+        f"{name}:{function}": lines
         for name, path in modules(package).items()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
+        for function, lines in read_source(path).functions
     }
     assert {name: length for name, length in lengths.items() if length > MAX_LINES_OF_A_FUNCTION} == {}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sources import python_files, read_source
+
 ROOT = Path(__file__).parents[3]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
 CODE = ("engine", "server", "tests", "sdk")
-SOURCES = [
-    path for top in ("engine", "server", "sdk/python/bunbase", "tests") for path in sorted((ROOT / top).rglob("*.py"))
-]
+SOURCES = [path for top in ("engine", "server", "sdk/python/bunbase", "tests") for path in python_files(ROOT / top)]
 BUILT = re.compile(r"/dist\b|/node_modules\b|/N\.json$")
 REFERENCE = re.compile(r":(?:mod|class|func|meth|data):`~?((?:engine|server|tests)\.[\w.]+)`")
 MODULE = re.compile(r"`([\w/]+\.py)(?::[\w.]+)?`")
@@ -28,21 +28,7 @@ def places(page: Path) -> list[tuple[str, str]]:
 
 def defined(path: Path, name: str) -> bool:
     """Whether ``path`` defines ``name``: ``function``, ``Class`` or ``Class.function``."""
-    body = ast.parse(path.read_text()).body
-    for part in name.split("."):
-        nodes = [node for node in body if part in names_of(node)]
-        if not nodes:
-            return False
-        body = getattr(nodes[0], "body", [])
-    return True
-
-
-def names_of(node: ast.stmt) -> list[str]:
-    """What ``node`` defines: a function, a class, or variables."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    return name in read_source(path).definitions
 
 
 def found(reference: str) -> bool:
@@ -60,7 +46,7 @@ def found(reference: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_module_that_a_page_names_by_its_end_exists(page: Path) -> None:
     """Within a section on one folder a page has `decoders/base.py` for `engine/feed/decoders/base.py`."""
-    modules = [f"/{path.relative_to(ROOT)}" for top in CODE for path in (ROOT / top).rglob("*.py")]
+    modules = [f"/{path.relative_to(ROOT)}" for top in CODE for path in python_files(ROOT / top)]
     named = {match[1] for match in MODULE.finditer(page.read_text())}
     assert [name for name in sorted(named) if not any(module.endswith(f"/{name}") for module in modules)] == []
 

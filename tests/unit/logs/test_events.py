@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from server.logs.clients import KINDS
+from tests.support.sources import Source, called, python_files, read_source
 
 ROOT = Path(__file__).parents[3]
 LEVELS = ("debug", "info", "warning", "error", "critical", "exception")
@@ -17,22 +18,8 @@ OF_CLIENTS = ROOT / "server/logs/clients.py"
 NAMED = {"level": 0, "client_error": 1, "_refused": 0}
 
 
-@cache
-def trees() -> dict[Path, ast.Module]:
-    paths = [path for folder in ("engine", "server") for path in sorted((ROOT / folder).rglob("*.py"))]
-    return {path: ast.parse(path.read_text()) for path in paths}
-
-
-def constants() -> dict[str, str]:
-    return {
-        each.target.id: each.value.value
-        for tree in trees().values()
-        for each in tree.body
-        if isinstance(each, ast.AnnAssign)
-        and isinstance(each.target, ast.Name)
-        and isinstance(each.value, ast.Constant)
-        and isinstance(each.value.value, str)
-    }
+def sources() -> dict[Path, Source]:
+    return {path: read_source(path) for folder in ("engine", "server") for path in python_files(ROOT / folder)}
 
 
 @cache
@@ -42,17 +29,14 @@ def logged() -> list[tuple[Path, str | None, str | None]]:
 
 def calls() -> Iterator[tuple[Path, str | None, str | None]]:
     """Where, at which level (None: it depends), and which event; None: it comes as an argument."""
-    known = constants()
-    for path, tree in trees().items():
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call) or not node.args:
-                continue
-            function = node.func
-            called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            if called in LEVELS and isinstance(function, ast.Attribute) and is_log(function.value):
-                level, event = called, node.args[0]
-            elif called in NAMED and (called == "client_error" or path == OF_CLIENTS or called == "level"):
-                level, event = None, node.args[NAMED[called]]
+    known = dict(constant for source in sources().values() for constant in source.constants)
+    for path, source in sources().items():
+        for call in source.calls:
+            function, name = call.func, called(call)
+            if name in LEVELS and isinstance(function, ast.Attribute) and is_log(function.value):
+                level, event = name, call.args[0]
+            elif name in NAMED and (name == "client_error" or path == OF_CLIENTS or name == "level"):
+                level, event = None, call.args[NAMED[name]]
             else:
                 continue
             if isinstance(event, ast.Constant):
