@@ -6,8 +6,9 @@ confirmed and clients are answered because of these rows, so a crash must not ta
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
+_READ_ONLY: Final = "default_transaction_read_only"  # which PostgreSQL 14 and later report with each change
 _FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, PoolTimeout)
 _METADATA = frozenset(("name", "avatar"))
 _MAX_PRESENCE = 8192  # bytes of JSON, as PostgreSQL prints it, that updates can add up to
@@ -74,6 +76,7 @@ class Store:
         self._node = node_id
         self._saw = saw
         self._size = size
+        self._pooled = pooled
         self._pool = Pool(
             dsn,
             f"realtime channels {node_id}",
@@ -142,7 +145,7 @@ class Store:
         async def run(connection: psycopg.AsyncConnection[DictRow]) -> list[dict[str, Any]]:
             with self._locked.trying(name):
                 cursor = await connection.execute(query(name).encode(), parameters or None)
-            return await cursor.fetchall() if cursor.description else []
+            return await _fetched(cursor)
 
         self._locked.check(name)
         return await self.attempt(run)
@@ -153,13 +156,17 @@ class Store:
         """
 
         async def run(connection: psycopg.AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+            statement = query(name).encode()
+            if not self._pooled and connection.info.parameter_status(_READ_ONLY) == "off":
+                with contextlib.suppress(psycopg.errors.ReadOnlySqlTransaction):  # from this moment on
+                    return await _fetched(await connection.execute(statement, parameters or None))
             cursor = connection.cursor()
             async with connection.pipeline():
                 await connection.execute(query("begin_write").encode())
                 await self._pool.apply_settings(connection)
-                await cursor.execute(query(name).encode(), parameters or None)
+                await cursor.execute(statement, parameters or None)
                 await connection.execute(query("end_write").encode())
-            return await cursor.fetchall() if cursor.description else []
+            return await _fetched(cursor)
 
         return await self.attempt(run, begins=True)
 
@@ -296,3 +303,7 @@ class Store:
 def _json(value: Mapping[str, Any]) -> str:
     """JSON text with every digit of its numbers: a client may send any."""
     return write_exact(value).decode()
+
+
+async def _fetched(cursor: psycopg.AsyncCursor[DictRow]) -> list[DictRow]:
+    return await cursor.fetchall() if cursor.description else []
