@@ -9,7 +9,6 @@ from tomllib import TOMLDecodeError
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import PydanticBaseSettingsSource
 
 from server.app.settings import PREFIX, WITH_SECRETS, Settings, SettingsError
 from server.app.sources.layers import CONFIG_FILE, DOTENV_FILE, layers_of, place_of, variables_of
@@ -40,15 +39,8 @@ def settings_with_places(config: Path | None = None, **flags: object) -> tuple[S
     except (OSError, UnicodeDecodeError) as wrong:
         raise SettingsError(f"a file with settings cannot be read: {wrong}") from wrong
 
-    class FromSources(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: Any, init_settings: Any, *others: Any, **more: Any
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return layers
-
     try:
-        settings = FromSources()
+        settings = Settings(_build_sources=(layers, {}))
     except ValidationError as wrong:
         place = {name: place_of(layers, name) for layer in layers for name in layer.given}
         raise SettingsError(in_words(wrong, list(Settings.model_fields), WITH_SECRETS, place.get)) from wrong

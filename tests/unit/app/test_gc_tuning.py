@@ -18,7 +18,6 @@ def tuned() -> Iterator[None]:
     tune_gc()
     yield
     gc.set_threshold(*before)
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("tuned")

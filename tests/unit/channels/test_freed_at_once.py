@@ -17,21 +17,16 @@ from engine.channels.core.filters.filter import compile_filter
 from engine.channels.core.messages.decode import MessageRow
 from engine.query.builder.where import WhereParser
 from engine.values.pg_types import Column, TypeInfo
+from tests.support.clients.freed import only_new_objects
 from tests.support.clients.hostile import HUNDREDS
 
 
 @contextmanager
 def no_cycles() -> Iterator[None]:
     """Fails if what is made meanwhile has cycles. What was there before does not count: it may become garbage now."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
+    with only_new_objects():
         yield
         assert gc.collect() == 0
-    finally:
-        gc.enable()
-        gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", HUNDREDS)

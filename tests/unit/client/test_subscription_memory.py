@@ -29,7 +29,7 @@ from tests.support.fakes.channels import FakeChannels
 from tests.support.fakes.receivers import NoChannels
 from tests.support.fakes.server import FakeLiveQueries
 
-CLIENTS = 20
+CLIENTS = 10
 BEFORE, AFTER = 20, 100  # channels of each
 
 

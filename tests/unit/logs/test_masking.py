@@ -133,11 +133,12 @@ def test_a_text_is_cut_off() -> None:
         "sk_",
     ],
 )
+@pytest.mark.timeout(30)
 def test_masking_takes_time_linear_in_the_text(part: str) -> None:
-    """Each pattern gives up after a bounded number of characters, or matches: a regular expression that does not would not
-    end for this text.
+    """Each pattern gives up after a bounded number of characters, or matches: a regular expression that does not takes
+    minutes for this text, and others a tenth of a second.
     """
-    without_secrets(part * (1_000_000 // len(part)))
+    without_secrets(part * (300_000 // len(part)))
 
 
 @given(st.text(max_size=200))

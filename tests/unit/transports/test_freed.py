@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from server.limits.connection_limits import ConnectionLimits
-from tests.support.clients.freed import found_by_the_collector
+from tests.support.clients.freed import found_by_the_collector, only_new_objects
 from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
 
@@ -86,16 +85,10 @@ async def test_an_ended_session_leaves_nothing_to_the_cyclic_collector(
     async with fake_server(connection_limits=ConnectionLimits(close_timeout=0.01)) as server:
         async with asyncio.timeout(GIVE_UP_AFTER):
             await come_and_go(server)
-            gc.collect()
-            gc.freeze()
-            gc.disable()
-            try:
+            with only_new_objects():
                 for _ in range(_CONNECTIONS):
                     await come_and_go(server)
                 after_the_timers = asyncio.Event()
                 asyncio.get_running_loop().call_later(0.05, after_the_timers.set)
                 await after_the_timers.wait()
                 assert found_by_the_collector() == []
-            finally:
-                gc.enable()
-                gc.unfreeze()

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import socket
 
@@ -14,7 +13,7 @@ from websockets.frames import Opcode
 
 from server.limits.connection_limiter import ArrivalLimits, ConnectionLimiter
 from server.limits.connection_limits import ConnectionLimits
-from tests.support.clients.freed import found_by_the_collector
+from tests.support.clients.freed import found_by_the_collector, only_new_objects
 from tests.support.clients.raw_socket import masked
 from tests.support.fakes.server import FakeServer, fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -59,16 +58,10 @@ async def test_a_closed_connection_leaves_nothing_to_the_cyclic_collector(clean:
     limits = ConnectionLimits(close_timeout=0.01)  # a timer has the transport until then
     async with fake_server(limiter=limiter, connection_limits=limits) as server, asyncio.timeout(GIVE_UP_AFTER):
         await _come_and_go(server, clean=clean)
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        try:
+        with only_new_objects():
             for _ in range(_CONNECTIONS):
                 await _come_and_go(server, clean=clean)
             after_the_timers = asyncio.Event()
             asyncio.get_running_loop().call_later(0.05, after_the_timers.set)
             await after_the_timers.wait()
             assert found_by_the_collector() == []
-        finally:
-            gc.enable()
-            gc.unfreeze()
