@@ -1,14 +1,19 @@
-"""The metrics of a machine: those of each worker, with its number as the label ``worker``."""
+"""The metrics of a machine: those of each worker, with its number as the label ``worker``, and what its relay takes.
+
+The relay answers no requests. It leaves its process id in a file, and the worker that is scraped reads of that process
+what Linux has of any: processor time, memory, open files.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
-__all__ = ["of_workers", "packed"]
+__all__ = ["of_process", "of_workers", "packed"]
 
 
 class _Family(msgspec.Struct, array_like=True):
@@ -38,8 +43,22 @@ def packed(registry: CollectorRegistry) -> bytes:
     )
 
 
-def of_workers(metrics: Mapping[int, bytes]) -> list[Metric]:
-    """One family of each name; ``metrics``: what ``packed`` gave, by the numbers of the workers."""
+def of_process(pid_file: Path) -> CollectorRegistry:
+    """``process_*`` of the process whose id is in ``pid_file``; none while there is no such process."""
+
+    def pid() -> str:
+        try:
+            return pid_file.read_text()
+        except OSError:
+            return "none"
+
+    registry = CollectorRegistry()
+    ProcessCollector(pid=pid, registry=registry)
+    return registry
+
+
+def of_workers(metrics: Mapping[str, bytes]) -> list[Metric]:
+    """One family of each name; ``metrics``: what ``packed`` gave, by the values of the label."""
     merged: dict[str, Metric] = {}
     for worker, content in metrics.items():
         for family in _decoder.decode(content):
@@ -47,5 +66,5 @@ def of_workers(metrics: Mapping[int, bytes]) -> list[Metric]:
             if metric is None:
                 metric = merged[family.name] = Metric(family.name, family.text, family.kind, family.unit)
             for name, labels, value in family.samples:
-                metric.add_sample(name, labels | {"worker": str(worker)}, value)
+                metric.add_sample(name, labels | {"worker": worker}, value)
     return list(merged.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from engine.postgres.reconnecting import Database
 from engine.relay.listener import Listener
 from engine.relay.relay import Relay
 from engine.tasks import end
-from server.workers.source import relay_socket, slot_feed
+from server.workers.source import relay_pid_file, relay_socket, slot_feed
 from server.workers.worker import Worker
 
 __all__ = ["run_relay_process"]
@@ -36,6 +37,8 @@ async def run_relay_process(
     signal.signal(
         signal.SIGTERM, signal.SIG_IGN
     )  # sent to all processes of a service: the workers still need the stream
+    pid_file = relay_pid_file(worker.directory)
+    pid_file.write_text(str(os.getpid()))
     relay = Relay(slot_feed(dsn, replace(settings, shared=True), cluster))
     async with Listener(relay, relay_socket(worker.directory), version).open():
         running = asyncio.create_task(relay.run())
@@ -52,6 +55,7 @@ async def run_relay_process(
             if not running.done() and worker.left_alone:
                 await _workers_left(relay, leave_timeout)
         finally:
+            pid_file.unlink(missing_ok=True)
             await end([obeying, *waiting])
             if not running.done():
                 await end([running])

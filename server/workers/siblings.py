@@ -31,8 +31,9 @@ from server.protocol.error_codes import ErrorCode
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions, ended
 from server.workers.entrance import Server
-from server.workers.machine_metrics import of_workers, packed
+from server.workers.machine_metrics import of_process, of_workers, packed
 from server.workers.machine_status import Status, of_machine
+from server.workers.source import relay_pid_file
 from server.workers.worker import Worker
 
 __all__ = ["Siblings"]
@@ -53,6 +54,7 @@ class Siblings:
         self._number, self._count = worker.number, worker.count
         self._directory = worker.directory
         self._status, self._exposed = status, registry.exposed()
+        self._relay = of_process(relay_pid_file(worker.directory))
         app = Starlette(
             routes=[
                 *transport_routes(sessions, ()),
@@ -141,12 +143,13 @@ class Siblings:
         return of_machine([statuses.get(number) for number in range(1, self._count + 1)], self._number, reasons)
 
     async def _metrics(self) -> Sequence[Metric]:
-        """The metrics of all workers; those of one that does not answer are missing."""
+        """The metrics of all workers, and the relay's process; those of a worker that does not answer are missing."""
         others, late = await self._figures("/metrics")
         if late:
             _log.warning("worker_not_measured", workers=sorted(late), seconds=_FIGURES_TIMEOUT)
         found = others | {self._number: packed(self._exposed)}
-        return of_workers(dict(sorted(found.items())))
+        figures = {str(number): content for number, content in sorted(found.items())}
+        return of_workers(figures | {"relay": packed(self._relay)})
 
     async def _figures(self, path: str) -> tuple[dict[int, bytes], list[int]]:
         """What the others answer, those that do, and which of them have not answered in time."""

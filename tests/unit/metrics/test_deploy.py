@@ -104,3 +104,57 @@ def test_that_no_node_runs_is_watched_from_outside_as_the_page_about_alerts_has_
 def test_prometheus_takes_the_rules() -> None:
     checked = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_what_all_workers_of_a_server_show_of_one_slot_is_not_added_up() -> None:
+    """Each worker has the figures of the slot and the stream that they share."""
+    shared = re.compile(r"(\w+ by \([\w, ]+\) \(|sum\()?(?:increase\()?realtime_(?:slot|feed|rereads|tail)_\w+")
+    found = [(match.group(1), expression) for expression in expressions() for match in shared.finditer(expression)]
+    assert len(found) > 15
+    assert [each for each in found if each[0] is None or not re.match(r"(?:max|min) by \(instance", each[0])] == []
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool of Prometheus is not installed")
+@pytest.mark.parametrize(
+    ("alert", "series"),
+    [
+        ("RealtimeConnectionsNearCapacity", {'connections{transport="sse"}': "9+0x20", "connections_capacity": "10+0x20"}),
+        ("RealtimeErrors", {'errors_total{code="RT_001",transport="sse"}': "0+9x20", "messages_received_total": "0+99x20"}),
+        ("RealtimeSlotLag", {"slot_lag_bytes": "2e9+0x20"}),
+        ("RealtimeWalRetained", {"slot_retained_bytes": "2e10+0x20"}),
+        ("RealtimeWalRetained", {"slot_safe_bytes": "1e8+0x20"}),
+        ("RealtimeSlotLost", {'slot_state{state="lost"}': "1+0x20"}),
+        ("RealtimeSlotLost", {"rereads_of_everything_total": "0+1x20"}),
+        ("RealtimeNodeUnhealthy", {"feed_streaming": "0+0x20"}),
+        (
+            "RealtimeAbnormalDisconnects",
+            {
+                'connections_closed_total{transport="websocket",code="1006"}': "0+99x20",
+                'connections{transport="websocket"}': "9+0x20",
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_two_workers_of_one_server_raise_one_alert(alert: str, series: dict[str, str], tmp_path: Path) -> None:
+    labelled = {
+        name.replace("{", f'{{instance="a",job="realtime",worker="{worker}",')
+        if "{" in name
+        else f'{name}{{instance="a",job="realtime",worker="{worker}"}}': values
+        for name, values in series.items()
+        for worker in (1, 2)
+    }
+    input_series = [{"series": f"realtime_{name}", "values": values} for name, values in labelled.items()]
+    input_series.append({"series": 'up{instance="a",job="realtime"}', "values": "1+0x20"})
+    [expression] = [
+        rule["expr"]
+        for group in yaml.safe_load(RULES.read_text())["groups"]
+        for rule in group["rules"]
+        if rule["alert"] == alert
+    ]
+    asked = {"expr": f"count({expression})", "eval_time": "15m", "exp_samples": [{"labels": "{}", "value": 1}]}
+    test = {"tests": [{"interval": "1m", "input_series": input_series, "promql_expr_test": [asked]}]}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(test))
+    done = subprocess.run(
+        ["promtool", "test", "rules", tmp_path / "test.yml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

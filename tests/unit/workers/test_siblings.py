@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from server.transports.http_sessions import HttpSessions
 from server.workers import siblings
 from server.workers.siblings import Siblings
 from server.workers.sockets import leave
+from server.workers.source import relay_pid_file
 from server.workers.worker import Worker
 from tests.support.fakes.server import FakeLiveQueries, FakeServer
 from tests.unit.workers.test_machine_status import status
@@ -25,6 +27,14 @@ ANSWER = (
     b"HTTP/1.1 200 OK\r\nConnection: close\r\nVary: Origin\r\n"
     b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 )
+PROCESS = {
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+    "process_start_time_seconds",
+    "process_open_fds",
+    "process_max_fds",
+}
 
 
 @pytest.fixture
@@ -64,6 +74,20 @@ async def test_a_worker_that_hangs_is_named_and_keeps_neither_status_nor_metrics
             ]
             measured = {sample.labels["worker"] for family in await own.families() for sample in family.samples}
             assert measured == {"1"}
+
+
+async def test_the_process_of_the_relay_is_measured_while_it_runs(folder: Path) -> None:
+    async with first_of(2, folder) as own:
+
+        async def of_relay() -> set[str]:
+            found = [sample for family in await own.families() for sample in family.samples]
+            return {sample.name for sample in found if sample.labels["worker"] == "relay"}
+
+        assert await of_relay() == set()
+        relay_pid_file(folder).write_text(str(os.getpid()))
+        assert await of_relay() == PROCESS
+        relay_pid_file(folder).write_text("0")  # no process has it
+        assert await of_relay() == set()
 
 
 async def test_what_is_handed_on_has_none_of_the_headers_that_the_answering_worker_makes(folder: Path) -> None:
