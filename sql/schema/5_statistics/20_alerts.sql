@@ -15,7 +15,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   cross join lateral (values
     ('slot_lag_bytes', s.lag_bytes::double precision),
     ('slot_retained_bytes', s.retained_bytes::double precision),
-    ('slot_lost', case when s.wal_status in ('lost', 'missing') then 1 else 0 end::double precision)
+    -- A slot that its node is about to make for the first time is not lost: that waits for all open transactions.
+    ('slot_lost', case when s.wal_status = 'lost' or s.wal_status = 'missing' and not exists (
+        select from realtime.slots o join realtime.stat_nodes n on n.node = o.node
+        where o.name = s.slot and n.state = 'starting' and n.started_at <= o.created_at) then 1 else 0 end::double precision)
   ) m (measure, value)
   where s.own and m.value is not null
 $$;

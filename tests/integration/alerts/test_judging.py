@@ -168,7 +168,10 @@ def test_only_the_first_of_the_running_nodes_takes_the_measures_of_all(sql: psyc
 
 
 def test_a_slot_that_is_missing_or_holds_too_much_is_an_alert(sql: psycopg.Connection[Any]) -> None:
-    sql.execute("insert into realtime.slots (name, node, ephemeral) values ('alerts_missing', 'b', false)")
+    sql.execute(
+        "insert into realtime.slots (name, node, ephemeral, created_at) "
+        "values ('alerts_missing', 'b', false, now() - interval '1 day')"
+    )
     assert judge(sql, "a") == 1
     assert alerts(sql) == [("slot_lost", "alerts_missing", None)]
     name = "alerts_there"
@@ -182,6 +185,21 @@ def test_a_slot_that_is_missing_or_holds_too_much_is_an_alert(sql: psycopg.Conne
     finally:
         sql.execute("select pg_drop_replication_slot(%s)", (name,))
         sql.execute("delete from realtime.slots")
+
+
+def test_a_slot_that_is_not_made_yet_is_not_lost(sql: psycopg.Connection[Any]) -> None:
+    with sql.transaction():
+        sql.execute("insert into realtime.slots (name, node, ephemeral) values ('alerts_new', 'b', false)")
+        sql.execute("update realtime.nodes set started_at = now() where id = 'b'")
+    assert judge(sql, "a") == 0, "b starts, and makes its slot"
+    for node in ("a", "b"):
+        sql.execute("insert into realtime.node_stats values (%s, '1', 'ok', null, '0/1', 0, 0, 0, 0, 5, 5)", (node,))
+    assert judge(sql, "a") == 1, "b runs, and had one"
+    assert alerts(sql) == [("slot_lost", "alerts_new", None)]
+    sql.execute("delete from realtime.node_stats where node_id = 'b'")
+    sql.execute("update realtime.nodes set started_at = now() where id = 'b'")
+    assert judge(sql, "a") == 0, "b starts again, and its slot is still not there"
+    assert alerts(sql) == [("slot_lost", "alerts_new", None)]
 
 
 async def test_two_nodes_that_judge_at_once_raise_an_alert_once(database: str, sql: psycopg.Connection[Any]) -> None:
