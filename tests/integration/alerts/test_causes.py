@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
+from engine.tasks import end
 from tests.integration.alerts.served import alerts, content, is_cleared, is_open, settings
 from tests.support.clients.list_client import slot_name
-from tests.support.clients.transports import SocketClient, TransportClient, transport_client
+from tests.support.clients.transports import Message, SocketClient, TransportClient, transport_client
 from tests.support.ports import free_port
 from tests.support.postgres.sql import read, run_each, until
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
@@ -64,7 +64,7 @@ class Nodes:
         await self.running.pop(name).end(how)
 
     async def raised(self, rule: str, subject: str) -> None:
-        """Wait until the alert was raised, which may have ended by now: what is over for some seconds does not count."""
+        """Wait until the alert was raised; it may be cleared by now."""
         await until(lambda: (rule, subject) in [each[:2] for each in alerts(self.dsn)])
 
     async def cleared(self, rule: str, subject: str, *again: str) -> None:
@@ -98,12 +98,10 @@ async def test_each_cause_raises_its_alert_and_its_end_clears_it_with_one_notice
         hook.answer_with({})
         async with two_nodes(database, hook) as nodes:
             watched = nodes.running[nodes.first]
-            async with transport_client(watched.url, "websocket", token=token(sub="ada", role="admin")) as ada:
-                for wanted in ({"channel": "chat:1"}, {"channel": "admin:alerts"}, ALERTS):
-                    assert (await ada.join(**wanted))["type"] == "subscribed"
-                await others_have_no_part_in_it(watched)
+            assert alerts(database) == [], "two nodes that start are no cause"
+            async with administrator(watched) as received:
                 await connections_come_and_break(nodes, watched)
-                await the_disk_is_full(nodes, ada)
+                await the_disk_is_full(nodes, watched)
                 await the_stream_stands_still(nodes)
                 for rule in ("many_connections", "many_disconnects", "many_errors", "slow_delivery"):
                     await nodes.cleared(rule, nodes.first)
@@ -111,37 +109,57 @@ async def test_each_cause_raises_its_alert_and_its_end_clears_it_with_one_notice
                 await a_slot_is_left_alone(nodes)
                 await a_slot_is_lost(nodes)
                 await until(lambda: not any(is_open for *_, is_open in alerts(database)))
-                raised = Counter((rule, subject) for rule, subject, _ in alerts(database))
-                rules = {name for (name,) in read(database, "select name from realtime.alert_rules")}
-                assert {rule for rule, _ in raised} == rules
-                expected = Counter({("alert.raised", *each): count for each, count in raised.items()})
-                expected += Counter({("alert.cleared", *each): count for each, count in raised.items()})
-                await until(lambda: len(hook.requests) >= expected.total())
+                raised = [each[:2] for each in alerts(database)]
+                rules = read(database, "select name from realtime.alert_rules")
+                assert {rule for rule, _ in raised} == {name for (name,) in rules}
+                expected = sorted((f"alert.{change}", *each) for each in raised for change in ("raised", "cleared"))
+                await until(lambda: len(hook.requests) >= len(expected))
                 sent = [content(request) for request in hook.requests]
                 assert (
-                    Counter((each["type"], each["data"]["rule"], each["data"]["subject"]) for each in sent) == expected
+                    sorted((each["type"], each["data"]["rule"], each["data"]["subject"]) for each in sent) == expected
                 )
-                assert len({request.headers["webhook-id"] for request in hook.requests}) == len(sent)
-                delivered: Counter[tuple[str, str, str]] = Counter()
-                while delivered.total() < expected.total():
-                    message = await ada.receive("message")
-                    if message["channel"] == "admin:alerts":
-                        delivered[message["event"], message["data"]["rule"], message["data"]["subject"]] += 1
-                assert delivered == expected
-                listed = {
-                    change["doc"]["id"]
-                    for each in ada.received
-                    if each["type"] == "snapshot"
-                    for change in each["changes"]
-                }
-                assert listed == {str(id) for (id,) in read(database, "select id from realtime.alerts")}
+                assert len({request.headers["webhook-id"] for request in hook.requests}) == len(expected)
+                await until(lambda: len(events(received)) >= len(expected))
+                assert sorted(events(received)) == expected
+                ids = {str(id) for (id,) in read(database, "select id from realtime.alerts")}
+                await until(lambda: listed(received) == ids)
 
 
-async def others_have_no_part_in_it(watched: ServerProcess) -> None:
-    async with transport_client(watched.url, "websocket", token=token(sub="bob")) as bob:
+@asynccontextmanager
+async def administrator(server: ServerProcess) -> AsyncIterator[list[Message]]:
+    """What an administrator receives of alerts, as messages and as a live query; others have no part in it."""
+    async with transport_client(server.url, "websocket", token=token(sub="bob")) as bob:
         assert (await bob.join("admin:alerts"))["code"] == "RT_003"
         forged = {"channel": "admin:alerts", "event": "alert.raised", "data": {"rule": "slot_lag"}}
         assert (await bob.ask(type="message", ref="1", **forged))["code"] == "RT_003"
+    received: list[Message] = []
+
+    async def follow(client: TransportClient) -> None:
+        while True:
+            received.append(await client.next())
+
+    async with transport_client(server.url, "websocket", token=token(sub="ada", role="admin")) as ada:
+        for wanted in ({"channel": "chat:1"}, {"channel": "admin:alerts"}, ALERTS):
+            assert (await ada.join(**wanted))["type"] == "subscribed"
+        following = asyncio.create_task(follow(ada))
+        try:
+            yield received
+        finally:
+            await end([following])
+
+
+def events(received: Sequence[Message]) -> list[tuple[str, str, str]]:
+    """Event, rule and subject of each message of the channel."""
+    return [
+        (each["event"], each["data"]["rule"], each["data"]["subject"])
+        for each in received
+        if each["type"] == "message" and each["channel"] == "admin:alerts"
+    ]
+
+
+def listed(received: Sequence[Message]) -> set[str]:
+    """The ids of the alerts that the live query has sent."""
+    return {change["doc"]["id"] for each in received if each["type"] == "snapshot" for change in each["changes"]}
 
 
 async def connections_come_and_break(nodes: Nodes, watched: ServerProcess) -> None:
@@ -160,12 +178,15 @@ async def connections_come_and_break(nodes: Nodes, watched: ServerProcess) -> No
     await nodes.raised("many_disconnects", nodes.first)
 
 
-async def the_disk_is_full(nodes: Nodes, ada: TransportClient) -> None:
+async def the_disk_is_full(nodes: Nodes, watched: ServerProcess) -> None:
     """The database takes no messages, and clients are answered with errors of the server."""
     run_each(nodes.dsn, *FULL_DISK)
-    async with asyncio.timeout(GIVE_UP_AFTER):
+    async with (
+        transport_client(watched.url, "websocket", token=token(sub="bob")) as bob,
+        asyncio.timeout(GIVE_UP_AFTER),
+    ):
         while not is_open(nodes.dsn, "many_errors", nodes.first):
-            answer = await ada.ask(type="message", channel="chat:1", event="sent", data={}, ref="1")
+            answer = await bob.ask(type="message", channel="chat:1", event="sent", data={}, ref="1")
             assert answer["code"] == "RT_001", answer
     run_each(nodes.dsn, *EMPTY_DISK)
 
