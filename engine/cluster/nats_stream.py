@@ -65,6 +65,20 @@ class StreamState(NamedTuple):
     size: int
 
 
+class _Client(Client):
+    """NATS' client, which goes on without TLS with a server that does not offer it, whatever the scheme of its address."""
+
+    secure = False
+    """TLS or nothing."""
+
+    def _connect_command(self) -> bytes:
+        """What proves who the client is: made after TLS was begun, if it is."""
+        if self.secure and not self._server_info.get("tls_required"):
+            raise NatsError("it does not speak TLS, which its address (tls://) demands; no password was sent")
+        command: bytes = super()._connect_command()
+        return command
+
+
 class Message(NamedTuple):
     """``pulse``: it is a sign of life; ``sent`` None: NATS has shown that it is there, and brings nothing."""
 
@@ -93,14 +107,19 @@ class NatsStream:
         return self.client.max_payload
 
     @property
-    def authenticates(self) -> bool:
-        """The server asks clients to prove who they are. (Of its greeting, which the library has as a private attribute.)"""
-        return bool(self.client._server_info.get("auth_required"))
-
-    @property
     def encrypted(self) -> bool:
-        """The server demands TLS."""
+        """The server demands TLS. (Of its greeting, which the library has as a private attribute.)"""
         return bool(self.client._server_info.get("tls_required"))
+
+    async def sees_everything(self) -> bool:
+        """Whether this user may read every subject."""
+        self.client._err = None
+        with _explained():
+            subscription = await self.client.subscribe(">", cb=_pass_over)
+            await self.state()  # a refusal arrives before the answer; a flush would send its PING first
+            allowed = self.client.last_error is None
+            await subscription.unsubscribe()
+        return allowed
 
     async def state(self) -> StreamState | None:
         """None: there is no such stream."""
@@ -244,7 +263,8 @@ async def _connect(settings: ClusterSettings, name: str) -> tuple[Client, NatsSt
     if settings.ca is not None or any(url.startswith("tls:") for url in settings.urls):
         tls = ssl.create_default_context(cafile=None if settings.ca is None else str(settings.ca))
     for url in random.sample(settings.urls, len(settings.urls)):
-        client = Client()
+        client = _Client()
+        client.secure = url.startswith("tls:")
         found: list[NatsStream] = []
 
         async def ended(found: list[NatsStream] = found) -> None:
@@ -273,6 +293,10 @@ async def _connect(settings: ClusterSettings, name: str) -> tuple[Client, NatsSt
         found.append(NatsStream(client, settings))
         return client, found[0]
     raise NatsFailedError(f"NATS cannot be reached: {'; '.join(failures)}")
+
+
+async def _pass_over(message: Msg) -> None:
+    """A message that is not looked at."""
 
 
 async def _ignore(error: Exception) -> None:

@@ -26,6 +26,7 @@ from server.cli.exposing import expose, grant, unexpose
 from server.cli.keys import keys_app
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
 from server.cli.migration.migrate import check_served, migrate
+from server.cli.nats.command import nats_config
 from server.cli.prelude import dsn_of, exit_of, read_settings, report
 from server.cli.reference.errors import errors
 from server.cli.rules import rules_app
@@ -303,6 +304,7 @@ app.command()(kick)
 app.command()(disconnect)
 app.command()(errors)
 app.command()(bench)
+app.command("nats-config")(nats_config)
 app.command()(top)
 app.command()(tail)
 app.command()(grant)

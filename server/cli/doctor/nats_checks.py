@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from engine.cluster.settings import ClusterSettings
 from server.app.settings import Settings
 from server.cli.doctor.finding import Finding
+from server.cli.doctor.nats_listeners import listener_findings
 
 __all__ = ["nats_findings"]
 
@@ -29,19 +31,21 @@ async def _examine(cluster: ClusterSettings) -> list[Finding]:
         without_password,
     )
 
-    name = f"NATS at {without_password(cluster.urls[0])}"
+    shown = without_password(cluster.urls[0])
+    name = f"NATS at {shown}"
     found = []
     try:
         async with connected(cluster, "realtime doctor") as stream:
-            if not stream.authenticates:
+            if await _lets_in_anyone(replace(cluster, urls=(shown,))):
                 remedy = "Give it users with passwords (authorization in its configuration), and name one in nats_url."
                 found.append(Finding("problem", f"{name} lets in anyone, who may then read every row", remedy))
+            elif await stream.sees_everything():
+                remedy = "Limit its rights to the stream and subjects of the slot; `realtime nats-config` writes that."
+                found.append(Finding("warn", f"{name} lets the user of nats_url read all subjects", remedy))
             if not stream.encrypted:
-                found.append(
-                    Finding(
-                        "warn", f"{name} does not speak TLS", "Add tls to its configuration; use tls:// in nats_url."
-                    )
-                )
+                remedy = "Add tls to its configuration; use tls:// in nats_url."
+                found.append(Finding("warn", f"{name} does not speak TLS", remedy))
+            found += await listener_findings(name, urlsplit(shown).hostname or "")
             state = await stream.state()
     except NatsFailedError as error:
         return [*found, Finding("problem", f"{name}: {error}", "Start it with JetStream, and correct nats_url.")]
@@ -51,3 +55,14 @@ async def _examine(cluster: ClusterSettings) -> list[Finding]:
             Finding("warn", f"{name} has no stream {cluster.stream}", "Start `realtime relay`, which makes it."),
         ]
     return [*found, Finding("ok", f"{name} has the stream {cluster.stream} with {state.messages} messages")]
+
+
+async def _lets_in_anyone(anonymous: ClusterSettings) -> bool:
+    """Tried, because a server with a ``no_auth_user`` asks for a password all the same."""
+    from engine.cluster.nats_stream import NatsFailedError, connected  # as above
+
+    try:
+        async with connected(anonymous, "realtime doctor"):
+            return True
+    except NatsFailedError:
+        return False

@@ -20,10 +20,12 @@ async def test_doctor_examines_each_nats_server(cluster: Cluster) -> None:
     name = f"NATS at nats://127.0.0.1:{cluster.nats.port}"
     stream = cluster.settings.stream
     no_tls = ("warn", f"{name} does not speak TLS")
-    assert await _levels(cluster.nats.url, slot=cluster.slot) == [no_tls, ("warn", f"{name} has no stream {stream}")]
+    rights = ("warn", f"{name} lets the user of nats_url read all subjects")
+    none = ("warn", f"{name} has no stream {stream}")
+    assert await _levels(cluster.nats.url, slot=cluster.slot) == [rights, no_tls, none]
     await cluster.relay()
     await cluster.leading()
-    assert [level for level, _ in await _levels(cluster.nats.url, slot=cluster.slot)] == ["warn", "ok"]
+    assert [level for level, _ in await _levels(cluster.nats.url, slot=cluster.slot)] == ["warn", "warn", "ok"]
     wrong = cluster.nats.url.replace("realtime:", "realtime:x")
     [(level, text)] = await _levels(wrong, slot=cluster.slot)
     assert level == "problem"

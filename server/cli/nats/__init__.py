@@ -1,0 +1,1 @@
+"""``realtime nats-config``: the configuration of NATS servers for a cluster."""

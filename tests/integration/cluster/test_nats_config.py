@@ -1,0 +1,221 @@
+"""What `realtime nats-config` writes: NATS started with it accepts relay and node over TLS, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import stat
+import subprocess
+import tomllib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from engine.cluster.nats_stream import NatsFailedError, connected
+from engine.cluster.settings import ClusterSettings
+from server.app.settings import Settings
+from server.cli.doctor.nats_checks import nats_findings
+from server.cli.doctor.nats_listeners import listener_findings
+from server.cli.serving.local_nats import nats_server_program
+from tests.integration.cluster.conftest import Cluster, ids
+from tests.support.ports import free_port
+from tests.support.postgres.sql import GIVE_UP_AFTER, until
+from tests.support.servers.commands import realtime
+
+HOSTS = ("127.0.0.1", "127.0.0.2")
+
+
+class Made:
+    """What the command has written for the slots ``app`` and ``other``, on ports of the test."""
+
+    def __init__(self, folder: Path, *hosts: str, slot: str = "app") -> None:
+        self.folder, self.hosts, self.slot = folder / "made", hosts, slot
+        self.client, self.cluster, self.leaf, self.monitoring = (free_port() for _ in range(4))
+        self.arguments = (
+            *("nats-config", str(self.folder), "--make-certificates", "--store", str(folder / "store")),
+            *("--slot-name", slot, "--slot-name", "other", *(word for host in hosts for word in ("--server", host))),
+            *("--port", str(self.client), "--cluster-port", str(self.cluster)),
+            *("--leaf-port", str(self.leaf), "--monitoring-port", str(self.monitoring)),
+        )
+        self.done = realtime(*self.arguments)
+
+    def settings(self, part: str, slot: str | None = None) -> dict[str, Any]:
+        """The settings of a relay or a node."""
+        return tomllib.loads((self.folder / f"{slot or self.slot}-{part}.toml").read_text())
+
+    def reach(self, part: str, of: str | None = None, **more: Any) -> ClusterSettings:
+        found = self.settings(part, of)
+        given = {"urls": tuple(found["nats_url"]), "slot": found["slot_name"], "ca": Path(found["nats_ca"]), **more}
+        return ClusterSettings(**given)
+
+    def trusting(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.folder / "ca.pem")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The servers, each with its file."""
+        program = nats_server_program()
+        with ExitStack() as stack:
+            for host in self.hosts:
+                stack.enter_context(nats_server(program, self.folder / f"{host}.conf"))
+            yield
+
+
+@contextmanager
+def nats_server(program: Path, config: Path) -> Iterator[None]:
+    """One server; its log is beside ``config``."""
+    with config.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen([program, "-c", config], stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def answering(settings: ClusterSettings) -> None:
+    """Wait until the servers accept the user, and serve the stream's requests."""
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while True:
+            try:
+                async with connected(settings, "a test") as stream:
+                    await stream.state()
+                    return
+            except NatsFailedError:
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def client(url: str, refusals: list[str], **options: Any) -> AsyncIterator[Client]:
+    """A client of NATS; what it is refused goes to ``refusals``."""
+
+    async def refused(error: Exception) -> None:
+        refusals.append(str(error).lower())
+
+    opened = await nats.connect(url, error_cb=refused, allow_reconnect=False, connect_timeout=5, **options)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+def test_the_files_hide_passwords_and_keys_and_are_not_replaced(tmp_path: Path) -> None:
+    made = Made(tmp_path, *HOSTS)
+    assert made.done.returncode == 0, made.done.stderr
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in made.folder.iterdir()}
+    assert {name for name, mode in modes.items() if mode & 0o077} == {"ca.pem", "127.0.0.1.pem", "127.0.0.2.pem"}
+    before = (made.folder / "127.0.0.1.conf").read_text()
+    again = realtime(*made.arguments)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert (made.folder / "127.0.0.1.conf").read_text() == before
+    assert all(f'"{part}_{slot}"' in before for part in ("relay", "node") for slot in ("app", "other"))
+    refused = realtime("nats-config", str(tmp_path / "x"), "--slot-name", "a.>", "--server", "h")
+    assert (refused.returncode, (tmp_path / "x").exists()) == (1, False)
+
+
+@pytest.mark.long
+async def test_relay_and_node_work_over_tls_with_what_they_are_given(cluster: Cluster, tmp_path: Path) -> None:
+    made = Made(tmp_path, *HOSTS, slot=cluster.slot)
+    with made.running():
+        await answering(made.reach("relay"))
+        cluster.settings = made.reach("node")
+        await cluster.relay(**made.settings("relay"))
+        node = await cluster.node()
+        rows, room = await node.follow(), await node.listen("room")
+        cluster.insert(1)
+        await node.publish("room", "hello")
+        await rows.until(lambda: ids(rows) == [1])
+        await room.until(lambda: room.data == ["hello"])
+        await cluster.close()
+
+
+@pytest.mark.long
+async def test_nats_refuses_plain_text_strangers_and_other_subjects(tmp_path: Path) -> None:
+    made = Made(tmp_path, "127.0.0.1")
+    address, trusting = f"127.0.0.1:{made.client}", made.trusting()
+    with made.running():
+        await answering(made.reach("relay"))
+        refusals: list[str] = []
+        for url, options in (
+            (f"tls://{address}", {"tls": trusting}),  # no user
+            (f"tls://node_app:wrong@{address}", {"tls": trusting}),
+            (f"nats://{address}", {"tls": ssl.create_default_context()}),  # an authority that it does not know
+        ):
+            with pytest.raises((NatsError, OSError)):
+                async with client(url, refusals, **options):
+                    pass
+        plain = await asyncio.open_connection("127.0.0.1", made.client)
+        await plain[0].readline()
+        plain[1].write(b'CONNECT {"verbose":true,"user":"node_app","pass":"x"}\r\nPING\r\n')
+        assert b"PONG" not in await plain[0].read()
+        plain[1].close()
+        async with connected(made.reach("relay"), "a test") as stream:
+            await stream.make()
+        async with connected(made.reach("node"), "a test") as stream:
+            assert await stream.state() is not None
+            assert not await stream.sees_everything()
+            with pytest.raises(NatsFailedError):
+                await stream.make()
+        for settings in (made.reach("relay", slot="other"), made.reach("node", "other", slot="app")):
+            async with connected(settings, "a test") as stream:
+                with pytest.raises(NatsFailedError):
+                    await stream.state()
+        [url] = made.settings("node")["nats_url"]
+        for subject in ("realtime.other.control", "realtime.app.events", "$JS.API.STREAM.PURGE.realtime_app"):
+            refusals.clear()
+            async with client(url, refusals, tls=trusting) as node:
+                await node.publish(subject, b"")
+                await until(lambda: any("permissions violation for publish" in each for each in refusals))
+        for subject in ("realtime.app.events", "realtime.other.events", ">"):
+            refusals.clear()
+            async with client(url, refusals, tls=trusting) as node:
+                await node.subscribe(subject)
+                await until(lambda: any("permissions violation for subscription" in each for each in refusals))
+
+
+@pytest.mark.long
+async def test_doctor_is_content_with_it_and_finds_open_listeners(tmp_path: Path) -> None:
+    made = Made(tmp_path, *HOSTS)
+    ports = made.cluster, made.leaf, made.monitoring
+    with made.running():
+        await answering(made.reach("relay"))
+        async with connected(made.reach("relay"), "a test") as stream:
+            await stream.make()
+        found = made.settings("node")
+        settings = Settings(nats_url=tuple(found["nats_url"]), nats_ca=Path(found["nats_ca"]), slot_name="app")
+        levels = await asyncio.to_thread(lambda: [(each.level, each.text) for each in nats_findings(settings)])
+        assert [level for level, _ in levels] == ["ok", "ok"], levels
+        assert await listener_findings("NATS", "127.0.0.1", ports) == []
+    (tmp_path / "open.conf").write_text(
+        f'listen: "127.0.0.2:{made.client}"\nhttp: "127.0.0.2:{made.monitoring}"\n'
+        f'cluster {{ name: a, listen: "127.0.0.2:{made.cluster}" }}\nleafnodes {{ listen: "127.0.0.2:{made.leaf}" }}\n'
+    )
+    with nats_server(nats_server_program(), tmp_path / "open.conf"):
+        texts: list[str] = []
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while len(texts) < 4:
+                texts = [each.text for each in await listener_findings("NATS", "127.0.0.2", ports)]
+    assert ["TLS" in texts[0], "any server" in texts[1], "leaf" in texts[2], "monitoring" in texts[3]] == [True] * 4
+
+
+async def test_no_password_is_sent_to_a_server_that_does_not_speak_tls() -> None:
+    received = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576,"auth_required":true}\r\n')
+        received.extend(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NatsFailedError, match="does not speak TLS"):
+            async with connected(ClusterSettings(urls=(f"tls://u:secret@127.0.0.1:{port}",), slot="s"), "a test"):
+                pass
+    assert b"secret" not in received
