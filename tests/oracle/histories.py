@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from contextlib import suppress
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
 
 from tests.support.nodes.arena import Arena, Client
-from tests.support.oracle.queries import Query, queries
+from tests.support.nodes.live_node import drop_slot
+from tests.support.oracle.queries import Query, queries, whole
 from tests.support.oracle.schemas import Table, tables
 
 numbers = itertools.count()
@@ -63,7 +65,7 @@ steps = st.lists(
         st.tuples(st.just("rollback"), st.integers(0, WRITERS - 1), st.just(0)),
         st.tuples(st.just("savepoint"), st.integers(0, WRITERS - 1), st.just(0)),
         st.tuples(st.just("rollback to savepoint"), st.integers(0, WRITERS - 1), st.just(0)),
-        st.tuples(st.just("subscribe"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("subscribe"), st.integers(0, 5), st.integers(0, 1)),
         st.tuples(st.just("leave"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("pause"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("reconnect"), st.integers(0, 5), st.integers(0, 3)),
@@ -71,6 +73,7 @@ steps = st.lists(
         st.tuples(st.just("redefine while paused"), st.integers(0, 5), st.integers(0, len(REDEFINITIONS) - 1)),
         st.tuples(st.just("unpublish"), st.integers(0, WRITERS - 1), st.integers(0, 2**32)),
         st.tuples(st.just("cut the stream"), st.just(0), st.just(0)),
+        st.tuples(st.just("lose the slot"), st.just(0), st.integers(0, 2**32)),
     ),
     min_size=10,
     max_size=60,
@@ -129,6 +132,12 @@ def value(chance: random.Random, table: Table, name: str) -> str:
     return "'" + chance.choice(column.of.pool).replace("'", "''") + "'"
 
 
+def insertion(chance: random.Random, table: Table, count: int) -> str:
+    names = [column.name for column in table.columns]
+    rows = ", ".join(f"({', '.join(value(chance, table, name) for name in names)})" for _ in range(count))
+    return f"insert into {table.name} ({', '.join(names)}) values {rows} on conflict do nothing"
+
+
 def statement(chance: random.Random, one: Table, two: Table) -> str:
     """A random write."""
     table = chance.choice([one, one, two])
@@ -138,11 +147,8 @@ def statement(chance: random.Random, one: Table, two: Table) -> str:
     if table.identity == "index" or chance.random() < 0.5:
         key = f"grp = {chance.randrange(4)}"
     kind = chance.random()
-    if kind < 0.45:
-        rows = ", ".join(
-            f"({', '.join(value(chance, table, name) for name in names)})" for _ in range(chance.choice([1, 1, 4, 12]))
-        )
-        return f"insert into {table.name} ({', '.join(names)}) values {rows} on conflict do nothing"
+    if kind < 0.35:
+        return insertion(chance, table, chance.choice([1, 1, 4, 12]))
     if kind < 0.75:
         some = chance.sample(names, min(len(names), chance.choice([1, 1, 2])))
         sets = ", ".join(f"{name} = {value(chance, table, name)}" for name in some if name not in table.key)
@@ -166,9 +172,9 @@ async def play(arena: Arena, story: tuple[Table, Table, list[Query], list[tuple[
     await arena.truth.execute((DROP + WHOLE + one.ddl() + two.ddl()).encode())
     for table in (one, two):
         await arena.truth.execute(f"select realtime.expose('{table.name}')".encode())
-        for _ in range(3):
+        for text in (insertion(chance, table, 8), statement(chance, table, table), statement(chance, table, table)):
             with suppress(psycopg.Error):
-                await arena.truth.execute(statement(chance, table, table).encode())
+                await arena.truth.execute(text.encode())
     writers = [Writer(await psycopg.AsyncConnection.connect(arena.dsn)) for _ in range(WRITERS)]
     clients: list[Client] = []
     arena.gap = False
@@ -176,7 +182,9 @@ async def play(arena: Arena, story: tuple[Table, Table, list[Query], list[tuple[
         for writer in writers:
             await writer.connection.execute("set lock_timeout = '5ms'")
             await writer.connection.commit()
-        clients.append(await arena.subscribe(asked[0]))
+        some = whole(one, limit=chance.randrange(2, 6))
+        for query, delta in ((asked[0], False), (asked[0], True), (some, True), (some, False), (whole(one), True)):
+            clients.append(await arena.subscribe(query, delta=delta))
         for what, who, number in history:
             await step(arena, clients, writers, asked, (one, two), (what, who, number))
         for writer in writers:
@@ -211,7 +219,7 @@ async def step(
         await arena.check(clients)
         arena.gap = arena.gap and any(writer.open for writer in writers)
     elif what == "subscribe":
-        clients.append(await arena.subscribe(asked[who % len(asked)]))
+        clients.append(await arena.subscribe(asked[who % len(asked)], delta=number == 1))
         await arena.check(clients)
     elif what.startswith("redefine"):
         if what == "redefine":
@@ -227,6 +235,9 @@ async def step(
         await arena.check(clients)
     elif what == "cut the stream":
         await arena.truth.execute(CUT)
+        await arena.check(clients)
+    elif what == "lose the slot":
+        await lose_slot(arena, writers, statement(random.Random(number), *pair))
         await arena.check(clients)
     else:
         await writers[who].point(what)
@@ -287,7 +298,19 @@ async def unpublish(arena: Arena, clients: list[Client], writer: Writer, text: s
     for number, client in enumerate(clients):
         if client.error is not None:
             assert "public.one is not in the publication" in str(client.error)
-            clients[number] = await arena.subscribe(client.query)
+            clients[number] = await arena.subscribe(client.query, delta=client.frames is not None)
+
+
+async def lose_slot(arena: Arena, writers: list[Writer], text: str) -> None:
+    """The slot is dropped, and a transaction may be missing from the next one, which waits for those under way."""
+    for writer in writers:
+        await writer.end("commit")
+    await asyncio.to_thread(drop_slot, arena.dsn, arena.slot)
+    note(f"  {text[:300]}")
+    with suppress(psycopg.Error):
+        await arena.truth.execute(text.encode())
+    await arena.truth.execute("select pg_logical_emit_message(true, 'oracle', '')")  # only the next slot brings it
+    await arena.caught_up()
 
 
 async def pause(arena: Arena, client: Client, writers: list[Writer]) -> None:

@@ -50,7 +50,8 @@ def run(request: pytest.FixtureRequest) -> Iterator[OracleRun]:
         run = OracleRun(dsn, decoder, STORIES[request.param])
         yield run
         run.close()
-    print(f"{request.param}: {run.arena.checks} lists compared")
+    all = run.arena
+    print(f"{request.param}: {all.checks} lists compared, {all.twins} both ways, {all.deltas} documents as deltas")
 
 
 @pytest.mark.long
@@ -70,6 +71,8 @@ def test_every_list_equals_its_query_after_every_commit(run: OracleRun) -> None:
     assert (
         run.arena.recovered > run.stories // 6
     )  # clients went on with the difference; else the stories have not tried that
+    assert run.arena.twins > run.stories
+    assert run.arena.deltas > run.stories
 
 
 def test_for_as_long_as_asked(run: OracleRun, oracle_minutes: float) -> None:

@@ -21,6 +21,7 @@ from tests.oracle.policies.changes import Changes
 from tests.oracle.policies.vocabulary import PEOPLE, QUERIES, random_claims
 from tests.oracle.policies.watches import DENIED, Era, Watch, versions_in
 from tests.oracle.policies.worlds import World, node_of
+from tests.support.nodes.arena import delta_frames
 from tests.support.nodes.live_node import LiveNode, stream_paused
 from tests.support.postgres.sql import GIVE_UP_AFTER, until
 
@@ -66,6 +67,7 @@ class RandomHistory:
         allowed = [each for each in QUERIES if not (changes.hidden and "member" in each[1])]
         self.queries = self.chance.sample(allowed, 3)  # few, so that subscribers share windows
         self.watches: list[Watch] = []
+        self.frames = delta_frames()
         self.log: list[str] = []
         self.behind: Callable[[], object] = list  # begins what is to happen right behind the next commit
 
@@ -89,8 +91,8 @@ class RandomHistory:
         for watch in moving:
             watch.eras.append(watch.next_era())
         new = [
-            Watch(*chance.choice(self.queries), chance.choice(self.principals))
-            for _ in range(chance.choice((0, 1, 2)) if present else 4)
+            Watch(*chance.choice(self.queries), chance.choice(self.principals), self.frames if number % 2 else None)
+            for number in range(chance.choice((0, 1, 2)) if present else 4)
         ]
         self.watches += new
         await self.look()

@@ -10,6 +10,7 @@ from typing import Any
 from engine.identity.principal import Principal
 from engine.live.core.document_changes import REMOVED, WindowEvent
 from engine.live.core.shared_query import Subscription
+from server.wire.encoder import EventFrames
 from tests.support.nodes.live_node import Follower
 from tests.support.oracle.queries import Query
 
@@ -44,10 +45,10 @@ class Era:
 
 
 class Watch(Follower):
-    """A subscriber that keeps every list that it had and the row versions in every event."""
+    """A subscriber that keeps every list and the row versions in every event; with ``frames`` it has deltas."""
 
-    def __init__(self, spec: dict[str, Any], sql: str, principal: Principal) -> None:
-        super().__init__(Query("note", spec, sql))
+    def __init__(self, spec: dict[str, Any], sql: str, principal: Principal, frames: EventFrames | None = None) -> None:
+        super().__init__(Query("note", spec, sql), frames=frames)
         self.principal = principal
         self.eras = [self.next_era()]
         self.era = self.eras[0]

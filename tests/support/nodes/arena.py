@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+import msgspec
 import psycopg
+from bunbase import Doc
+from bunbase.core.lists import take
 
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
@@ -21,22 +24,60 @@ from engine.live.core.shared_query import Subscription
 from engine.live.service import LiveQueries, LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
+from server.protocol.server_messages import snapshot_head
+from server.wire.encoder import EventFrames
 from tests.support.nodes.stream_and_live import StreamAndLive
 from tests.support.oracle.queries import Query
 
-__all__ = ["Arena", "Client", "arena"]
+__all__ = ["Arena", "Client", "arena", "delta_frames"]
 
 State = tuple[str, int, list[tuple[str, bytes]]]
 """A list, behind the epoch and the position it was delivered with."""
 
 _TIMEOUT = 60  # seconds
+_HEAD = snapshot_head("collection", "oracle")
+
+Fields = dict[str, msgspec.Raw]
+_fields = msgspec.json.Decoder(Fields)
+
+
+class _Document(TypedDict):
+    id: str
+    data: NotRequired[Fields]
+    changed: NotRequired[Fields]
+
+
+class _Change(TypedDict):
+    type: str
+    oldIndex: int
+    newIndex: int
+    doc: _Document
+
+
+class _Snapshot(TypedDict):
+    reset: NotRequired[bool]
+    changes: list[_Change]
+
+
+_snapshots = msgspec.json.Decoder(_Snapshot)
+
+
+def delta_frames() -> EventFrames:
+    """The frames of subscribers that negotiated deltas, to be shared by all of them."""
+    return EventFrames(lambda head, tail: head + tail)
 
 
 class Client:
-    """A subscriber: its list is made of the changes it was given and nothing else."""
+    """A subscriber: its list is made of the changes it was given and nothing else.
 
-    def __init__(self, query: Query) -> None:
+    ``frames``: it negotiated deltas. Then it decodes its frame of each event, and its list is what the Python SDK makes of
+    it, with values as they were written.
+    """
+
+    def __init__(self, query: Query, frames: EventFrames | None = None) -> None:
         self.query = query
+        self.frames = frames
+        self.deltas = 0  # documents that came as what is new in them
         self.list: list[tuple[str, bytes]] = []
         self.position = -1
         self.events = 0
@@ -52,16 +93,35 @@ class Client:
         if event.error is not None:
             self.error = event.error
             return
-        if event.reset:
-            self.list.clear()
-        apply_changes(self.list, event.changes)
+        if self.frames is None:
+            if event.reset:
+                self.list.clear()
+            apply_changes(self.list, event.changes)
+        else:
+            self._take(self.frames.frame(_HEAD, event, delta=True).data)
         ids = [identifier for identifier, _ in self.list]
         assert len(set(ids)) == len(ids), "ids are unique"
         self.states.append((subscription.epoch, self.position, list(self.list)))
 
+    def _take(self, frame: bytes) -> None:
+        message = _snapshots.decode(frame)
+        self.deltas += sum("changed" in change["doc"] for change in message["changes"])
+        documents = [] if message.get("reset") else [Doc(id, _fields.decode(doc)) for id, doc in self.list]
+        take(documents, message["changes"])
+        self.list = [(doc.id, _written(doc.data)) for doc in documents]
+
     def documents(self) -> list[Any]:
         """The list, comparable with the truth."""
         return [decoded(doc) for _, doc in self.list]
+
+
+def _written(fields: Mapping[str, msgspec.Raw]) -> bytes:
+    return b"{%b}" % b",".join([b"%b:%b" % (msgspec.json.encode(name), bytes(raw)) for name, raw in fields.items()])
+
+
+def _as_written(client: Client) -> list[tuple[str, dict[str, bytes]]]:
+    """The list of ``client`` to the letter: ``1.0`` is not ``1.00``."""
+    return [(id, {name: bytes(raw) for name, raw in _fields.decode(doc).items()}) for id, doc in client.list]
 
 
 def decoded(doc: bytes | str) -> Any:
@@ -76,17 +136,21 @@ class Arena:
     from the stream, so lists are right a moment after they end.
     """
 
-    def __init__(self, dsn: str, live: LiveQueries, truth: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, dsn: str, slot: str, live: LiveQueries, truth: psycopg.AsyncConnection[Any]) -> None:
         self.dsn = dsn
+        self.slot = slot
         self.live = live
         self.truth = truth
         self.checks = 0
         self.recovered = 0
+        self.twins = 0
+        self.deltas = 0
+        self.frames = delta_frames()
         self.gap = False
 
-    async def subscribe(self, query: Query) -> Client:
+    async def subscribe(self, query: Query, *, delta: bool = False) -> Client:
         """A new client with its first list."""
-        client = Client(query)
+        client = Client(query, self.frames if delta else None)
         client.subscription = await self.live.subscribe(Principal(), query.collection, query.spec, client.deliver)
         client.subscription.begin()
         return client
@@ -134,6 +198,18 @@ class Arena:
                     await self.caught_up()
             assert found == expected, explain(client, found, expected)
             self.checks += 1
+            self.deltas, client.deltas = self.deltas + client.deltas, 0
+        self._compare_twins(clients)
+
+    def _compare_twins(self, clients: list[Client]) -> None:
+        """Clients that share a window and are at the same position have the same list, with deltas or without."""
+        shared: dict[tuple[str, int], Client] = {}
+        for client in clients:
+            assert client.subscription is not None
+            twin = shared.setdefault((client.subscription.epoch, client.position), client)
+            if (twin.frames is None) != (client.frames is None):
+                assert _as_written(client) == _as_written(twin)
+                self.twins += 1
 
 
 def explain(client: Client, found: list[Any], expected: list[Any]) -> str:
@@ -168,7 +244,7 @@ async def arena(dsn: str, decoder: str, slot: str) -> AsyncIterator[Arena]:
         truth = await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=connection_options())
         truth.adapters.register_loader("jsonb", _JsonText)
         try:
-            yield Arena(dsn, following.live, truth)
+            yield Arena(dsn, slot, following.live, truth)
         finally:
             await truth.close()
             await following.stop()

@@ -23,6 +23,7 @@ from engine.live.query_accounts import ConnectionAccount
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
+from server.wire.encoder import EventFrames
 from tests.support.nodes.arena import Client
 from tests.support.nodes.stream_and_live import StreamAndLive
 from tests.support.nodes.waiting import WaitingSubscriber
@@ -41,9 +42,14 @@ grant execute on function dawdling(int) to realtime_reader
 class Follower(WaitingSubscriber, Client):
     """A client that can be waited for and looks at its list after every event with ``inspect``."""
 
-    def __init__(self, query: Query, inspect: Callable[[list[Any]], None] | None = None) -> None:
+    def __init__(
+        self,
+        query: Query,
+        inspect: Callable[[list[Any]], None] | None = None,
+        frames: EventFrames | None = None,
+    ) -> None:
         WaitingSubscriber.__init__(self)
-        Client.__init__(self, query)
+        Client.__init__(self, query, frames)
         self.failures: list[AssertionError] = []
         self.resets = 0
         self._inspect = inspect

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.oracle.schemas import KINDS, Column, Table
 
-__all__ = ["Query", "queries"]
+__all__ = ["Query", "queries", "whole"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,14 @@ def key_order(table: Table) -> list[str]:
     return [f'{k} collate "C"' if table.column(k).of.cast in text else k for k in table.key]
 
 
+def whole(table: Table, limit: int | None = None) -> Query:
+    """All rows of a table, or the first ones: every change of them is seen."""
+    truth = f"select to_jsonb(q) from (select * from {table.name}) q order by {', '.join(key_order(table))}"
+    if limit is None:
+        return Query(table.name, {}, truth)
+    return Query(table.name, {"limit": limit}, f"{truth} limit {limit}")
+
+
 @st.composite
 def builder_queries(draw: st.DrawFn, table: Table) -> Query:
     """A query in the builder's form."""
@@ -178,10 +186,12 @@ def sql_queries(draw: st.DrawFn, one: Table, two: Table) -> Query:
     a, b = one.name, two.name
     a_key, b_key = ", ".join(f"a.{k}" for k in one.key), ", ".join(f"b.{k}" for k in two.key)
     key = ", ".join(one.key)
+    others = ", ".join(c.name for c in one.columns if c.name.startswith("c"))
     order = ", ".join(key_order(one))
     templates = [
         f"select * from {a} where {condition} order by {order} limit 5",
         f"select {key}, grp as g, n from {a} where {condition} order by n desc, {order}",
+        f"select {key}, {others} from {a} where {condition} order by {order} limit 3",
         f"select {key}, grp from {a} where {condition} order by grp nulls first, {order} limit 4 offset 1",
         f"select grp, count(*) as c, sum(n) as s, max(n) as m from {a} where {condition} group by grp order by grp",
         f"select grp, count(*) as c from {a} where {condition} group by grp having count(*) > 1 order by c desc, grp",

@@ -149,14 +149,19 @@ class Table:
         """The statements that make the table."""
         lines = [f"{c.name} {c.of.sql}{' not null' if c.not_null else ''}" for c in self.columns]
         lines.append(f"primary key ({', '.join(self.key)})")
+        external = "".join(  # not compressed, so that it is out of line and an update that leaves it does not bring it
+            f"alter table {self.name} alter column {c.name} set storage external;"
+            for c in self.columns
+            if c.kind == "large"
+        )
         if self.partitioned:
             text = f"create table {self.name} ({', '.join(lines)}) partition by hash ({self.key[0]});"
             for n in range(2):
                 part = f"{self.name}_p{n}"
                 text += f"create table {part} partition of {self.name} for values with (modulus 2, remainder {n});"
                 text += self._identity_ddl(part)
-            return text
-        return f"create table {self.name} ({', '.join(lines)}); " + self._identity_ddl(self.name)
+            return text + external
+        return f"create table {self.name} ({', '.join(lines)}); " + self._identity_ddl(self.name) + external
 
     def _identity_ddl(self, name: str) -> str:
         if self.identity == "full":
