@@ -118,6 +118,28 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, brow
     assert len(list(pictures.glob("*.png"))) == (10 if browser == "chromium" else 0)
 
 
+@pytest.mark.long
+@pytest.mark.own_database
+def test_the_code_that_the_demo_page_shows_runs(server: DevServer, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["node", str(HERE / "snippets.mjs"), server.url, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | browser_environment(),
+        timeout=8 * GIVE_UP_AFTER,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    programs = sorted(tmp_path.glob("*.py"))
+    assert len(programs) == 7
+    for program in programs:
+        with subprocess.Popen([sys.executable, "-u", str(program)], stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            with killed_late(running):
+                assert running.stdout.readline(), program.read_text()
+                running.kill()
+
+
 def write_meanwhile(dsn: str) -> None:
     """Changes that no server is there to stream."""
     with psycopg.connect(dsn) as connection:

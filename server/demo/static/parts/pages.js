@@ -34,9 +34,10 @@ export class Pages {
     this.#add({ limit: options.size });
   }
 
-  /** The queries that are subscribed now, first page first. */
-  get queries() {
-    return this.#pages.map((page) => page.query);
+  /** The query of the first page, as it was before there was a second one. */
+  get first() {
+    const { where, orderBy, size } = this.#options;
+    return { where, orderBy, limit: size };
   }
 
   /** All pages have had their first event. */

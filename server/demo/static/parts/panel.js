@@ -1,7 +1,8 @@
-// The head of a live panel: which strategy its query got and why, and the query itself for those who want to see it.
+// The head of a live panel: which strategy its query got and why, and its code for those who want to see it.
 
-import { h, icon, setText } from "../shared/lib/dom.js";
-import { perField } from "../shared/lib/format.js";
+import { Code } from "./code.js";
+import { liveQuery } from "../lib/snippets.js";
+import { h, setText } from "../shared/lib/dom.js";
 import { drawSoon } from "../shared/lib/frames.js";
 
 const EXPLAIN = {
@@ -13,7 +14,7 @@ const EXPLAIN = {
 
 export class Panel {
   #badge;
-  #query;
+  #code;
   #problem;
 
   /** @param {string} name the `data-panel` of its head */
@@ -25,40 +26,20 @@ export class Panel {
       { type: "button", "data-strategy": "none", "data-tip": "Waiting for the server’s answer." },
       "loading",
     );
-    this.#query = h("pre.query", {
-      hidden: true,
-      tabindex: "0",
-      id: `query-${name}`,
-      role: "region",
-      "aria-label": `Query of ${title}`,
-    });
+    this.#code = new Code(name, title);
     this.#problem = h("p.problem", { role: "alert", hidden: true });
-    const toggle = h(
-      "button.icon-button.small",
-      {
-        type: "button",
-        "aria-expanded": "false",
-        "aria-controls": `query-${name}`,
-        "aria-label": `Show the query of ${title}`,
-        title: "Show the query",
-      },
-      icon("M5.5 4 2 8l3.5 4M10.5 4 14 8l-3.5 4"),
-    );
-    toggle.addEventListener("click", () => {
-      this.#query.hidden = !this.#query.hidden;
-      toggle.setAttribute("aria-expanded", String(!this.#query.hidden));
-    });
-    head.append(this.#badge, toggle);
-    head.after(this.#problem, this.#query);
+    head.append(this.#badge);
+    this.#code.attach(head);
+    head.after(this.#problem);
   }
 
   /**
-   * What is subscribed: one query, or one for each page.
-   * @param {object[]} queries
+   * What is subscribed.
+   * @param {string} collection
+   * @param {Record<string, any>} query
    */
-  show(queries) {
-    const text = queries.map((query) => ("sql" in query ? String(query.sql) : perField(query))).join("\n\n");
-    setText(this.#query, text);
+  show(collection, query) {
+    this.#code.show(liveQuery(collection, query));
   }
 
   /**

@@ -56,7 +56,7 @@ export function startBoard({ live, database, latency }) {
       onSubscribed: (strategy, reason) => panel.strategy(strategy, reason),
       onError: (message) => panel.problem(message),
     });
-    panel.show(pages.queries);
+    panel.show("messages", pages.first);
   }
 
   function draw() {
@@ -73,10 +73,7 @@ export function startBoard({ live, database, latency }) {
     );
   }
 
-  byId("older").addEventListener("click", () => {
-    pages?.loadOlder();
-    if (pages) panel.show(pages.queries);
-  });
+  byId("older").addEventListener("click", () => pages?.loadOlder());
   byId("message-order").addEventListener("change", open);
   startComposer((text) => database.run(INSERT, [rooms.current(), whoAmI().name, text]));
   open();

@@ -1,6 +1,8 @@
 // The chat room: a channel with history, presence and typing. Each tab is another person.
 
 import { Channel } from "../data/channel.js";
+import { Code } from "../parts/code.js";
+import { channelOf } from "../lib/snippets.js";
 import { byId, h, setText } from "../shared/lib/dom.js";
 import { bucket, fullMoment, initials, moment, plural } from "../shared/lib/format.js";
 import { drawSoon } from "../shared/lib/frames.js";
@@ -26,6 +28,9 @@ export function startChat({ live, latency }) {
   /** @type {Map<string, User>} */
   let users = new Map();
   byId("chat-message").placeholder = `Write as ${myName}`;
+  const code = new Code("chat", "Lounge");
+  code.attach(/** @type {Element} */ (document.querySelector(".chat-head .panel-head")));
+  code.show(channelOf(CHAT, "message"));
 
   const channel = new Channel(
     live,

@@ -20,7 +20,7 @@ export function startOrders({ live, latency }) {
     subscription?.cancel();
     fresh = true;
     const query = queryFrom(new FormData(form));
-    panel.show([query]);
+    panel.show("orders", query);
     subscription = live.subscribe("orders", query, handlers({ panel, latency, label: "Orders", draw }));
   }
 

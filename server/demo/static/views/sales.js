@@ -60,7 +60,7 @@ export function startSales(page) {
  */
 function follow({ live, latency }, name, collection, sql, label, draw) {
   const panel = new Panel(name);
-  panel.show([{ sql }]);
+  panel.show(collection, { sql });
   live.subscribe(collection, { sql }, handlers({ panel, latency, label, draw }));
 }
 
