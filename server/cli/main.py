@@ -6,9 +6,11 @@ reached or rejected the request; 130 interrupted.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import psycopg
@@ -27,7 +29,7 @@ from server.cli.keys import keys_app
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
 from server.cli.migration.migrate import check_served, migrate
 from server.cli.nats.command import nats_config
-from server.cli.prelude import dsn_of, exit_of, read_settings, report
+from server.cli.prelude import dsn_of, exit_of, migrated_dsn, read_settings, report
 from server.cli.reference.errors import errors
 from server.cli.rules import rules_app
 from server.cli.slots import slots_app
@@ -294,6 +296,37 @@ def doctor(
     else:
         print("\n".join(map(str, findings)))
     if any(finding.level == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command("types")
+def types_command(
+    ts: Annotated[bool, typer.Option("--ts", help="Types of TypeScript.")] = False,
+    py: Annotated[bool, typer.Option("--py", help="Types of Python.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file to write. [default: standard output]")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing: print how the file differs, and exit with 1 if it does.")
+    ] = False,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """Write the types of the exposed collections, as clients see their documents."""
+    from server.cli.types.python import python
+    from server.cli.types.typescript import typescript
+    from server.cli.types.write import difference, read_collections
+
+    if ts == py:
+        raise typer.BadParameter("give one of --ts and --py", param_hint="--ts, --py")
+    if check and out is None:
+        raise typer.BadParameter("it compares the file of --out", param_hint="--check")
+    collections = asyncio.run(read_collections(migrated_dsn(config, dsn)))
+    text = typescript(collections) if ts else python(collections)
+    if out is None:
+        print(text, end="")
+    elif not check:
+        out.write_text(text, encoding="utf-8")
+    elif differs := difference(out, text):
+        print(differs, end="")
         raise typer.Exit(1)
 
 

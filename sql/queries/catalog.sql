@@ -295,3 +295,10 @@ order by r.name, w.name
 -- name: stream_key
 -- What logical messages of our functions carry.
 select stream_key from realtime.settings
+
+-- name: column_comments
+-- The comments on the columns of tables.
+select d.objoid::bigint, d.objsubid, d.objoid::regclass || '.' || a.attname, d.description
+from pg_description d join pg_attribute a on a.attrelid = d.objoid and a.attnum = d.objsubid
+where d.classoid = 'pg_class'::regclass and d.objoid = any (%s::oid[]) and d.objsubid > 0
+order by 1, 2

@@ -1,0 +1,1 @@
+"""``realtime types``: the documents of the exposed collections as types of TypeScript or Python."""

@@ -1,0 +1,1 @@
+"""``realtime types`` without a database."""
