@@ -11,7 +11,8 @@ commit
 -- nothing. Returns those not stored under their channel, id and sender. fresh: not because of the id, so a trigger skipped or changed it; elsewhere: how
 -- many messages this commit stored otherwise. whole: a statement in which a trigger skips a message fails (SQLSTATE RTX01), because the id of that is
 -- then claimed and has to be released in the same transaction (engine_release_ids). traces: null, or what the stream is to carry of the trace of a
--- message, as a JSON object; it gets the key that shows its origin.
+-- message, as a JSON object; it gets the key that shows its origin. A row without a channel: triggers of others are attached to the tables, as of this
+-- statement, which has locked them before its snapshot.
 with input as materialized (
   select i.*, realtime.id_scope(i.sender, i.connection) as scope,
          case when i.trace is not null then
@@ -46,6 +47,11 @@ with input as materialized (
 select m.channel, m.id, m.scope, m.fresh, c.elsewhere,
        case when %(whole)s::bool and c.fresh > c.elsewhere then realtime.refuse_skipped() end as refused
 from missing m, counted c
+union all
+select null, null, null, null, null, null
+where exists (
+  select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+  where t.tgrelid in ('realtime.messages'::regclass, 'realtime.message_ids'::regclass) and p.pronamespace <> 'realtime'::regnamespace)
 
 -- name: engine_release_ids
 -- Delete the ids that this transaction claimed for messages that it does not store.

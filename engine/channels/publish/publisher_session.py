@@ -25,13 +25,16 @@ from engine.postgres.statements.arrays import text_array
 from engine.postgres.statements.named_queries import query
 from engine.tasks import end
 
-__all__ = ["AmbiguousError", "Ask", "PublishSession"]
+__all__ = ["RESTORE_EVERY", "AmbiguousError", "Ask", "PublishSession"]
 
 _log = structlog.get_logger(__name__)
 
 Ask = Callable[..., Awaitable[list[DictRow]]]
 
 _LOCK_TIMEOUT: Final = "100ms"  # below any deadlock_timeout: of two that block each other the publisher gives way
+RESTORE_EVERY: Final = 1.0
+"""Seconds between two restorations of a session in which no trigger of others runs."""
+
 _LOOK_AGAIN: Final = 0.02  # seconds between two looks at whether a backend has ended
 
 
@@ -43,7 +46,9 @@ class PublishSession:
     """Connects when it is first asked, and again after :meth:`hang_up`.
 
     What triggers on messages have left in the session is undone behind each batch, before the next statement: while the
-    next batch gathers, so that no message waits for it.
+    next batch gathers, so that no message waits for it. While no trigger of others is attached, which each batch finds out,
+    it is undone every :data:`RESTORE_EVERY` seconds in which something was written: a check or a default of the table can
+    call a function of others, too.
 
     Args:
         dsn: where to write; never a pooler, as the session has to be known.
@@ -61,6 +66,10 @@ class PublishSession:
         self._connection: Connection[DictRow] | None = None
         self._flushes = ""  # the statement that sees to it that commits are flushed
         self._is_used = False  # since its session began to be restored
+        self._has_triggers = False  # of others, as of the last batch
+        self._restored = 0.0  # when its session began to be restored, by the loop's clock
+        self._due: asyncio.TimerHandle | None = None
+        self._is_writing = False
         self._restoring: asyncio.Task[None] | None = None
         self._backend: dict[str, object] = {}
 
@@ -74,12 +83,23 @@ class PublishSession:
         return await _run(await self._connected(), name, **parameters)
 
     def restore(self) -> None:
-        """Begin to undo what triggers on messages have left in the session, once for each use. The next statement waits for
-        that; a session in which it fails ends, and the next statement has another one.
+        """Begin to undo what functions of others have left in the session, once for each use; without triggers of others not
+        before it is due. The next statement waits for that; a session in which it fails ends, and the next statement has
+        another one.
         """
-        if self._connection is not None and self._is_used:
-            self._is_used = False
-            self._restoring = asyncio.create_task(self._restore(self._connection))
+        if self._connection is None or not self._is_used or self._is_writing:
+            return
+        loop = asyncio.get_running_loop()
+        if not self._has_triggers and (wait := self._restored + RESTORE_EVERY - loop.time()) > 0:
+            if self._due is None:
+                self._due = loop.call_later(wait, self._restore_due)
+            return
+        self._is_used, self._restored = False, loop.time()
+        self._restoring = asyncio.create_task(self._restore(self._connection))
+
+    def _restore_due(self) -> None:
+        self._due = None
+        self.restore()
 
     async def _restore(self, connection: Connection[DictRow]) -> None:
         try:
@@ -95,7 +115,17 @@ class PublishSession:
         Raises ``AmbiguousError``, and what psycopg raises.
         """
         connection = await self._connected()
-        self._is_used, began = True, time.monotonic()
+        self._is_used = self._is_writing = True
+        try:
+            return await self._write(connection, batch)
+        except BaseException:
+            self._has_triggers = True  # it is not known whether one has run
+            raise
+        finally:
+            self._is_writing = False
+
+    async def _write(self, connection: Connection[DictRow], batch: list[Waiting]) -> list[DictRow]:
+        began = time.monotonic()
         traces = [trace for waiting in batch if (trace := waiting.publication.trace) is not None]
         for trace in traces:
             trace.sent_at = time.time_ns() // 1000
@@ -105,7 +135,9 @@ class PublishSession:
         several = self.leaves_out or bool(stored and passing)
         async with connection.transaction() if several else contextlib.nullcontext():
             if stored:
-                missing = await _run(connection, "engine_publish", **columns(stored), whole=not self.leaves_out)
+                rows = await _run(connection, "engine_publish", **columns(stored), whole=not self.leaves_out)
+                missing = [row for row in rows if row["channel"] is not None]
+                self._has_triggers = len(missing) < len(rows)
                 await self._release(connection, missing)
             if passing:
                 await _run(connection, "engine_emit", notes=text_array(map(note, passing)))
@@ -151,6 +183,9 @@ class PublishSession:
         """Close the connection, if there is one."""
         connection, self._connection = self._connection, None
         restoring, self._restoring = self._restoring, None
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         try:
             if restoring is not None:
                 await end([restoring])
@@ -181,6 +216,7 @@ class PublishSession:
             connection.answer_timeout = None  # a commit may wait for a synchronous standby
             self._store.watch(connection)
             self._connection, self._is_used = connection, False
+            self._restored = asyncio.get_running_loop().time()
         return self._connection
 
 

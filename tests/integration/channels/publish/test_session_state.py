@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from engine.channels.publish import publisher
+from engine.channels.publish import publisher, publisher_session
 from engine.channels.publish.queue import PublishQueue
 from engine.postgres.connections.opening import Connection
 from tests.support.nodes.channel_node import channel_node
-from tests.support.postgres.sql import GIVE_UP_AFTER, read, run
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run, until
 from tests.support.servers.rest_api import started_api
 
 ROLE = "left_behind"
@@ -55,6 +55,17 @@ create constraint trigger leave after insert on {{table}} deferrable initially d
 """
 CASES = "\n    ".join(f"when '{what}' then perform {call};" for what, call in LEFT.items())
 KINDS = [*LEFT, "listen", "table"]
+NOTE = """
+create table public.noted (own text);
+create function public.note(what text) returns boolean language plpgsql as $f$
+begin
+  insert into public.noted values (coalesce(current_setting('app.tenant', true), ''));
+  if what = 'own' then perform set_config('app.tenant', '7', false); end if;
+  return true;
+end $f$;
+alter table realtime.messages add constraint noted check (public.note(event))
+"""
+"""A condition of the table that calls a function of others, which leaves something behind."""
 
 
 def trap(dsn: str, table: str, column: str) -> None:
@@ -91,6 +102,31 @@ async def test_session_is_restored_also_if_a_trigger_appears_between_two_message
             await one.publish("room", "with one", event)
         [state] = states(database)
         assert (state["own"], state["lock_timeout_set"]) == ("", "100ms")
+
+
+async def test_session_in_which_no_trigger_of_others_runs_is_restored_at_intervals(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, NOTE)
+    restored: list[None] = []
+    restore = Connection.restore
+
+    async def noted(connection: Connection[Any], more: str = "") -> None:
+        await restore(connection, more)
+        if more:  # the publisher's
+            restored.append(None)
+
+    monkeypatch.setattr(Connection, "restore", noted)
+    monkeypatch.setattr(publisher_session, "RESTORE_EVERY", 3600.0)
+    async with channel_node(database) as one:
+        for event in ("plain", "own", "plain"):
+            await one.publish("room", "text", event)
+        assert read(database, "select own from public.noted") == [("",), ("",), ("7",)]
+        assert not restored
+        monkeypatch.setattr(publisher_session, "RESTORE_EVERY", 0.01)
+        await one.publish("room", "text", "own")  # it is due
+        assert read(database, "select own from public.noted offset 3") == [("",)]
+        await until(lambda: len(restored) > 1)  # also without another message
 
 
 async def test_session_is_restored_while_the_next_messages_gather(
