@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from engine.background import BackgroundService
+from engine.channels.commit_waits import CommitWaits
 from engine.channels.core.access_rules import AccessRules
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.effects import (
@@ -130,6 +131,7 @@ class Channels(BackgroundService):
         self._subscriptions = Subscriptions(
             self.core, stream, self.store, self._schema, recovery, self._connections, settings.max_history
         )
+        self._commits = CommitWaits(self.store, stream, self._background.spawn)
         self._recovery = RecoveryRuns(recovery, self._background.spawn, self._recovered)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -214,6 +216,10 @@ class Channels(BackgroundService):
         """Wait until everything that is committed now has been taken from the stream. Raises ``UnavailableError``."""
         async with in_time():
             await self._stream.reached(await self.store.committed())
+
+    async def passed(self, position: str) -> Lsn:
+        """Wait for a transaction or a position; see :meth:`engine.channels.commit_waits.CommitWaits.passed`."""
+        return await self._commits.passed(position)
 
     # -- connections and presence ----------------------------------------------------------------------------------
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
 
+from engine.background import Background
+from engine.catalog.watcher import CatalogWatcher
 from engine.errors import BunbaseError
 from engine.live.batched_reads import BatchPart
+from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.retry import growing_pause
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 
-__all__ = ["READ_TIMEOUT", "ReadState", "RightsChangedError", "Wait"]
+__all__ = ["READ_TIMEOUT", "ReadState", "RightsChangedError", "Wait", "until_shown"]
 
 READ_TIMEOUT = 10.0
 """Seconds a new subscription waits for a database that cannot be reached."""
@@ -37,6 +41,7 @@ class ReadState:
         "ready",
         "refusals",
         "replan",
+        "shown_from",
         "slow",
         "task",
         "timeouts",
@@ -49,6 +54,7 @@ class ReadState:
         self.again = False
         self.replan = False
         self.last_read = 0.0
+        self.shown_from = 0.0  # when the last read began whose rows subscribers have
         self.computed = 0.0  # seconds that the processor worked at the last list that was read
         self.deadline = time.monotonic() + READ_TIMEOUT
         self.slow = False  # it was cut off in the quick lane
@@ -79,3 +85,30 @@ class Wait:
         """Wait, about twice as long as the time before, up to a second."""
         await asyncio.sleep(growing_pause(self.rounds, 0.01, 1.0))
         self.rounds += 1
+
+
+async def until_shown(
+    subscriptions: Iterable[Subscription],
+    states: Mapping[LiveQuery, ReadState],
+    catalog: CatalogWatcher,
+    background: Background,
+) -> None:
+    """Wait until each of ``subscriptions`` was delivered what the stream had brought at this call.
+
+    An incremental query is, at the end of the transaction. Another one waits for its read: for the last one, or, where
+    changes never end, for one that began after this call. Raises ``failure`` of the background.
+    """
+    began, late = time.monotonic(), list(subscriptions)
+    while True:
+        late = [each for each in late if each.detached or _is_late(each.query, states.get(each.query), began)]
+        if not late and catalog.is_current:
+            return
+        await background.wait_changed()
+
+
+def _is_late(query: LiveQuery, state: ReadState | None, began: float) -> bool:
+    if state is None or query.ended:
+        return False
+    window = query.window
+    invalid = window is not None and bool(window.needs_refill or window.invalidated)
+    return (state.task is not None or query.due is not None or invalid) and state.shown_from <= began

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 import structlog
@@ -98,6 +98,7 @@ class Refresher:
         self._query_reads = QueryReads(reader, settings, background, metrics)
         self._failed = FailedReads(settings, reader, catalog)
         self._states: dict[LiveQuery, ReadState] = {}
+        self.states: Mapping[LiveQuery, ReadState] = self._states
         self._rights_changed = rights_changed
         self.reads = 0
 
@@ -160,7 +161,9 @@ class Refresher:
                 state.again = False
                 state.last_read = time.monotonic()
                 due = query.due
-                done = await self._attempt(query, state, wait.rounds)
+                if done := await self._attempt(query, state, wait.rounds):
+                    state.shown_from = state.last_read
+                    self._background.changed()
                 if done and not state.again and query.due is None:
                     return
                 if done and (state.again or query.due != due):

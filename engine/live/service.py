@@ -33,7 +33,7 @@ from engine.live.definitions import Definitions
 from engine.live.plan_cache import Planner
 from engine.live.query_accounts import ConnectionAccount
 from engine.live.query_registry import QueryRegistry
-from engine.live.read_state import RightsChangedError
+from engine.live.read_state import RightsChangedError, until_shown
 from engine.live.reads import cost_class, prepare_opening, rejection_of
 from engine.live.refresher import Refresher
 from engine.live.settings import LiveSettings
@@ -197,6 +197,10 @@ class LiveQueries(BackgroundService):
                 await self._stream.changed()
             else:
                 await self._background.wait_changed()
+
+    async def shown(self, subscriptions: Iterable[Subscription]) -> None:
+        """Wait until each of ``subscriptions`` was delivered what the stream has brought by now."""
+        await until_shown(subscriptions, self._refresher.states, self._catalog, self._background)
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 

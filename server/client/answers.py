@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from engine.errors import RealtimeError
-from server.client.transport import Transport
-from server.protocol import server_messages
-from server.protocol.client_messages import RequestReference
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
-__all__ = ["Answers"]
+from engine.channels.core.messages.model import UnavailableError
+from engine.errors import ErrorCode, RealtimeError
+from engine.lsn import Lsn
+from server.client.failures import client_error
+from server.client.shared import SharedServices
+from server.client.transport import Transport
+from server.ports.live_queries import LiveSubscription
+from server.protocol import server_messages
+from server.protocol.client_messages import RequestReference, Seen
+
+__all__ = ["Answers", "SeenAnswer", "SeenRequests"]
+
+_TIMEOUT: Final = 30.0  # seconds, as for a message that the database does not take
+_MAX_PENDING: Final = 100
+_LOOK: Final = 0.05  # seconds between two looks whether a channel's history was delivered
 
 
 class Answers:
@@ -32,3 +45,84 @@ class Answers:
         """Answer a request with an error."""
         if not self.closed:
             self.send(server_messages.failed(error, about))
+
+
+class _TooManyError(RealtimeError):
+    code = ErrorCode.RATE_LIMITED
+
+
+class SeenAnswer:
+    """An answer that is written behind the live queries that wait because the transport is congested."""
+
+    __slots__ = ("_answers", "_payload")
+
+    def __init__(self, answers: Answers, payload: bytes) -> None:
+        self._answers = answers
+        self._payload = payload
+
+    def send(self) -> None:
+        """Write it."""
+        self._answers.send(self._payload)
+
+
+class SeenRequests:
+    """The ``seen`` requests of one connection: each is answered behind everything up to its position.
+
+    What the transport was given before the answer reaches the client before it. So a request waits for the subscriptions
+    that were asked for before it (``opening``), for the stream, for the history of channels (``waiting``: of one it is not
+    delivered yet) and for the reads of the live queries (``live``); ``written`` writes the answer.
+    """
+
+    def __init__(
+        self,
+        services: SharedServices,
+        transport: Transport,
+        live: Callable[[], Sequence[LiveSubscription]],
+        waiting: Callable[[], bool],
+        written: Callable[[SeenAnswer], None],
+    ) -> None:
+        self._services = services
+        self._answers = Answers(transport)
+        self._live = live
+        self._waiting = waiting
+        self._written = written
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, message: Seen, opening: Collection[asyncio.Task[None]]) -> None:
+        """Answer ``message`` later."""
+        if len(self._tasks) >= _MAX_PENDING:
+            about = RequestReference(ref=message.ref)
+            self._answers.error(
+                about, _TooManyError(f"{_MAX_PENDING} positions are awaited by this connection already")
+            )
+            return
+        task = asyncio.create_task(self._answer(message, opening))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def closed(self) -> None:
+        """The connection is closed."""
+        self._answers.closed = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def _answer(self, message: Seen, opening: Collection[asyncio.Task[None]]) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                position = await self._seen(message.position, opening)
+        except TimeoutError:
+            text = f"{message.position!r} was not reached within {_TIMEOUT:g} s; ask again"
+            self._answers.error(RequestReference(ref=message.ref), UnavailableError(text))
+        except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
+            self._answers.error(RequestReference(ref=message.ref), client_error(error, "seen_failed"))
+        else:
+            self._written(SeenAnswer(self._answers, server_messages.seen(position, message.ref)))
+
+    async def _seen(self, position: str, opening: Collection[asyncio.Task[None]]) -> Lsn:
+        if opening:
+            await asyncio.wait(opening)
+        passed = await self._services.channels.passed(position)
+        while self._waiting():  # noqa: ASYNC110 - a history is delivered by the stream, which wakes no one for that
+            await asyncio.sleep(_LOOK)
+        await self._services.live_queries.shown(self._live())
+        return passed

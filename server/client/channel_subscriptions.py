@@ -103,6 +103,16 @@ class ChannelSubscriptions:
         channels = [request.channel for request, held in self._subscriptions.items() if not held.waiting]
         return next((held.position for held in self._subscriptions.values()), "0/0"), channels
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the history of a channel, and the messages behind it, are still to be delivered."""
+        return any(held.waiting for held in self._subscriptions.values())
+
+    @property
+    def opened(self) -> list[asyncio.Task[None]]:
+        """What opens channels."""
+        return [*self._joining.values(), *self._opening.tasks.values()]
+
     def start(self) -> None:
         """The connection is open: register it. Only presence waits for that."""
         self._registration.start()

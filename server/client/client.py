@@ -20,6 +20,7 @@ from engine.errors import QueryRejectedError, RealtimeError
 from engine.identity.principal import Principal
 from engine.live.query_accounts import ASKING, ConnectionAccount
 from server.auth.authorizer import Action
+from server.client.answers import SeenAnswer, SeenRequests
 from server.client.channel_subscriptions import ChannelSubscriptions
 from server.client.intake import Intake
 from server.client.renewal import Renewal
@@ -27,7 +28,7 @@ from server.client.shared import SharedServices
 from server.client.transport import Transport
 from server.ports.channels import Member
 from server.ports.live_queries import LiveEvent, LiveSubscription
-from server.protocol.client_messages import COLLECTION_PREFIX, Publish
+from server.protocol.client_messages import COLLECTION_PREFIX, Publish, Seen
 from server.session.actions import (
     Authenticate,
     CancelSubscription,
@@ -62,6 +63,7 @@ class Client:
         "_principal",
         "_renewal",
         "_resuming",
+        "_seen",
         "_services",
         "_tasks",
         "_transport",
@@ -79,10 +81,11 @@ class Client:
         self._channels = ChannelSubscriptions(session, principal, member, services, transport, self._intake)
         self._transport = transport
         self._live: dict[LiveRequest, LiveSubscription] = {}
-        self._paused: dict[LiveRequest, None] = {}  # an ordered set: the longest waiting first
+        self._paused: dict[LiveRequest | SeenAnswer, None] = {}  # an ordered set: the longest waiting first
         self._resuming = False  # the next one is resumed in the next turn of the loop
         self._tasks: set[asyncio.Task[None]] | None = None  # most connections have none
         self._renewal: Renewal | None = None  # with the first new token
+        self._seen: SeenRequests | None = None  # with the first one
         self.member = member
         self._log = services.log
         self._account: ConnectionAccount | None = None  # made with the first live query: most connections have none
@@ -122,12 +125,34 @@ class Client:
                     self._channels.join(request)
                 case CancelSubscription(request):
                     self._cancel(request)
-                case UpdatePresence():
-                    self._channels.present(output)
-                case Authenticate():
-                    self._renew(output)
                 case Close(code, reason):
                     self._transport.close(code, reason)
+                case _:
+                    self._answer_later(output)
+
+    def _answer_later(self, request: UpdatePresence | Seen | Authenticate) -> None:
+        match request:
+            case UpdatePresence():
+                self._channels.present(request)
+            case Seen():
+                self._see(request)
+            case Authenticate():
+                self._renew(request)
+
+    def _see(self, message: Seen) -> None:
+        if self._seen is None:
+            self._seen = SeenRequests(
+                self._services,
+                self._transport,
+                lambda: list(self._live.values()),
+                lambda: self._channels.waiting,
+                self._in_turn,
+            )
+        self._seen.begin(message, [*(self._tasks or ()), *self._channels.opened])
+
+    def _in_turn(self, answer: SeenAnswer) -> None:
+        self._paused[answer] = None
+        self.resume_queries()
 
     def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """A task that ends with the connection."""
@@ -187,6 +212,9 @@ class Client:
         self._resuming = bool(self._paused)
         if self._resuming:
             asyncio.get_running_loop().call_soon(self._resume_next)
+        if isinstance(request, SeenAnswer):
+            request.send()
+            return
         subscription = self._live[request]
         if request.begun:
             subscription.resume()
@@ -200,6 +228,9 @@ class Client:
             if isinstance(request, LiveRequest):
                 self._cancel(request)
         self._channels.closed(clean=clean)
+        if self._seen is not None:
+            self._seen.closed()
+            self._seen = None
         if self._renewal is not None:
             self._renewal.closed()
         for task in self._tasks or ():

@@ -20,6 +20,7 @@ from engine.channels.core.messages.model import (
     Publication,
     Receiver,
 )
+from engine.lsn import Lsn
 
 __all__ = [
     "Ack",
@@ -96,6 +97,12 @@ class ChannelService(Protocol):
 
     async def recorded(self) -> None:
         """Wait until everything that is committed now can be read by ``realtime.history()``."""
+
+    async def passed(self, position: str) -> Lsn:
+        """Wait until every event of what ``position`` names (``xid:763``, or a position) was delivered; returns the
+        position of the stream.
+        """
+        ...
 
     async def publish(self, message: Publication) -> Ack:
         """Store a message; returns when it is committed. Messages are stored in the order of the calls."""

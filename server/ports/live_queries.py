@@ -113,6 +113,9 @@ class LiveQueryService(Protocol):
         """
         ...
 
+    async def shown(self, subscriptions: Iterable[Any]) -> None:
+        """Wait until each of ``subscriptions`` was delivered what the stream has brought by now."""
+
     async def reopen(self, principal: Principal, subscription: Any) -> None:
         """``principal`` has other claims: ``subscription`` gets the difference to what it may see now, or ends."""
         ...

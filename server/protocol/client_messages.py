@@ -26,6 +26,7 @@ __all__ = [
     "PresenceUpdate",
     "Publish",
     "RequestReference",
+    "Seen",
     "Subscribe",
     "Unsubscribe",
     "decode",
@@ -109,11 +110,18 @@ class Auth(Struct, tag="auth", forbid_unknown_fields=True, frozen=True):
     ref: _Name | UnsetType = UNSET
 
 
+class Seen(Struct, tag="seen", forbid_unknown_fields=True, frozen=True):
+    """Answer once everything up to ``position`` was delivered to this connection."""
+
+    position: _Position
+    ref: _Name | UnsetType = UNSET
+
+
 class Ping(Struct, tag="ping", forbid_unknown_fields=True, frozen=True):
     """A liveness check, answered by ``pong``."""
 
 
-ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Ping
+ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Seen | Ping
 
 
 class RequestReference(Struct, frozen=True):

@@ -31,6 +31,7 @@ __all__ = [
     "failed",
     "joined",
     "reconnect",
+    "seen",
     "snapshot_head",
     "snapshot_tail",
     "subscribed",
@@ -108,6 +109,11 @@ class _Authenticated(Struct, tag="authenticated"):
     ref: str | UnsetType
 
 
+class _Seen(Struct, tag="seen"):
+    position: str
+    ref: str | UnsetType
+
+
 class _Expiring(Struct, tag="auth:expiring"):
     seconds: int
 
@@ -164,6 +170,11 @@ def reconnect(delay: float) -> bytes:
 def close(code: CloseCode, reason: str) -> bytes:
     """The last message where there are no close frames; ``code`` as in WebSocket close frames."""
     return _encode(_Close(code, reason))
+
+
+def seen(position: Lsn, ref: str | UnsetType) -> bytes:
+    """Everything up to ``position`` is before this message."""
+    return _encode(_Seen(format_lsn(position), ref))
 
 
 def subscribed(

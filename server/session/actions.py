@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.protocol.client_messages import PresenceUpdate, Publish, RequestReference, Subscribe
+from server.protocol.client_messages import PresenceUpdate, Publish, RequestReference, Seen, Subscribe
 from server.protocol.close_codes import CloseCode
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 
@@ -73,6 +73,14 @@ class Close:
 
 
 Output = (
-    bytes | SubscribeQuery | SubscribeChannel | CancelSubscription | Publish | UpdatePresence | Authenticate | Close
+    bytes
+    | SubscribeQuery
+    | SubscribeChannel
+    | CancelSubscription
+    | Publish
+    | UpdatePresence
+    | Seen
+    | Authenticate
+    | Close
 )
-"""A ``Publish`` is to be published, then answered with an ack or an error."""
+"""A ``Publish`` is to be published, then answered with an ack or an error; a ``Seen`` is answered when that is true."""

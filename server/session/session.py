@@ -52,6 +52,7 @@ from server.protocol.client_messages import (
     PresenceUpdate,
     Publish,
     RequestReference,
+    Seen,
     Subscribe,
     Unsubscribe,
 )
@@ -229,6 +230,8 @@ class Session:
                 return self._unsubscribe(message)
             case Ping():
                 return [server_messages.PONG]
+            case Seen():
+                return [message]
             case PresenceUpdate():
                 return self._present(message, size, now)
             case Auth():

@@ -95,6 +95,11 @@ where i.xid is not null or m.seq is not null
 -- Up to where the WAL is flushed, as text.
 select pg_current_wal_flush_lsn()::text as position
 
+-- name: engine_transaction_status
+-- Whether each of these transactions (64-bit ids) is in progress, committed or aborted; null: it ended too long ago. Raises
+-- invalid_parameter_value for one that has not begun.
+select x.xid::text as xid, pg_xact_status(x.xid) as status from unnest(%(xids)s::text[]::xid8[]) x (xid)
+
 -- name: engine_inserted
 -- Up to where the WAL is flushed, and whether that is all of it. Where the next record would begin a page, its place is behind the page's header
 -- (24 bytes, at the beginning of a segment 40; src/include/access/xlog_internal.h), the flushed position before it.

@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 
 import { RealtimeServer } from "../src/client/server.js";
-import { flush, FakeServer } from "./fake_server.js";
+import { flush, FakeServer, type Wire } from "./fake_server.js";
 import { subscribedChannel } from "./helpers.js";
 
 test("unacknowledged messages are sent again in order, before new ones, with the same ids", async () => {
@@ -50,6 +50,37 @@ test("a rejected message rejects its own call only, and a rate-limited one is se
   assert.equal(server.peer.of("message").at(-1)!.id, second!.id);
   server.peer.send({ type: "ack", channel: "room", ref: second!.ref, id: second!.id });
   assert.equal((await good).id, second!.id);
+});
+
+test("whenSeen resolves with the answer, is asked again on a new connection, and ends in time", async () => {
+  const server = new FakeServer();
+  const client = server.realtime;
+  server.peer.hello();
+  const order: string[] = [];
+  const seen = client.whenSeen("xid:7").then(() => order.push("seen"));
+  assert.deepEqual(
+    server.peer.of("seen").map(({ position }) => position),
+    ["xid:7"],
+  );
+  server.peer.end();
+  await server.clock.pass(1000);
+  const peer = server.peer.hello();
+  assert.deepEqual(
+    peer.received.map(({ type }) => type),
+    ["seen"],
+  );
+  const [{ ref }] = peer.of("seen") as [Wire];
+  peer.send({ type: "seen", position: "0/20", ref });
+  await seen;
+  const refused = client.whenSeen("xid:8");
+  peer.send({ type: "error", code: "RT_004", message: "rolled back", ref: peer.of("seen")[1]!.ref });
+  await assert.rejects(refused, { code: "RT_004", message: "rolled back" });
+  const late = client.whenSeen("xid:9", 500);
+  late.catch(() => order.push("late"));
+  await server.clock.pass(499);
+  assert.deepEqual(order, ["seen"]);
+  await server.clock.pass(1);
+  await assert.rejects(late, { code: "RT_001", message: "xid:9 was not seen within 500 ms" });
 });
 
 test("many messages are paced, and leave in order", async () => {

@@ -1,4 +1,4 @@
--- Annotations: who made the changes of a transaction, and why.
+-- Annotations: who made the changes of a transaction, and why. And the name by which a client waits for a transaction.
 
 create or replace function realtime.annotate(meta jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -22,3 +22,11 @@ $$;
 comment on function realtime.annotate(jsonb) is
   'Annotate this transaction, for instance with who makes its changes and why: an object that subscribers with the option meta get with '
   'each change and message of it. A later call adds to it; its keys replace earlier ones. At most 8192 bytes in all (RT005)';
+
+create or replace function realtime.position() returns text
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select 'xid:' || pg_current_xact_id()
+$$;
+comment on function realtime.position() is
+  'What a client waits for with whenSeen() to have seen the changes of this transaction, and of all that have committed before this call. '
+  'To be called in the transaction that writes, or after it';

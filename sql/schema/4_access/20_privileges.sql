@@ -24,7 +24,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   -- By signature: another function that gets the name of one of these is not for publishers.
   select 'function', 'realtime.' || w.signature, null, 'EXECUTE'
   from (
-    values ('annotate(jsonb)'), ('broadcast_changes()'), ('kick(text,text,text)'), ('disconnect(text,text)'),
+    values ('annotate(jsonb)'), ('position()'), ('broadcast_changes()'), ('kick(text,text,text)'), ('disconnect(text,text)'),
       ('create_channel(text,jsonb,jsonb,integer,boolean,interval,integer,interval,interval,text)'), ('update_channel(text,jsonb)'),
       ('close_channel(text)'), ('history(text,text,integer)'), ('epoch()'),
       ('payload_of(text)'), ('payload_of(json)'), ('payload_of(anyelement)'), ('name_matches(text,text)'), ('channel_rules(text[])')

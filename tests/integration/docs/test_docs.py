@@ -53,6 +53,7 @@ MESSAGE_KEYS = {
     "snapshot": {"type", "meta", "channel", "id", "position", "reset", "changes"},
     "error": {"type", "code", "message", "channel", "id", "ref", "retryAfter"},
     "pong": {"type"},
+    "seen": {"type", "position", "ref"},
 }
 
 

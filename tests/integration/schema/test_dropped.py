@@ -66,7 +66,7 @@ def test_every_function_and_view_that_was_dropped_is_named_and_made_again_as_it_
             run_sql(dsn, ";".join(f"drop {kind} if exists {name} cascade" for name in dropped))
             found = problems(dsn)
             for name in dropped:
-                assert f"{kind} {name.split('(')[0]}" in found, name
+                assert f"{kind} {name.split('(')[0]}".replace('"', "") in found, name
             assert "-> Run `realtime migrate`." in found
             with pytest.raises(
                 MigrationError, match=f"missing in the schema realtime: .*{kind} .*run `realtime migrate`"

@@ -6,6 +6,7 @@ import asyncio
 import json
 from decimal import Decimal
 
+import psycopg
 import pytest
 from bunbase import Encryption, Message, Realtime, RealtimeError, Snapshot, User
 
@@ -300,3 +301,35 @@ async def test_options_that_cannot_be_are_refused() -> None:
             Realtime("http://localhost", **wrong)
     with pytest.raises(ValueError, match="url"):
         Realtime("localhost:8000")
+
+
+async def test_what_a_write_has_caused_is_there_when_it_was_seen(
+    client: MakeClient, table: str, channel_name: str
+) -> None:
+    write(table, "truncate messages")
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
+        got: list[Message] = []
+        channel.on("*", got.append)
+        rows = ada.database().collection("messages").order_by("id")
+        number = ada.database().collection("messages").sql("select count(*) as n from messages")
+        lists = [query.on_snapshot(lambda _: None) for query in (rows, number)]
+        with psycopg.connect(table) as sql:
+            sql.execute("insert into messages values (1, 'a', 'b', 0)")
+            sql.execute("select realtime.broadcast(%s, 'made', '1')", [channel_name])
+            [(position,)] = sql.execute("select realtime.position()")
+        await ada.when_seen(position)
+        assert [[doc.data for doc in live.docs] for live in lists] == [
+            [{"id": 1, "room": "a", "body": "b", "likes": 0}],
+            [{"n": 1}],
+        ]
+        assert [message.event for message in got] == ["made"]
+        with psycopg.connect(table) as sql:
+            [(position,)] = sql.execute("select realtime.position()")
+            sql.rollback()
+        with pytest.raises(RealtimeError, match="rolled back") as found:
+            await ada.when_seen(position)
+        assert found.value.code == "RT_004"
+        with psycopg.connect(table) as sql:
+            [(position,)] = sql.execute("select realtime.position()")
+            with pytest.raises(RealtimeError, match=r"not seen within 0\.2 s"):
+                await ada.when_seen(position, timeout=0.2)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from engine.errors import ErrorCode, RealtimeError
+from engine.errors import ErrorCode, InvalidQueryError, RealtimeError
 from server.ports.channels import Ack, Answer, ChannelOptions, Deliver, Member, Publication, Receiver
 
 
@@ -87,6 +87,7 @@ class FakeChannels:
     past: dict[str, list[Event]] = field(default_factory=dict)
     published: list[Publication] = field(default_factory=list)
     presences: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     refuse: Exception | None = None
     without_room: int = 0
@@ -120,6 +121,13 @@ class FakeChannels:
         subscription = FakeChannelSubscription(self, channel, options, member, receiver)
         self.subscriptions.append(subscription)
         return subscription
+
+    async def passed(self, position: str) -> int:
+        self.asked.append(position)
+        await self.gate.wait()
+        if position.startswith("xid:"):
+            raise InvalidQueryError("none of them")
+        return 1
 
     async def publish(self, message: Publication) -> Ack:
         self.published.append(message)

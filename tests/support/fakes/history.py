@@ -116,6 +116,9 @@ class FakeHistory:
         self.members.discard(connection_id)
         self.holds.clear()
 
+    async def passed(self, position: str) -> int:
+        raise NotImplementedError
+
     async def publish(self, message: Publication) -> Ack:
         raise NotImplementedError
 

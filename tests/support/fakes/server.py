@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +105,7 @@ class FakeLiveQueries:
     subscriptions: list[FakeLiveSubscription] = field(default_factory=list)
     gate: asyncio.Event | None = None
     queries: list[LiveQuery] = field(default_factory=list)
+    awaited: list[LiveSubscription] = field(default_factory=list)
 
     async def explain(self, query: LiveQuery) -> Explanation:
         return Explanation("select 1", ())
@@ -125,6 +126,11 @@ class FakeLiveQueries:
         subscription = FakeLiveSubscription(self, deliver)
         self.subscriptions.append(subscription)
         return subscription
+
+    async def shown(self, subscriptions: Iterable[LiveSubscription]) -> None:
+        self.awaited = list(subscriptions)
+        if self.gate is not None:
+            await self.gate.wait()
 
     async def reopen(self, principal: Principal, subscription: FakeLiveSubscription) -> None:
         """All see the same."""

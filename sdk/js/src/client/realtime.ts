@@ -2,7 +2,7 @@
 
 import { Channel, type ChannelOptions } from "./channel.js";
 import { Emitter } from "../core/emitter.js";
-import type { RealtimeError } from "../protocol/errors.js";
+import { RealtimeError } from "../protocol/errors.js";
 import { Collection, type Database } from "./query.js";
 import { SendQueue } from "../core/send_queue.js";
 import { SubscriptionManager } from "../connection/subscription_manager.js";
@@ -120,6 +120,26 @@ export class Realtime<Collections = Untyped> {
     if (channel) channel._configure(options as ChannelOptions);
     else this._channels.set(name, (channel = new Channel(name, this._manager, { ...options } as ChannelOptions)));
     return channel as Channel<Events, State>;
+  }
+
+  /**
+   * Wait until this client has all that a write has caused: its live queries show it, its channels have delivered it. So what an
+   * application shows in advance can go at that moment.
+   *
+   * @param position what `realtime.position()` returned in SQL, in the transaction or after it; or the `position` of a message or
+   * a snapshot.
+   * @param timeout milliseconds.
+   * @throws {@link RealtimeError} `RT_004` if the transaction was rolled back, `RT_007` if it is no position of this database,
+   * `RT_001` if it takes too long, for instance without a connection.
+   */
+  async whenSeen(position: string, timeout = 30_000): Promise<void> {
+    let cancel!: () => void;
+    const late = new Promise<never>((_, reject) => {
+      cancel = this._manager._after(timeout, () =>
+        reject(new RealtimeError(ErrorCode.ConnectionFailed, `${position} was not seen within ${timeout} ms`)),
+      );
+    });
+    await Promise.race([this._manager._send({ type: "seen", position }), late]).finally(cancel);
   }
 
   /** Live queries. */

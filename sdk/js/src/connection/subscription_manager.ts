@@ -131,7 +131,7 @@ export class SubscriptionManager implements ConnectionHandler {
   _process(link: Link, message: Incoming): void {
     const { type } = message;
     const rejected = type === "error" && (message.id ?? message.ref);
-    if (type === "subscribed" || type === "unsubscribed" || type === "ack" || rejected) link._pacer._answered();
+    if (type === "subscribed" || type === "unsubscribed" || isAnswer(message) || rejected) link._pacer._answered();
     if (type === "reconnect") {
       if (!link._staged) this._connection._drain(message.delay);
     } else this._take(link, message);
@@ -267,7 +267,7 @@ export class SubscriptionManager implements ConnectionHandler {
 
   private _dispatch(link: Link, message: Routed, seamless: boolean): void {
     const { type } = message;
-    if (type === "ack") return this._sendQueue?._answered(message.ref, message);
+    if (isAnswer(message)) return this._sendQueue?._answered(message.ref, message);
     if (type === "error") return this._error(link, message);
     if (type === "unsubscribed") return link._left(message.id);
     if (message.channel === "*") return void this._events._deliver("message", message);
@@ -324,6 +324,8 @@ export class SubscriptionManager implements ConnectionHandler {
     subscription._ended(error);
   }
 }
+
+const isAnswer = (message: Incoming): message is Acknowledged => message.type === "ack" || message.type === "seen";
 
 const isLimit = (message: Routed): boolean => message.type === "error" && message.code === ErrorCode.RateLimited;
 

@@ -28,7 +28,7 @@ export interface Subscribed {
 
 /** A request that carries a `ref` was carried out. @internal */
 export interface Acknowledged {
-  type: "ack";
+  type: "ack" | "seen";
   channel: string;
   ref: string;
   id: string;
@@ -122,11 +122,12 @@ export type ServerMessage = Connected | Closing | AboutToken | { type: "pong" } 
 
 /** A message of the client that is acknowledged. @internal */
 export interface ClientMessage {
-  type: "message" | "presence:update";
-  channel: string;
+  type: "message" | "presence:update" | "seen";
+  channel?: string;
   event?: string;
-  data: unknown;
+  data?: unknown;
   id?: string;
+  position?: string;
 }
 
 /** A request about a subscription. @internal */

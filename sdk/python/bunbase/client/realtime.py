@@ -196,6 +196,26 @@ class Realtime(Emitter):
         self._channels[name] = options, channel
         return channel
 
+    async def when_seen(self, position: str, *, timeout: float = 30.0) -> None:
+        """Wait until this client has all that a write has caused: its live queries show it, its channels have delivered it.
+        So what an application shows in advance can go at that moment.
+
+        Args:
+            position: what ``realtime.position()`` returned in SQL, in the transaction or after it; or the ``position`` of
+                a message or a snapshot.
+            timeout: seconds.
+
+        Raises:
+            RealtimeError: ``RT_004``: the transaction was rolled back; ``RT_007``: it is no position of this database;
+                ``RT_001``: it takes too long, for instance without a connection.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._manager.send({"type": "seen", "position": position})
+        except TimeoutError:
+            text = f"{position} was not seen within {timeout:g} s"
+            raise RealtimeError(ErrorCode.CONNECTION_FAILED, text) from None
+
     def database(self) -> Database:
         """Where live queries begin."""
         return Database(self._live)

@@ -122,13 +122,13 @@ class SubscriptionManager:
     # Requests.
 
     async def send(self, message: Raw) -> Raw:
-        """Send, and wait for the ``ack``. Raises ``RealtimeError``; ``TypeError`` or ``ValueError`` if it is no JSON."""
+        """Send, and wait for the answer. Raises ``RealtimeError``; ``TypeError`` or ``ValueError`` if it is no JSON."""
         size, most = len(codec.encode_text(message).encode()) + 32, self._limits.get("messageSize", _MESSAGE_SIZE)
         if size > most:
             raise RealtimeError(
                 ErrorCode.MESSAGE_TOO_LARGE,
                 f"the message has {size} bytes; at most {most} are allowed",
-                message["channel"],
+                message.get("channel"),
             )
         self.needed()
         future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
@@ -203,7 +203,7 @@ class SubscriptionManager:
     def _dispatch(self, message: Raw, bases: dict[str, object], *, seamless: bool, quiet: bool) -> None:
         kind, channel = message["type"], message.get("channel", "")
         key = message.get("id") or channel if kind in ("subscribed", "unsubscribed", "snapshot") else channel
-        if kind == "ack":
+        if kind in ("ack", "seen"):
             self.send_queue.answered(message.get("ref", ""), message)
         elif kind == "error":
             self._error(message)
