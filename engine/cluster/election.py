@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import Any, Final
 
 import psycopg
@@ -42,7 +43,9 @@ class LeadershipLostError(FeedError):
 class Election:
     """One relay's part in it. ``relay``: its name, which its session has.
 
-    ``leader``: the name of the relay that leads, as far as it is known.
+    Attributes:
+        leader: the name of the relay that leads, as far as it is known.
+        deposed: how often this relay has ended the sessions of a silent one.
     """
 
     def __init__(self, dsn: str, settings: ClusterSettings, relay: str) -> None:
@@ -50,7 +53,14 @@ class Election:
         self._settings = settings
         self._relay = relay
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
+        self._proved_at = 0.0
         self.leader: str | None = None
+        self.deposed = 0
+
+    @property
+    def lease_age(self) -> float:
+        """Seconds since this relay has proved that it leads; 0 if it does not."""
+        return time.monotonic() - self._proved_at if self._proved_at else 0.0
 
     async def won(self) -> None:
         """Wait until this relay leads. Raises ``psycopg.Error`` or ``OSError`` if the database cannot be asked."""
@@ -58,12 +68,13 @@ class Election:
             row = await self._ask("relay_try_lead", slot=self._settings.slot)
             self.leader = row["leader"]
             if row["leads"]:
-                self.leader = self._relay
+                self.leader, self._proved_at = self._relay, time.monotonic()
                 _log.info("relay_leads", slot=self._settings.slot, relay=self._relay)
                 return
             if row["silent"] is not None and row["silent"] > self._settings.lease:
                 _log.warning("relay_deposed", slot=self._settings.slot, relay=row["leader"], silent=row["silent"])
                 await self._ask("relay_depose", pid=row["pid"], slot=self._settings.slot)
+                self.deposed += 1
                 continue
             await asyncio.sleep(self._settings.lease / _LOOKS)
 
@@ -81,10 +92,12 @@ class Election:
             await self._ask("relay_beat")
         except (psycopg.Error, OSError) as error:
             raise LeadershipLostError(f"the session of the lock has ended: {str(error).strip()}") from error
+        self._proved_at = time.monotonic()
 
     async def resign(self) -> None:
         """Let another relay lead."""
         connection, self._connection, self.leader = self._connection, None, None
+        self._proved_at = 0.0
         if connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 await connection.close()

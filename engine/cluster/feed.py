@@ -34,7 +34,7 @@ from engine.feed.decoders.frames import FramesError
 from engine.feed.feed import FeedSettings, ServerIdentity
 from engine.feed.slots import find_slot
 from engine.lsn import Lsn, format_lsn
-from engine.relay.followed import FollowedFeed
+from engine.relay.followed import FollowedFeed, StreamLag
 from engine.relay.messages import Break, Part, Passed, RelayProtocolError, Welcome
 from engine.tasks import end
 
@@ -53,10 +53,7 @@ class StreamBrokenError(FeedError):
 
 
 class ClusterFeed(FollowedFeed):
-    """See :class:`engine.relay.followed.FollowedFeed`. ``cluster``: how to reach NATS.
-
-    ``relay``: the name of the relay that leads, as far as it is known.
-    """
+    """See :class:`engine.relay.followed.FollowedFeed`. ``cluster``: how to reach NATS."""
 
     def __init__(self, dsn: str, settings: FeedSettings, cluster: ClusterSettings) -> None:
         super().__init__(dsn, settings, cluster.silence)
@@ -65,10 +62,17 @@ class ClusterFeed(FollowedFeed):
         self._nats: NatsStream | None = None
         self._requests: set[asyncio.Task[None]] = set()
         self._assembler = Assembler()
+        self._behind = (0, 0.0)  # messages behind the last one that was taken, and when that was stored
 
     @property
-    def relay(self) -> str | None:
-        """See the class."""
+    def behind(self) -> StreamLag:
+        """See :class:`StreamLag`."""
+        messages, stored_at = self._behind
+        return StreamLag(messages, max(0.0, time.time() - stored_at) if messages else 0.0)
+
+    @property
+    def leader(self) -> str | None:
+        """See :class:`FollowedFeed`."""
         return None if self._pulse is None else self._pulse.relay
 
     def confirm(self, position: Lsn) -> None:
@@ -106,11 +110,12 @@ class ClusterFeed(FollowedFeed):
         place = await self._welcome(stream, last, pulse)
         await stream.client.publish(self._cluster.control)  # for a sign of life
         self._received_at = time.monotonic()
-        async for is_pulse, sent in stream.consume(place.sequence, _SILENT_NATS):
-            if sent is None:
+        async for message in stream.consume(place.sequence, _SILENT_NATS):
+            if message.sent is None:
                 continue
             self._received_at = time.monotonic()
-            self._take(sent, is_pulse=is_pulse)
+            self._behind = message.pending, message.stored_at
+            self._take(message.sent, is_pulse=message.pulse)
             while self._buffer.full:
                 await self._buffer.drained(_GATHER)
                 self._received_at = time.monotonic()
@@ -123,6 +128,8 @@ class ClusterFeed(FollowedFeed):
         following = self._stream.generation != 0 and not reason
         place = await find(stream, delivered, generation) if following else None
         resumed = place is not None
+        if self.sessions and not resumed:
+            self.breaks["other_history" if elsewhere else "begun_anew" if reason else "left_behind"] += 1
         if place is None:
             reason = reason or "the stream in NATS does not have any more what has happened since"
             slot = await find_slot(self._database, self.settings.slot_name)
@@ -163,6 +170,7 @@ class ClusterFeed(FollowedFeed):
         if sent.generation != self._stream.generation:
             raise StreamBrokenError("the stream was begun anew")
         if sent.previous != self._stream.chain:
+            self.breaks["hole"] += 1
             found, expected = format_lsn(sent.previous), format_lsn(self._stream.chain)
             raise StreamBrokenError(f"what follows {found} came where {expected} was reached")
         if is_pulse:
@@ -178,6 +186,7 @@ class ClusterFeed(FollowedFeed):
             self._stream.take(message)
         except (FramesError, UndecodableError, RelayProtocolError):
             self._stream.distrust()  # it would come again
+            self.breaks["undecodable"] += 1
             raise
 
     def _take_pulse(self, pulse: Pulse) -> None:

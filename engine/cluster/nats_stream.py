@@ -47,6 +47,7 @@ _BATCH_BYTES: Final = 8 << 20
 _EXPIRES: Final = 30.0  # seconds for which a request waits
 _UNUSED: Final = 60.0  # seconds after which NATS removes a consumer that asks for nothing
 _DUPLICATES: Final = 1.0  # seconds; ids of messages are not used
+_ACK_TOKENS: Final = 9
 _AGAIN: Final = ("404", "408")  # a request has ended without more
 _ENDS: Final = ("deleted", "shutdown", "leadership", "not found")  # of those with 409, which end the consumer
 
@@ -80,10 +81,15 @@ class _Client(Client):
 
 
 class Message(NamedTuple):
-    """``pulse``: it is a sign of life; ``sent`` None: NATS has shown that it is there, and brings nothing."""
+    """``pulse``: it is a sign of life; ``sent`` None: NATS has shown that it is there, and brings nothing.
+
+    ``pending``: messages of the stream behind it; ``stored_at``: when NATS has stored it, in seconds of its clock.
+    """
 
     pulse: bool
     sent: Sent | None
+    pending: int = 0
+    stored_at: float = 0.0
 
 
 def without_password(url: str) -> str:
@@ -208,7 +214,7 @@ class NatsStream:
                 message = await self._next(subscription, silence)
                 if message.reply and message.reply.startswith("$JS.ACK"):
                     left -= 1
-                    yield Message(message.subject == settings.pulses, sent_of(message.data))
+                    yield Message(message.subject == settings.pulses, sent_of(message.data), *_facts(message.reply))
                 else:
                     left = _left(message, left)
                     yield Message(False, None)
@@ -229,6 +235,15 @@ class NatsStream:
                     raise NatsFailedError(f"NATS has sent nothing for {silence:g} s") from None
             except NatsError as error:
                 raise NatsFailedError(_in_words(error)) from error
+
+
+def _facts(reply: str) -> tuple[int, float]:
+    """How many messages follow, and when this one was stored: the last two tokens of the subject for acknowledgements
+    (https://docs.nats.io/reference/reference-protocols/nats_api_reference, "$JS.ACK").
+    """
+    tokens = reply.split(".")
+    pending, stored_at = (-1, -2) if len(tokens) == _ACK_TOKENS else (-2, -3)  # a newer form has another one behind
+    return int(tokens[pending]), int(tokens[stored_at]) / 1e9
 
 
 def _left(message: Msg, left: int) -> int:

@@ -76,6 +76,7 @@ class Publisher:
         position: the stream's, with what waits to be published.
         reached: see the module.
         queue: what NATS has not acknowledged, and how much it has.
+        stored: the sequence number of the last message that NATS has, as far as it is known.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Publisher:
         self.position: Lsn = 0
         self.reached: Lsn = 0
         self.queue = SendQueue()
+        self.stored = 0
         self._chunk = 0  # bytes of a chunk; 0: not known yet
         self._created: object = None  # distinguishes streams of one name
         self._sequence = 0  # of the last message that was sent
@@ -244,6 +246,7 @@ class Publisher:
     def _store(self, sequence: int) -> None:
         """NATS has everything up to this sequence number."""
         reached = self.queue.store(sequence)
+        self.stored = max(self.stored, sequence)
         self._stored_at = time.monotonic()
         self._room.set()
         if reached > self.reached:
@@ -291,6 +294,7 @@ class Publisher:
             else:
                 self._adopted = 0
         self._created, self._sequence = state.created, state.last
+        self.stored = state.last
         empty = self._purge or not state.messages
         if self._purge:
             await stream.purge()

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import psycopg
 import structlog
@@ -33,15 +34,33 @@ from engine.postgres.retry import error_of, until_done
 from engine.relay.worker_stream import WorkerStream
 from engine.tasks import end
 
-__all__ = ["FollowedFeed", "RelayFailedError"]
+__all__ = ["BREAKS", "FollowedFeed", "RelayFailedError", "StreamLag"]
 
 _log = structlog.get_logger(__name__)
 
 _PAUSE: Final = wait_exponential(multiplier=0.05, max=2.0) + wait_random(0, 0.2)  # seconds between two attempts
 
 
+BREAKS: Final = ("hole", "begun_anew", "left_behind", "other_history", "undecodable")
+"""Kinds of reasons for which a stream does not go on for a node.
+
+``hole``: a message did not follow the one before it. ``begun_anew``: the relay has begun another generation.
+``left_behind``: the stream has let go of what the node lacked. ``other_history``: the server was restored or failed over.
+``undecodable``: a message could not be read.
+"""
+
+
 class RelayFailedError(FeedError):
     """The relay has ended for a reason that the operator has to remove."""
+
+
+class StreamLag(NamedTuple):
+    """How far a node is behind the stream in NATS: messages that it has not taken, and the age of the last one that it has;
+    both 0 where it has all.
+    """
+
+    messages: int
+    seconds: float
 
 
 class FollowedFeed(ConsumedFeed, ABC):
@@ -52,13 +71,15 @@ class FollowedFeed(ConsumedFeed, ABC):
         settings: the slot's name, which is the relay's, and the name of this node (``node_id``).
         silence: seconds without a message after which the relay counts as stuck.
 
-    ``sessions``: how many sessions have brought a stream.
+    ``sessions``: how many sessions have brought a stream. ``breaks``: how often the stream did not go on, by the kind of
+    reason (see :data:`BREAKS`).
     """
 
     def __init__(self, dsn: str, settings: FeedSettings, silence: float) -> None:
         super().__init__()
         self.settings = settings
         self.sessions = 0
+        self.breaks: Counter[str] = Counter()
         self._database = Database(dsn, f"realtime node {settings.node}", settings.lease / 3, self.doubt)
         self.lease = NodeLease(self._database, settings, has_slot=False)
         self.slot = SlotWatch(self._database, settings.slot_name, settings.heartbeat_interval)
@@ -68,6 +89,21 @@ class FollowedFeed(ConsumedFeed, ABC):
         self._callbacks: list[Callable[[], None]] = []
         self._state_callbacks: list[Callable[[FeedState], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def behind(self) -> StreamLag | None:
+        """How far this node is behind the stream in NATS; None without one."""
+        return None
+
+    @property
+    def leader(self) -> str | None:
+        """The name of the relay that leads the cluster, as far as it is known; None without a cluster."""
+        return None
+
+    @property
+    def generation(self) -> int:
+        """Of the stream that this node follows; 0: none that could go on."""
+        return self._stream.generation
 
     @property
     def plugin(self) -> str | None:

@@ -20,7 +20,6 @@ from engine.channels.service import Channels
 from engine.identity.address_lists import AddressLists
 from engine.identity.principal import Principal
 from engine.live.service import LiveQueries, make_reader
-from engine.lsn import format_lsn
 from engine.postgres.connections.pooler_check import check_pooler
 from engine.stream.driver import StreamDriver
 from server.analytics.service import Analytics
@@ -48,6 +47,7 @@ from server.limits.query_accounts import QueryAccounts
 from server.limits.reading_shares import ReadingShares
 from server.logs.clients import ClientLog
 from server.observe.node_metrics import NodeMetrics
+from server.observe.node_status import cluster_status, feed_status, live_status
 from server.observe.refusals import CountedAuthenticator, CountedAuthorizer
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
@@ -316,28 +316,17 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """The body of ``GET /health``; ``status`` is ``ok``, ``starting``, ``degraded`` or ``draining``."""
-        state, lag, live = self._feed.state, self._feed.lag, self._live
-        channels, failure = self._channels, self.failure
+        state, live, channels, failure = self._feed.state, self._live, self._channels, self.failure
         problem = live.problem if live is not None else None
         problems = channels.problems if channels is not None else []
         working = state.status == "streaming" and not self._stopping
         well = working and not problems and (state.reason, failure, problem) == (None, None, None)
-        figures = live.status() if live is not None else {}
         return {
             "status": "draining" if self._draining else "starting" if live is None else "ok" if well else "degraded",
-            "feed": {
-                "position": format_lsn(live.position if live is not None else 0),
-                "lagBytes": lag.bytes,
-                "lagSeconds": round(lag.seconds, 3),
-                "state": state.status if failure is None else "failed",
-                "reason": (state.reason or problem) if failure is None else str(failure),
-                "slot": self._settings.slot_name,
-                "decoder": self._feed.plugin,
-            },
+            "feed": feed_status(self._feed, live, failure),
+            **cluster_status(self._feed),
             "problems": problems,
-            "queries": figures.get("queries", 0),
-            "subscriptions": figures.get("subscriptions", 0),
-            "cacheBytes": figures.get("plan_bytes", 0) + figures.get("idle_bytes", 0),
+            **live_status(live),
             "channels": dict(channels.status()) if channels is not None else {},
             "content": {} if self._services is None else dict(self._services.content.status()),
             "rules": {"problems": [] if self._rules is None else self._rules.shown},

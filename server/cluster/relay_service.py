@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from typing import Any, Literal
 
 import psycopg
 import structlog
 
-from engine.cluster.election import Election
+from engine.cluster.election import Election, LeadershipLostError
 from engine.cluster.identity import DatabaseIdentity, OtherDatabaseError, check_same, identity_of
 from engine.cluster.messages import pulse_of
 from engine.cluster.nats_stream import NatsFailedError, connected
+from engine.cluster.publisher import FencedError
 from engine.cluster.settings import ClusterSettings
 from engine.errors import BunbaseError
 from engine.feed.settings import FeedSettings
@@ -29,7 +31,7 @@ from engine.postgres.reconnecting import Database
 from engine.tasks import end
 from server.cluster.relay_term import RelayTerm
 
-__all__ = ["RelayService"]
+__all__ = ["ENDINGS", "RelayService"]
 
 _log = structlog.get_logger("realtime.relay")
 
@@ -38,12 +40,30 @@ _REFUSED_PAUSE = 5.0  # seconds after one that an operator has to make possible
 _LOOK = 1.0  # seconds for the look at the stream before the election
 
 
+ENDINGS = ("lock_lost", "fenced", "nats", "other_database", "feed")
+"""Kinds of reasons for which a term ends: its lock was lost, another relay has published, NATS could not be reached, the
+stream was of another database, the slot could not be read.
+"""
+
+
+def _ending_of(error: BaseException) -> str:
+    kinds = {
+        LeadershipLostError: "lock_lost",
+        FencedError: "fenced",
+        NatsFailedError: "nats",
+        OtherDatabaseError: "other_database",
+    }
+    return next((name for kind, name in kinds.items() if isinstance(error, kind)), "feed")
+
+
 class RelayService:
     """One relay. ``name``: in the cluster.
 
     Attributes:
         role: ``leader``, or ``standby``.
         terms: how often it has led.
+        ended: how often a term has ended, by the kind of reason (see :data:`ENDINGS`).
+        published: messages that NATS has acknowledged in terms that are over; ``published_bytes``: of their contents.
         problem: why it neither leads nor waits for its turn, in words; None: it does.
     """
 
@@ -56,6 +76,8 @@ class RelayService:
         self.name = name
         self.role: Literal["leader", "standby"] = "standby"
         self.terms = 0
+        self.ended: Counter[str] = Counter()
+        self.published = self.published_bytes = 0
         self.problem: str | None = None
         self.term: RelayTerm | None = None
         self.election = Election(dsn, cluster, name)
@@ -70,6 +92,8 @@ class RelayService:
                 pause = _REFUSED_PAUSE if isinstance(error, OtherDatabaseError) else _PAUSE
                 self.problem = str(error).strip().split("\n", 1)[0]
                 _log.warning("relay_term_ended", slot=self._cluster.slot, relay=self.name, reason=self.problem)
+                if self.role == "leader":
+                    self.ended[_ending_of(error)] += 1
             finally:
                 self.role = "standby"
                 await self.election.resign()
@@ -77,6 +101,7 @@ class RelayService:
 
     async def _once(self) -> None:
         database = await self._own_stream()
+        self.problem = None
         await self.election.won()
         self.role, self.problem = "leader", None
         self.terms += 1
@@ -90,6 +115,8 @@ class RelayService:
         finally:
             await end([holding, leading])
             self.term = None
+            self.published += term.publisher.queue.acknowledged
+            self.published_bytes += term.publisher.queue.acknowledged_bytes
 
     async def _own_stream(self) -> DatabaseIdentity:
         """The database; before it leads, and makes a slot, a relay looks whether the stream is of this one.
@@ -121,6 +148,7 @@ class RelayService:
             "relay": self.name,
             "leader": self.election.leader,
             "terms": self.terms,
+            "leaseAgeSeconds": round(self.election.lease_age, 3),
             **({} if term is None else {"feed": feed, "stream": self._of_stream(term)}),
             "problems": problems,
             "version": self._version,
@@ -147,6 +175,9 @@ class RelayService:
             "position": format_lsn(publisher.position),
             "acknowledged": format_lsn(publisher.reached),
             "waitingBytes": publisher.queue.size,
+            "waitingMessages": len(publisher.queue),
+            "sequence": publisher.stored,
+            "generation": str(publisher.generation),
             "messages": publisher.queue.acknowledged,
             "bytes": publisher.queue.acknowledged_bytes,
         }

@@ -34,9 +34,9 @@ async def content(stream: NatsStream) -> list[tuple[bool, Sent]]:
     found = []
     if state.messages:
         async with asyncio.timeout(GIVE_UP_AFTER):
-            async for is_pulse, sent in stream.consume(state.first, 5.0):
-                if sent is not None:
-                    found.append((is_pulse, sent))
+            async for message in stream.consume(state.first, 5.0):
+                if message.sent is not None:
+                    found.append((message.pulse, message.sent))
                 if len(found) == state.messages:
                     break
     return found

@@ -36,31 +36,31 @@ async def test_clients_of_all_workers_get_everything_once_also_when_one_is_kille
     async with workers_over(cluster.dsn, **config) as workers, AsyncExitStack() as stack:
         actors: list[Actor] = []
         while len(actors) < 4 or len(read(cluster.dsn, NODES)) < 2:  # the kernel chooses the worker
-            actor = PythonActor(f"a{len(actors)}", workers.server.url, ("websocket",))
+            actor: Actor = PythonActor(f"a{len(actors)}", workers.server.url, ("websocket",))
             await actor.start()
             stack.push_async_callback(actor.stop)
             actors.append(actor)
-        for actor in actors:
-            await actor.send(1)
+        for each in actors:
+            await each.send(1)
         run(cluster.dsn, "insert into messages (id, room, likes) values (1, 'a', 1)")
         await arrived(actors, len(actors), [1])
         slots = "select 1 from pg_replication_slots where database = current_database()"
         assert len(read(cluster.dsn, slots)) == 1, "the relay's"
 
         os.kill(workers.pids[2], signal.SIGKILL)
-        for actor in actors:
-            await actor.send(2)
+        for each in actors:
+            await each.send(2)
         run(cluster.dsn, "insert into messages (id, room, likes) values (2, 'a', 2)")
         await arrived(actors, 2 * len(actors), [2, 1])
         await workers.event("worker_ready", 3)
-        for actor in actors:
-            await actor.send(3)
+        for each in actors:
+            await each.send(3)
         run(cluster.dsn, "insert into messages (id, room, likes) values (3, 'a', 3)")
         await arrived(actors, 3 * len(actors), [3, 2, 1])
         await until(lambda: all(len(actor.acked) == 3 for actor in actors))
-        for actor in actors:
-            assert actor.received == actors[0].received
-            assert not actor.gaps
+        for each in actors:
+            assert each.received == actors[0].received
+            assert not each.gaps
         assert len(set(actors[0].received)) == 3 * len(actors)
         assert max(actor.connections for actor in actors) == 2, "those of the worker that was killed"
 

@@ -26,6 +26,9 @@ ELSEWHERE = {
     "realtime_read_batch_claims": "tests/integration/live/rights/claims/test_batched_reads.py",
     "realtime_pool_waiting": "tests/integration/metrics/test_pools.py",
     "realtime_lane_reads": "tests/integration/metrics/test_pools.py",
+    "realtime_stream_lag_messages": "tests/integration/cluster/test_cluster_metrics.py",
+    "realtime_stream_lag_seconds": "tests/integration/cluster/test_cluster_metrics.py",
+    "realtime_stream_breaks_total": "tests/integration/cluster/test_cluster_metrics.py",
 }
 """Metrics that need more than a client and a table, and the tests that move them."""
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from server.alerts.measures import BROKEN, FAULTS, FEW, FEW_OF_OPEN
-from server.observe.node_metrics import NodeMetrics
+from tests.support.all_metrics import families_of_all
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yml"
@@ -26,7 +26,7 @@ OF_PROMETHEUS = {"instance", "job", "generation", "le"}
 def series() -> set[str]:
     """The names of all series that a node has."""
     found = {"process_cpu_seconds_total", "process_resident_memory_bytes", "python_gc_collections_total"}
-    for name, family in NodeMetrics().registry.families.items():
+    for name, family in families_of_all().items():
         found |= {f"{name}_{part}" for part in ("bucket", "count", "sum")} if family.kind == "histogram" else {name}
     return found
 
@@ -46,12 +46,12 @@ def test_dashboard_and_rules_name_series_that_there_are() -> None:
 
 def test_the_dashboard_shows_every_metric() -> None:
     shown = {name for panel in json.loads(DASHBOARD.read_text())["panels"] for name in NAME.findall(json.dumps(panel))}
-    missing = [name for name in NodeMetrics().registry.families if not any(each.startswith(name) for each in shown)]
+    missing = [name for name in families_of_all() if not any(each.startswith(name) for each in shown)]
     assert missing == []
 
 
 def test_dashboard_and_rules_select_by_labels_that_there_are() -> None:
-    labels = {label for family in NodeMetrics().registry.families.values() for label in family.labels} | OF_PROMETHEUS
+    labels = {label for family in families_of_all().values() for label in family.labels} | OF_PROMETHEUS
     named = {name for expression in expressions() for name in LABELS.findall(expression)}
     assert named - labels == set()
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from engine.metrics.registry import Registry
-from server.observe.node_metrics import NodeMetrics
+from tests.support.all_metrics import families_of_all
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations" / "metrics.md"
 
@@ -20,7 +20,7 @@ def rows(*prefixes: str) -> list[list[str]]:
 
 
 def test_each_metric_has_a_row_with_its_type_labels_and_unit_and_no_other_has_one() -> None:
-    families = NodeMetrics().registry.families
+    families = families_of_all()
     documented = {
         name.strip("`"): (kind, tuple(re.findall(r"`(\w+)`", labels)), unit)
         for name, kind, labels, unit, _ in rows("realtime")
@@ -46,7 +46,7 @@ def test_the_metrics_of_the_process_and_of_python_have_rows_too() -> None:
 
 
 def test_each_metric_has_a_help_text_that_is_a_sentence() -> None:
-    for name, family in NodeMetrics().registry.families.items():
+    for name, family in families_of_all().items():
         assert re.fullmatch(r"[A-Z].*[^.]\.", family.text), name
 
 

@@ -1,0 +1,74 @@
+"""What relays and nodes of a cluster measure, and what their ``/health`` has."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from engine.metrics.registry import Registry
+from server.cluster.relay_metrics import RelayMetrics
+from server.observe.engine_state import EngineState
+from server.observe.node_status import cluster_status
+from tests.integration.cluster.conftest import Cluster, ids
+from tests.integration.metrics.scrape import Scrape, until
+from tests.support.postgres.sql import until as until_true
+from tests.support.servers.processes import ServerProcess
+
+
+async def sees(server: ServerProcess, *names: str, **labels: str) -> Scrape:
+    """Wait until each of these series is above 0."""
+    return await until(server, "none", lambda now: all(now.value(name, **labels) > 0 for name in names))
+
+
+@pytest.mark.long
+async def test_each_metric_of_relays_moves_when_what_it_counts_happens(cluster: Cluster) -> None:
+    first = await cluster.relay(relay_lease=2)
+    await cluster.leading()
+    second = await cluster.relay(relay_lease=2)
+    moved = {"leads", "lease_age_seconds", "terms_total", "streaming", "stream_sequence"}
+    moved |= {"published_messages_total", "published_bytes_total"}
+    await sees(first, *(f"realtime_relay_{name}" for name in moved))
+    lag = {"lag_bytes", "lag_seconds", "waiting_messages", "waiting_bytes"}
+    assert cluster.nats.process is not None
+    cluster.nats.process.send_signal(signal.SIGSTOP)
+    cluster.insert(1)
+    await sees(first, *(f"realtime_relay_{name}" for name in lag))
+    cluster.nats.process.send_signal(signal.SIGCONT)
+    leader = await cluster.leading()
+    standby = second if leader is first else first
+    leader.process.send_signal(signal.SIGSTOP)
+    await sees(standby, "realtime_relay_deposed_total", "realtime_relay_leads")
+    leader.process.send_signal(signal.SIGCONT)
+    await sees(leader, "realtime_relay_terms_ended_total")
+    registry = Registry()
+    RelayMetrics(registry)
+    seen = {f"realtime_relay_{name}" for name in moved | lag | {"deposed_total", "terms_ended_total"}}
+    assert seen == registry.families.keys()
+
+
+async def test_node_shows_its_relay_how_far_it_is_behind_the_stream_and_why_that_broke(cluster: Cluster) -> None:
+    relay = await cluster.relay(node_name="left")
+    await cluster.leading()
+    node, other = await cluster.node(buffer_bytes=1), await cluster.node()
+    registry = Registry()
+    EngineState(registry, "").follow_feed(node.feed)
+    rows, seen = await node.follow(), await other.follow()
+    cluster.insert(1)
+    await rows.until(lambda: ids(rows) == [1])
+    await until_true(lambda: node.feed.behind.messages == 0)
+    generation = (await relay.health())[1]["stream"]["generation"]
+    shown = {"leader": "left", "generation": generation, "lagMessages": 0, "lagSeconds": 0.0, "breaks": {}}
+    assert cluster_status(node.feed) == {"cluster": shown}
+    async with node.stream.apply_lock:
+        cluster.insert(*range(2, 802))
+        await seen.until(lambda: len(ids(seen)) == 801)
+        registry.measure()
+        assert registry.value("realtime_stream_lag_messages") > 0
+        assert registry.value("realtime_stream_lag_seconds") > 0
+        async with cluster.stream() as stream:
+            await stream.purge()
+    await rows.until(lambda: len(ids(rows)) == 801)
+    registry.measure()
+    assert registry.value("realtime_stream_breaks_total", reason="left_behind") == 1
+    await until_true(lambda: node.feed.behind == (0, 0.0))
