@@ -66,8 +66,8 @@ async def _perform(parts: Parts, load: Load, schedule: Schedule, seconds: float)
     try:
         await schedule.run(seconds)
         schedule.note("over")
-        await parts.settled()
-        schedule.note("settled")
+        await parts.recovered()
+        schedule.note("recovered")
         await asyncio.sleep(2)
         load.end()
         await loading

@@ -15,7 +15,7 @@ import psycopg
 from bunbase import Snapshot
 
 from tests.faultproxy.actors import CHANNEL, PythonActor
-from tests.faults.parts import SETTLES, Parts
+from tests.faults.parts import RECOVERS, Parts
 from tests.support.clients.list_client import TABLE
 from tests.support.servers.processes import GIVE_UP_AFTER
 
@@ -180,7 +180,7 @@ class Load:
 
     async def _truth(self) -> list[tuple[str, int, str]]:
         """What is stored, once all of it has its position."""
-        for _ in range(int(SETTLES)):
+        for _ in range(int(RECOVERS)):
             found = await self.parts.sql(_MESSAGES)
             if all(position is not None for _, _, position in found):
                 break
@@ -196,20 +196,20 @@ class Load:
         everyone: set[str],
         problems: list[str],
     ) -> None:
-        say = problems.append
+        note = problems.append
         await self._until(client, problems, "lacks messages", lambda: len(client.received) >= len(truth))
         if client.received != truth:
-            say(f"{client.name}: {difference(client.received, truth)}")
+            note(f"{client.name}: {difference(client.received, truth)}")
         await self._until(client, problems, f"has rows {client.docs} and not {rows}", lambda: client.docs == rows)
         await self._until(client, problems, f"has rows {client.bulk} and not {bulk}", lambda: client.bulk == bulk)
         await self._until(client, problems, f"lacks {everyone - client.users}", lambda: client.users == everyone)
         if client.gaps:
-            say(f"{client.name}: {client.gaps} gaps")
+            note(f"{client.name}: {client.gaps} gaps")
         problems.extend(f"{client.name}: {error}" for error in client.errors)
 
     async def _until(self, client: Client, problems: list[str], what: str, holds: Callable[[], bool]) -> None:
         try:
-            async with asyncio.timeout(5 if problems else SETTLES):
+            async with asyncio.timeout(5 if problems else RECOVERS):
                 while not holds():
                     client.changed.clear()
                     await client.changed.wait()

@@ -22,7 +22,7 @@ from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
 
 __all__ = ["NatsServers", "Parts", "Server"]
 
-SETTLES = 120.0
+RECOVERS = 120.0
 """Seconds in which everything has to work again after the faults."""
 
 
@@ -142,16 +142,16 @@ class Parts:
         await self.nats.start()
         await asyncio.gather(*(each.start() for each in self.servers))
         self._keeping = [asyncio.create_task(each.keep()) for each in self.servers]
-        await self.settled()
+        await self.recovered()
 
     async def leader(self) -> Server | None:
-        """The relay that leads, if one says so."""
+        """The relay that leads, as far as one is known."""
         for each in self.relays:
             if (await each.health()).get("role") == "leader":
                 return each
         return None
 
-    async def settled(self) -> None:
+    async def recovered(self) -> None:
         """Wait until a relay leads and every node follows. Raises ``AssertionError`` with what does not."""
         began = time.monotonic()
         await self._wait(began, "no relay leads", self._leads)
@@ -160,9 +160,9 @@ class Parts:
 
     async def _wait(self, began: float, what: str, holds: Callable[[], Awaitable[bool]]) -> None:
         while not await holds():
-            if time.monotonic() - began > SETTLES:
+            if time.monotonic() - began > RECOVERS:
                 health = {each.name: await each.health() for each in self.servers}
-                raise AssertionError(f"{what} {SETTLES:.0f} s after the last fault: {health}")
+                raise AssertionError(f"{what} {RECOVERS:.0f} s after the last fault: {health}")
             await asyncio.sleep(0.2)
 
     async def _leads(self) -> bool:
