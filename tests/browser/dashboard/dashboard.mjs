@@ -17,7 +17,7 @@ import {
   signIn,
   Watch,
 } from "./operator.mjs";
-import { focusReturns, hangsThenRefuses, noSuchView } from "./faults.mjs";
+import { focusReturns, hangsThenRefuses, noSuchView, relayIsWell } from "./faults.mjs";
 import { launch } from "../launch.mjs";
 import { eventually } from "../../support/eventually.mjs";
 
@@ -63,6 +63,7 @@ step("the overview shows the figures of the nodes, of slots and of stages", asyn
     (await rowsOf(page, "Nodes")).map(([node]) => node).sort(),
     (await ask("/nodes")).nodes.map(({ node }) => node).sort(),
   );
+  await relayIsWell({ page });
   assert.match(await page.textContent('[data-figure="retained"]'), /^\d.* [kMG]?B$/);
   assert.equal(await page.locator(".stages tbody tr").count(), 5);
   assert.equal((await rowsOf(page, "Open alerts"))[0][0], "many_errors");
@@ -190,9 +191,8 @@ step("alerts are shown, open and past, and a rule is edited", async () => {
   await page.fill("#rule-clear-at", "1.25");
   await page.uncheck("#rule-enabled");
   await dialog(page, "Save");
-  await eventually(async () =>
-    assert.match((await rowsOf(page, "Rules")).find(([rule]) => rule === "slow_delivery").join(" "), /off/),
-  );
+  const edited = async () => (await rowsOf(page, "Rules")).find(([rule]) => rule === "slow_delivery").join(" ");
+  await eventually(async () => assert.match(await edited(), /2\.5 s.*1\.25 s.*off/));
 });
 
 step("analytics are plots with values for the pointer and for keys, and tables", async () => {

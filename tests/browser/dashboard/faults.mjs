@@ -26,6 +26,12 @@ export async function noSuchView({ page, given }) {
   }
 }
 
+/** It has no clients and no figures, and is no fault; of the other nodes only the server of the test has written figures. */
+export async function relayIsWell({ page }) {
+  assert.equal(await page.locator(".status", { hasText: /^relay$/ }).getAttribute("data-level"), "good");
+  assert.equal(await page.textContent('[data-figure="nodes"]'), "1 of 3");
+}
+
 /** In a page of its own, whose clock is moved on. */
 export async function hangsThenRefuses({ context, watch, given }) {
   const page = await context.newPage();

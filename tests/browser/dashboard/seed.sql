@@ -1,6 +1,8 @@
 -- 10,000 connections of a node that is not there, and 1,000 rooms; a table for a live query; alerts, one of them open.
 insert into realtime.nodes (id, host, pid, lease_expires_at, schema_version)
-select 'seeded', 'elsewhere', 1, now() + interval '1 day', max(schema_version) from realtime.nodes;
+select name, 'elsewhere', 1, now() + interval '1 day', max(schema_version)
+from realtime.nodes, unnest(array['seeded', 'relayed', 'relayed_1']) name  -- a relay, and the worker that makes it one
+group by name;
 
 insert into realtime.connections (id, node_id, user_id, transport, ip, connected_at)
 select 'seeded-' || lpad(n::text, 5, '0'), 'seeded', case when n % 5 > 0 then 'user-' || n end, 'websocket',

@@ -39,7 +39,15 @@ const STAGES = {
 const SHOWN = 20;
 
 /** @type {Record<string, "good"|"warn"|"bad"|"">} */
-export const LEVELS = { ok: "good", starting: "", draining: "warn", degraded: "warn", stopped: "", expired: "bad" };
+export const LEVELS = {
+  ok: "good",
+  relay: "good",
+  starting: "",
+  draining: "warn",
+  degraded: "warn",
+  stopped: "",
+  expired: "bad",
+};
 
 /** @param {import("../parts/page.js").Page} page */
 export function overview(page) {
@@ -67,7 +75,7 @@ function showFigures(page, { now, flow, nodes }) {
     ["reads", "Reads/s", "Reads of the database for live queries, per second."],
     ["lag", "Feed lag", "WAL between the database’s end and what the slowest slot of the nodes has confirmed."],
     ["retained", "WAL kept", "WAL that the slots of the nodes keep from being removed."],
-    ["nodes", "Nodes", "Nodes that run well, of those that are registered."],
+    ["nodes", "Nodes", "Nodes that run well, of those that are registered and have clients: not relays."],
   ]);
   now.body.append(figures.element);
   const chart = rateChart(flow);
@@ -92,7 +100,8 @@ function showFigures(page, { now, flow, nodes }) {
     figures.set("lag", own.length ? bytes(most("lagBytes")) : "–");
     figures.set("retained", own.length ? bytes(most("retainedBytes")) : "–");
     const well = rows.filter(({ state }) => state === "ok").length;
-    figures.set("nodes", `${well} of ${rows.length}`, well === rows.length ? "" : "warn");
+    const all = rows.filter(({ state }) => state !== "relay").length;
+    figures.set("nodes", `${well} of ${all}`, well === all ? "" : "warn");
     flow.ready();
     chart.draw(rates.points.map((point) => ({ ...point, value: point.messages })));
     nodes.ready();
