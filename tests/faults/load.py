@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -28,9 +28,6 @@ SETUP = (
     f"select realtime.create_channel('{CHANNEL}', presence_timeout => '10 s')",
 )
 """What the database needs."""
-
-SQL = "sql"
-"""The sender of messages that a statement has published."""
 
 _ROWS = "select to_jsonb(m) from (select * from messages order by likes desc, id limit 10) m"
 _BULK = "select to_jsonb(b) from (select * from bulk order by n desc limit 20) b"
@@ -69,7 +66,7 @@ class Load:
     def __init__(self, parts: Parts, seed: int) -> None:
         self.parts = parts
         self.sent: Counter[str] = Counter()
-        self.rolled_back = 0
+        self._numbers, self._rolled_back = itertools.count(), itertools.count(-1, -1)
         self._seed = seed
         self._over = asyncio.Event()
         self.clients = [
@@ -96,8 +93,8 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for number, client in enumerate(self.clients):
                 group.create_task(self._talk(client, random.Random(self._seed + number)))
-            group.create_task(self._write(random.Random(self._seed - 1)))
-            group.create_task(self._publish(random.Random(self._seed - 2)))
+            group.create_task(self._insist(partial(self._write, random.Random(self._seed - 1))))
+            group.create_task(self._insist(partial(self._publish, random.Random(self._seed - 2))))
 
     def end(self) -> None:
         """No more."""
@@ -112,45 +109,37 @@ class Load:
                     self.sent[client.name] += 1
             await asyncio.sleep(chance.uniform(0, 0.8))
 
-    async def _write(self, chance: random.Random) -> None:
-        async for connection in self._connections():
-            while not self._over.is_set():
-                async with connection.transaction(force_rollback=chance.random() < 0.2):
-                    for _ in range(chance.choice((1, 1, 3))):
-                        id, likes = chance.randrange(30), chance.randrange(1000)
-                        if chance.random() < 0.2:
-                            await connection.execute("delete from messages where id = %s", [id])
-                        else:
-                            await connection.execute(
-                                "insert into messages (id, room, likes) values (%s, 'a', %s) "
-                                "on conflict (id) do update set likes = excluded.likes",
-                                [id, likes],
-                            )
-                await asyncio.sleep(chance.uniform(0, 0.1))
-
-    async def _publish(self, chance: random.Random) -> None:
-        statement = "select realtime.broadcast(%s, 'sent', jsonb_build_object('from', 'sql', 'n', %s::int))"
-        numbers = itertools.count()
-        async for connection in self._connections():
-            while not self._over.is_set():
-                back = chance.random() < 0.3
-                number = -1 - self.rolled_back if back else next(numbers)
-                self.rolled_back += back
-                async with connection.transaction(force_rollback=back):
-                    await connection.execute(statement, [CHANNEL, number])
-                    await asyncio.sleep(chance.uniform(0, 0.05))
-                await asyncio.sleep(chance.uniform(0, 0.2))
-
-    async def _connections(self) -> Any:
-        """A connection, and another one as long as they end."""
+    async def _insist(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]) -> None:
+        """Do some work over a connection again and again, and over another one when it breaks."""
         while not self._over.is_set():
             with contextlib.suppress(psycopg.Error, OSError):
                 async with await psycopg.AsyncConnection.connect(self.parts.dsn, autocommit=True) as connection:
-                    try:
-                        yield connection
-                    except psycopg.Error:
-                        continue
+                    while not self._over.is_set():
+                        await work(connection)
             await asyncio.sleep(0.2)
+
+    async def _write(self, chance: random.Random, connection: psycopg.AsyncConnection[Any]) -> None:
+        async with connection.transaction(force_rollback=chance.random() < 0.2):
+            for _ in range(chance.choice((1, 1, 3))):
+                id, likes = chance.randrange(30), chance.randrange(1000)
+                if chance.random() < 0.2:
+                    await connection.execute("delete from messages where id = %s", [id])
+                else:
+                    await connection.execute(
+                        "insert into messages (id, room, likes) values (%s, 'a', %s) "
+                        "on conflict (id) do update set likes = excluded.likes",
+                        [id, likes],
+                    )
+        await asyncio.sleep(chance.uniform(0, 0.1))
+
+    async def _publish(self, chance: random.Random, connection: psycopg.AsyncConnection[Any]) -> None:
+        statement = "select realtime.broadcast(%s, 'sent', jsonb_build_object('from', 'sql', 'n', %s::int))"
+        back = chance.random() < 0.3
+        number = next(self._rolled_back if back else self._numbers)
+        async with connection.transaction(force_rollback=back):
+            await connection.execute(statement, [CHANNEL, number])
+            await asyncio.sleep(chance.uniform(0, 0.05))
+        await asyncio.sleep(chance.uniform(0, 0.2))
 
     # -- the check -------------------------------------------------------------------------------------------------
 
