@@ -24,8 +24,6 @@ TASKS = "db:collection:task"
 ELSEWHERE = {
     "realtime_read_batch_seconds": "tests/integration/live/rights/claims/test_batched_reads.py",
     "realtime_read_batch_claims": "tests/integration/live/rights/claims/test_batched_reads.py",
-    "realtime_pool_waiting": "tests/integration/metrics/test_pools.py",
-    "realtime_lane_reads": "tests/integration/metrics/test_pools.py",
     "realtime_stream_lag_messages": "tests/integration/cluster/test_cluster_metrics.py",
     "realtime_stream_lag_seconds": "tests/integration/cluster/test_cluster_metrics.py",
     "realtime_stream_breaks_total": "tests/integration/cluster/test_cluster_metrics.py",
@@ -67,7 +65,7 @@ async def test_each_metric_moves_when_what_it_counts_happens(database: str) -> N
     issuers = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}]
     options: dict[str, Any] = {"rest_key": KEY, "auth_issuers": issuers, "heartbeat_interval": 0.2}
     async with (
-        serving(database, free_port(), slot_name=slot, max_subscriptions=3, **options) as server,
+        serving(database, free_port(), slot_name=slot, max_subscriptions=3, rest_pool_size=1, **options) as server,
         asyncio.timeout(4 * GIVE_UP_AFTER),
     ):
         world = World(database, server)
@@ -75,6 +73,7 @@ async def test_each_metric_moves_when_what_it_counts_happens(database: str) -> N
         await lists(world)
         await refusals(world)
         await waiting(world)
+        await queues(world)
         await stream(world, slot)
         assert world.moved == NodeMetrics().registry.families.keys() - ELSEWHERE.keys()
 
@@ -149,6 +148,30 @@ async def waiting(world: World) -> None:
             locking.rollback()
             await client.receive("ack")
     await world.sees_no("realtime_publishing_messages")
+
+
+async def queues(world: World) -> None:
+    """Reads wait for a place of their lane, and requests for the one connection of REST, while tables are locked."""
+    with psycopg.connect(world.dsn) as locking:
+        locking.execute("lock table task, realtime.alert_rules in access exclusive mode")
+        key = {"Authorization": f"Bearer {KEY}"}
+        async with (
+            world.client() as client,
+            httpx.AsyncClient(base_url=world.server.url, headers=key, timeout=GIVE_UP_AFTER) as http,
+        ):
+            for number in range(3):
+                query = {"where": [["id", ">", number]]}
+                await client.send(type="subscribe", channel=TASKS, id=f"after {number}", query=query)
+            asking = [asyncio.create_task(http.get("/realtime/alert-rules")) for _ in range(3)]
+            await world.sees("realtime_lane_reads", state="running")
+            await world.sees("realtime_lane_reads", state="waiting")
+            await world.sees("realtime_pool_waiting", pool="rest")
+            locking.rollback()
+            for _ in range(3):
+                await client.receive("subscribed")
+            assert {answer.status_code for answer in await asyncio.gather(*asking)} == {200}
+    await world.sees_no("realtime_lane_reads")
+    await world.sees_no("realtime_pool_waiting")
 
 
 async def stream(world: World, slot: str) -> None:
