@@ -15,19 +15,18 @@ from typing import Any
 import psycopg
 
 from engine.catalog.model import Catalog, Table
-from engine.catalog.rights import ADMINISTRATORS, asks_service, seen_by, service_tables
 from engine.errors import (
     InvalidQueryError,
     PermissionDeniedError,
     PrivilegeLostError,
     QueryRejectedError,
-    UnknownCollectionError,
 )
 from engine.identity.visibility import Viewer
 from engine.postgres.errors import is_raised
 from engine.postgres.reading import explain_as_server
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import RoleReading, Statement
+from engine.query.asked import asked
 from engine.query.builder.parse import parse_query
 from engine.query.compile.documents import projection
 from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
@@ -96,7 +95,7 @@ async def plan_query(
         CatalogError: the connection's role lacks a privilege that checking SQL needs.
         psycopg.Error: Postgres failed for reasons of its own.
     """
-    viewer, seen, table = _asked(collection, spec, catalog, viewer)
+    viewer, seen, table = asked(collection, spec, catalog, viewer)
     try:
         return await _plan_for(viewer, table, spec, seen, connection, cache)
     except (PermissionDeniedError, PrivilegeLostError) as refused:
@@ -116,7 +115,7 @@ def plan_at_once(
     query is refused.
     """
     try:
-        viewer, seen, table = _asked(collection, spec, catalog, viewer)
+        viewer, seen, table = asked(collection, spec, catalog, viewer)
         refuse_problem(table)
         if "sql" in spec:
             return None
@@ -128,22 +127,6 @@ def plan_at_once(
     except QueryRejectedError:
         return None
     return made if isinstance(made, IncrementalPlan) else None
-
-
-def _asked(
-    collection: str, spec: Mapping[str, object], catalog: Catalog, viewer: Viewer
-) -> tuple[Viewer, Catalog, Table]:
-    """For whom and over which tables a query is planned, and the one of its channel."""
-    if asks_service(catalog, viewer, collection):
-        if "sql" in spec:  # it is read with the rights of the server, which a client's SQL must never have
-            raise InvalidQueryError(f'"{collection}" takes "where", "orderBy" and "limit", and no SQL')
-        viewer, seen = Viewer(ADMINISTRATORS), service_tables(catalog)
-    else:
-        seen = seen_by(catalog, viewer.role)
-    table = seen.by_collection.get(collection)
-    if table is None:
-        raise UnknownCollectionError(f"no collection is named {collection!r}")
-    return viewer, seen, table
 
 
 async def _plan_for(

@@ -8,6 +8,7 @@ from engine.postgres.oids import JSONB, TEXT_OIDS
 from engine.query.builder.values import value_text
 from engine.query.ir.conditions import ConditionParser
 from engine.query.ir.model import And, Compare, IsNull, Not, NotNull, Or, Predicate
+from engine.query.ir.suggestions import did_you_mean
 from engine.values.exact_json import shown
 from engine.values.pg_types import Column, TypeInfo
 
@@ -18,7 +19,8 @@ def field_column(name: object, table: Table) -> Column:
     """The exposed column behind a client's field name. Raises ``InvalidQueryError``."""
     column = table.by_field.get(name) if isinstance(name, str) else None
     if column is None:
-        raise InvalidQueryError(f"collection {table.collection!r} has no field {shown(name)}")
+        meant = did_you_mean(name, table.by_field)
+        raise InvalidQueryError(f"collection {table.collection!r} has no field {shown(name)}{meant}")
     return column
 
 

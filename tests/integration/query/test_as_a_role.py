@@ -167,6 +167,8 @@ async def test_who_has_no_served_role_is_refused_what_policies_protect(planned: 
     plan = await planned.plan(ALL, stranger, "open_note")
     assert isinstance(plan, IncrementalPlan)
     assert plan.visibility == Visibility("stranger")
+    with pytest.raises(UnknownCollectionError, match=r"'notes'; expose"):  # no hint that there is "note"
+        await planned.plan(ALL, stranger, "notes")
 
 
 async def test_what_is_no_query_is_refused_in_words(planned: Planned) -> None:
@@ -180,5 +182,15 @@ async def test_what_is_no_query_is_refused_in_words(planned: Planned) -> None:
         viewer = replace(ann, administrator=collection.startswith("realtime."))
         with pytest.raises(InvalidQueryError, match=words):
             await planned.plan(spec, viewer, collection)
-    with pytest.raises(UnknownCollectionError, match="no collection is named 'nothing'"):
+    with pytest.raises(
+        UnknownCollectionError, match=r"no collection is named 'nothing'; expose the table: realtime expose nothing$"
+    ):
         await planned.plan(ALL, ann, "nothing")
+    with pytest.raises(
+        UnknownCollectionError, match=r"'notes'; did you mean 'note'\? If not, expose the table: realtime expose notes$"
+    ):
+        await planned.plan(ALL, ann, "notes")
+    with pytest.raises(UnknownCollectionError, match=r"; expose the table: realtime expose TABLE$"):
+        await planned.plan(ALL, ann, "drop table x;\n")
+    with pytest.raises(InvalidQueryError, match=r"has no field 'Id'; did you mean 'id'\?$"):
+        await planned.plan({"where": [["Id", "==", 1]]}, ann, "note")

@@ -262,7 +262,7 @@ async def test_system_columns_are_not_exposed(planner: Planner, column: str) -> 
         assert refused.value.code == "RT_003"
 
 
-@pytest.mark.parametrize("field", ["xmin", "ctid", "tableoid", "secret", "nowhere"])
+@pytest.mark.parametrize("field", ["xmin", "ctid", "tableoid", "secret", "secrets", "nowhere"])
 async def test_a_builder_query_has_neither_system_columns_nor_hidden_ones(planner: Planner, field: str) -> None:
     for spec in ({"where": [[field, "is-null"]]}, {"orderBy": [[field]]}, {"where": [[field, "==", "1"]]}):
         with pytest.raises(InvalidQueryError, match=f"^collection 'messages' has no field '{field}'$"):
