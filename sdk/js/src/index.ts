@@ -17,6 +17,7 @@ export { CloseCode, ErrorCode } from "./protocol/codes.js";
 export type { Encryption } from "./protocol/crypto.js";
 export { RealtimeError } from "./protocol/errors.js";
 export { Collection, LiveQuery, Query, type Database, type QuerySubscription } from "./client/query.js";
+export { get, pages, type Pages, type PagesSnapshot } from "./client/pages.js";
 export type { RealtimeOptions } from "./client/client_options.js";
 export { Realtime } from "./client/realtime.js";
 export {

@@ -1,9 +1,10 @@
 // Live queries: what is asked for, and lists that go on after a reconnect.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
-import { type Peer, FakeServer } from "./fake_server.js";
+import { get, pages, type PagesSnapshot } from "../src/client/pages.js";
+import { flush, type Peer, type Wire, FakeServer } from "./fake_server.js";
 import { added, reconnect, followQuery, sendSnapshot } from "./helpers.js";
 
 test("a live query resumes from its last snapshot and emits nothing if nothing has changed", async () => {
@@ -102,4 +103,80 @@ test("a refused query without any listener is logged", (context) => {
   followQuery(server);
   refuse();
   assert.deepEqual(mock.calls[0]!.arguments, ["[bunbase] RT_004 db:collection:c: no collection is named 'c'"]);
+});
+
+test("get gives the first list and leaves no subscription, also where it is refused or takes too long", async () => {
+  const server = new FakeServer();
+  const query = server.realtime.database().collection("c");
+  const got = get(query);
+  const peer = server.peer.hello();
+  peer.subscribed("db:collection:c");
+  sendSnapshot(peer, "0/10", true, added("a", "b"));
+  assert.deepEqual(
+    (await got).docs.map(({ id }) => id),
+    ["a", "b"],
+  );
+  assert.equal(peer.of("unsubscribe").length, 1);
+  const refused = get(query);
+  const { id } = peer.of("subscribe")[1]!;
+  peer.send({ type: "error", code: "RT_007", message: "no", channel: "db:collection:c", id });
+  await assert.rejects(refused, { code: "RT_007" });
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const late = get(query, 500);
+  mock.timers.tick(500);
+  mock.timers.reset();
+  await assert.rejects(late, { code: "RT_001", message: "no result within 500 ms" });
+  assert.equal(peer.of("unsubscribe").length, 2);
+});
+
+test("pages show all that is loaded, and a longer list takes over only when it is there", async () => {
+  const server = new FakeServer();
+  const snapshots: PagesSnapshot[] = [];
+  const errors: string[] = [];
+  const shown = (): [string, boolean] => {
+    const { docs, hasMore } = snapshots.at(-1)!;
+    return [docs.map(({ id }) => id).join(""), hasMore];
+  };
+  const followed = pages(
+    server.realtime.database().collection("c").orderBy("id"),
+    2,
+    (snapshot) => snapshots.push(snapshot),
+    ({ code }) => errors.push(code),
+  );
+  const peer = server.peer.hello();
+  const requests = (): Wire[] => peer.of("subscribe");
+  const list = (request: number, position: string, ...ids: string[]): void => {
+    const { id } = requests()[request]!;
+    peer.send({ type: "subscribed", channel: "db:collection:c", id, position, epoch: "e" });
+    peer.send({ type: "snapshot", channel: "db:collection:c", id, position, reset: true, changes: added(...ids) });
+  };
+  followed.loadMore(); // nothing is there yet
+  list(0, "0/10", "b", "c", "d");
+  assert.deepEqual(shown(), ["bc", true]);
+  followed.loadMore();
+  followed.loadMore(); // one at a time
+  assert.deepEqual(
+    requests().map(({ query }) => query.limit),
+    [3, 5],
+  );
+  const first = requests()[0]!.id;
+  const more = [{ type: "added", oldIndex: -1, newIndex: 0, doc: { id: "a", data: { id: "a" } } }];
+  peer.send({ type: "snapshot", channel: "db:collection:c", id: first, position: "0/20", reset: false, changes: more });
+  assert.deepEqual(shown(), ["ab", true]); // the shorter list lives until then
+  list(1, "0/20", "a", "b", "c", "d");
+  assert.deepEqual(shown(), ["abcd", false]);
+  assert.deepEqual(
+    snapshots.at(-1)!.changes.map(({ type, doc }) => `${type} ${doc.id}`),
+    ["added c", "added d"],
+  );
+  await flush();
+  assert.deepEqual(
+    peer.of("unsubscribe").map(({ id }) => id),
+    [first],
+  );
+  followed.loadMore(); // there is no more
+  assert.equal(requests().length, 2);
+  followed.unsubscribe();
+  assert.equal(peer.of("unsubscribe").length, 2);
+  assert.deepEqual(errors, []);
 });

@@ -7,6 +7,7 @@ and manage by the REST API.
 from bunbase.client.channel import Channel
 from bunbase.client.live_query import LiveQuery, Snapshots
 from bunbase.client.messages import Messages
+from bunbase.client.pages import Pages
 from bunbase.client.query import Database, Query
 from bunbase.client.realtime import Realtime
 from bunbase.protocol.codes import CloseCode, ErrorCode
@@ -40,6 +41,7 @@ __all__ = [
     "LiveQuery",
     "Message",
     "Messages",
+    "Pages",
     "Presence",
     "Query",
     "Realtime",

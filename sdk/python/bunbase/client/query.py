@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from bunbase.client.live_query import Callback, LiveQuery, Snapshots
+from bunbase.client.pages import Pages
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Snapshot
 
 __all__ = ["Database", "Query"]
 
@@ -101,6 +106,31 @@ class Query:
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
         """
         return Snapshots(self._subscribe(self._collection, self._spec, None, self._meta))
+
+    async def get(self, *, timeout: float = 30.0) -> Snapshot:
+        """The result as it is now. No subscription is left behind.
+
+        Raises:
+            RealtimeError: the query is rejected; ``RT_001``: it takes longer than ``timeout`` seconds.
+        """
+        async with self.snapshots() as snapshots:
+            try:
+                async with asyncio.timeout(timeout):
+                    return await anext(snapshots)
+            except TimeoutError:
+                raise RealtimeError(ErrorCode.CONNECTION_FAILED, f"no result within {timeout:g} s") from None
+
+    def pages(self, size: int, callback: Callback | None = None) -> Pages:
+        """Subscribe to the first ``size`` documents, and to more with each ``load_more()``: at most 9,999.
+
+        ``callback`` is called with every ``Snapshot`` of all that is loaded.
+        """
+        pages = Pages(
+            lambda count: self._subscribe(self._collection, {**self._spec, "limit": count}, None, self._meta), size
+        )
+        if callback is not None:
+            pages.on("snapshot", callback)
+        return pages
 
     def _with(self, **more: object) -> Query:
         return Query(self._subscribe, self._collection, {**self._spec, **more}, meta=self._meta)

@@ -1,0 +1,94 @@
+/** What is made of live queries: one result, and pages. */
+
+import { ErrorCode } from "../protocol/codes.js";
+import { RealtimeError } from "../protocol/errors.js";
+import type { LiveQuery, Query, QuerySubscription } from "./query.js";
+import { difference, type Doc, type Snapshot } from "../core/snapshot.js";
+import type { Untyped } from "../protocol/types.js";
+
+/**
+ * The result of a query as it is now. No subscription is left behind.
+ *
+ * @param timeout milliseconds.
+ * @throws {@link RealtimeError} if the query is rejected; `RT_001` if it takes too long, for instance without a connection.
+ */
+export function get<T = Untyped>(query: LiveQuery<T>, timeout = 30_000): Promise<Snapshot<T>> {
+  let live: QuerySubscription | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  return new Promise<Snapshot<T>>((resolve, reject) => {
+    live = query.onSnapshot(resolve, reject);
+    timer = setTimeout(
+      () => reject(new RealtimeError(ErrorCode.ConnectionFailed, `no result within ${timeout} ms`)),
+      timeout,
+    );
+  }).finally(() => {
+    clearTimeout(timer);
+    live?.unsubscribe();
+  });
+}
+
+/** The pages that are loaded, as one list. */
+export interface PagesSnapshot<T = Untyped> extends Snapshot<T> {
+  /** There are documents after these. */
+  hasMore: boolean;
+}
+
+/** A live query of which more and more is loaded. Made by {@link pages}. */
+export interface Pages {
+  /** Load the next page; without effect while one is being loaded, and where there is none. */
+  loadMore(): void;
+  /** The listener gets no further snapshots. */
+  unsubscribe(): void;
+}
+
+/**
+ * Follow the first `size` documents of a query, and more with each {@link Pages.loadMore}. All that is loaded is one live list: exact, without gaps
+ * between pages whatever is inserted or removed. At most 9,999 documents.
+ *
+ * @param onError the query was rejected, or was ended by the server; or the next page was.
+ */
+export function pages<T = Untyped>(
+  query: Query<T>,
+  size: number,
+  onNext: (snapshot: PagesSnapshot<T>) => void,
+  onError: (error: RealtimeError) => void,
+): Pages {
+  let loaded = 0; // documents of the list that is shown
+  let shown: readonly Doc<T>[] | undefined;
+  let hasMore = false;
+  let current: QuerySubscription | undefined;
+  let next: QuerySubscription | undefined;
+
+  // One document more than is shown: whether there is one is `hasMore`. The longer list takes over with its first snapshot.
+  const follow = (limit: number): QuerySubscription =>
+    query.limit(limit + 1).onSnapshot(
+      (snapshot) => {
+        if (limit > loaded) {
+          current?.unsubscribe();
+          [current, next, loaded] = [next, undefined, limit];
+        }
+        const docs = snapshot.docs.slice(0, limit);
+        const [first, more] = [!shown, snapshot.docs.length > limit];
+        const changes = difference(shown ?? [], docs);
+        if (!first && !changes.length && more === hasMore) return;
+        [shown, hasMore] = [docs, more];
+        onNext({ ...snapshot, docs, changes, hasMore });
+      },
+      (error) => {
+        if (limit > loaded) next = undefined;
+        onError(error);
+      },
+    );
+
+  next = follow(size);
+  return {
+    loadMore: () => {
+      if (hasMore && !next) next = follow(loaded + size);
+    },
+    unsubscribe: () => {
+      next?.unsubscribe();
+      current?.unsubscribe();
+      hasMore = false;
+    },
+  };
+}

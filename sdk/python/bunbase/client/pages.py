@@ -1,0 +1,82 @@
+"""A live query of which more and more is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bunbase.client.emitter import Emitter
+from bunbase.client.live_query import LiveQuery
+from bunbase.core.lists import difference
+from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.model import Doc, Snapshot
+
+__all__ = ["Pages"]
+
+
+class Pages(Emitter):
+    """Made by ``Query.pages``. All that is loaded is one live list: exact, without gaps between pages.
+
+    Events: ``snapshot`` with a ``Snapshot`` of all that is loaded; ``error`` with a ``RealtimeError``: the query was
+    rejected or has ended, or the next page was rejected.
+    """
+
+    def __init__(self, follow: Callable[[int], LiveQuery], size: int) -> None:
+        super().__init__()
+        self._follow = follow
+        self._size = size
+        self._loaded = 0  # documents of the list that is shown
+        self._shown: tuple[Doc, ...] | None = None
+        self._has_more = self._over = False
+        self._current: LiveQuery | None = None
+        self._next: LiveQuery | None = self._begin(size)
+
+    @property
+    def docs(self) -> tuple[Doc, ...]:
+        """All that is loaded, as it is now."""
+        return self._shown or ()
+
+    @property
+    def has_more(self) -> bool:
+        """There are documents after these."""
+        return self._has_more
+
+    def load_more(self) -> None:
+        """Load the next page, which comes as a ``snapshot``. Without effect while one is loaded, and where there is none."""
+        if self._has_more and self._next is None:
+            self._next = self._begin(self._loaded + self._size)
+
+    async def unsubscribe(self) -> None:
+        """No more snapshots."""
+        self._has_more, self._over = False, True
+        for live in (self._next, self._current):
+            if live is not None:
+                live.off("snapshot")
+                await live.unsubscribe()
+
+    def _begin(self, limit: int) -> LiveQuery:
+        # One document more than is shown, for has_more. The longer list takes over with its first snapshot.
+        live = self._follow(limit + 1)
+        live.on("snapshot", lambda snapshot: self._take(limit, snapshot))
+        live.on("error", lambda error: self._failed(limit, error))
+        return live
+
+    async def _take(self, limit: int, snapshot: Snapshot) -> None:
+        former = None
+        if limit > self._loaded:
+            former, self._current, self._next, self._loaded = self._current, self._next, None, limit
+        docs, more = snapshot.docs[:limit], len(snapshot.docs) > limit
+        changes, first = difference(self._shown or (), docs), self._shown is None
+        if self._over:
+            return
+        if limit == self._loaded and (first or changes or more != self._has_more):
+            self._shown, self._has_more = docs, more
+            self._deliver("snapshot", replace(snapshot, docs=docs, changes=changes))
+        if former is not None:
+            former.off("snapshot")
+            await former.unsubscribe()
+
+    def _failed(self, limit: int, error: RealtimeError) -> None:
+        if limit > self._loaded:
+            self._next = None
+        self._report_error(error)
