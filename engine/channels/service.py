@@ -109,6 +109,7 @@ class Channels(BackgroundService):
             stream.claim_recording("the channel service"),
             settings.record_interval,
             settings.trim_interval,
+            lambda: stream.leads_recording,
         )
         self._publisher = Publisher(
             dsn,

@@ -29,6 +29,11 @@ class PublishedFeed:
         self._wanted: Lsn = 0
 
     @property
+    def leads_recording(self) -> bool:
+        """See :class:`engine.stream.change_feed.ChangeFeed`: the relay records for all nodes."""
+        return True
+
+    @property
     def received(self) -> Lsn:
         """See :class:`engine.feed.feed.Feed`."""
         return self._feed.received

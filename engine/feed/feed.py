@@ -96,6 +96,9 @@ class Feed(ConsumedFeed):
     streamed it retries forever. Each transaction comes once; after a ``Discontinuity`` some may be missing.
     """
 
+    leads_recording = True
+    """See :class:`engine.stream.change_feed.ChangeFeed`: the slot has no other consumer."""
+
     def __init__(self, dsn: str, settings: FeedSettings | None = None) -> None:
         super().__init__()
         self.settings = settings or FeedSettings()

@@ -23,6 +23,7 @@ from engine.feed.feed import FeedSettings
 from engine.lsn import Lsn
 from engine.relay.followed import FollowedFeed, RelayFailedError
 from engine.relay.messages import (
+    Appointed,
     Doubt,
     FromWorker,
     OtherServer,
@@ -105,6 +106,7 @@ class RelayFeed(FollowedFeed):
         finally:
             self._send_confirmed()
             welcomed, self._welcomed, self._writer = self._welcomed, False, None
+            self.leads_recording = False
             writer.transport.abort()
         if not welcomed:
             raise ConnectionResetError("the relay has closed the connection")
@@ -115,6 +117,8 @@ class RelayFeed(FollowedFeed):
             self._show(message.status, message.reason)
         elif isinstance(message, Reconnected):
             self._reconnected()
+        elif isinstance(message, Appointed):
+            self.leads_recording = True
         elif isinstance(message, Welcome):
             self._stream.welcome(message)
             self._welcomed = True

@@ -75,6 +75,9 @@ class FollowedFeed(ConsumedFeed, ABC):
     reason (see :data:`BREAKS`).
     """
 
+    leads_recording = False
+    """See :class:`engine.stream.change_feed.ChangeFeed`."""
+
     def __init__(self, dsn: str, settings: FeedSettings, silence: float) -> None:
         super().__init__()
         self.settings = settings

@@ -9,7 +9,7 @@ Theory of operation
 A worker sends ``Hello`` and gets ``Welcome``: where its stream stands. Until the slot is ready it gets ``Status`` only.
 After ``Welcome`` come the events, in order: ``Part`` (of a transaction), ``Passed`` and ``Break``. Each names the position
 that the stream has behind it and that of the event before it (``previous``), so a worker notices an event that it was not
-sent. ``Status`` and ``Reconnected`` are sent at once, before events that wait.
+sent. ``Status``, ``Reconnected`` and ``Appointed`` are sent at once, before events that wait.
 
 A ``Break`` with missing transactions begins another *generation* of the stream, whose positions may be lower. Confirmations
 name the generation that they are of, so one that was under way cannot count for the next.
@@ -32,6 +32,7 @@ from engine.lsn import Lsn
 __all__ = [
     "MAX_MESSAGE",
     "PROTOCOL",
+    "Appointed",
     "Break",
     "Confirmed",
     "Doubt",
@@ -51,7 +52,7 @@ __all__ = [
     "to_worker",
 ]
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """The version of these messages."""
 
 MAX_MESSAGE: Final = 0xFFFFFFFF
@@ -169,7 +170,11 @@ class OtherServer(_Message, frozen=True, tag=10):
     timeline: int
 
 
-ToWorker = Welcome | Status | Part | Passed | Break | Reconnected
+class Appointed(_Message, frozen=True, tag=11):
+    """The worker leads the recording of commits, until the connection ends."""
+
+
+ToWorker = Welcome | Status | Part | Passed | Break | Reconnected | Appointed
 FromWorker = Hello | Confirmed | Doubt | OtherServer
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -12,7 +12,8 @@ slot itself is lost.
 
 The slot is confirmed at the minimum of what the workers have confirmed in the present generation of the stream. Without any
 worker it stays where it is for ``grace``, so that workers resume after a restart of the relay; then it advances with the
-stream. A worker that comes begins where the slot stands, as a node does that starts with its slot: no snapshot misses what
+stream. One of the workers is appointed to lead the recording of commits, and another one once its connection has ended.
+A worker that comes begins where the slot stands, as a node does that starts with its slot: no snapshot misses what
 the slot was confirmed for. It begins at the end of the stream where the backlog does not reach back so far, and after it was
 cut off.
 
@@ -39,6 +40,7 @@ from engine.relay.codec import parts_of
 from engine.relay.followed import FollowedFeed
 from engine.relay.link import Link
 from engine.relay.messages import (
+    Appointed,
     Break,
     Confirmed,
     Doubt,
@@ -84,6 +86,7 @@ class Relay:
         self._former: set[int] = set()  # generations of this relay that have ended
         self._connected: set[Link] = set()
         self._links: set[Link] = set()  # of them, those that were welcomed
+        self._recorder: Link | None = None  # the one that leads the recording of commits
         self.took = asyncio.Event()
         self._cut: set[str] = set()  # workers that were cut off and have not come back
         self._alone_since = time.monotonic()  # without a worker
@@ -141,6 +144,7 @@ class Relay:
             Welcome(backlog.generation, position, resumed, reason, elsewhere, self.feed.plugin or "", self._server)
         )
         _log.info("worker_joined", node=link.node, resumed=resumed, reason=reason or None)
+        self._appoint()
         self._confirm()
         self.took.set()
 
@@ -158,6 +162,13 @@ class Relay:
         if hello.delivered > max(server.flushed, self._backlog.position):
             return _OTHER_HISTORY
         return ""
+
+    def _appoint(self) -> None:
+        """Have one of the workers lead the recording of commits, and another one once that has left."""
+        if self._recorder not in self._links:
+            self._recorder = min(self._links, key=lambda link: link.node, default=None)
+            if self._recorder is not None:
+                self._recorder.post(Appointed())
 
     @contextlib.contextmanager
     def connected(self, link: Link) -> Iterator[None]:
@@ -178,6 +189,7 @@ class Relay:
         self._backlog.leave(link.cursor)
         self._alone_since = time.monotonic()
         _log.info("worker_left", node=link.node)
+        self._appoint()
         self._confirm()
         self.took.set()
 

@@ -19,6 +19,13 @@ class ChangeFeed(Protocol):
         ...
 
     @property
+    def leads_recording(self) -> bool:
+        """Whether where messages committed is to be recorded here at once. Of those that follow one slot one does; the
+        others record what it leaves.
+        """
+        ...
+
+    @property
     def received(self) -> Lsn:
         """The server has sent everything that committed before this position."""
         ...

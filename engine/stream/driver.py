@@ -160,6 +160,11 @@ class StreamDriver(BackgroundService):
         self._recorder = recorder
         return self.confirm
 
+    @property
+    def leads_recording(self) -> bool:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        return self._feed.leads_recording
+
     # -- the feed, for consumers with connections of their own -------------------------------------------------------
 
     def saw(self, position: Lsn, timeline: int) -> None:

@@ -8,6 +8,10 @@ Theory of operation. An unrecorded transaction is *pending*, then *recorded*, th
   *careful* and skips the copies that are refused.
 - recorded -> released: ``trim`` takes a snapshot now and then, and releases the messages that it shows.
 
+Of the nodes that follow one slot (workers of a machine, nodes behind NATS) one leads, which the feed shows, and records at
+once. The others record what was pending :data:`FOLLOW_INTERVAL` before, which the leader has recorded if it is well, so the
+statement changes nothing. If it is not, what it left is recorded all the same, whether or not another one leads by then.
+
 A transaction is recorded only in the epoch it came from: after a failover the store's connections may lead to the new
 primary before the stream has noticed.
 """
@@ -17,7 +21,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import psycopg
 import structlog
@@ -34,9 +39,12 @@ from engine.postgres.errors import function_refuses
 from engine.postgres.retry import SOON, error_of, until_done
 from engine.postgres.statements.arrays import text_array
 
-__all__ = ["CommitRecorder"]
+__all__ = ["FOLLOW_INTERVAL", "CommitRecorder"]
 
 _log = structlog.get_logger(__name__)
+
+FOLLOW_INTERVAL: Final = 1.0
+"""Seconds that the recorder which leads has for a transaction before the others record it, too."""
 
 _MAX_TRANSACTIONS = 2_000  # transactions per statement
 _COPY = (
@@ -54,7 +62,10 @@ _COPY = (
 
 
 class CommitRecorder:
-    """Two loops over the unrecorded messages; :meth:`wake` after each transaction with messages."""
+    """Two loops over the unrecorded messages; :meth:`wake` after each transaction with messages.
+
+    ``interval``: seconds between two statements; ``trim``: between two releases; ``leads``: whether it records at once.
+    """
 
     def __init__(
         self,
@@ -64,6 +75,7 @@ class CommitRecorder:
         confirm: Callable[[], None],
         interval: float,
         trim: float,
+        leads: Callable[[], bool],
     ) -> None:
         self._store = store
         self._epochs = epochs
@@ -71,6 +83,7 @@ class CommitRecorder:
         self._confirm = confirm
         self._interval = interval
         self._trim_interval = trim
+        self._leads = leads
         self._wanted = asyncio.Event()
         self._requested = asyncio.Event()  # recorded() waits: no interval before the next
         self._changed = asyncio.Condition()
@@ -101,22 +114,39 @@ class CommitRecorder:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            recorded = await until_done(
-                self._record_next, on=(psycopg.Error, UnavailableError), failed=self._note, pause=self._pause
-            )
-            await self._notify()
-            if not recorded:  # or the epoch changed, and what recorded() waited for is dropped
-                continue
+            leads, known = self._leads(), len(self._unrecorded.pending)
+            if known and not leads and await self._pass_or_requested(FOLLOW_INTERVAL):
+                known = len(self._unrecorded.pending)
+            await self._record_first(known)
+            await self._notify()  # also if the epoch changed, and what recorded() waited for is dropped
             if self._unrecorded.pending:
                 self._wanted.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
-                    await self._requested.wait()
-            self._requested.clear()
+            if known and leads:
+                await self._pass_or_requested(self._interval)
 
-    async def _record_next(self) -> int:
-        """Record the first entries. Returns how many they are."""
-        entries = self._unrecorded.pending[:_MAX_TRANSACTIONS]
+    async def _record_first(self, count: int) -> None:
+        """Record the first ``count`` entries, as far as they are still pending."""
+        while count > 0:
+            recorded = await until_done(
+                partial(self._record_next, count),
+                on=(psycopg.Error, UnavailableError),
+                failed=self._note,
+                pause=self._pause,
+            )
+            count = count - recorded if recorded else 0
+
+    async def _pass_or_requested(self, seconds: float) -> bool:
+        """Let so many seconds pass. True, and at once: :meth:`recorded` waits."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._requested.wait()
+        requested = self._requested.is_set()
+        self._requested.clear()
+        return requested
+
+    async def _record_next(self, most: int) -> int:
+        """Record the first ``most`` entries, or fewer. Returns how many they are."""
+        entries = self._unrecorded.pending[: min(most, _MAX_TRANSACTIONS)]
         if entries:
             await self._write(entries)
             self._careful = False

@@ -24,6 +24,7 @@ class FakeFeed:
         self.received: Lsn = 90
         self.confirmed: Lsn = 80
         self.taken = 0
+        self.leads_recording = True
 
     async def __aiter__(self) -> AsyncIterator[FeedEvent]:
         while True:
