@@ -15,6 +15,7 @@ import structlog
 
 from engine.background import BackgroundService
 from engine.channels.commit_waits import CommitWaits
+from engine.channels.conflation_timers import ConflationTimers
 from engine.channels.core.access_rules import AccessRules
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.effects import (
@@ -86,7 +87,8 @@ class Channels(BackgroundService):
         self.settings = settings
         self._stream = stream
         self._began: Lsn = stream.add_consumer(self)
-        self.core = ChannelCore(self._began - 1, settings.node_id, sessions=settings.sessions)
+        self._timers = ConflationTimers(lambda channel: self.core.hub.conflation.release(channel))
+        self.core = ChannelCore(self._began - 1, settings.node_id, sessions=settings.sessions, timers=self._timers)
         self._failures = FaultBarrier()
         self.core.seed(stream.tail)
         shared, pooled = pooled_dsn or dsn, pooled_dsn is not None
@@ -170,6 +172,7 @@ class Channels(BackgroundService):
     async def stop(self) -> None:
         """Stop everything; subscribers get no event, publishers an error."""
         await self._publisher.close()
+        self._timers.close()
         with contextlib.suppress(TimeoutError):  # what subscribers have received is to be known to the other nodes
             async with asyncio.timeout(_LAST_RECORDS):
                 await self._recorder.recorded()

@@ -90,17 +90,17 @@ class ChannelSubscriptions:
 
     @property
     def caught_up(self) -> str | None:
-        """See ``Client.caught_up``: None while a channel is being opened or awaits its history, and without channels."""
+        """See ``Client.caught_up``: None while a channel is being opened or is behind, and without channels."""
         if self._owed or any(request not in self._subscriptions and not request.ended for request in self._joining):
             return None
-        if not self._subscriptions or any(held.waiting for held in self._subscriptions.values()):
+        if not self._subscriptions or any(held.behind for held in self._subscriptions.values()):
             return None
         return next(iter(self._subscriptions.values())).position
 
     @property
     def synced(self) -> tuple[str, list[str]]:
         """See ``Client.synced``."""
-        channels = [request.channel for request, held in self._subscriptions.items() if not held.waiting]
+        channels = [request.channel for request, held in self._subscriptions.items() if not held.behind]
         return next((held.position for held in self._subscriptions.values()), "0/0"), channels
 
     @property

@@ -14,6 +14,7 @@ from engine.channels.core.messages.model import (
     Answer,
     ChannelEvent,
     ChannelOptions,
+    Conflate,
     Deliver,
     EventBatch,
     Member,
@@ -29,6 +30,7 @@ __all__ = [
     "ChannelOptions",
     "ChannelService",
     "ChannelSubscription",
+    "Conflate",
     "Deliver",
     "EventBatch",
     "Member",
@@ -47,6 +49,10 @@ class ChannelSubscription(Protocol):
     @property
     def waiting(self) -> bool:
         """True while messages of the history, and later ones behind them, are still to be delivered."""
+
+    @property
+    def behind(self) -> bool:
+        """The same, or messages are held to be conflated."""
 
     @property
     def recovered(self) -> bool | None:

@@ -71,6 +71,7 @@ class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True
     since: _Position | UnsetType = UNSET
     epoch: _Epoch | UnsetType = UNSET
     filter: Filter | UnsetType = UNSET
+    conflate: _Object | UnsetType = UNSET
     meta: bool = False
 
 

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
+from engine.channels.core.filters.filter import path_of
 from engine.errors import QueryRejectedError
 from engine.live.core.resume_log import Resume
 from engine.lsn import parse_lsn
-from engine.values.exact_json import write_exact
-from server.ports.channels import ChannelOptions
+from engine.values.exact_json import shown, write_exact
+from server.ports.channels import ChannelOptions, Conflate
 from server.protocol.client_messages import COLLECTION_PREFIX, Subscribe
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
@@ -30,6 +31,9 @@ PRESENCE_PREFIX: Final = "presence:"
 _PRESENCE_SIZE: Final = 4096  # bytes, its numbers written without exponents, as PostgreSQL does
 _PLAIN: Final = ChannelOptions()
 """Those of most subscriptions, one object for all of them."""
+
+_MAX_CONFLATE: Final = 60_000
+_CONFLATE: Final = 'an object such as {"key": "user.id", "ms": 100}'
 
 _TEXTS: Final = {"status": 64, "name": 128, "avatar": 2048}
 
@@ -50,7 +54,7 @@ def check_live(message: Subscribe) -> None:
     """Raise ``QueryRejectedError`` if a field is given that a live query does not have."""
     if message.history is not UNSET:
         raise WrongFieldError("history: live queries have none; a new subscription begins with the current rows")
-    for field in ("presence", "filter"):
+    for field in ("presence", "filter", "conflate"):
         if getattr(message, field) is not UNSET:
             raise WrongFieldError(f"{field}: live queries ({COLLECTION_PREFIX}NAME) have none; it is for channels")
 
@@ -83,8 +87,26 @@ def channel_options(message: Subscribe) -> ChannelOptions:
         events=None if wanted is UNSET or wanted.events is UNSET else wanted.events,
         where=None if wanted is UNSET or wanted.where is UNSET else wanted.where,
         meta=message.meta,
+        conflate=None if message.conflate is UNSET else _conflate(message.conflate),
     )
     return _PLAIN if options == _PLAIN else options
+
+
+def _conflate(wanted: Mapping[str, Any]) -> Conflate:
+    if unknown := wanted.keys() - {"key", "ms"}:
+        raise WrongFieldError(f"conflate has no field {shown(min(unknown))}; give {_CONFLATE}")
+    key, ms = wanted.get("key"), wanted.get("ms")
+    if not isinstance(key, str):
+        raise WrongFieldError(f"conflate.key: a path in the data of messages, such as 'user.id'; give {_CONFLATE}")
+    try:
+        path_of(key)
+    except QueryRejectedError as wrong:
+        raise WrongFieldError(f"conflate.key: {wrong}; give {_CONFLATE}") from wrong
+    if type(ms) is not int or not 1 <= ms <= _MAX_CONFLATE:
+        raise WrongFieldError(
+            f"conflate.ms: a whole number of milliseconds from 1 to {_MAX_CONFLATE}; give {_CONFLATE}"
+        )
+    return Conflate(key, ms)
 
 
 def presence_data(data: object) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 
 from engine.channels.core.access_rules import AccessRules, matching
 from engine.channels.core.census import ConnectionCensus
+from engine.channels.core.delivery.conflation import Timers
 from engine.channels.core.delivery.events import MessageEvent, PlainEvent, meta_of
 from engine.channels.core.delivery.hub import ChannelHub
 from engine.channels.core.effects import (
@@ -54,10 +55,17 @@ Rows = list[dict[str, Any]]
 
 class ChannelCore:
     """See the module. ``node_id``: this node, whose own connections are not in ``census``; ``sessions``: whether the rows of
-    ``realtime.sessions`` are wanted.
+    ``realtime.sessions`` are wanted; ``timers``: those of conflation.
     """
 
-    def __init__(self, position: Lsn, node_id: str = "", *, sessions: bool = False) -> None:
+    def __init__(
+        self,
+        position: Lsn,
+        node_id: str = "",
+        *,
+        sessions: bool = False,
+        timers: Timers | None = None,
+    ) -> None:
         self.position = position
         self.census = ConnectionCensus(node_id)
         self.reader = RecordReader()
@@ -72,7 +80,7 @@ class ChannelCore:
         if sessions:  # as many as users: without need they are not kept
             self.watched["sessions"] = self.sessions
         self.access = AccessRules()
-        self.hub = ChannelHub()
+        self.hub = ChannelHub(timers)
         self.messages = 0
         self.count: Callable[[DecodedTransaction], None] = lambda _: None
         """Called with each transaction that has messages, when they are delivered. It takes no longer than they do."""
@@ -232,6 +240,7 @@ class ChannelCore:
         """End the subscriptions to rooms that were closed. Their members cause no leave events."""
         while self._closings:
             channel, event = self._closings.popitem()
+            self.hub.conflation.flush(channel)
             for subscription in self.hub.of(channel):
                 member = subscription.member
                 if self.presence.rows_of(member.connection_id, channel, member.presence_id) is None:

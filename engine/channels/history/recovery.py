@@ -202,6 +202,7 @@ class Recovery:
         self._resume = self._core.position if self._resume is None else min(self._resume, self._core.position)
         # What is in the tables and not in the stream gets a position just before that.
         self._core.position = max(self._core.position, position - 1)
+        self._core.hub.conflation.flush()  # what is held is from before: no read brings it again
         for subscription in self._core.hub:
             subscription.waiting = True
         return self._resume

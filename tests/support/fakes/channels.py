@@ -52,6 +52,10 @@ class FakeChannelSubscription:
     waiting: bool = False
     cancelled: str = ""
 
+    @property
+    def behind(self) -> bool:
+        return self.waiting
+
     def presence_json(self) -> bytes | None:
         if self.options.presence is None:
             return None

@@ -60,6 +60,10 @@ class FakeHistorySubscription:
     given: set[tuple[int, int]] = field(default_factory=set)
 
     @property
+    def behind(self) -> bool:
+        return self.waiting
+
+    @property
     def position(self) -> str:
         return format_position(self.archive.lsn)
 

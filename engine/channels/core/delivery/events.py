@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
 
-from engine.channels.core.filters.document import Document
+from engine.channels.core.filters.document import Document, Path
 from engine.channels.core.filters.filter import Test, UnreadableFilterError, read_json
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import format_position
@@ -109,6 +109,16 @@ class MessageEvent:
             row = self.row
             self._envelope = Document({"event": row.event, "sender": row.sender, "data": document.data})
         return test(self._envelope) is True
+
+    def selected(self, events: Collection[str] | None, test: Test | None) -> bool:
+        """Whether it has one of the names ``events`` and meets ``test``, as far as they are given."""
+        return (events is None or self.row.event in events) and (test is None or self.meets(test))
+
+    def value_at(self, path: Path) -> bytes | None:
+        """The string, number or boolean at ``path`` of the payload, the same for equal ones; None: there is none."""
+        document = self._read()
+        value = None if document is None else document.at(path)
+        return None if value is None or value.kind in ("array", "object") else value.key
 
     def let_go(self) -> None:
         """Keep the verdicts of filters, but not the documents they read: it is several times as large as the message."""

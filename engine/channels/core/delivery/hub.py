@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from engine.channels.core.delivery.channel_batch import message_batches, presence_batches
+from engine.channels.core.delivery.conflation import Conflation, Timers
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.delivery.judging import judge_ahead
 from engine.channels.core.delivery.kinds import ChannelKinds
@@ -26,13 +27,17 @@ _REVIEWED: Final = 100  # subscriptions between two turns of the loop
 
 
 class ChannelHub:
-    """The subscriptions of this node by channel and by connection."""
+    """The subscriptions of this node by channel and by connection.
 
-    def __init__(self) -> None:
+    ``timers``: those of its ``conflation``.
+    """
+
+    def __init__(self, timers: Timers | None = None) -> None:
         self._channels: dict[str, dict[Subscription, None]] = {}
         self._by_connection: dict[str, dict[Subscription, None]] = {}
         self.delivered = 0
         self.kinds = ChannelKinds()
+        self.conflation = Conflation(lambda each, batch: self._deliver(each, Subscription.chosen, batch), timers)
 
     def __iter__(self) -> Iterator[Subscription]:
         for subscriptions in self._channels.values():
@@ -64,6 +69,7 @@ class ChannelHub:
         if subscription not in mine:
             self.kinds.count(subscription.channel, (each.channel for each in mine), 1)
             mine[subscription] = None
+            self.conflation.add(subscription, self._channels.get(subscription.channel, ()))
         self._channels.setdefault(subscription.channel, {})[subscription] = None
 
     def remove(self, subscription: Subscription) -> bool:
@@ -71,6 +77,7 @@ class ChannelHub:
         subscriptions = self._channels.get(subscription.channel, {})
         if subscription not in subscriptions:
             return False
+        self.conflation.remove(subscription)
         del subscriptions[subscription]
         if not subscriptions:
             del self._channels[subscription.channel]
@@ -93,7 +100,12 @@ class ChannelHub:
                 highest[event.channel] = max(highest.get(event.channel, -32768), event.row.priority)
             events.sort(key=lambda event: -highest[event.channel])
         for batch in message_batches(events):
-            self._each(batch.channel, Subscription.messages, batch)
+            conflated = self.conflation.of(batch.channel)
+            if conflated is None:
+                self._each(batch.channel, Subscription.messages, batch)
+            else:
+                self._deliver(list(conflated.direct), Subscription.messages, batch)
+                self.conflation.take(batch.channel, conflated, batch)
             for event in batch.events:
                 event.delivered()
 
@@ -117,7 +129,10 @@ class ChannelHub:
         self._each(channel, Subscription.event, event)
 
     def _each(self, channel: str, deliver: Callable[[Subscription, T], None], what: T) -> None:
-        for subscription in self.of(channel):
+        self._deliver(self.of(channel), deliver, what)
+
+    def _deliver(self, to: Iterable[Subscription], deliver: Callable[[Subscription, T], None], what: T) -> None:
+        for subscription in to:
             try:
                 deliver(subscription, what)
             except Exception as problem:  # noqa: BLE001 - whatever one subscriber's filter or connection does

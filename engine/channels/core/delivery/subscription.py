@@ -8,6 +8,8 @@ Theory of operation. A subscription is *waiting to begin*, *begun* or *ended*.
 - Ended, from either: by ``cancel`` (the client's), ``finish`` (the channel's), ``review`` (its rights) or ``give_up`` (a
   delivery that failed, so events are missing). Nothing is delivered any more. The final state.
 
+A subscriber with ``options.conflate`` gets what its conflator lets pass, chosen by its filter already (``chosen``).
+
 In both of the first, ``waiting`` marks a read of the past that is under way: messages of the stream are left to it.
 Invariant: ``last`` only grows, and a message that is not beyond it is not delivered, so a message that is read and streamed
 comes once.
@@ -21,6 +23,7 @@ from typing import Protocol
 import structlog
 
 from engine.channels.core.delivery.channel_batch import ChannelBatch
+from engine.channels.core.delivery.conflator import Conflator
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
 from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import Test, compile_filter
@@ -68,6 +71,7 @@ class Subscription:
         "_attributes",
         "_backlog",
         "_begun",
+        "_conflator",
         "_ended",
         "_events",
         "_plain",
@@ -106,11 +110,27 @@ class Subscription:
         self._events = None if options.events is None else frozenset(options.events)
         self._test: Test | None = compile_filter(options.where) if options.where else None
         self._plain = self._events is None and self._test is None
+        self._conflator: Conflator | None = None
 
     @property
     def position(self) -> str:
         """Nothing after this one can be missed."""
         return self._source.position
+
+    @property
+    def behind(self) -> bool:
+        """Whether messages before the stream's position are still to be delivered."""
+        return self.waiting or (self._conflator is not None and self._conflator.due is not None)
+
+    @property
+    def selection(self) -> tuple[frozenset[str] | None, Test | None]:
+        """The names of events and the filter of messages that it asked for, as far as it did."""
+        return self._events, self._test
+
+    def conflated_by(self, conflator: Conflator, test: Test | None) -> None:
+        """``conflator`` holds its messages from here on; ``test`` is a filter that equals its own."""
+        self._conflator = conflator
+        self._test = test
 
     def presence_json(self) -> bytes | None:
         """``{"users":[…],"count":n}`` as of now; None if presence was not asked for."""
@@ -184,28 +204,32 @@ class Subscription:
             EndEvent(UnavailableError("the server failed to go on with this subscription; try again"), self.channel)
         )
 
-    def message(self, event: MessageEvent) -> None:
+    def message(self, event: MessageEvent, *, chosen: bool = False) -> None:
         """The next message of the channel: delivered if it is wanted here."""
         key = event.key
         if self.waiting or key <= self.last:
             return
         self.last = key
-        if self.wants(event):
+        if self._admits(event) if chosen else self.wants(event):
             self.event(event.annotated if self.options.meta else event)
 
-    def messages(self, batch: ChannelBatch[MessageEvent]) -> None:
+    def chosen(self, batch: ChannelBatch[MessageEvent]) -> None:
+        """As :meth:`messages`, of those that its filter has let through."""
+        self.messages(batch, chosen=True)
+
+    def messages(self, batch: ChannelBatch[MessageEvent], *, chosen: bool = False) -> None:
         """The next messages of the channel, in order; at once, if they are all wanted here."""
         events = batch.events
         if (
             not self._begun
-            or not self._plain
+            or not (self._plain or chosen)
             or batch.addressed
             or self.waiting
             or self.mutes.active
             or events[0].key <= self.last
         ):
             for event in events:
-                self.message(event)
+                self.message(event, chosen=chosen)
             return
         self.last = events[-1].key
         if self.options.meta:
@@ -237,14 +261,17 @@ class Subscription:
 
     def wants(self, event: MessageEvent) -> bool:
         """Whether the message is for this subscriber."""
-        row = event.row
-        if self._events is not None and row.event not in self._events:
+        if self._events is not None and event.row.event not in self._events:
             return False
+        return self._admits(event) and (self._test is None or event.meets(self._test))
+
+    def _admits(self, event: MessageEvent) -> bool:
+        """Whether neither the user's mutes nor the message's audience keep it from this subscriber."""
+        row = event.row
         if self.mutes.active and self.mutes.mutes(event.channel, row.event):
             return False
-        if row.audience is not None:
-            if self._attributes is None:
-                self._attributes = attributes_of(self.member)
-            if not audience_of(row.audience).includes(self.member, self._attributes, row.sender, row.connection_id):
-                return False
-        return self._test is None or event.meets(self._test)
+        if row.audience is None:
+            return True
+        if self._attributes is None:
+            self._attributes = attributes_of(self.member)
+        return audience_of(row.audience).includes(self.member, self._attributes, row.sender, row.connection_id)

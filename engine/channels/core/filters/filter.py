@@ -26,7 +26,7 @@ from engine.query.ir.like import Like
 from engine.values.exact_json import canonical_number, shown
 from engine.values.levels import deeper_than
 
-__all__ = ["Test", "Truth", "UnreadableFilterError", "compile_filter", "read_json"]
+__all__ = ["Test", "Truth", "UnreadableFilterError", "compile_filter", "path_of", "read_json"]
 
 Truth = bool | None
 Test = Callable[[Document], Truth]
@@ -85,7 +85,7 @@ class _FilterParser(ConditionParser[Path, Test]):
     noun = "a filter"
 
     def field(self, name: object) -> Path:
-        return _path(name)
+        return path_of(name)
 
     def null_test(self, field: Path, *, wanted: bool) -> Test:
         return lambda document: (document.at(field) is None) is wanted
@@ -127,7 +127,8 @@ def _literal(field: str, value: object) -> Any:
     return _canonical(field, value)
 
 
-def _path(field: object) -> Path:
+def path_of(field: object) -> Path:
+    """The path that ``field`` names. Raises ``InvalidQueryError``."""
     if not isinstance(field, str) or not field:
         raise InvalidQueryError(f"a field is a path like 'a.b', not {shown(field)}")
     path = tuple(field.split("."))

@@ -19,6 +19,7 @@ __all__ = [
     "ChannelEvent",
     "ChannelFullError",
     "ChannelOptions",
+    "Conflate",
     "Deliver",
     "DisconnectedError",
     "EventBatch",
@@ -100,6 +101,15 @@ def id_scope(sender: str | None, connection_id: str | None) -> str:
     return "" if connection_id is None else "?"
 
 
+class Conflate(NamedTuple):
+    """Of the messages with the same value at the path ``key`` of their payload the latest, at most one in ``ms``
+    milliseconds.
+    """
+
+    key: str
+    ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
     """How a channel is subscribed to.
@@ -107,7 +117,8 @@ class ChannelOptions:
     ``presence``: None: not visible to others, and no presence events; else what the others see of this member (``status``,
     ``typing`` and what else is given under ``state``; ``name``, ``avatar`` and the like are metadata). ``history``: so many
     of the last messages first; ``since``: everything after that position first, which belongs to ``epoch`` if one is given.
-    ``events`` and ``where`` filter messages. ``meta``: with the annotations of their transactions.
+    ``events`` and ``where`` filter messages. ``meta``: with the annotations of their transactions. ``conflate``: None: every
+    message is delivered.
     """
 
     presence: Mapping[str, Any] | None = None
@@ -117,6 +128,7 @@ class ChannelOptions:
     events: tuple[str, ...] | None = None
     where: tuple[Any, ...] | None = None
     meta: bool = False
+    conflate: Conflate | None = None
 
 
 class Publication(msgspec.Struct, frozen=True, gc=False):

@@ -25,6 +25,8 @@ export interface ChannelOptions<Events = Untyped, State = Untyped> {
   history?: number;
   /** Only messages with one of these events, and whose data meets the conditions. */
   filter?: { events?: NameOf<Events>[]; where?: Condition[] };
+  /** Of the messages with the same value at the path `key` of their data, the latest, and at most one in `ms` milliseconds. */
+  conflate?: { key: string; ms: number };
   /** Messages carry what their transaction was annotated with, and the trace context of their publisher, as `meta`. */
   meta?: boolean;
   /** Encrypt sent data, and decrypt received data: an `Encryption` of `@bunbase/sdk/crypto`. */
@@ -114,7 +116,7 @@ export class ChannelSubscription implements Subscription {
   // Called by the subscription manager.
 
   _request(): object {
-    const { presence, history, filter, meta } = this._options;
+    const { presence, history, filter, conflate, meta } = this._options;
     const since = this._since;
     const own = { ...(typeof presence === "object" ? presence : {}), ...this._own };
     return {
@@ -122,6 +124,7 @@ export class ChannelSubscription implements Subscription {
       // With since, it applies when that position is no longer stored; servers without epochs reject both together.
       ...(history && (!since || this._epoch) && { history }),
       ...(filter && { filter }),
+      ...(conflate && { conflate }),
       ...(meta && { meta }),
       ...(Object.keys(own).length ? { presence: own } : presence !== undefined && { presence }),
     };

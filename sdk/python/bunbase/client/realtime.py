@@ -171,6 +171,7 @@ class Realtime(Emitter):
         filter: Mapping[str, Any] | None = None,
         encryption: Encryption | None = None,
         meta: bool = False,
+        conflate: Mapping[str, Any] | None = None,
     ) -> Channel:
         """A channel. A second call with the name alone returns the same object.
 
@@ -181,11 +182,13 @@ class Realtime(Emitter):
             filter: ``events`` and ``where``: only matching messages are sent to this client.
             encryption: keys for end-to-end encryption of ``data``.
             meta: messages come with the annotation of their transaction (``Message.meta``).
+            conflate: ``key`` and ``ms``: of the messages with one value at the path ``key`` of their data, the latest, and
+                at most one in ``ms`` milliseconds.
 
         Raises:
             ValueError: it is subscribed to already, with other options.
         """
-        options = ChannelOptions(presence, history, filter, encryption, meta)
+        options = ChannelOptions(presence, history, filter, encryption, meta, conflate)
         known, channel = self._channels.get(name, (None, None))
         if channel is not None and known is not None:
             if options in (known, ChannelOptions()):

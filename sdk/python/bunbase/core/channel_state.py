@@ -32,6 +32,7 @@ class ChannelOptions:
     filter: Mapping[str, Any] | None = None
     encryption: Encryption | None = None
     meta: bool = False
+    conflate: Mapping[str, Any] | None = None
 
 
 class ChannelState:
@@ -67,6 +68,8 @@ class ChannelState:
             message["history"] = self._options.history
         if self._options.filter is not None:
             message["filter"] = dict(self._options.filter)
+        if self._options.conflate is not None:
+            message["conflate"] = dict(self._options.conflate)
         if self._options.meta:
             message["meta"] = True
         if self._options.presence is not None or self._own:
