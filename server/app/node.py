@@ -176,9 +176,9 @@ class Node:
         )
         self._stack.push_async_callback(services.background.drain, _BACKGROUND_TIMEOUT)
         self._services = services
-        registry, node_id = self.metrics.registry, self._node_id
-        start_observers(self._settings, node_id, self.status, registry, live, channels, self._stack)
-        self._analytics.start(node_id, registry, channels, self._stack)
+        node_id, metrics = self._node_id, self.metrics
+        start_observers(self._settings, node_id, self.status, metrics, live, channels, self._connections, self._stack)
+        self._analytics.start(node_id, metrics.registry, channels, self._stack)
         _log.info("started", slot=self._settings.slot_name, plugin=self._feed.plugin, version=self._version)
 
     def _make_content_hook(self) -> ContentHook | None:

@@ -19,6 +19,7 @@ from server.alerts.settings import AlertWebhook
 from server.analytics.settings import AnalyticsSettings
 from server.auth.issuers import TokenIssuer, check_distinct
 from server.auth_handler.settings import HandlerSettings
+from server.balance.settings import BalanceSettings
 from server.limits.settings import LimitSettings
 from server.logs.clients import Kind
 from server.tracing.settings import TracingSettings
@@ -37,7 +38,7 @@ class SettingsError(RealtimeError):
     """A setting is unknown or has a wrong value; the message names it and where it came from."""
 
 
-class Settings(LimitSettings, AnalyticsSettings, TracingSettings, NatsSettings):
+class Settings(LimitSettings, AnalyticsSettings, TracingSettings, NatsSettings, BalanceSettings):
     """What can be set. Names in the environment are upper case with ``REALTIME_`` in front, in the file as here."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)

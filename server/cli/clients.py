@@ -1,4 +1,4 @@
-"""``realtime connections``, ``channels``, ``kick`` and ``disconnect``: who is connected where, and how to end that.
+"""``realtime connections``, ``channels``, ``nodes``, ``kick``, ``disconnect``: who is connected where; how to change it.
 
 They ask the database and not a server: what they do, SQL does (``realtime.kick()``, ``realtime.disconnect()``).
 """
@@ -20,16 +20,48 @@ from server.cli.prelude import migrated_dsn, refuse_figures_of_standby
 from server.cli.terminal import options
 from server.cli.terminal.output import print_records
 
-__all__ = ["NotConnectedError", "channels", "connections", "disconnect", "kick"]
+__all__ = ["NoNodeError", "NotConnectedError", "channels", "connections", "disconnect", "kick", "nodes_app"]
 
 _CONNECTIONS = ("id", "user", "node", "transport", "ip", "connected_at", "channels")
+_NODES = ("node", "state", "ready", "url", "region", "connections", "capacity", "cpu", "loop_lag", "feed_lag")
 _CHANNELS = ("channel", "room", "subscribers", "members", "capacity", "last_message_at")
 
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many at most.")]
 
 
+nodes_app = typer.Typer(help="The nodes, and clients that are moved between them.", no_args_is_help=True)
+
+
 class NotConnectedError(RealtimeError):
     """There is no such connection."""
+
+
+class NoNodeError(RealtimeError):
+    """There is no such node, or it does not run."""
+
+
+@nodes_app.command("list")
+def list_nodes(as_json: options.AsJson = False, config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
+    """List the nodes, and how full they are."""
+    with _connected(migrated_dsn(config, dsn)) as connection:
+        refuse_figures_of_standby(connection)
+        rows = connection.execute(query("rest_nodes")).fetchall()
+    print_records(_NODES, rows, as_json=as_json)
+
+
+@nodes_app.command("move")
+def move(
+    node: Annotated[str, typer.Argument(help="The node, as `realtime nodes list` has it.")],
+    share: Annotated[float, typer.Option(min=0.001, max=1, help="Of its clients.")] = 0.1,
+    seconds: Annotated[float, typer.Option(min=0, max=3600, help="Over which they connect again.")] = 10,
+    config: options.ConfigFile = None,
+    dsn: options.Dsn = None,
+) -> None:
+    """Ask a share of a node's clients to connect again: to the nodes that the load balancer chooses. They miss nothing."""
+    rows = _change(config, dsn, "rest_move", {"node": node, "share": share, "seconds": seconds})
+    if not rows:
+        raise NoNodeError(f"there is no running node {node!r}; `realtime nodes list` lists them")
+    print(f"order {rows[0]['id']}: {node} asks {share:.1%} of its clients within {seconds:g} s (table realtime.moves)")
 
 
 def connections(

@@ -20,7 +20,7 @@ import typer
 from engine.errors import RealtimeError
 from server.app.version import package_version
 from server.cli.bench import bench
-from server.cli.clients import channels, connections, disconnect, kick
+from server.cli.clients import channels, connections, disconnect, kick, nodes_app
 from server.cli.config import config_command
 from server.cli.doctor.diagnose import diagnose
 from server.cli.doctor.finding import document_of
@@ -345,4 +345,5 @@ app.command("uninstall")(uninstall_command)
 app.command()(token)
 app.add_typer(keys_app, name="keys")
 app.add_typer(slots_app, name="slots")
+app.add_typer(nodes_app, name="nodes")
 app.add_typer(rules_app, name="rules")

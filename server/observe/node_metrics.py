@@ -9,6 +9,7 @@ from server.observe.capacity import Capacity
 from server.observe.engine_state import EngineState
 from server.observe.loop_lag import LoopLag
 from server.observe.meters import Meters
+from server.observe.node_load import LoadMetrics
 from server.observe.refusals import Refusals
 
 __all__ = ["NodeMetrics"]
@@ -26,5 +27,6 @@ class NodeMetrics:
         self.engine = EngineState(registry, version)
         self.live = LiveMetrics(registry)
         self.loop_lag = LoopLag(registry)
+        self.load = LoadMetrics(registry)
         self.refusals = Refusals(registry)
         self.publishing = PublishMetrics(registry)

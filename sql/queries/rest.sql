@@ -157,6 +157,11 @@ select realtime.disconnect(user_id => %(user_id)s::text) as count
 -- The nodes, with their figures.
 select n.* from realtime.stat_nodes n order by n.node
 
+-- name: rest_move
+-- An order to a node, if it runs.
+select realtime.move_clients(n.id, %(share)s::float8, %(seconds)s::float8) as id
+from realtime.nodes n where n.id = %(node)s and n.schema_version is not null and n.lease_expires_at > clock_timestamp()
+
 -- name: rest_latency
 -- How long each stage of deliveries took, in the order in which a message passes them.
 select s.stage, s.p50_ms, s.p95_ms, s.p99_ms, s.count

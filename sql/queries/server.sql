@@ -235,7 +235,7 @@ select array(
   select t.name from unnest(array['migrations', 'collections', 'nodes', 'slots', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
     'preferences', 'epochs', 'server_roles', 'content_policies', 'rules',
-    'api_keys', 'sessions', 'node_stats', 'node_channels', 'node_queries', 'changed_identities',
+    'api_keys', 'sessions', 'node_stats', 'node_channels', 'node_queries', 'node_loads', 'moves', 'changed_identities',
     'made_grants', 'alert_rules', 'alerts', 'alert_notices', 'alert_pending', 'lost_nodes',
     'usage_totals', 'usage_users', 'usage_channels', 'usage_countries', 'usage_nodes', 'usage_salts']) t (name)
   where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'realtime' and c.relname = t.name)

@@ -130,3 +130,36 @@ select realtime.add_usage(%(node)s, %(run)s, %(batch)s, %(position)s::pg_lsn, %(
 -- name: usage_roll_up
 select realtime.roll_up_usage(make_interval(secs => %(every)s), make_interval(secs => %(minutes)s), make_interval(secs => %(hours)s),
                               make_interval(secs => %(days)s), %(channels)s) as done
+
+-- name: balance_look
+-- How full this node is; the other nodes of its region. One whose figures are old is not ready until its lease has ended.
+with mine as (
+  insert into realtime.node_loads as l (node_id, url, region, capacity, connections, ready, cpu, loop_lag, feed_lag)
+  select n.id, %(url)s, %(region)s, %(capacity)s, %(connections)s, %(ready)s, %(cpu)s, %(loop_lag)s, %(feed_lag)s
+  from realtime.nodes n where n.id = %(node)s
+  on conflict (node_id) do update
+    set url = excluded.url, region = excluded.region, capacity = excluded.capacity, connections = excluded.connections, ready = excluded.ready,
+        cpu = excluded.cpu, loop_lag = excluded.loop_lag, feed_lag = excluded.feed_lag, collected_at = clock_timestamp()
+)
+select l.node_id as node, l.connections, l.capacity::float8 as capacity, l.ready and l.collected_at > clock_timestamp() - interval '10 seconds' as ready
+from realtime.node_loads l join realtime.nodes n on n.id = l.node_id
+where l.node_id <> %(node)s and l.region is not distinct from %(region)s::text and n.schema_version is not null
+  and n.lease_expires_at > clock_timestamp()
+order by l.node_id
+
+-- name: balance_orders
+-- The orders for this node that it has not taken; those of long ago are left.
+update realtime.moves m set begun_at = clock_timestamp()
+where m.node_id = %(node)s and m.begun_at is null and m.requested_at > clock_timestamp() - interval '1 minute'
+returning m.id, m.share, m.seconds
+
+-- name: balance_done
+update realtime.moves set asked = %(asked)s where id = %(id)s
+
+-- name: balance_moved
+-- Clients that this node asked by itself. What is older than a day goes.
+with old as (
+  delete from realtime.moves m where m.node_id = %(node)s and m.requested_at < clock_timestamp() - interval '1 day'
+)
+insert into realtime.moves (node_id, seconds, automatic, begun_at, asked) values (%(node)s, %(seconds)s, true, clock_timestamp(), %(asked)s)
+

@@ -22,6 +22,7 @@ __all__ = [
     "Latencies",
     "LiveQuery",
     "LiveQueryList",
+    "Move",
     "Node",
     "NodeList",
     "Slot",
@@ -64,6 +65,19 @@ class Node(Body):
     messages: int | None = Field(description="Messages that the stream brought to it since it started.")
     reads: int | None = Field(description="Reads for live queries since it started.")
     collected_at: datetime | None = Field(description="When it wrote its figures last.")
+    url: str | None = Field(description="Its address.")
+    region: str | None = Field(description="Where it is.")
+    capacity: int | None = Field(description="Connections that it can have; null: unlimited, or not known yet.")
+    cpu: float | None = Field(description="Processor time of the last seconds, as a part of one processor.")
+    loop_lag: float | None = Field(description="Seconds by which its event loop was late.")
+    feed_lag: float | None = Field(description="Seconds by which it is behind the WAL.")
+    ready: bool | None = Field(description="Whether it accepts clients.")
+
+
+class Move(Body):
+    """An order that a node takes within two seconds."""
+
+    id: int = Field(description="In `realtime.moves`, which has how many clients were asked.")
 
 
 class NodeList(Body):

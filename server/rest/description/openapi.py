@@ -20,6 +20,7 @@ __all__ = ["openapi"]
 _REF = "#/components/schemas/{model}"
 _DESCRIPTIONS = {
     "id": "The channel's name, percent-encoded where it must be: `chat:room-123` or `chat%3Aroom-123`.",
+    "nodeId": "The node, as `GET /realtime/nodes` has it.",
     "connectionId": "The connection's id, as sent to its client in `connected`.",
     "ruleName": "The rule's name.",
     "queryId": "The query's id, as `/live-queries` lists it.",

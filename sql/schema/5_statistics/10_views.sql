@@ -9,9 +9,11 @@ select n.id as node, n.host, n.pid, s.version, n.schema_version, n.started_at, n
        (select min(o.name) from realtime.slots o where o.node = n.id) as slot,
        s.position,
        (select count(*) from realtime.connections c where c.node_id = n.id and c.dropped_at is null) as connections,
-       s.channels, s.subscriptions, s.queries, s.query_subscriptions, s.messages, s.reads, s.collected_at
+       s.channels, s.subscriptions, s.queries, s.query_subscriptions, s.messages, s.reads, s.collected_at,
+       l.url, l.region, l.capacity, l.cpu, l.loop_lag, l.feed_lag, l.ready
 from realtime.nodes n
-left join realtime.node_stats s on s.node_id = n.id and n.schema_version is not null and n.lease_expires_at >= clock_timestamp();
+left join realtime.node_stats s on s.node_id = n.id and n.schema_version is not null and n.lease_expires_at >= clock_timestamp()
+left join realtime.node_loads l on l.node_id = n.id and n.schema_version is not null and n.lease_expires_at >= clock_timestamp();
 comment on view realtime.stat_nodes is 'One row per node: what it is, whether it lives, and its figures';
 comment on column realtime.stat_nodes.node is 'the name of the node: that of its slot, unless it was given another';
 comment on column realtime.stat_nodes.host is 'the machine it runs on, as that calls itself';
@@ -35,6 +37,13 @@ comment on column realtime.stat_nodes.messages is 'messages of channels that the
 comment on column realtime.stat_nodes.reads is 'reads for live queries since it started';
 comment on column realtime.stat_nodes.collected_at is
   'when it wrote its figures last: two seconds after a change at the latest, and once a minute without one';
+comment on column realtime.stat_nodes.url is 'its address: node_url, or its machine and port';
+comment on column realtime.stat_nodes.region is 'where it is: node_region';
+comment on column realtime.stat_nodes.capacity is 'connections that it can have; null: unlimited, or it wrote no figures yet';
+comment on column realtime.stat_nodes.cpu is 'its processor time of the last two seconds, as a part of one processor';
+comment on column realtime.stat_nodes.loop_lag is 'seconds by which its event loop was late, the 95th percentile of the last two seconds';
+comment on column realtime.stat_nodes.feed_lag is 'seconds by which it is behind the WAL';
+comment on column realtime.stat_nodes.ready is 'whether it accepts clients, as its /health/ready answers';
 
 create or replace view realtime.stat_slots as
 select coalesce(p.slot_name, o.name) as slot, p.slot_type::text as slot_type, p.plugin::text as plugin, p.database::text as database,

@@ -24,6 +24,7 @@ TASKS = "db:collection:task"
 ELSEWHERE = {
     "realtime_read_batch_seconds": "tests/integration/live/rights/claims/test_batched_reads.py",
     "realtime_read_batch_claims": "tests/integration/live/rights/claims/test_batched_reads.py",
+    "realtime_moves_total": "tests/integration/balance/test_moves.py",
     "realtime_stream_lag_messages": "tests/integration/cluster/test_cluster_metrics.py",
     "realtime_stream_lag_seconds": "tests/integration/cluster/test_cluster_metrics.py",
     "realtime_stream_breaks_total": "tests/integration/cluster/test_cluster_metrics.py",
@@ -82,6 +83,8 @@ async def connections_and_messages(world: World) -> None:
     async with world.client() as client:
         await world.sees("realtime_connections", transport="websocket")
         await world.sees("realtime_connections_capacity")
+        await world.sees("realtime_load_ratio")
+        await world.sees("realtime_cpu_ratio")
         await world.sees("realtime_connections_opened_total", transport="websocket")
         joined = await client.join("chat:1")
         await world.sees("realtime_channels")

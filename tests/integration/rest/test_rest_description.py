@@ -66,6 +66,7 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
         "kick": {"userId": "ada"},
         "createChannel": {"name": "room"},
         "changeChannel": {"capacity": 3},
+        "moveClients": {"share": 0.5},
         "testRules": {"action": "publish", "channel": "room"},
         "changeAlertRule": {"threshold": 7, "clearAt": None, "hold": 1.5, "severity": "info", "enabled": False},
     }
@@ -79,7 +80,15 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
         "listChannels",
         "getChannel",
     ]
-    order += ["listNodes", "listSlots", "getLatency", "listActiveChannels", "listLiveQueries", "explainLiveQuery"]
+    order += [
+        "listNodes",
+        "moveClients",
+        "listSlots",
+        "getLatency",
+        "listActiveChannels",
+        "listLiveQueries",
+        "explainLiveQuery",
+    ]
     order += ["listAlerts", "changeAlertRule", "listAlertRules"]
     order += ["getAnalyticsSummary", "getAnalyticsSeries", "listPopularChannels", "listCountries", "listPeaks"]
     order += ["testRules", "changeChannel", "closeChannel", "listConnections", "getConnection"]
@@ -94,7 +103,14 @@ async def test_the_description_has_the_parameters_and_answers_of_every_endpoint(
     for name in order:
         path, method, operation = operations[name]
         assert {p["name"] for p in operation["parameters"] if p["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
-        ids = {"id": "room", "connectionId": "c3", "sessionId": "s1", "queryId": "q1", "ruleName": "slot_lag"}
+        ids = {
+            "id": "room",
+            "connectionId": "c3",
+            "sessionId": "s1",
+            "queryId": "q1",
+            "ruleName": "slot_lag",
+            "nodeId": "n1",
+        }
         url = path.format(**ids)
         required = {p["name"]: "ada" for p in operation["parameters"] if p["in"] == "query" and p["required"]}
         body = bodies.get(name)

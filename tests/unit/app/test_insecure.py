@@ -50,7 +50,7 @@ HARMLESS = re.compile(
     r"max_\w+|planned_connections|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|\w+_channels|dsn|port|"
     r"ephemeral|throw\w+|tls_\w+|session_validation|auth_handler|decoder|lease|proxy_protocol|auth_leeway|log_events|alert_webhook|"
     r"analytics|analytics_\w+|country_\w+|respect_do_not_track|"
-    r"nats_\w+|relay_lease|dashboard|metrics|workers|tracing|trace_\w+"
+    r"nats_\w+|relay_lease|node_url|node_region|balance_share|dashboard|metrics|workers|tracing|trace_\w+"
 )
 """Settings whose values let no client do more than the others allow: bounds, names, how the server works."""
 

@@ -1,0 +1,1 @@
+"""How full each node is, and clients that are asked to move to other nodes."""

@@ -1,0 +1,1 @@
+"""Clients that are moved between running nodes."""

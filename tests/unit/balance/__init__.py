@@ -1,0 +1,1 @@
+"""The rule by which clients are moved between nodes."""
