@@ -41,6 +41,13 @@ test("a message carries the annotation of its transaction if it was asked for", 
   assert.equal((await reconnect(server)).of("subscribe")[0]!.meta, true);
 });
 
+test("conflation is asked for with each subscribe", async () => {
+  const conflate = { key: "id", ms: 100 };
+  const { server } = await subscribedChannel({ conflate });
+  assert.deepEqual(server.peer.of("subscribe")[0]!.conflate, conflate);
+  assert.deepEqual((await reconnect(server)).of("subscribe")[0]!.conflate, conflate);
+});
+
 test("a message continues the trace that is given with it, also when it is sent again", async () => {
   const { server, channel } = await subscribedChannel();
   const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", tracestate: "a=1" };

@@ -292,6 +292,12 @@ def test_a_server_is_named_by_any_of_its_addresses(url: str) -> None:
     assert (address.http, address.websocket) == ("http://h:1/realtime", "ws://h:1/realtime?user=a%26b")
 
 
+def test_conflation_is_asked_for_with_each_subscribe() -> None:
+    state = ChannelState("c", ChannelOptions(conflate={"key": "id", "ms": 100}))
+    assert state.request()["conflate"] == {"key": "id", "ms": 100}
+    assert "conflate" not in ChannelState("c", ChannelOptions()).request()
+
+
 def test_an_annotation_is_asked_for_and_shown_only_with_the_changes_of_its_transaction() -> None:
     state = LiveState("q", "db:collection:c", {}, meta=True)
     assert state.request()["meta"] is True
