@@ -135,6 +135,11 @@ class ChannelCore:
             for entry in self.unrecorded.pending:
                 entry.copies = self.routes.copies(entry.messages)
         events = self.presence.load([presence_row(row) for row in presence])
+        if known:  # before what the snapshot does not show: that is later
+            for event in room_events:
+                self._room(event)
+            self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
+            self._close()
         for transaction in unseen:
             decoded = self.reader.decode(transaction)
             for event in self._apply_rights(decoded):
@@ -144,11 +149,6 @@ class ChannelCore:
         # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
         self._concerned.clear()
         self._base = snapshot if snapshot.position > self.position else None
-        if known:
-            for event in room_events:
-                self._room(event)
-            self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
-            self._close()
 
     def _conclude(
         self, decoded: DecodedTransaction, events: list[MessageEvent], closed: set[str], room_events: list[PlainEvent]

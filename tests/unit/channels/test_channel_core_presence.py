@@ -9,6 +9,7 @@ from engine.channels.core.effects import (
 )
 from engine.channels.core.messages.model import Member
 from engine.channels.core.presence_lists import presence_row
+from engine.postgres.snapshot import Snapshot
 from tests.support.nodes.core_node import CoreNode, delete, insert, truncate, update
 from tests.support.steps import finished
 from tests.support.values.changes import transaction_of
@@ -96,3 +97,15 @@ def test_a_member_without_a_user_is_present_as_its_connection() -> None:
     assert (subscriber.types, subscriber.subscription.joined) == (["room:closed"], False), (
         "all members go with their room"
     )
+
+
+def test_what_a_snapshot_shows_is_delivered_before_what_it_does_not_show_yet() -> None:
+    node = CoreNode([[present("ann")], [], [], [], []])
+    subscriber = node.subscriber(presence={})
+    back = transaction_of(7, insert("presence", **present("ann", "AGAIN")))
+    node.load(Snapshot(7, 8, frozenset({7}), position=2_000), [[], [], [], [], []], [back])
+    assert [(body["type"], body["count"]) for body in subscriber.bodies] == [
+        ("presence:leave", 0),
+        ("presence:join", 1),
+    ]
+    assert node.core.presence.count("c") == 1
