@@ -191,12 +191,12 @@ test("after unsubscribe() nothing is received, not even what had come before", a
   assert.deepEqual(received, [1]);
 });
 
-test("disconnect() rejects waiting calls of subscribe(); connect() restores the other subscriptions", async () => {
+test("disconnect() ends waiting calls of subscribe() without an error; connect() restores the other subscriptions", async () => {
   const { server, received } = await subscribedChannel();
   const { shown } = followQuery(server);
   const waiting = server.realtime.channel("other").subscribe();
   server.realtime.disconnect();
-  await assert.rejects(waiting, { code: "RT_001", message: "disconnected before it was subscribed" });
+  await waiting; // as in the clean-up of a component that is mounted twice
   server.realtime.connect();
   const peer = server.peer.hello();
   assert.deepEqual(

@@ -275,7 +275,7 @@ test("disconnect() leaves no timer behind, whatever was in progress", async () =
   server.peer.hello().subscribed("room");
   server.peer.pong(); // now the old connection is asked for what it still has
   server.realtime.disconnect();
-  await assert.rejects(subscribed, { code: "RT_001" });
+  await subscribed;
   await server.clock.pass(2000);
   assert.equal(server.clock.waiting, 0);
 });

@@ -39,7 +39,7 @@ export class Channel<Events = Untyped, State = Untyped> {
    * Subscribe, and stay subscribed over all reconnects until {@link unsubscribe}. Calls are counted: each needs its own
    * {@link unsubscribe}, so parts of an application can share a channel. What comes before the first listener waits for it.
    *
-   * @returns when the server has accepted it, or when it was unsubscribed before that.
+   * @returns when the server has accepted it, or when it was unsubscribed, or the client disconnected, before that.
    * @throws {@link RealtimeError} if it is refused, or the connection is given up before.
    */
   subscribe(): Promise<void> {

@@ -158,10 +158,11 @@ export class ChannelSubscription implements Subscription {
     else this._do(() => this._events._deliver(message.type, (message as RoomMessage).room ?? message));
   }
 
-  _ended(error: RealtimeError): void {
+  _ended(error?: RealtimeError): void {
     const [ready, begun] = [this._ready, this._begun];
     this._forget();
-    if (begun) this._do(() => this._error(error));
+    if (!error) ready?.resolve();
+    else if (begun) this._do(() => this._error(error));
     else ready?.reject(error);
   }
 

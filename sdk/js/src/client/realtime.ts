@@ -76,8 +76,8 @@ export class Realtime<Collections = Untyped> {
   }
 
   /**
-   * Close the connection; other clients see this one leave at once. {@link connect} restores the subscriptions; waiting messages, and calls of `subscribe()` that have not
-   * been answered yet, are refused with `RT_001`.
+   * Close the connection; other clients see this one leave at once. {@link connect} restores the subscriptions; waiting messages are refused with `RT_001`. Calls of
+   * `subscribe()` that have not been answered yet return, without a subscription: a component that cleans up has no error.
    */
   disconnect(): void {
     this._unwatch?.();

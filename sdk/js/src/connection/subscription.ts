@@ -15,8 +15,11 @@ export interface Subscription {
   /** `seamless`: the link before has delivered everything up to here. */
   _subscribed(message: Subscribed, slot: Slot, seamless: boolean): void;
   _process(message: Delivered, slot: Slot): void;
-  /** The server has ended or refused it; or the connection was given up before it had begun. */
-  _ended(error: RealtimeError): void;
+  /**
+   * The server has ended or refused it; or the connection was given up before it had begun. No error: it has not begun, and the application
+   * has disconnected.
+   */
+  _ended(error?: RealtimeError): void;
   /** It has begun at some time. */
   readonly _begun: boolean;
 }

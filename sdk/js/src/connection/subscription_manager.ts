@@ -91,10 +91,7 @@ export class SubscriptionManager implements ConnectionHandler {
     const before = this._connection._active;
     this._connection._disconnect();
     this._sendQueue?._fail("disconnected before the server had acknowledged it");
-    this._refuse(
-      new RealtimeError(ErrorCode.ConnectionFailed, "disconnected before it was subscribed"),
-      (each) => each._isChannel,
-    );
+    this._refuse(undefined, (each) => each._isChannel);
     if (before) this._interrupted({ _code: CloseCode.Normal, _reason: "disconnected by the application" });
   }
 
@@ -167,7 +164,7 @@ export class SubscriptionManager implements ConnectionHandler {
   // Subscriptions.
 
   /** End those of these that have not begun yet: a caller waits for them. */
-  private _refuse(error: RealtimeError, these: (subscription: Subscription) => boolean): void {
+  private _refuse(error: RealtimeError | undefined, these: (subscription: Subscription) => boolean): void {
     for (const subscription of [...this._wanted]) {
       if (subscription._begun || !these(subscription)) continue;
       this._drop(subscription);
