@@ -162,8 +162,11 @@ def _make_commands() -> None:
 
     from server.cli.main import app
 
-    commands = typer.main.get_command(app)
-    typer.main.get_command = lambda typer_instance: commands
+    anew, commands = typer.main.get_command, typer.main.get_command(app)
+    # The options for the completion of commands depend on the shell.
+    typer.main.get_command = lambda typer_instance: (
+        anew(typer_instance) if "--show-completion" in sys.argv else commands
+    )
 
 
 def _reap(running: dict[int, int]) -> None:
