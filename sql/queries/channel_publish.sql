@@ -11,8 +11,9 @@ commit
 -- nothing. Returns those not stored under their channel, id and sender. fresh: not because of the id, so a trigger skipped or changed it; elsewhere: how
 -- many messages this commit stored otherwise. whole: a statement in which a trigger skips a message fails (SQLSTATE RTX01), because the id of that is
 -- then claimed and has to be released in the same transaction (engine_release_ids). traces: null, or what the stream is to carry of the trace of a
--- message, as a JSON object; it gets the key that shows its origin. A row without a channel: triggers of others are attached to the tables, as of this
--- statement, which has locked them before its snapshot.
+-- message, as a JSON object; it gets the key that shows its origin. A row without a channel: the session is to be restored, because triggers of others
+-- are attached to the tables, as of this statement, which has locked them before its snapshot, or because the server's configuration, read again, has
+-- commits not flushed.
 with input as materialized (
   select i.*, realtime.id_scope(i.sender, i.connection) as scope,
          case when i.trace is not null then
@@ -49,7 +50,7 @@ select m.channel, m.id, m.scope, m.fresh, c.elsewhere,
 from missing m, counted c
 union all
 select null, null, null, null, null, null
-where exists (
+where current_setting('synchronous_commit') = 'off' or exists (
   select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
   where t.tgrelid in ('realtime.messages'::regclass, 'realtime.message_ids'::regclass) and p.pronamespace <> 'realtime'::regnamespace)
 
@@ -62,8 +63,10 @@ where i.channel = w.channel and i.id = w.id and i.scope = w.scope and not exists
   where m.channel = i.channel and m.xid = i.xid and m.id = i.id and realtime.id_scope(m.sender, m.connection_id) = i.scope)
 
 -- name: engine_emit
--- Emit messages without history into the stream, with the key that shows their origin. As bytes in UTF-8: see realtime.emit().
-select case when octet_length((i.note::jsonb -> 'payload')::text) > s.max_payload
+-- Emit messages without history into the stream, with the key that shows their origin. As bytes in UTF-8: see realtime.emit(). Returns whether commits
+-- are not flushed, as in engine_publish.
+select current_setting('synchronous_commit') = 'off' as unflushed,
+       case when octet_length((i.note::jsonb -> 'payload')::text) > s.max_payload
             then realtime.refuse_size(octet_length((i.note::jsonb -> 'payload')::text), s.max_payload)
             else pg_logical_emit_message(true, 'realtime.message',
                                          convert_to((i.note::jsonb || jsonb_build_object('key', s.stream_key))::text, 'UTF8')) end

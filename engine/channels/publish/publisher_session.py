@@ -66,7 +66,7 @@ class PublishSession:
         self._connection: Connection[DictRow] | None = None
         self._flushes = ""  # the statement that sees to it that commits are flushed
         self._is_used = False  # since its session began to be restored
-        self._has_triggers = False  # of others, as of the last batch
+        self._has_to = False  # behind the last batch: triggers of others are attached, or commits are not flushed
         self._restored = 0.0  # when its session began to be restored, by the loop's clock
         self._due: asyncio.TimerHandle | None = None
         self._is_writing = False
@@ -90,7 +90,7 @@ class PublishSession:
         if self._connection is None or not self._is_used or self._is_writing:
             return
         loop = asyncio.get_running_loop()
-        if not self._has_triggers and (wait := self._restored + RESTORE_EVERY - loop.time()) > 0:
+        if not self._has_to and (wait := self._restored + RESTORE_EVERY - loop.time()) > 0:
             if self._due is None:
                 self._due = loop.call_later(wait, self._restore_due)
             return
@@ -119,13 +119,13 @@ class PublishSession:
         try:
             return await self._write(connection, batch)
         except BaseException:
-            self._has_triggers = True  # it is not known whether one has run
+            self._has_to = True  # it is not known whether a trigger has run
             raise
         finally:
             self._is_writing = False
 
     async def _write(self, connection: Connection[DictRow], batch: list[Waiting]) -> list[DictRow]:
-        began = time.monotonic()
+        began, self._has_to = time.monotonic(), False
         traces = [trace for waiting in batch if (trace := waiting.publication.trace) is not None]
         for trace in traces:
             trace.sent_at = time.time_ns() // 1000
@@ -137,10 +137,11 @@ class PublishSession:
             if stored:
                 rows = await _run(connection, "engine_publish", **columns(stored), whole=not self.leaves_out)
                 missing = [row for row in rows if row["channel"] is not None]
-                self._has_triggers = len(missing) < len(rows)
+                self._has_to = len(missing) < len(rows)
                 await self._release(connection, missing)
             if passing:
-                await _run(connection, "engine_emit", notes=text_array(map(note, passing)))
+                rows = await _run(connection, "engine_emit", notes=text_array(map(note, passing)))
+                self._has_to = self._has_to or bool(rows[0]["unflushed"])
         for trace in traces:
             trace.committed_at = time.time_ns() // 1000
         if self._metrics is not None:
