@@ -94,8 +94,14 @@ class PublishSession:
             if self._due is None:
                 self._due = loop.call_later(wait, self._restore_due)
             return
+        self._cancel_due()
         self._is_used, self._restored = False, loop.time()
         self._restoring = asyncio.create_task(self._restore(self._connection))
+
+    def _cancel_due(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
 
     def _restore_due(self) -> None:
         self._due = None
@@ -184,9 +190,7 @@ class PublishSession:
         """Close the connection, if there is one."""
         connection, self._connection = self._connection, None
         restoring, self._restoring = self._restoring, None
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+        self._cancel_due()
         try:
             if restoring is not None:
                 await end([restoring])
