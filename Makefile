@@ -102,7 +102,7 @@ system-packages:
 	.ci/system-packages
 
 node-packages:
-	@if command -v npm > /dev/null; then for each in tests/browser sdk/js; do \
+	@if command -v npm > /dev/null; then for each in tests/browser sdk/js sdk/react; do \
 	  ( cd $$each && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; } ) || exit 1; \
 	done; fi
 
@@ -131,4 +131,4 @@ lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
 
 clean: ## Remove what was made here, the demo's database included
 	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'
-	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build tests/bench/results tests/bench/peers/node_modules
+	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build sdk/react/node_modules sdk/react/dist sdk/react/build tests/bench/results tests/bench/peers/node_modules

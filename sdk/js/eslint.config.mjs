@@ -50,7 +50,7 @@ export default defineConfig(
   { languageOptions: { globals: readonly(GLOBALS) } },
   { files: ["server/*/static/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
   {
-    files: ["sdk/js/{src,test}/**/*.ts"],
+    files: ["sdk/{js,react}/{src,test}/**/*.{ts,tsx}"],
     extends: [tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
@@ -66,7 +66,7 @@ export default defineConfig(
   ...FOLDERS.map(orderOf),
   {
     // Tests look into recorded JSON of any shape; a wrong field there fails the assertion.
-    files: ["sdk/js/test/**/*.ts"],
+    files: ["sdk/{js,react}/test/**/*.{ts,tsx}"],
     rules: {
       "@typescript-eslint/no-explicit-any": "off",
       "@typescript-eslint/no-unsafe-argument": "off",

@@ -22,16 +22,19 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 def versions(folder: Path) -> set[str]:
     """Every version the packages name."""
     python = (tomllib.loads((folder / name).read_text()) for name in ("pyproject.toml", "sdk/python/pyproject.toml"))
-    node = json.loads((folder / "sdk/js/package.json").read_text())
-    lock = json.loads((folder / "sdk/js/package-lock.json").read_text())
     found = {each["project"]["version"] for each in python}
-    return found | {node["version"], lock["version"], lock["packages"][""]["version"]}
+    for each in ("js", "react"):
+        node = json.loads((folder / f"sdk/{each}/package.json").read_text())
+        lock = json.loads((folder / f"sdk/{each}/package-lock.json").read_text())
+        found |= {node["version"], lock["version"], lock["packages"][""]["version"]}
+    return found
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A repository on ``main`` with the files of this checkout that a release touches."""
-    files = ["pyproject.toml", "sdk/python/pyproject.toml", "sdk/js/package.json", "sdk/js/package-lock.json"]
+    node = [f"sdk/{each}/{name}" for each in ("js", "react") for name in ("package.json", "package-lock.json")]
+    files = ["pyproject.toml", "sdk/python/pyproject.toml", *node]
     for name in [*files, "CHANGELOG.md", ".ci/release", "sql/schema/VERSION", *INTERFACES]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())

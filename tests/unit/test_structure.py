@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 TREES = {"engine": ROOT, "server": ROOT, "bunbase": ROOT / "sdk" / "python"}
 """Packages, and the folders that they are in."""
 
-SOURCES = ["engine", "server", "sdk/js/src", "sdk/python/bunbase", "sql", "migrations", "tests"]
+SOURCES = ["engine", "server", "sdk/js/src", "sdk/react/src", "sdk/python/bunbase", "sql", "migrations", "tests"]
 
 MAX_FILES = 16
 MAX_LINES = 350
@@ -40,7 +40,7 @@ def imported(path: Path) -> set[str]:
 
 def files(tree: str) -> list[Path]:
     """The sources of ``tree``, without what is generated or installed in it."""
-    suffixes = {".py", ".sql", ".ts", ".js", ".mjs"}
+    suffixes = {".py", ".sql", ".ts", ".tsx", ".js", ".mjs"}
     found = [path for path in sorted((ROOT / tree).rglob("*")) if path.suffix in suffixes]
     assert found, f"{tree} has no sources"
     return [path for path in found if "node_modules" not in path.parts]

@@ -69,6 +69,14 @@ test("a snapshot carries the annotation of its transaction if it was asked for a
   assert.equal("meta" in other.peer.hello().of("subscribe")[0]!, false);
 });
 
+test("a snapshot has the strategy that the server reported", () => {
+  const server = new FakeServer();
+  const { snapshots } = followQuery(server);
+  server.peer.hello().subscribed("db:collection:c", { strategy: "re-read" });
+  sendSnapshot(server.peer, "0/10", true, added("a"));
+  assert.equal(snapshots[0]!.strategy, "re-read");
+});
+
 test("a query is written as the protocol has it", () => {
   const server = new FakeServer();
   const collection = server.realtime.database().collection<{ roomId: string; at: number }>("c");

@@ -39,9 +39,9 @@ update realtime.channel_defaults set presence_timeout = '1 hour'
 """A client that loses its connection is back within the presence timeout, however busy the machine is."""
 
 
-def npm(script: str) -> None:
-    """Run a script of the SDK's package; fails with what it reported if it fails."""
-    done = subprocess.run(["npm", "run", "--silent", script], cwd=SDK, capture_output=True, text=True, timeout=300)
+def npm(script: str, package: Path = SDK) -> None:
+    """Run a script of a package, the SDK's by default; fails with what it reported if it fails."""
+    done = subprocess.run(["npm", "run", "--silent", script], cwd=package, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 DECISIONS, DEPENDENCIES = (ROOT / "docs/design.md").read_text().split("\n## Dependencies\n")
 PYTHON = [tomllib.loads((ROOT / each / "pyproject.toml").read_text()) for each in (".", "sdk/python")]
-JAVASCRIPT = json.loads((ROOT / "sdk/js/package.json").read_text())
+JAVASCRIPT = [json.loads((ROOT / f"sdk/{each}/package.json").read_text()) for each in ("js", "react")]
 
 
 def required() -> set[str]:
@@ -22,7 +22,8 @@ def required() -> set[str]:
         groups += [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
         groups += project.get("dependency-groups", {}).values()
     python = {match[0] for group in groups for package in group if (match := re.match(r"[\w-]+", package))}
-    return python | {name for group in ("dependencies", "devDependencies") for name in JAVASCRIPT.get(group, {})}
+    groups_of_node = [each.get(group, {}) for each in JAVASCRIPT for group in ("dependencies", "devDependencies")]
+    return python | {name for group in groups_of_node for name in group}
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ class LiveList implements Subscription {
   private _feed: Feed | undefined;
   private _late: (() => void) | undefined;
   private _over = false;
+  private _strategy: Subscribed["strategy"];
 
   constructor(
     readonly _name: string,
@@ -192,7 +193,8 @@ class LiveList implements Subscription {
     };
   }
 
-  _subscribed({ epoch }: Subscribed, slot: Slot): void {
+  _subscribed({ epoch, strategy }: Subscribed, slot: Slot): void {
+    this._strategy = strategy;
     const feed = slot._memo as Feed;
     feed._next = epoch;
     this._feed = feed;
@@ -239,6 +241,15 @@ class LiveList implements Subscription {
     const first = !this._begun;
     this._begun = true;
     if (!first && !changes.length) return;
-    guarded(() => this._onNext({ docs: feed._docs, changes, position: feed._since!, ...(meta && { meta }) }));
+    const strategy = this._strategy;
+    guarded(() =>
+      this._onNext({
+        docs: feed._docs,
+        changes,
+        position: feed._since!,
+        ...(strategy && { strategy }),
+        ...(meta && { meta }),
+      }),
+    );
   }
 }

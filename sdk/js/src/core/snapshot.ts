@@ -48,6 +48,8 @@ export interface Snapshot<T = Untyped> {
   changes: readonly Change<T>[];
   /** How far the database was (an LSN). */
   position: string;
+  /** How the server keeps the query: row by row, or read again. */
+  strategy?: "incremental" | "re-read";
   /** If it was asked for: what the transaction that made the changes was annotated with. */
   meta?: Record<string, Untyped>;
 }

@@ -24,6 +24,8 @@ export interface Subscribed {
   /** Channels, if the past was asked for: every message after this position follows. */
   since?: string;
   presence?: Presence;
+  /** Live queries: how the server keeps them. */
+  strategy?: "incremental" | "re-read";
 }
 
 /** A request that carries a `ref` was carried out. @internal */
