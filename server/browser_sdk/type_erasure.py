@@ -14,6 +14,8 @@ from typing import Final
 import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser
 
+from engine.errors import BunbaseError
+
 __all__ = ["UnknownSyntaxError", "erase_types"]
 
 _TYPES: Final = frozenset(
@@ -54,7 +56,7 @@ _UNKNOWN: Final = frozenset(
 )
 
 
-class UnknownSyntaxError(Exception):
+class UnknownSyntaxError(BunbaseError):
     """The module has syntax that is more than types. The text names it and its line."""
 
 
