@@ -1,0 +1,93 @@
+"""The TypeScript of the page about browser frameworks: its types are right, and the store for Svelte follows a query."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.sdk_js.scenario_server import ROOT, SDK, play, scenario_server
+from tests.support.browsers import need
+from tests.support.doc_blocks import blocks
+
+PAGE = "docs/guides/frameworks.md"
+REACT = ROOT / "sdk" / "react"
+DECLARED = """
+declare module "vue" {
+  export interface ShallowRef<T> { value: T }
+  export function shallowRef<T>(value: T): ShallowRef<T>;
+  export function shallowRef<T>(): ShallowRef<T | undefined>;
+  export function watchEffect(run: (onCleanup: (clean: () => void) => void) => void): () => void;
+}
+declare module "vite" {
+  export function defineConfig(config: { server: { proxy: Record<string, { target: string; ws: boolean }> } }): unknown;
+}
+declare module "jose" {
+  export class SignJWT {
+    constructor(claims: Record<string, unknown>);
+    setProtectedHeader(header: { alg: string }): this;
+    setIssuer(issuer: string): this;
+    setAudience(audience: string): this;
+    setSubject(subject: string): this;
+    setExpirationTime(time: string): this;
+    sign(key: Uint8Array): Promise<string>;
+  }
+}
+declare module "react-native" {
+  export const AppState: { addEventListener(event: "change", listener: (state: string) => void): unknown };
+}
+declare module "react-native-get-random-values" {}
+declare module "react-native-url-polyfill/auto" {}
+"""
+"""What the page uses of packages that are not installed for the tests."""
+
+
+def write(folder: Path) -> list[str]:
+    """The page's modules by their titles; returns their paths."""
+    found = [block for language in ("ts", "tsx") for block in blocks(language) if block.page == PAGE]
+    names = []
+    for block in found:
+        name = block.title if "." in block.title else f"{block.title}.{block.language}"
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text)
+        names.append(str(path))
+    return names
+
+
+@pytest.mark.long
+def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
+    need((REACT / "node_modules" / "react").exists(), "the packages of sdk/react are not installed")
+    files = write(tmp_path)
+    assert len(files) >= 8
+    (tmp_path / "declared.d.ts").write_text(DECLARED)
+    auth = tmp_path / "app" / "auth.ts"
+    auth.write_text("export declare function currentUser(): Promise<{ id: string } | undefined>;\n")
+    types = REACT / "node_modules" / "@types"
+    paths = {
+        "@bunbase/sdk": [str(SDK / "src" / "index.ts")],
+        "@bunbase/react": [str(REACT / "src" / "index.ts")],
+        "react": [str(types / "react")],
+        "react/jsx-runtime": [str(types / "react" / "jsx-runtime.d.ts")],
+    }
+    options = {"paths": paths, "rootDir": "/", "typeRoots": [str(SDK / "node_modules" / "@types")], "types": ["node"]}
+    config = {
+        "extends": str(REACT / "tsconfig.json"),
+        "compilerOptions": options,
+        "files": [*files, str(tmp_path / "declared.d.ts")],
+        "include": [],
+    }
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config))
+    command = ["node", str(SDK / "node_modules" / "typescript" / "bin" / "tsc"), "--noEmit", "-p", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+async def test_the_store_for_svelte_follows_a_query_while_it_has_subscribers(database: str, tmp_path: Path) -> None:
+    [store] = [block.text for block in blocks("ts", "liveList.ts") if block.page == PAGE]
+    (tmp_path / "liveList.ts").write_text(store)
+    async with scenario_server(database) as one:
+        scenario = str(Path(__file__).parent / "svelte.test.mjs")
+        await play(one, scenario, STORE=str(tmp_path / "liveList.ts"))
