@@ -4,7 +4,25 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 
+import { eventually } from "../support/eventually.mjs";
 import { launch } from "./pages.mjs";
+
+// What users look for first, and the page that has it: among the first five that the search finds.
+const SEARCHES = {
+  "replication slots": "operations/replication-slots.html",
+  pagination: "guides/live-queries.html",
+  react: "sdk/react.html",
+  "next.js": "guides/frameworks.html",
+  optimistic: "guides/writing.html",
+  uninstall: "operations.html",
+  RDS: "operations.html",
+  kubernetes: "operations/kubernetes.html",
+  monitoring: "operations/deployment.html",
+  prometheus: "operations/metrics.html",
+  troubleshooting: "guides/troubleshooting.html",
+  supabase: "guides/comparison.html",
+  django: "guides/backends.html",
+};
 
 const browser = await launch();
 try {
@@ -15,11 +33,17 @@ try {
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   await page.goto(pathToFileURL(process.argv[2]).href);
-  await page.click("input.md-search__input");
-  await page.keyboard.type("replication slots");
-  await page.waitForSelector('.md-search-result__item a[href*="operations/replication-slots.html"]', {
-    timeout: 60_000,
-  });
+  const site = new URL(".", pathToFileURL(process.argv[2])).href;
+  const results = page.locator(".md-search-result__item > a:first-child");
+  for (const [words, target] of Object.entries(SEARCHES)) {
+    await page.click("input.md-search__input");
+    await page.fill("input.md-search__input", "");
+    await page.keyboard.type(words);
+    await eventually(async () => {
+      const found = await results.evaluateAll((links) => links.map((link) => link.href.split(/[?#]/)[0]));
+      assert.ok(found.slice(0, 5).includes(site + target), `${words}: ${found}`);
+    });
+  }
   await page.goto(new URL("sdk/js-reference.html", pathToFileURL(process.argv[2])).href);
   assert.match(await page.locator("h5#getpresence").innerText(), /^getPresence\(\)/);
   await page.goto(new URL("operations/metrics.html", pathToFileURL(process.argv[2])).href);
