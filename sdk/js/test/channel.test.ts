@@ -254,6 +254,21 @@ test("a channel that two parts of an application use is left with the second uns
   assert.equal(server.peer.of("unsubscribe").length, 1);
 });
 
+test("other options of a subscribed channel are logged by their names", async (context) => {
+  const { mock } = context.mock.method(console, "warn", () => {});
+  const { server, channel } = await subscribedChannel({ history: 5, presence: { name: "Ada" } });
+  server.realtime.channel("room");
+  server.realtime.channel("room", { history: 5, presence: { name: "Ada" } });
+  assert.equal(mock.callCount(), 0);
+  server.realtime.channel("room", { history: 9, presence: { name: "Ada" } });
+  assert.deepEqual(mock.calls[0]!.arguments, [
+    "[bunbase] room is subscribed: its new history holds from the next subscribe()",
+  ]);
+  void channel.unsubscribe();
+  server.realtime.channel("room", { history: 1 });
+  assert.equal(mock.callCount(), 1);
+});
+
 test("the presence of a channel without presence is an error, not an empty list", async () => {
   const { channel } = await subscribedChannel();
   await assert.rejects(channel.getPresence(), { code: "RT_009", channel: "room" });

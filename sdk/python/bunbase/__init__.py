@@ -1,7 +1,7 @@
 """Client of Bunbase Realtime: channels, presence and live queries.
 
-``Realtime`` is the asyncio client. ``RealtimeServer`` and ``AsyncRealtimeServer`` are for servers: they publish, look
-and manage by the REST API.
+``Realtime`` is the asyncio client, ``SyncRealtime`` the same for code without asyncio. ``RealtimeServer`` and
+``AsyncRealtimeServer`` are for servers: they publish, look and manage by the REST API.
 """
 
 from bunbase.client.channel import Channel
@@ -10,6 +10,7 @@ from bunbase.client.messages import Messages
 from bunbase.client.pages import Pages
 from bunbase.client.query import Database, Query
 from bunbase.client.realtime import Realtime
+from bunbase.core.status import ConnectionStatus
 from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
@@ -23,6 +24,7 @@ from bunbase.rest import (
     Room,
     ServerChannel,
 )
+from bunbase.sync import SyncChannel, SyncDatabase, SyncIterator, SyncQuery, SyncRealtime
 
 __all__ = [
     "Ack",
@@ -33,6 +35,7 @@ __all__ = [
     "Channel",
     "CloseCode",
     "Connection",
+    "ConnectionStatus",
     "Database",
     "Doc",
     "Encryption",
@@ -51,5 +54,10 @@ __all__ = [
     "ServerChannel",
     "Snapshot",
     "Snapshots",
+    "SyncChannel",
+    "SyncDatabase",
+    "SyncIterator",
+    "SyncQuery",
+    "SyncRealtime",
     "User",
 ]

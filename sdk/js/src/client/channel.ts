@@ -2,6 +2,7 @@
 
 import { ChannelSubscription, RESERVED, type ChannelOptions } from "./channel_subscription.js";
 import { Emitter } from "../core/emitter.js";
+import { equal } from "../core/equal.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import { uuid } from "../core/ids.js";
 import type { AnyMessage, Seen, Sent, Trace } from "./typed_channel.js";
@@ -32,7 +33,11 @@ export class Channel<Events = Untyped, State = Untyped> {
 
   /** @internal */
   _configure(options: ChannelOptions): void {
-    Object.assign(this._subscription._options, options);
+    const { _options, _ready } = this._subscription;
+    for (const [name, value] of Object.entries(options))
+      if (_ready && !equal(value, _options[name as keyof ChannelOptions]))
+        console.warn(`[bunbase] ${this.name} is subscribed: its new ${name} holds from the next subscribe()`);
+    Object.assign(_options, options);
   }
 
   /**

@@ -42,7 +42,7 @@ const HELD = 1000; // messages that wait for the first listener; the oldest are 
 export class ChannelSubscription implements Subscription {
   readonly _isChannel = true;
   _begun = false;
-  private _ready: { promise: Promise<void>; resolve: () => void; reject: (error: RealtimeError) => void } | undefined;
+  _ready: { promise: Promise<void>; resolve: () => void; reject: (error: RealtimeError) => void } | undefined;
   private _presence = new PresenceState();
   private _own: PresenceData = {};
   private _since: string | undefined; // what a resume goes on after: the last message, or where the first request began

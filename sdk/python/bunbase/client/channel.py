@@ -7,12 +7,14 @@ import uuid
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
+from weakref import WeakSet
 
 from bunbase.client.emitter import Emitter
+from bunbase.client.held_events import HeldEvents, is_reserved
 from bunbase.client.messages import Messages
 from bunbase.connection.subscription import Raw
 from bunbase.connection.subscription_manager import SubscriptionManager
-from bunbase.core.channel_state import ChannelState
+from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Ack, Presence
@@ -36,15 +38,23 @@ class Channel(Emitter):
         super().__init__()
         self._manager = manager
         self._state = state
-        self._subscribing = asyncio.Lock()
-        self._opening: asyncio.Future[None] | None = None
-        self._leaving = 0  # calls of unsubscribe
-        self._readers: set[Messages] = set()
+        self._uses = 0  # calls of subscribe without one of unsubscribe
+        self._ready: asyncio.Future[None] | None = None  # of the subscription, from its first use on
+        self._leaving = 0  # calls of unsubscribe that wait for the server
+        self._events = HeldEvents(self._deliver_one)
+        self._readers = WeakSet[Messages]()
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.name!r} {'subscribed' if self.is_subscribed else 'not subscribed'}>"
 
     @property
     def name(self) -> str:
         """The channel's name."""
         return self._state.name
+
+    def _configure(self, options: ChannelOptions) -> str:
+        """Take other options. Returns the names of those that have to wait for the next subscription."""
+        return ", ".join(self._state.configure(options, subscribed=self._ready is not None))
 
     @property
     def is_subscribed(self) -> bool:
@@ -54,44 +64,61 @@ class Channel(Emitter):
     async def subscribe(self) -> Self:
         """Subscribe, and wait until no later message can be missed.
 
-        A second call has no effect. After a reconnect the channel resumes from the last message by itself.
+        Calls are counted: each needs its own ``unsubscribe``, so parts of an application can share a channel. After a
+        reconnect the channel resumes from the last message by itself. Messages that come before the first listener of
+        messages wait for it, up to 1000. Returns also when it was unsubscribed, or the client disconnected, before there was
+        an answer.
 
         Raises:
-            RealtimeError: it is rejected, the connection fails for good, or ``unsubscribe`` is called before it is done.
-            ValueError: another ``Channel`` of that name, made with other options, is subscribed.
+            RealtimeError: it is rejected, or the connection fails for good.
         """
-        async with self._subscribing:
-            if self.is_subscribed:
-                return self
-            if self._leaving:
-                raise self._left()
-            self._opening = asyncio.get_running_loop().create_future()
-            try:
+        self._uses += 1
+        ready = self._begin()
+        try:
+            await asyncio.shield(ready)
+        except asyncio.CancelledError:
+            if self._ready is ready:
+                await self.unsubscribe()
+            raise
+        return self
+
+    def _begin(self) -> asyncio.Future[None]:
+        if self._ready is None:
+            self._ready = asyncio.get_running_loop().create_future()
+            if not self._leaving:  # else behind that
                 self._manager.subscribe(self)
-                await self._opening
-            except asyncio.CancelledError:
-                await self._manager.unsubscribe(self)
-                raise
-            finally:
-                self._opening = None
-            return self
+        return self._ready
 
     async def unsubscribe(self) -> None:
-        """Unsubscribe; other clients see this client leave at once. Iterators end."""
-        if self._opening is not None and not self._opening.done():
-            self._opening.set_exception(self._left())
+        """Leave the channel once it was called as often as ``subscribe``; other clients see it at once. Iterators end,
+        listeners stay.
+        """
+        self._uses -= 1
+        if self._uses > 0:
+            return
+        self._forget(None)
+        for reader in tuple(self._readers):
+            reader.end(None)
         self._leaving += 1
         try:
-            async with self._subscribing:
-                await self._manager.unsubscribe(self)
-                self._state.forget()
-                for reader in tuple(self._readers):
-                    reader.end(None)
+            await self._manager.unsubscribe(self)
         finally:
             self._leaving -= 1
+            if self._ready is not None and not self._leaving:
+                self._manager.subscribe(self)
 
-    def _left(self) -> RealtimeError:
-        return RealtimeError(ErrorCode.CONNECTION_FAILED, "unsubscribed before it was subscribed", self.name)
+    def _forget(self, error: RealtimeError | None) -> bool:
+        """There is no subscription any more. Returns whether a ``subscribe`` was waiting for it; that raises ``error``."""
+        ready, self._ready, self._uses = self._ready, None, 0
+        self._state.forget()
+        self._events.drop()
+        if ready is None or ready.done():
+            return False
+        if error is None:
+            ready.set_result(None)
+        else:
+            ready.set_exception(error)
+        return True
 
     async def send(
         self,
@@ -158,12 +185,14 @@ class Channel(Emitter):
             )
         if not self.is_subscribed:
             await self.subscribe()
+            self._uses = max(0, self._uses - 1)  # the list alone is no use of the channel
         return self.presence
 
     def messages(
         self, event: str | None = None, *, buffer: int = 1000, overflow: Literal["error", "drop-oldest"] = "error"
     ) -> Messages:
-        """An async iterator over the messages from now on; it ends when the channel is unsubscribed.
+        """An async iterator over the messages from now on, and those that have waited for the first listener; it ends when
+        the channel is unsubscribed.
 
         Args:
             event: only messages with this event; all by default.
@@ -171,6 +200,7 @@ class Channel(Emitter):
             overflow: the reaction to a full buffer: ``error`` ends the iteration with a ``RealtimeError``
                 (RT_001) after those that wait; ``drop-oldest`` skips the oldest, and counts them in ``dropped``.
         """
+        self._events.release()
         return Messages(self._readers, event, buffer, overflow)
 
     async def __aenter__(self) -> Self:
@@ -207,42 +237,53 @@ class Channel(Emitter):
 
     def subscribed(self, message: Raw, base: object, *, seamless: bool) -> None:
         """See ``Subscription``."""
-        self._deliver_events(self._state.subscribed(message, seamless=seamless))
-        if self._opening is not None and not self._opening.done():
-            self._opening.set_result(None)
-        self._deliver("subscribed")
+        first = not self._state.begun
+        self._take(self._state.subscribed(message, seamless=seamless))
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+        self._events.put("subscribed")
+        if first:
+            self._events.pause()
 
     def received(self, message: Raw, *, quiet: bool) -> None:
         """See ``Subscription``. Messages of any connection are in order and new, so ``quiet`` has no effect."""
         if self._state.begun:
-            self._deliver_events(self._state.receive(message))
+            self._take(self._state.receive(message))
 
     def catch_up(self, *, force: bool) -> bool:
         """See ``Subscription``."""
         return True
 
-    def ended(self, error: RealtimeError) -> None:
+    def ended(self, error: RealtimeError, *, quiet: bool = False) -> None:
         """See ``Subscription``."""
-        self._state.forget()
+        self._events.flush()
         readers = tuple(self._readers)
         for reader in readers:
-            reader.end(error)
-        if self._opening is not None and not self._opening.done():
-            self._opening.set_exception(error)
-        elif readers:  # which raise it
+            reader.end(None if quiet else error)
+        if self._forget(None if quiet else error) or quiet:
+            return
+        if readers:  # which raise it
             self._deliver("error", error)
         else:
             self._report_error(error)
 
-    def _deliver_events(self, events: list[tuple[str, Any]]) -> None:
+    def _listened(self, event: str) -> None:
+        if event == "*" or not is_reserved(event):
+            self._events.release()
+
+    def _take(self, events: list[tuple[str, Any]]) -> None:
         for event, payload in events:
-            if event == "error":
-                self._report_error(payload)
-                continue
-            if event != "message":
-                self._deliver(event, payload)
-                continue
-            self._deliver(payload.event, payload)
-            self._deliver("*", payload)
+            self._events.put(event, payload)
+
+    def _deliver_one(self, event: str, *payload: Any) -> None:
+        if event == "error":
+            self._report_error(payload[0])
+        elif event == "message":
+            message = payload[0]
+            if not is_reserved(message.event):
+                self._deliver(message.event, message)
+            self._deliver("*", message)
             for reader in tuple(self._readers):
-                reader.take(payload)
+                reader.take(message)
+        else:
+            self._deliver(event, *payload)

@@ -42,7 +42,11 @@ class Emitter:
         if listener is None:
             return lambda function: self.on(event, function)
         self._listeners.setdefault(event, []).append(listener)
+        self._listened(event)
         return listener
+
+    def _listened(self, event: str) -> None:
+        """There is one more listener. To be overridden."""
 
     def off(self, event: str, listener: Listener | None = None) -> None:
         """Do not call ``listener`` any more; without one: none of that event."""

@@ -36,6 +36,9 @@ class LiveQuery(Emitter):
         if callback is not None:
             self.on("snapshot", callback)
 
+    def __repr__(self) -> str:
+        return f"<LiveQuery {self._state.channel}, {len(self._state.docs)} documents>"
+
     @property
     def docs(self) -> tuple[Doc, ...]:
         """The list as it is now."""
@@ -90,10 +93,13 @@ class LiveQuery(Emitter):
         self._show(self._state.catch_up())
         return True
 
-    def ended(self, error: RealtimeError) -> None:
+    def ended(self, error: RealtimeError, *, quiet: bool = False) -> None:
         """See ``Subscription``."""
         self.error = error
-        self._report_error(error)
+        if quiet:
+            self._deliver("error", error)
+        else:
+            self._report_error(error)
 
     def _show(self, snapshot: Snapshot | None) -> None:
         if snapshot is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import MutableSet
 from typing import Literal, Self
 
 from bunbase.protocol.codes import ErrorCode
@@ -17,7 +18,7 @@ class Messages:
     """See ``Channel.messages``. Collects from the moment it is made until ``close`` or the end of the channel."""
 
     def __init__(
-        self, readers: set[Messages], event: str | None, buffer: int, overflow: Literal["error", "drop-oldest"]
+        self, readers: MutableSet[Messages], event: str | None, buffer: int, overflow: Literal["error", "drop-oldest"]
     ) -> None:
         self.dropped = 0
         self._readers = readers

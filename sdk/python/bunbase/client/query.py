@@ -1,97 +1,21 @@
-"""Live queries as they are written: ``collection(…).where(…).order_by(…).limit(…)``. Queries are immutable values."""
+"""Live queries as they are followed: with a callback, as snapshots, once, or page by page."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
 
 from bunbase.client.live_query import Callback, LiveQuery, Snapshots
 from bunbase.client.pages import Pages
+from bunbase.client.query_builder import QueryBuilder, Subscribe
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Snapshot
 
 __all__ = ["Database", "Query"]
 
-Operator = Literal[
-    "==", "!=", "<", "<=", ">", ">=", "in", "not-in", "array-contains", "array-contains-any", "like", "ilike",
-    "is-null", "is-not-null",
-]  # fmt: skip
-"""The operators of conditions, see the guide to live queries."""
 
-Subscribe = Callable[[str, Mapping[str, Any], Callback | None, bool], LiveQuery]
-"""Opens a live query: of a collection, for a query in the protocol's form, with a listener, with ``meta``."""
-
-
-class Query:
-    """A query over one collection. Each method returns a new query; the old one stays as it is."""
-
-    def __init__(
-        self, subscribe: Subscribe, collection: str, spec: Mapping[str, Any] | None = None, *, meta: bool = False
-    ) -> None:
-        self._subscribe = subscribe
-        self._collection = collection
-        self._spec = dict(spec or {})
-        self._meta = meta
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The query in the protocol's form."""
-        return dict(self._spec)
-
-    def where(self, field: str | Mapping[str, Any], operator: Operator | None = None, value: object = None) -> Query:
-        """One more condition that must hold.
-
-        Args:
-            field: a field's name, or a group such as ``{"or": [["author", "==", "ada"], ["likes", ">", 9]]}``.
-            operator: how to compare; not with a group.
-            value: the operand; none with ``is-null`` and ``is-not-null``.
-        """
-        condition: object = field
-        if operator is not None:
-            condition = [field, operator] if operator in ("is-null", "is-not-null") else [field, operator, value]
-        return self._with(where=[*self._spec.get("where", ()), condition])
-
-    def order_by(
-        self,
-        field: str,
-        direction: Literal["asc", "desc"] = "asc",
-        nulls: Literal["nulls-first", "nulls-last"] | None = None,
-    ) -> Query:
-        """One more sort key. Nulls are last ascending and first descending, unless ``nulls`` is set."""
-        key = [field, direction] if nulls is None else [field, direction, nulls]
-        return self._with(orderBy=[*self._spec.get("orderBy", ()), key])
-
-    def limit(self, count: int) -> Query:
-        """At most so many documents."""
-        return self._with(limit=count)
-
-    def start_at(self, *values: object) -> Query:
-        """From this place in the order on: values of the sort keys, then of the primary key."""
-        return self._with(startAt=list(values))
-
-    def start_after(self, *values: object) -> Query:
-        """From behind this place in the order on."""
-        return self._with(startAfter=list(values))
-
-    def end_at(self, *values: object) -> Query:
-        """Up to this place in the order."""
-        return self._with(endAt=list(values))
-
-    def end_before(self, *values: object) -> Query:
-        """Up to before this place in the order."""
-        return self._with(endBefore=list(values))
-
-    def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Query:
-        """One ``SELECT`` in place of conditions; ``$1`` … are ``params``."""
-        return Query(self._subscribe, self._collection, {"sql": text, "params": list(params)}, meta=self._meta)
-
-    def with_meta(self) -> Query:
-        """With the annotations of transactions: ``Snapshot.meta`` is what ``realtime.annotate()`` was given by the one that
-        made the changes.
-        """
-        return Query(self._subscribe, self._collection, self._spec, meta=True)
+class Query(QueryBuilder):
+    """A query over one collection. Each method of its conditions and order returns a new query."""
 
     def on_snapshot(self, callback: Callback) -> LiveQuery:
         """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
@@ -131,9 +55,6 @@ class Query:
         if callback is not None:
             pages.on("snapshot", callback)
         return pages
-
-    def _with(self, **more: object) -> Query:
-        return Query(self._subscribe, self._collection, {**self._spec, **more}, meta=self._meta)
 
 
 class Database:

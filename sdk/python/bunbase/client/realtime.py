@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import secrets
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self, cast
 
 from bunbase.client.channel import Channel
 from bunbase.client.emitter import Emitter
@@ -19,16 +20,17 @@ from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.connection.token_source import GetToken, TokenSource
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.live_state import LiveState
+from bunbase.core.status import ConnectionStatus, State
 from bunbase.protocol.codec import Format
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Message
-from bunbase.transports import Address
+from bunbase.transports import Address, given_or_set
 
 __all__ = ["Realtime", "State"]
 
-State = Literal["closed", "connecting", "connected", "reconnecting", "failed"]
+_log = logging.getLogger("bunbase")
 
 
 class Realtime(Emitter):
@@ -37,8 +39,9 @@ class Realtime(Emitter):
     ``async with Realtime(url) as realtime:`` connects and disconnects. It belongs to the event loop in which it is used.
 
     Args:
-        url: the server, such as ``https://realtime.example.com`` or ``ws://localhost:8000/realtime``.
-        api_key: the application's publishable key. Another one is not sent.
+        url: the server, such as ``https://realtime.example.com`` or ``ws://localhost:8000/realtime``. Default:
+            ``BUNBASE_REALTIME_URL``, or that of ``realtime dev``, ``http://localhost:8000``.
+        api_key: the application's publishable key; by default ``BUNBASE_REALTIME_KEY``. Another one is not sent.
         token: the user's token, if it lasts as long as the client; else ``get_token``.
         get_token: returns a token, or an awaitable of one. Called for each connection, also for each reconnect, and before
             a token expires, so that no connection is opened with a stale one.
@@ -58,6 +61,7 @@ class Realtime(Emitter):
 
     Events:
         ``connected``; ``disconnected``, ``reconnecting`` with the ``RealtimeError`` that was the reason, or None;
+        ``status`` with a ``ConnectionStatus``: the state, or the reason for it, has changed;
         ``transport`` with the transport's name: another connection has taken over without interruption;
         ``error`` with a ``RealtimeError``, which is logged where there is no listener;
         ``message`` with a ``Message`` for this connection itself.
@@ -65,7 +69,7 @@ class Realtime(Emitter):
 
     def __init__(  # noqa: PLR0913
         self,
-        url: str,
+        url: str | None = None,
         *,
         api_key: str | None = None,
         token: str | None = None,
@@ -91,6 +95,7 @@ class Realtime(Emitter):
         )  # fmt: skip
         # One secret per object: whichever connection carries it, the server sees the same client.
         known = {"client": secrets.token_urlsafe(24), "delta": "on"}
+        url, api_key = given_or_set(url, api_key)
         if api_key is not None and api_key.startswith("pk_"):  # a secret one does not belong in an address
             known["apikey"] = api_key
         self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)
@@ -102,16 +107,26 @@ class Realtime(Emitter):
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._state: State = "closed"
+        self._status = ConnectionStatus()
         self._state_changed = asyncio.Event()
         self._reason: RealtimeError | None = None
-        self._channels: dict[str, tuple[ChannelOptions, Channel]] = {}
+        self._channels: dict[str, Channel] = {}
         self._queries = 0
         self._mark = secrets.token_hex(3)
 
+    def __repr__(self) -> str:
+        over = "" if self.transport is None else f" over {self.transport}"
+        return f"<Realtime {self._address.shown} {self._status.state}{over}>"
+
     @property
     def state(self) -> State:
-        """``failed``: too many attempts have failed; ``connect`` begins again."""
+        """``failed``: too many attempts have failed, or the server has refused the client; ``connect`` begins again."""
         return self._state
+
+    @property
+    def status(self) -> ConnectionStatus:
+        """Whether there is a connection, and if not, why."""
+        return self._status
 
     @property
     def transport(self) -> str | None:
@@ -151,9 +166,9 @@ class Realtime(Emitter):
         await asyncio.gather(task, return_exceptions=True)
         self._manager.lost()
         await self._connection.closed()
-        if self._state not in ("closed", "failed"):
+        if self._state != "closed":
             self._on_state("closed", None)
-        self._manager.fail(RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected"))
+        self._manager.fail(RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected"), quiet=True)
 
     def _ended(self, ending: asyncio.Task[None]) -> None:
         self._ending = self._task = None
@@ -173,7 +188,8 @@ class Realtime(Emitter):
         meta: bool = False,
         conflate: Mapping[str, Any] | None = None,
     ) -> Channel:
-        """A channel. A second call with the name alone returns the same object.
+        """A channel by its name. The same name gives the same object, and options that are given again hold from the next
+        subscription on; if the channel is subscribed already, those that differ are logged.
 
         Args:
             name: such as ``chat:room-123``.
@@ -184,19 +200,15 @@ class Realtime(Emitter):
             meta: messages come with the annotation of their transaction (``Message.meta``).
             conflate: ``key`` and ``ms``: of the messages with one value at the path ``key`` of their data, the latest, and
                 at most one in ``ms`` milliseconds.
-
-        Raises:
-            ValueError: it is subscribed to already, with other options.
         """
         options = ChannelOptions(presence, history, filter, encryption, meta, conflate)
-        known, channel = self._channels.get(name, (None, None))
-        if channel is not None and known is not None:
-            if options in (known, ChannelOptions()):
-                return channel
-            if channel.key in self._manager.subscriptions:
-                raise ValueError(f"channel {name!r} is subscribed to with other options; unsubscribe first")
-        channel = Channel(self._manager, ChannelState(name, options))
-        self._channels[name] = options, channel
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = Channel(self._manager, ChannelState(name, options))
+        elif late := channel._configure(options):
+            _log.warning(
+                "channel %s is subscribed already: its new %s will hold from the next subscribe() on", name, late
+            )
         return channel
 
     async def when_seen(self, position: str, *, timeout: float = 30.0) -> None:
@@ -248,8 +260,7 @@ class Realtime(Emitter):
         if self._ending is not None:  # requests made from now on are rejected when the connection has ended
             return
         if self._task is None or self._task.done():
-            self._reason = None
-            self._state = "connecting"
+            self._set_state("connecting", None)
             self._task = asyncio.create_task(self._connection.run())
             self._task.add_done_callback(self._stopped)
 
@@ -263,9 +274,11 @@ class Realtime(Emitter):
         if state == "transport":
             self._deliver("transport", self.transport)
             return
-        before, self._state = self._state, state  # type: ignore[assignment]
-        self._reason = reason
-        self._state_changed.set()
+        if state == "retrying":
+            self._set_state(self._state, reason)
+            return
+        before = self._state
+        self._set_state(cast("State", state), reason)
         if before == "connected" and state != "connected":
             self._deliver("disconnected", reason)
         if state in ("connected", "reconnecting"):
@@ -274,6 +287,13 @@ class Realtime(Emitter):
             self._manager.lost()
             self._manager.fail(reason)
             self._report_error(reason)
+
+    def _set_state(self, state: State, reason: RealtimeError | None) -> None:
+        self._state, self._reason = state, reason
+        self._state_changed.set()
+        before, self._status = self._status, ConnectionStatus.of(state, reason)
+        if self._status != before:
+            self._deliver("status", self._status)
 
 
 class _Manager(SubscriptionManager):

@@ -10,16 +10,20 @@ Theory of operation
 
     connecting → connected ⇄ reconnecting → closed | failed
                  connected → transport → connected
+    connecting, reconnecting → retrying → connected | failed
 
 connecting, reconnecting
-    ``_establish`` tries the transports, the one that worked last first, with growing pauses between the rounds. Goes to
-    *failed* after too many rounds.
+    ``_establish`` tries the transports, the one that worked last first, with growing pauses between the rounds.
 connected
     ``_serve``: ``current`` is the link in use. Beside it ``_move`` may open another link.
 transport
     The other link has all subscriptions and has taken over; the old one is closed.
+retrying
+    No state of its own: a round of attempts has failed, for the reason that is reported with it, and there will be another.
+failed
+    There were too many rounds, or the server has forbidden a reconnect (``_FINAL``).
 closed
-    The server has forbidden a reconnect (``_FINAL``), or reconnecting is switched off.
+    The connection is lost, and reconnecting is switched off.
 
 Invariants: one link is in use at most, and one other is being opened at most. A link that takes over from one that
 works is opened and subscribed completely before. Each link is closed once, in the background (``closed`` waits for that).
@@ -95,7 +99,7 @@ class ConnectionManager:
             while (link := await self._establish(wait, asked)) is not None:
                 ended = await self._serve(link)
                 if ended.code in _FINAL:
-                    self._report("closed", f"the server ended this connection: {ended}", _FINAL[ended.code])
+                    self._report("failed", f"the server ended this connection: {ended}", _FINAL[ended.code])
                     return
                 if not self._options.reconnect:
                     self._report("closed", f"the connection was lost: {ended}")
@@ -118,7 +122,7 @@ class ConnectionManager:
     async def _establish(self, wait: bool, asked: float) -> Link | None:
         """Connect, in as many attempts as may be; None if there were too many. ``asked``: seconds to ``wait`` at least."""
         options, failures, problem = self._options, 0, ""
-        while failures == 0 or failures <= options.max_reconnect_attempts:
+        while True:
             if wait or failures:
                 await self._back_off(failures - (not wait) + min(self._shaky, 5), asked)
                 asked = 0.0
@@ -127,7 +131,7 @@ class ConnectionManager:
                     link = await self._open(name)
                 except ConnectionEndedError as ended:
                     if ended.code in _FINAL:
-                        self._report("closed", str(ended), _FINAL[ended.code])
+                        self._report("failed", str(ended), _FINAL[ended.code])
                         return None
                     problem, asked = str(ended), max(asked, ended.retry_after)
                     continue
@@ -136,10 +140,13 @@ class ConnectionManager:
                 return link
             failures += 1
             if not self._reached and failures == 1:
-                _log.warning("cannot reach %s (%s): is that the server's address? set url", self._address.http, problem)
-            if not options.reconnect:
+                _log.warning(
+                    "cannot reach %s (%s): is that the server's address? set url", self._address.shown, problem
+                )
+            if not options.reconnect or failures > options.max_reconnect_attempts:
                 break
-        self._report("failed", f"no connection to {self._address.http} after {failures} attempts: {problem}")
+            self._report("retrying", problem)
+        self._report("failed", f"no connection to {self._address.shown} after {failures} attempts: {problem}")
         return None
 
     def _order(self) -> list[str]:

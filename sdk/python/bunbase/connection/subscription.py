@@ -37,8 +37,8 @@ class Subscription(Protocol):
     def catch_up(self, *, force: bool) -> bool:
         """After quiet messages: show the outcome. False: the connection is still behind."""
 
-    def ended(self, error: RealtimeError) -> None:
-        """It was refused, or has ended."""
+    def ended(self, error: RealtimeError, *, quiet: bool = False) -> None:
+        """It was refused, or has ended. ``quiet``: by a disconnect of the application, before it was served."""
 
     @property
     def begun(self) -> bool:

@@ -165,12 +165,12 @@ class SubscriptionManager:
         link.post(subscription.unsubscribe_request())
         await future
 
-    def fail(self, error: RealtimeError) -> None:
-        """The connection failed for good: sending stops, and every waiting call fails."""
+    def fail(self, error: RealtimeError, *, quiet: bool = False) -> None:
+        """The connection failed for good: sending stops, and what waits to be served ends. ``quiet``: as was asked for."""
         self.send_queue.fail(error)
         for subscription in list(self.subscriptions.values()):
             if not subscription.begun:
-                self._drop(subscription, error)
+                self._drop(subscription, error, quiet=quiet)
 
     # Called by the links.
 
@@ -247,10 +247,10 @@ class SubscriptionManager:
         if link is not None and link is self.active and self.subscriptions.get(subscription.key) is subscription:
             link.post(subscription.request())
 
-    def _drop(self, subscription: Subscription, error: RealtimeError) -> None:
+    def _drop(self, subscription: Subscription, error: RealtimeError, *, quiet: bool = False) -> None:
         del self.subscriptions[subscription.key]
         self._failures.pop(subscription.key, None)
-        subscription.ended(error)
+        subscription.ended(error, quiet=quiet)
 
 
 def _catch_up(behind: list[Subscription]) -> None:

@@ -7,7 +7,7 @@ one that it does not store was published again under its id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bunbase.core.position import is_later
@@ -34,6 +34,10 @@ class ChannelOptions:
     meta: bool = False
     conflate: Mapping[str, Any] | None = None
 
+    def given(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
+        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}
+
 
 class ChannelState:
     """See the module. ``name`` is the channel's."""
@@ -48,7 +52,19 @@ class ChannelState:
         self._epoch: str | None = None
         self._ids = RecentIds()
         self._room: Mapping[str, Any] | None = None
-        self._own: dict[str, Any] = dict(options.presence) if isinstance(options.presence, Mapping) else {}
+        self._own: dict[str, Any] = {}  # what updates have set
+        self._later: dict[str, Any] = {}  # options for the next subscription
+
+    def configure(self, options: ChannelOptions, *, subscribed: bool) -> list[str]:
+        """Take ``options``; those at their defaults stay as they were. If it is ``subscribed``, they are asked for with the
+        next subscription, so the names of those that differ are returned.
+        """
+        given = options.given()
+        if not subscribed:
+            self._options = replace(self._options, **given)
+            return []
+        self._later |= given
+        return [name for name, value in given.items() if value != getattr(self._options, name)]
 
     @property
     def with_presence(self) -> bool:
@@ -72,8 +88,10 @@ class ChannelState:
             message["conflate"] = dict(self._options.conflate)
         if self._options.meta:
             message["meta"] = True
-        if self._options.presence is not None or self._own:
-            message["presence"] = self._own or bool(self.with_presence)
+        wanted = self._options.presence
+        own = {**(wanted if isinstance(wanted, Mapping) else {}), **self._own}
+        if wanted is not None or own:
+            message["presence"] = own or bool(self.with_presence)
         return message
 
     def keep_presence(self, data: Mapping[str, Any]) -> None:
@@ -84,8 +102,9 @@ class ChannelState:
         self._own.update(lasting)
 
     def forget(self) -> None:
-        """Unsubscribed: the next subscription begins anew. The own presence stays."""
+        """Unsubscribed: the next subscription begins anew, with the latest options. The own presence stays."""
         self.begun = False
+        self._options, self._later = replace(self._options, **self._later), {}
         self._last = self._since = self._epoch = None
         self._ids = RecentIds()
         self.presence = PresenceState()

@@ -6,6 +6,7 @@ Numbers of the application keep their digits: a ``Decimal`` is written as a numb
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -18,10 +19,9 @@ _SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # the range of MessagePack's integers
 
 def encode_text(message: object) -> str:
     """As JSON. Raises ``TypeError`` or ``ValueError`` if it has none (NaN has none)."""
-    try:
+    with suppress(TypeError):
         return _plain(message)
-    except TypeError:
-        return _with_decimals(message)
+    return _with_decimals(message)
 
 
 def _plain(message: object) -> str:

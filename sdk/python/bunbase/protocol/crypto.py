@@ -70,8 +70,8 @@ class Encryption:
 
         try:
             return decode_text(cipher.decrypt(_from_text(iv), _from_text(sealed), _bound(channel, event, kid)))
-        except (InvalidTag, ValueError) as wrong:
-            raise DecryptionError(f"it was not made with key {kid!r} for this channel and event") from wrong
+        except (InvalidTag, ValueError):
+            raise DecryptionError(f"it was not made with key {kid!r} for this channel and event") from None
 
 
 def _bound(channel: str, event: str, kid: str) -> bytes:
@@ -94,4 +94,4 @@ def _from_text(text: str) -> bytes:
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except binascii.Error as wrong:
-        raise ValueError(f"not base64: {wrong}") from wrong
+        raise ValueError(f"not base64: {wrong}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,17 @@ from typing import Any, Literal
 __all__ = ["Ack", "Change", "Doc", "Message", "Presence", "Snapshot", "User"]
 
 
-@dataclass(frozen=True, slots=True)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_MAX_SHOWN = 300  # characters
+
+
+def _short(data: object) -> str:
+    text = _SHORT.repr(data)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Message:
     """A message of a channel.
 
@@ -46,6 +57,9 @@ class Message:
             raw.get("position"),
             raw.get("meta"),
         )
+
+    def __repr__(self) -> str:
+        return f"<Message {self.event!r} in {self.channel!r}, {self.id}: {_short(self.data)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +102,15 @@ class Presence:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Doc:
     """A document of a live query: its ``id`` is unique in the list, ``data`` a JSON object."""
 
     id: str
     data: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Doc {self.id!r}: {_short(self.data)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +127,7 @@ class Change:
     new_index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Snapshot:
     """A live query's list, and how it came about: ``changes`` applied in order to the list before give ``docs``.
 
@@ -122,3 +139,6 @@ class Snapshot:
     changes: tuple[Change, ...]
     position: str
     meta: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {len(self.docs)} documents at {self.position}, {len(self.changes)} changes>"

@@ -25,15 +25,18 @@ class AsyncRealtimeServer:
     Requests that cannot do harm twice are repeated, after waits at random, when the network or the server fails.
 
     Args:
-        url: the server, such as ``https://realtime.example.com``.
-        api_key: the key that the server was given as ``rest_key``.
+        url: the server, such as ``https://realtime.example.com``. Default: ``BUNBASE_REALTIME_URL``, or that of
+            ``realtime dev``, ``http://localhost:8000``.
+        api_key: the key that the server was given as ``rest_key``; by default ``BUNBASE_REALTIME_KEY``.
         timeout: seconds for one attempt.
         attempts: how often a request is tried at most.
 
     Every method raises ``RealtimeError``: refused, or ``RT_001`` if the server could not be reached.
     """
 
-    def __init__(self, url: str, api_key: str | None = None, *, timeout: float = 10.0, attempts: int = 4) -> None:
+    def __init__(
+        self, url: str | None = None, api_key: str | None = None, *, timeout: float = 10.0, attempts: int = 4
+    ) -> None:
         self._http = httpx.AsyncClient(**calls.client_options(url, api_key, timeout))
         self._attempts = attempts
 

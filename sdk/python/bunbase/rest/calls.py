@@ -19,7 +19,7 @@ from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
 from bunbase.protocol.model import Presence, User
 from bunbase.rest.resources import Connection, History, Room
-from bunbase.transports.base import Address
+from bunbase.transports.base import Address, given_or_set
 
 __all__ = [
     "Call",
@@ -106,8 +106,9 @@ def worth_repeating(call: Call[Any], error: BaseException) -> bool:
     return isinstance(error, RateLimitedError) or (call.repeatable and isinstance(error, httpx.TransportError))
 
 
-def client_options(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
+def client_options(url: str | None, api_key: str | None, timeout: float) -> dict[str, Any]:
     """The arguments of an HTTP client of httpx, synchronous or not."""
+    url, api_key = given_or_set(url, api_key)
     headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
     return {"base_url": Address(url).http, "headers": headers, "timeout": timeout}
 
@@ -124,15 +125,17 @@ def retry_options(call: Call[Any], attempts: int) -> dict[str, Any]:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Raise errors of the HTTP client as ``RealtimeError``."""
+    """Raise errors of the HTTP client as ``RealtimeError``, without the frames of httpx and tenacity."""
     try:
         yield
     except RateLimitedError as busy:
-        raise busy.error from busy
+        raise busy.error from None
+    except RealtimeError as error:  # another one, as contextlib gives the same one its traceback back
+        raise RealtimeError(error.code, error.message, error.channel, error.ref, error.retry_after) from None
     except httpx.TransportError as error:
         raise RealtimeError(
             ErrorCode.CONNECTION_FAILED, f"the server cannot be reached: {error or type(error).__name__}"
-        ) from error
+        ) from None
 
 
 def _channel(name: str, rest: str = "") -> str:

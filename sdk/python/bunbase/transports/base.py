@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,9 +13,14 @@ from urllib.parse import urlencode, urlsplit
 
 from bunbase.protocol.codec import Format
 
-__all__ = ["Address", "Transport", "retry_after_of"]
+__all__ = ["KEY_VARIABLE", "URL_VARIABLE", "Address", "Transport", "given_or_set", "retry_after_of"]
 
 Message = dict[str, Any]
+
+URL_VARIABLE = "BUNBASE_REALTIME_URL"
+"""The variable of the environment with the server's address, for clients that are not given one."""
+KEY_VARIABLE = "BUNBASE_REALTIME_KEY"
+"""That with the key: of the application, or of the REST API on servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +30,18 @@ class Address:
     ``url`` may be ``http``, ``https``, ``ws`` or ``wss``, with or without ``/realtime`` at its end.
     """
 
-    url: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    url: str = field(repr=False)  # it may have a password in it
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     format: Format = "json"
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if urlsplit(self.url).scheme not in ("http", "https", "ws", "wss"):
-            raise ValueError(f"url: {self.url!r} does not begin with http://, https://, ws:// or wss://")
+        if (problem := _problem_of(self.url)) is not None:
+            raise ValueError(
+                f"url: {self.url!r} {problem}; give an address such as 'https://realtime.example.com', "
+                f"or set {URL_VARIABLE}"
+            )
 
     @property
     def http(self) -> str:
@@ -39,6 +49,11 @@ class Address:
         parts = urlsplit(self.url)
         scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
         return f"{scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/realtime')}/realtime"
+
+    @property
+    def shown(self) -> str:
+        """``http`` for logs and messages: without a password."""
+        return re.sub("//[^/]*@", "//", self.http)
 
     @property
     def authorization(self) -> dict[str, str]:
@@ -52,6 +67,29 @@ class Address:
         if self.format == "msgpack":
             parameters["format"] = "msgpack"
         return "ws" + self.http.removeprefix("http") + (f"?{urlencode(parameters)}" if parameters else "")
+
+
+def given_or_set(url: str | None, api_key: str | None) -> tuple[str, str | None]:
+    """The address and the key: as given, or of the environment; without one, the address is that of ``realtime dev``."""
+    return (
+        os.environ.get(URL_VARIABLE) or "http://localhost:8000" if url is None else url,
+        os.environ.get(KEY_VARIABLE) or None if api_key is None else api_key,
+    )
+
+
+def _problem_of(url: str) -> str | None:
+    """Why ``url`` is no address of a server."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https", "ws", "wss") or "//" not in url:
+            return "does not begin with http://, https://, ws:// or wss://"
+        if not parts.hostname or re.search(r"\s", url):
+            return "has no host" if not parts.hostname else "has a space in it"
+        if parts.port == 0:
+            return "has no port that can be connected to"
+    except ValueError as error:  # of the port, or of brackets of an IPv6 address
+        return f"cannot be read ({error})"
+    return None
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float:

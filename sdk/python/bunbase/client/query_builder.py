@@ -1,0 +1,112 @@
+"""Live queries as they are written: ``collection(…).where(…).order_by(…).limit(…)``. Queries are immutable values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
+
+from bunbase.client.live_query import Callback, LiveQuery
+
+__all__ = ["QueryBuilder", "Subscribe"]
+
+Operator = Literal[
+    "==", "!=", "<", "<=", ">", ">=", "in", "not-in", "array-contains", "array-contains-any", "like", "ilike",
+    "is-null", "is-not-null",
+]  # fmt: skip
+"""The operators of conditions, see the guide to live queries."""
+
+Subscribe = Callable[[str, Mapping[str, Any], Callback | None, bool], LiveQuery]
+"""Opens a live query: of a collection, for a query in the protocol's form, with a listener, with ``meta``."""
+
+
+class QueryBuilder:
+    """A query over one collection, as it is written. Each method returns a new query; the old one stays as it is."""
+
+    def __init__(
+        self, subscribe: Subscribe, collection: str, spec: Mapping[str, Any] | None = None, *, meta: bool = False
+    ) -> None:
+        self._subscribe = subscribe
+        self._collection = collection
+        self._spec = dict(spec or {})
+        self._meta = meta
+
+    def __repr__(self) -> str:
+        # Without the values of conditions and cursors, which may be anybody's.
+        parts = [_described(name, value) for name, value in self._spec.items() if name != "params"]
+        return f"<{type(self).__name__} of {', '.join([self._collection, *parts])}>"
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The query in the protocol's form."""
+        return dict(self._spec)
+
+    def where(self, field: str | Mapping[str, Any], operator: Operator | None = None, value: object = None) -> Self:
+        """One more condition that must hold.
+
+        Args:
+            field: a field's name, or a group such as ``{"or": [["author", "==", "ada"], ["likes", ">", 9]]}``.
+            operator: how to compare; not with a group.
+            value: the operand; none with ``is-null`` and ``is-not-null``.
+        """
+        condition: object = field
+        if operator is not None:
+            condition = [field, operator] if operator in ("is-null", "is-not-null") else [field, operator, value]
+        return self._with(where=[*self._spec.get("where", ()), condition])
+
+    def order_by(
+        self,
+        field: str,
+        direction: Literal["asc", "desc"] = "asc",
+        nulls: Literal["nulls-first", "nulls-last"] | None = None,
+    ) -> Self:
+        """One more sort key. Nulls are last ascending and first descending, unless ``nulls`` is set."""
+        key = [field, direction] if nulls is None else [field, direction, nulls]
+        return self._with(orderBy=[*self._spec.get("orderBy", ()), key])
+
+    def limit(self, count: int) -> Self:
+        """At most so many documents."""
+        return self._with(limit=count)
+
+    def start_at(self, *values: object) -> Self:
+        """From this place in the order on: values of the sort keys, then of the primary key."""
+        return self._with(startAt=list(values))
+
+    def start_after(self, *values: object) -> Self:
+        """From behind this place in the order on."""
+        return self._with(startAfter=list(values))
+
+    def end_at(self, *values: object) -> Self:
+        """Up to this place in the order."""
+        return self._with(endAt=list(values))
+
+    def end_before(self, *values: object) -> Self:
+        """Up to before this place in the order."""
+        return self._with(endBefore=list(values))
+
+    def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Self:
+        """One ``SELECT`` in place of conditions; ``$1`` … are ``params``."""
+        query = self._with()
+        query._spec = {"sql": text, "params": list(params)}
+        return query
+
+    def with_meta(self) -> Self:
+        """With the annotations of transactions: ``Snapshot.meta`` is what ``realtime.annotate()`` was given by the one that
+        made the changes.
+        """
+        query = self._with()
+        query._meta = True
+        return query
+
+    def _with(self, **more: object) -> Self:
+        query = copy.copy(self)
+        query._spec = {**self._spec, **more}
+        return query
+
+
+def _described(name: str, value: Any) -> str:
+    if name == "limit":
+        return f"limit {value}"
+    if name not in ("where", "orderBy"):
+        return name
+    return f"{name} {' and '.join(str(each[0]) if isinstance(each, list) else '(…)' for each in value)}"

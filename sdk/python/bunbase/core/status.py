@@ -1,0 +1,40 @@
+"""Whether there is a connection, and if not, why: in words for a user, where the state is about what the client does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bunbase.protocol.codes import ErrorCode
+from bunbase.protocol.errors import RealtimeError
+
+__all__ = ["ConnectionStatus", "State"]
+
+State = Literal["closed", "connecting", "connected", "reconnecting", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """See ``Realtime.status``.
+
+    Attributes:
+        state: ``closed``: not connected, and no attempt is made; ``connecting``: the first attempt; ``open``: connected;
+            ``offline``: there is no connection, and it is tried again; ``needs-auth``: the server has refused the client's
+            token or key; ``failed``: given up for another reason. After the last two, ``connect()`` tries again.
+        reason: why there is no connection, if that is known.
+    """
+
+    state: Literal["closed", "connecting", "open", "offline", "needs-auth", "failed"] = "closed"
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, state: State, problem: RealtimeError | None) -> ConnectionStatus:
+        """From what the client does, and the last ``problem``."""
+        if state == "connected":
+            return cls("open")
+        reason = None if problem is None else problem.message
+        if state == "reconnecting" or (state == "connecting" and problem is not None):
+            return cls("offline", reason)
+        if state == "failed" and problem is not None and problem.code == ErrorCode.AUTHENTICATION_FAILED:
+            return cls("needs-auth", reason)
+        return cls(state, reason)

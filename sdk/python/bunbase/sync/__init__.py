@@ -1,0 +1,8 @@
+"""The client for synchronous code: the asyncio client, in a thread with an event loop of its own."""
+
+from bunbase.sync.channel import SyncChannel
+from bunbase.sync.iterator import SyncIterator
+from bunbase.sync.query import SyncDatabase, SyncQuery
+from bunbase.sync.realtime import SyncRealtime
+
+__all__ = ["SyncChannel", "SyncDatabase", "SyncIterator", "SyncQuery", "SyncRealtime"]

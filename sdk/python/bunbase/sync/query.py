@@ -1,0 +1,58 @@
+"""Live queries of synchronous code."""
+
+from __future__ import annotations
+
+from bunbase.client.query import Query
+from bunbase.client.query_builder import QueryBuilder
+from bunbase.client.realtime import Realtime
+from bunbase.protocol.model import Snapshot
+from bunbase.sync.iterator import SyncIterator
+from bunbase.sync.loop_thread import LoopThread
+
+__all__ = ["SyncDatabase", "SyncQuery"]
+
+
+class SyncQuery(QueryBuilder):
+    """A query over one collection. Each method of its conditions and order returns a new query."""
+
+    def __init__(self, thread: LoopThread, realtime: Realtime, collection: str) -> None:
+        super().__init__(realtime._live, collection)
+        self._thread = thread
+        self._realtime = realtime
+
+    def snapshots(self, *, timeout: float | None = None) -> SyncIterator[Snapshot]:
+        """Subscribe, as an iterator (and context manager) of ``Snapshot``.
+
+        A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
+
+        Args:
+            timeout: seconds without a new snapshot after which the iteration ends; without it, it goes on.
+        """
+        return self._thread.run(self._snapshots(timeout))
+
+    def get(self, *, timeout: float = 30.0) -> Snapshot:
+        """The result as it is now. No subscription is left behind.
+
+        Raises:
+            RealtimeError: the query is rejected; ``RT_001``: it takes longer than ``timeout`` seconds.
+        """
+        return self._thread.run(self._query().get(timeout=timeout))
+
+    async def _snapshots(self, timeout: float | None) -> SyncIterator[Snapshot]:
+        snapshots = self._query().snapshots()
+        return SyncIterator(self._thread, self._realtime, snapshots, snapshots.close, timeout)
+
+    def _query(self) -> Query:
+        return Query(self._subscribe, self._collection, self._spec, meta=self._meta)
+
+
+class SyncDatabase:
+    """Where live queries begin."""
+
+    def __init__(self, thread: LoopThread, realtime: Realtime) -> None:
+        self._thread = thread
+        self._realtime = realtime
+
+    def collection(self, name: str) -> SyncQuery:
+        """All rows of a table that was exposed under ``name``."""
+        return SyncQuery(self._thread, self._realtime, name)

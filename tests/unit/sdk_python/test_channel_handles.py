@@ -1,0 +1,234 @@
+"""A channel that several parts of an application use, and listeners that are added after ``subscribe()``."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from typing import Any
+
+import pytest
+from bunbase import Channel, ErrorCode, Realtime, RealtimeError
+from bunbase.connection.subscription_manager import SubscriptionManager
+from bunbase.core.channel_state import ChannelOptions, ChannelState
+
+GONE = RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected")
+
+
+def made(**options: Any) -> tuple[SubscriptionManager, Channel]:
+    """A channel, and the manager that would serve it over a connection."""
+    manager = SubscriptionManager(10)
+    return manager, Channel(manager, ChannelState("chat:1", ChannelOptions(**options)))
+
+
+async def turn() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def begin(channel: Channel, *messages: int, **answer: Any) -> None:
+    """The server answers, and its history comes with that, in one batch."""
+    channel.subscribed({"type": "subscribed", "channel": "chat:1", "position": "0/10", **answer}, None, seamless=False)
+    for number in messages:
+        send(channel, number)
+
+
+def send(channel: Channel, number: int, event: str = "n") -> None:
+    message = {"type": "message", "channel": "chat:1", "event": event, "data": number, "id": f"m{number}"}
+    channel.received({**message, "position": f"0/{number + 32:X}"}, quiet=False)
+
+
+def join(channel: Channel, user: str) -> None:
+    channel.received({"type": "presence:join", "channel": "chat:1", "user": {"id": user}}, quiet=False)
+
+
+async def subscribed(channel: Channel, *messages: int, **answer: Any) -> None:
+    subscribing = asyncio.create_task(channel.subscribe())
+    await turn()
+    begin(channel, *messages, **answer)
+    await subscribing
+
+
+async def test_listeners_added_after_subscribe_miss_nothing_that_came_with_it() -> None:
+    _, channel = made(presence=True, history=2)
+    got: list[Any] = []
+
+    async def component() -> None:
+        await channel.subscribe()
+        channel.on("presence:join", lambda user: got.append(user.id))
+        channel.on("n", lambda message: got.append(message.data))
+
+    running = asyncio.gather(asyncio.create_task(component()))
+    await turn()
+    begin(channel, 1, 2, presence={"users": [{"id": "ada"}]})
+    join(channel, "bob")
+    send(channel, 3)
+    await running
+    await turn()
+    assert got == [1, 2, "bob", 3]
+    assert [user.id for user in channel.presence.users] == ["ada", "bob"]
+
+
+async def test_messages_wait_for_the_first_listener_and_those_added_with_it() -> None:
+    _, channel = made(history=2)
+    await subscribed(channel, 1, 2)
+    await turn()
+    send(channel, 3)
+    got: list[Any] = []
+    channel.on("subscribed", got.append)  # no listener of messages
+    await turn()
+    channel.on("n", lambda message: got.append(("first", message.data)))
+    channel.on("*", lambda message: got.append(("all", message.data)))
+    await turn()
+    send(channel, 4)
+    assert got == [(who, number) for number in (1, 2, 3, 4) for who in ("first", "all")]
+
+
+async def test_an_iterator_made_after_subscribe_begins_with_the_history() -> None:
+    _, channel = made(history=2)
+    await subscribed(channel, 1, 2)
+    messages = channel.messages()
+    assert [(await anext(messages)).data for _ in range(2)] == [1, 2]
+
+
+async def test_a_thousand_messages_wait_and_the_oldest_are_dropped() -> None:
+    _, channel = made()
+    await subscribed(channel, *range(1, 1003))
+    await turn()
+    got: list[Any] = []
+    channel.on("n", lambda message: got.append(message.data))
+    await turn()
+    assert (got[0], got[-1], len(got)) == (3, 1002, 1000)
+
+
+async def test_what_waits_for_a_listener_is_dropped_with_the_subscription() -> None:
+    _, channel = made()
+    await subscribed(channel, 1)
+    await channel.unsubscribe()
+    await subscribed(channel, 2)
+    got: list[Any] = []
+    channel.on("n", lambda message: got.append(message.data))
+    await turn()
+    assert got == [2]
+
+
+async def test_a_message_named_like_an_event_of_channels_is_no_such_event() -> None:
+    _, channel = made()
+    named, everything = list[Any](), list[Any]()
+    for event in ("error", "presence:join", "subscribed"):
+        channel.on(event, lambda *given: named.append(given))
+    channel.on("*", lambda message: everything.append(message.event))
+    await subscribed(channel)
+    named.clear()
+    await turn()
+    for number, event in enumerate(("error", "presence:join", "subscribed", "*")):
+        send(channel, number, event)
+    assert (named, everything) == ([], ["error", "presence:join", "subscribed", "*"])
+
+
+async def test_a_channel_that_two_parts_of_an_application_use_is_left_with_the_second_unsubscribe() -> None:
+    manager, channel = made()
+    both = asyncio.gather(channel.subscribe(), channel.subscribe())
+    await turn()
+    begin(channel)
+    await both
+    await channel.unsubscribe()
+    assert channel.is_subscribed
+    assert manager.subscriptions == {"chat:1": channel}
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+    assert manager.subscriptions == {}
+
+
+async def test_reading_the_presence_is_no_use_that_keeps_a_channel() -> None:
+    _, channel = made(presence=True)
+    reading = asyncio.create_task(channel.get_presence())
+    await turn()
+    begin(channel, presence={"users": []})
+    await reading
+    await channel.subscribe()
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+
+
+async def test_a_subscribe_that_is_superseded_returns_quietly() -> None:
+    manager, channel = made()
+    first = asyncio.create_task(channel.subscribe())
+    await turn()
+    await channel.unsubscribe()
+    again = asyncio.create_task(channel.subscribe())
+    assert await first is channel
+    assert not channel.is_subscribed
+    begin(channel)
+    await again
+    assert manager.subscriptions == {"chat:1": channel}
+
+
+async def test_a_subscribe_that_is_cancelled_leaves_the_others() -> None:
+    manager, channel = made()
+    one, other = asyncio.create_task(channel.subscribe()), asyncio.create_task(channel.subscribe())
+    await turn()
+    one.cancel()
+    await turn()
+    assert manager.subscriptions == {"chat:1": channel}
+    other.cancel()
+    await turn()
+    assert (one.cancelled(), other.cancelled(), manager.subscriptions) == (True, True, {})
+
+
+async def test_a_subscribe_that_waits_when_the_application_disconnects_returns_quietly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    manager, channel = made()
+    waiting, messages = asyncio.create_task(channel.subscribe()), channel.messages()
+    await turn()
+    manager.fail(GONE, quiet=True)
+    await waiting
+    with pytest.raises(StopAsyncIteration):
+        await anext(messages)
+    assert caplog.records == []
+
+
+async def test_a_subscribe_that_waits_when_the_connection_fails_for_good_raises() -> None:
+    manager, channel = made()
+    waiting = asyncio.gather(channel.subscribe(), channel.subscribe(), return_exceptions=True)
+    await turn()
+    manager.fail(GONE)
+    assert list(await waiting) == [GONE, GONE]
+    manager, channel = made()
+    await subscribed(channel)
+    await channel.unsubscribe()
+
+
+async def test_an_iterator_that_the_program_dropped_collects_nothing() -> None:
+    _, channel = made()
+    await subscribed(channel)
+    messages = channel.messages()
+    assert len(channel._readers) == 1
+    del messages
+    gc.collect()
+    assert len(channel._readers) == 0
+
+
+async def test_other_options_of_a_subscribed_channel_are_logged_and_hold_from_the_next_subscription_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    realtime = Realtime("http://localhost:8410")
+    channel = realtime.channel("chat:1", history=5)
+    realtime._manager.needed = lambda: None  # type: ignore[method-assign]  # no connection
+    assert realtime.channel("chat:1", presence={"name": "Ada"}) is channel
+    await subscribed(channel)
+    assert realtime.channel("chat:1") is realtime.channel("chat:1", history=5) is channel
+    assert caplog.records == []
+    assert realtime.channel("chat:1", history=9, presence={"name": "Ada"}, meta=True) is channel
+    [record] = caplog.records
+    assert (record.name, record.levelno) == ("bunbase", logging.WARNING)
+    assert "channel chat:1 is subscribed already: its new history, meta will hold" in record.getMessage()
+    assert {name: channel.request().get(name) for name in ("presence", "meta")} == {
+        "presence": {"name": "Ada"},
+        "meta": None,
+    }
+    await channel.unsubscribe()
+    wanted = {"type": "subscribe", "channel": "chat:1", "history": 9, "meta": True, "presence": {"name": "Ada"}}
+    assert channel.request() == wanted

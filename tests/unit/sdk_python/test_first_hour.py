@@ -1,0 +1,125 @@
+"""What a developer sees in the first hour: addresses, representations and tracebacks."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import pytest
+from bunbase import (
+    AsyncRealtimeServer,
+    Change,
+    Channel,
+    Doc,
+    Encryption,
+    Message,
+    Realtime,
+    RealtimeError,
+    RealtimeServer,
+    Snapshot,
+    SyncRealtime,
+)
+
+SECRETS: dict[str, Any] = {"api_key": "pk_secret", "token": "token_secret", "headers": {"X-Secret": "header_secret"}}
+
+
+@pytest.mark.parametrize("client", [Realtime, SyncRealtime, RealtimeServer, AsyncRealtimeServer])
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("localhost:8000", "does not begin with http://, https://, ws:// or wss://"),
+        ("ftp://localhost", "does not begin with"),
+        ("", "does not begin with"),
+        ("https://", "has no host"),
+        ("http:///realtime", "has no host"),
+        ("http://local host", "has a space in it"),
+        ("http://localhost:80000", "cannot be read"),
+        ("http://localhost:port", "cannot be read"),
+        ("http://[::1", "cannot be read"),
+        ("http://localhost:0", "no port"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_what_to_do(client: Any, url: str, problem: str) -> None:
+    with pytest.raises(ValueError, match="url: ") as refused:
+        client(url)
+    text = str(refused.value)
+    assert repr(url) in text
+    assert problem in text
+    assert "give an address such as 'https://realtime.example.com', or set BUNBASE_REALTIME_URL" in text
+
+
+def test_without_an_address_that_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BUNBASE_REALTIME_URL", raising=False)
+    monkeypatch.delenv("BUNBASE_REALTIME_KEY", raising=False)
+    assert Realtime()._address.http == "http://localhost:8000/realtime"
+    assert "apikey" not in Realtime()._address.parameters
+    monkeypatch.setenv("BUNBASE_REALTIME_URL", "wss://realtime.example.com")
+    monkeypatch.setenv("BUNBASE_REALTIME_KEY", "pk_1")
+    assert Realtime()._address.http == "https://realtime.example.com/realtime"
+    assert Realtime()._address.parameters["apikey"] == "pk_1"
+    assert Realtime("http://other", api_key="pk_2")._address.parameters["apikey"] == "pk_2"
+    with RealtimeServer() as server:
+        assert str(server._http.base_url) == "https://realtime.example.com/realtime/"
+        assert server._http.headers["Authorization"] == "Bearer pk_1"
+
+
+def test_representations_are_short_and_hold_no_secrets() -> None:
+    realtime = Realtime("https://ada:password_secret@realtime.example.com", **SECRETS)
+    channel = realtime.channel("chat:1", encryption=Encryption("k1", {"k1": b"1" * 32}))
+    query = realtime.database().collection("todos").where("owner", "==", "value_secret").where({"or": []})
+    for value, expected in (
+        (realtime, "<Realtime https://realtime.example.com/realtime closed>"),
+        (SyncRealtime("http://localhost", **SECRETS), "<SyncRealtime http://localhost/realtime closed>"),
+        (channel, "<Channel 'chat:1' not subscribed>"),
+        (query, "<Query of todos, where owner and (…)>"),
+        (
+            query.order_by("at").limit(5).start_at("s"),
+            "<Query of todos, where owner and (…), orderBy at, limit 5, startAt>",
+        ),
+        (query.sql("select 'value_secret'", ["s"]), "<Query of todos, sql>"),
+        (Doc("1", {"n": 1}), "<Doc '1': {'n': 1}>"),
+        (Message("chat:1", "sent", {"n": 1}, id="m1"), "<Message 'sent' in 'chat:1', m1: {'n': 1}>"),
+    ):
+        assert repr(value) == expected
+    assert "secret" not in repr(realtime._address)
+
+
+def test_representations_stay_short_whatever_is_in_them() -> None:
+    large = {f"field{n}": "x" * 10_000 for n in range(100)}
+    docs = tuple(Doc(str(n), large) for n in range(1000))
+    changes = tuple(Change("added", doc, -1, n) for n, doc in enumerate(docs))
+    snapshot = Snapshot(docs, changes, "0/16B3748")
+    assert repr(snapshot) == "<Snapshot of 1000 documents at 0/16B3748, 1000 changes>"
+    assert len(repr(docs[0])) < 400
+    assert len(repr(Message("c", "e", [large] * 100))) < 400
+    assert len(repr(Message("c", "e", "x" * 10_000))) < 120
+
+
+def test_data_that_is_no_json_is_one_error() -> None:
+    realtime = Realtime("http://localhost")
+    channel: Channel = realtime.channel("chat:1")
+    sending = channel.send("sent", object())
+    with pytest.raises(TypeError, match="not JSON serializable") as refused:
+        sending.send(None)
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "another exception" not in shown
+
+
+def test_a_key_that_is_no_base64_is_one_error() -> None:
+    with pytest.raises(ValueError, match="not base64") as refused:
+        Encryption("k1", {"k1": "***"})
+    assert "direct cause" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_an_answer_that_refuses_a_call_has_a_short_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RealtimeServer("http://localhost") as server:
+
+        def refuse(call: object) -> None:
+            raise RealtimeError("RT_003", "not allowed")
+
+        monkeypatch.setattr(server, "_once", refuse)
+        with pytest.raises(RealtimeError, match="not allowed") as refused:
+            server.get_room("chat:1")
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "tenacity" not in shown
+    assert shown.count("File ") <= 6, shown

@@ -1,0 +1,92 @@
+"""The status of a client is whether it has a connection, and why not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from bunbase import ConnectionStatus, ErrorCode, Realtime, RealtimeError
+from bunbase.protocol.codes import CloseCode
+from bunbase.protocol.errors import ConnectionEndedError
+
+from tests.support.fakes.server import fake_server
+from tests.support.servers.processes import GIVE_UP_AFTER
+
+LOST = RealtimeError(ErrorCode.CONNECTION_FAILED, "it was cut")
+REFUSED = RealtimeError(ErrorCode.AUTHENTICATION_FAILED, "the token has expired")
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "status"),
+    [
+        ("closed", None, ("closed", None)),
+        ("connecting", None, ("connecting", None)),
+        ("connecting", LOST, ("offline", "it was cut")),
+        ("connected", None, ("open", None)),
+        ("reconnecting", LOST, ("offline", "it was cut")),
+        ("failed", LOST, ("failed", "it was cut")),
+        ("failed", REFUSED, ("needs-auth", "the token has expired")),
+    ],
+)
+def test_the_status_has_the_words_of_both_sdks(state: Any, problem: RealtimeError | None, status: Any) -> None:
+    assert ConnectionStatus.of(state, problem) == ConnectionStatus(*status)
+
+
+def unreachable(monkeypatch: pytest.MonkeyPatch, failure: ConnectionEndedError, **options: Any) -> Realtime:
+    """A client whose attempts fail, and which does not wait between them."""
+    realtime = Realtime("http://localhost:8410", transports=("websocket",), **options)
+
+    async def fail(_: object) -> None:
+        raise failure
+
+    async def go_on(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(realtime._connection, "_open", fail)
+    monkeypatch.setattr(realtime._connection, "_back_off", go_on)
+    return realtime
+
+
+async def statuses_of(realtime: Realtime) -> list[ConnectionStatus]:
+    """Those until it has failed for good, with their reasons."""
+    seen: list[ConnectionStatus] = []
+    realtime.on("status", seen.append)
+    realtime.on("error", lambda _: None)
+    with pytest.raises(RealtimeError):
+        await realtime.connect()
+    assert realtime.status == seen[-1]
+    return seen
+
+
+async def test_attempts_that_fail_are_offline_with_the_reason_before_it_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    realtime = unreachable(monkeypatch, ConnectionEndedError("HTTP 404"), max_reconnect_attempts=3)
+    assert realtime.status == ConnectionStatus("closed")
+    first, second, last = await statuses_of(realtime)
+    assert (first, second) == (ConnectionStatus("connecting"), ConnectionStatus("offline", "HTTP 404"))
+    assert last.state == "failed"
+    assert "no connection to http://localhost:8410/realtime after 4 attempts: HTTP 404" in str(last.reason)
+    await realtime.disconnect()
+    assert realtime.status == ConnectionStatus("closed")
+
+
+async def test_a_token_that_is_refused_is_reported_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = ConnectionEndedError("the token has expired", CloseCode.AUTHENTICATION_FAILED)
+    realtime = unreachable(monkeypatch, refusal)
+    assert await statuses_of(realtime) == [
+        ConnectionStatus("connecting"),
+        ConnectionStatus("needs-auth", "the token has expired"),
+    ]
+    assert realtime.state == "failed"
+
+
+async def test_a_connection_is_open_until_it_is_closed() -> None:
+    async with asyncio.timeout(GIVE_UP_AFTER), fake_server() as server:
+        realtime = Realtime(f"http://127.0.0.1:{server.port}", transports=("websocket",))
+        seen: list[ConnectionStatus] = []
+        realtime.on("status", seen.append)
+        async with realtime:
+            assert repr(realtime) == f"<Realtime http://127.0.0.1:{server.port}/realtime open over websocket>"
+        assert [(each.state, each.reason) for each in seen] == [("connecting", None), ("open", None), ("closed", None)]
