@@ -44,6 +44,12 @@ def canonical_number(text: str) -> int | Decimal:
 
     Raises ``decimal.InvalidOperation`` if it is none.
     """
+    if "." in text and "e" not in text and "E" not in text and len(text) <= _LONGEST_INT:  # as PostgreSQL writes them
+        if text[-1] == "0":
+            text = text.rstrip("0")
+            if text[-1] == ".":
+                return int(text[:-1])
+        return Decimal(text)
     number = _EXACT.normalize(Decimal(text))
     exponent = number.as_tuple().exponent
     if isinstance(exponent, int) and exponent >= 0 and number.adjusted() < _LONGEST_INT:

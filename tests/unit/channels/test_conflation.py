@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.channels.core.delivery.conflator import MAX_BYTES, MAX_LANES, Conflator
 from engine.channels.core.delivery.events import MessageEvent
+from engine.channels.core.filters.filter import read_json
 from engine.channels.core.filters.mutes import Mutes
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import Conflate, Member
@@ -266,6 +267,39 @@ def test_too_many_values_or_bytes_pass_early() -> None:
     assert not conflator.take(event(5_000), b"%d" % MAX_LANES, 100)
     passing = conflator.take(event(5_001, MAX_BYTES), None, 100)
     assert ([each.key[0] for each in passing], len(conflator)) == ([5_000, 5_001], 0)
+
+
+def test_a_large_message_is_read_and_judged_once_for_all_that_conflate_and_ahead_of_its_delivery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node, reads, steps = ConflatingNode(), 0, list[int]()
+
+    def counted(text: bytes) -> object:
+        nonlocal reads
+        reads += 1
+        return read_json(text)
+
+    monkeypatch.setattr("engine.channels.core.delivery.events.read_json", counted)
+    for number in range(20):
+        where = (["text", "like", f"%{number}"],) if number % 2 else None
+        subscriber = node.conflating(f"user {number}", Conflate("id", number + 1), where=where)
+        subscriber.on_event = lambda: steps.append(reads)
+    node.publish({"id": "a", "text": "x" * 10_000 + "1"}, at=0)
+    assert (steps, reads) == ([1] * 11, 1)
+
+
+def test_of_a_long_value_a_digest_is_kept() -> None:
+    node = ConflatingNode()
+    ann = node.conflating(conflate=Conflate("id", 60_000))
+    long = ["x" * 100_000, "x" * 100_000 + "y"]
+    for number, id in enumerate([*long, *long, *long], 1):
+        node.publish({"id": id, "n": number})
+    assert numbers(ann) == [1, 2]
+    kept = ann.subscription._conflator
+    assert kept is not None
+    assert {len(lane) for lane in kept._passed} == {65}
+    node.until(60_000)
+    assert numbers(ann) == [1, 2, 5, 6]
 
 
 published = st.lists(

@@ -76,7 +76,7 @@ class _Group:
             if self.mutes is not None and self.mutes.mutes(event.channel, event.row.event):
                 continue
             if event.selected(self._events, self._test):
-                lane = None if event.row.audience is not None else event.value_at(self._path)
+                lane = None if event.row.audience is not None else event.lane(self._path)
                 passing += self.conflator.take(event, lane, now)
         return passing
 
@@ -196,8 +196,6 @@ class Conflation:
             return
         for batch in message_batches(events):
             self._deliver(list(group.members), batch)
-            for event in batch.events:
-                event.delivered()
         if group.conflator.due is None:  # so nothing of it is held for those that leave it
             for subscription in [each for each in group.members if each.mutes.active is (group.mutes is None)]:
                 channel.move(subscription)

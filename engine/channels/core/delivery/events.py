@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Final
 
 import orjson
 
@@ -16,6 +17,9 @@ from engine.lsn import format_lsn
 from engine.tracing.context import with_context
 
 __all__ = ["EndEvent", "MessageEvent", "PlainEvent", "iso_time", "meta_of"]
+
+_WHOLE: Final = 64  # bytes of a lane that is its value: values may be as long as messages, and lanes are remembered
+_FRACTION: Final = 30  # steps of reading a number with a fraction, as a Decimal; a text with points counts as well
 
 
 def iso_time(text: str) -> str:
@@ -42,6 +46,7 @@ class MessageEvent:
         "_document",
         "_envelope",
         "_json",
+        "_lanes",
         "_unread",
         "_verdicts",
         "channel",
@@ -66,6 +71,7 @@ class MessageEvent:
         self._envelope: Document | None = None
         self._unread = True
         self._verdicts: dict[Test, bool] = {}
+        self._lanes: dict[Path, bytes | None] = {}
 
     @property
     def priority(self) -> int:
@@ -114,14 +120,21 @@ class MessageEvent:
         """Whether it has one of the names ``events`` and meets ``test``, as far as they are given."""
         return (events is None or self.row.event in events) and (test is None or self.meets(test))
 
-    def value_at(self, path: Path) -> bytes | None:
-        """The string, number or boolean at ``path`` of the payload, the same for equal ones; None: there is none."""
-        document = self._read()
-        value = None if document is None else document.at(path)
-        return None if value is None or value.kind in ("array", "object") else value.key
+    def lane(self, path: Path) -> bytes | None:
+        """What stands for the string, number or boolean at ``path`` of the payload, the same for equal ones; None: there is
+        none. Of a long one a digest, which is no JSON.
+        """
+        if path not in self._lanes:
+            document = self._read()
+            value = None if document is None else document.at(path)
+            key = None if value is None or value.kind in ("array", "object") else value.key
+            self._lanes[path] = key if key is None or len(key) <= _WHOLE else b"#" + blake2b(key).digest()
+        return self._lanes[path]
 
     def let_go(self) -> None:
-        """Keep the verdicts of filters, but not the documents they read: it is several times as large as the message."""
+        """Keep the verdicts of filters and the lanes, but not the documents they read: it is several times as large as the
+        message.
+        """
         self._document = self._envelope = None
         self._unread = True
 
@@ -129,6 +142,7 @@ class MessageEvent:
         """No filter will be asked any more, or only late ones."""
         self.let_go()
         self._verdicts.clear()
+        self._lanes.clear()
 
     def _read(self) -> Document | None:
         """The payload, parsed when a filter first asks; None if it cannot be read."""
@@ -138,7 +152,7 @@ class MessageEvent:
                 self._document = Document(read_json(self.row.payload))
             except UnreadableFilterError:
                 return None
-            self._document.spend(len(self.row.payload))
+            self._document.spend(len(self.row.payload) + _FRACTION * self.row.payload.count(b"."))
         return self._document
 
     @property

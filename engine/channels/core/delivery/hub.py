@@ -7,7 +7,7 @@ with messages of higher priority come first; a channel's own messages never chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from engine.channels.core.delivery.channel_batch import message_batches, presence_batches
@@ -88,9 +88,11 @@ class ChannelHub:
             del self._by_connection[subscription.member.connection_id]
         return True
 
-    def judge(self, events: Iterable[MessageEvent]) -> Iterator[None]:
-        """Ask the subscribers' filters about one transaction's messages, ahead of :meth:`messages`. Yields now and then."""
-        return judge_ahead(events, self.of)
+    def judge(self, events: Sequence[MessageEvent]) -> Iterator[None]:
+        """Ask the subscribers' filters about one transaction's messages, and find what they are conflated by, ahead of
+        :meth:`messages`. Yields now and then.
+        """
+        return judge_ahead(events, self.of, lanes=True)
 
     def messages(self, events: list[MessageEvent]) -> None:
         """Deliver one transaction's messages."""

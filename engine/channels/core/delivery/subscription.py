@@ -25,8 +25,8 @@ import structlog
 from engine.channels.core.delivery.channel_batch import ChannelBatch
 from engine.channels.core.delivery.conflator import Conflator
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
-from engine.channels.core.filters.document import Document
-from engine.channels.core.filters.filter import Test, compile_filter
+from engine.channels.core.filters.document import Document, Path
+from engine.channels.core.filters.filter import Test, compile_filter, path_of
 from engine.channels.core.filters.mutes import Mutes
 from engine.channels.core.messages.audience import attributes_of, audience_of
 from engine.channels.core.messages.model import (
@@ -74,6 +74,7 @@ class Subscription:
         "_conflator",
         "_ended",
         "_events",
+        "_lane",
         "_plain",
         "_receiver",
         "_source",
@@ -110,6 +111,7 @@ class Subscription:
         self._events = None if options.events is None else frozenset(options.events)
         self._test: Test | None = compile_filter(options.where) if options.where else None
         self._plain = self._events is None and self._test is None
+        self._lane: Path | None = None if options.conflate is None else path_of(options.conflate.key)
         self._conflator: Conflator | None = None
 
     @property
@@ -258,6 +260,12 @@ class Subscription:
         if self._test is None or (self._events is not None and event.row.event not in self._events):
             return ()
         return (self._test,)
+
+    def lanes(self, event: MessageEvent) -> tuple[Path, ...]:
+        """The path of the value that the message is conflated by, if it comes to that; for :func:`judge_ahead`."""
+        if self._lane is None or (self._events is not None and event.row.event not in self._events):
+            return ()
+        return (self._lane,)
 
     def wants(self, event: MessageEvent) -> bool:
         """Whether the message is for this subscriber."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from engine.channels.core.filters.document import Document
 from engine.channels.core.filters.filter import compile_filter, read_json
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, Member
+from engine.values.exact_json import canonical_number
 from tests.support.fakes.receivers import Calling, NoChannels
 from tests.support.nodes.channel_node import channel_node
 from tests.support.postgres.sql import run
@@ -147,3 +149,30 @@ async def test_a_filtered_past_of_many_messages_lets_the_loop_go_on(
             assert [data["n"] for data in listener.data] == [7]
         received = True
     assert 0 < busiest <= 40, "messages of which the filter was asked in one turn of the loop"
+
+
+def test_messages_of_many_fractions_are_each_a_turn() -> None:
+    hub, received = ChannelHub(), list[ChannelEvent]()
+    subscriber(hub, (["b", "==", 1],), received)
+    events = [message(number, {"a": [1.5] * 30_000}) for number in range(5)]
+    assert len(list(hub.judge(events))) == 5
+
+
+def test_many_small_messages_are_judged_ahead_as_large_ones_are() -> None:
+    hub, received = ChannelHub(), list[ChannelEvent]()
+    subscriber(hub, (["b", "==", 1],), received)
+    events = [message(number, {"a": [1.5] * 600}) for number in range(100)]
+    assert len(list(hub.judge(events))) > 1
+    small = [message(number, {"a": "x"}) for number in range(100)]
+    assert list(hub.judge(small)) == []
+
+
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, places=5) | st.decimals("-2", "2", places=3), st.integers(0, 9)
+)
+def test_equal_numbers_have_one_form(number: Decimal, zeros: int) -> None:
+    text = f"{number:f}"
+    form = canonical_number(text)
+    assert (form, type(form)) == (canonical_number(f"{number:e}"), type(canonical_number(f"{number:e}")))
+    assert form == number
+    assert repr(canonical_number(text + "0" * zeros)) == repr(form)
