@@ -6,24 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from engine.identity.networks import network_of
 from server.limits.exceeded import LimitExceededError
 from server.limits.network_rates import NetworkRates, Quota
 from server.ports.channels import Member
 
-__all__ = ["PublishedBytes", "counted_for"]
+__all__ = ["PublishedBytes"]
 
 _DEFAULT: Final = 4 << 20
-
-
-def counted_for(member: Member) -> str | None:
-    """Whom the requests of a client count for: its user, or without a proof of who that is the network of its address. None:
-    it has none, as clients on this machine.
-    """
-    if member.proven_user_id is not None:
-        return f"user {member.proven_user_id}"
-    network = None if member.ip is None else network_of(member.ip)
-    return None if network is None else f"address {network}"
 
 
 class PublishedBytes:
@@ -41,7 +30,7 @@ class PublishedBytes:
 
     def count(self, member: Member, size: int) -> None:
         """Count a message of ``size`` bytes. Raises ``LimitExceededError`` if it is too much for now."""
-        whose = counted_for(member)
+        whose = member.counted_as
         if whose is None:
             return
         usage = self._rates.count(whose, self._clock(), size)

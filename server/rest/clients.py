@@ -26,7 +26,6 @@ from server.client.shared import SharedServices
 from server.http.problems import ProblemError
 from server.limits.connection_limits import SessionLimits
 from server.limits.network_rates import NetworkRates, Quota
-from server.limits.published_bytes import counted_for
 from server.ports.channels import Member, Publication
 from server.protocol.client_messages import Publish, decode
 from server.protocol.error_codes import ErrorCode
@@ -95,7 +94,7 @@ class Clients:
         return principal or await authenticated(services, handshake, self._timeout, TRANSPORT)
 
     def _count(self, member: Member) -> None:
-        usage = self._rates.count(counted_for(member) or "this machine", time.monotonic())
+        usage = self._rates.count(member.counted_as or "this machine", time.monotonic())
         if not usage.allowed:
             text = f"more than {usage.quota.amount:g} messages per second; this one was not carried out"
             raise ProblemError(ErrorCode.RATE_LIMITED, text, retry_after=usage.wait, limit="max_message_rate")

@@ -10,6 +10,7 @@ import structlog
 from engine.channels.core.access_rules import AccessRule
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
+from engine.shared_look import SharedLook
 from server.auth.authorizer import UNKNOWN, Action, Circumstances, NameRules, NotAllowedError
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.rules.explain import Explanation, explain
@@ -34,8 +35,7 @@ class RuleAuthorizer:
         self._source = source
         self._names = names
         self._judge = RuleJudge(source)
-        self._running: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
+        self._look = SharedLook(self._source_current)
         self._reported: set[tuple[AccessRule, str]] = set()
 
     async def authorize(
@@ -82,24 +82,12 @@ class RuleAuthorizer:
 
     async def _current(self) -> None:
         """Wait for what is committed now. One look at the database at a time, shared by all who asked before it began."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._look(self._running))
-            self._next.add_done_callback(_seen)
         try:
             async with asyncio.timeout(_TIMEOUT):
-                await asyncio.shield(self._next)
+                await self._look()
         except TimeoutError as late:
             raise UnavailableError("this server does not follow the database now; try again") from late
 
-    async def _look(self, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait({before})
-        self._running, self._next = self._next, None
+    async def _source_current(self) -> None:
         async with asyncio.timeout(_TIMEOUT):
             await self._source.current()
-
-
-def _seen(task: asyncio.Task[None]) -> None:
-    """Its error is for those who wait, who may have gone."""
-    if not task.cancelled():
-        task.exception()

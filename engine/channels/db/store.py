@@ -27,6 +27,7 @@ from engine.postgres.connections.pool import Pool
 from engine.postgres.errors import AWAY, OtherServerError, in_words, is_raised, reason
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.statements.named_queries import query
+from engine.shared_look import SharedLook
 from engine.values.exact_json import write_exact
 
 __all__ = ["Store", "split_presence"]
@@ -90,6 +91,7 @@ class Store:
         )
         self._locked = LockedQueries()
         self.insistence = Insistence()
+        self._committed = SharedLook(self._look_committed)
         self._batcher = WriteBatcher(self, self._locked)
         self._endings = WriteBatcher(self, self._locked)  # one that waits for a lock holds up no arrival
 
@@ -99,6 +101,7 @@ class Store:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._committed.close()
         await self._pool.close()
 
     def watch(self, connection: PooledConnection[DictRow]) -> None:
@@ -178,8 +181,12 @@ class Store:
         """A position behind every transaction that has committed by now, also where commits are not flushed at once
         (``synchronous_commit = off``): what is before it is flushed when this returns, so the stream will pass it.
 
+        Clients cause this a hundred times a second each, and it may have to flush the WAL: all who ask share the looks.
         Raises ``UnavailableError``.
         """
+        return await self._committed()
+
+    async def _look_committed(self) -> Lsn:
         [now] = await self.rows("engine_inserted")
         if now["whole"]:
             return parse_lsn(now["position"])

@@ -139,10 +139,10 @@ class Recovery:
         """The past, judged by the subscription's filter, and whether it is everything after ``since``. The past is in use
         until ``reads`` ends.
         """
-        channel, generation = subscription.channel, self._generation
+        channel, user, generation = subscription.channel, subscription.member.counted_as, self._generation
         if since is not None:
             past = await reads.enter_async_context(
-                self._pasts.read(channel, (generation, since), lambda: self._since(channel, since))
+                self._pasts.read(channel, (generation, since), lambda: self._since(channel, since), user)
             )
             check = past.page.check
             if check is not None and await self._recoverable(channel, since, subscription.options.epoch, check):
@@ -153,7 +153,7 @@ class Recovery:
         while True:
             await reads.aclose()
             past = await reads.enter_async_context(
-                self._pasts.read(channel, (generation, count), self._last(channel, count))
+                self._pasts.read(channel, (generation, count), self._last(channel, count), user)
             )
             await _judge(past.events, [subscription])
             wanted = sum(map(subscription.wants, past.events))

@@ -3,6 +3,10 @@
 After a restart a thousand clients resume the same channel from the same position within a moment. The first has the past
 read; those who ask while it is being read get the same messages, each encoded once.
 
+Reads are shared out among users (:mod:`engine.postgres.fair_lane`): each may bring as many bytes as a past may have, and a
+client may ask for a hundred a second, each from another position. A read waits for a place in the name of each user who
+wants it, and is done with the first: so one that waits behind many of its first user is not late for the others.
+
 A read that was begun before a subscriber asked is as good as one of its own, unless the stream was interrupted between: with
 the unrecorded messages it is every message up to the stream's position at the moment of use. So none of these may be
 released until the last user is done: the ticket of the read is kept until then.
@@ -19,6 +23,7 @@ from engine.channels.core.messages.model import Position
 from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.channels.history.reader import HistoryPage
 from engine.lsn import Lsn
+from engine.postgres.fair_lane import FairLane
 
 __all__ = ["SharedPage", "SharedPasts"]
 
@@ -45,64 +50,96 @@ class SharedPage:
 
 
 class _Read:
-    """One read: its users, and the ticket that keeps what it may not show."""
+    """One read: its users, who waits for a place for it, and the ticket that keeps what it may not show."""
 
-    __slots__ = ("task", "ticket", "users")
+    __slots__ = ("begun", "page", "ticket", "users", "waiting")
 
-    def __init__(self, ticket: int, task: asyncio.Task[SharedPage]) -> None:
+    def __init__(self, ticket: int) -> None:
         self.ticket = ticket
-        self.task = task
+        self.page: asyncio.Future[SharedPage] = asyncio.get_running_loop().create_future()
+        self.waiting: dict[str | None, asyncio.Task[None]] = {}
+        self.begun = False
         self.users = 0
+
+    def resolve(self, found: SharedPage | Exception) -> None:
+        """The page was read, or cannot be."""
+        if self.page.done():  # its users have been cancelled
+            return
+        if isinstance(found, Exception):
+            self.page.set_exception(found)
+        else:
+            self.page.set_result(found)
 
 
 class SharedPasts:
-    """See the module. ``at_once``: reads at the same time, each of which may have as many bytes as a past may have."""
+    """See the module. ``at_once``: reads at the same time; half of them of one user, and half of all who read much."""
 
     def __init__(self, unrecorded: UnrecordedMessages, at_once: int) -> None:
         self._unrecorded = unrecorded
-        self._places = asyncio.Semaphore(at_once)
+        self._lane = FairLane(at_once, max(1, at_once // 2), spare=at_once // 2)
         self._running: dict[Hashable, _Read] = {}
 
     @asynccontextmanager
     async def read(
-        self, channel: str, asked: tuple[Position | int, ...], read: Callable[[], Awaitable[HistoryPage]]
+        self,
+        channel: str,
+        asked: tuple[Position | int, ...],
+        read: Callable[[], Awaitable[HistoryPage]],
+        user: str | None = None,
     ) -> AsyncIterator[SharedPage]:
-        """What ``read`` returns, or returns to another one who has ``asked`` the same of ``channel``.
+        """What ``read`` returns, or returns to another one who has ``asked`` the same of ``channel``. ``user``: for whom;
+        None: one that is not limited.
 
         Inside, the past and the unrecorded messages have no hole. Raises as ``read``.
         """
         key = (channel, asked)
         running = self._running.get(key)
         if running is None:
-            running = self._running[key] = self._begin(key, channel, read)
+            running = self._running[key] = _Read(self._unrecorded.begin_read())
+        if not running.begun and user not in running.waiting:
+            running.waiting[user] = asyncio.create_task(self._wait(running, key, channel, read, user))
         running.users += 1
-        past: SharedPage | None = None
         try:
-            past = await asyncio.shield(running.task)
-            yield past
+            yield await asyncio.shield(running.page)
         finally:
             running.users -= 1
             if not running.users:
                 self._end(key, running)
 
-    def _begin(self, key: Hashable, channel: str, read: Callable[[], Awaitable[HistoryPage]]) -> _Read:
-        ticket = self._unrecorded.begin_read()
-
-        async def run() -> SharedPage:
+    async def _wait(
+        self,
+        running: _Read,
+        key: Hashable,
+        channel: str,
+        read: Callable[[], Awaitable[HistoryPage]],
+        user: str | None,
+    ) -> None:
+        """Read in a place of ``user``, unless it is read in another one's."""
+        async with self._lane.place(() if user is None else (user,)):
+            if running.begun:
+                return
+            running.begun = True
+            for other, waiting in running.waiting.items():
+                if other != user:
+                    waiting.cancel()
             try:
-                async with self._places:
-                    return SharedPage(channel, await read())
+                running.resolve(SharedPage(channel, await read()))
+            except Exception as error:  # noqa: BLE001 - raised where the page is waited for
+                running.resolve(error)
             finally:
-                self._running.pop(key, None)  # who comes now has another one begun
-
-        return _Read(ticket, asyncio.create_task(run()))
+                self._forget(key, running)  # who comes now has another one begun
 
     def _end(self, key: Hashable, read: _Read) -> None:
         snapshot = None
-        if not read.task.done():  # its users have been cancelled
-            read.task.cancel()
-            if self._running.get(key) is read:
-                del self._running[key]
-        elif not read.task.cancelled() and read.task.exception() is None:
-            snapshot = read.task.result().page.snapshot
+        if not read.page.done():  # its users have been cancelled
+            read.page.cancel()
+            for waiting in read.waiting.values():
+                waiting.cancel()
+            self._forget(key, read)
+        elif read.page.exception() is None:
+            snapshot = read.page.result().page.snapshot
         self._unrecorded.end_read(read.ticket, snapshot)
+
+    def _forget(self, key: Hashable, read: _Read) -> None:
+        if self._running.get(key) is read:
+            del self._running[key]

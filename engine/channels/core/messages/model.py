@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from engine.errors import ErrorCode, RealtimeError
+from engine.identity.networks import network_of
 from engine.lsn import Lsn, format_lsn, parse_lsn
 from engine.tracing.messages import MessageTrace
 
@@ -92,6 +93,16 @@ class Member:
     def presence_id(self) -> str:
         """The user that others see; a connection without a user is one of its own."""
         return self.user_id or self.connection_id
+
+    @property
+    def counted_as(self) -> str | None:
+        """Whom the requests of a client count for: its user, or without a proof of who that is the network of its address.
+        None: it has none, as clients on this machine.
+        """
+        if self.proven_user_id is not None:
+            return f"user {self.proven_user_id}"
+        network = None if self.ip is None else network_of(self.ip)
+        return None if network is None else f"address {network}"
 
 
 def id_scope(sender: str | None, connection_id: str | None) -> str:
