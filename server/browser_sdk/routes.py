@@ -36,7 +36,7 @@ def sdk_routes() -> list[BaseRoute]:
 
 async def _entry(request: Request) -> Response:
     sdk = await _loaded()
-    address = request.url.path.removeprefix("/realtime/")
+    address = request.scope["path"].removeprefix("/realtime/")
     text = sdk.entry(address)
     if text is None:
         raise HTTPException(404, f"the SDK has no entry {address!r}: there are sdk.js, sdk/server.js and sdk/crypto.js")

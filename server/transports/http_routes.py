@@ -187,7 +187,7 @@ class _Transports:
         """The answer of the worker whose session it is; None: it is one of this worker's."""
         if self._others is None or not self._others.have(secret):
             return None
-        asking = self._others.ask(secret, request.method, request.url.path, content)
+        asking = self._others.ask(secret, request.method, request.scope["path"], content)
         return await _while_connected(request, asyncio.create_task(asking))
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import server
 from server.app.http_app import make_app
 from server.auth.api_keys import KeyRing
 from server.observe.health import health_routes
 from server.rest import Rest
 from server.rest.access import Access
 from tests.support.fakes.server import fake_server
+from tests.support.sources import python_files
 from tests.unit.websocket.test_ws_handshake import ask, request
 
+PACKAGE = Path(server.__file__).parent
 SOCKETS = (
     "//realtime",
     "/./realtime",
@@ -84,3 +89,11 @@ async def test_no_spelling_of_path_or_host_reaches_rest_without_its_key(path: st
         {**scope, "scheme": "http", "server": ("a", 80), "client": ("203.0.113.1", 1), "root_path": ""}, receive, send
     )
     assert sent[0]["status"] in (401, 404), sent
+
+
+@pytest.mark.parametrize("path", [path for path in python_files(PACKAGE) if b".url" in path.read_bytes()], ids=str)
+def test_nothing_is_decided_by_an_address_made_of_the_header_host(path: Path) -> None:
+    """A path of ``request.url`` may be another one than that which was routed (CVE-2026-48710 of Starlette)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert (node.value.id, node.attr) != ("request", "url"), f"line {node.lineno}"
