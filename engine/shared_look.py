@@ -14,7 +14,7 @@ __all__ = ["SharedLook"]
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 1.0  # seconds after which a look is not waited for: its connection alone may be dead
+_TIMEOUT: Final = 1.0  # seconds after which a look is not waited for: its connection alone may be dead
 
 
 class SharedLook(Generic[T]):
@@ -44,7 +44,7 @@ class SharedLook(Generic[T]):
 
     async def _after(self, before: asyncio.Task[T] | None) -> T:
         if before is not None:
-            await asyncio.wait({before}, timeout=_PATIENCE)
+            await asyncio.wait({before}, timeout=_TIMEOUT)
         self._running, self._next = self._next, None
         return await self._look()
 

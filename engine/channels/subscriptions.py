@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import (
     ChannelOptions,
@@ -19,9 +21,15 @@ from engine.channels.db.store import Store
 from engine.channels.history.recovery import Recovery
 from engine.channels.presence.client_lifecycle import ClientLifecycle
 from engine.errors import InvalidQueryError
+from engine.postgres.fair_lane import FairLane
 from engine.stream.driver import StreamDriver
 
 __all__ = ["Subscriptions"]
+
+_AT_ONCE: Final = 256  # subscriptions that are being opened
+_EACH: Final = (
+    16  # of one user: what is behind them (rows of presence, the past) comes in the order in which it is asked for
+)
 
 
 class Subscriptions:
@@ -44,6 +52,7 @@ class Subscriptions:
         self._recovery = recovery
         self._clients = clients
         self._max_history = max_history
+        self._lane = FairLane(_AT_ONCE, _EACH, spare=_AT_ONCE // 2)
 
     async def check(self, channel: str) -> None:
         """Refuse an unknown or closed channel; but it may have been made a moment ago, or the rooms are being read.
@@ -67,11 +76,12 @@ class Subscriptions:
         since = _position(options.since)
         subscription = Subscription(channel, options, member, receiver, self)
         try:
-            await self.check(channel)
-            with refusals("a channel of this name", self._schema):
-                await self._clients.admit(subscription)
-                await self._recovery.begin(subscription, since, min(options.history, self._max_history))
-            self._core.rooms.check(channel)  # it may have been closed meanwhile
+            async with self._lane.place(() if member.counted_as is None else (member.counted_as,)):
+                await self.check(channel)
+                with refusals("a channel of this name", self._schema):
+                    await self._clients.admit(subscription)
+                    await self._recovery.begin(subscription, since, min(options.history, self._max_history))
+                self._core.rooms.check(channel)  # it may have been closed meanwhile
         except BaseException:
             self._core.hub.remove(subscription)
             self._clients.leave(subscription)

@@ -161,6 +161,8 @@ class ChannelSubscriptions:
     def leave(self, request: ChannelRequest) -> None:
         """Give a channel back."""
         self._opening.cancel(request.channel)
+        if (joining := self._joining.get(request)) is not None:
+            joining.cancel()  # what is not wanted any more must not keep what is from its turn
         subscription = self._left(request)
         if subscription is not None:
             subscription.cancel()

@@ -92,6 +92,7 @@ class Store:
         self._locked = LockedQueries()
         self.insistence = Insistence()
         self._committed = SharedLook(self._look_committed)
+        self._flushed = SharedLook(self._look_flushed)
         self._batcher = WriteBatcher(self, self._locked)
         self._endings = WriteBatcher(self, self._locked)  # one that waits for a lock holds up no arrival
 
@@ -102,6 +103,7 @@ class Store:
     async def close(self) -> None:
         """Close all connections."""
         await self._committed.close()
+        await self._flushed.close()
         await self._pool.close()
 
     def watch(self, connection: PooledConnection[DictRow]) -> None:
@@ -174,7 +176,10 @@ class Store:
         return await self.attempt(run, begins=True)
 
     async def flushed(self) -> Lsn:
-        """Up to where the WAL is flushed."""
+        """Up to where the WAL is flushed. All who ask share the looks."""
+        return await self._flushed()
+
+    async def _look_flushed(self) -> Lsn:
         return parse_lsn((await self.rows("engine_flushed"))[0]["position"])
 
     async def committed(self) -> Lsn:
@@ -280,7 +285,7 @@ class Store:
 
     async def leave(self, channel: str, connection_id: str) -> None:
         """Leave at once."""
-        await self.rows("engine_leave", channel=channel, connection=connection_id)
+        await self._endings.rows("engine_leave", channel=channel, connection=connection_id)
 
     async def set_presence(self, channel: str, connection_id: str, data: Mapping[str, Any]) -> str:
         """Change what the others see. Returns the row's ``updated_at``. Raises ``PresenceRefusedError``."""

@@ -127,19 +127,19 @@ class SharedPasts:
             except Exception as error:  # noqa: BLE001 - raised where the page is waited for
                 running.resolve(error)
             finally:
-                self._forget(key, running)  # who comes now has another one begun
+                del self._running[key]  # who comes now has another one begun
+                if not running.users:
+                    self._end(key, running)
 
     def _end(self, key: Hashable, read: _Read) -> None:
         snapshot = None
         if not read.page.done():  # its users have been cancelled
+            if read.begun:
+                return  # to cut it off would cost its connection; it is in use until it ends
             read.page.cancel()
             for waiting in read.waiting.values():
                 waiting.cancel()
-            self._forget(key, read)
+            del self._running[key]
         elif read.page.exception() is None:
             snapshot = read.page.result().page.snapshot
         self._unrecorded.end_read(read.ticket, snapshot)
-
-    def _forget(self, key: Hashable, read: _Read) -> None:
-        if self._running.get(key) is read:
-            del self._running[key]

@@ -95,6 +95,7 @@ class FakeChannels:
     gone: list[str] = field(default_factory=list)
     refuse: Exception | None = None
     without_room: int = 0
+    waiting: int = 0  # subscriptions that are being opened
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -118,7 +119,11 @@ class FakeChannels:
     async def subscribe(
         self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver
     ) -> FakeChannelSubscription:
-        await self.gate.wait()
+        self.waiting += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
         if self.refuse is not None:
             raise self.refuse
         assert member.connection_id in self.members

@@ -20,7 +20,8 @@ class Pasts:
     """Reads that end when the test lets them: ``reads`` are those under way, by what was asked for, in their order."""
 
     def __init__(self) -> None:
-        self.pasts = SharedPasts(UnrecordedMessages(), 4)
+        self.unrecorded = UnrecordedMessages()
+        self.pasts = SharedPasts(self.unrecorded, 4)
         self.reads: dict[int, asyncio.Event] = {}
         self.answered: list[tuple[str | None, int]] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -31,6 +32,12 @@ class Pasts:
 
     async def finish(self, position: int) -> None:
         self.reads.pop(position).set()
+        await self.come_to_rest()
+
+    async def leave(self, first: int) -> None:
+        """Those who asked, but for the ``first``, want nothing any more."""
+        for task in self.tasks[first:]:
+            task.cancel()
         await self.come_to_rest()
 
     @staticmethod
@@ -91,24 +98,33 @@ async def test_a_read_that_fails_fails_for_all_who_share_it() -> None:
     assert not here.pasts._running
 
 
-@pytest.mark.parametrize("begun", [True, False])
-async def test_a_read_ends_with_the_last_who_wants_it(begun: bool) -> None:
+async def test_a_read_that_waits_ends_with_the_last_who_wants_it() -> None:
     here = Pasts()
-    if not begun:
-        await here.ask("ann", 1, 2)
-        await here.ask("bob", 1, 2)
-        await here.ask("eve", 3, 4)
+    await here.ask("ann", 1, 2)
+    await here.ask("eve", 3, 4)
     before = len(here.tasks)
     await here.ask("ann", 5)
     await here.ask("bob", 5)
-    assert (5 in here.reads) is begun
-    for task in here.tasks[before:]:
-        task.cancel()
-    await here.come_to_rest()
-    assert set(here.pasts._running) == ({("c", (Position(each),)) for each in (1, 2, 3, 4)} if not begun else set())
-    if not begun:
-        for position in (1, 2, 3, 4):
-            await here.finish(position)
+    await here.leave(before)
+    assert set(here.pasts._running) == {("c", (Position(each),)) for each in (1, 2, 3, 4)}
+    for position in (1, 2, 3, 4):
+        await here.finish(position)
     await here.ask("ann", 5)
     await here.finish(5)
     assert here.answered[-1] == ("ann", 5)
+
+
+async def test_a_read_that_has_begun_is_not_cut_off_and_serves_who_asks_meanwhile() -> None:
+    here = Pasts()
+    await here.ask("eve", 5)
+    await here.leave(0)
+    assert list(here.reads) == [5]
+    await here.ask("ann", 5)
+    await here.finish(5)
+    assert here.answered == [("ann", 5)]
+    await here.ask("eve", FAILS, 6)
+    await here.leave(2)
+    await here.finish(FAILS)
+    await here.finish(6)
+    assert not here.pasts._running
+    assert not here.unrecorded._reads._running
