@@ -69,12 +69,14 @@ test("a snapshot carries the annotation of its transaction if it was asked for a
   assert.equal("meta" in other.peer.hello().of("subscribe")[0]!, false);
 });
 
-test("a snapshot has the strategy that the server reported", () => {
+test("a snapshot has the strategy that the server reported, and its reason", () => {
   const server = new FakeServer();
   const { snapshots } = followQuery(server);
-  server.peer.hello().subscribed("db:collection:c", { strategy: "re-read" });
+  server.peer.hello().subscribed("db:collection:c", { strategy: "re-read", reason: "it has a join" });
   sendSnapshot(server.peer, "0/10", true, added("a"));
-  assert.equal(snapshots[0]!.strategy, "re-read");
+  assert.deepEqual([snapshots[0]!.strategy, snapshots[0]!.reason], ["re-read", "it has a join"]);
+  sendSnapshot(server.peer, "0/20", false, [{ type: "removed", oldIndex: 0, newIndex: -1, doc: { id: "a" } }]);
+  assert.equal(snapshots[1]!.reason, "it has a join");
 });
 
 test("a query is written as the protocol has it", () => {

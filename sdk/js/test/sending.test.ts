@@ -38,6 +38,17 @@ test("unacknowledged messages are sent again in order, before new ones, with the
   );
 });
 
+test("a message has the id that it was given, and trace context beside it", async () => {
+  const { server, channel } = await subscribedChannel();
+  const trace = { traceparent: "00-1", tracestate: "a=b" };
+  void channel.send("n", 1, { id: "own", ...trace });
+  void channel.send("n", 2, trace);
+  const [own, made] = server.peer.of("message");
+  assert.deepEqual([own!.id, own!.traceparent, own!.tracestate], ["own", "00-1", "a=b"]);
+  assert.match(String(made!.id), /^[0-9a-f-]{36}$/);
+  assert.equal(made!.traceparent, "00-1");
+});
+
 test("a rejected message rejects its own call only, and a rate-limited one is sent again", async () => {
   const { server, channel } = await subscribedChannel();
   const [bad, good] = [channel.send("n", 1), channel.send("n", 2)];

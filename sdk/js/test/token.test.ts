@@ -150,6 +150,22 @@ test("the status has the reason why there is no connection", async () => {
   assert.deepEqual(server.realtime.status, { state: "closed" });
 });
 
+test("a client has the time of its next attempt while it waits for one, and at no other time", async () => {
+  const server = new FakeServer({ transports: ["sse"] });
+  const { clock, realtime } = server;
+  server.peer.hello();
+  await clock.pass(5000);
+  assert.equal(realtime.retryAt, undefined);
+  server.peer.end(1006, "cut");
+  assert.equal(realtime.retryAt, 6000);
+  await clock.pass(1000);
+  assert.deepEqual([server.peers.length, realtime.retryAt], [2, undefined]); // it is under way
+  server.peer.end(1006, "HTTP status 429", undefined, 7);
+  assert.equal(realtime.retryAt, 15_000);
+  realtime.disconnect();
+  assert.equal(realtime.retryAt, undefined);
+});
+
 test("a client tries for ever, and the first failure names the address once", async (context) => {
   const { mock } = context.mock.method(console, "warn", () => {});
   const server = new FakeServer({ transports: ["sse"] });

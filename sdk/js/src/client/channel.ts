@@ -5,7 +5,7 @@ import { Emitter } from "../core/emitter.js";
 import { equal } from "../core/equal.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import { uuid } from "../core/ids.js";
-import type { AnyMessage, Seen, Sent, Trace } from "./typed_channel.js";
+import type { AnyMessage, Seen, SendOptions, Sent } from "./typed_channel.js";
 import type { At, NameOf } from "./typed_query.js";
 import type { SubscriptionManager } from "../connection/subscription_manager.js";
 import type { Ack, Message, Presence, PresenceData, Room, Untyped, User } from "../protocol/types.js";
@@ -60,12 +60,12 @@ export class Channel<Events = Untyped, State = Untyped> {
    * Publish a message. One does not have to be subscribed. Without a connection it waits; it is sent again until the server has
    * acknowledged it, and stored once.
    *
-   * @param sent its data, and the W3C trace context that it continues; subscribers with `meta` get that.
+   * @param sent its data; and options, such as the W3C trace context that it continues, which subscribers with `meta` get.
    * @returns when it is stored.
    * @throws {@link RealtimeError} if it is refused, or if too many wait already.
    */
   send<E extends NameOf<Events>>(event: E, ...sent: Sent<At<Events, E>>): Promise<Ack>;
-  async send(event: string, data?: unknown, trace?: Trace): Promise<Ack> {
+  async send(event: string, data?: unknown, { id: own = uuid(), ...trace }: SendOptions = {}): Promise<Ack> {
     const sealer = this._subscription._sealer();
     // One after the other: encryption takes time, and order must not depend on how much.
     if (sealer) {
@@ -80,7 +80,7 @@ export class Channel<Events = Untyped, State = Untyped> {
       channel: this.name,
       event,
       data: data ?? null,
-      id: uuid(),
+      id: own,
       ...trace,
     });
     return { id, position };

@@ -164,7 +164,7 @@ class LiveList implements Subscription {
   private _feed: Feed | undefined;
   private _late: (() => void) | undefined;
   private _over = false;
-  private _strategy: Subscribed["strategy"];
+  private _plan: Pick<Snapshot, "strategy" | "reason"> = {};
 
   constructor(
     readonly _name: string,
@@ -193,8 +193,8 @@ class LiveList implements Subscription {
     };
   }
 
-  _subscribed({ epoch, strategy }: Subscribed, slot: Slot): void {
-    this._strategy = strategy;
+  _subscribed({ epoch, strategy, reason }: Subscribed, slot: Slot): void {
+    this._plan = { ...(strategy && { strategy }), ...(reason && { reason }) };
     const feed = slot._memo as Feed;
     feed._next = epoch;
     this._feed = feed;
@@ -241,13 +241,13 @@ class LiveList implements Subscription {
     const first = !this._begun;
     this._begun = true;
     if (!first && !changes.length) return;
-    const strategy = this._strategy;
+    const plan = this._plan;
     guarded(() =>
       this._onNext({
         docs: feed._docs,
         changes,
         position: feed._since!,
-        ...(strategy && { strategy }),
+        ...plan,
         ...(meta && { meta }),
       }),
     );

@@ -58,6 +58,14 @@ export class Realtime<Collections = Untyped> {
     return this._status;
   }
 
+  /**
+   * When the next attempt to connect begins, in milliseconds as `performance.now()` counts them: for a countdown. Undefined where
+   * none is planned, or one is under way.
+   */
+  get retryAt(): number | undefined {
+    return this._manager._connection._retryAt;
+  }
+
   /** How the connection is carried; undefined without one. */
   get transport(): TransportName | undefined {
     const link = this._manager._connection._active;

@@ -14,14 +14,22 @@ export interface Trace {
   tracestate?: string;
 }
 
+/** What goes with a message besides its data. */
+export interface SendOptions extends Trace {
+  /**
+   * The message's id, for those that show a message before it is stored. A channel stores an id once. Default: a random one.
+   */
+  id?: string;
+}
+
 /** What follows the event when it is sent: its data, which is optional if it can be null or undefined. */
 export type Sent<Data> = unknown extends Data
-  ? [data?: unknown, trace?: Trace]
+  ? [data?: unknown, options?: SendOptions]
   : null extends Data
-    ? [data?: Data, trace?: Trace]
+    ? [data?: Data, options?: SendOptions]
     : undefined extends Data
-      ? [data?: Data, trace?: Trace]
-      : [data: Data, trace?: Trace];
+      ? [data?: Data, options?: SendOptions]
+      : [data: Data, options?: SendOptions];
 
 /** What users set, as others see it: each sets what it likes. */
 export type Seen<State> = unknown extends State ? Record<string, Untyped> : Partial<State>;

@@ -76,6 +76,8 @@ export class ConnectionManager implements LinkOwner {
   _reason = "";
   /** Why it was given up. */
   _refusal: RealtimeError | undefined;
+  /** When the next attempt begins, if one is planned: by the clock. */
+  _retryAt: number | undefined;
   private _cancelRetry: (() => void) | undefined;
   private _cancelWarning: (() => void) | undefined;
   private _warned = false;
@@ -220,7 +222,10 @@ export class ConnectionManager implements LinkOwner {
     this._retryAfter = 0;
     // Offline: `_reconnectNow` will be called. Without such an event, `onLine` is not false.
     if (globalThis.navigator?.onLine === false) this._cancelRetry = () => {};
-    else this._cancelRetry = _clock.after(delay, () => this._attempt());
+    else {
+      this._retryAt = _clock.now() + delay;
+      this._cancelRetry = _clock.after(delay, () => this._attempt());
+    }
   }
 
   private _giveUp(error: RealtimeError, reported = false): void {
@@ -263,7 +268,7 @@ export class ConnectionManager implements LinkOwner {
     this._cancelRetry?.();
     this._cancelReplace?.();
     this._cancelPrepare?.();
-    this._cancelRetry = this._cancelReplace = this._cancelPrepare = undefined;
+    this._cancelRetry = this._cancelReplace = this._cancelPrepare = this._retryAt = undefined;
     if (this._next !== except) this._next?._close();
     this._next = undefined;
     this._order = [];

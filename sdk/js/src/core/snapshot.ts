@@ -50,6 +50,8 @@ export interface Snapshot<T = Untyped> {
   position: string;
   /** How the server keeps the query: row by row, or read again. */
   strategy?: "incremental" | "re-read";
+  /** Why it is read again, in words. */
+  reason?: string;
   /** If it was asked for: what the transaction that made the changes was annotated with. */
   meta?: Record<string, Untyped>;
 }

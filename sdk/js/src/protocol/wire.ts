@@ -26,6 +26,8 @@ export interface Subscribed {
   presence?: Presence;
   /** Live queries: how the server keeps them. */
   strategy?: "incremental" | "re-read";
+  /** Why it is read again. */
+  reason?: string;
 }
 
 /** A request that carries a `ref` was carried out. @internal */

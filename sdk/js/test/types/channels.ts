@@ -20,6 +20,7 @@ const room = realtime.channel<Events, State>("chat:1", { presence: { color: "red
 export async function messages(): Promise<void> {
   await room.send("new-message", { text: "Hello!" }, { traceparent: "00-…" });
   await room.send("cleared");
+  await room.send("cleared", null, { id: "own" });
   await room.send("done");
   // @ts-expect-error no such event
   await room.send("message", { text: "Hello!" });
