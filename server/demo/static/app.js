@@ -1,31 +1,35 @@
 // Wires the page together. What each part does is in its own file.
 
+import { Realtime } from "/realtime/sdk.js";
 import { startBoard } from "./views/board.js";
 import { startChat } from "./views/chat.js";
 import { startConsole } from "./views/console.js";
 import { Database } from "./data/database.js";
 import { byId, setText } from "./shared/lib/dom.js";
+import { Feed } from "./data/feed.js";
 import { startHeader } from "./views/header.js";
 import { Latency } from "./data/latency.js";
-import { Live } from "./shared/data/live.js";
 import { startSales } from "./views/sales.js";
 import { startTips } from "./shared/parts/tips.js";
 import { startViews } from "./views/tabs.js";
 import { whoAmI } from "./data/who.js";
 
-const latency = new Latency();
+const realtime = new Realtime({
+  url: `${location.origin}/realtime`, // given, so that a server which starts slowly is no warning about a guess
+  user: whoAmI().id,
+  maxReconnectDelay: 10_000,
+});
+const feed = new Feed();
+const latency = new Latency(feed);
 const database = new Database(latency);
-const live = new Live(
-  `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/realtime?user=${encodeURIComponent(whoAmI().id)}`,
-);
 
 startTips();
-startHeader({ live, latency });
-const { room } = startBoard({ live, database, latency });
-startChat({ live, latency });
-startSales({ live, latency });
+startHeader({ realtime, feed, latency });
+const { room } = startBoard({ realtime, feed, database });
+startChat({ realtime, feed });
+startSales({ realtime, feed });
 startConsole({ database, room });
-startViews({ live });
+startViews({ feed });
 showAddress();
 
 /** How to reach the same database from a terminal. */

@@ -191,7 +191,7 @@ try {
     other.waitForEvent("websocket"),
     other.evaluate(
       async (url) => {
-        const { Live } = await import("/dashboard/static/shared/data/live.js");
+        const { Live } = await import("/dashboard/static/data/live.js");
         new Live(url).close(); // while it connects
       },
       `${given.unkeyed.replace("http", "ws")}/realtime`,

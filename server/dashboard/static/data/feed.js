@@ -1,7 +1,7 @@
 // What the server sends without being asked: the page's lists as live queries. Where the connection is refused or lost, the
 // API is asked.
 
-import { Live } from "../shared/data/live.js";
+import { Live } from "./live.js";
 
 /** @typedef {import("./pages.js").Row} Row */
 /** @typedef {{query: object, longest: number, changed: () => void}} Wanted a builder query, as a rule without `limit`; `changed` is called with each change, and when the list is to be asked for */
@@ -33,8 +33,8 @@ export class Feed extends EventTarget {
     this.#live = live;
     let greeted = false;
     live.addEventListener("state", () => {
-      greeted ||= live.state.name === "connected";
-      this.#become(live.state.name === "connected");
+      greeted ||= live.state === "connected";
+      this.#become(live.state === "connected");
     });
     live.addEventListener("ended", (event) => {
       if (!greeted || FINAL_CLOSES.has(/** @type {CustomEvent} */ (event).detail.code)) this.close();

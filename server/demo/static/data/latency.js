@@ -6,7 +6,7 @@
 // and it is wrong by at most half the time on the way. An event is the statement's own if its position lies between the two;
 // for each list the first one counts. Events can arrive before the answer does, so recent ones are kept.
 
-import { parsePosition } from "../shared/data/changes.js";
+import { parsePosition } from "./feed.js";
 import { whenPainted } from "../shared/lib/frames.js";
 
 /** @typedef {{label: string, position: bigint, paintedAt: number}} Painted */
@@ -22,14 +22,16 @@ export class Latency extends EventTarget {
   /** @type {Painted[]} */ #events = [];
   /** @type {Statement[]} */ #statements = [];
 
-  /**
-   * An event has been given to a list, which draws it in the next frame.
-   * @param {string} label what the list is called
-   * @param {{position: string, reset: boolean}} event
-   */
-  note(label, { position, reset }) {
-    if (reset || document.hidden) return; // a whole list answers a subscription, not a change; hidden pages do not paint
-    const event = { label, position: parsePosition(position), paintedAt: 0 };
+  /** @param {import("./feed.js").Feed} feed */
+  constructor(feed) {
+    super();
+    feed.addEventListener("arrived", (event) => this.#arrived(/** @type {CustomEvent} */ (event).detail));
+  }
+
+  /** It was given to a list, which draws it in the next frame. @param {import("./feed.js").Arrival} arrival */
+  #arrived({ label, at, past }) {
+    if (past || document.hidden) return; // hidden pages do not paint
+    const event = { label, position: at, paintedAt: 0 };
     whenPainted((paintedAt) => {
       event.paintedAt = paintedAt;
       this.#events = [...this.#events.slice(1 - KEPT_EVENTS), event];

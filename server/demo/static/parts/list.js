@@ -1,7 +1,7 @@
 // A keyed list on screen: rows are reused, and slide to where they belong (FLIP: first, last, invert, play).
 // No motion for visitors who ask for less of it, for long jumps, and while they read further down.
 
-/** @typedef {import("../shared/data/changes.js").Doc} Doc */
+/** @typedef {import("@bunbase/sdk").Doc} Doc */
 /** @typedef {{element: HTMLElement, update: (doc: Doc, before: Doc|null) => void}} RowView */
 /**
  * @typedef {object} Options
@@ -79,7 +79,7 @@ export class AnimatedList {
     for (const doc of [...docs].reverse()) {
       const row = this.#rows.get(doc.id) ?? this.#add(doc);
       if (row.doc !== doc || !row.view.element.isConnected) {
-        if (JSON.stringify(row.doc.data) !== JSON.stringify(doc.data) || !row.view.element.isConnected)
+        if (JSON.stringify(row.doc.data()) !== JSON.stringify(doc.data()) || !row.view.element.isConnected)
           changed.add(doc.id);
         row.view.update(doc, row.doc === doc ? null : row.doc);
         row.doc = doc;

@@ -3,7 +3,7 @@
 import { h, icon, setText } from "../shared/lib/dom.js";
 import { bucket, fullMoment, initials, moment } from "../shared/lib/format.js";
 
-/** @typedef {import("../shared/data/changes.js").Doc} Doc */
+/** @typedef {import("@bunbase/sdk").Doc} Doc */
 
 const HEART = "M8 13.5 3 8.6a3.2 3.2 0 0 1 4.5-4.5l.5.5.5-.5A3.2 3.2 0 0 1 13 8.6z";
 const PEN = "m3 13 .7-3L10.5 3.2l2.3 2.3L6 12.3zM9.2 4.5l2.3 2.3";
@@ -21,7 +21,7 @@ const DELETE = "delete from messages where id = $1";
  * @returns {import("./list.js").RowView}
  */
 export function messageView(doc, run) {
-  const id = doc.data.id;
+  const { id } = doc.data();
   const author = h("b.author");
   const time = h("time");
   const marks = h("span.marks");
@@ -45,8 +45,9 @@ export function messageView(doc, run) {
 
   function startEditing() {
     if (content.querySelector("form")) return;
-    const form = editor(current.data.body, {
-      save: (text) => text !== current.data.body && run(UPDATE_BODY, [id, text]),
+    const { body: text } = current.data();
+    const form = editor(text, {
+      save: (next) => next !== current.data().body && run(UPDATE_BODY, [id, next]),
       done: () => {
         form.replaceWith(body);
         edit.focus();
@@ -62,7 +63,7 @@ export function messageView(doc, run) {
     element,
     update(next) {
       current = next;
-      const { data } = next;
+      const data = next.data();
       setText(author, data.author);
       setText(avatar, initials(data.author));
       avatar.dataset.tone = String(bucket(data.author, 6));

@@ -43,15 +43,15 @@ export class Panel {
   }
 
   /**
-   * @param {string} strategy
-   * @param {string} [reason]
+   * How the server keeps the list.
+   * @param {import("@bunbase/sdk").Snapshot} snapshot
    */
-  strategy(strategy, reason) {
+  strategy({ strategy, reason }) {
     this.#problem.hidden = true;
+    if (!strategy) return;
     setText(this.#badge, strategy);
     this.#badge.dataset.strategy = strategy;
-    this.#badge.dataset.tip =
-      (EXPLAIN[/** @type {keyof typeof EXPLAIN} */ (strategy)] ?? strategy) + (reason ? ` Why: ${reason}` : "");
+    this.#badge.dataset.tip = EXPLAIN[strategy] + (reason ? ` Why: ${reason}` : "");
   }
 
   /** @param {string} message */
@@ -65,17 +65,43 @@ export class Panel {
 }
 
 /**
- * What every panel does with a subscription: badge, problem, measuring, and a draw in the next frame.
- * @param {{panel: Panel, latency: import("../data/latency.js").Latency, label: string, draw: (docs: import("../shared/data/changes.js").Doc[]) => void}} options
- * @returns {import("../shared/data/live.js").Handlers}
+ * A query of the SDK out of one in the form of the protocol, which the panel shows.
+ * @param {import("@bunbase/sdk").Realtime} realtime
+ * @param {string} collection
+ * @param {{sql?: string, where?: any[][], orderBy?: any[][], limit?: number}} query
+ * @returns {any}
  */
-export function handlers({ panel, latency, label, draw }) {
-  return {
-    onSubscribed: (strategy, reason) => panel.strategy(strategy, reason),
-    onError: (message) => panel.problem(message),
-    onChange: (docs, event) => {
-      latency.note(label, event);
-      drawSoon(panel, () => draw(docs));
+export function queryOf(realtime, collection, { sql, where = [], orderBy = [], limit }) {
+  const all = realtime.database().collection(collection);
+  if (sql) return all.sql(sql);
+  const found = where.reduce((query, condition) => query.where(...condition), all);
+  const sorted = orderBy.reduce((query, key) => query.orderBy(...key), found);
+  return limit ? sorted.limit(limit) : sorted;
+}
+
+/**
+ * What every panel does with a live query: badge, problem, arrival, and a draw in the next frame.
+ * @param {object} options
+ * @param {Panel} [options.panel]
+ * @param {import("../data/feed.js").Feed} options.feed
+ * @param {string} options.view which shows the list
+ * @param {string} options.label what the list is called
+ * @param {number} [options.pageSize] of a list that grows by pages
+ * @param {(snapshot: any) => void} options.draw
+ * @returns {[(snapshot: any) => void, (error: Error) => void]}
+ */
+export function listeners({ panel, feed, view, label, pageSize = Infinity, draw }) {
+  const key = panel ?? label;
+  let loaded = 0; // rows that were asked for, and have come
+  drawSoon(key, () => {}); // not what the query before would have drawn
+  return [
+    (snapshot) => {
+      const answer = !loaded || snapshot.docs.length > loaded;
+      if (answer) loaded += pageSize;
+      panel?.strategy(snapshot);
+      feed.snapshot(view, label, snapshot.position, answer);
+      drawSoon(key, () => draw(snapshot));
     },
-  };
+    (error) => panel?.problem(error.message),
+  ];
 }

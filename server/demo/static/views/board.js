@@ -1,12 +1,11 @@
-// The message board: one room's messages, newest or most liked first, as a chain of live pages.
+// The message board: one room's messages, newest or most liked first, page by page.
 
+import { pages } from "/realtime/sdk.js";
 import { byId, h, setText } from "../shared/lib/dom.js";
 import { count, plural } from "../shared/lib/format.js";
-import { drawSoon } from "../shared/lib/frames.js";
 import { AnimatedList } from "../parts/list.js";
 import { messageView } from "../parts/message.js";
-import { Pages } from "../parts/pages.js";
-import { Panel } from "../parts/panel.js";
+import { listeners, Panel, queryOf } from "../parts/panel.js";
 import { whoAmI } from "../data/who.js";
 
 const PAGE = 20;
@@ -27,10 +26,10 @@ const ORDERS = {
 };
 
 /**
- * @param {{live: import("../shared/data/live.js").Live, database: import("../data/database.js").Database, latency: import("../data/latency.js").Latency}} page
+ * @param {import("./sales.js").Page & {database: import("../data/database.js").Database}} page
  * @returns {{room: () => string}}
  */
-export function startBoard({ live, database, latency }) {
+export function startBoard({ realtime, feed, database }) {
   const panel = new Panel("messages");
   const scroller = byId("message-scroller");
   const list = new AnimatedList(byId("message-list"), {
@@ -38,42 +37,32 @@ export function startBoard({ live, database, latency }) {
     scroller,
     ghosts: byId("ghosts"),
   });
-  const rooms = startRooms({ live, latency, onPick: () => open() });
-  /** @type {Pages|null} */
-  let pages = null;
-  let fresh = true;
+  const rooms = startRooms({ realtime, feed, onPick: () => open() });
+  /** @type {import("@bunbase/sdk").Pages|null} */
+  let loaded = null;
 
   function open() {
-    pages?.cancel();
-    fresh = true;
+    loaded?.unsubscribe();
     setText(byId("message-note"), "Loading…");
-    pages = new Pages(live, "messages", {
-      where: [["roomId", "==", rooms.current()]],
-      orderBy: ORDERS[byId("message-order").value],
-      size: PAGE,
-      onEvent: (event) => latency.note("Messages", event),
-      onChange: () => drawSoon(list, draw),
-      onSubscribed: (strategy, reason) => panel.strategy(strategy, reason),
-      onError: (message) => panel.problem(message),
-    });
-    panel.show("messages", pages.first);
+    let fresh = true;
+    const draw = (/** @type {import("@bunbase/sdk").PagesSnapshot} */ { docs, hasMore }) => {
+      if (fresh) scroller.scrollTop = 0;
+      list.draw(docs, { still: fresh });
+      fresh = false;
+      byId("older").hidden = !hasMore;
+      setText(byId("shown"), docs.length ? `${plural(docs.length, "message")} shown` : "");
+      setText(
+        byId("message-note"),
+        docs.length ? (hasMore ? "" : "This is where the room begins.") : "No messages yet. Write the first one.",
+      );
+    };
+    const query = { where: [["roomId", "==", rooms.current()]], orderBy: ORDERS[byId("message-order").value] };
+    panel.show("messages", { ...query, limit: PAGE });
+    const followed = listeners({ panel, feed, view: "messages", label: "Messages", pageSize: PAGE, draw });
+    loaded = pages(queryOf(realtime, "messages", query), PAGE, ...followed);
   }
 
-  function draw() {
-    if (!pages?.loaded) return;
-    const { docs, hasMore } = pages;
-    if (fresh) scroller.scrollTop = 0;
-    list.draw(docs, { still: fresh });
-    fresh = false;
-    byId("older").hidden = !hasMore;
-    setText(byId("shown"), docs.length ? `${plural(docs.length, "message")} shown` : "");
-    setText(
-      byId("message-note"),
-      docs.length ? (hasMore ? "" : "This is where the room begins.") : "No messages yet. Write the first one.",
-    );
-  }
-
-  byId("older").addEventListener("click", () => pages?.loadOlder());
+  byId("older").addEventListener("click", () => loaded?.loadMore());
   byId("message-order").addEventListener("change", open);
   startComposer((text) => database.run(INSERT, [rooms.current(), whoAmI().name, text]));
   open();
@@ -82,9 +71,9 @@ export function startBoard({ live, database, latency }) {
 
 /**
  * The choice of room, with live counts.
- * @param {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency, onPick: () => void}} options
+ * @param {import("./sales.js").Page & {onPick: () => void}} options
  */
-function startRooms({ live, latency, onPick }) {
+function startRooms({ realtime, feed, onPick }) {
   const box = byId("rooms");
   const start = ROOMS.includes(location.hash.slice(1)) ? location.hash.slice(1) : ROOMS[0];
   /** @type {Map<string, HTMLElement>} */
@@ -106,18 +95,12 @@ function startRooms({ live, latency, onPick }) {
     onPick();
   });
   const current = () => /** @type {HTMLInputElement} */ (box.querySelector(":checked")).value;
-  live.subscribe(
-    "messages",
-    { sql: COUNTS },
-    {
-      onChange: (docs, event) => {
-        latency.note("Room counts", event);
-        drawSoon(box, () => {
-          const byRoom = new Map(docs.map(({ data }) => [data.room_id, data.messages]));
-          for (const [room, number] of counts) setText(number, count(byRoom.get(room) ?? 0));
-        });
-      },
-    },
+  const draw = (/** @type {import("@bunbase/sdk").Snapshot} */ { docs }) => {
+    const byRoom = new Map(docs.map((doc) => [doc.data().room_id, doc.data().messages]));
+    for (const [room, number] of counts) setText(number, count(byRoom.get(room) ?? 0));
+  };
+  queryOf(realtime, "messages", { sql: COUNTS }).onSnapshot(
+    ...listeners({ feed, view: "messages", label: "Room counts", draw }),
   );
   return { current };
 }

@@ -1,6 +1,5 @@
 // The chat room: a channel with history, presence and typing. Each tab is another person.
 
-import { Channel } from "../data/channel.js";
 import { Code } from "../parts/code.js";
 import { channelOf } from "../lib/snippets.js";
 import { byId, h, setText } from "../shared/lib/dom.js";
@@ -9,8 +8,8 @@ import { drawSoon } from "../shared/lib/frames.js";
 import { lightUp } from "../parts/list.js";
 import { whoAmI } from "../data/who.js";
 
-/** @typedef {import("../data/channel.js").Message} Message */
-/** @typedef {import("../data/channel.js").User} User */
+/** @typedef {import("@bunbase/sdk").Message} Message */
+/** @typedef {import("@bunbase/sdk").User} User */
 
 export const CHAT = "chat:lounge";
 const KEPT = 200;
@@ -18,8 +17,8 @@ const SHOWN_FACES = 6;
 /** The server takes typing back after 5 seconds; while a person goes on, it is sent again before that. */
 const TYPING_EVERY = 3_000;
 
-/** @param {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
-export function startChat({ live, latency }) {
+/** @param {import("./sales.js").Page} page */
+export function startChat({ realtime, feed }) {
   const { id: myId, name: myName } = whoAmI();
   const box = byId("chat-log");
   const list = byId("chat-list");
@@ -32,35 +31,32 @@ export function startChat({ live, latency }) {
   code.attach(/** @type {Element} */ (document.querySelector(".chat-head .panel-head")));
   code.show(channelOf(CHAT, "message"));
 
-  const channel = new Channel(
-    live,
-    CHAT,
-    { name: myName, status: "online" },
-    {
-      onMessages(messages, { fresh, past }) {
-        if (fresh) clear();
-        for (const message of messages) {
-          latency.note("Chat", { position: message.position, reset: past });
-          show(message, { past });
-        }
-      },
-      onPresence(everybody) {
-        users = new Map(everybody.map((user) => [user.id, user]));
-        drawSoon(channel, () => drawPresence(everybody, myId));
-      },
-      onAck: (id) => shown.get(id)?.classList.remove("sending"),
-      onError(message, id) {
-        const row = id ? shown.get(id) : undefined;
-        row?.classList.add("failed");
-        setText(byId("chat-problem"), row ? `Not sent: ${message}` : message);
-        byId("chat-problem").hidden = false;
-      },
-    },
-  );
+  const channel = realtime.channel(CHAT, { history: 50, presence: { name: myName, status: "online" } });
+  channel.on("*", (/** @type {Message} */ message) => {
+    show(message, { past: feed.message("chat", "Chat", message.position) });
+  });
+  channel.on("gap", clear); // what was missed is not stored any more; the latest messages follow
+  channel.on("error", (error) => problem(error.message));
+  for (const event of ["subscribed", "presence:join", "presence:update", "presence:leave"])
+    channel.on(event, () => void channel.getPresence().then(showPresence, (error) => problem(error.message)));
+  channel.subscribe().catch((error) => problem(error.message));
+
+  function showPresence(/** @type {import("@bunbase/sdk").Presence} */ present) {
+    users = new Map(present.users.map((user) => [user.id, user]));
+    drawSoon(channel, () => drawPresence(present.users, myId));
+  }
+
+  function problem(/** @type {string} */ text) {
+    setText(byId("chat-problem"), text);
+    byId("chat-problem").hidden = false;
+  }
 
   function clear() {
-    shown.clear();
-    list.replaceChildren();
+    for (const [id, row] of shown) {
+      if (row.matches(".sending, .failed")) continue;
+      shown.delete(id);
+      row.remove();
+    }
   }
 
   /** @param {Partial<Message> & {id: string, data: any}} message */
@@ -110,14 +106,25 @@ export function startChat({ live, latency }) {
     );
   }
 
-  startComposer(channel, (text) => {
+  const present = (/** @type {import("@bunbase/sdk").PresenceData} */ change) =>
+    void channel.updatePresence(change).catch((error) => problem(error.message));
+  startComposer(present, (text) => {
     byId("chat-problem").hidden = true;
-    const data = { text, name: myName };
-    const id = channel.publish("message", data);
+    const [id, data] = [newId(), { text, name: myName }];
     show({ id, data, sender: myId }, { sending: true });
+    channel.send("message", data, { id }).then(
+      () => shown.get(id)?.classList.remove("sending"),
+      (error) => {
+        shown.get(id)?.classList.replace("sending", "failed");
+        problem(`Not sent: ${error.message}`);
+      },
+    );
   });
-  document.addEventListener("visibilitychange", () => channel.present({ status: document.hidden ? "away" : "online" }));
+  document.addEventListener("visibilitychange", () => present({ status: document.hidden ? "away" : "online" }));
 }
+
+/** Of a message, which is shown under it before it is stored. Only secure origins have the first. */
+const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
 /** Faces, a count, and who is typing. */
 function drawPresence(/** @type {User[]} */ users, /** @type {string} */ myId) {
@@ -160,17 +167,17 @@ const isTyping = (/** @type {User} */ { state }) => state?.typing === true || st
 
 /**
  * Enter sends; while a person writes, the others see it.
- * @param {Channel} channel
+ * @param {(change: {typing: boolean}) => void} present
  * @param {(text: string) => void} send
  */
-function startComposer(channel, send) {
+function startComposer(present, send) {
   const field = byId("chat-message");
   let sentAt = 0;
   function typing(/** @type {boolean} */ now) {
     if (!now && !sentAt) return;
     if (now && performance.now() - sentAt < TYPING_EVERY && sentAt) return;
     sentAt = now ? performance.now() : 0;
-    channel.present({ typing: now });
+    present({ typing: now });
   }
   field.addEventListener("input", () => typing(Boolean(field.value.trim())));
   field.addEventListener("blur", () => typing(false));

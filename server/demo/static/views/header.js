@@ -3,15 +3,28 @@
 import { byId, s, setText } from "../shared/lib/dom.js";
 import { count, milliseconds, plural } from "../shared/lib/format.js";
 import { drawSoon } from "../shared/lib/frames.js";
-import { parsePosition } from "../shared/data/changes.js";
 
 const WIDTH = 88;
 const HEIGHT = 22;
 
-/** @param {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
-export function startHeader({ live, latency }) {
-  showConnection(live);
-  showFeed(live);
+/** @typedef {import("@bunbase/sdk").Realtime} Realtime */
+
+/** What the SDK's states are called here. */
+const WORDS = {
+  connecting: "Connecting",
+  open: "Connected",
+  offline: "Reconnecting",
+  "needs-auth": "Not connected",
+  failed: "Not connected",
+  closed: "Not connected",
+};
+/** The look of each; of the others it is `waiting`. @type {Record<string, string>} */
+const LOOKS = { connecting: "connecting", open: "connected" };
+
+/** @param {{realtime: Realtime, feed: import("../data/feed.js").Feed, latency: import("../data/latency.js").Latency}} page */
+export function startHeader({ realtime, feed, latency }) {
+  showConnection(realtime);
+  showFeed(feed);
   latency.addEventListener("measured", (event) => {
     const { took, uncertainty } = /** @type {CustomEvent} */ (event).detail;
     setText(byId("latency"), milliseconds(took));
@@ -20,49 +33,46 @@ export function startHeader({ live, latency }) {
   });
 }
 
-/** @param {import("../shared/data/live.js").Live} live */
-function showConnection(live) {
+/** @param {Realtime} realtime */
+function showConnection(realtime) {
   const box = byId("connection");
   const text = box.querySelector("[data-text]");
   /** @type {ReturnType<typeof setInterval>|undefined} */
   let countdown;
   const update = () => {
-    const { name, attempt, retryAt } = live.state;
+    const { state } = realtime.status;
     clearInterval(countdown);
-    box.dataset.state = attempt && name === "connecting" ? "waiting" : name;
+    box.dataset.state = LOOKS[state] ?? "waiting";
     document.documentElement.dataset.connection = box.dataset.state;
-    if (name === "connected") setText(text, "Connected");
-    else if (name === "connecting") setText(text, attempt ? "Reconnecting" : "Connecting");
-    else {
-      // Only the first words are for screen readers; the seconds would be read out each time.
-      setText(text, "Reconnecting");
-      const seconds = () => {
-        const left = Math.ceil(Math.max(0, (retryAt ?? 0) - Date.now()) / 1000);
-        box.dataset.detail = left > 1 ? `in ${left} s` : "";
-        box.title = `The connection was lost; attempt ${attempt} in ${plural(left, "second")}. The lists show what was true before.`;
-      };
-      seconds();
-      countdown = setInterval(seconds, 500);
-      return;
-    }
-    box.dataset.detail = "";
-    box.removeAttribute("title");
+    // Only these words are for screen readers; the seconds would be read out each time.
+    setText(text, WORDS[state]);
+    detail();
+    if (state === "offline") countdown = setInterval(detail, 500);
   };
-  live.addEventListener("state", update);
+  const detail = () => {
+    const { state, reason } = realtime.status;
+    const { retryAt } = realtime;
+    const left = retryAt === undefined ? 0 : Math.ceil(Math.max(0, retryAt - performance.now()) / 1000);
+    box.dataset.detail = left > 1 ? `in ${left} s` : "";
+    const why = reason ? `Not connected: ${reason}.` : "The connection was lost.";
+    const next = left ? ` The next attempt is in ${plural(left, "second")}.` : "";
+    if (box.dataset.state !== "waiting") box.removeAttribute("title");
+    else box.title = `${why}${state === "offline" ? next : ""} The lists show what was true before.`;
+  };
+  realtime.on("status", update);
   update();
 }
 
-/** @param {import("../shared/data/live.js").Live} live */
-function showFeed(live) {
+/** @param {import("../data/feed.js").Feed} feed */
+function showFeed(feed) {
   let events = 0;
   let furthest = -1n;
   let position = "–";
-  live.addEventListener("event", (event) => {
-    const detail = /** @type {CustomEvent} */ (event).detail;
+  feed.addEventListener("arrived", (event) => {
+    const arrival = /** @type {CustomEvent} */ (event).detail;
     events += 1;
-    const at = parsePosition(detail.position);
-    // Subscriptions answer for themselves, so their events need not arrive in the order of positions.
-    if (at > furthest) [furthest, position] = [at, detail.position];
+    // Subscriptions answer for themselves, so what they bring need not arrive in the order of positions.
+    if (arrival.at > furthest) [furthest, position] = [arrival.at, arrival.position];
     drawSoon(showFeed, () => {
       setText(byId("position"), position);
       setText(byId("events"), count(events));

@@ -4,31 +4,30 @@ import { byId, emptyRow, h, setText } from "../shared/lib/dom.js";
 import { count, fullMoment, moment } from "../shared/lib/format.js";
 import { euros } from "../lib/money.js";
 import { AnimatedList } from "../parts/list.js";
-import { handlers, Panel } from "../parts/panel.js";
+import { listeners, Panel, queryOf } from "../parts/panel.js";
 
-/** @param {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency}} page */
-export function startOrders({ live, latency }) {
+/** @param {import("./sales.js").Page} page */
+export function startOrders({ realtime, feed }) {
   const form = byId("order-filters");
   const body = byId("orders").tBodies[0];
   const panel = new Panel("orders");
   const list = new AnimatedList(body, { create: orderView });
-  /** @type {{cancel: () => void}|null} */
+  /** @type {import("@bunbase/sdk").QuerySubscription|null} */
   let subscription = null;
-  let fresh = true;
 
   function open() {
-    subscription?.cancel();
-    fresh = true;
+    subscription?.unsubscribe();
+    let fresh = true;
+    const draw = (/** @type {import("@bunbase/sdk").Snapshot} */ { docs }) => {
+      emptyRow(body, false, 7);
+      list.draw(docs, { still: fresh });
+      emptyRow(body, docs.length === 0, 7, "No order matches these filters.");
+      fresh = false;
+    };
     const query = queryFrom(new FormData(form));
     panel.show("orders", query);
-    subscription = live.subscribe("orders", query, handlers({ panel, latency, label: "Orders", draw }));
-  }
-
-  function draw(/** @type {import("../shared/data/changes.js").Doc[]} */ docs) {
-    emptyRow(body, false, 7);
-    list.draw(docs, { still: fresh });
-    emptyRow(body, docs.length === 0, 7, "No order matches these filters.");
-    fresh = false;
+    const followed = listeners({ panel, feed, view: "sales", label: "Orders", draw });
+    subscription = queryOf(realtime, "orders", query).onSnapshot(...followed);
   }
 
   form.addEventListener("change", open);
@@ -62,7 +61,8 @@ function orderView() {
   const placed = h("td.num.quiet.placed");
   return {
     element: h("tr", {}, number, customer, region, h("td", {}, status), items, amount, placed),
-    update: ({ data }) => {
+    update: (doc) => {
+      const data = doc.data();
       setText(number, data.id);
       setText(customer, data.customer);
       setText(region, data.region);

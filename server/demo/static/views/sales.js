@@ -6,10 +6,10 @@ import { compact, count, plural } from "../shared/lib/format.js";
 import { day, euros, shortDay, wholeEuros } from "../lib/money.js";
 import { AnimatedList, lightUp } from "../parts/list.js";
 import { startOrders } from "./orders.js";
-import { handlers, Panel } from "../parts/panel.js";
+import { listeners, Panel, queryOf } from "../parts/panel.js";
 
-/** @typedef {import("../shared/data/changes.js").Doc} Doc */
-/** @typedef {{live: import("../shared/data/live.js").Live, latency: import("../data/latency.js").Latency}} Page */
+/** @typedef {import("@bunbase/sdk").Doc} Doc */
+/** @typedef {{realtime: import("@bunbase/sdk").Realtime, feed: import("../data/feed.js").Feed}} Page */
 
 const TOTALS = `select count(*) as orders,
        coalesce(sum(amount) filter (where status <> 'refunded'), 0) as revenue,
@@ -58,10 +58,11 @@ export function startSales(page) {
  * @param {string} label
  * @param {(docs: Doc[]) => void} draw
  */
-function follow({ live, latency }, name, collection, sql, label, draw) {
+function follow({ realtime, feed }, name, collection, sql, label, draw) {
   const panel = new Panel(name);
   panel.show(collection, { sql });
-  live.subscribe(collection, { sql }, handlers({ panel, latency, label, draw }));
+  const followed = listeners({ panel, feed, view: "sales", label, draw: ({ docs }) => draw(docs) });
+  queryOf(realtime, collection, { sql }).onSnapshot(...followed);
 }
 
 function tiles() {
@@ -85,7 +86,7 @@ function tiles() {
   return (/** @type {Doc[]} */ [doc]) => {
     for (const [field, , format] of shown) {
       const entry = values.get(field);
-      if (entry && setText(entry.value, format(doc?.data[field] ?? 0)) && drawn) lightUp(entry.tile);
+      if (entry && setText(entry.value, format(doc?.data()[field] ?? 0)) && drawn) lightUp(entry.tile);
     }
     drawn = true;
   };
@@ -104,7 +105,10 @@ function days() {
   });
   return (/** @type {Doc[]} */ docs) =>
     chart.draw(
-      docs.map(({ data: { day, revenue, orders } }) => ({ day, revenue, orders, value: Number(revenue) })).reverse(),
+      docs
+        .map((doc) => doc.data())
+        .map(({ day, revenue, orders }) => ({ day, revenue, orders, value: Number(revenue) }))
+        .reverse(),
     );
 }
 
@@ -117,7 +121,8 @@ function regions() {
       const bar = h("span.bar");
       return {
         element: h("tr", {}, name, h("td.track", { "aria-hidden": "true" }, bar), orders, revenue),
-        update: ({ data }) => {
+        update: (doc) => {
+          const data = doc.data();
           setText(name, data.region);
           setText(orders, plural(data.orders, "order"));
           setText(revenue, wholeEuros(data.revenue));
@@ -126,11 +131,11 @@ function regions() {
     },
   });
   return (/** @type {Doc[]} */ docs) => {
-    most = Math.max(1, ...docs.map(({ data }) => data.revenue));
+    most = Math.max(1, ...docs.map((doc) => doc.data().revenue));
     list.draw(docs);
-    for (const { id, data } of docs) {
-      const bar = body.querySelector(`[data-id="${CSS.escape(id)}"] .bar`);
-      bar?.style.setProperty("--share", String(data.revenue / most));
+    for (const doc of docs) {
+      const bar = body.querySelector(`[data-id="${CSS.escape(doc.id)}"] .bar`);
+      bar?.style.setProperty("--share", String(doc.data().revenue / most));
     }
     emptyRow(body, docs.length === 0, 4, NOTHING);
   };
@@ -143,7 +148,8 @@ function products() {
       const [name, price, sold, revenue] = [h("th", { scope: "row" }), h("td.num"), h("td.num"), h("td.num")];
       return {
         element: h("tr", {}, name, price, sold, revenue),
-        update: ({ data }) => {
+        update: (doc) => {
+          const data = doc.data();
           setText(name, data.name);
           setText(price, euros(data.price));
           setText(sold, count(data.sold));

@@ -1,13 +1,9 @@
 // One view is shown at a time (on wide screens the sales stay beside it); a dot shows that another one has changed meanwhile.
 
-import { CHAT } from "./chat.js";
 import { byId } from "../shared/lib/dom.js";
 
-/** Which view shows a channel's lists. @type {Record<string, string>} */
-const VIEW_OF = { "db:collection:messages": "messages", "db:collection:orders": "sales", [CHAT]: "chat" };
-
-/** @param {{live: import("../shared/data/live.js").Live}} page */
-export function startViews({ live }) {
+/** @param {{feed: import("../data/feed.js").Feed}} page */
+export function startViews({ feed }) {
   const main = byId("main");
   const buttons = [...document.querySelectorAll(".views [data-view]")].map(
     (button) => /** @type {HTMLButtonElement} */ (button),
@@ -25,9 +21,9 @@ export function startViews({ live }) {
   const asked = new URLSearchParams(location.search).get("view");
   const start = buttons.find(({ dataset }) => dataset.view === asked);
   if (start) show(start);
-  live.addEventListener("event", (event) => {
-    const { channel, reset } = /** @type {CustomEvent} */ (event).detail;
-    const button = buttons.find(({ dataset }) => dataset.view === VIEW_OF[channel]);
-    if (button && !reset && main.dataset.view !== button.dataset.view) dot(button).hidden = false;
+  feed.addEventListener("arrived", (event) => {
+    const { view, past } = /** @type {CustomEvent} */ (event).detail;
+    const button = buttons.find(({ dataset }) => dataset.view === view);
+    if (button && !past && main.dataset.view !== view) dot(button).hidden = false;
   });
 }

@@ -4,12 +4,10 @@
 import { applyChanges, OutOfStep } from "./changes.js";
 
 /** @typedef {import("./changes.js").Doc} Doc */
-/** @typedef {{name: "connecting"|"connected"|"waiting"|"closed", attempt: number, retryAt: number|null}} State */
-/** @typedef {{name: string, connected: () => void, receive: (message: any) => void}} Channel `connected`: time to subscribe */
+/** @typedef {"connecting"|"connected"|"waiting"|"closed"} State */
 /**
  * @typedef {object} Handlers
- * @property {(docs: Doc[], event: {position: string, reset: boolean, arrivedAt: number}) => void} onChange
- * @property {(strategy: string, reason: string|undefined) => void} [onSubscribed]
+ * @property {(docs: Doc[]) => void} onChange
  * @property {(message: string, code: string) => void} [onError] the server refused the query, or ended it for good
  */
 
@@ -61,17 +59,16 @@ class Subscription {
 }
 
 /**
- * The connection and its subscriptions. Dispatches `state` when the connection changes, `ended` with
- * the code when it is closed from elsewhere, and `event` for each snapshot.
+ * The connection and its subscriptions. Dispatches `state` when the connection changes, and `ended` with
+ * the code when it is closed from elsewhere.
  */
 export class Live extends EventTarget {
-  /** @type {State} */ state = { name: "connecting", attempt: 0, retryAt: null };
+  /** @type {State} */ state = "connecting";
   #url;
   #protocols;
   #closing = new AbortController();
   /** @type {WebSocket|null} */ #socket = null;
   /** @type {Map<string, Subscription>} */ #subscriptions = new Map();
-  /** @type {Map<string, Channel>} */ #channels = new Map();
   #nextId = 1;
   #attempt = 0;
   #connectedAt = 0;
@@ -112,17 +109,6 @@ export class Live extends EventTarget {
     this.#send({ type: "unsubscribe", channel: subscription.channel, id: subscription.id });
   }
 
-  /** Messages that name the channel are given to it. @param {Channel} channel */
-  addChannel(channel) {
-    this.#channels.set(channel.name, channel);
-    if (this.state.name === "connected") channel.connected();
-  }
-
-  /** What is sent while there is no connection is lost. @param {object} message */
-  send(message) {
-    this.#send(message);
-  }
-
   /** End the connection, for good. */
   close() {
     const socket = this.#socket;
@@ -133,7 +119,7 @@ export class Live extends EventTarget {
 
   /** Do not wait for the timer: the network is back, or the visitor is. */
   reconnectNow() {
-    if (this.state.name !== "waiting") return;
+    if (this.state !== "waiting") return;
     clearTimeout(this.#retry);
     this.#open();
   }
@@ -143,7 +129,7 @@ export class Live extends EventTarget {
     this.#socket = socket;
     this.#become("connecting");
     socket.onopen = () => this.#expectLife();
-    socket.onmessage = (message) => this.#receive(JSON.parse(message.data), performance.now());
+    socket.onmessage = (message) => this.#receive(JSON.parse(message.data));
     socket.onclose = ({ code }) => {
       if (this.#socket !== socket) return;
       this.dispatchEvent(new CustomEvent("ended", { detail: { code } }));
@@ -162,23 +148,18 @@ export class Live extends EventTarget {
       this.#become("closed");
       return;
     }
-    const delay = backOff(this.#attempt++);
-    this.#retry = setTimeout(() => this.#open(), delay);
-    this.#become("waiting", Date.now() + delay);
+    this.#retry = setTimeout(() => this.#open(), backOff(this.#attempt++));
+    this.#become("waiting");
   }
 
-  /**
-   * @param {State["name"]} name
-   * @param {number|null} [retryAt]
-   */
-  #become(name, retryAt = null) {
-    this.state = { name, attempt: this.#attempt, retryAt };
+  #become(/** @type {State} */ state) {
+    this.state = state;
     this.dispatchEvent(new Event("state"));
   }
 
   /** @param {object} message */
   #send(message) {
-    if (this.state.name === "connected") this.#socket?.send(JSON.stringify(message));
+    if (this.state === "connected") this.#socket?.send(JSON.stringify(message));
   }
 
   /** @param {Subscription} subscription */
@@ -186,11 +167,7 @@ export class Live extends EventTarget {
     this.#send({ type: "subscribe", channel, id, query });
   }
 
-  /**
-   * @param {any} message
-   * @param {number} arrivedAt
-   */
-  #receive(message, arrivedAt) {
+  #receive(/** @type {any} */ message) {
     this.#expectLife();
     const subscription = this.#subscriptions.get(message.id);
     if (message.type === "connected") {
@@ -198,20 +175,10 @@ export class Live extends EventTarget {
       const waiting = [...this.#subscriptions.values()];
       this.#become("connected"); // what this makes others subscribe to is asked for then
       for (const each of waiting) if (this.#subscriptions.has(each.id)) this.#ask(each);
-      for (const each of this.#channels.values()) each.connected();
-    } else if (this.#channels.has(message.channel)) {
-      this.#channels.get(message.channel)?.receive(message);
-      if (message.type === "message") {
-        const { channel, position } = message;
-        this.dispatchEvent(
-          new CustomEvent("event", { detail: { channel, position: position.split("/", 2).join("/"), reset: false } }),
-        );
-      }
     } else if (message.type === "snapshot" && subscription) {
-      this.#apply(subscription, message, arrivedAt);
+      this.#apply(subscription, message);
     } else if (message.type === "subscribed" && subscription) {
       subscription.failures = 0;
-      subscription.handlers.onSubscribed?.(message.strategy, message.reason);
     } else if (message.type === "error" && subscription) {
       this.#failed(subscription, message);
     }
@@ -220,9 +187,8 @@ export class Live extends EventTarget {
   /**
    * @param {Subscription} subscription
    * @param {any} message
-   * @param {number} arrivedAt
    */
-  #apply(subscription, { changes, position, reset = false }, arrivedAt) {
+  #apply(subscription, { changes, reset = false }) {
     try {
       subscription.docs = applyChanges(reset ? [] : subscription.docs, changes);
     } catch (error) {
@@ -231,8 +197,7 @@ export class Live extends EventTarget {
       this.#renew(subscription);
       return;
     }
-    subscription.handlers.onChange(subscription.docs, { position, reset, arrivedAt });
-    this.dispatchEvent(new CustomEvent("event", { detail: { channel: subscription.channel, position, reset } }));
+    subscription.handlers.onChange(subscription.docs);
   }
 
   /** Ask again under a new id: events of the old one that are still on their way are ignored then. */

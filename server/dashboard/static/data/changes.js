@@ -28,13 +28,3 @@ export function applyChanges(list, changes) {
   }
   return next;
 }
-
-/**
- * A position as a number that can be compared: "0/16B3748" (or "0/16B3748/3", whose index is ignored).
- * @param {string} text
- * @returns {bigint}
- */
-export function parsePosition(text) {
-  const [high, low] = text.split("/");
-  return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`);
-}
