@@ -22,7 +22,11 @@ __all__ = ["DatabaseIdentity", "OtherDatabaseError", "check_same", "identity_of"
 
 
 class OtherDatabaseError(RelayFailedError):
-    """The stream is of another database."""
+    """The stream is of another database. ``what``: both, in words; ``remedy``: what an operator does about it."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}: {remedy}")
+        self.what, self.remedy = what, remedy
 
 
 class DatabaseIdentity(NamedTuple):
@@ -50,7 +54,8 @@ def check_same(settings: ClusterSettings, pulse: Pulse, ours: DatabaseIdentity) 
     if (theirs.system, theirs.oid) != (ours.system, ours.oid):
         raise OtherDatabaseError(
             f"stream {settings.stream} in NATS is of the database {theirs}, published by relay {pulse.relay}; "
-            f"this process is of {ours}: give one of them another slot_name. If this database has taken the place of "
+            f"this process is of {ours}",
+            "give one of them another slot_name. If this database has taken the place of "
             f"the other one, stop the other's relays and remove the stream (`nats stream rm {settings.stream}`), "
-            f"or wait {settings.max_age:.0f} s"
+            f"or wait {settings.max_age:.0f} s",
         )

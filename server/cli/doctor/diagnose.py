@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from engine.catalog.build import is_bytewise
+from engine.cluster.identity import DatabaseIdentity
 from engine.feed.diagnostics import sender_remedy
 from engine.postgres.connections.opening import connect_now
 from engine.postgres.connections.refused_logins import ReplicaRoleError
@@ -47,12 +48,14 @@ def diagnose(dsn: str, settings: Settings) -> list[Finding]:
     except ReplicaRoleError as error:
         return [Finding("problem", error.reason, error.remedy)]
     with connection:
-        return grouped((*_examine(dsn, connection, settings), *_of_settings(settings)))
+        return grouped((*_examine(dsn, connection, settings), *_of_settings(settings, connection)))
 
 
-def _of_settings(settings: Settings) -> Iterator[Finding]:
+def _of_settings(settings: Settings, connection: _Connection) -> Iterator[Finding]:
     yield from (*certificate_findings(settings), *country_database_findings(settings))
-    yield from (*nats_findings(settings), *_functions(settings), *_insecure(settings))
+    if settings.cluster is not None:
+        yield from nats_findings(settings, DatabaseIdentity(**_one(connection, "database_identity")))
+    yield from (*_functions(settings), *_insecure(settings))
 
 
 def _insecure(settings: Settings) -> Iterator[Finding]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from engine.cluster.identity import DatabaseIdentity, OtherDatabaseError, check_same
+from engine.cluster.messages import ClusterProtocolError, pulse_of
 from engine.cluster.settings import ClusterSettings
 from server.app.settings import Settings
 from server.cli.doctor.finding import Finding
@@ -15,16 +17,18 @@ from server.cli.doctor.nats_listeners import listener_findings
 __all__ = ["nats_findings"]
 
 
-def nats_findings(settings: Settings) -> Iterator[Finding]:
-    """Each server: reached, with authentication and TLS; and the stream of the relay."""
+def nats_findings(settings: Settings, ours: DatabaseIdentity) -> Iterator[Finding]:
+    """Each server: reached, with authentication and TLS; and the stream of the relay, which has to be of the database
+    ``ours``.
+    """
     cluster = settings.cluster
     if cluster is None:
         return
     for url in cluster.urls:
-        yield from asyncio.run(_examine(replace(cluster, urls=(url,))))
+        yield from asyncio.run(_examine(replace(cluster, urls=(url,)), ours))
 
 
-async def _examine(cluster: ClusterSettings) -> list[Finding]:
+async def _examine(cluster: ClusterSettings, ours: DatabaseIdentity) -> list[Finding]:
     from engine.cluster.nats_stream import (  # here and not above: NATS' client is loaded in a cluster only
         NatsFailedError,
         connected,
@@ -47,6 +51,13 @@ async def _examine(cluster: ClusterSettings) -> list[Finding]:
                 found.append(Finding("warn", f"{name} does not speak TLS", remedy))
             found += await listener_findings(name, urlsplit(shown).hostname or "")
             state = await stream.state()
+            pulse = None if state is None else await stream.last_pulse()
+            if pulse is not None:
+                check_same(cluster, pulse_of(pulse), ours)
+    except OtherDatabaseError as error:
+        return [*found, Finding("problem", f"{name}: {error.what}", f"{error.remedy[0].upper()}{error.remedy[1:]}.")]
+    except ClusterProtocolError as error:
+        return [*found, Finding("problem", f"{name}: {error}", "Let relays, nodes and this command be of one version.")]
     except NatsFailedError as error:
         return [*found, Finding("problem", f"{name}: {error}", "Start it with JetStream, and correct nats_url.")]
     if state is None:

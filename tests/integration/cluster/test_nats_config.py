@@ -24,6 +24,7 @@ from server.cli.doctor.nats_checks import nats_findings
 from server.cli.doctor.nats_listeners import listener_findings
 from server.cli.serving.local_nats import nats_server_program
 from tests.integration.cluster.conftest import Cluster, ids
+from tests.integration.cluster.made_up_terms import OURS
 from tests.support.ports import free_port
 from tests.support.postgres.sql import GIVE_UP_AFTER, until
 from tests.support.servers.commands import realtime
@@ -190,7 +191,7 @@ async def test_doctor_is_content_with_it_and_finds_open_listeners(tmp_path: Path
             await stream.make()
         found = made.settings("node")
         settings = Settings(nats_url=tuple(found["nats_url"]), nats_ca=Path(found["nats_ca"]), slot_name="app")
-        levels = await asyncio.to_thread(lambda: [(each.level, each.text) for each in nats_findings(settings)])
+        levels = await asyncio.to_thread(lambda: [(each.level, each.text) for each in nats_findings(settings, OURS)])
         assert [level for level, _ in levels] == ["ok", "ok"], levels
         assert await listener_findings("NATS", "127.0.0.1", ports) == []
     (tmp_path / "open.conf").write_text(
