@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from bunbase import Snapshot
 
+from engine.errors import ErrorCode
 from tests.faultproxy.actors import CHANNEL, PythonActor
 from tests.faults.parts import RECOVERS, Parts
 from tests.support.clients.list_client import TABLE
@@ -155,6 +156,8 @@ class Load:
         if kept := [each for each in names if each[1] < 0]:
             problems.append(f"rolled back and stored: {kept[:5]}")
         for client in self.clients:
+            if wrong := [each for each in client.refused if ErrorCode.CONNECTION_FAILED not in each[1]]:
+                problems.append(f"{client.name}: refused for another reason than what was out of order: {wrong[:5]}")
             if lost := [n for n in client.acked if (client.name, n) not in set(names)]:
                 problems.append(f"{client.name}: acknowledged and not stored: {lost[:5]}")
         rows = [row[0] for row in await self.parts.sql(_ROWS)]
