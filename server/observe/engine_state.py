@@ -11,8 +11,9 @@ from engine.feed.slot_watch import STATES, SlotFigures
 from engine.metrics.pools import PoolUsage
 from engine.metrics.registry import Registry
 from engine.postgres.snapshot_reader import Reader
-from engine.relay.followed import BREAKS, FollowedFeed
+from engine.relay.followed import FollowedFeed
 from engine.stream.driver import StreamDriver
+from server.observe.stream_state import StreamState
 
 __all__ = ["EngineState"]
 
@@ -28,15 +29,7 @@ class EngineState:
         self._sessions = registry.counter(
             "realtime_feed_sessions_total", "Sessions that have streamed; more than one: the stream broke off."
         )
-        self._behind = gauges(
-            "realtime_stream_lag_messages", "Messages in NATS that this node of a cluster has not taken."
-        )
-        self._age = gauges(
-            "realtime_stream_lag_seconds", "Age of the last message that it has taken, if there are more; else 0."
-        )
-        self._breaks = registry.counters(
-            "realtime_stream_breaks_total", "Times that the stream in NATS did not go on for this node.", "reason"
-        )
+        self._stream = StreamState(registry)
         self._lag_bytes = gauge("realtime_feed_lag_bytes", "WAL that has arrived and is not confirmed yet.")
         self._lag_seconds = gauge(
             "realtime_feed_lag_seconds", "Age of the oldest commit that is not confirmed; 0 while nothing is pending."
@@ -76,6 +69,7 @@ class EngineState:
 
     def follow_feed(self, feed: Feed | FollowedFeed) -> None:
         """The feed, also before it is open."""
+        self._stream.follow(feed)
         self._registry.before_reading(lambda: self._measure_feed(feed))
 
     def follow(self, stream: StreamDriver, channels: Channels, reader: Reader) -> None:
@@ -91,10 +85,6 @@ class EngineState:
         self._sessions.value = feed.sessions
         lag = feed.lag
         self._lag_bytes.value, self._lag_seconds.value = lag.bytes, lag.seconds
-        if isinstance(feed, FollowedFeed) and (behind := feed.behind) is not None:
-            self._behind.of().value, self._age.of().value = behind
-            for reason in BREAKS:
-                self._breaks.of(reason).value = feed.breaks[reason]
         figures = feed.slot.figures
         self._measure_build("" if figures is None else figures.server)
         if figures is not None:

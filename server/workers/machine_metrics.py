@@ -1,19 +1,24 @@
-"""The metrics of a machine: those of each worker, with its number as the label ``worker``, and what its relay takes.
+"""The metrics of a machine: those of each worker, with its number as the label ``worker``, and those of its relay.
 
-The relay answers no requests. It leaves its process id in a file, and the worker that is scraped reads of that process
-what Linux has of any: processor time, memory, open files.
+The relay leaves its process id in a file, and the worker that is scraped reads of that process what Linux has of any:
+processor time, memory, open files. What only the relay knows is its place in the stream of a cluster: it writes that to
+whatever connects to a socket of its own (:func:`showing`), and nothing else comes over it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
-__all__ = ["of_process", "of_workers", "packed"]
+__all__ = ["RelayFigures", "of_process", "of_workers", "packed", "showing", "shown_by"]
 
 
 class _Family(msgspec.Struct, array_like=True):
@@ -57,10 +62,51 @@ def of_process(pid_file: Path) -> CollectorRegistry:
     return registry
 
 
-def of_workers(metrics: Mapping[str, bytes]) -> list[Metric]:
-    """One family of each name; ``metrics``: what ``packed`` gave, by the values of the label."""
+class RelayFigures(msgspec.Struct, array_like=True):
+    """What a relay shows: its metrics, as ``packed`` gives them, and the part of ``/health`` that is about the cluster."""
+
+    metrics: bytes
+    status: dict[str, Any]
+
+
+_figures = msgspec.msgpack.Decoder(RelayFigures)
+
+
+@asynccontextmanager
+async def showing(path: Path, figures: Callable[[], RelayFigures]) -> AsyncIterator[None]:
+    """Write ``figures`` to each connection at the socket ``path``. One that a former relay left is replaced."""
+
+    async def write(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(msgspec.msgpack.encode(figures()))
+        with contextlib.suppress(OSError):
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(write, path)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def shown_by(path: Path, timeout: float) -> RelayFigures | None:
+    """What is shown at the socket ``path``; None: nothing within ``timeout`` seconds, as there is no relay, or it hangs."""
+    writer = None
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(path)
+            return _figures.decode(await reader.read())
+    except (OSError, TimeoutError, msgspec.DecodeError):  # it has ended, perhaps while it wrote
+        return None
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+
+
+def of_workers(metrics: Iterable[tuple[str, bytes]]) -> list[Metric]:
+    """One family of each name; ``metrics``: what ``packed`` gave, each with the value of the label."""
     merged: dict[str, Metric] = {}
-    for worker, content in metrics.items():
+    for worker, content in metrics:
         for family in _decoder.decode(content):
             metric = merged.get(family.name)
             if metric is None:

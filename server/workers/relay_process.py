@@ -9,11 +9,15 @@ from dataclasses import replace
 
 from engine.cluster.settings import ClusterSettings
 from engine.feed.settings import FeedSettings
+from engine.metrics.registry import Registry
 from engine.postgres.reconnecting import Database
 from engine.relay.listener import Listener
 from engine.relay.relay import Relay
 from engine.tasks import end
-from server.workers.source import relay_pid_file, relay_socket, slot_feed
+from server.observe.node_status import cluster_status
+from server.observe.stream_state import StreamState
+from server.workers.machine_metrics import RelayFigures, packed, showing
+from server.workers.source import relay_figures, relay_pid_file, relay_socket, slot_feed
 from server.workers.worker import Worker
 
 __all__ = ["run_relay_process"]
@@ -40,7 +44,17 @@ async def run_relay_process(
     pid_file = relay_pid_file(worker.directory)
     pid_file.write_text(str(os.getpid()))
     relay = Relay(slot_feed(dsn, replace(settings, shared=True), cluster))
-    async with Listener(relay, relay_socket(worker.directory), version).open():
+    registry = Registry()
+    StreamState(registry).follow(relay.feed)
+    exposed = registry.exposed()
+
+    def figures() -> RelayFigures:
+        return RelayFigures(packed(exposed), cluster_status(relay.feed))
+
+    async with (
+        Listener(relay, relay_socket(worker.directory), version).open(),
+        showing(relay_figures(worker.directory), figures),
+    ):
         running = asyncio.create_task(relay.run())
         waiting = {asyncio.create_task(each) for each in (stop.wait(), relay.ready.wait())}
         obeying = asyncio.create_task(worker.obey(_NoEntrance(), stop.set, stop.set))

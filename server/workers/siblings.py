@@ -31,9 +31,9 @@ from server.protocol.error_codes import ErrorCode
 from server.transports.http_routes import transport_routes
 from server.transports.http_sessions import HttpSessions, ended
 from server.workers.entrance import Server
-from server.workers.machine_metrics import of_process, of_workers, packed
+from server.workers.machine_metrics import of_process, of_workers, packed, shown_by
 from server.workers.machine_status import Status, of_machine
-from server.workers.source import relay_pid_file
+from server.workers.source import relay_figures, relay_pid_file
 from server.workers.worker import Worker
 
 __all__ = ["Siblings"]
@@ -140,16 +140,22 @@ class Siblings:
         reasons = dict.fromkeys(
             late, f"has not answered within {_FIGURES_TIMEOUT:g} s: it hangs, or has too much to do"
         )
-        return of_machine([statuses.get(number) for number in range(1, self._count + 1)], self._number, reasons)
+        relay = await shown_by(relay_figures(self._directory), _FIGURES_TIMEOUT)
+        shown = of_machine([statuses.get(number) for number in range(1, self._count + 1)], self._number, reasons)
+        return shown if relay is None else shown | relay.status
 
     async def _metrics(self) -> Sequence[Metric]:
-        """The metrics of all workers, and the relay's process; those of a worker that does not answer are missing."""
+        """The metrics of all workers and of the relay; those of a process that does not answer are missing."""
         others, late = await self._figures("/metrics")
         if late:
             _log.warning("worker_not_measured", workers=sorted(late), seconds=_FIGURES_TIMEOUT)
         found = others | {self._number: packed(self._exposed)}
-        figures = {str(number): content for number, content in sorted(found.items())}
-        return of_workers(figures | {"relay": packed(self._relay)})
+        figures = [(str(number), content) for number, content in sorted(found.items())]
+        figures.append(("relay", packed(self._relay)))
+        relay = await shown_by(relay_figures(self._directory), _FIGURES_TIMEOUT)
+        if relay is not None:
+            figures.append(("relay", relay.metrics))
+        return of_workers(figures)
 
     async def _figures(self, path: str) -> tuple[dict[int, bytes], list[int]]:
         """What the others answer, those that do, and which of them have not answered in time."""

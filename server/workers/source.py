@@ -12,7 +12,7 @@ from engine.relay.feed import RelayFeed
 from engine.relay.followed import FollowedFeed
 from server.workers.worker import Worker
 
-__all__ = ["feed_of", "relay_pid_file", "relay_socket", "slot_feed"]
+__all__ = ["feed_of", "relay_figures", "relay_pid_file", "relay_socket", "slot_feed"]
 
 
 def feed_of(
@@ -38,6 +38,11 @@ def slot_feed(dsn: str, settings: FeedSettings, cluster: ClusterSettings | None)
     from engine.cluster.feed import ClusterFeed  # NATS' client is loaded in a cluster only
 
     return ClusterFeed(dsn, settings, cluster)
+
+
+def relay_figures(directory: Path) -> Path:
+    """Where the relay of a machine shows its figures. ``directory``: of its workers' sockets."""
+    return directory / "figures"
 
 
 def relay_pid_file(directory: Path) -> Path:

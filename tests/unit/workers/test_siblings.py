@@ -16,9 +16,10 @@ from engine.metrics.registry import Registry
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.transports.http_sessions import HttpSessions
 from server.workers import siblings
+from server.workers.machine_metrics import RelayFigures, packed, showing
 from server.workers.siblings import Siblings
 from server.workers.sockets import leave
-from server.workers.source import relay_pid_file
+from server.workers.source import relay_figures, relay_pid_file
 from server.workers.worker import Worker
 from tests.support.fakes.server import FakeLiveQueries, FakeServer
 from tests.unit.workers.test_machine_status import status
@@ -88,6 +89,33 @@ async def test_the_process_of_the_relay_is_measured_while_it_runs(folder: Path) 
         assert await of_relay() == PROCESS
         relay_pid_file(folder).write_text("0")  # no process has it
         assert await of_relay() == set()
+
+
+async def test_the_place_of_the_relay_in_the_stream_of_a_cluster_is_shown(folder: Path) -> None:
+    relays = Registry()
+    relays.gauges("realtime_stream_lag_seconds", "Of the relay.").of().value = 40.0
+    cluster = {"cluster": {"leader": "left", "lagMessages": 7}}
+    figures = RelayFigures(packed(relays.exposed()), cluster)
+    async with first_of(1, folder) as own:
+        assert "cluster" not in await own.status()
+        async with showing(relay_figures(folder), lambda: figures):
+            assert (await own.status())["cluster"] == cluster["cluster"]
+            [family] = [each for each in await own.families() if each.name == "realtime_stream_lag_seconds"]
+            assert [(sample.labels, sample.value) for sample in family.samples] == [({"worker": "relay"}, 40.0)]
+        assert "cluster" not in await own.status()
+
+
+async def test_a_relay_that_hangs_keeps_neither_status_nor_metrics_waiting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(siblings, "_FIGURES_TIMEOUT", 0.01)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(relay_figures(folder)))
+        silent.listen()
+        async with first_of(1, folder) as own, asyncio.timeout(60):
+            assert "cluster" not in await own.status()
+            measured = {sample.labels["worker"] for family in await own.families() for sample in family.samples}
+            assert measured == {"1"}
 
 
 async def test_what_is_handed_on_has_none_of_the_headers_that_the_answering_worker_makes(folder: Path) -> None:
