@@ -159,9 +159,14 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Every transaction that committed before ``position`` has been delivered."""
+    """Every transaction that committed before ``position`` has been delivered.
+
+    ``recorded``: of those that committed before it, the process that records for all that follow the slot has recorded where
+    their messages committed; 0: that is not reported.
+    """
 
     position: Lsn
+    recorded: Lsn = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,14 +104,8 @@ class Channels(BackgroundService):
         self.store = Store(shared, settings.node_id, settings.connections, settings.timeout, stream.saw, pooled=pooled)
         self._epochs = Epochs(self.store)
         self._schema = SchemaWatch(self.store)
-        self._recorder = CommitRecorder(
-            self.store,
-            self.core.unrecorded,
-            self._epochs,
-            stream.claim_recording("the channel service"),
-            settings.record_interval,
-            settings.trim_interval,
-            lambda: stream.leads_recording,
+        self.recorder = CommitRecorder(
+            self.store, self.core.unrecorded, self._epochs, stream, settings.record_interval, settings.trim_interval
         )
         self._publisher = Publisher(
             dsn,
@@ -154,13 +148,13 @@ class Channels(BackgroundService):
         prepare = partial(self._retention.prepare, self.core.reader)
         await insistence.unlocked("the removal of connections of an earlier run", prepare)
         await self._recovery.first(self._began)
-        self._background.spawn(self._recorder.record())  # not before the routes are known
-        self._background.spawn(self._recorder.trim())
-        self._recorder.wake()
+        self._background.spawn(self.recorder.record())  # not before the routes are known
+        self._background.spawn(self.recorder.trim())
+        self.recorder.wake()
         # What committed while this node was down may have got its position from others: the table has it, not our stream.
         await self._stream.reached(await self.store.flushed())
-        await self._recorder.recorded()
-        await self._recorder.release_shown()
+        await self.recorder.recorded()
+        await self.recorder.release_shown()
         for job in self._publisher.jobs():
             self._background.spawn(job)
         self._background.spawn(self._schema.run())
@@ -175,7 +169,7 @@ class Channels(BackgroundService):
         self._timers.close()
         with contextlib.suppress(TimeoutError):  # what subscribers have received is to be known to the other nodes
             async with asyncio.timeout(_LAST_RECORDS):
-                await self._recorder.recorded()
+                await self.recorder.finish()
         await self._background.stop()
         await self._reader.close()
         await self.store.close()
@@ -201,7 +195,7 @@ class Channels(BackgroundService):
     @property
     def problems(self) -> list[str]:
         """Problems that an operator has to solve, in words."""
-        parts = self._schema, self._locks, self._publisher, self._recorder, self.store, self._reader
+        parts = self._schema, self._locks, self._publisher, self.recorder, self.store, self._reader
         found = [part.problem for part in parts]
         return [each for each in found if each is not None]
 
@@ -214,7 +208,7 @@ class Channels(BackgroundService):
         """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``UnavailableError``."""
         async with in_time():
             await self._stream.reached(await self.store.committed())
-            await self._recorder.recorded()
+            await self.recorder.recorded()
 
     async def caught_up(self) -> None:
         """Wait until everything that is committed now has been taken from the stream. Raises ``UnavailableError``."""
@@ -318,10 +312,11 @@ class Channels(BackgroundService):
         """Messages may be missing: they are in their table."""
         if event.missing:
             self._publisher.uncertain()
+            self.recorder.interrupted()
         self._recovery.restart(position)
 
     async def _recovered(self) -> None:
-        self._recorder.wake()
+        self.recorder.wake()
         await self._connections.reconcile()
 
     @property
@@ -335,11 +330,11 @@ class Channels(BackgroundService):
         """Do what the core asks for. Called between two transactions: nothing here waits."""
         match effect:
             case MessagesDelivered(rows):
-                self._recorder.wake()
+                self.recorder.wake()
                 if len(self._publisher):
                     self._publisher.delivered(rows)
             case MessagesRefused(rows):
-                self._recorder.wake()
+                self.recorder.wake()
                 for row in rows:
                     self._publisher.refused(row)
             case _:

@@ -20,11 +20,14 @@ over; signs of life have the position too, so a hole at the end of the stream is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Final
 
+from nats.errors import Error as NatsError
+
 from engine.cluster.identity import check_same, identity_of
-from engine.cluster.messages import Assembler, Pulse, Sent, pulse_of
+from engine.cluster.messages import RECORD, Assembler, Pulse, Sent, pulse_of
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, connected
 from engine.cluster.place import StreamPlace, end_of, find
 from engine.cluster.settings import ClusterSettings
@@ -55,12 +58,15 @@ class StreamBrokenError(FeedError):
 class ClusterFeed(FollowedFeed):
     """See :class:`engine.relay.followed.FollowedFeed`. ``cluster``: how to reach NATS."""
 
+    reports_recorded = True
+    """See :class:`engine.stream.change_feed.ChangeFeed`: the leading relay records."""
+
     def __init__(self, dsn: str, settings: FeedSettings, cluster: ClusterSettings) -> None:
         super().__init__(dsn, settings, cluster.silence)
         self._cluster = cluster
         self._pulse: Pulse | None = None
         self._nats: NatsStream | None = None
-        self._requests: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[None]] = set()  # for recording, which are being sent
         self._assembler = Assembler()
         self._behind = (0, 0.0)  # messages behind the last one that was taken, and when that was stored
 
@@ -79,6 +85,17 @@ class ClusterFeed(FollowedFeed):
         """See :meth:`engine.feed.feed.Feed.confirm`. The slot does not wait for nodes: the relay records and confirms."""
         self._positions.confirm(position)
 
+    def request_recording(self) -> None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`. A relay that begins records what it finds anyway."""
+        if self._nats is not None and not self._requests:
+            task = asyncio.create_task(self._request_recording(self._nats))
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
+
+    async def _request_recording(self, stream: NatsStream) -> None:
+        with contextlib.suppress(NatsError, OSError):  # the session ends, and the next relay's signs of life bring it
+            await stream.client.publish(self._cluster.control, RECORD)
+
     def doubt(self) -> None:
         """Another connection to the server was found dead: the relay finds out by itself whether its own is."""
 
@@ -96,9 +113,10 @@ class ClusterFeed(FollowedFeed):
         self.lease.hold()
         try:
             async with connected(self._cluster, f"realtime node {self.settings.node}") as stream:
+                self._nats = stream
                 await self._follow(stream)
         finally:
-            self._welcomed = False
+            self._welcomed, self._nats = False, None
             await end(self._requests)
 
     async def _follow(self, stream: NatsStream) -> None:
@@ -195,6 +213,8 @@ class ClusterFeed(FollowedFeed):
         self._stream.check_survival(pulse.server)
         before, self._pulse = self._pulse, pulse
         self._welcome_once()
+        if pulse.recorded:
+            self._stream.take(Passed(self._stream.chain, self._stream.chain, pulse.recorded))
         if before is not None and (before.relay, before.sessions) != (pulse.relay, pulse.sessions):
             self._reconnected()
         self._show(pulse.status, pulse.reason)

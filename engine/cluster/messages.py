@@ -19,10 +19,24 @@ from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn
 from engine.relay.messages import ToWorker, encode, to_worker
 
-__all__ = ["OVERHEAD", "Assembler", "ClusterProtocolError", "Pulse", "Sent", "cut", "pack", "pulse_of", "sent_of"]
+__all__ = [
+    "OVERHEAD",
+    "RECORD",
+    "Assembler",
+    "ClusterProtocolError",
+    "Pulse",
+    "Sent",
+    "cut",
+    "pack",
+    "pulse_of",
+    "sent_of",
+]
 
 FORMAT: Final = 1
 """The version of these messages. Another version is refused."""
+
+RECORD: Final = b"record"
+"""What a node sends over the control subject if what committed until now is to be recorded at once."""
 
 OVERHEAD: Final = 4096
 """Bytes of a message of NATS beside the content: headers of JetStream, and the fields of :class:`Sent`."""
@@ -78,6 +92,7 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
         confirmed: the slot's position.
         database_oid: the database's, with ``server`` its identity; 0: of a version that did not send it.
         database: its name.
+        recorded: of all messages of transactions that committed before this position it is recorded where; 0: not known.
     """
 
     relay: str
@@ -89,6 +104,7 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
     confirmed: Lsn
     database_oid: int = 0
     database: str = ""
+    recorded: Lsn = 0
 
 
 pack: Final = msgspec.msgpack.Encoder().encode

@@ -33,6 +33,12 @@ class PublishedFeed:
         """See :class:`engine.stream.change_feed.ChangeFeed`: the relay records for all nodes."""
         return True
 
+    reports_recorded = False
+    """See :class:`engine.stream.change_feed.ChangeFeed`."""
+
+    def request_recording(self) -> None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+
     @property
     def received(self) -> Lsn:
         """See :class:`engine.feed.feed.Feed`."""

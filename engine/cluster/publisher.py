@@ -35,7 +35,7 @@ from nats.errors import Error as NatsError
 from tenacity import RetryCallState, wait_exponential, wait_random
 
 from engine.cluster.identity import DatabaseIdentity, check_same
-from engine.cluster.messages import OVERHEAD, Pulse, Sent, cut, pack, pulse_of
+from engine.cluster.messages import OVERHEAD, RECORD, Pulse, Sent, cut, pack, pulse_of
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected
 from engine.cluster.place import why_begun_anew
 from engine.cluster.send_queue import SendQueue
@@ -44,7 +44,7 @@ from engine.errors import FeedError
 from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn, format_lsn
 from engine.postgres.retry import error_of, until_done
-from engine.relay.messages import ToWorker
+from engine.relay.messages import ToWorker, new_generation
 
 __all__ = ["FencedError", "Publisher"]
 
@@ -69,6 +69,7 @@ class Publisher:
         database: whose transactions are published. A stream of another one is refused.
         pulse: what is sent as a sign of life.
         acknowledged: called when ``reached`` has advanced.
+        recording: called when a node waits for the recording of commits.
         leads: proves that this relay leads. Raises ``FeedError`` if it does not.
 
     Attributes:
@@ -87,6 +88,7 @@ class Publisher:
         pulse: Callable[[], Pulse | None],
         acknowledged: Callable[[], None] = lambda: None,
         leads: Callable[[], Awaitable[None]] | None = None,
+        recording: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._relay = relay
@@ -94,6 +96,7 @@ class Publisher:
         self._pulse = pulse
         self._acknowledged = acknowledged
         self._leads = leads
+        self._recording = recording
         self._term = secrets.randbits(62) + 1
         self.generation = 0
         self.position: Lsn = 0
@@ -107,6 +110,8 @@ class Publisher:
         self._stored_at = time.monotonic()  # when NATS acknowledged last, or nothing was waiting
         self._purge = False
         self._open = False  # an event was published in part
+        self._pulsed: Pulse | None = None  # the last sign of life
+        self._due = False  # another one, once the event is complete
         self._more = asyncio.Event()
         self._room = asyncio.Event()
         self._begun = asyncio.Event()
@@ -135,10 +140,12 @@ class Publisher:
             self._open = not ends
         if last:
             self.position = position
+            if self._due:
+                self.beat()
 
     def start_over(self, position: Lsn) -> None:
         """Transactions may be missing between what was published and ``position``: begin another generation."""
-        self.generation = _new_generation()
+        self.generation = new_generation()
         self.position = self.reached = position
         self._open = False
         self.queue.clear()
@@ -193,8 +200,8 @@ class Publisher:
                         await each.unsubscribe()
 
     async def _asked(self, message: Msg) -> None:
-        """A node asks for a sign of life."""
-        self.beat()
+        """A node asks for a sign of life, or for the recording of commits, which one follows."""
+        (self._recording if message.data == RECORD else self.beat)()
 
     async def _send(self, stream: NatsStream, inbox: str) -> None:
         beaten = time.monotonic()
@@ -258,16 +265,19 @@ class Publisher:
         self._more.set()
 
     def beat(self) -> None:
-        """Publish a sign of life, unless one waits already, or an event was begun."""
-        if self._open or not self._begun.is_set() or self.queue.last_subject == self._settings.pulses:
+        """Publish a sign of life, unless the same one waits already; behind an event that was begun."""
+        self._due = self._open
+        if self._open or not self._begun.is_set():
             return
-        if (sent := self._sign_of_life(self.position)) is not None:
+        before, sent = self._pulsed, self._sign_of_life(self.position)
+        if sent is not None and (self.queue.last_subject != self._settings.pulses or self._pulsed != before):
             self._add(self._settings.pulses, sent)
 
     def _sign_of_life(self, at: Lsn) -> Sent | None:
         pulse = self._pulse()
         if pulse is None:
             return None
+        self._pulsed = pulse
         data = pack(pulse)
         return Sent(self.generation, self._term, at, at, first=True, last=True, chunk=0, more=False, data=data)
 
@@ -326,7 +336,7 @@ class Publisher:
         if last is None or pulse is None or (reason := why_begun_anew(last, pulse, server, position)):
             reason = "it is empty" if last is None or pulse is None else reason
             _log.warning("stream_generation_begun", stream=self._settings.stream, reason=reason)
-            self.generation = _new_generation()
+            self.generation = new_generation()
             self.position = self.reached = position
             self._purge = last is not None
             return
@@ -335,7 +345,3 @@ class Publisher:
         if position > last.reached:
             where = format_lsn(last.reached), format_lsn(position)
             _log.warning("stream_has_hole", stream=self._settings.stream, after=where[0], until=where[1])
-
-
-def _new_generation() -> int:
-    return secrets.randbits(62) + 1

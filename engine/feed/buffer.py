@@ -16,7 +16,7 @@ EVENT_OVERHEAD: Final = 512
 
 
 class EventBuffer:
-    """Events in order. A Progress replaces a Progress before it; an empty buffer accepts an event of any size."""
+    """Events in order. A Progress takes the place of a Progress before it; an empty buffer accepts an event of any size."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -40,8 +40,8 @@ class EventBuffer:
 
     def put(self, event: FeedEvent, size: int) -> None:
         """Append an event that occupies ``size`` bytes of memory."""
-        if isinstance(event, Progress) and self._events and isinstance(self._events[-1][0], Progress):
-            self._events[-1] = (event, size)
+        if isinstance(event, Progress) and self._events and isinstance(before := self._events[-1][0], Progress):
+            self._events[-1] = (Progress(event.position, max(event.recorded, before.recorded)), size)
             return
         self._events.append((event, size))
         self._bytes += size

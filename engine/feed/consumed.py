@@ -31,6 +31,9 @@ class ConsumedFeed:
     of ``state``.
     """
 
+    reports_recorded = False
+    """See :class:`engine.stream.change_feed.ChangeFeed`."""
+
     _changed: asyncio.Event
     _buffer: EventBuffer
 
@@ -52,6 +55,9 @@ class ConsumedFeed:
     def lag(self) -> Lag:
         """How far the consumer is behind what has been received."""
         return self._positions.lag()
+
+    def request_recording(self) -> None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
 
     async def streaming(self) -> None:
         """Wait until the feed streams. Raises ``FeedError`` if it cannot start, or is closed."""

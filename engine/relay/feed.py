@@ -28,6 +28,7 @@ from engine.relay.messages import (
     FromWorker,
     OtherServer,
     Reconnected,
+    RecordingWanted,
     Splitter,
     Status,
     ToWorker,
@@ -72,6 +73,10 @@ class RelayFeed(FollowedFeed):
     def doubt(self) -> None:
         """Another connection to the server was found dead: the relay checks its own soon."""
         self._send(Doubt())
+
+    def request_recording(self) -> None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        self._send(RecordingWanted())
 
     @property
     def _timeline(self) -> int:
@@ -121,7 +126,7 @@ class RelayFeed(FollowedFeed):
             self.leads_recording = True
         elif isinstance(message, Welcome):
             self._stream.welcome(message)
-            self._welcomed = True
+            self._welcomed, self.reports_recorded = True, message.reports_recorded
             self.sessions += 1
             if self.sessions > 1:
                 self._reconnected()

@@ -17,6 +17,7 @@ name the generation that they are of, so one that was under way cannot count for
 
 from __future__ import annotations
 
+import secrets
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
@@ -42,6 +43,7 @@ __all__ = [
     "Part",
     "Passed",
     "Reconnected",
+    "RecordingWanted",
     "RelayProtocolError",
     "Splitter",
     "Status",
@@ -49,10 +51,11 @@ __all__ = [
     "Welcome",
     "encode",
     "from_worker",
+    "new_generation",
     "to_worker",
 ]
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """The version of these messages."""
 
 MAX_MESSAGE: Final = 0xFFFFFFFF
@@ -100,6 +103,7 @@ class Welcome(_Message, frozen=True, tag=2):
         other_history: that is because the server has another history than the worker's stream.
         plugin: the output plugin, which decides on the form of payloads.
         server: that the stream is of.
+        reports_recorded: see :class:`engine.stream.change_feed.ChangeFeed`.
     """
 
     generation: int
@@ -109,6 +113,7 @@ class Welcome(_Message, frozen=True, tag=2):
     other_history: bool
     plugin: str
     server: ServerIdentity
+    reports_recorded: bool = False
 
 
 class Status(_Message, frozen=True, tag=3):
@@ -131,6 +136,7 @@ class Passed(_Message, frozen=True, tag=5):
 
     previous: Lsn
     position: Lsn
+    recorded: Lsn = 0
 
 
 class Break(_Message, frozen=True, tag=6):
@@ -174,12 +180,21 @@ class Appointed(_Message, frozen=True, tag=11):
     """The worker leads the recording of commits, until the connection ends."""
 
 
+class RecordingWanted(_Message, frozen=True, tag=12):
+    """See ``request_recording`` of :class:`engine.stream.change_feed.ChangeFeed`."""
+
+
 ToWorker = Welcome | Status | Part | Passed | Break | Reconnected | Appointed
-FromWorker = Hello | Confirmed | Doubt | OtherServer
+FromWorker = Hello | Confirmed | Doubt | OtherServer | RecordingWanted
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _to_worker: Final = msgspec.msgpack.Decoder(ToWorker)
 _from_worker: Final = msgspec.msgpack.Decoder(FromWorker)
+
+
+def new_generation() -> int:
+    """What names another generation of a stream."""
+    return secrets.randbits(62) + 1
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:

@@ -12,7 +12,8 @@ slot itself is lost.
 
 The slot is confirmed at the minimum of what the workers have confirmed in the present generation of the stream. Without any
 worker it stays where it is for ``grace``, so that workers resume after a restart of the relay; then it advances with the
-stream. One of the workers is appointed to lead the recording of commits, and another one once its connection has ended.
+stream. One of the workers is appointed to lead the recording of commits, and another one once its connection has ended;
+none if the feed reports what the relay of a cluster has recorded, which the workers are sent then.
 A worker that comes begins where the slot stands, as a node does that starts with its slot: no snapshot misses what
 the slot was confirmed for. It begins at the end of the stream where the backlog does not reach back so far, and after it was
 cut off.
@@ -24,7 +25,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -50,11 +50,13 @@ from engine.relay.messages import (
     Part,
     Passed,
     Reconnected,
+    RecordingWanted,
     RelayProtocolError,
     Status,
     ToWorker,
     Welcome,
     encode,
+    new_generation,
 )
 from engine.relay.settings import RelaySettings
 from engine.tasks import end
@@ -82,7 +84,7 @@ class Relay:
         self.feed = feed
         self.tuning = tuning or RelaySettings()
         self.ready = asyncio.Event()
-        self._backlog = Backlog(self.tuning.backlog, 0, _new_generation())
+        self._backlog = Backlog(self.tuning.backlog, 0, new_generation())
         self._former: set[int] = set()  # generations of this relay that have ended
         self._connected: set[Link] = set()
         self._links: set[Link] = set()  # of them, those that were welcomed
@@ -101,7 +103,7 @@ class Relay:
             except FeedError:
                 self.feed.abandon()
                 raise
-            self._backlog = Backlog(self.tuning.backlog, self.feed.confirmed, _new_generation())
+            self._backlog = Backlog(self.tuning.backlog, self.feed.confirmed, new_generation())
             self._alone_since = time.monotonic()
             self.ready.set()
             looks = asyncio.create_task(self._look())
@@ -141,7 +143,16 @@ class Relay:
         self._links.add(link)
         elsewhere = reason == _OTHER_HISTORY
         link.post(
-            Welcome(backlog.generation, position, resumed, reason, elsewhere, self.feed.plugin or "", self._server)
+            Welcome(
+                backlog.generation,
+                position,
+                resumed,
+                reason,
+                elsewhere,
+                self.feed.plugin or "",
+                self._server,
+                self.feed.reports_recorded,
+            )
         )
         _log.info("worker_joined", node=link.node, resumed=resumed, reason=reason or None)
         self._appoint()
@@ -164,8 +175,10 @@ class Relay:
         return ""
 
     def _appoint(self) -> None:
-        """Have one of the workers lead the recording of commits, and another one once that has left."""
-        if self._recorder not in self._links:
+        """Have one of the workers lead the recording of commits, and another one once that has left; none where another
+        process records for all.
+        """
+        if self._recorder not in self._links and not self.feed.reports_recorded:
             self._recorder = min(self._links, key=lambda link: link.node, default=None)
             if self._recorder is not None:
                 self._recorder.post(Appointed())
@@ -203,6 +216,8 @@ class Relay:
                 self.feed.saw(0, message.timeline)
         elif isinstance(message, Doubt):
             self.feed.doubt()
+        elif isinstance(message, RecordingWanted):
+            self.feed.request_recording()
         else:
             raise RelayProtocolError(f"worker {link.node} introduced itself twice")
 
@@ -246,10 +261,10 @@ class Relay:
             for frames in parts_of(self.feed.plugin or "", event, self.tuning.part):
                 yield Part(previous, frames), event.end, not frames.more
         elif isinstance(event, Progress):
-            yield Passed(previous, event.position), event.position, True
+            yield Passed(previous, event.position, event.recorded), event.position, True
         else:
             position = self.feed.confirmed if event.missing else previous
-            generation = _new_generation() if event.missing else self._backlog.generation
+            generation = new_generation() if event.missing else self._backlog.generation
             what = event.reason, event.missing, event.other_history, event.safe
             yield Break(previous, position, generation, *what, self._server), position, True
 
@@ -316,7 +331,3 @@ class Relay:
         server = self.feed.server
         assert server is not None, "the feed has streamed"
         return server
-
-
-def _new_generation() -> int:
-    return secrets.randbits(62) + 1

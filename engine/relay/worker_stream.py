@@ -111,9 +111,9 @@ class WorkerStream:
             self._take_part(message)
         elif isinstance(message, Passed):
             self._chain = message.position
-            if message.position > self.positions.delivered:
+            if message.position > self.positions.delivered or message.recorded:
                 self.positions.deliver(message.position)
-                self._buffer.put(Progress(message.position), EVENT_OVERHEAD)
+                self._buffer.put(Progress(self.positions.delivered, message.recorded), EVENT_OVERHEAD)
         else:
             self._take_break(message)
 

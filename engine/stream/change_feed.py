@@ -26,6 +26,15 @@ class ChangeFeed(Protocol):
         ...
 
     @property
+    def reports_recorded(self) -> bool:
+        """Whether another process records for this one, and ``Progress.recorded`` shows how far it is."""
+        ...
+
+    def request_recording(self) -> None:
+        """What committed until now is waited for: have that other process record it at once."""
+        ...
+
+    @property
     def received(self) -> Lsn:
         """The server has sent everything that committed before this position."""
         ...

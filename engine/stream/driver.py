@@ -82,6 +82,7 @@ class StreamDriver(BackgroundService):
         self.behind = False
         """True while other tasks have their turn although transactions wait: there are too many to apply at once."""
         self._recorder = ""
+        self._reported: Callable[[Lsn], None] = lambda position: None
         feed.on_reconnect(reader.renew)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -146,8 +147,9 @@ class StreamDriver(BackgroundService):
         self._consumers.append(consumer)
         return self._passed or self._feed.confirmed
 
-    def claim_recording(self, recorder: str) -> Callable[[], None]:
-        """Make the caller the one commit recorder of this slot. ``recorder``: its name, for the error of the next claim.
+    def claim_recording(self, recorder: str, reported: Callable[[Lsn], None]) -> Callable[[], None]:
+        """Make the caller the one commit recorder of this stream. ``recorder``: its name, for the error of the next claim;
+        ``reported``: called with ``Progress.recorded``, in the order of the stream.
 
         A slot is not confirmed past a message that has not been recorded. Two recorders would write each commit twice, and
         each would release what the other still has to write. So the call that confirms the slot is given to one of them
@@ -157,13 +159,22 @@ class StreamDriver(BackgroundService):
             raise RecorderTakenError(
                 f"{recorder} cannot record the commits of this slot: {self._recorder} records them"
             )
-        self._recorder = recorder
+        self._recorder, self._reported = recorder, reported
         return self.confirm
 
     @property
     def leads_recording(self) -> bool:
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
         return self._feed.leads_recording
+
+    @property
+    def reports_recorded(self) -> bool:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        return self._feed.reports_recorded
+
+    def request_recording(self) -> None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        self._feed.request_recording()
 
     # -- the feed, for consumers with connections of their own -------------------------------------------------------
 
@@ -184,6 +195,8 @@ class StreamDriver(BackgroundService):
                 await self._apply(event)
             elif isinstance(event, Progress):
                 self._pass(event.position)
+                if event.recorded:
+                    self._reported(event.recorded)
             elif isinstance(event, Discontinuity):
                 self._interrupt(event)
             if time.monotonic() - began > _YIELD_INTERVAL:

@@ -29,6 +29,8 @@ from engine.tasks import end
 
 __all__ = ["RelayTerm"]
 
+_OTHERS = 2.0  # seconds in which nodes record what a former relay had published and not recorded
+
 
 class RelayTerm:
     """See the module. ``relay``: this relay's name; ``database``: whose slot it is; ``leads``: proves that it
@@ -50,9 +52,10 @@ class RelayTerm:
         self._relay = relay
         self._database = database
         self.feed = Feed(dsn, replace(settings, shared=True, ephemeral=False))
-        self.publisher = Publisher(cluster, relay, database, self._pulse, self._acknowledged, leads)
+        self.publisher = Publisher(cluster, relay, database, self._pulse, self._acknowledged, leads, self._record)
         self._published: PublishedFeed | None = None
         self.channels: Channels | None = None
+        self._starting: Channels | None = None  # as ``channels``, from their making on
         self._failed: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -77,9 +80,10 @@ class RelayTerm:
         published = self._published = PublishedFeed(self.feed, self.publisher)
         reader = make_reader(self._dsn, published, LiveSettings(readers=1))
         stream = StreamDriver(published, reader)
-        channels = Channels(
-            self._dsn, stream, self.feed.lease, ChannelSettings(node_id=self.feed.settings.node, connections=2)
-        )
+        tuning = ChannelSettings(node_id=self.feed.settings.node, connections=2, others_wait=_OTHERS)
+        channels = Channels(self._dsn, stream, self.feed.lease, tuning)
+        channels.recorder.on_recorded(self.publisher.beat)
+        self._starting = channels
         for service in (stream, channels):
             service.on_failure(self._fail)
         stack.push_async_callback(reader.close)
@@ -100,6 +104,11 @@ class RelayTerm:
         if self._published is not None:
             self._published.acknowledged()
 
+    def _record(self) -> None:
+        if self._starting is not None:
+            self._starting.recorder.record_now()
+        self.publisher.beat()
+
     def _pulse(self) -> Pulse | None:
         feed = self.feed
         if feed.server is None or feed.plugin is None:
@@ -115,4 +124,5 @@ class RelayTerm:
             feed.confirmed,
             self._database.oid,
             self._database.name,
+            0 if self._starting is None else self._starting.recorder.recorded_before or feed.confirmed,
         )

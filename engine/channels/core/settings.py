@@ -28,6 +28,8 @@ class ChannelSettings:
         connections: database connections for reads and writes, beside the publisher's and the recorder's.
         timeout: how long a write may take.
         publish_timeout: after which a message that could not be stored gets an error.
+        others_wait: how long messages whose commits the stream does not have wait for nodes that may know their positions,
+        beside those that the database shows; nodes behind NATS have no slots of their own.
         sessions: whether the rows of ``realtime.sessions`` are kept.
     """
 
@@ -46,4 +48,5 @@ class ChannelSettings:
     connections: int = 4
     timeout: float = 30.0
     publish_timeout: float = 30.0
+    others_wait: float = 0.0
     sessions: bool = False

@@ -12,6 +12,10 @@ Of the nodes that follow one slot (workers of a machine, nodes behind NATS) one 
 once. The others record what was pending :data:`FOLLOW_INTERVAL` before, which the leader has recorded if it is well, so the
 statement changes nothing. If it is not, what it left is recorded all the same, whether or not another one leads by then.
 
+Nodes behind NATS record nothing, while their stream goes on: the leading relay does, and its stream brings how far it is
+(``Progress.recorded``), which makes entries recorded here. What is pending when the stream is interrupted may be known to
+this process alone, since a relay that begins another stream may never have had it: that is recorded here, at once.
+
 A transaction is recorded only in the epoch it came from: after a failover the store's connections may lead to the new
 primary before the stream has noticed.
 """
@@ -34,10 +38,11 @@ from engine.channels.core.unrecorded import Entry, UnrecordedMessages
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.channels.publish.trouble import Trouble
-from engine.lsn import format_lsn
+from engine.lsn import Lsn, format_lsn
 from engine.postgres.errors import function_refuses
 from engine.postgres.retry import SOON, error_of, until_done
 from engine.postgres.statements.arrays import text_array
+from engine.stream.driver import StreamDriver
 
 __all__ = ["FOLLOW_INTERVAL", "CommitRecorder"]
 
@@ -64,7 +69,7 @@ _COPY = (
 class CommitRecorder:
     """Two loops over the unrecorded messages; :meth:`wake` after each transaction with messages.
 
-    ``interval``: seconds between two statements; ``trim``: between two releases; ``leads``: whether it records at once.
+    ``interval``: seconds between two statements; ``trim``: between two releases.
     """
 
     def __init__(
@@ -72,18 +77,20 @@ class CommitRecorder:
         store: Store,
         unrecorded: UnrecordedMessages,
         epochs: Epochs,
-        confirm: Callable[[], None],
+        stream: StreamDriver,
         interval: float,
         trim: float,
-        leads: Callable[[], bool],
     ) -> None:
         self._store = store
         self._epochs = epochs
         self._unrecorded = unrecorded
-        self._confirm = confirm
+        self._stream = stream
+        self._confirm = stream.claim_recording("the channel service", self._take_report)
         self._interval = interval
         self._trim_interval = trim
-        self._leads = leads
+        self._callbacks: list[Callable[[], None]] = []
+        # Pending when the stream was interrupted, if another process had recorded until then.
+        self._left: set[Entry] = set()
         self._wanted = asyncio.Event()
         self._requested = asyncio.Event()  # recorded() waits: no interval before the next
         self._changed = asyncio.Condition()
@@ -99,22 +106,66 @@ class CommitRecorder:
         """What keeps positions from being recorded, in words; None: nothing that lasts."""
         return self._trouble.problem
 
+    def on_recorded(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` each time that this process has recorded something."""
+        self._callbacks.append(callback)
+
+    @property
+    def recorded_before(self) -> Lsn:
+        """Of all messages of transactions before this position that the stream has brought it is recorded where; 0: not
+        known.
+        """
+        return min([self._stream.passed, *(entry.lsn for entry in self._unrecorded.pending)])
+
+    def record_now(self) -> None:
+        """Record what is pending without an interval."""
+        self._requested.set()
+        self._wanted.set()
+
     async def recorded(self) -> None:
         """Wait until everything that is pending now has been recorded."""
         waiting = self._unrecorded.pending
-        while waiting and self._unrecorded.is_pending(waiting[-1]):
-            self._requested.set()
-            self._wanted.set()
+        if waiting:
+            self._stream.request_recording()
+        await self._recorded(waiting)
+
+    async def finish(self) -> None:
+        """Wait until what this process has to record is recorded; for what another one records nothing waits."""
+        await self._recorded(list(self._left) if self._stream.reports_recorded else self._unrecorded.pending)
+
+    async def _recorded(self, waiting: Sequence[Entry]) -> None:
+        while any(map(self._unrecorded.is_pending, waiting)):
+            if not self._stream.reports_recorded:
+                self.record_now()
             async with self._changed:
-                if self._unrecorded.is_pending(waiting[-1]):
+                if any(map(self._unrecorded.is_pending, waiting)):
                     await self._changed.wait()
+
+    def _take_report(self, position: Lsn) -> None:
+        """Another process has recorded everything that committed before ``position``."""
+        entries = [entry for entry in self._unrecorded.pending if entry.lsn < position and entry not in self._left]
+        if entries:
+            self._unrecorded.record(entries)
+            self._confirm()
+            self.wake()
+
+    def interrupted(self) -> None:
+        """Transactions may be missing in the stream. Call it before the first one of what follows."""
+        if self._stream.reports_recorded:
+            self._left.update(self._unrecorded.pending)
+            self.wake()
 
     async def record(self) -> None:
         """Record pending transactions, at most once per interval."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            leads, known = self._leads(), len(self._unrecorded.pending)
+            if self._stream.reports_recorded:
+                self._requested.clear()
+                await self._record_first(len(self._left))
+                await self._notify()
+                continue
+            leads, known = self._stream.leads_recording, len(self._unrecorded.pending)
             if known and not leads and await self._pass_or_requested(FOLLOW_INTERVAL):
                 known = len(self._unrecorded.pending)
             await self._record_first(known)
@@ -146,13 +197,20 @@ class CommitRecorder:
 
     async def _record_next(self, most: int) -> int:
         """Record the first ``most`` entries, or fewer. Returns how many they are."""
-        entries = self._unrecorded.pending[: min(most, _MAX_TRANSACTIONS)]
+        entries = self._unrecorded.pending
+        if self._stream.reports_recorded:
+            self._left.intersection_update(entries)
+            entries = [entry for entry in entries if entry in self._left]
+        entries = entries[: min(most, _MAX_TRANSACTIONS)]
         if entries:
             await self._write(entries)
             self._careful = False
             self._trouble.over()
             self._unrecorded.record(entries)
+            self._left.difference_update(entries)
             self._confirm()
+            for callback in self._callbacks:
+                callback()
         return len(entries)
 
     def _note(self, attempt: RetryCallState) -> None:

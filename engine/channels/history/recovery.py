@@ -296,6 +296,10 @@ class Recovery:
         if not missing:
             return
         await self._others(position)
+        unknown = {(row["channel"], row["xid"]) for row in await self._store.rows("engine_unrecorded")}
+        missing = [row for row in missing if (row["channel"], row["xid"]) in unknown]
+        if not missing:
+            return
         _log.warning("commit_positions_assigned", transactions=len(missing))
         [written] = await self._store.keep(
             "engine_record_commits",
@@ -316,6 +320,9 @@ class Recovery:
         while loop.time() < deadline and await self._store.rows(  # noqa: ASYNC110 - another node is waited for
             "engine_others_behind", node=self._settings.node_id, position=format_lsn(position)
         ):
+            await asyncio.sleep(_LOOK)
+        deadline = loop.time() + self._settings.others_wait
+        while loop.time() < deadline and await self._store.rows("engine_unrecorded"):  # noqa: ASYNC110 - as above
             await asyncio.sleep(_LOOK)
 
 

@@ -7,12 +7,13 @@ import signal
 from itertools import groupby
 
 import httpx
+import msgspec
 import pytest
 
 from engine.cluster.election import LeadershipLostError
 from engine.cluster.feed import ClusterFeed
 from engine.cluster.identity import identity_of
-from engine.cluster.messages import Sent
+from engine.cluster.messages import RECORD, Sent, pulse_of
 from engine.cluster.nats_stream import NatsStream, connected
 from engine.cluster.publisher import FencedError
 from engine.cluster.settings import ClusterSettings
@@ -161,6 +162,39 @@ async def test_signs_of_life_pass_under_a_load_that_never_ends(nats: LocalNats) 
         await until(lambda: not term.queue)
     async with connected(settings, "a test") as stream:
         assert [is_pulse for is_pulse, _ in await content(stream)] == [True, False, True]
+
+
+async def test_sign_of_life_with_news_is_published_behind_one_that_waits_and_behind_an_event_that_was_begun(
+    nats: LocalNats,
+) -> None:
+    settings = ClusterSettings(urls=(nats.url,), slot="app", beat=60.0)
+    async with publishing(publisher(settings, server()), 500, server()) as term:
+        await until(lambda: not term.queue)
+        await term.publish(Passed(500, 600), 600)
+        pulse = term._pulse()
+        assert pulse is not None
+        for recorded in (510, 520, 520):
+            term._pulse = lambda recorded=recorded: msgspec.structs.replace(pulse, recorded=recorded)  # type: ignore[misc]
+            term.beat()
+        await term.publish(Passed(600, 700), 700, last=False)
+        term._pulse = lambda: msgspec.structs.replace(pulse, recorded=530)
+        term.beat()
+        await term.publish(Passed(600, 700), 700, first=False)
+        await until(lambda: not term.queue)
+    async with connected(settings, "a test") as stream:
+        messages = await content(stream)
+    assert [is_pulse for is_pulse, _ in messages] == [True, False, True, True, False, False, True]
+    assert [pulse_of(sent).recorded for is_pulse, sent in messages if is_pulse] == [0, 510, 520, 530]
+
+
+async def test_node_that_waits_for_the_recording_asks_for_it(nats: LocalNats) -> None:
+    settings = ClusterSettings(urls=(nats.url,), slot="app", beat=60.0)
+    asked = asyncio.Event()
+    term = publisher(settings, server())
+    term._recording = asked.set
+    async with publishing(term, 500, server()), connected(settings, "a test") as stream, asyncio.timeout(GIVE_UP_AFTER):
+        await stream.client.publish(settings.control, RECORD)
+        await asked.wait()
 
 
 async def test_stream_that_is_begun_anew_begins_with_a_sign_of_life(nats: LocalNats) -> None:

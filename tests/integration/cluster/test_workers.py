@@ -7,13 +7,15 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
+import httpx
 import pytest
 
 from tests.faultproxy.actors import Actor, PythonActor
 from tests.integration.cluster.conftest import Cluster
+from tests.integration.cluster.test_recording import NOTED, writers
 from tests.integration.workers.conftest import workers_over
 from tests.support.clients.list_client import TABLE
-from tests.support.postgres.sql import GIVE_UP_AFTER, read, run, until
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run, run_each, until
 
 NODES = "select distinct node_id from realtime.connections"
 
@@ -29,7 +31,7 @@ async def arrived(actors: list[Actor], count: int, docs: list[int]) -> None:
 
 @pytest.mark.long
 async def test_clients_of_all_workers_get_everything_once_also_when_one_is_killed(cluster: Cluster) -> None:
-    run(cluster.dsn, TABLE)
+    run_each(cluster.dsn, TABLE, *NOTED)
     await cluster.relay()
     await cluster.leading()
     config = {"workers": 2, "nats_url": cluster.nats.url, "slot_name": cluster.slot, "drain_time": 1}
@@ -68,4 +70,10 @@ async def test_clients_of_all_workers_get_everything_once_also_when_one_is_kille
         await workers.event("relay_ready", 2)
         await actors[0].send(4)
         await arrived(actors, 3 * len(actors) + 1, [3, 2, 1])
+        async with httpx.AsyncClient(base_url=workers.server.url, timeout=GIVE_UP_AFTER) as http:
+            assert (await http.get("/health")).json()["cluster"]["lagMessages"] == 0
+            text = (await http.get("/metrics")).text
+        assert 'realtime_stream_lag_seconds{worker="relay"} 0.0' in text
+        assert 'realtime_stream_lag_seconds{worker="1"}' not in text
         assert await workers.server.end() == 0
+    assert writers(cluster) == {f"realtime channels {cluster.slot}"}

@@ -22,6 +22,7 @@ from engine.relay.messages import (
     Part,
     Passed,
     Reconnected,
+    RecordingWanted,
     RelayProtocolError,
     Splitter,
     Status,
@@ -38,6 +39,7 @@ TO_WORKER: list[ToWorker] = [
     Status("reconnecting", "a reason", 3),
     Part(10, WalFrames(18, 20, 7, 5, 0, True, (b"R",), (b"I" * 300, b""))),
     Passed(20, 1 << 62),
+    Passed(20, 20, 15),
     Break(20, 5, 2, "lost", True, True, 0, SERVER),
     Reconnected(),
 ]
@@ -47,6 +49,7 @@ FROM_WORKER: list[FromWorker] = [
     Confirmed(1, 10),
     Doubt(),
     OtherServer(2),
+    RecordingWanted(),
 ]
 
 

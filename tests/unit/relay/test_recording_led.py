@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from engine.feed.feed import Feed
-from engine.relay.messages import Appointed, Hello
+from engine.relay.messages import Appointed, Hello, RecordingWanted, Welcome
 from engine.relay.relay import Relay
 from engine.tasks import end
 from tests.unit.relay.test_slow_worker import FeedOfTransactions, Worker
@@ -38,4 +38,32 @@ async def test_one_worker_leads_the_recording_and_another_one_once_it_has_left()
     with relay.connected(back):
         relay.welcome(Hello(2, "test", "2"), back)
         assert appointed(back) == ["2"]
+    await end([task])
+
+
+class ClusterFeed(FeedOfTransactions):
+    """A feed that reports what the relay of a cluster has recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reports_recorded = True
+        self.requests = 0
+
+    def request_recording(self) -> None:
+        self.requests += 1
+
+
+async def test_no_worker_leads_the_recording_where_the_relay_of_a_cluster_does() -> None:
+    feed = ClusterFeed()
+    relay = Relay(cast(Feed, feed))
+    task = asyncio.create_task(relay.run())
+    await relay.ready.wait()
+    worker = Worker("1", stuck=False)
+    with relay.connected(worker):
+        relay.welcome(Hello(3, "test", "1"), worker)
+        assert appointed(worker) == []
+        [welcome] = [message for message in worker.posted if isinstance(message, Welcome)]
+        assert welcome.reports_recorded
+        relay.take(worker, RecordingWanted())
+        assert feed.requests == 1
     await end([task])

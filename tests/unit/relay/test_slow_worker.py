@@ -31,6 +31,7 @@ class FeedOfTransactions:
         self.server = SERVER
         self.state = FeedState("streaming", None)
         self.given = 0
+        self.reports_recorded = False
 
     async def __aenter__(self) -> FeedOfTransactions:
         return self

@@ -178,3 +178,21 @@ async def test_a_large_transaction_is_spilled_by_the_worker_too() -> None:
     assert isinstance(transaction, Transaction)
     assert transaction.changes.spilled  # type: ignore[attr-defined]
     assert len(list(transaction.changes)) == 50
+
+
+async def test_what_was_recorded_comes_in_order_also_where_the_stream_begins_before_what_was_delivered() -> None:
+    story = Story()
+    story.stream.welcome(WELCOME)
+    story.stream.take(part(100, 110))
+    story.stream.take(Passed(110, 110, 105))
+    story.stream.take(Passed(110, 110, 108))
+    story.stream.take(part(110, 120))
+    story.stream.take(Passed(120, 130))
+    story.stream.take(Passed(130, 130, 125))
+    story.stream.take(Passed(130, 140))
+    events = await story.events()
+    assert ends(events) == [110, 110, 120, 140]
+    assert [event.recorded for event in events if isinstance(event, Progress)] == [108, 125]
+    story.stream.welcome(Welcome(5, 110, True, "", False, "pgoutput", SERVER))
+    story.stream.take(Passed(110, 110, 126))
+    assert await story.events() == [Progress(140, 126)]

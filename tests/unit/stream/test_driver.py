@@ -25,6 +25,7 @@ class FakeFeed:
         self.confirmed: Lsn = 80
         self.taken = 0
         self.leads_recording = True
+        self.reports_recorded = False
 
     async def __aiter__(self) -> AsyncIterator[FeedEvent]:
         while True:
@@ -40,6 +41,8 @@ class FakeFeed:
     def doubt(self) -> None: ...
 
     def on_reconnect(self, notify: Callable[[], None]) -> None: ...
+
+    def request_recording(self) -> None: ...
 
 
 class FakeConsumer:
@@ -166,12 +169,18 @@ async def test_a_consumer_that_fails_ends_the_driver_and_whatever_waits_for_it(p
 
 
 async def test_the_commits_of_a_slot_are_recorded_by_one_consumer(play: Play) -> None:
-    confirm = play.driver.claim_recording("the first")
+    reported: list[Lsn] = []
+    confirm = play.driver.claim_recording("the first", reported.append)
     with pytest.raises(RecorderTakenError, match="the first records them"):
-        play.driver.claim_recording("the second")
+        play.driver.claim_recording("the second", reported.append)
     play.feed.events.put_nowait(transaction(100))
     await play.passed(105)
     tail = play.driver.tail
     tail.end_read(tail.begin_read(), Snapshot(101, 101, frozenset()))
     confirm()
     assert play.feed.confirmed == 105
+    play.feed.events.put_nowait(Progress(150))
+    play.feed.events.put_nowait(Progress(150, recorded=103))
+    play.feed.events.put_nowait(Progress(160))
+    await play.passed(160)
+    assert reported == [103]
