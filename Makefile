@@ -15,13 +15,16 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo install install-development test matrix check coverage lint types style scripts compiled format fuzz bench bench-aims bench-peers docs lock clean system-packages node-packages
+.PHONY: help demo examples install install-development test matrix check coverage lint types style scripts compiled format fuzz bench bench-aims bench-peers docs lock clean system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Start a Postgres of its own, and the demo page on http://localhost:8000 (another port: make demo PORT=8001)
 	$(BIN)/realtime dev --open $(if $(PORT),--port $(PORT))
+
+examples: $(INSTALLED) ## Start the example applications and what they need: http://localhost:8080 (another port: make examples PORT=8081)
+	$(BIN)/python -m examples $(if $(PORT),--port $(PORT))
 
 install: $(INSTALLED) ## Make the virtual environment with what the server needs
 
@@ -130,5 +133,6 @@ lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
 	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --extra geo --group build --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Remove what was made here, the demo's database included
-	-[ ! -f .realtime/postgres/postmaster.pid ] || $(BIN)/python -c 'from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(".realtime/postgres")).stop()'
+	-for each in .realtime/postgres .realtime/examples/postgres; do [ ! -f $$each/postmaster.pid ] || \
+	  $(BIN)/python -c 'import sys; from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(sys.argv[1])).stop()' $$each; done
 	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build sdk/react/node_modules sdk/react/dist sdk/react/build tests/bench/results tests/bench/peers/node_modules

@@ -1,4 +1,4 @@
-// Rules for the SDK, the modules of the tests and the server's pages (`npm run lint`, from the repository's root). Style is prettier's.
+// Rules for the SDK, the modules of the tests and the pages of server and examples (`npm run lint`, from the repository's root). Style is prettier's.
 
 import js from "@eslint/js";
 import { defineConfig } from "eslint/config";
@@ -26,7 +26,19 @@ const GLOBALS = [
 
 /** What only browsers have. */
 const BROWSER_GLOBALS = [
-  ...["CSS", "Element", "EventTarget", "FormData", "Node", "ResizeObserver", "addEventListener", "btoa", "getSelection"],
+  ...[
+    "Blob",
+    "CSS",
+    "Element",
+    "EventTarget",
+    "FormData",
+    "Node",
+    "ResizeObserver",
+    "addEventListener",
+    "atob",
+    "btoa",
+    "getSelection",
+  ],
   ...["history", "matchMedia", "reportError", "requestAnimationFrame"],
 ];
 
@@ -48,7 +60,7 @@ function orderOf(folder, place) {
 export default defineConfig(
   js.configs.recommended,
   { languageOptions: { globals: readonly(GLOBALS) } },
-  { files: ["server/*/static/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
+  { files: ["{server/*/static,examples}/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
   {
     files: ["sdk/{js,react}/{src,test}/**/*.{ts,tsx}"],
     extends: [tseslint.configs.recommendedTypeChecked],

@@ -17,7 +17,17 @@ ROOT = Path(__file__).parents[2]
 TREES = {"engine": ROOT, "server": ROOT, "bunbase": ROOT / "sdk" / "python"}
 """Packages, and the folders that they are in."""
 
-SOURCES = ["engine", "server", "sdk/js/src", "sdk/react/src", "sdk/python/bunbase", "sql", "migrations", "tests"]
+SOURCES = [
+    "engine",
+    "server",
+    "sdk/js/src",
+    "sdk/react/src",
+    "sdk/python/bunbase",
+    "sql",
+    "migrations",
+    "examples",
+    "tests",
+]
 
 MAX_FILES = 16
 MAX_LINES = 350

@@ -1,4 +1,4 @@
-// Rules and style of this package, of the hooks, of the tests' modules and of the server's pages, which share its tools. With --fix: put them into the style.
+// Rules and style of this package, of the hooks, of the tests' modules and of the pages of server and examples, which share its tools. With --fix: put them into the style.
 //
 // What was found good is not looked at again before a file changes: ESLint takes 15 s of a processor, mostly for types. Its own
 // cache judges each file by itself, but rules that know types depend on other files, too. So all files and the tools are one key.
@@ -31,12 +31,14 @@ function within(folder) {
 function state() {
   const pages = readdirSync(new URL("server", root)).map((part) => `server/${part}/static`);
   const scripts = pages.filter((page) => existsSync(new URL(page, root))).flatMap(within);
+  const examples = within("examples").filter((path) => path.endsWith(".js"));
   const digest = createHash("sha256").update(process.version + installed.join());
   for (const path of [
     ...within("sdk/js"),
     ...within("sdk/react"),
     ...modules,
     ...scripts,
+    ...examples,
     "sdk/js/node_modules/.package-lock.json",
   ].sort())
     digest.update(JSON.stringify([path, readFileSync(new URL(path, root), "base64")]));
@@ -48,7 +50,7 @@ const rules = ["--config", "sdk/js/eslint.config.mjs", "--max-warnings", "0"];
 // The rules know types, so a package whose own are not installed (`make node-packages`) cannot be judged.
 const installed = ["js", "react"].filter((name) => existsSync(new URL(`sdk/${name}/node_modules`, root)));
 const packages = installed.flatMap((name) => ["src", "test", "scripts"].map((part) => `sdk/${name}/${part}`));
-const files = [...packages, "server/*/static/**/*.js", ...modules];
+const files = [...packages, "server/*/static/**/*.js", "examples/**/*.js", ...modules];
 const cache = new URL("sdk/js/node_modules/.cache/", root);
 const good = new URL("lint", cache);
 const found = state();

@@ -12,13 +12,15 @@ from tests.support.sources import python_files, read_source
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
-CODE = ("engine", "server", "tests", "sdk")
+CODE = ("engine", "server", "tests", "sdk", "examples")
 SOURCES = [path for top in ("engine", "server", "sdk/python/bunbase", "tests") for path in python_files(ROOT / top)]
 BUILT = re.compile(r"/dist\b|/node_modules\b|/N\.json$")
 REFERENCE = re.compile(r":(?:mod|class|func|meth|data):`~?((?:engine|server|tests)\.[\w.]+)`")
 MODULE = re.compile(r"`([\w/]+\.py)(?::[\w.]+)?`")
 # Not what stands for a name: `NNNN_what.sql`.
-PLACE = re.compile(r"`((?:engine|server|tests|sdk|sql|migrations|docs)/(?![\w/]*[A-Z]{2})[\w./-]*\w)(?::([\w.]+))?`")
+PLACE = re.compile(
+    r"`((?:engine|server|tests|sdk|sql|migrations|docs|examples)/(?![\w/]*[A-Z]{2})[\w./-]*\w)(?::([\w.]+))?`"
+)
 
 
 def places(page: Path) -> list[tuple[str, str]]:

@@ -1,0 +1,69 @@
+"""``python -m examples``: starts ``realtime dev``, brings the examples' tables into its database, and serves their pages."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from psycopg_pool import ConnectionPool
+
+from examples.back_end import BackEnd
+from examples.page_server import PageServer
+from examples.realtime_server import EXAMPLES, PAGES, RealtimeServer, RealtimeServerError
+
+__all__ = ["main"]
+
+_READY = """
+  Examples    http://localhost:{port}
+  Realtime    {url}
+  psql        realtime psql --data-dir {postgres}
+
+  Open an example in two tabs: each tab signs in by itself. Ctrl+C stops.
+"""
+
+
+def main() -> None:
+    """Serve until interrupted. Exits with 1 if ``realtime dev`` does not start."""
+    parser = argparse.ArgumentParser(prog="python -m examples", description="Serve the example applications.")
+    parser.add_argument("--port", type=int, help="of the pages [default: 8080, or the next free one]")
+    parser.add_argument("--data-dir", type=Path, default=Path(".realtime/examples"), help="where the data is kept")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended then, too
+    try:
+        with RealtimeServer(given.data_dir) as realtime:
+            realtime.run_sql(PAGES / "shared" / "roles.sql")
+            for example in EXAMPLES:
+                realtime.run_sql(example / "schema.sql")
+            _serve(realtime, given.port)
+    except KeyboardInterrupt:
+        pass
+    except RealtimeServerError as wrong:
+        sys.exit(f"examples: {wrong}")
+
+
+def _serve(realtime: RealtimeServer, port: int | None) -> None:
+    with ConnectionPool(realtime.dsn, min_size=1, max_size=4, open=True) as pool:
+        pages = _listen(BackEnd(realtime.url, realtime.secret, pool), port)
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        print(_READY.format(port=pages.port, url=realtime.url, postgres=realtime.data_dir), flush=True)
+        try:
+            realtime.wait()
+        finally:
+            pages.shutdown()
+            pages.server_close()
+
+
+def _listen(back_end: BackEnd, port: int | None) -> PageServer:
+    for candidate in range(8080, 8180) if port is None else (port,):
+        try:
+            return PageServer(candidate, back_end)
+        except OSError:
+            continue
+    raise RealtimeServerError("the port for the pages is taken: name another with --port")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+-- Notifications and activity feed. A post mentions users as @Name; a trigger notifies them in the transaction of the post:
+-- as a row that only they see, and as a message to their own channel.
+
+create schema if not exists feed;
+
+create table if not exists feed.posts (
+  id uuid primary key,
+  author text not null,
+  body text not null check (length(body) between 1 and 500),
+  created_at timestamptz not null default clock_timestamp()
+);
+
+create table if not exists feed.notifications (
+  id bigint generated always as identity primary key,
+  user_id text not null,
+  actor text not null,
+  body text not null,
+  created_at timestamptz not null default clock_timestamp(),
+  read_at timestamptz
+);
+create index if not exists notifications_of on feed.notifications (user_id, id desc);
+
+create or replace function feed.notify_mentioned() returns trigger language plpgsql as $$
+declare
+  mentioned text;
+begin
+  for mentioned in select distinct m[1] from regexp_matches(new.body, '@([[:alnum:]_-]+)', 'g') m where m[1] <> new.author
+  loop
+    insert into feed.notifications (user_id, actor, body) values (mentioned, new.author, new.body);
+    perform realtime.broadcast('private:user-' || mentioned, 'mention',
+                               jsonb_build_object('actor', new.author, 'body', new.body), sender => new.author);
+  end loop;
+  return null;
+end
+$$;
+create or replace trigger notify_mentioned after insert on feed.posts
+  for each row execute function feed.notify_mentioned();
+
+create or replace function feed.post(uid text, args jsonb) returns void language sql as $$
+  insert into feed.posts (id, author, body) values ((args ->> 'id')::uuid, uid, trim(args ->> 'body'))
+  on conflict do nothing;
+$$;
+
+create or replace function feed.mark_read(uid text, args jsonb) returns void language sql as $$
+  update feed.notifications set read_at = now() where id = (args ->> 'id')::bigint and user_id = uid and read_at is null;
+$$;
+
+create or replace function feed.mark_all_read(uid text, args jsonb) returns void language sql as $$
+  update feed.notifications set read_at = now() where user_id = uid and read_at is null;
+$$;
+
+-- For operators: select feed.announce('Maintenance at 18:00');
+create or replace function feed.announce(text) returns void language sql as $$
+  select realtime.broadcast('public:announcements', 'announcement', jsonb_build_object('text', $1));
+$$;
+
+grant usage on schema feed to authenticated;
+grant select on feed.posts, feed.notifications to authenticated;
+select realtime.expose('feed.posts', name => 'posts', camel_case => true);
+-- Row-level security: each user sees the rows that have its id, whatever it asks for.
+select realtime.expose('feed.notifications', name => 'notifications', camel_case => true, owner_only => 'user_id');
+
+-- private:user-ID is open to that user by its kind. Nothing is published by clients.
+select realtime.set_rules('{"channel": "private:user-*", "rules": {"publish": false}}');
+select realtime.set_rules('{"channel": "public:announcements", "rules": {"publish": false}}');

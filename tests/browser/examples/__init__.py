@@ -1,0 +1,1 @@
+"""The example applications in a real browser."""

@@ -1,0 +1,73 @@
+// Notifications and activity feed, as Ada and Bob use them: node feed.mjs URL FOLDER
+
+import assert from "node:assert/strict";
+
+import { call, refused, run, shows, sql, user } from "./users.mjs";
+
+let ada, bob;
+
+const post = async (text) => {
+  await ada.fill("#body", text);
+  await ada.press("#body", "Enter");
+};
+
+await run(
+  [
+    [
+      "who is mentioned is notified, and no other",
+      async () => {
+        ada = await user("feed", "Ada");
+        bob = await user("feed", "Bob");
+        for (const page of [ada, bob]) await shows(page, "#unread", ["0 unread"]);
+        await post("@Bob look: <i>tea</i>");
+        for (const page of [ada, bob]) await shows(page, "#posts li p:last-child", ["@Bob look: <i>tea</i>"]);
+        await shows(bob, "#unread", ["1 unread"]);
+        await shows(bob, "#inbox li > p", ["@Bob look: <i>tea</i>"]);
+        await shows(bob, "#push", ["New: Ada mentioned you"]);
+        await shows(ada, "#unread", ["0 unread"]);
+        await shows(ada, "#inbox li", ["Nothing yet"]);
+      },
+    ],
+    [
+      "one is marked as read, and all are",
+      async () => {
+        await bob.getByRole("button", { name: "Mark as read" }).click();
+        await shows(bob, "#unread", ["0 unread"]);
+        for (const text of ["@Bob one", "@Bob and @Ada two", "@Bob three"]) await post(text);
+        await shows(bob, "#unread", ["3 unread"]);
+        await shows(ada, "#unread", ["0 unread"]); // one's own posts do not notify
+        await bob.click("#all");
+        await shows(bob, "#unread", ["0 unread"]);
+      },
+    ],
+    [
+      "a user marks no notification of another",
+      async () => {
+        await post("@Bob the kettle is on");
+        await shows(bob, "#unread", ["1 unread"]);
+        const [[id]] = await sql("select max(id) from feed.notifications");
+        await call(ada, "feed/mark_read", { id });
+        const [[unread]] = await sql("select count(*)::int from feed.notifications where read_at is null");
+        assert.equal(unread, 1);
+      },
+    ],
+    [
+      "an announcement reaches all, and who comes later",
+      async () => {
+        await sql("select feed.announce('Maintenance at 18:00')");
+        for (const page of [ada, bob]) await shows(page, "#announcement", ["Maintenance at 18:00"]);
+        await ada.reload();
+        await shows(ada, "#announcement", ["Maintenance at 18:00"]);
+      },
+    ],
+    [
+      "the channel of another user is closed, and announcements are not for users to make",
+      async () => {
+        assert.equal(await refused(ada, "subscribe", "private:user-Bob"), "RT_003");
+        assert.equal(await refused(ada, "publish", "private:user-Bob", "mention"), "RT_003");
+        assert.equal(await refused(ada, "publish", "public:announcements", "announcement"), "RT_003");
+      },
+    ],
+  ],
+  () => ({ feed: bob }),
+);

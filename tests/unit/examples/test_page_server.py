@@ -1,0 +1,81 @@
+"""What the back end of the examples gives to whom, over HTTP; what it writes is tried in ``tests/browser/examples``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import httpx
+import jwt
+import pytest
+
+from examples.back_end import BackEnd
+from examples.page_server import PageServer
+
+SECRET = "of these tests alone, and as long as a secret has to be"
+REALTIME = "http://localhost:8000"
+
+
+@pytest.fixture
+def pages() -> Iterator[httpx.Client]:
+    with PageServer(0, BackEnd(REALTIME, SECRET, cast(Any, None))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+            yield client
+        server.shutdown()
+
+
+def session(pages: httpx.Client, name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {pages.post('/sign-in', json={'name': name}).json()['session']}"}
+
+
+def test_a_user_that_has_signed_in_gets_a_token_of_its_own(pages: httpx.Client) -> None:
+    answer = pages.post("/token", json={}, headers=session(pages, " Ada "))
+    claims = jwt.decode(answer.json()["token"], SECRET, ["HS256"], audience="realtime", issuer="examples")
+    assert claims["sub"] == "Ada"
+    assert claims["exp"] - claims["iat"] == 600
+
+
+@pytest.mark.parametrize("path", ["/token", "/call/chat/send"])
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x"}], ids=["without", "with_another"])
+def test_without_a_session_there_is_nothing(pages: httpx.Client, path: str, headers: dict[str, str]) -> None:
+    assert pages.post(path, json={}, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["", " ", "a" * 25, "<b>", "a/b", 7, None])
+def test_a_name_that_is_none_is_refused(pages: httpx.Client, name: object) -> None:
+    assert pages.post("/sign-in", json={"name": name}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/call/realtime/expose", 404), ("/call/chat/x;y", 404), ("/call/chat", 404), ("/x", 404)]
+)
+def test_only_functions_of_examples_can_be_called(pages: httpx.Client, path: str, status: int) -> None:
+    assert pages.post(path, json={}, headers=session(pages, "Ada")).status_code == status
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff"])
+def test_a_body_that_is_no_object_is_refused(pages: httpx.Client, body: bytes) -> None:
+    assert pages.post("/sign-in", content=body).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/", "/chat/", "/chat/chat.js", "/shared/style.css", "/realtime.js"])
+def test_pages_run_their_own_scripts_and_the_sdk_alone(pages: httpx.Client, path: str) -> None:
+    answer = pages.get(path)
+    assert answer.status_code == 200
+    policy = dict(each.split(" ", 1) for each in answer.headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == f"'self' {REALTIME}"
+    assert policy["connect-src"] == f"'self' {REALTIME} ws://localhost:8000"
+    assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/chat/schema.sql", "/back_end.py", "/../README.md", "/%2e%2e/README.md", "/chat"])
+def test_what_is_no_page_is_not_served(pages: httpx.Client, path: str) -> None:
+    assert pages.get(path).status_code == 404
+
+
+def test_a_request_under_another_name_is_refused(pages: httpx.Client) -> None:
+    """A page whose host name is made to mean this machine (DNS rebinding) is of another origin."""
+    assert pages.get("/", headers={"Host": "app.example.com"}).status_code == 421
