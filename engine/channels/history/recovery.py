@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from operator import attrgetter
+from typing import Any
 
 import structlog
 
@@ -139,10 +140,10 @@ class Recovery:
         """The past, judged by the subscription's filter, and whether it is everything after ``since``. The past is in use
         until ``reads`` ends.
         """
-        channel, user, generation = subscription.channel, subscription.member.counted_as, self._generation
+        channel, generation = subscription.channel, self._generation
         if since is not None:
             past = await reads.enter_async_context(
-                self._pasts.read(channel, (generation, since), lambda: self._since(channel, since), user)
+                self._pasts.read(channel, (generation, since), lambda: self._since(channel, since))
             )
             check = past.page.check
             if check is not None and await self._recoverable(channel, since, subscription.options.epoch, check):
@@ -153,7 +154,7 @@ class Recovery:
         while True:
             await reads.aclose()
             past = await reads.enter_async_context(
-                self._pasts.read(channel, (generation, count), self._last(channel, count), user)
+                self._pasts.read(channel, (generation, count), self._last(channel, count))
             )
             await _judge(past.events, [subscription])
             wanted = sum(map(subscription.wants, past.events))
@@ -295,9 +296,7 @@ class Recovery:
         missing = [row for row in rows if self._core.unrecorded.position_of(int(row["xid"])) is None]
         if not missing:
             return
-        await self._others(position)
-        unknown = {(row["channel"], row["xid"]) for row in await self._store.rows("engine_unrecorded")}
-        missing = [row for row in missing if (row["channel"], row["xid"]) in unknown]
+        missing = await self._left_by_others(missing, position)
         if not missing:
             return
         _log.warning("commit_positions_assigned", transactions=len(missing))
@@ -313,16 +312,22 @@ class Recovery:
         if not written["ours"]:
             raise UnavailableError(OTHER_HISTORY)
 
-    async def _others(self, position: Lsn) -> None:
-        """Another node may have followed the WAL all the time and is about to write the true positions: let it."""
+    async def _left_by_others(self, missing: list[dict[str, Any]], position: Lsn) -> list[dict[str, Any]]:
+        """Another node may have followed the WAL all the time and is about to write the true positions: let it. Returns the
+        rows of ``missing`` that it has not recorded. Nodes behind NATS leave them to the relay.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _OTHERS
         while loop.time() < deadline and await self._store.rows(  # noqa: ASYNC110 - another node is waited for
             "engine_others_behind", node=self._settings.node_id, position=format_lsn(position)
         ):
             await asyncio.sleep(_LOOK)
-        deadline = loop.time() + self._settings.others_wait
-        while loop.time() < deadline and await self._store.rows("engine_unrecorded"):  # noqa: ASYNC110 - as above
+        deadline = loop.time() + (_OTHERS if self._stream.reports_recorded else self._settings.others_wait)
+        while True:
+            unknown = {(row["channel"], row["xid"]) for row in await self._store.rows("engine_unrecorded")}
+            missing = [row for row in missing if (row["channel"], row["xid"]) in unknown]
+            if not missing or loop.time() >= deadline:
+                return missing
             await asyncio.sleep(_LOOK)
 
 
