@@ -62,7 +62,8 @@ class Publishers(Scenario):
                 stuck=load.stuck,
             )
         )
-        await fleet.connect("publishers", load.publishers, rate=load.connect_rate)
+        publisher = self.site.wire.publisher
+        await fleet.connect("publishers", load.publishers, rate=load.connect_rate, connection=publisher)
         sent = await self._publish(min(load.rate, 100.0), _WARM_UP)
         await fleet.receive("subscribers", (sent.done - sent.failed) * self.fan, stuck=load.stuck)
         await self.start()

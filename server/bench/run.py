@@ -124,7 +124,7 @@ async def play(
         )
     most = max([load.rate, *wanted.rates])
     clients = kind.connections(Load(**{**load.__dict__, "rate": most}))
-    agents = agents_needed(clients, wanted.processes)
+    agents = agents_needed(clients * wanted.wire.files, wanted.processes)
     async with Fleet.started(target, agents, every=wanted.every, connection=wanted.wire.connection) as fleet:
         scenario = kind(Site(fleet, target, meters_of(target, load.dsn), wanted.wire, progress), load)
         rounds: list[Round] = []

@@ -7,19 +7,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 from server.bench.advice import advice
+from server.bench.load.clients.histogram import Histogram
+from server.bench.load.clients.tally import Tally
 from server.bench.load.errors import BenchError, BenchUsageError
 from server.bench.load.fleet import CONNECTION, Fleet
-from server.bench.load.histogram import Histogram
-from server.bench.load.tally import Tally
 from server.bench.load.target import Target
 from server.bench.load.usage import Interval, Meter
 
-__all__ = ["Figures", "Load", "Scenario", "Site", "Wire", "milliseconds"]
+__all__ = ["TRANSPORTS", "Figures", "Load", "Scenario", "Site", "Wire", "milliseconds"]
 
 Figures = dict[str, Any]
 """What a round has shown, as it stands in the JSON."""
 
 _REASONS: Final = 3
+_CLIENTS: Final = "server.bench.load.clients"
 _QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
@@ -53,13 +54,16 @@ class Load:
 @dataclass(frozen=True)
 class Wire:
     """A protocol: the class of its connections, what they send (``%c`` stands for the channel, ``%d`` for a stamp, ``%s``
-    for its size), and whether a publication is answered.
+    for its size), and whether a publication is answered. ``publisher``: the class of those that only publish, if it is
+    another one. ``files``: that a connection has open at most.
     """
 
     connection: str = CONNECTION
     subscribe: str = '{"type":"subscribe","channel":"%c"}'
     publish: str = '{"type":"message","channel":"%c","event":"bench","data":"%d"}'
     acked: bool = True
+    publisher: str = ""
+    files: int = 1
 
     def joined(self, load: Load) -> str:
         """A subscription to a channel of ``load``."""
@@ -68,6 +72,14 @@ class Wire:
     def publication(self, load: Load) -> str:
         """A message into it."""
         return self.publish.replace("%c", load.channel).replace("%s", str(load.size))
+
+
+TRANSPORTS: Final[Mapping[str, Wire]] = {
+    "websocket": Wire(),
+    "sse": Wire(f"{_CLIENTS}.event_stream:EventStream", publisher=CONNECTION, files=2),
+    "polling": Wire(f"{_CLIENTS}.polling:Polling", publisher=CONNECTION, files=2),
+}
+"""How clients receive. Those that only publish have WebSockets, whatever it is."""
 
 
 @dataclass(frozen=True)

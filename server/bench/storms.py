@@ -35,7 +35,8 @@ class ReplayStorm(Scenario):
         """Connect, and publish what will be asked for."""
         load, fleet = self.load, self.site.fleet
         await fleet.connect("asking", load.clients, rate=load.connect_rate)
-        await fleet.connect("publishers", load.publishers, rate=load.connect_rate)
+        publisher = self.site.wire.publisher
+        await fleet.connect("publishers", load.publishers, rate=load.connect_rate, connection=publisher)
         await self._publish()
         await self.start()
 
@@ -86,7 +87,8 @@ class ReconnectStorm(ReplayStorm):
         load, fleet = self.load, self.site.fleet
         await fleet.connect("asking", load.clients, rate=load.connect_rate)
         await fleet.subscribe(Subscribe("asking", joined(self.load.channel), numbers=load.channels, stuck=load.stuck))
-        await fleet.connect("publishers", load.publishers, rate=load.connect_rate)
+        publisher = self.site.wire.publisher
+        await fleet.connect("publishers", load.publishers, rate=load.connect_rate, connection=publisher)
         await self.start()
 
     async def play(self, rate: float) -> Figures:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -53,6 +53,10 @@ def bench(  # noqa: PLR0913
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Of each round.")] = None,
     size: Annotated[int | None, typer.Option(min=22, max=100_000, help="Bytes of a message's data.")] = None,
     channel: Annotated[str | None, typer.Option(help="What names of channels begin with. [default: bench]")] = None,
+    transport: Annotated[
+        Literal["websocket", "sse", "polling"],
+        typer.Option(help="How subscribers are connected; publishers have WebSockets."),
+    ] = "websocket",
     find: Annotated[bool, typer.Option("--find", help="Search for the highest rate that the server sustains.")] = False,
     p95: Annotated[
         float, typer.Option(min=0.1, help="Milliseconds that 95 % of deliveries may take, with --find.")
@@ -67,10 +71,10 @@ def bench(  # noqa: PLR0913
     plot: Annotated[Path | None, typer.Option(help="Draw latency against load into this SVG file.")] = None,
 ) -> None:
     """Load a server with clients, and measure it. Without a scenario: list them."""
-    from server.bench.advice import advice
     from server.bench.load.errors import BenchUsageError
     from server.bench.load.target import target_of
     from server.bench.run import SCENARIOS, Round, Wanted, describe, play
+    from server.bench.scenario import TRANSPORTS
 
     if not scenarios:
         print_table(["SCENARIO", "ABOUT"], [[name, kind.about] for name, kind in SCENARIOS.items()])
@@ -82,11 +86,11 @@ def bench(  # noqa: PLR0913
         "messages": messages, "connect_rate": connect_rate, "seconds": seconds, "size": size, "prefix": channel, "dsn": dsn,
         "rate": rate[0] if rate else None,
     }  # fmt: skip
-    wanted = Wanted(given, rate or (), find, p95 / 1000, processes, every)
+    wanted = Wanted(given, rate or (), find, p95 / 1000, processes, every, TRANSPORTS[transport])
     tokens = () if token_file is None else tuple(token_file.read().split())
     try:
         target = target_of(url, tokens, api_key)
-        about = describe(target, target.check())
+        about = {**describe(target, target.check()), "transport": transport}
         rounds: list[Round] = []
         for name in scenarios:
             with _progress(name) as progress:
@@ -100,7 +104,14 @@ def bench(  # noqa: PLR0913
     if json_file is not None:
         document = {"about": about, "rounds": [each.to_json() for each in rounds]}
         json_file.write_text(json.dumps(document, indent=2) + "\n")
-    bad = [each for each in rounds if not each.complete and not (find and not each.figures.get("highest"))]
+    _refuse_incomplete(each for each in rounds if not find or each.figures.get("highest"))
+
+
+def _refuse_incomplete(rounds: Iterable[Any]) -> None:
+    """Print what the errors of rounds advise. Raises ``IncompleteError`` if anything is missing, or was refused."""
+    from server.bench.advice import advice
+
+    bad = [each for each in rounds if not each.complete]
     for line in advice(reason for each in bad for reason in each.figures["errors"]):
         print(f"realtime: {line}", file=sys.stderr)
     if bad:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
 from typing import Any, Final
 
 from picows import WSError
 
-from server.bench.load.connection import Connection
+from server.bench.load.clients.connection import Connection
+from server.bench.load.clients.responses import refusal
+from server.bench.load.clients.stamp import now, stamp
+from server.bench.load.clients.tally import Tally
 from server.bench.load.orders import Arrive, Connect, Counts, Drop, Plan, Publish, Receive, Subscribe
 from server.bench.load.pacing import paced, until
-from server.bench.load.stamp import now, stamp
-from server.bench.load.tally import Tally
 
 __all__ = ["Clients"]
 
@@ -24,10 +26,9 @@ _CLOSING: Final = 10.0
 class Clients:
     """Connections by group."""
 
-    def __init__(self, plan: Plan, kind: type[Connection]) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.tally = Tally(every=plan.every)
         self._plan = plan
-        self._kind = kind
         self._groups: dict[str, list[Connection]] = {}
         self._positions: dict[int, tuple[str, str]] = {}  # of connections that were dropped, by number
 
@@ -43,21 +44,21 @@ class Clients:
     async def connect(self, order: Connect) -> Counts:
         """Open connections."""
         group = self._groups.setdefault(order.group, [])
-        before = len(group)
+        before, kind = len(group), _kind(order.connection or self._plan.connection)
         gate = asyncio.Semaphore(order.count if order.rate else order.at_once)
 
         async def one(number: int) -> None:
             async with gate:
-                if (connection := await self._open(number)) is not None:
+                if (connection := await self._open(number, kind)) is not None:
                     group.append(connection)
 
         await self._all(order.count, order.rate, lambda number: one(order.first + number))
         group.sort(key=lambda connection: connection.number)
         return Counts(done=len(group) - before, failed=order.count - len(group) + before)
 
-    async def _open(self, number: int) -> Connection | None:
+    async def _open(self, number: int, kind: type[Connection]) -> Connection | None:
         """A connection that has been greeted; None if that failed, which is counted."""
-        connection = self._kind(self.tally, number)
+        connection = kind(self.tally, number)
         connection.position, connection.epoch = self._positions.pop(number, ("", ""))
         connection.greeting = asyncio.get_running_loop().create_future()
         began = now()
@@ -125,13 +126,18 @@ class Clients:
         answered = tally.answers - before
         return Counts(done=answered, failed=wanted - answered)
 
+    async def drop_all(self) -> None:
+        """End all connections: sessions without a socket would stay for a while."""
+        for group in list(self._groups):
+            await self.drop(Drop(group))
+
     async def drop(self, order: Drop) -> Counts:
         """End connections, and wait until they are. One with the number of such a one resumes where that was."""
         group = self._groups.pop(order.group, [])
         for connection in group:
             self._positions[connection.number] = connection.position, connection.epoch
             connection.close(clean=order.clean)
-        await until(lambda: sum(connection.transport is None for connection in group), len(group), _CLOSING)
+        await until(lambda: sum(connection.ended for connection in group), len(group), _CLOSING)
         return Counts(done=len(group))
 
     # -- publishing
@@ -175,11 +181,12 @@ class Clients:
     async def arrive(self, order: Arrive) -> Counts:
         """Clients that connect, subscribe, publish and receive."""
         group = self._groups.setdefault(order.group, [])
+        kind = _kind(self._plan.connection)
         total, before, present = max(1, round(order.rate * order.seconds)), self.tally.complete.count, len(group)
 
         async def one(number: int) -> None:
             began = now()
-            if (connection := await self._open(order.first + number)) is None:
+            if (connection := await self._open(order.first + number, kind)) is None:
                 return
             group.append(connection)
             connection.expect(1)
@@ -192,6 +199,14 @@ class Clients:
         await until(lambda: self.tally.complete.count - before, len(group) - present, order.stuck)
         done = self.tally.complete.count - before
         return Counts(done=done, failed=total - done)
+
+
+@lru_cache
+def _kind(path: str) -> type[Connection]:
+    """The class of connections at ``module:name``."""
+    module, _, name = path.partition(":")
+    found: type[Connection] = getattr(import_module(module), name)
+    return found
 
 
 def _filled(template: str, number: int, connection: Connection) -> bytes:
@@ -208,14 +223,9 @@ def _around(template: str, number: int) -> tuple[bytes, bytes]:
 
 def _reason(wrong: Exception) -> str:
     """Why a connection could not be opened; the same text for the same reason."""
-    body = getattr(wrong, "raw_body", None)
     response = getattr(wrong, "response", None)
     if response is not None:
-        try:
-            problem = json.loads(body or b"")
-            return f"HTTP {int(response.status)}: {problem['code']}: {problem['detail']}"
-        except (ValueError, KeyError, TypeError):
-            return f"HTTP {int(response.status)}"
+        return refusal(int(response.status), getattr(wrong, "raw_body", None) or b"")
     if isinstance(wrong, TimeoutError):
         return f"not connected within {_TIMEOUT:g} s"
     if isinstance(wrong, OSError) and wrong.strerror:

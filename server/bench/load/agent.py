@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import json
 import resource
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 
 from server.bench.load import acts
+from server.bench.load.clients.tally import Tally
 from server.bench.load.orders import (
     Act,
     Arrive,
@@ -32,7 +32,6 @@ from server.bench.load.orders import (
     Subscribe,
     Write,
 )
-from server.bench.load.tally import Tally
 
 __all__: list[str] = []
 
@@ -41,18 +40,21 @@ class Agent:
     """The clients of this process, by group."""
 
     def __init__(self, plan: Plan) -> None:
-        module, _, name = plan.connection.partition(":")
-        self._clients = acts.Clients(plan, getattr(importlib.import_module(module), name))
+        self._clients = acts.Clients(plan)
         self._cpu = time.process_time()
 
     async def carry_out(self, order: Order) -> Any:
         """The answer to an order."""
         if isinstance(order, Count):
-            return self._count(order.every)
+            return self._count()
         began = time.monotonic()
         counts = await self._act(order)
         counts.seconds = time.monotonic() - began
         return msgspec.to_builtins(counts)
+
+    async def leave(self) -> None:
+        """There are no more orders."""
+        await self._clients.drop_all()
 
     async def _act(self, order: Act) -> Counts:
         clients = self._clients
@@ -74,10 +76,10 @@ class Agent:
             case Arrive():
                 return await clients.arrive(order)
 
-    def _count(self, every: int) -> dict[str, Any]:
+    def _count(self) -> dict[str, Any]:
         tally, cpu = self._clients.tally, time.process_time()
         tally.cpu, self._cpu = cpu - self._cpu, cpu
-        self._clients.clear(Tally(every=every))
+        self._clients.clear(Tally(every=tally.every))
         gc.collect()
         return tally.to_json()
 
@@ -88,6 +90,7 @@ async def run() -> None:
     decode = msgspec.json.Decoder(Order).decode
     while line := await _line():
         print(json.dumps(await agent.carry_out(decode(line))), flush=True)
+    await agent.leave()
 
 
 async def _line() -> str:

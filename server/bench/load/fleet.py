@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from server.bench.load.child import Child
+from server.bench.load.clients.tally import Tally
 from server.bench.load.errors import BenchUsageError
 from server.bench.load.orders import (
     Arrive,
@@ -25,14 +26,13 @@ from server.bench.load.orders import (
     Subscribe,
     Write,
 )
-from server.bench.load.tally import Tally
 from server.bench.load.target import Target
 
 __all__ = ["Fleet", "agents_needed"]
 
 _OTHER_FILES: Final = 64
 _AGENT: Final = "server.bench.load.agent"
-CONNECTION: Final = "server.bench.load.connection:Connection"
+CONNECTION: Final = "server.bench.load.clients.connection:Connection"
 
 
 def agents_needed(clients: int, processes: int | None) -> int:
@@ -92,13 +92,14 @@ class Fleet:
         """The processes of the agents."""
         return [child.pid for child in self._agents]
 
-    async def connect(self, group: str, count: int, *, rate: float = 0.0) -> Counts:
-        """Open ``count`` connections more, ``rate`` a second."""
+    async def connect(self, group: str, count: int, *, rate: float = 0.0, connection: str = "") -> Counts:
+        """Open ``count`` connections more, ``rate`` a second. ``connection``: their class, if it is another one."""
         shares = self._shares(count)
         orders = []
         sizes = self._sizes.setdefault(group, [0] * len(self._agents))
         for at, share in enumerate(shares):
-            orders.append(Connect(group, share, self._next, rate * share / count if rate else 0.0))
+            part = rate * share / count if rate else 0.0
+            orders.append(Connect(group, share, self._next, part, connection=connection))
             self._next += share
             sizes[at] += share
         return await self._all(orders)
@@ -140,9 +141,9 @@ class Fleet:
         self._sizes.pop(group, None)
         return await self._all([Drop(group, clean)] * len(self._agents))
 
-    async def count(self, every: int = 1) -> Tally:
+    async def count(self) -> Tally:
         """What has been counted since the last time."""
-        answers = await asyncio.gather(*(self._ask(child, Count(every)) for child in self._agents))
+        answers = await asyncio.gather(*(self._ask(child, Count()) for child in self._agents))
         tally = Tally()
         for answer in answers:
             tally.add(Tally.from_json(answer))

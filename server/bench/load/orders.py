@@ -35,13 +35,16 @@ class Plan(msgspec.Struct):
 
 
 class Connect(msgspec.Struct, tag=True):
-    """Open ``count`` connections as ``group``, the first with the number ``first``: ``rate`` a second; 0: ``at_once``."""
+    """Open ``count`` connections as ``group``, the first with the number ``first``: ``rate`` a second; 0: ``at_once``.
+    ``connection``: their class, if it is not that of the plan.
+    """
 
     group: str
     count: int
     first: int
     rate: float = 0.0
     at_once: int = 100
+    connection: str = ""
 
 
 class Subscribe(msgspec.Struct, tag=True):
@@ -119,9 +122,7 @@ class Receive(msgspec.Struct, tag=True):
 
 
 class Count(msgspec.Struct, tag=True):
-    """Answer the tally, and begin a new one. ``every``: of so many deliveries to a client one is timed."""
-
-    every: int = 1
+    """Answer the tally, and begin a new one."""
 
 
 class Drop(msgspec.Struct, tag=True):

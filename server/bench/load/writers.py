@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
+from server.bench.load.clients.stamp import now, stamp
+from server.bench.load.clients.tally import Tally
 from server.bench.load.orders import Counts, Write
 from server.bench.load.pacing import paced
-from server.bench.load.stamp import now, stamp
-from server.bench.load.tally import Tally
 
 __all__ = ["write"]
 

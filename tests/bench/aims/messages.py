@@ -11,6 +11,7 @@ from server.bench.load.orders import Subscribe
 from server.bench.load.target import target_of
 from server.bench.messages import joined
 from server.bench.run import Round
+from server.bench.scenario import TRANSPORTS
 from tests.bench.bench_sockets import BROADCAST, CHANNEL, WRITERS
 from tests.bench.parts.processes import pgbench
 from tests.bench.peers.ground import Figure, Ground
@@ -100,6 +101,29 @@ async def light(ground: Ground) -> list[Figure]:
     return [Figure("publish to receive, 50 messages/s", "p50 < 2 ms, p99 < 8 ms", text, p50 < 2 and p99 < 8)]
 
 
+async def event_streams(ground: Ground) -> list[Figure]:
+    """1,000 subscribers by server-sent events, and the same by WebSockets: one channel, then a channel each."""
+    figures = []
+    loads: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("one channel, 10 messages/s", "p50 < 3 ms", "fanout", {"rate": 10.0}),
+        ("a channel each, 50 messages/s", "", "channels", {"each": 1, "rate": 50.0}),
+    ]
+    for what, aim, scenario, given in loads:
+        seen = []
+        async with ground.server() as server:
+            for transport in ("sse", "websocket"):
+                played = await server.play(scenario, wire=TRANSPORTS[transport], clients=1000, seconds=8.0, **given)
+                seen.append(played)
+        streams, sockets = (each.figures for each in seen)
+        text = (
+            f"p50 {streams['latency_p50_ms']:.2f}, p99 {streams['latency_p99_ms']:.2f} ms; by WebSocket "
+            f"{sockets['latency_p50_ms']:.2f} and {sockets['latency_p99_ms']:.2f}"
+        )
+        met = seen[0].complete and streams["latency_p50_ms"] < 3
+        figures.append(Figure(f"1,000 subscribers by SSE, {what}", aim, text, met if aim else None))
+    return figures
+
+
 async def broadcast(ground: Ground) -> list[Figure]:
     """``realtime.broadcast()`` of 8 writers, one a transaction: not followed, then followed with 20 subscribers."""
     free = await _broadcasts(ground, fresh_database(ground.postgres))
@@ -156,6 +180,7 @@ MEASURES: Final[dict[str, Callable[[Ground], Awaitable[list[Figure]]]]] = {
     "publish": publish,
     "publish-100": publish_hundred,
     "channels": many,
+    "event-streams": event_streams,
     "broadcast": broadcast,
     "replay": replay,
     "soak": soak,

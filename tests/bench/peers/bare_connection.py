@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.bench.load.connection import Connection
+from server.bench.load.clients.connection import Connection
 
 __all__ = ["BareConnection"]
 

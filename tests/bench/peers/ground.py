@@ -50,10 +50,17 @@ class Playground:
     wire: Wire = field(default_factory=Wire)
 
     async def play(
-        self, scenario: str, *, find: bool = False, p95: float = 0.05, every: int = 1, **given: Any
+        self,
+        scenario: str,
+        *,
+        find: bool = False,
+        p95: float = 0.05,
+        every: int = 1,
+        wire: Wire | None = None,
+        **given: Any,
     ) -> Round:
-        """The round of a scenario; with ``find`` that of the highest rate that holds."""
-        wanted = Wanted({**given, "dsn": self.dsn}, find=find, p95=p95, every=every, wire=self.wire)
+        """The round of a scenario; with ``find`` that of the highest rate that holds. ``wire``: another protocol."""
+        wanted = Wanted({**given, "dsn": self.dsn}, find=find, p95=p95, every=every, wire=wire or self.wire)
         rounds = await play(scenario, target_of(self.url), wanted, lambda text: None, lambda each: None)
         self.rounds.extend(rounds)
         return next((each for each in rounds if each.figures.get("highest")), rounds[-1])

@@ -10,8 +10,8 @@ from urllib.parse import urljoin, urlsplit
 
 from picows import WSFrame, WSMsgType, WSTransport
 
-from server.bench.load.connection import Connection
-from server.bench.load.stamp import MARK
+from server.bench.load.clients.connection import Connection
+from server.bench.load.clients.stamp import MARK
 
 __all__ = ["Json", "Mqtt", "Nats", "SocketIo"]
 

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.bench.load.histogram import Histogram
+from server.bench.load.clients.histogram import Histogram
 
 NANOSECONDS = st.lists(st.integers(1_000, 10**12), min_size=1, max_size=50)
 

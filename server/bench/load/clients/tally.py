@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.bench.load.histogram import Histogram
+from server.bench.load.clients.histogram import Histogram
 
 __all__ = ["Tally"]
 
@@ -32,7 +32,7 @@ class Tally:
     events: int = 0
     """Changes of presence that came, updates excepted."""
     last: int = 0
-    """When the last delivery that was timed came, by :func:`server.bench.load.stamp.now`."""
+    """When the last delivery that was timed came, by :func:`server.bench.load.clients.stamp.now`."""
     cpu: float = 0.0
     """Processor seconds of the clients."""
     errors: Counter[str] = field(default_factory=Counter)

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from server.bench.load.stamp import MARK, now, taken
-from server.bench.load.tally import Tally
+from server.bench.load.clients.stamp import MARK, now, taken
+from server.bench.load.clients.tally import Tally
 
 __all__ = ["Connection"]
 
@@ -40,7 +40,7 @@ _error = msgspec.json.Decoder(_Error).decode
 
 
 class Connection(WSListener):
-    """One client, by the protocol of this server. ``count``: deliveries since the last :meth:`clear`.
+    """One client, by the protocol of this server, over a WebSocket. ``count``: deliveries since the last :meth:`clear`.
 
     ``rows``: a subscription is answered by its first rows. ``goal``: of this many deliveries the last one is timed, from
     ``began`` on. ``members``: the presence list has to have this many for the same.
@@ -67,6 +67,11 @@ class Connection(WSListener):
 
     binary = False
     """What is sent goes in binary frames."""
+
+    @property
+    def ended(self) -> bool:
+        """Nothing of it is left."""
+        return self.transport is None
 
     def __init__(self, tally: Tally, number: int) -> None:
         self.tally = tally
@@ -196,11 +201,12 @@ class Connection(WSListener):
         self.tally.errors[reason] += 1
 
     def _closed(self, reason: str) -> None:
-        if not self.closing:
+        if self.greeting is not None and not self.greeting.done():
+            self.closing = True
+            self.greeting.set_exception(ConnectionError(reason))  # counted where that is awaited
+        elif not self.closing:
             self.closing = True
             self.failed(reason)
-        if self.greeting is not None and not self.greeting.done():
-            self.greeting.set_exception(ConnectionError(reason))
 
     def _other(self, body: bytes) -> None:
         kind = body[_KIND : body.find(b'"', _KIND)]
@@ -217,16 +223,16 @@ class Connection(WSListener):
         elif kind.startswith(b"presence:"):
             self._presence(kind, body)
         elif kind == b"error":
-            error = _error(body)
-            self.failed(f"{error.code}: {error.message}")
-            self._closed_by(error)
+            self._refused(_error(body))
         elif kind == b"connected":
             self.greeted()
 
-    def _closed_by(self, error: _Error) -> None:
+    def _refused(self, error: _Error) -> None:
+        reason = f"{error.code}: {error.message}"
         if self.greeting is not None and not self.greeting.done():
-            self.closing = True
-            self.greeting.set_exception(ConnectionError(f"{error.code}: {error.message}"))
+            self._closed(reason)
+        else:
+            self.failed(reason)
 
     def _rows(self, body: bytes) -> None:
         if self.rows and b'"reset":true' in body[:300]:

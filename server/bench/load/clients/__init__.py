@@ -1,0 +1,1 @@
+"""One client by each transport, and what clients count."""
