@@ -14,6 +14,7 @@ import yaml
 
 from server.alerts.measures import BROKEN, FAULTS, FEW, FEW_OF_OPEN
 from tests.support.all_metrics import families_of_all
+from tests.support.browsers import need
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yml"
@@ -100,9 +101,15 @@ def test_that_no_node_runs_is_watched_from_outside_as_the_page_about_alerts_has_
     assert 'absent(up{job="realtime"})' in shown["expr"]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool of Prometheus is not installed")
-def test_prometheus_takes_the_rules() -> None:
-    checked = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    found = shutil.which("promtool")
+    need(found is not None, "promtool of Prometheus is not installed")
+    return str(found)
+
+
+def test_prometheus_takes_the_rules(promtool: str) -> None:
+    checked = subprocess.run([promtool, "check", "rules", RULES], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -114,7 +121,6 @@ def test_what_all_workers_of_a_server_show_of_one_slot_is_not_added_up() -> None
     assert [each for each in found if each[0] is None or not re.match(r"(?:max|min) by \(instance", each[0])] == []
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool of Prometheus is not installed")
 @pytest.mark.parametrize(
     ("alert", "series"),
     [
@@ -135,7 +141,9 @@ def test_what_all_workers_of_a_server_show_of_one_slot_is_not_added_up() -> None
         ),
     ],
 )  # fmt: skip
-def test_two_workers_of_one_server_raise_one_alert(alert: str, series: dict[str, str], tmp_path: Path) -> None:
+def test_two_workers_of_one_server_raise_one_alert(
+    alert: str, series: dict[str, str], tmp_path: Path, promtool: str
+) -> None:
     labelled = {
         name.replace("{", f'{{instance="a",job="realtime",worker="{worker}",')
         if "{" in name
@@ -155,6 +163,6 @@ def test_two_workers_of_one_server_raise_one_alert(alert: str, series: dict[str,
     test = {"tests": [{"interval": "1m", "input_series": input_series, "promql_expr_test": [asked]}]}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(test))
     done = subprocess.run(
-        ["promtool", "test", "rules", tmp_path / "test.yml"], capture_output=True, text=True, check=False
+        [promtool, "test", "rules", tmp_path / "test.yml"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
