@@ -205,7 +205,7 @@ class Supervisor:
         assert record.control is not None
         try:
             written = record.control.recv(64)
-        except ConnectionError:
+        except (BlockingIOError, ConnectionError):
             written = b""
         record.silent = 0.0
         if not written:
@@ -231,8 +231,8 @@ class Supervisor:
         if pid == 0:
             return
         code = os.waitstatus_to_exitcode(status)
-        if record.control is not None and record.control in self._selector.get_map():
-            self._selector.unregister(record.control)
+        while record.control is not None and record.control in self._selector.get_map():
+            self._read(record)  # what it sent before it ended, to the end of it
         lasted, retiring = record.lasted, record.retiring
         if self._is_successor(record) and not self._stops and not (record.ready or retiring):
             self._give_up_restart(record, code)

@@ -28,7 +28,7 @@ class Sample:
 
 
 ROOM = {"id": "private:user-ada"}
-NONE = {"id": "nowhere", "connectionId": "none", "sessionId": "none", "queryId": "none", "ruleName": "none"}
+NONE = {"id": "nowhere"} | dict.fromkeys(("connectionId", "sessionId", "queryId", "ruleName", "nodeId"), "none")
 SAMPLES = {
     "broadcast": Sample(201, ROOM, body={"event": "e"}, users=frozenset(("ada",))),
     "broadcastWidely": Sample(201, body={"event": "e", "users": ["zoe"]}),
@@ -48,6 +48,7 @@ SAMPLES = {
     "revokeSession": Sample(404, NONE),
     "getConnection": Sample(404, NONE),
     "listNodes": Sample(),
+    "moveClients": Sample(404, NONE, body={"share": 0.5}),
     "listSlots": Sample(),
     "getLatency": Sample(),
     "listActiveChannels": Sample(),

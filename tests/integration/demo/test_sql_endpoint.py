@@ -44,7 +44,8 @@ async def test_the_commit_record_lies_between_the_positions(client: httpx.AsyncC
         connection.execute("select pg_create_logical_replication_slot('witness', 'test_decoding')")
         answer = await sql(client, "delete from orders where id = 1")
         commits = connection.execute(
-            "select lsn::text from pg_logical_slot_get_changes('witness', null, null) where data like 'COMMIT%'"
+            "select lsn::text from pg_logical_slot_get_changes('witness', null, null, 'skip-empty-xacts', '1') "
+            "where data like 'COMMIT%'"  # autovacuum commits, too, and changes no table of ours
         ).fetchall()
         connection.execute("select pg_drop_replication_slot('witness')")
     # test_decoding reports the end of the commit record; its start is what clients see.

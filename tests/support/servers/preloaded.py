@@ -22,6 +22,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -93,15 +94,19 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], timeout: float
         return subprocess.CompletedProcess(list(arguments), code, output.read().decode(), error.read().decode())
 
 
+_one_at_a_time = threading.Lock()  # several threads of a test start commands at once
+
+
 def _request(arguments: Sequence[str], environment: Mapping[str, str], output: int, error: int) -> tuple[int, int]:
     """Have a process forked that writes to two descriptors; its id, and a pipe from which its exit code can be read."""
     read_status, write_status = os.pipe()
     request = json.dumps({"arguments": arguments, "environment": dict(environment)}).encode()
-    control = _control()
     try:
-        socket.send_fds(control, [_LENGTH.pack(len(request))], [output, error, write_status])
-        control.sendall(request)
-        [pid] = _LENGTH.unpack(control.recv(_LENGTH.size, socket.MSG_WAITALL))
+        with _one_at_a_time:
+            control = _control()
+            socket.send_fds(control, [_LENGTH.pack(len(request))], [output, error, write_status])
+            control.sendall(request)
+            [pid] = _LENGTH.unpack(control.recv(_LENGTH.size, socket.MSG_WAITALL))
     finally:
         os.close(write_status)
     return pid, read_status
