@@ -42,6 +42,7 @@ from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.channels.db.table_locks import TableLocks
 from engine.channels.history.epochs import Epochs
+from engine.channels.history.older import OlderPages
 from engine.channels.history.reader import HistoryReader
 from engine.channels.history.recorder import CommitRecorder
 from engine.channels.history.recovery import Recovery
@@ -120,13 +121,15 @@ class Channels(BackgroundService):
             timeout=settings.publish_timeout,
             metrics=metrics,
         )
-        recovery = Recovery(self.core, stream, self.store, HistoryReader(self._reader), self._epochs, settings)
+        history = HistoryReader(self._reader)
+        recovery = Recovery(self.core, stream, self.store, history, self._epochs, settings)
+        older = OlderPages(self.core, recovery, history, settings)
         self._connections = ClientLifecycle(
             self.core, self.store, self._background.spawn, stream, lease, settings, self._failures
         )
         self._retention = Retention(self.store, settings)
         self._subscriptions = Subscriptions(
-            self.core, stream, self.store, self._schema, recovery, self._connections, settings.max_history
+            self.core, stream, self.store, self._schema, recovery, self._connections, older
         )
         self._commits = CommitWaits(self.store, stream, self._background.spawn)
         self._recovery = RecoveryRuns(recovery, self._background.spawn, self._recovered)

@@ -8,6 +8,7 @@ from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import (
     ChannelOptions,
     Member,
+    OlderMessages,
     Position,
     Receiver,
     UnknownChannelError,
@@ -18,6 +19,7 @@ from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.refusals import refusals
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
+from engine.channels.history.older import OlderPages
 from engine.channels.history.recovery import Recovery
 from engine.channels.presence.client_lifecycle import ClientLifecycle
 from engine.errors import InvalidQueryError
@@ -33,7 +35,7 @@ _EACH: Final = (
 
 
 class Subscriptions:
-    """See the module. ``max_history``: messages of history that a subscription gets at most."""
+    """See the module."""
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class Subscriptions:
         schema: SchemaWatch,
         recovery: Recovery,
         clients: ClientLifecycle,
-        max_history: int,
+        older: OlderPages,
     ) -> None:
         self._core = core
         self._stream = stream
@@ -51,7 +53,7 @@ class Subscriptions:
         self._schema = schema
         self._recovery = recovery
         self._clients = clients
-        self._max_history = max_history
+        self._older = older
         self._lane = FairLane(_AT_ONCE, _EACH, spare=_AT_ONCE // 2)
 
     async def check(self, channel: str) -> None:
@@ -80,7 +82,7 @@ class Subscriptions:
                 await self.check(channel)
                 with refusals("a channel of this name", self._schema):
                     await self._clients.admit(subscription)
-                    await self._recovery.begin(subscription, since, min(options.history, self._max_history))
+                    await self._recovery.begin(subscription, since, options.history)
                 self._core.rooms.check(channel)  # it may have been closed meanwhile
         except BaseException:
             self._core.hub.remove(subscription)
@@ -98,6 +100,11 @@ class Subscriptions:
     def presence(self, channel: str) -> bytes:
         """Who is present in ``channel``: ``{"users":[…],"count":n}``."""
         return self._core.presence.json(channel)
+
+    async def older(self, subscription: Subscription, before: Position | None, limit: int) -> OlderMessages:
+        """Messages of its past for ``subscription``; see :meth:`OlderPages.read`."""
+        with refusals("a channel of this name", self._schema):
+            return await self._older.read(subscription, before, limit)
 
     def release(self, subscription: Subscription) -> None:
         """``subscription`` has ended."""

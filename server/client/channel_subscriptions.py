@@ -158,6 +158,12 @@ class ChannelSubscriptions:
             self._joining = {}  # which takes less memory than one that was emptied
         self._intake.done(request.size)
 
+    async def subscription_of(self, request: ChannelRequest) -> ChannelSubscription | None:
+        """The subscription of ``request``, once it is open; None: it has ended."""
+        if (joining := self._joining.get(request)) is not None:
+            await asyncio.wait({joining})
+        return self._subscriptions.get(request)
+
     def leave(self, request: ChannelRequest) -> None:
         """Give a channel back."""
         self._opening.cancel(request.channel)

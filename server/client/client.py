@@ -20,7 +20,7 @@ from engine.errors import QueryRejectedError, RealtimeError
 from engine.identity.principal import Principal
 from engine.live.query_accounts import ASKING, ConnectionAccount
 from server.auth.authorizer import Action
-from server.client.answers import SeenAnswer, SeenRequests
+from server.client.answers import HistoryRequests, QueuedAnswer, SeenRequests
 from server.client.channel_subscriptions import ChannelSubscriptions
 from server.client.intake import Intake
 from server.client.renewal import Renewal
@@ -34,6 +34,7 @@ from server.session.actions import (
     CancelSubscription,
     Close,
     Output,
+    ReadHistory,
     SubscribeChannel,
     SubscribeQuery,
     UpdatePresence,
@@ -56,6 +57,7 @@ class Client:
     __slots__ = (
         "_account",
         "_channels",
+        "_history",
         "_intake",
         "_live",
         "_log",
@@ -81,11 +83,12 @@ class Client:
         self._channels = ChannelSubscriptions(session, principal, member, services, transport, self._intake)
         self._transport = transport
         self._live: dict[LiveRequest, LiveSubscription] = {}
-        self._paused: dict[LiveRequest | SeenAnswer, None] = {}  # an ordered set: the longest waiting first
+        self._paused: dict[LiveRequest | QueuedAnswer, None] = {}  # an ordered set: the longest waiting first
         self._resuming = False  # the next one is resumed in the next turn of the loop
         self._tasks: set[asyncio.Task[None]] | None = None  # most connections have none
         self._renewal: Renewal | None = None  # with the first new token
         self._seen: SeenRequests | None = None  # with the first one
+        self._history: HistoryRequests | None = None  # the same
         self.member = member
         self._log = services.log
         self._account: ConnectionAccount | None = None  # made with the first live query: most connections have none
@@ -130,12 +133,16 @@ class Client:
                 case _:
                     self._answer_later(output)
 
-    def _answer_later(self, request: UpdatePresence | Seen | Authenticate) -> None:
+    def _answer_later(self, request: UpdatePresence | Seen | ReadHistory | Authenticate) -> None:
         match request:
             case UpdatePresence():
                 self._channels.present(request)
             case Seen():
                 self._see(request)
+            case ReadHistory():
+                if self._history is None:
+                    self._history = HistoryRequests(self._transport, self._channels.subscription_of, self._in_turn)
+                self._history.begin(request)
             case Authenticate():
                 self._renew(request)
 
@@ -150,7 +157,7 @@ class Client:
             )
         self._seen.begin(message, [*(self._tasks or ()), *self._channels.opened])
 
-    def _in_turn(self, answer: SeenAnswer) -> None:
+    def _in_turn(self, answer: QueuedAnswer) -> None:
         self._paused[answer] = None
         self.resume_queries()
 
@@ -212,7 +219,7 @@ class Client:
         self._resuming = bool(self._paused)
         if self._resuming:
             asyncio.get_running_loop().call_soon(self._resume_next)
-        if isinstance(request, SeenAnswer):
+        if isinstance(request, QueuedAnswer):
             request.send()
             return
         subscription = self._live[request]
@@ -228,11 +235,10 @@ class Client:
             if isinstance(request, LiveRequest):
                 self._cancel(request)
         self._channels.closed(clean=clean)
-        if self._seen is not None:
-            self._seen.closed()
-            self._seen = None
-        if self._renewal is not None:
-            self._renewal.closed()
+        for requests in (self._seen, self._history, self._renewal):
+            if requests is not None:
+                requests.closed()
+        self._seen = self._history = None
         for task in self._tasks or ():
             task.cancel()
         if self._account is not None:

@@ -6,7 +6,7 @@ encoded once: the same bytes go to every subscriber.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.channels.core.messages.model import (
@@ -18,6 +18,8 @@ from engine.channels.core.messages.model import (
     Deliver,
     EventBatch,
     Member,
+    OlderMessages,
+    Position,
     Publication,
     Receiver,
 )
@@ -34,6 +36,8 @@ __all__ = [
     "Deliver",
     "EventBatch",
     "Member",
+    "OlderMessages",
+    "Position",
     "Publication",
     "Receiver",
 ]
@@ -67,6 +71,12 @@ class ChannelSubscription(Protocol):
 
     def begin(self) -> None:
         """Deliver the requested history, and every message after it in order."""
+
+    def older(self, before: Position | None, limit: int) -> Awaitable[OlderMessages]:
+        """The last ``limit`` messages before a position (None: up to the stream's) that the subscriber wants, fewer if
+        they have more than a page may have.
+        """
+        ...
 
     def review(self) -> None:
         """Ask the receiver's ``access`` again; an error ends the subscription."""

@@ -21,6 +21,7 @@ __all__ = [
     "Auth",
     "ClientMessage",
     "Filter",
+    "History",
     "InvalidMessageError",
     "Ping",
     "PresenceUpdate",
@@ -37,6 +38,7 @@ COLLECTION_PREFIX: Final = "db:collection:"
 
 _MAX_NAME = 255
 _MAX_HISTORY = 1000
+_PAGE = 50  # messages of a history's page, as in the REST API
 _MAX_FILTER_EVENTS = 100
 
 # No control characters: PostgreSQL's text cannot hold NUL, and any other only makes two names look alike.
@@ -118,11 +120,20 @@ class Seen(Struct, tag="seen", forbid_unknown_fields=True, frozen=True):
     ref: _Name | UnsetType = UNSET
 
 
+class History(Struct, tag="history", forbid_unknown_fields=True, frozen=True):
+    """Read the last ``limit`` messages of a channel before a position; of one that the connection has subscribed to."""
+
+    channel: _Name
+    before: _Position | None = None
+    limit: Annotated[int, Meta(ge=1, le=_MAX_HISTORY)] = _PAGE
+    ref: _Name | UnsetType = UNSET
+
+
 class Ping(Struct, tag="ping", forbid_unknown_fields=True, frozen=True):
     """A liveness check, answered by ``pong``."""
 
 
-ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Seen | Ping
+ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Seen | History | Ping
 
 
 class RequestReference(Struct, frozen=True):

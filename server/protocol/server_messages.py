@@ -5,6 +5,7 @@ So WebSocket frames, SSE events and long-poll answers can carry the same ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from math import ceil
 from typing import Final
@@ -29,6 +30,7 @@ __all__ = [
     "error",
     "expiring",
     "failed",
+    "history",
     "joined",
     "reconnect",
     "seen",
@@ -114,6 +116,13 @@ class _Seen(Struct, tag="seen"):
     ref: str | UnsetType
 
 
+class _History(Struct, tag="history"):
+    channel: str
+    ref: str | UnsetType
+    messages: msgspec.Raw
+    before: str | None
+
+
 class _Expiring(Struct, tag="auth:expiring"):
     seconds: int
 
@@ -175,6 +184,11 @@ def close(code: CloseCode, reason: str) -> bytes:
 def seen(position: Lsn, ref: str | UnsetType) -> bytes:
     """Everything up to ``position`` is before this message."""
     return _encode(_Seen(format_lsn(position), ref))
+
+
+def history(channel: str, ref: str | UnsetType, messages: Iterable[bytes], before: str | None) -> bytes:
+    """A page of a channel's past, oldest first. ``before``: where the next page begins; None: there is none."""
+    return _encode(_History(channel, ref, msgspec.Raw(b"[%b]" % b",".join(messages)), before))
 
 
 def subscribed(

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
+from server.ports.channels import Position
 from server.protocol.client_messages import PresenceUpdate, Publish, RequestReference, Seen, Subscribe
 from server.protocol.close_codes import CloseCode
 from server.session.subscriptions import ChannelRequest, LiveRequest, Request
@@ -15,6 +18,7 @@ __all__ = [
     "CancelSubscription",
     "Close",
     "Output",
+    "ReadHistory",
     "SubscribeChannel",
     "SubscribeQuery",
     "UpdatePresence",
@@ -53,6 +57,16 @@ class UpdatePresence:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Answer with the last ``limit`` messages of the channel of ``request`` before a position; None: with the last ones."""
+
+    request: ChannelRequest
+    before: Position | None
+    limit: int
+    ref: str | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
 class Authenticate:
     """Renew the identity of the connection with ``token``, then answer ``about``, or carry out ``subscribe``.
 
@@ -80,6 +94,7 @@ Output = (
     | Publish
     | UpdatePresence
     | Seen
+    | ReadHistory
     | Authenticate
     | Close
 )

@@ -48,6 +48,7 @@ from server.protocol import client_messages, server_messages
 from server.protocol.client_messages import (
     COLLECTION_PREFIX,
     Auth,
+    History,
     Ping,
     PresenceUpdate,
     Publish,
@@ -62,6 +63,7 @@ from server.session.actions import (
     CancelSubscription,
     Close,
     Output,
+    ReadHistory,
     SubscribeChannel,
     SubscribeQuery,
     UpdatePresence,
@@ -72,6 +74,7 @@ from server.session.subscribe_options import (
     WrongFieldError,
     channel_options,
     check_live,
+    history_position,
     presence_data,
     resume_of,
 )
@@ -219,7 +222,7 @@ class Session:
             return read
         message, size = read
         match message:
-            case Publish():  # by far the most frequent
+            case Publish() | Seen():  # messages are by far the most frequent
                 return [message]
             case Subscribe(auth=str(token)):
                 about = RequestReference(channel=message.channel, id=message.id)
@@ -230,10 +233,10 @@ class Session:
                 return self._unsubscribe(message)
             case Ping():
                 return [server_messages.PONG]
-            case Seen():
-                return [message]
             case PresenceUpdate():
                 return self._present(message, size, now)
+            case History():
+                return self._read_history(message)
             case Auth():
                 return [Authenticate(message.token, RequestReference(ref=message.ref))]
 
@@ -280,6 +283,19 @@ class Session:
                 raise InvalidPresenceError(f'subscribe to {message.channel!r} with "presence": true first')
             return [UpdatePresence(request, message, presence_data(message.data), size)]
         except InvalidPresenceError as refused:
+            return [server_messages.failed(refused, about)]
+
+    def _read_history(self, message: History) -> list[Output]:
+        about = RequestReference(channel=message.channel, ref=message.ref)
+        request = self._channels.get(message.channel)
+        if request is None:
+            text = (
+                f"this connection is not subscribed to {message.channel!r}; subscribe first, then ask for its history"
+            )
+            return [server_messages.error(ErrorCode.NOT_FOUND, text, about)]
+        try:
+            return [ReadHistory(request, history_position(message), message.limit, message.ref)]
+        except QueryRejectedError as refused:
             return [server_messages.failed(refused, about)]
 
     def _unsubscribe(self, message: Unsubscribe) -> list[Output]:

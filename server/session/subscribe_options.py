@@ -8,12 +8,13 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from engine.channels.core.filters.filter import path_of
+from engine.channels.core.messages.model import Position, parse_position
 from engine.errors import QueryRejectedError
 from engine.live.core.resume_log import Resume
 from engine.lsn import parse_lsn
 from engine.values.exact_json import shown, write_exact
 from server.ports.channels import ChannelOptions, Conflate
-from server.protocol.client_messages import COLLECTION_PREFIX, Subscribe
+from server.protocol.client_messages import COLLECTION_PREFIX, History, Subscribe
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
 
@@ -23,6 +24,7 @@ __all__ = [
     "WrongFieldError",
     "channel_options",
     "check_live",
+    "history_position",
     "presence_data",
     "resume_of",
 ]
@@ -90,6 +92,18 @@ def channel_options(message: Subscribe) -> ChannelOptions:
         conflate=None if message.conflate is UNSET else _conflate(message.conflate),
     )
     return _PLAIN if options == _PLAIN else options
+
+
+def history_position(message: History) -> Position | None:
+    """The position before which messages are asked for. Raises ``QueryRejectedError``."""
+    if message.before is None:
+        return None
+    try:
+        return parse_position(message.before)
+    except ValueError as wrong:
+        raise WrongFieldError(
+            f"before: {message.before!r} is no position; give that of a message, such as '0/16B3790/42'"
+        ) from wrong
 
 
 def _conflate(wanted: Mapping[str, Any]) -> Conflate:

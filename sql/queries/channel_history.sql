@@ -26,8 +26,8 @@ where p.before is null or p.before <= $5::bigint
 order by p.position, p.seq
 
 -- name: engine_replay_last
--- The last $2 messages of some channels up to position $3, the latest first, with their positions; not more than the channel keeps, and
--- one beyond $4 bytes of payload at most.
+-- The last $2 messages of some channels before a position ($3, $4), the latest first, with their positions; not more than the channel keeps,
+-- and one beyond $5 bytes of payload at most.
 select p.position::text, p.seq, p.channel, p.event, p.payload::text, p.sender, p.connection_id, p.id, p.audience, p.priority, p.inserted_at, p.xid, p.routed_from
 from (
   select p.*, sum(octet_length(p.payload::text)) over (
@@ -41,14 +41,15 @@ from (
       where m.channel = c.channel and m.xid = c.xid and m.inserted_at between c.first_at and c.last_at
       order by m.seq desc
     ) m
-    where c.channel = r.name and c.position <= $3::pg_lsn and (r.ttl is null or m.inserted_at > now() - r.ttl)
+    where c.channel = r.name and c.position <= $3::pg_lsn and (c.position < $3::pg_lsn or m.seq < $4::bigint)
+      and (r.ttl is null or m.inserted_at > now() - r.ttl)
     order by c.position desc, m.seq desc
     limit least($2::int, r.max_messages)
   ) p
   order by p.position desc, p.seq desc
   limit $2::int
 ) p
-where p.before is null or p.before <= $4::bigint
+where p.before is null or p.before <= $5::bigint
 order by p.position desc, p.seq desc
 
 -- name: engine_replay_check

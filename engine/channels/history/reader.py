@@ -18,6 +18,7 @@ __all__ = ["HistoryPage", "HistoryReader", "ResumeCheck"]
 
 
 _UNLIMITED = (1 << 63) - 1
+_LAST_SEQ = (1 << 63) - 1  # the largest bigint; no message has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +58,22 @@ class HistoryReader:
             "engine_replay_since",
             channel,
             format_lsn(position.lsn),
-            str(min(position.seq, (1 << 63) - 1)),
+            _seq(position),
             str(most + 1),
             str(size),
         )
         rows = _rows(read)
         return HistoryPage(read.snapshot, rows[:most], len(rows) > most or _size(rows) > size)
 
-    async def last(self, channel: str, count: int, position: Lsn, size: int) -> HistoryPage:
-        """The last ``count`` messages up to ``position``, fewer if they have more than ``size`` bytes of payload together.
+    async def last(self, channel: str, count: int, before: Position, size: int) -> HistoryPage:
+        """The last ``count`` messages before a position (that of a transaction: up to its end), fewer if they have more
+        than ``size`` bytes of payload together.
 
         Another node may have recorded what this one has not received yet.
         """
-        read = await self._read("engine_replay_last", channel, str(count), format_lsn(position), str(size))
+        read = await self._read(
+            "engine_replay_last", channel, str(count), format_lsn(before.lsn), _seq(before), str(size)
+        )
         rows = _rows(read)[::-1]
         return HistoryPage(read.snapshot, rows, _size(rows) > size)
 
@@ -94,6 +98,10 @@ class HistoryReader:
                     raise  # of the statement: the connection lives
                 continue  # a connection of the pool was dead; it has been replaced
         return await self._reader.read(statement)
+
+
+def _seq(position: Position) -> str:
+    return str(min(position.seq, _LAST_SEQ))
 
 
 def _array(items: list[str]) -> str:

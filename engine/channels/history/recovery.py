@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from operator import attrgetter
@@ -30,7 +30,6 @@ from typing import Any
 import structlog
 
 from engine.channels.core.delivery.events import EndEvent, MessageEvent
-from engine.channels.core.delivery.judging import judge_ahead
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import Position, UnavailableError, just_before, position_text
 from engine.channels.core.settings import ChannelSettings
@@ -38,7 +37,7 @@ from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.channels.history.reader import HistoryPage, HistoryReader, ResumeCheck
-from engine.channels.history.shared_pasts import SharedPage, SharedPasts
+from engine.channels.history.shared_pasts import SharedPage, SharedPasts, judge
 from engine.lsn import Lsn, format_lsn
 from engine.postgres.errors import AWAY, in_words
 from engine.stream.driver import StreamDriver
@@ -84,6 +83,11 @@ class Recovery:
         self._pasts = SharedPasts(core.unrecorded, _READS)
         self._resume: Lsn | None = None
 
+    @property
+    def generation(self) -> int:
+        """Another number after each discontinuity of the stream: what was read before may lack messages."""
+        return self._generation
+
     async def loaded(self) -> None:
         """Wait until rooms and presence are those of the stream's position."""
         await self._synced.wait()
@@ -92,10 +96,11 @@ class Recovery:
 
     async def begin(self, subscription: Subscription, since: Position | None, history: int) -> None:
         """Give ``subscription`` its past and let it take part from then on. Raises ``UnavailableError``."""
+        history = min(history, self._settings.max_history)
         if since is None and not history:
             await self.loaded()
             return self._core.hub.add(subscription)
-        await self._reach(since)
+        await self.reach(since)
         while not await self._began(subscription, since, history):
             pass
 
@@ -126,8 +131,10 @@ class Recovery:
         except AWAY as error:
             raise UnavailableError(in_words(error)) from error
 
-    async def _reach(self, since: Position | None) -> None:
-        """Another node may have delivered or acknowledged a message that this one has not received yet."""
+    async def reach(self, since: Position | None) -> None:
+        """Wait for the position ``since``, or for all that is committed. Another node may have delivered or acknowledged a
+        message that this one has not received yet.
+        """
         if since is None:
             await self._stream.reached(await self._store.flushed())
         elif since.lsn > self._core.position:
@@ -147,7 +154,7 @@ class Recovery:
             )
             check = past.page.check
             if check is not None and await self._recoverable(channel, since, subscription.options.epoch, check):
-                await _judge(past.events, [subscription])
+                await judge(past.events, [subscription])
                 return past, True
         # Without history a snapshot is needed all the same, for messages that are recorded and released meanwhile.
         count = history
@@ -156,7 +163,7 @@ class Recovery:
             past = await reads.enter_async_context(
                 self._pasts.read(channel, (generation, count), self._last(channel, count))
             )
-            await _judge(past.events, [subscription])
+            await judge(past.events, [subscription])
             wanted = sum(map(subscription.wants, past.events))
             if wanted >= history or len(past.events) < count or count >= _MAX_EXAMINED:
                 return past, False
@@ -167,7 +174,9 @@ class Recovery:
         return page if page.more else replace(page, check=await self._replay.check(channel, since))
 
     def _last(self, channel: str, count: int) -> Callable[[], Awaitable[HistoryPage]]:
-        return lambda: self._replay.last(channel, count, self._core.position, self._settings.max_history_bytes)
+        return lambda: self._replay.last(
+            channel, count, Position(self._core.position), self._settings.max_history_bytes
+        )
 
     async def _recoverable(self, channel: str, since: Position, epoch: str | None, check: ResumeCheck) -> bool:
         if not await self._epochs.covers(epoch, since.lsn):
@@ -266,7 +275,7 @@ class Recovery:
             try:
                 page = await self._replay.since(channel, since, 1 << 30)
                 past = SharedPage(channel, page)
-                await _judge(past.events, self._core.hub.of(channel))
+                await judge(past.events, self._core.hub.of(channel))
                 if generation != self._generation:
                     return  # another recovery is under way
                 events = past.up_to(self._core.position, self._core.unrecorded)
@@ -329,13 +338,6 @@ class Recovery:
             if not missing or loop.time() >= deadline:
                 return missing
             await asyncio.sleep(_LOOK)
-
-
-async def _judge(events: Sequence[MessageEvent], subscriptions: Sequence[Subscription]) -> None:
-    """Have messages of the past judged by the subscribers' filters; the event loop runs meanwhile."""
-    if any(subscription.filters for subscription in subscriptions):
-        for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):
-            await asyncio.sleep(0)
 
 
 _key = attrgetter("key")

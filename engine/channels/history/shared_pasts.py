@@ -15,17 +15,19 @@ released until the last user is done: the ticket of the read is kept until then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 
 from engine.channels.core.delivery.events import MessageEvent
+from engine.channels.core.delivery.judging import judge_ahead
+from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import Position
 from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.channels.history.reader import HistoryPage
 from engine.lsn import Lsn
 from engine.postgres.fair_lane import FairLane
 
-__all__ = ["SharedPage", "SharedPasts"]
+__all__ = ["SharedPage", "SharedPasts", "judge"]
 
 
 class SharedPage:
@@ -83,7 +85,7 @@ class SharedPasts:
     async def read(
         self,
         channel: str,
-        asked: tuple[Position | int, ...],
+        asked: tuple[Position | int | None, ...],
         read: Callable[[], Awaitable[HistoryPage]],
         user: str | None = None,
     ) -> AsyncIterator[SharedPage]:
@@ -143,3 +145,10 @@ class SharedPasts:
         elif read.page.exception() is None:
             snapshot = read.page.result().page.snapshot
         self._unrecorded.end_read(read.ticket, snapshot)
+
+
+async def judge(events: Sequence[MessageEvent], subscriptions: Sequence[Subscription]) -> None:
+    """Have messages of the past judged by the subscribers' filters; the event loop runs meanwhile."""
+    if any(subscription.filters for subscription in subscriptions):
+        for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):
+            await asyncio.sleep(0)

@@ -28,7 +28,7 @@ export {
   type ServerOptions,
   type ServerUser,
 } from "./client/rest.js";
-export type { AnyMessage, Seen, SendOptions, Sent, Trace } from "./client/typed_channel.js";
+export type { AnyMessage, HistoryPage, Seen, SendOptions, Sent, Trace } from "./client/typed_channel.js";
 export type { At, Comparable, Condition, NameOf, Operand, Operator, OperatorFor } from "./client/typed_query.js";
 export type { Defaults } from "./client/settings.js";
 export { Doc, type Change, type Snapshot } from "./core/snapshot.js";

@@ -280,3 +280,33 @@ test("an error of a channel without a listener is one of the client", async () =
   await flush();
   assert.equal(server.events.at(-1), "error RT_003");
 });
+
+test("history is read page by page, asked again on a new connection, and only while subscribed", async () => {
+  const { server, channel } = await subscribedChannel();
+  const latest = channel.history({ limit: 2 });
+  await flush();
+  assert.deepEqual(server.peer.of("history"), [{ type: "history", channel: "room", limit: 2, ref: "1" }]);
+  const peer = await reconnect(server);
+  assert.deepEqual(
+    peer.received.map(({ type }) => type),
+    ["subscribe", "history"],
+  );
+  const message = { type: "message", channel: "room", event: "n", data: 1, id: "m", sender: "ada", server: true };
+  peer.send({ type: "history", channel: "room", ref: "1", messages: [message], before: "0/10/1" });
+  const { messages, before } = await latest;
+  assert.deepEqual(messages, [{ channel: "room", event: "n", data: 1, id: "m", sender: "ada" }]);
+  const earlier = channel.history({ before });
+  await flush();
+  assert.deepEqual(peer.of("history").at(-1), { type: "history", channel: "room", before: "0/10/1", ref: "2" });
+  peer.send({ type: "history", channel: "room", ref: "2", messages: [], before: null });
+  assert.deepEqual(await earlier, { messages: [], before: null });
+  const refused = channel.history({ limit: 0 });
+  await flush();
+  peer.send({ type: "error", code: "RT_007", message: "limit", channel: "room", ref: "3" });
+  await assert.rejects(refused, { code: "RT_007" });
+  const other = server.realtime.channel("other").history({ before: null });
+  await flush();
+  assert.equal(peer.of("history").at(-1)!.before, null);
+  peer.send({ type: "error", code: "RT_004", message: "subscribe first", channel: "other", ref: "4" });
+  await assert.rejects(other, { code: "RT_004", channel: "other" });
+});

@@ -85,3 +85,34 @@ test("messages keep their order, and one that cannot be read does not stop the o
     ["x", "y", "z"],
   );
 });
+
+test("history is decrypted, and what cannot be is reported", async () => {
+  const server = new FakeServer();
+  const encryption = new Encryption({ keyId: "k1", keys });
+  const channel = server.realtime.channel("room", { encryption });
+  const subscribed = channel.subscribe();
+  server.peer.hello().subscribed("room");
+  await subscribed;
+  const errors: string[] = [];
+  channel.on("error", ({ code }) => errors.push(code));
+  const page = channel.history();
+  await flush();
+  const data = await encryption._sealer("room")._seal("n", { text: "secret" });
+  const message = { type: "message", channel: "room", event: "n", id: "m" };
+  const messages = [
+    { ...message, data },
+    { ...message, data: "plain" },
+  ];
+  server.peer.send({
+    type: "history",
+    channel: "room",
+    ref: server.peer.of("history")[0]!.ref,
+    messages,
+    before: null,
+  });
+  assert.deepEqual(
+    (await page).messages.map((each) => each.data),
+    [{ text: "secret" }],
+  );
+  assert.deepEqual(errors, ["RT_007"]);
+});

@@ -14,12 +14,11 @@ from bunbase.core.status import ConnectionStatus
 from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
-from bunbase.protocol.model import Ack, Change, Doc, Message, Presence, Snapshot, User
+from bunbase.protocol.model import Ack, Change, Doc, History, Message, Presence, Snapshot, User
 from bunbase.rest import (
     AsyncRealtimeServer,
     AsyncServerChannel,
     Connection,
-    History,
     RealtimeServer,
     Room,
     ServerChannel,

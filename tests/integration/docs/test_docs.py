@@ -54,6 +54,7 @@ MESSAGE_KEYS = {
     "error": {"type", "code", "message", "channel", "id", "ref", "retryAfter"},
     "pong": {"type"},
     "seen": {"type", "position", "ref"},
+    "history": {"type", "channel", "ref", "messages", "before"},
 }
 
 

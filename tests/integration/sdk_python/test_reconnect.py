@@ -55,6 +55,22 @@ async def talk(channel: Channel, over: asyncio.Event) -> int:
     return len(acks)
 
 
+async def test_a_page_of_the_history_that_is_asked_for_during_an_outage_comes_after_it(
+    client: MakeClient, server: ServerProcess, table: str
+) -> None:
+    async with behind(server) as proxy, client("ada", url=proxy.url, **QUICK) as ada:
+        channel = await ada.channel("older:1").subscribe()
+        await channel.send("sent", 1)
+        disconnected = happened(ada, "disconnected")
+        proxy.refuse = True
+        proxy.cut()
+        await disconnected()
+        asking = asyncio.create_task(channel.history(limit=1))
+        await asyncio.sleep(0)
+        proxy.refuse = False
+        assert [message.data for message in (await asking).messages] == [1]
+
+
 async def test_messages_sent_during_an_outage_arrive_after_it(
     client: MakeClient, server: ServerProcess, table: str
 ) -> None:

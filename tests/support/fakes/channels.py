@@ -10,7 +10,17 @@ from functools import partial
 from typing import Any
 
 from engine.errors import ErrorCode, InvalidQueryError, RealtimeError
-from server.ports.channels import Ack, Answer, ChannelOptions, Deliver, Member, Publication, Receiver
+from server.ports.channels import (
+    Ack,
+    Answer,
+    ChannelOptions,
+    Deliver,
+    Member,
+    OlderMessages,
+    Position,
+    Publication,
+    Receiver,
+)
 
 
 class FullError(RealtimeError):
@@ -66,6 +76,11 @@ class FakeChannelSubscription:
         self.begun = True
         for event in self.rooms.past.get(self.channel, [])[-self.options.history or 10**6 :]:
             self.receiver.deliver(event)
+
+    async def older(self, before: Position | None, limit: int) -> OlderMessages:
+        await self.rooms.gate.wait()
+        self.rooms.asked.append(f"{before and tuple(before)} {limit}")
+        return OlderMessages(self.rooms.past.get(self.channel, [])[-limit:], "0/1/1")
 
     def review(self) -> None:
         """A fake has no rules."""

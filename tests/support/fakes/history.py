@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.channels.core.messages.model import Position, UnavailableError, format_position, parse_position
 from engine.errors import RealtimeError
-from server.ports.channels import Ack, Answer, ChannelOptions, Deliver, Member, Publication, Receiver
+from server.ports.channels import Ack, Answer, ChannelOptions, Deliver, Member, OlderMessages, Publication, Receiver
 
 EPOCH = "e"
 
@@ -76,6 +76,9 @@ class FakeHistorySubscription:
             return
         self.receive(self.past[: len(self.past) // 2])
         self.archive.fail(self.channel)
+
+    async def older(self, before: Position | None, limit: int) -> OlderMessages:
+        raise NotImplementedError
 
     def review(self) -> None:
         """A fake has no rules."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.channels.core.delivery.subscription import Subscription
 from engine.errors import RealtimeError
-from server.ports.channels import ChannelEvent, Deliver, EventBatch
+from server.ports.channels import ChannelEvent, Deliver, EventBatch, OlderMessages, Position
 
 
 class OneByOne:
@@ -38,6 +38,9 @@ class NoChannels:
 
     def presence(self, channel: str) -> bytes:
         return b""
+
+    async def older(self, subscription: Subscription, before: Position | None, limit: int) -> OlderMessages:
+        return OlderMessages([], None)
 
     def release(self, subscription: Subscription) -> None:
         """There is nothing to release."""

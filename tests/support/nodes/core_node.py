@@ -9,7 +9,14 @@ from typing import Any
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.effects import Effect
 from engine.channels.core.messages.decode import MESSAGE_COLUMNS
-from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch, Member
+from engine.channels.core.messages.model import (
+    ChannelEvent,
+    ChannelOptions,
+    EventBatch,
+    Member,
+    OlderMessages,
+    Position,
+)
 from engine.channels.core.state_machine import ChannelCore
 from engine.errors import RealtimeError
 from engine.lsn import format_lsn
@@ -97,6 +104,9 @@ class Subscriber:
 
     def presence(self, channel: str) -> bytes:
         return self._node.core.presence.json(channel)
+
+    async def older(self, subscription: Subscription, before: Position | None, limit: int) -> OlderMessages:
+        return OlderMessages([], None)
 
     def release(self, subscription: Subscription) -> None:
         self._node.release(subscription)

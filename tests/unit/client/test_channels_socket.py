@@ -263,3 +263,38 @@ async def test_an_identity_that_cannot_be_is_refused_at_the_handshake(query: str
             async with server.connect(query):
                 pass
         assert refused.value.response.status_code == 400
+
+
+async def test_pages_of_the_history_wait_for_the_subscription_and_are_bounded() -> None:
+    async with fake_server() as server, server.connect() as client:
+        await greeted(client)
+        server.rooms.past["chat:1"] = [Event({"n": number}) for number in range(5)]
+        server.rooms.gate.clear()
+        await send(client, {"type": "subscribe", "channel": "chat:1", "history": 1})
+        for ref in map(str, range(11)):
+            await send(client, {"type": "history", "channel": "chat:1", "before": "0/20/7", "limit": 2, "ref": ref})
+        refused = await receive(client)
+        assert (refused["code"], refused["ref"]) == ("RT_006", "10")
+        server.rooms.gate.set()
+        assert (await receive(client))["type"] == "subscribed"
+        assert (await receive(client))["n"] == 4
+        for ref in map(str, range(10)):
+            assert await receive(client) == {
+                "type": "history",
+                "channel": "chat:1",
+                "ref": ref,
+                "messages": [{"n": 3}, {"n": 4}],
+                "before": "0/1/1",
+            }
+        assert server.rooms.asked == ["(32, 7) 2"] * 10
+
+
+async def test_a_history_is_refused_if_the_subscription_could_not_be_opened() -> None:
+    async with fake_server() as server, server.connect() as client:
+        await greeted(client)
+        server.rooms.gate.clear()
+        server.rooms.refuse = FullError("full")
+        await send(client, {"type": "subscribe", "channel": "chat:1"})
+        await send(client, {"type": "history", "channel": "chat:1", "ref": "h"})
+        server.rooms.gate.set()
+        assert [(await receive(client))["code"] for _ in range(2)] == ["RT_008", "RT_004"]

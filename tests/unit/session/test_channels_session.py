@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine.channels.core.messages.model import ChannelOptions
+from engine.channels.core.messages.model import ChannelOptions, Position
 from engine.values.exact_json import write_exact
 from server.limits.connection_limits import SessionLimits
 from server.protocol.client_messages import Publish
-from server.session.actions import CancelSubscription, Output, SubscribeChannel, UpdatePresence
+from server.session.actions import CancelSubscription, Output, ReadHistory, SubscribeChannel, UpdatePresence
 from server.session.session import Session
 from server.session.subscriptions import ChannelRequest
 
@@ -218,3 +218,36 @@ def test_presence_updates_beyond_their_rate_are_refused_with_the_time_to_wait() 
     error = json.loads(outputs[2])
     assert (error["code"], error["ref"], error["retryAfter"]) == ("RT_006", "p", 0.5)
     assert isinstance(target.receive(update, 0.5)[0], UpdatePresence)
+
+
+def test_a_history_is_read_for_an_open_subscription_only() -> None:
+    target = session()
+    request = joining(target)
+    assert receive(target, type="history", channel="chat:1", ref="h") == [ReadHistory(request, None, 50, "h")]
+    asked = {"type": "history", "channel": "chat:1", "before": "0/16B3790/42", "limit": 1000}
+    assert receive(target, **asked) == [ReadHistory(request, Position(0x16B3790, 42), 1000)]
+    assert receive(target, **{**asked, "before": "0/16B3790"}) == [ReadHistory(request, Position(0x16B3790), 1000)]
+    receive(target, type="unsubscribe", channel="chat:1")
+    refused = answer(receive(target, **asked, ref="h"))
+    assert (refused["code"], refused["channel"], refused["ref"]) == ("RT_004", "chat:1", "h")
+    assert "subscribe first" in refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"before": "nonsense"}, "is no position"),
+        ({"before": "0/16B3790/x"}, "is no position"),
+        ({"before": 5}, "Expected `str | null`"),
+        ({"limit": 0}, "Expected `int` >= 1"),
+        ({"limit": 1001}, "Expected `int` <= 1000"),
+        ({"limit": 1.5}, "Expected `int`"),
+        ({"after": "0/1"}, "unknown field"),
+    ],
+)
+def test_a_history_that_cannot_be_is_refused_with_the_reason(asked: dict[str, object], reason: str) -> None:
+    target = session()
+    joining(target)
+    refused = answer(receive(target, type="history", channel="chat:1", ref="h", **asked))
+    assert (refused["type"], refused["code"], refused["ref"]) == ("error", "RT_007", "h")
+    assert reason in refused["message"]

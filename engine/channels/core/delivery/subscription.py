@@ -17,7 +17,7 @@ comes once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 import structlog
@@ -33,6 +33,8 @@ from engine.channels.core.messages.model import (
     ChannelEvent,
     ChannelOptions,
     Member,
+    OlderMessages,
+    Position,
     Receiver,
     UnavailableError,
 )
@@ -53,6 +55,9 @@ class ChannelSource(Protocol):
 
     def presence(self, channel: str) -> bytes:
         """Who is present in ``channel``: ``{"users":[…],"count":n}``."""
+
+    def older(self, subscription: Subscription, before: Position | None, limit: int) -> Awaitable[OlderMessages]:
+        """See :meth:`Subscription.older`."""
 
     def release(self, subscription: Subscription) -> None:
         """``subscription`` has ended."""
@@ -137,6 +142,10 @@ class Subscription:
     def presence_json(self) -> bytes | None:
         """``{"users":[…],"count":n}`` as of now; None if presence was not asked for."""
         return None if self.options.presence is None else self._source.presence(self.channel)
+
+    def older(self, before: Position | None, limit: int) -> Awaitable[OlderMessages]:
+        """The last ``limit`` messages before a position that are wanted here, or fewer; None: up to the stream's."""
+        return self._source.older(self, before, limit)
 
     def begin(self) -> None:
         """Deliver what was asked for of the past, and everything after it in order."""

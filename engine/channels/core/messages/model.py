@@ -28,6 +28,7 @@ __all__ = [
     "Member",
     "MessageTooLargeError",
     "NodeRemovedError",
+    "OlderMessages",
     "Position",
     "PresenceRefusedError",
     "Publication",
@@ -221,6 +222,15 @@ class EventBatch(Protocol):
 
 
 Deliver = Callable[[ChannelEvent], None]
+
+
+class OlderMessages(NamedTuple):
+    """Messages of a channel's past that a subscriber wants, oldest first. ``before``: the position from which the next
+    earlier ones are asked for; None: there are none.
+    """
+
+    messages: Sequence[ChannelEvent]
+    before: str | None
 
 
 class Receiver(Protocol):

@@ -5,7 +5,7 @@ import { Emitter } from "../core/emitter.js";
 import { equal } from "../core/equal.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import { uuid } from "../core/ids.js";
-import type { AnyMessage, Seen, SendOptions, Sent } from "./typed_channel.js";
+import type { AnyMessage, HistoryPage, Seen, SendOptions, Sent } from "./typed_channel.js";
 import type { At, NameOf } from "./typed_query.js";
 import type { SubscriptionManager } from "../connection/subscription_manager.js";
 import type { Ack, Message, Presence, PresenceData, Room, Untyped, User } from "../protocol/types.js";
@@ -84,6 +84,18 @@ export class Channel<Events = Untyped, State = Untyped> {
       ...trace,
     });
     return { id, position };
+  }
+
+  /**
+   * Messages from before the subscription, a page at a time: those that it would have received, by its filter too. Sent again after
+   * a reconnect.
+   *
+   * @param page `before`: the `before` of the last page, or the position of a message; the latest messages without it. `limit`: at
+   * most 1000; default: 50. A page has at most 1 MiB.
+   * @throws {@link RealtimeError} `RT_004` if one has not subscribed, `RT_007` if `before` is no position.
+   */
+  history(page: { before?: string | null; limit?: number } = {}): Promise<HistoryPage<Events>> {
+    return this._subscription._history(page) as Promise<HistoryPage<Events>>;
   }
 
   /** A user has joined, changed, or left. */

@@ -11,11 +11,11 @@ import { RealtimeError } from "../protocol/errors.js";
 import type { Slot } from "../connection/link.js";
 import { compare } from "../core/position.js";
 import { PresenceState, type PresenceEvent } from "../core/presence.js";
-import type { Seen } from "./typed_channel.js";
+import type { HistoryPage, Seen } from "./typed_channel.js";
 import type { Condition, NameOf } from "./typed_query.js";
 import type { SubscriptionManager } from "../connection/subscription_manager.js";
 import type { Subscription } from "../connection/subscription.js";
-import type { Presence, PresenceData, Untyped } from "../protocol/types.js";
+import type { Message, Presence, PresenceData, Untyped } from "../protocol/types.js";
 import type { Delivered, PresenceMessage, RoomMessage, Subscribed, WireMessage } from "../protocol/wire.js";
 /** How to subscribe to a channel, whose messages are `Events`, and whose users set `State`. */
 export interface ChannelOptions<Events = Untyped, State = Untyped> {
@@ -103,6 +103,21 @@ export class ChannelSubscription implements Subscription {
     if (!(this._options.presence ?? this._name.startsWith("presence:")))
       throw this._refused("subscribe with { presence: true }, or to a channel presence:…");
     return this._presence._current();
+  }
+
+  async _history(page: { before?: string | null; limit?: number }): Promise<HistoryPage> {
+    await this._ready?.promise; // if it has not subscribed, the server refuses it
+    const answer = await this._manager._send({ type: "history", channel: this._name, ...page });
+    const messages: Message[] = [];
+    for (const message of answer.messages!) {
+      try {
+        const data = await (this._sealer()?._open(message.event, message.data) ?? message.data);
+        messages.push(shown({ ...message, data }));
+      } catch (error) {
+        this._error(error as RealtimeError);
+      }
+    }
+    return { messages, before: answer.before! };
   }
 
   private _subscribed0(): Promise<void> {
@@ -211,7 +226,7 @@ export class ChannelSubscription implements Subscription {
 
   private _deliver(message: WireMessage): void {
     if (this._held) return void (this._held.push(message) > HELD && this._held.shift());
-    const { type, server, ...emitted } = message;
+    const emitted = shown(message);
     const { event } = emitted;
     if (!RESERVED.test(event)) this._events._deliver(event, emitted);
     this._events._deliver("*", emitted);
@@ -235,6 +250,11 @@ export class ChannelSubscription implements Subscription {
     }
     this._busy = false;
   }
+}
+
+/** As the application sees it. */
+function shown({ type, server, ...message }: WireMessage): Message {
+  return message;
 }
 
 const isPresence = (message: Delivered): message is PresenceMessage => message.type.startsWith("presence:");

@@ -8,6 +8,14 @@ export type AnyMessage<Events> = unknown extends Events
   ? Message
   : { [E in NameOf<Events>]: Message<At<Events, E>, E> }[NameOf<Events>];
 
+/** A page of a channel's past, oldest first. */
+export interface HistoryPage<Events = Untyped> {
+  /** With a filter they may be few, or none, although there are earlier ones. */
+  messages: AnyMessage<Events>[];
+  /** Gives the page before this one; null: there is none. */
+  before: string | null;
+}
+
 /** The W3C trace context that a message continues. */
 export interface Trace {
   traceparent?: string;

@@ -322,7 +322,7 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 }
 
-const isAnswer = (message: Incoming): message is Acknowledged => message.type === "ack" || message.type === "seen";
+const isAnswer = (message: Incoming): message is Acknowledged => "ref" in message && message.type !== "error";
 
 const isLimit = (message: Routed): boolean => message.type === "error" && message.code === ErrorCode.RateLimited;
 

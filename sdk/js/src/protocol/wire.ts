@@ -32,11 +32,14 @@ export interface Subscribed {
 
 /** A request that carries a `ref` was carried out. @internal */
 export interface Acknowledged {
-  type: "ack" | "seen";
+  type: "ack" | "seen" | "history";
   channel: string;
   ref: string;
   id: string;
   position?: string;
+  /** Of `history`: a page of the past, oldest first, and the position that gives the page before it. */
+  messages?: WireMessage[];
+  before?: string | null;
 }
 
 /** A request was rejected, or a subscription has ended. @internal */
@@ -126,12 +129,14 @@ export type ServerMessage = Connected | Closing | AboutToken | { type: "pong" } 
 
 /** A message of the client that is acknowledged. @internal */
 export interface ClientMessage {
-  type: "message" | "presence:update" | "seen";
+  type: "message" | "presence:update" | "seen" | "history";
   channel?: string;
   event?: string;
   data?: unknown;
   id?: string;
   position?: string;
+  before?: string | null | undefined;
+  limit?: number | undefined;
 }
 
 /** A request about a subscription. @internal */

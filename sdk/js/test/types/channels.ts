@@ -39,6 +39,12 @@ export async function messages(): Promise<void> {
     // @ts-expect-error of which event?
     return message.data.text;
   });
+  const page = await room.history({ limit: 10 });
+  const [first] = page.messages;
+  if (first?.event === "cursor") void first.data.x;
+  // @ts-expect-error of which event?
+  void first?.data.text;
+  await room.history({ before: page.before });
   room.on("gap", () => {});
   room.on("error", (error: RealtimeError) => error.code === ErrorCode.PermissionDenied);
   realtime.channel<Events>("chat:1", { filter: { events: ["cursor"] } });

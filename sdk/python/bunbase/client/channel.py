@@ -17,7 +17,7 @@ from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
-from bunbase.protocol.model import Ack, Presence
+from bunbase.protocol.model import Ack, History, Presence
 
 __all__ = ["Channel"]
 
@@ -157,6 +157,30 @@ class Channel(Emitter):
         message |= {name: value for name, value in trace.items() if value is not None}
         answer = await self._manager.send(message)
         return Ack(answer.get("id"), answer.get("position"))
+
+    async def history(self, *, before: str | None = None, limit: int = 50) -> History:
+        """Messages from before the subscription, a page at a time: those that it would have received, by its filter too.
+
+        With a filter a page may have few messages, or none, although there are earlier ones: ``before`` of the page shows
+        that. What cannot be decrypted is skipped, and emitted as ``error``. Sent again after a reconnect.
+
+        Args:
+            before: the ``before`` of the last page, or the position of a message; the latest messages without it.
+            limit: how many at most, up to 1000. A page has at most 1 MiB.
+
+        Raises:
+            RealtimeError: ``RT_004``: not subscribed; ``RT_007``: ``before`` or ``limit`` is invalid.
+        """
+        if not self.is_subscribed:
+            raise RealtimeError(ErrorCode.NOT_FOUND, "subscribe to the channel first", self.name)
+        request = {"type": "history", "channel": self.name, "limit": limit}
+        if before is not None:
+            request["before"] = before
+        answer = await self._manager.send(request)
+        events = [self._state.opened(raw) for raw in answer["messages"]]
+        for error in (payload for kind, payload in events if kind == "error"):
+            self._report_error(error)
+        return History(tuple(payload for kind, payload in events if kind == "message"), answer["before"])
 
     async def update_presence(self, data: Mapping[str, Any] | None = None, **fields: Any) -> None:
         """Change the presence of this client; other fields stay. Sent again after a reconnect.

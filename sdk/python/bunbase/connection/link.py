@@ -46,7 +46,7 @@ __all__ = ["Heartbeat", "Link", "LinkHandler"]
 
 Message = dict[str, Any]
 
-_ANSWERS = frozenset(("ack", "authenticated", "error", "subscribed", "unsubscribed", "pong", "seen"))
+_ANSWERS = frozenset(("ack", "authenticated", "error", "subscribed", "unsubscribed", "pong", "seen", "history"))
 _OWN = frozenset(("pong", "close", "reconnect", "authenticated", "auth:expiring"))
 _MAX_BATCH = 50
 _DEFAULT_RATE = 100.0

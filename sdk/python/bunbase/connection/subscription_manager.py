@@ -203,7 +203,7 @@ class SubscriptionManager:
     def _dispatch(self, message: Raw, bases: dict[str, object], *, seamless: bool, quiet: bool) -> None:
         kind, channel = message["type"], message.get("channel", "")
         key = message.get("id") or channel if kind in ("subscribed", "unsubscribed", "snapshot") else channel
-        if kind in ("ack", "seen"):
+        if kind in ("ack", "seen", "history"):
             self.send_queue.answered(message.get("ref", ""), message)
         elif kind == "error":
             self._error(message)

@@ -153,17 +153,21 @@ class ChannelState:
             if not is_later(position, self._last):
                 return []
             self._last = self._since = position
-        message = Message.of(raw)
-        if not self._ids.is_new(message.id, message.sender, server=raw.get("server", False)):
+        if not self._ids.is_new(raw.get("id"), raw.get("sender"), server=raw.get("server", False)):
             return []
+        return [self.opened(raw)]
+
+    def opened(self, raw: Mapping[str, Any]) -> Event:
+        """A message of the server as a ``message`` with its data decrypted, or the ``error`` of that."""
+        message = Message.of(raw)
         encryption = self._options.encryption
         if encryption is None:
-            return [("message", message)]
+            return "message", message
         try:
             data = encryption.decrypt(self.name, message.event, message.data)
         except DecryptionError as failed:
-            return [("error", RealtimeError(ErrorCode.INVALID_MESSAGE, f"message {message.id}: {failed}", self.name))]
-        return [("message", Message(**{**_fields(message), "data": data}))]
+            return "error", RealtimeError(ErrorCode.INVALID_MESSAGE, f"message {message.id}: {failed}", self.name)
+        return "message", Message(**{**_fields(message), "data": data})
 
 
 def _fields(message: Message) -> dict[str, Any]:

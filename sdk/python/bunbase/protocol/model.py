@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Ack", "Change", "Doc", "Message", "Presence", "Snapshot", "User"]
+__all__ = ["Ack", "Change", "Doc", "History", "Message", "Presence", "Snapshot", "User"]
 
 
 _SHORT = reprlib.Repr()
@@ -60,6 +60,19 @@ class Message:
 
     def __repr__(self) -> str:
         return f"<Message {self.event!r} in {self.channel!r}, {self.id}: {_short(self.data)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A page of messages, oldest first. ``before`` gets the page before it; None: this is the oldest."""
+
+    messages: tuple[Message, ...]
+    before: str | None
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> History:
+        """From the API's form."""
+        return cls(tuple(map(Message.of, raw["messages"])), raw["before"])
 
 
 @dataclass(frozen=True, slots=True)

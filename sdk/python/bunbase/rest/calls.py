@@ -17,8 +17,8 @@ from bunbase.protocol.codec import decode_text, encode_text
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
-from bunbase.protocol.model import Presence, User
-from bunbase.rest.resources import Connection, History, Room
+from bunbase.protocol.model import History, Presence, User
+from bunbase.rest.resources import Connection, Room
 from bunbase.transports.base import Address, given_or_set
 
 __all__ = [

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bunbase.protocol.model import Message
-
-__all__ = ["Connection", "History", "Room"]
+__all__ = ["Connection", "Room"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +80,3 @@ class Room:
             raw["createdAt"],
             raw["closedAt"],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """A page of messages, oldest first. ``before`` gets the page before it; None: this is the oldest."""
-
-    messages: tuple[Message, ...]
-    before: str | None
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> History:
-        """From the API's form."""
-        return cls(tuple(map(Message.of, raw["messages"])), raw["before"])

@@ -13,9 +13,9 @@ import httpx
 from tenacity import Retrying
 
 from bunbase.protocol.crypto import Encryption
-from bunbase.protocol.model import Presence
+from bunbase.protocol.model import History, Presence
 from bunbase.rest import calls
-from bunbase.rest.resources import Connection, History, Room
+from bunbase.rest.resources import Connection, Room
 
 __all__ = ["RealtimeServer", "ServerChannel"]
 

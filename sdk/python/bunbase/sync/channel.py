@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from bunbase.client.channel import Channel
 from bunbase.client.realtime import Realtime
-from bunbase.protocol.model import Ack, Message, Presence
+from bunbase.protocol.model import Ack, History, Message, Presence
 from bunbase.sync.iterator import SyncIterator
 from bunbase.sync.loop_thread import LoopThread
 
@@ -52,6 +52,10 @@ class SyncChannel:
     def update_presence(self, data: Mapping[str, Any] | None = None, **fields: Any) -> None:
         """Change the presence of this client; other fields stay."""
         self._thread.run(self._channel.update_presence(data, **fields))
+
+    def history(self, *, before: str | None = None, limit: int = 50) -> History:
+        """Messages from before the subscription, a page at a time. See ``bunbase.Channel.history``."""
+        return self._thread.run(self._channel.history(before=before, limit=limit))
 
     def get_presence(self) -> Presence:
         """The present users; subscribes first if needed."""

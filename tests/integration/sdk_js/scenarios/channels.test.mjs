@@ -45,6 +45,24 @@ test("what one client sends all subscribers receive, in order, with sender and p
   await Promise.all(acks); // long polling brings them later than the messages
 });
 
+test("what is older than the subscription is read page by page", async () => {
+  const room = name();
+  const [ada, bob] = [client({ user: "ada" }), client({ user: "bob" })];
+  for (const each of upTo(5)) await ada.channel(room).send("n", each);
+  const channel = bob.channel(room);
+  await assert.rejects(channel.history(), { code: "RT_004" });
+  await channel.subscribe();
+  const pages = [];
+  let page = { before: undefined };
+  do pages.push((page = await channel.history({ before: page.before, limit: 2 })));
+  while (page.before);
+  assert.deepEqual(
+    pages.map(({ messages }) => messages.map(({ data, sender }) => [data, sender])),
+    [[[3, "ada"], [4, "ada"]], [[1, "ada"], [2, "ada"]], [[0, "ada"]]], // prettier-ignore
+  );
+  await assert.rejects(channel.history({ before: "nonsense" }), { code: "RT_007" });
+});
+
 test("after unsubscribing nothing is received, and subscribing again begins anew", async () => {
   const room = name();
   const channel = client().channel(room);
