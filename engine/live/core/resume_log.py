@@ -5,6 +5,9 @@ rows that were read can include commits ahead of the position they are delivered
 deliver different lists with the same position. So a position is valid only together with the *epoch*, the identifier of this
 log; and if two states were delivered with the same position, neither can be resumed from.
 
+Under policies a subscriber that was away is not sent what it may not see any more: if a document came or changed and left
+again meanwhile, the events would show it, so they count as unknown, and the subscriber is sent the list.
+
 A log begins with its first state. A position below that one's is of another epoch, even if a subscriber names it together
 with the epoch of this log.
 """
@@ -15,7 +18,7 @@ import secrets
 from collections import deque
 from dataclasses import dataclass
 
-from engine.live.core.document_changes import WindowEvent
+from engine.live.core.document_changes import REMOVED, WindowEvent
 from engine.lsn import Lsn
 
 __all__ = ["Resume", "ResumeLog"]
@@ -39,9 +42,11 @@ class ResumeLog:
     current list.
     """
 
-    __slots__ = ("_bytes", "_delivered", "_entries", "_floor", "epoch")
+    __slots__ = ("_bytes", "_delivered", "_entries", "_floor", "_policed", "epoch")
 
-    def __init__(self) -> None:
+    def __init__(self, *, policed: bool = False) -> None:
+        """``policed``: policies decide which documents the subscribers may see."""
+        self._policed = policed
         self.epoch = secrets.token_hex(8)
         self._entries: deque[tuple[WindowEvent, bool]] = (
             deque()
@@ -84,4 +89,17 @@ class ResumeLog:
             return None
         if any(doubtful and event.position == position for event, doubtful in self._entries):
             return None
-        return [event.again() for event, _ in self._entries if event.position > position]
+        missed = [event.again() for event, _ in self._entries if event.position > position]
+        return None if self._policed and _withdraws(missed) else missed
+
+
+def _withdraws(events: list[WindowEvent]) -> bool:
+    """Whether the events show a document that is not in the list at their end."""
+    shown: set[str] = set()
+    for event in events:
+        for change in event.changes:
+            if change.type != REMOVED:
+                shown.add(change.id)
+            elif change.id in shown:
+                return True
+    return False

@@ -91,7 +91,7 @@ class LiveQuery:
         self.stale_since: int | None = None  # commit time of the first change that only a read can bring
         self.ended = False
         self.reads, self.read_seconds = 0, 0.0
-        self.log = ResumeLog()
+        self.log = ResumeLog(policed=visibility.served)
         self.opening: WindowEvent | None = None
         self._before: ResultSet | None = None
         self._staged = False
@@ -293,7 +293,7 @@ class Subscription:
         """After :meth:`detach`: deliver the difference to ``query``. A state of before is not resumed from: see the log."""
         former, self.detached = self.query, False
         if query is not former:
-            former.log = ResumeLog()
+            former.log = ResumeLog(policed=former.visibility.served)
             former.subscriptions.pop(self, None)
             self.query, self._resume = query, None
             query.subscriptions[self] = None

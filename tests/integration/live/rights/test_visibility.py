@@ -8,6 +8,8 @@ import pytest
 
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
+from engine.live.core.resume_log import Resume
+from tests.integration.live.rights.conftest import ALL, SQL, Rows
 from tests.support.nodes.live_node import Follower, LiveNode, json_rows, live_node
 from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each, until
@@ -77,3 +79,37 @@ async def apart(play: LiveNode, red: Follower, blue: Follower, alike: Follower) 
     assert (of_red.window is None) == (of_blue.window is None)
     assert of_red.window is None or of_red.window is not of_blue.window
     await until(lambda: play.live.status()["queries"] == 2)
+
+
+@pytest.mark.parametrize("spec", [ALL, SQL], ids=["incremental", "re-read"])
+async def test_who_resumes_is_not_sent_what_it_may_not_see_any_more(rows: Rows, spec: dict[str, Any]) -> None:
+    run_each(
+        rows.dsn,
+        "alter policy own on note using (org in (select m.org from member m where m.person = claim('sub')))",
+        "select realtime.expose('note')",
+    )
+    query = Query("note", spec, "")
+    async with live_node(rows.dsn) as node:
+        ann, staying = rows.principal("ann"), Follower(query)
+        held = await node.live.subscribe(ann, "note", spec, staying.deliver)
+        held.begin()  # the query goes on while the other one is away
+        for changes, recovered in (
+            (("insert into note values (5, 'bob', 1, 'e')",), True),
+            (("insert into note values (6, 'bob', 1, 'f')", "delete from member where person = 'ann'"), False),
+            (("insert into member values (1, 'ann')", "update note set body = 'g' where id = 1"), True),
+            (("update note set body = 'h' where id = 1", "update note set org = 3 where id = 1"), False),
+        ):
+            gone = await node.follow(query, principal=ann)
+            assert gone.subscription is not None
+            resume = Resume(gone.position, gone.subscription.epoch)
+            gone.subscription.cancel()
+            for change in changes:
+                run_each(rows.dsn, change)
+                await node.caught_up()
+            again = Follower(query)
+            again.list = list(gone.list)
+            subscription = await node.live.subscribe(ann, "note", spec, again.deliver, resume)
+            assert subscription.recovered is recovered, changes
+            subscription.begin()
+            assert again.list == staying.list
+            subscription.cancel()
