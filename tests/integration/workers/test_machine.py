@@ -59,7 +59,7 @@ async def figures(server: Workers) -> Counter[str]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             seen.add(sample.labels["worker"])
-            assert sample.labels["worker"] in ALL or sample.name.startswith("process_"), sample
+            assert sample.labels["worker"] in ALL or sample.name.startswith(("process_", "python_")), sample
             sums[sample.name] += int(sample.value) if abs(sample.value) != float("inf") else 0
     assert seen == ALL | {"relay"}
     return sums
