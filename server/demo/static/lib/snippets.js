@@ -13,6 +13,35 @@ const literal = (value) => (typeof value === "string" ? `'${value.replaceAll("'"
 const python = (value) =>
   value === null ? "None" : typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value);
 
+/** A program with a client named `realtime`. @param {string[]} lines @returns {Snippet} */
+const typeScriptProgram = (lines) => ({
+  language: "TypeScript",
+  code: [
+    `import { Realtime } from "@bunbase/sdk";`,
+    "",
+    `const realtime = new Realtime({ url: ${JSON.stringify(address())} });`,
+    ...lines,
+  ].join("\n"),
+});
+
+/** The same. @param {string[]} lines @returns {Snippet} */
+const pythonProgram = (lines) => ({
+  language: "Python",
+  code: [
+    "import asyncio",
+    "",
+    "from bunbase import Realtime",
+    "",
+    "",
+    "async def main() -> None:",
+    `    async with Realtime(${python(address())}) as realtime:`,
+    ...lines.map((line) => `        ${line}`),
+    "",
+    "",
+    "asyncio.run(main())",
+  ].join("\n"),
+});
+
 /**
  * A live query.
  * @param {string} collection
@@ -36,39 +65,20 @@ export function liveQuery(collection, query) {
     ? [`.collection(${python(collection)})`, `.sql("""\n${indented(query.sql, 16)}\n            """)`]
     : calls(snake, python);
   return [
-    {
-      language: "TypeScript",
-      code: [
-        `import { Realtime } from "@bunbase/sdk";`,
-        "",
-        `const realtime = new Realtime({ url: ${js(address())} });`,
-        `realtime.database()`,
-        ...inTypeScript.map((call) => `  ${call}`),
-        `  .onSnapshot(({ docs }) => console.log(docs.map((doc) => doc.data())));`,
-      ].join("\n"),
-    },
-    {
-      language: "Python",
-      code: [
-        "import asyncio",
-        "",
-        "from bunbase import Realtime",
-        "",
-        "",
-        "async def main() -> None:",
-        `    async with Realtime(${python(address())}) as realtime:`,
-        `        query = (`,
-        `            realtime.database()`,
-        ...inPython.map((call) => `            ${call}`),
-        `        )`,
-        `        async with query.snapshots() as snapshots:`,
-        `            async for snapshot in snapshots:`,
-        `                print([doc.data for doc in snapshot.docs])`,
-        "",
-        "",
-        "asyncio.run(main())",
-      ].join("\n"),
-    },
+    typeScriptProgram([
+      `realtime.database()`,
+      ...inTypeScript.map((call) => `  ${call}`),
+      `  .onSnapshot(({ docs }) => console.log(docs.map((doc) => doc.data())));`,
+    ]),
+    pythonProgram([
+      `query = (`,
+      `    realtime.database()`,
+      ...inPython.map((call) => `    ${call}`),
+      `)`,
+      `async with query.snapshots() as snapshots:`,
+      `    async for snapshot in snapshots:`,
+      `        print([doc.data for doc in snapshot.docs])`,
+    ]),
     { language: "SQL", code: query.sql ? `${query.sql};` : inSql(collection, query) },
   ];
 }
@@ -99,38 +109,19 @@ function inSql(collection, { where = [], orderBy = [], limit }) {
 export function channelOf(channel, event) {
   const [name, about, data] = [channel, event, { text: "Hello!", name: "Ada" }].map((each) => JSON.stringify(each));
   return [
-    {
-      language: "TypeScript",
-      code: [
-        `import { Realtime } from "@bunbase/sdk";`,
-        "",
-        `const realtime = new Realtime({ url: ${JSON.stringify(address())} });`,
-        `const channel = realtime.channel(${name}, { history: 50, presence: true });`,
-        `channel.on(${about}, (message) => console.log(message.sender, message.data));`,
-        `await channel.subscribe();`,
-        `await channel.send(${about}, ${data});`,
-      ].join("\n"),
-    },
-    {
-      language: "Python",
-      code: [
-        "import asyncio",
-        "",
-        "from bunbase import Realtime",
-        "",
-        "",
-        "async def main() -> None:",
-        `    async with Realtime(${JSON.stringify(address())}) as realtime:`,
-        `        channel = realtime.channel(${name}, history=50, presence=True)`,
-        `        channel.on(${about}, lambda message: print(message.sender, message.data))`,
-        `        await channel.subscribe()`,
-        `        await channel.send(${about}, ${data})`,
-        `        await asyncio.sleep(60)`,
-        "",
-        "",
-        "asyncio.run(main())",
-      ].join("\n"),
-    },
+    typeScriptProgram([
+      `const channel = realtime.channel(${name}, { history: 50, presence: true });`,
+      `channel.on(${about}, (message) => console.log(message.sender, message.data));`,
+      `await channel.subscribe();`,
+      `await channel.send(${about}, ${data});`,
+    ]),
+    pythonProgram([
+      `channel = realtime.channel(${name}, history=50, presence=True)`,
+      `channel.on(${about}, lambda message: print(message.sender, message.data))`,
+      `await channel.subscribe()`,
+      `await channel.send(${about}, ${data})`,
+      `await asyncio.sleep(60)`,
+    ]),
     {
       language: "SQL",
       code: `-- in any transaction: subscribers receive it when that commits\nselect realtime.broadcast(${[channel, event, data].map(literal).join(", ")});`,
