@@ -28,7 +28,7 @@ from nats.errors import Error as NatsError
 
 from engine.cluster.identity import check_same, identity_of
 from engine.cluster.messages import RECORD, Assembler, Pulse, Sent, pulse_of
-from engine.cluster.nats_stream import NatsFailedError, NatsStream, connected
+from engine.cluster.nats_stream import Message, NatsFailedError, NatsStream, connected
 from engine.cluster.place import StreamPlace, end_of, find
 from engine.cluster.settings import ClusterSettings
 from engine.errors import FeedError
@@ -135,8 +135,15 @@ class ClusterFeed(FollowedFeed):
             self._behind = message.pending, message.stored_at
             self._take(message.sent, is_pulse=message.pulse)
             while self._buffer.full:
-                await self._buffer.drained(_GATHER)
+                if not await self._buffer.drained(_GATHER):
+                    await self._look_behind(stream, message)
                 self._received_at = time.monotonic()
+
+    async def _look_behind(self, stream: NatsStream, last: Message) -> None:
+        """``last`` was taken long ago: others may have come behind it."""
+        with contextlib.suppress(NatsFailedError):  # what is consumed next notices it as well
+            if (state := await stream.state()) is not None:
+                self._behind = max(0, state.last - last.sequence), last.stored_at
 
     async def _welcome(self, stream: NatsStream, last: Sent, pulse: Pulse) -> StreamPlace:
         """Find the place from where this session takes the stream. Raises ``NatsFailedError``."""

@@ -83,11 +83,13 @@ class _Client(Client):
 class Message(NamedTuple):
     """``pulse``: it is a sign of life; ``sent`` None: NATS has shown that it is there, and brings nothing.
 
-    ``pending``: messages of the stream behind it; ``stored_at``: when NATS has stored it, in seconds of its clock.
+    ``sequence``: its number in the stream; ``pending``: messages of the stream behind it, when NATS sent it; ``stored_at``:
+    when NATS has stored it, in seconds of its clock.
     """
 
     pulse: bool
     sent: Sent | None
+    sequence: int = 0
     pending: int = 0
     stored_at: float = 0.0
 
@@ -237,13 +239,15 @@ class NatsStream:
                 raise NatsFailedError(_in_words(error)) from error
 
 
-def _facts(reply: str) -> tuple[int, float]:
-    """How many messages follow, and when this one was stored: the last two tokens of the subject for acknowledgements
-    (https://docs.nats.io/reference/reference-protocols/nats_api_reference, "$JS.ACK").
+def _facts(reply: str) -> tuple[int, int, float]:
+    """The number of a message, how many follow, and when this one was stored: the last tokens of the subject for
+    acknowledgements (https://docs.nats.io/reference/reference-protocols/nats_api_reference, "$JS.ACK").
     """
     tokens = reply.split(".")
-    pending, stored_at = (-1, -2) if len(tokens) == _ACK_TOKENS else (-2, -3)  # a newer form has another one behind
-    return int(tokens[pending]), int(tokens[stored_at]) / 1e9
+    if len(tokens) != _ACK_TOKENS:
+        tokens.pop()  # a newer form has another one behind
+    sequence, _, stored_at, pending = tokens[-4:]
+    return int(sequence), int(pending), int(stored_at) / 1e9
 
 
 def _left(message: Msg, left: int) -> int:
