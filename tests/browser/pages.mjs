@@ -11,9 +11,12 @@ export class Complaints {
   list = [];
   outage = false;
 
-  /** What Chromium and Firefox report of a server that is not there. */
+  /** What Chromium and Firefox report of a server that is not there, or is starting (503). */
   #expected(text) {
-    return this.outage && /ERR_CONNECTION|WebSocket connection to|\bws:\/\/|NS_ERROR_CONNECTION_REFUSED/.test(text);
+    return (
+      this.outage &&
+      /ERR_CONNECTION|status of 503|WebSocket connection to|\bws:\/\/|NS_ERROR_CONNECTION_REFUSED/.test(text)
+    );
   }
 
   watch(page) {

@@ -223,7 +223,8 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
             .replace("$1", "'{r}'")
             .replace("$2", "5")
             .replace("$3", "'F/0'")
-            .replace("$4", "9"),
+            .replace("$4", "9")
+            .replace("$5", "1000"),
         )
         named(db, "engine_make_partitions", days=5)
         for name in ("engine_drop_partitions", "engine_adopt_cluster"):

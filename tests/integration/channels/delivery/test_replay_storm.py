@@ -98,5 +98,5 @@ async def test_a_client_that_leaves_while_the_past_is_read_takes_it_from_no_othe
         await asyncio.sleep(0)
         alone.cancel()
         await asyncio.wait([alone])
-        assert not node.channels.core.unrecorded._reads._running
+        await until(lambda: not node.channels.core.unrecorded._reads._running)
         assert (await node.listen("room", history=1)).data == [MESSAGES - 1]
