@@ -62,7 +62,7 @@ def _table(table: Table, role: str, catalog: Catalog) -> Table:
             return table
         return replace(
             table,
-            problem=f"row-level security is enabled on {name}, and the role of this subscriber is not served: "
+            problem="row-level security is enabled on its table, and the role of this subscriber is not served: "
             "realtime.serve_role() serves it",
         )
     readable = table.access.get(role, frozenset())
@@ -71,7 +71,7 @@ def _table(table: Table, role: str, catalog: Catalog) -> Table:
         return table
     problem = table.policies.problem if table.policies is not None else None
     if not any(column.attnum in readable for column in table.exposed_columns):
-        problem = f"the role {role} may not read {name}"
+        problem = f"the role {role} may not read it"  # a schema and a table's name are not for clients
     return replace(
         table,
         columns=tuple(replace(c, exposed=c.exposed and c.attnum in readable) for c in table.columns),

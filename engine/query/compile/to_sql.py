@@ -81,9 +81,8 @@ def _origin(table: Table, columns: Sequence[Column]) -> Origin | None:
     exposed = tuple(column.attnum for column in columns if column.exposed)
     view = ""
     if table.policed is not None:  # the role itself reads hidden columns: a view would read rows as its owner
-        unreadable = [column.name for column in columns if column.attnum not in table.readable]
-        if unreadable:
-            raise PermissionDeniedError(f"the role may not read the column {unreadable[0]!r} of {_name(table)}")
+        if any(column.attnum not in table.readable for column in columns):  # of the key: no field of theirs is known
+            raise PermissionDeniedError(f'"{table.collection}": the role {table.role} may not read all of its key')
     elif len(exposed) < len(columns):
         names = ", ".join(quoted_name(column.name) for column in columns)
         view = f"create temporary view {_VIEW} as select {names} from {_name(table)}"

@@ -19,8 +19,10 @@ from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, claims, token
 SCENARIO = Path(__file__).parent / "live.mjs"
 KEY = "the key of these tests, of which nothing depends"
 SESSION = "of-ops"
-SHOWN: dict[str, object] = {"dashboard": "true", "alert_interval": "300"}
-"""Of each node: one that looked at alerts meanwhile would clear that of the scenario, which nothing measures."""
+SHOWN: dict[str, object] = {"dashboard": "true", "alert_interval": "300", "analytics_interval": "300"}
+"""Of each node: one that looked at alerts meanwhile would clear that of the scenario, which nothing measures. What was
+counted is written rarely, since a page of analytics asks again when it is.
+"""
 SETTINGS: dict[str, object] = SHOWN | {
     "auth_issuers": [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET, "admin_role": "admin"}],
     "auth_leeway": "0",

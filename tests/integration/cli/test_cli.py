@@ -11,6 +11,7 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on, fresh_database, postgres_18, started
+from tests.support.ports import free_port
 from tests.support.postgres.sql import run_sql
 from tests.support.servers.commands import realtime
 
@@ -290,7 +291,7 @@ def test_a_standby_is_named_by_each_command_that_writes(scratch: Path) -> None:
             done = realtime(*command, "--dsn", dsn)
             assert done.returncode == 1, command
             assert "this server is a standby, which cannot be written to: connect to the primary" in done.stderr
-        done = realtime("serve", "--dsn", dsn)
+        done = realtime("serve", "--dsn", dsn, "--port", str(free_port()))
         assert done.returncode == 1
         assert "this server is a standby: connect to the primary" in done.stderr
         assert (

@@ -275,3 +275,22 @@ async def test_a_role_that_may_not_read_what_a_policy_looks_at_is_refused_and_no
             assert "member" not in str(error)
             assert f"the role {rows.people} lacks a privilege" in str(error)
         assert node.live.problem is None, "it concerns the role alone"
+
+
+@pytest.mark.parametrize("spec", [{}, {"orderBy": [["body", "asc"]]}], ids=["plain", "ordered"])
+async def test_a_refusal_of_a_role_names_the_collection_but_neither_its_schema_nor_hidden_columns(
+    rows: Rows, spec: dict[str, Any]
+) -> None:
+    ann = rows.principal("ann")
+    async with live_node(rows.dsn) as node:
+        for right in ("", "(body)"):  # none, and none to the key
+            run_each(rows.dsn, f"revoke all on note from {rows.people}")
+            if right:
+                run_each(rows.dsn, f"grant select {right} on note to {rows.people}")
+            await node.caught_up()
+            with pytest.raises(PermissionDeniedError) as refusal:
+                await node.follow(Query("note", spec, ""), principal=ann)
+            assert '"note"' in str(refusal.value)
+            assert f"the role {rows.people} may not read" in str(refusal.value)
+            assert "public" not in str(refusal.value)
+            assert "'id'" not in str(refusal.value)
