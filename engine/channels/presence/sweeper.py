@@ -5,7 +5,8 @@ timeout of each channel, so that its client may resume. The deadlines are in the
 (query ``engine_sweep``); the stream shows the removal like any other change. This module decides when to ask for that. A key
 (channel and connection) that will have to be swept is *open*:
 
-- ``_own``: a typing indicator or a broken connection of this node;
+- ``_own``: a typing indicator or a broken connection of this node. A row that the connection had under way may be written
+  behind its end. It is open as well until it is deleted, because the connection's row has to stay for so long;
 - ``_others``: a broken connection of another node, which may be stopped before the timeout has passed. That node has
   ``_GRACE`` to remove it first.
 
@@ -54,7 +55,7 @@ class PresenceSweeper:
         broken = change.new is not None and row.get("left_at") is not None
         if key[1] not in self._connections:
             self._note_other(key, broken=broken)
-        elif broken or (change.new is not None and row.get("typing_until") is not None):
+        elif broken or (change.new is not None and (row.get("typing_until") is not None or self._ended(key))):
             self._own.add(key)
             self._due.set()
         else:
@@ -68,10 +69,15 @@ class PresenceSweeper:
                 self._due.set()
             self._others.add(key)
 
+    def _ended(self, key: Key) -> bool:
+        """Whether the connection, of this node, has ended."""
+        return self._connections.find(key[1]) is None
+
     def rescan(self) -> None:
         """All presence was read: find the keys that are open."""
         rows = {(row.channel, row.connection_id): row for row in self._presence.rows()}
         self._own &= rows.keys()
+        self._own |= {key for key in rows if key[1] in self._connections and self._ended(key)}
         self._others = {key for key, row in rows.items() if row.left_at is not None and key[1] not in self._connections}
         self._due.set()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from engine.channels.core.delivery.events import iso_time
 from engine.channels.core.messages.model import ChannelFullError, PresenceRefusedError, UnavailableError
+from engine.channels.db.store import Store
 from engine.tasks import end
 from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
@@ -261,6 +263,42 @@ async def test_a_connection_that_ends_while_joining_leaves_no_presence_behind(da
                     > 1
                 )
             )
+        await going
+        await until(lambda: read(database, "select count(*) from realtime.connections") == [(0,)])
+        assert read(database, "select count(*) from realtime.presence") == [(0,)]
+
+
+async def test_a_row_of_presence_that_goes_after_all_others_takes_that_of_its_connection_along(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was under way as the connection ended, and its deletion has to wait."""
+    looks: list[str] = []
+    rows, leave = Store.rows, Store.leave
+
+    async def noted(self: Store, name: str, **parameters: object) -> list[dict[str, Any]]:
+        if name == "engine_sweep_connections":
+            looks.append(name)
+        return await rows(self, name, **parameters)
+
+    async def late(self: Store, channel: str, connection_id: str) -> None:
+        await until(lambda: read(database, "select channel from realtime.presence") == [("other",)])
+        enough = len(looks) + 3
+        await until(lambda: len(looks) >= enough)
+        await leave(self, channel, connection_id)
+
+    monkeypatch.setattr(Store, "rows", noted)
+    monkeypatch.setattr(Store, "leave", late)
+    run(database, "update realtime.channel_defaults set presence_timeout = '0.1 s'")
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with channel_node(database) as one:
+        ann = await one.listen(ROOM, user="ann", presence={})
+        with open_transaction(database) as slow:
+            slow.execute("select from realtime.connections for update")
+            joining = asyncio.create_task(one.listen("other", ann, presence={}))
+            await until(lambda: read(database, waiting))
+            await end([joining])
+            going = asyncio.create_task(one.channels.disconnect(ann.member.connection_id))
+            await until(lambda: len(read(database, waiting)) > 1)
         await going
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(0,)])
         assert read(database, "select count(*) from realtime.presence") == [(0,)]
