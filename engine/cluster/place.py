@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.cluster.messages import Sent, pulse_of
-from engine.cluster.nats_stream import NatsStream
+from engine.cluster.nats_stream import NatsStream, StreamState
 from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn
 
@@ -44,8 +44,8 @@ async def find(stream: NatsStream, position: Lsn, generation: int) -> StreamPlac
             low = middle + 1
         else:
             high = middle
-    if low > state.last:
-        return await end_of(stream, generation)
+    if low > state.last:  # the end of what was looked at: more may have come since
+        return await _behind(stream, state, generation)
     found = await stream.message(low)
     if found is None or found.generation != generation or found.previous > position or not found.first:
         return None
@@ -55,8 +55,10 @@ async def find(stream: NatsStream, position: Lsn, generation: int) -> StreamPlac
 async def end_of(stream: NatsStream, generation: int) -> StreamPlace | None:
     """The place behind the last event; None where that cannot be known now. Raises ``NatsFailedError``."""
     state = await stream.state()
-    if state is None:
-        return None
+    return None if state is None else await _behind(stream, state, generation)
+
+
+async def _behind(stream: NatsStream, state: StreamState, generation: int) -> StreamPlace | None:
     last = await stream.message(state.last)
     if last is None or last.generation != generation:
         return None

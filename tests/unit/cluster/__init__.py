@@ -1,0 +1,1 @@
+"""What travels through NATS, and where a node goes on in it, without NATS."""
