@@ -6,7 +6,7 @@ timeout of each channel, so that its client may resume. The deadlines are in the
 (channel and connection) that will have to be swept is *open*:
 
 - ``_own``: a typing indicator or a broken connection of this node. A row that the connection had under way may be written
-  behind its end. It is open as well until it is deleted, because the connection's row has to stay for so long;
+  behind its end. It is open as well until it is deleted, because the connection's row has to stay until then;
 - ``_others``: a broken connection of another node, which may be stopped before the timeout has passed. That node has
   ``_GRACE`` to remove it first.
 
