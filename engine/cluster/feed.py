@@ -13,6 +13,8 @@ and takes the events in order. It ends with an exception, and the next one finds
 * Where the stream does not go on there (it was begun anew, wiped, or has let go of what the node lacks) the session begins
   at the slot's position, or at the stream's end, with a discontinuity: all is read again, and clients get the difference.
 
+In another region a node reads a mirror of the stream (:mod:`engine.cluster.mirror`), which a session waits for first.
+
 Each message names the position of the event before it. One that does not follow ends the session, so a hole is never passed
 over; signs of life have the position too, so a hole at the end of the stream is seen within a second or two.
 """
@@ -28,6 +30,7 @@ from nats.errors import Error as NatsError
 
 from engine.cluster.identity import check_same, identity_of
 from engine.cluster.messages import RECORD, Assembler, Pulse, Sent, pulse_of
+from engine.cluster.mirror import Mirror
 from engine.cluster.nats_stream import Message, NatsFailedError, NatsStream, connected
 from engine.cluster.place import StreamPlace, end_of, find
 from engine.cluster.settings import ClusterSettings
@@ -66,6 +69,7 @@ class ClusterFeed(FollowedFeed):
         self._cluster = cluster
         self._pulse: Pulse | None = None
         self._nats: NatsStream | None = None
+        self._mirror: Mirror | None = None  # that is read in place of the stream
         self._requests: set[asyncio.Task[None]] = set()  # for recording, which are being sent
         self._assembler = Assembler()
         self._behind = (0, 0.0)  # messages behind the last one that was taken, and when that was stored
@@ -74,6 +78,7 @@ class ClusterFeed(FollowedFeed):
     def behind(self) -> StreamLag:
         """See :class:`StreamLag`."""
         messages, stored_at = self._behind
+        messages += 0 if self._mirror is None else self._mirror.lag
         return StreamLag(messages, max(0.0, time.time() - stored_at) if messages else 0.0)
 
     @property
@@ -114,10 +119,18 @@ class ClusterFeed(FollowedFeed):
         try:
             async with connected(self._cluster, f"realtime node {self.settings.node}") as stream:
                 self._nats = stream
-                await self._follow(stream)
+                await self._follow_near(stream)
         finally:
             self._welcomed, self._nats = False, None
             await end(self._requests)
+
+    async def _follow_near(self, stream: NatsStream) -> None:
+        """Follow the stream, or the mirror of it in another region."""
+        if self._cluster.origin is None:
+            await self._follow(stream)
+            return
+        self._mirror = Mirror(stream, self._cluster)
+        await self._mirror.during(lambda: self._follow(stream), lambda: time.monotonic() - self._received_at)
 
     async def _follow(self, stream: NatsStream) -> None:
         last = await stream.last_pulse()

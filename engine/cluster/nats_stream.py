@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from nats.aio.client import Client
@@ -35,8 +35,8 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from engine.cluster.messages import Sent, sent_of
+from engine.cluster.nats_errors import NatsFailedError, explained, in_words
 from engine.cluster.settings import ClusterSettings
-from engine.errors import FeedError
 
 __all__ = ["Message", "NatsFailedError", "NatsStream", "StreamState", "connected", "without_password"]
 
@@ -50,10 +50,6 @@ _DUPLICATES: Final = 1.0  # seconds; ids of messages are not used
 _ACK_TOKENS: Final = 9
 _AGAIN: Final = ("404", "408")  # a request has ended without more
 _ENDS: Final = ("deleted", "shutdown", "leadership", "not found")  # of those with 409, which end the consumer
-
-
-class NatsFailedError(FeedError):
-    """NATS cannot be reached or has refused. The message names the cause."""
 
 
 class StreamState(NamedTuple):
@@ -122,7 +118,7 @@ class NatsStream:
     async def sees_everything(self) -> bool:
         """Whether this user may read every subject."""
         self.client._err = None
-        with _explained():
+        with explained():
             subscription = await self.client.subscribe(">", cb=_pass_over)
             await self.state()  # a refusal arrives before the answer; a flush would send its PING first
             allowed = self.client.last_error is None
@@ -131,7 +127,7 @@ class NatsStream:
 
     async def state(self) -> StreamState | None:
         """None: there is no such stream."""
-        with _explained():
+        with explained():
             try:
                 return _state_of(await self._jetstream.stream_info(self._settings.stream))
             except NotFoundError:
@@ -151,17 +147,17 @@ class NatsStream:
             duplicate_window=min(_DUPLICATES, settings.max_age),
             allow_direct=True,
         )
-        with _explained():
+        with explained():
             return _state_of(await self._jetstream.add_stream(config))
 
     async def purge(self) -> None:
         """Remove every message."""
-        with _explained():
+        with explained():
             await self._jetstream.purge_stream(self._settings.stream)
 
     async def message(self, sequence: int) -> Sent | None:
         """The message of this number; None: it is not there."""
-        with _explained():
+        with explained():
             try:
                 found = await self._jetstream.get_msg(self._settings.stream, seq=sequence)
             except NotFoundError:
@@ -170,7 +166,7 @@ class NatsStream:
 
     async def last_pulse(self) -> Sent | None:
         """The last sign of life; None: there is none, or no stream."""
-        with _explained():
+        with explained():
             try:
                 found = await self._jetstream.get_last_msg(self._settings.stream, self._settings.pulses)
             except NotFoundError:
@@ -192,7 +188,7 @@ class NatsStream:
             num_replicas=1,
             inactive_threshold=_UNUSED,
         )
-        with _explained():
+        with explained():
             info = await self._jetstream.add_consumer(settings.stream, config)
             inbox = client.new_inbox()
             subscription = await client.subscribe(inbox)
@@ -211,7 +207,7 @@ class NatsStream:
             while True:
                 if left <= 0:
                     left = _BATCH
-                    with _explained():
+                    with explained():
                         await client.publish(request, asked, reply=inbox)
                 message = await self._next(subscription, silence)
                 if message.reply and message.reply.startswith("$JS.ACK"):
@@ -236,7 +232,7 @@ class NatsStream:
                 if time.monotonic() - began > silence:
                     raise NatsFailedError(f"NATS has sent nothing for {silence:g} s") from None
             except NatsError as error:
-                raise NatsFailedError(_in_words(error)) from error
+                raise NatsFailedError(in_words(error)) from error
 
 
 def _facts(reply: str) -> tuple[int, int, float]:
@@ -305,7 +301,7 @@ async def _connect(settings: ClusterSettings, name: str) -> tuple[Client, NatsSt
                     tls=tls,
                 )
         except (NatsError, OSError, TimeoutError, ValueError) as error:
-            failures.append(f"{without_password(url)}: {_in_words(error)}")
+            failures.append(f"{without_password(url)}: {in_words(error)}")
             with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
                 await client.close()
             continue
@@ -325,16 +321,3 @@ async def _ignore(error: Exception) -> None:
 def _state_of(info: StreamInfo) -> StreamState:
     state = info.state
     return StreamState(info.created, state.first_seq, state.last_seq, state.messages, state.bytes)
-
-
-@contextlib.contextmanager
-def _explained() -> Any:
-    try:
-        yield
-    except (NatsError, OSError, TimeoutError) as error:
-        raise NatsFailedError(f"NATS: {_in_words(error)}") from error
-
-
-def _in_words(error: BaseException) -> str:
-    description = getattr(error, "description", None)
-    return str(description or error).strip() or type(error).__name__

@@ -16,6 +16,8 @@ class ClusterSettings:
         urls: of the NATS servers (``nats://user:password@host:4222``, ``tls://...``).
         slot: the replication slot's name, which names the stream and its subjects.
         ca: file of the certificates that NATS servers are checked by; None: those of the system.
+        origin: JetStream domain of the primary region. With it nodes read a mirror of the stream, in another region, and
+            ``urls`` are of the NATS servers there (:mod:`engine.cluster.mirror`); None: they read the stream itself.
         replicas: NATS servers that have the stream.
         max_bytes: of the stream; beyond it the oldest messages go.
         max_age: of a message in the stream.
@@ -29,6 +31,7 @@ class ClusterSettings:
     urls: tuple[str, ...]
     slot: str
     ca: Path | None = None
+    origin: str | None = None
     replicas: int = 1
     max_bytes: int = 1 << 30
     max_age: float = 600.0
@@ -62,3 +65,8 @@ class ClusterSettings:
     def control(self) -> str:
         """The subject of what nodes send to the leading relay; it is not stored."""
         return f"{self.prefix}.control"
+
+    @property
+    def crossing(self) -> str:
+        """The prefix of the subjects over which mirrors are filled; none of the stream."""
+        return f"realtime_mirror.{self.slot}"

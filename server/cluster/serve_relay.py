@@ -30,6 +30,8 @@ async def _serve(settings: Settings, dsn: str, listener: socket.socket, ready: C
     cluster = settings.cluster
     if cluster is None:
         raise SettingsError("a relay needs NATS: set nats_url (--nats nats://user:password@host:4222)")
+    if cluster.origin is not None:
+        raise SettingsError("a relay publishes to the primary region's NATS: nats_origin is for nodes of other regions")
     name = settings.name_in_cluster(settings.slot_name, listener.getsockname()[1])
     feed = replace(settings.feed_settings, node_id=None)
     service = RelayService(dsn, feed, cluster, name, package_version())

@@ -29,6 +29,11 @@ class NatsSettings(BaseSettings):
     nats_ca: Path | None = Field(
         None, description="PEM file of the certificates that NATS servers are checked by; the system's without it"
     )
+    nats_origin: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_-]{1,63}$",
+        description="JetStream domain of the primary region, whose stream the NATS servers of a node's region mirror",
+    )
     nats_replicas: int = Field(1, ge=1, le=5, description="NATS servers that keep the stream of the relay")
     nats_max_bytes: int = Field(
         1 << 30, ge=1 << 20, description="bytes of that stream; a node that is farther behind reads everything again"
@@ -66,6 +71,7 @@ class NatsSettings(BaseSettings):
             urls=self.nats_url,
             slot=slot,
             ca=self.nats_ca,
+            origin=self.nats_origin,
             replicas=self.nats_replicas,
             max_bytes=self.nats_max_bytes,
             lease=self.relay_lease,

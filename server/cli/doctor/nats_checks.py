@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 from urllib.parse import urlsplit
 
 from engine.cluster.identity import DatabaseIdentity, OtherDatabaseError, check_same
@@ -15,6 +16,8 @@ from server.cli.doctor.finding import Finding
 from server.cli.doctor.nats_listeners import listener_findings
 
 __all__ = ["nats_findings"]
+
+_START: Final = "Start a node of this region; nodes make the mirror, and look after it."
 
 
 def nats_findings(settings: Settings, ours: DatabaseIdentity) -> Iterator[Finding]:
@@ -29,7 +32,8 @@ def nats_findings(settings: Settings, ours: DatabaseIdentity) -> Iterator[Findin
 
 
 async def _examine(cluster: ClusterSettings, ours: DatabaseIdentity) -> list[Finding]:
-    from engine.cluster.nats_stream import (  # here and not above: NATS' client is loaded in a cluster only
+    from engine.cluster.mirror import Mirror  # here and not above: NATS' client is loaded in a cluster only
+    from engine.cluster.nats_stream import (
         NatsFailedError,
         connected,
         without_password,
@@ -50,6 +54,8 @@ async def _examine(cluster: ClusterSettings, ours: DatabaseIdentity) -> list[Fin
                 remedy = "Add tls to its configuration; use tls:// in nats_url."
                 found.append(Finding("warn", f"{name} does not speak TLS", remedy))
             found += await listener_findings(name, urlsplit(shown).hostname or "")
+            if cluster.origin is not None and (problem := await Mirror(stream, cluster).problem()):
+                return [*found, Finding("warn", f"{name}, mirror of {cluster.stream}: {problem}", _START)]
             state = await stream.state()
             pulse = None if state is None else await stream.last_pulse()
             if pulse is not None:

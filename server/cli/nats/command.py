@@ -11,19 +11,17 @@ from typing import Annotated, Final
 
 import typer
 
-from engine.errors import RealtimeError
 from server.cli.nats.certificates import Certificate, make_certificates
-from server.cli.nats.plan import Files, Ports, ServerPlan, Users, address_in_url
+from server.cli.nats.errors import NatsConfigError
+from server.cli.nats.plan import PRIMARY, Files, Ports, ServerPlan, Users, address_in_url
+from server.cli.nats.regions import LEAF_FILE, leaf_file, remotes_of
 
-__all__ = ["NatsConfigError", "nats_config"]
+__all__ = ["nats_config"]
 
 _SLOT: Final = re.compile(r"[a-z0-9_]{1,63}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+_REGION: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SECRET, _OPEN = 0o600, 0o644
-
-
-class NatsConfigError(RealtimeError):
-    """The files cannot be written."""
 
 
 def nats_config(  # noqa: PLR0913 - options of the command
@@ -41,17 +39,25 @@ def nats_config(  # noqa: PLR0913 - options of the command
     store: Annotated[Path, typer.Option(help="Where each server keeps the streams.")] = Path("/var/lib/nats"),
     port: Annotated[int, typer.Option(help="For relays and nodes.")] = 4222,
     cluster_port: Annotated[int, typer.Option(help="For the other servers.")] = 6222,
-    leaf_port: Annotated[int | None, typer.Option(help="For leaf nodes. [default: none]", show_default=False)] = None,
+    leaf_port: Annotated[
+        int | None, typer.Option(help="For servers of other regions. [default: none]", show_default=False)
+    ] = None,
     monitoring_port: Annotated[
         int | None, typer.Option(help="HTTPS on 127.0.0.1, without a password. [default: none]", show_default=False)
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Name of another region, which mirrors the primary one.", show_default=False)
+    ] = None,
+    primary: Annotated[
+        Path | None, typer.Option(help=f"With --region: {LEAF_FILE} of the primary region.", show_default=False)
     ] = None,
 ) -> None:
     """Write configurations of NATS servers: TLS and users on every listener, rights limited to the stream of a slot."""
     slots, hosts = tuple(dict.fromkeys(slot_name)), tuple(dict.fromkeys(server))
-    for pattern, texts, what in ((_SLOT, slots, "name of a slot"), (_HOST, hosts, "name or address of a server")):
-        for text in texts:
-            if not pattern.fullmatch(text):
-                raise NatsConfigError(f"{text!r} is not the {what}")
+    _check(slots, hosts, region)
+    if (region is None) != (primary is None) or (region is not None and leaf_port is not None):
+        raise NatsConfigError(f"--region goes with --primary, {LEAF_FILE} of a primary region that has a --leaf-port")
+    remotes = () if primary is None else remotes_of(primary, slots)
     users = tuple(map(Users, slots))
     routes = f"routes:{secrets.token_urlsafe(24)}"
     ports = Ports(port, cluster_port, leaf_port, monitoring_port)
@@ -67,19 +73,39 @@ def nats_config(  # noqa: PLR0913 - options of the command
         if make:
             certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
             files[certificate], files[key] = (own[host].certificate, _OPEN), (own[host].key, _SECRET)
-        plan = ServerPlan(host, hosts, ports, Files(certificate, key, ca, store / name), users, routes)
+        plan = ServerPlan(host, hosts, ports, Files(certificate, key, ca, store / name), users, routes, region, remotes)
         files[folder / f"{name}.conf"] = plan.text().encode(), _SECRET
     for each in users:
-        for part, credentials in each.credentials().items():
-            urls = [f"tls://{credentials}@{address_in_url(host)}:{port}" for host in hosts]
-            lines = (
-                f"slot_name = {json.dumps(each.slot)}\nnats_url = {json.dumps(urls)}\nnats_ca = {json.dumps(str(ca))}\n"
-            )
-            replicas = f"nats_replicas = {min(len(hosts), 3)}\n" if part == "relay" and len(hosts) > 2 else ""
-            files[folder / f"{each.slot}-{part}.toml"] = (lines + replicas).encode(), _SECRET
+        for part in ("relay", "node") if region is None else ("node",):
+            urls = [f"tls://{each.credentials(part)}@{address_in_url(host)}:{port}" for host in hosts]
+            files[folder / f"{each.slot}-{part}.toml"] = _settings(each.slot, part, urls, ca, region), _SECRET
+    if leaf_port is not None:
+        files[folder / LEAF_FILE] = leaf_file(users, hosts, leaf_port, ca), _SECRET
     _write(folder, files)
     for path in files:
         print(path)
+
+
+def _check(slots: tuple[str, ...], hosts: tuple[str, ...], region: str | None) -> None:
+    regions = () if region is None else (region,)
+    for pattern, texts, what in (
+        (_SLOT, slots, "name of a slot"),
+        (_HOST, hosts, "name or address of a server"),
+        (_REGION, regions, "name of a region"),
+    ):
+        for text in texts:
+            if not pattern.fullmatch(text) or (texts is regions and text == PRIMARY):
+                raise NatsConfigError(f"{text!r} is not the {what}")
+
+
+def _settings(slot: str, part: str, urls: list[str], ca: Path, region: str | None) -> bytes:
+    """Of a relay or a node; those that make a stream there name how many servers keep it."""
+    given: dict[str, object] = {"slot_name": slot, "nats_url": urls, "nats_ca": str(ca)}
+    if region is not None:
+        given |= {"nats_origin": PRIMARY, "node_region": region}
+    if len(urls) > 2 and (part == "relay" or region is not None):
+        given["nats_replicas"] = 3
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items()).encode()
 
 
 def _write(folder: Path, files: dict[Path, tuple[bytes, int]]) -> None:

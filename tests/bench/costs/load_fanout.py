@@ -19,7 +19,7 @@ from tests.bench.parts.load import report
 from tests.bench.parts.processes import percentile
 from tests.bench.parts.sockets import Publisher
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "Subscriber", "joined", "received"]
 
 _AT_ONCE = 50  # connections that are opened at the same time
 _STUCK = 30.0  # seconds without a message after which the rest is lost
@@ -60,21 +60,23 @@ class Subscriber(WSListener):
             self.ready.set_exception(RuntimeError(body.decode()))
 
 
-async def _join(plan: Plan) -> list[Subscriber]:
-    subscribe = json.dumps({"type": "subscribe", "channel": plan.channel}).encode()
+async def joined(url: str, channel: str, count: int) -> list[Subscriber]:
+    """So many, which have subscribed."""
+    subscribe = json.dumps({"type": "subscribe", "channel": channel}).encode()
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one() -> Subscriber:
         async with gate:
-            _, listener = await ws_connect(lambda: Subscriber(subscribe), plan.url, enable_auto_pong=True)
+            _, listener = await ws_connect(lambda: Subscriber(subscribe), url, enable_auto_pong=True)
             assert isinstance(listener, Subscriber)
             await listener.ready
             return listener
 
-    return await asyncio.gather(*(one() for _ in range(plan.subscribers)))
+    return await asyncio.gather(*(one() for _ in range(count)))
 
 
-async def _received(subscribers: list[Subscriber], count: int) -> None:
+async def received(subscribers: list[Subscriber], count: int) -> None:
+    """Wait until each has so many messages. Raises ``RuntimeError`` if the rest does not come."""
     before, since = -1, time.monotonic()
     while min(len(subscriber.taken) for subscriber in subscribers) < count:
         now = sum(len(subscriber.taken) for subscriber in subscribers)
@@ -87,13 +89,13 @@ async def _received(subscribers: list[Subscriber], count: int) -> None:
 
 async def run(plan: Plan) -> None:
     """Everything; reports each round."""
-    subscribers = await _join(plan)
+    subscribers = await joined(plan.url, plan.channel, plan.subscribers)
     publisher = await Publisher.open(plan.url, plan.channel, 0, plan.rate)
     report("ready")
     while line := await asyncio.to_thread(sys.stdin.readline):
         count = json.loads(line)
         await publisher.run(count / plan.rate, 0.001, lambda: False)
-        await _received(subscribers, count)
+        await received(subscribers, count)
         rounds = [sorted(each) for each in zip(*(subscriber.taken for subscriber in subscribers), strict=True)]
         report(
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import stat
 import subprocess
@@ -121,6 +122,34 @@ def test_the_files_hide_passwords_and_keys_and_are_not_replaced(tmp_path: Path) 
     assert (refused.returncode, (tmp_path / "x").exists()) == (1, False)
 
 
+def test_a_region_joins_with_the_file_of_the_primary_one(tmp_path: Path) -> None:
+    made, join = Made(tmp_path, *HOSTS), tmp_path / "made" / "leaf.toml"
+    assert (stat.S_IMODE(join.stat().st_mode), made.done.returncode) == (0o600, 0)
+    slot = ("--slot-name", "app", *(word for number in "123" for word in ("--server", f"eu-{number}")))
+    done = realtime("nats-config", str(tmp_path / "eu"), *slot, "--region", "eu", "--primary", str(join))
+    assert done.returncode == 0, done.stderr
+    assert sorted(each.name for each in (tmp_path / "eu").iterdir()) == [
+        "app-node.toml",
+        *(f"eu-{number}.conf" for number in "123"),
+    ]
+    node = tomllib.loads((tmp_path / "eu" / "app-node.toml").read_text())
+    assert (node["nats_origin"], node["node_region"], node["nats_replicas"]) == ("primary", "eu", 3)
+    text = (tmp_path / "eu" / "eu-1.conf").read_text()
+    [(_, url), *_] = re.findall(r"(tls://leaf_app:([^@]+)@)", text)
+    assert url in (tmp_path / "made" / "127.0.0.1.conf").read_text()
+    assert "name: realtime_eu" in text, "leaf nodes of a cluster of the same name are refused"
+    assert "relay_app" not in text
+    for arguments, reason in (
+        (("--region", "eu"), "--region goes with --primary"),
+        (("--region", "primary", "--primary", str(join)), "not the name of a region"),
+        (("--region", "eu", "--primary", str(tmp_path / "none")), "cannot read"),
+        (("--region", "eu", "--primary", str(join), "--slot-name", "strange"), "has no slot strange"),
+    ):
+        refused = realtime("nats-config", str(tmp_path / "x"), *slot, *arguments)
+        assert (refused.returncode, (tmp_path / "x").exists()) == (1, False)
+        assert reason in refused.stderr
+
+
 @pytest.mark.long
 async def test_relay_and_node_work_over_tls_with_what_they_are_given(cluster: Cluster, tmp_path: Path) -> None:
     made = Made(tmp_path, *HOSTS, slot=cluster.slot)
@@ -169,6 +198,10 @@ async def test_nats_refuses_plain_text_strangers_and_other_subjects(tmp_path: Pa
                 with pytest.raises(NatsFailedError):
                     await stream.state()
         [url] = made.settings("node")["nats_url"]
+        [leaf] = tomllib.loads((made.folder / "leaf.toml").read_text())["slots"]["app"]
+        with pytest.raises((NatsError, OSError)):
+            async with client(leaf.replace(str(made.leaf), str(made.client)), refusals, tls=trusting):
+                pass
         for subject in ("realtime.other.control", "realtime.app.events", "$JS.API.STREAM.PURGE.realtime_app"):
             refusals.clear()
             async with client(url, refusals, tls=trusting) as node:

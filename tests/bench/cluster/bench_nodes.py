@@ -1,0 +1,167 @@
+"""What a delivery costs nodes of a cluster, by how many they are: processor time with 1, 2, 4 and 8 nodes.
+
+Each number of nodes is a cluster of its own, with a database, a relay and a slot; all share a PostgreSQL and a NATS server,
+and take turns in short rounds. Messages are committed in SQL, one a transaction, into a channel that has ``--few`` or
+``--many`` subscribers at each node. *node µs* is the processor time of all nodes per delivery, *of one* by that of a single
+node in the same turn: median, least and most of the turns. *message* and *delivery* are the two parts of what a node spends
+for a message: what it takes to receive it, and what each subscriber adds. Relay and NATS are per message.
+
+The second table is a simulation: 100,000 connections, spread over so many nodes, in channels of ``--many`` members, of which
+each gets a message in ten seconds; each node receives all messages. It has the cores that this takes by the figures of the
+first table, with NATS' by a straight line through them. Run with ``python -m tests.bench.cluster.bench_nodes``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import psycopg
+import uvloop
+
+from server.bench.load.child import Child
+from tests.bench.cluster.ground import Cluster, cluster, servers
+from tests.bench.parts.report import report
+from tests.bench.parts.sockets import pad
+
+NODES = (1, 2, 4, 8)
+SIMULATED = (1, 2, 4, 8, 16, 32, 64)
+CONNECTIONS = 100_000
+INTERVAL = 10.0  # seconds between two messages for a connection
+PARTS = ("nodes", "relay", "nats")
+
+
+@dataclass
+class Side:
+    """One cluster and its clients. ``rounds``: by the channel, microseconds per message of each part, and what came."""
+
+    cluster: Cluster
+    load: Child
+    sql: psycopg.AsyncConnection[tuple[str]]
+    rounds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+
+    async def round(self, channel: str, messages: int, rate: float) -> None:
+        """Commit so many messages; returns when all clients have all of them."""
+        before = self.cluster.spent()
+        self.load.send([channel, messages])
+        began = time.monotonic()
+        for number in range(messages):
+            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+            await self.sql.execute(
+                "select realtime.broadcast(%s, 'sent', jsonb_build_object('at', to_char(%s::float8, 'FM9999999999.000000')"
+                "::numeric, 'text', %s::text))",
+                [channel, time.time(), pad.decode()],
+            )
+        seen = await self.load.receive()
+        spent = {part: (value - before[part]) / messages for part, value in self.cluster.spent().items()}
+        self.rounds.setdefault(channel, []).append(spent | seen | {"per message": seen["deliveries"] / messages})
+
+    def median(self, channel: str, what: str) -> float:
+        return statistics.median(each[what] for each in self.rounds[channel])
+
+
+async def measure(plan: argparse.Namespace) -> list[Side]:
+    """A side for each of :data:`NODES`, with all rounds."""
+    channels = {"few": plan.few, "many": plan.many}
+    async with AsyncExitStack() as stack:
+        postgres, nats = stack.enter_context(servers(max_connections="500"))
+        sides = []
+        for nodes in NODES:
+            made = await stack.enter_async_context(cluster(postgres, nats, nodes, f"bench_{nodes}"))
+            load = await Child.start("tests.bench.cluster.load_nodes", urls=made.urls, channels=channels)
+            stack.push_async_callback(load.end)
+            await load.receive()
+            sql = await psycopg.AsyncConnection.connect(made.dsn, autocommit=True)
+            stack.push_async_callback(sql.close)
+            sides.append(Side(made, load, sql))
+        for number in range(1 + plan.rounds):
+            for place in range(len(sides)):
+                for channel in channels:
+                    await sides[(number + place) % len(sides)].round(channel, plan.messages, plan.rate)
+            if not number:
+                for side in sides:
+                    side.rounds.clear()
+        return sides
+
+
+def parts_of(side: Side, plan: argparse.Namespace) -> tuple[float, float]:
+    """Microseconds of a node for a message, and for each of its deliveries."""
+    few, many = (side.median(channel, "nodes") / len(side.cluster.nodes) for channel in ("few", "many"))
+    delivery = (many - few) / (plan.many - plan.few)
+    return max(0.0, few - delivery * plan.few), delivery
+
+
+def compared(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str, object]]:
+    """A row for each number of nodes."""
+    rows: list[dict[str, object]] = []
+    for side in sides:
+        each = [(a["nodes"] / a["per message"], b["nodes"] / b["per message"]) for a, b in _turns(side, sides[0])]
+        ratios = [ours / one for ours, one in each]
+        message, delivery = parts_of(side, plan)
+        rows.append(
+            {
+                "nodes": len(side.cluster.nodes),
+                "deliveries": round(side.median("many", "per message")),
+                "node µs": statistics.median(ours for ours, _ in each),
+                "of one": statistics.median(ratios),
+                "least": min(ratios),
+                "most": max(ratios),
+                "message µs": message,
+                "delivery µs": delivery,
+                "relay µs": side.median("many", "relay"),
+                "NATS µs": side.median("many", "nats"),
+                "p99 ms": side.median("many", "p99"),
+            }
+        )
+    return rows
+
+
+def _turns(side: Side, other: Side) -> list[tuple[dict[str, float], dict[str, float]]]:
+    return list(zip(side.rounds["many"], other.rounds["many"], strict=True))
+
+
+def simulated(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str, object]]:
+    """A row for each number of :data:`SIMULATED`."""
+    costs = [parts_of(side, plan) for side in sides]
+    message, delivery = (statistics.median(each) for each in zip(*costs, strict=True))
+    relay = statistics.median(side.median("many", "relay") for side in sides)
+    line = statistics.linear_regression(NODES, [side.median("many", "nats") for side in sides])
+    messages, deliveries = CONNECTIONS / plan.many / INTERVAL, CONNECTIONS / INTERVAL
+    rows: list[dict[str, object]] = []
+    for nodes in SIMULATED:
+        receiving, delivering = messages * message / 1e6, deliveries * delivery / 1e6
+        rows.append(
+            {
+                "nodes": nodes,
+                "connections of each": CONNECTIONS // nodes,
+                "cores of each": receiving + delivering / nodes,
+                "of all nodes": nodes * receiving + delivering,
+                "µs per delivery": (nodes * receiving + delivering) / deliveries * 1e6,
+                "relay": messages * relay / 1e6,
+                "NATS": messages * max(0.0, line.intercept + line.slope * nodes) / 1e6,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Measure, simulate, and report both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--few", type=int, default=10)
+    parser.add_argument("--many", type=int, default=200)
+    parser.add_argument("--rate", type=float, default=20.0)
+    parser.add_argument("--messages", type=int, default=40, help="of a round")
+    parser.add_argument("--rounds", type=int, default=7)
+    plan = parser.parse_args()
+    sides = uvloop.run(measure(plan))
+    report("cluster_nodes", compared(sides, plan))
+    report("cluster_simulated", simulated(sides, plan))
+
+
+if __name__ == "__main__":
+    main()
