@@ -104,8 +104,9 @@ format: $(DEVELOPMENT) ## Put code into the common style
 system-packages:
 	.ci/system-packages
 
+ADAPTERS := $(addprefix sdk/,react vue)
 node-packages:
-	@if command -v npm > /dev/null; then for each in tests/browser sdk/js sdk/react; do \
+	@if command -v npm > /dev/null; then for each in tests/browser sdk/js $(ADAPTERS); do \
 	  ( cd $$each && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; } ) || exit 1; \
 	done; fi
 
@@ -135,4 +136,4 @@ lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
 clean: ## Remove what was made here, the demo's database included
 	-for each in .realtime/postgres .realtime/examples/postgres; do [ ! -f $$each/postmaster.pid ] || \
 	  $(BIN)/python -c 'import sys; from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(sys.argv[1])).stop()' $$each; done
-	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build sdk/react/node_modules sdk/react/dist sdk/react/build tests/bench/results tests/bench/peers/node_modules
+	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build $(foreach each,$(ADAPTERS),$(addprefix $(each)/,node_modules dist build)) tests/bench/results tests/bench/peers/node_modules

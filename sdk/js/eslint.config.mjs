@@ -45,7 +45,7 @@ const BROWSER_GLOBALS = [
 const readonly = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
 
 /** The folders of the source, in their order: each imports only from those before it. */
-const FOLDERS = ["protocol", "core", "transports", "connection", "client"];
+const FOLDERS = ["protocol", "core", "transports", "connection", "client", "adapters"];
 
 /** A rule for `folder`: nothing from those that come after it, nor from the package's index. */
 function orderOf(folder, place) {
@@ -62,7 +62,7 @@ export default defineConfig(
   { languageOptions: { globals: readonly(GLOBALS) } },
   { files: ["{server/*/static,examples}/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
   {
-    files: ["sdk/{js,react}/{src,test}/**/*.{ts,tsx}"],
+    files: ["sdk/{js,react,vue,svelte,tanstack-db}/{src,test}/**/*.{ts,tsx}"],
     extends: [tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
@@ -78,7 +78,7 @@ export default defineConfig(
   ...FOLDERS.map(orderOf),
   {
     // Tests look into recorded JSON of any shape; a wrong field there fails the assertion.
-    files: ["sdk/{js,react}/test/**/*.{ts,tsx}"],
+    files: ["sdk/{js,react,vue,svelte,tanstack-db}/test/**/*.{ts,tsx}"],
     rules: {
       "@typescript-eslint/no-explicit-any": "off",
       "@typescript-eslint/no-unsafe-argument": "off",

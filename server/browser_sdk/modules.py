@@ -28,6 +28,7 @@ ENTRIES: Final[Mapping[str, str]] = {
     "sdk.js": "index.js",
     "sdk/server.js": "server.js",
     "sdk/crypto.js": "crypto.js",
+    "sdk/adapters.js": "adapters.js",
 }
 """Modules of the package's entries (``package.json``: ``exports``), by their address below ``/realtime/``."""
 

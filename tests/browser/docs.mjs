@@ -12,6 +12,7 @@ const SEARCHES = {
   "replication slots": "operations/replication-slots.html",
   pagination: "guides/live-queries.html",
   react: "sdk/react.html",
+  vue: "sdk/vue.html",
   "next.js": "guides/frameworks.html",
   optimistic: "guides/writing.html",
   uninstall: "operations.html",

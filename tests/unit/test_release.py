@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+NODE = sorted(path.parent.name for path in (ROOT / "sdk").glob("*/package.json"))
 INTERFACES = [str(path.relative_to(ROOT)) for path in (ROOT / "sql" / "interface").glob("*.json")]
 AUTHOR = {f"GIT_{who}_{what}": "someone@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
@@ -23,7 +24,7 @@ def versions(folder: Path) -> set[str]:
     """Every version the packages name."""
     python = (tomllib.loads((folder / name).read_text()) for name in ("pyproject.toml", "sdk/python/pyproject.toml"))
     found = {each["project"]["version"] for each in python}
-    for each in ("js", "react"):
+    for each in NODE:
         node = json.loads((folder / f"sdk/{each}/package.json").read_text())
         lock = json.loads((folder / f"sdk/{each}/package-lock.json").read_text())
         found |= {node["version"], lock["version"], lock["packages"][""]["version"]}
@@ -33,7 +34,7 @@ def versions(folder: Path) -> set[str]:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A repository on ``main`` with the files of this checkout that a release touches."""
-    node = [f"sdk/{each}/{name}" for each in ("js", "react") for name in ("package.json", "package-lock.json")]
+    node = [f"sdk/{each}/{name}" for each in NODE for name in ("package.json", "package-lock.json")]
     files = ["pyproject.toml", "sdk/python/pyproject.toml", *node]
     for name in [*files, "CHANGELOG.md", ".ci/release", "sql/schema/VERSION", *INTERFACES]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ await rm("dist", { recursive: true, force: true });
 const entryPoints = ["src/index.ts", "src/server.ts", "src/crypto.ts"];
 // What the entries share is in one module, so that an error, or an address that was configured, is the same in all of them.
 await build({ ...options, entryPoints, outdir: "dist", splitting: true, chunkNames: "shared-[hash]", sourcemap: true });
+// It uses types of the others alone, and with them would have a part of the code that all applications load.
+await build({ ...options, entryPoints: ["src/adapters.ts"], outdir: "dist", sourcemap: true });
 const types = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc"], { stdio: "inherit" });
 if (types.status) process.exit(types.status);
 

@@ -1,4 +1,4 @@
-// Rules and style of this package, of the hooks, of the tests' modules and of the pages of server and examples, which share its tools. With --fix: put them into the style.
+// Rules and style of this package, of the adapters, of the tests' modules and of the pages of server and examples, which share its tools. With --fix: put them into the style.
 //
 // What was found good is not looked at again before a file changes: ESLint takes 15 s of a processor, mostly for types. Its own
 // cache judges each file by itself, but rules that know types depend on other files, too. So all files and the tools are one key.
@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const fix = process.argv.includes("--fix");
+const ADAPTERS = ["react", "vue"];
 const root = new URL("../../../", import.meta.url);
 const modules = readdirSync(new URL("tests", root), { recursive: true })
   .map((name) => `tests/${name}`)
@@ -35,7 +36,7 @@ function state() {
   const digest = createHash("sha256").update(process.version + installed.join());
   for (const path of [
     ...within("sdk/js"),
-    ...within("sdk/react"),
+    ...ADAPTERS.flatMap((name) => within(`sdk/${name}`)),
     ...modules,
     ...scripts,
     ...examples,
@@ -48,8 +49,10 @@ function state() {
 const style = ["--config", "sdk/js/.prettierrc.json", "--ignore-path", "sdk/js/.prettierignore"];
 const rules = ["--config", "sdk/js/eslint.config.mjs", "--max-warnings", "0"];
 // The rules know types, so a package whose own are not installed (`make node-packages`) cannot be judged.
-const installed = ["js", "react"].filter((name) => existsSync(new URL(`sdk/${name}/node_modules`, root)));
-const packages = installed.flatMap((name) => ["src", "test", "scripts"].map((part) => `sdk/${name}/${part}`));
+const installed = ["js", ...ADAPTERS].filter((name) => existsSync(new URL(`sdk/${name}/node_modules`, root)));
+const packages = installed
+  .flatMap((name) => ["src", "test", "scripts"].map((part) => `sdk/${name}/${part}`))
+  .filter((path) => existsSync(new URL(path, root)));
 const files = [...packages, "server/*/static/**/*.js", "examples/**/*.js", ...modules];
 const cache = new URL("sdk/js/node_modules/.cache/", root);
 const good = new URL("lint", cache);

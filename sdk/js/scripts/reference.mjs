@@ -3,7 +3,12 @@
 import { readFile, writeFile } from "node:fs/promises";
 
 const PAGE = new URL("../../../docs/sdk/js-reference.md", import.meta.url);
-const ENTRIES = { index: "@bunbase/sdk", server: "@bunbase/sdk/server", crypto: "@bunbase/sdk/crypto" };
+const ENTRIES = {
+  index: "@bunbase/sdk",
+  server: "@bunbase/sdk/server",
+  crypto: "@bunbase/sdk/crypto",
+  adapters: "@bunbase/sdk/adapters",
+};
 
 /** The part about one entry, with its anchors under names that no other part has. */
 async function part(name) {

@@ -10,6 +10,7 @@ const BOUNDS = [
   ["an error", 'export { RealtimeError } from "./dist/index.js";', 512],
   ["all of @bunbase/sdk/server", 'export * from "./dist/server.js";', 3 * 1024],
   ["all of @bunbase/sdk/crypto", 'export * from "./dist/crypto.js";', 2 * 1024],
+  ["all of @bunbase/sdk/adapters", 'export * from "./dist/adapters.js";', 1536],
 ];
 
 for (const [what, code, most] of BOUNDS) {

@@ -1,15 +1,9 @@
 /** The client that hooks use. */
 
 import type { ConnectionStatus, Realtime } from "@bunbase/sdk";
-import {
-  createContext,
-  createElement,
-  useCallback,
-  useContext,
-  useEffect,
-  useSyncExternalStore,
-  type ReactNode,
-} from "react";
+import { statusStore } from "@bunbase/sdk/adapters";
+import { createContext, createElement, useContext, useEffect, type ReactNode } from "react";
+import { useStore } from "./store.js";
 
 const Client = createContext<Realtime | undefined>(undefined);
 
@@ -33,14 +27,8 @@ export function useRealtime(): Realtime {
   return client;
 }
 
-const CLOSED: ConnectionStatus = { state: "closed" };
-
 /** Whether there is a connection, and if not, why; see `ConnectionStatus` of the SDK. */
 export function useConnectionState(): ConnectionStatus {
   const client = useRealtime();
-  return useSyncExternalStore(
-    useCallback((listener: () => void) => client.on("status", listener), [client]),
-    () => client.status,
-    () => CLOSED,
-  );
+  return useStore(client, statusStore(client));
 }

@@ -1,9 +1,11 @@
 /** Live queries. */
 
-import type { Database, Doc, LiveQuery, RealtimeError } from "@bunbase/sdk";
-import { useCallback, useSyncExternalStore } from "react";
+import type { Database, LiveQuery } from "@bunbase/sdk";
+import { queryStore, type CollectionsOf, type QueryResult } from "@bunbase/sdk/adapters";
 import { useRealtime } from "./provider.js";
-import { canonical, perClient, Shared } from "./shared.js";
+import { useStore } from "./store.js";
+
+export type { QueryResult } from "@bunbase/sdk/adapters";
 
 /** What is registered for all hooks; see {@link Collections}. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- applications add to it
@@ -18,25 +20,7 @@ export interface Register {}
  * }
  * ```
  */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- without them everything is open, as in the SDK
-export type Collections = Register extends { collections: infer C } ? C : any;
-
-/** A live query's result. */
-export interface QueryResult<T> {
-  /** The documents, in the query's order. After an error, those that there were last. */
-  docs: readonly Doc<T>[];
-  /** `idle`: there is no query; `loading`: no documents yet; `live`: kept up to date; `error`: refused, or ended. */
-  status: "idle" | "loading" | "live" | "error";
-  /** Why it was refused or has ended. */
-  error: RealtimeError | undefined;
-  /** `incremental` or `re-read`: how the server keeps it, if it has reported that. */
-  strategy: string | undefined;
-}
-
-const LOADING: QueryResult<never> = { docs: [], status: "loading", error: undefined, strategy: undefined };
-const IDLE: QueryResult<never> = { ...LOADING, status: "idle" };
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- queries of any documents are in one store
-const storeOf = perClient(() => new Shared<QueryResult<any>>(LOADING));
+export type Collections = CollectionsOf<Register>;
 
 /**
  * Follow a live query: `useQuery((db) => db.collection("todos").where("done", "==", false))`. `null` in its place is none.
@@ -46,27 +30,5 @@ const storeOf = perClient(() => new Shared<QueryResult<any>>(LOADING));
  */
 export function useQuery<T>(build: ((db: Database<Collections>) => LiveQuery<T> | null) | null): QueryResult<T> {
   const client = useRealtime();
-  const query = build ? build(client.database() as Database<Collections>) : null;
-  const key = query ? canonical(query) : "";
-  const store = storeOf(client);
-  const subscribe = useCallback(
-    (listener: () => void) => {
-      if (!query) return () => {};
-      return store.use(
-        key,
-        (set) => {
-          const subscription = query.onSnapshot(
-            ({ docs, strategy }) => set({ docs, status: "live", error: undefined, strategy }),
-            (error) => set({ ...store.get(key), status: "error", error }, true),
-          );
-          return () => subscription.unsubscribe();
-        },
-        listener,
-      );
-    },
-    // The key is the query.
-    [store, key],
-  );
-  const get = (): QueryResult<T> => (key ? (store.get(key) as QueryResult<T>) : IDLE);
-  return useSyncExternalStore(subscribe, get, () => (key ? LOADING : IDLE));
+  return useStore(client, queryStore(client, build ? build(client.database() as Database<Collections>) : null));
 }

@@ -14,13 +14,8 @@ from tests.support.doc_blocks import blocks
 
 PAGE = "docs/guides/frameworks.md"
 REACT = ROOT / "sdk" / "react"
+VUE = ROOT / "sdk" / "vue"
 DECLARED = """
-declare module "vue" {
-  export interface ShallowRef<T> { value: T }
-  export function shallowRef<T>(value: T): ShallowRef<T>;
-  export function shallowRef<T>(): ShallowRef<T | undefined>;
-  export function watchEffect(run: (onCleanup: (clean: () => void) => void) => void): () => void;
-}
 declare module "vite" {
   export function defineConfig(config: { server: { proxy: Record<string, { target: string; ws: boolean }> } }): unknown;
 }
@@ -44,23 +39,12 @@ declare module "react-native-url-polyfill/auto" {}
 """What the page uses of packages that are not installed for the tests."""
 
 
-def write(folder: Path) -> list[str]:
-    """The page's modules by their titles; returns their paths."""
-    found = [block for language in ("ts", "tsx") for block in blocks(language) if block.page == PAGE]
-    names = []
-    for block in found:
-        name = block.title if "." in block.title else f"{block.title}.{block.language}"
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text)
-        names.append(str(path))
-    return names
-
-
 @pytest.mark.long
 def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
-    need((REACT / "node_modules" / "react").exists(), "the packages of sdk/react are not installed")
-    files = write(tmp_path)
+    for folder in (REACT, VUE):
+        need((folder / "node_modules").exists(), f"the packages of {folder.name} are not installed")
+    subprocess.run(["node", str(Path(__file__).parent / "framework_pages.mjs"), PAGE, str(tmp_path)], check=True)
+    files = [str(path) for path in tmp_path.rglob("*.ts*")]
     assert len(files) >= 8
     (tmp_path / "declared.d.ts").write_text(DECLARED)
     auth = tmp_path / "app" / "auth.ts"
@@ -68,6 +52,9 @@ def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
     types = REACT / "node_modules" / "@types"
     paths = {
         "@bunbase/sdk": [str(SDK / "src" / "index.ts")],
+        "@bunbase/sdk/adapters": [str(SDK / "src" / "adapters.ts")],
+        "@bunbase/vue": [str(VUE / "src" / "index.ts")],
+        "vue": [str(VUE / "node_modules" / "vue")],
         "@bunbase/react": [str(REACT / "src" / "index.ts")],
         "react": [str(types / "react")],
         "react/jsx-runtime": [str(types / "react" / "jsx-runtime.d.ts")],

@@ -1,42 +1,62 @@
-/** What several components share: begun by the first that uses it, ended a moment after the last. */
+/** What several parts of an application share: begun by the first that follows it, ended a moment after the last. */
 
-/** How long what no component uses any more is kept, for one that is mounted again: ms. */
+/** How long what is not followed any more is kept, for a component that is mounted again: ms. */
 export const GRACE = 1000;
+
+/** A value that changes. All that follow stores of one key share what is behind them. */
+export interface Store<S> {
+  /** What is followed; equal for equal queries of a client. */
+  readonly key: string;
+  /** The value before anything has begun; on a server that renders, the only one. */
+  readonly initial: S;
+  /** The value as it is now: the same object until it changes. */
+  get(): S;
+  /** Follow it: `listener` is called after each change. The result ends that. */
+  subscribe(listener: () => void): () => void;
+}
+
+/** Sets the value. `over`: it does not change again, and the next that follows begins anew. */
+export type SetState<S> = (state: S, over?: boolean) => void;
 
 interface Entry<S> {
   state: S;
-  /** Over: it is begun anew by the next component. */
   over: boolean;
   listeners: Set<() => void>;
   end: () => void;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** Sets the state. `over`: it does not change again. */
-export type SetState<S> = (state: S, over?: boolean) => void;
-
 /**
- * Values by key, each with a state that changes. Nothing is begun before a component is mounted, so rendering has no effects, on
- * servers neither.
+ * Values by key. Nothing is begun before one is followed, so making a store has no effects, and may be done while a page is
+ * rendered, on servers too.
  */
 export class Shared<S> {
   private entries = new Map<string, Entry<S>>();
 
   constructor(private initial: S) {}
 
-  /** The state of a key; the initial one if it has not begun. */
+  /** The store of a key. `begin` is called if it is the first to be followed, and returns what ends it. */
+  store(key: string, begin: (set: SetState<S>) => () => void): Store<S> {
+    return {
+      key,
+      initial: this.initial,
+      get: () => this.get(key),
+      subscribe: (listener) => this.use(key, begin, listener),
+    };
+  }
+
+  /** The value of a key; the initial one if it has not begun. */
   get(key: string): S {
     return this.entries.get(key)?.state ?? this.initial;
   }
 
-  /** Use a key: `begin` is called if it is the first, and returns what ends it. The result ends the use. */
-  use(key: string, begin: (set: SetState<S>) => () => void, listener: () => void): () => void {
+  private use(key: string, begin: (set: SetState<S>) => () => void, given: () => void): () => void {
     const entry = this.entries.get(key) ?? this.begin(key, begin);
+    const listener = (): void => given(); // its own, also if one is given twice
     clearTimeout(entry.timer);
     entry.listeners.add(listener);
     return () => {
-      entry.listeners.delete(listener);
-      if (entry.listeners.size) return;
+      if (!entry.listeners.delete(listener) || entry.listeners.size) return;
       clearTimeout(entry.timer);
       // What has failed is tried again by the next one.
       if (entry.over) this.end(key, entry);

@@ -1,0 +1,86 @@
+// The modules of a documentation's page about a framework, compiled as its tools do. Run with a page and a folder: writes them there,
+// of Vue's components the scripts.
+
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = new URL("../../../", import.meta.url);
+const path = (name) => fileURLToPath(new URL(name, ROOT));
+const { build } = createRequire(path("sdk/js/package.json"))("esbuild");
+
+/** The blocks of a page that have a title, by title. */
+export async function blocksOf(page) {
+  const text = await readFile(path(page), "utf8");
+  return Object.fromEntries(
+    [...text.matchAll(/```\w+ title="([^"]+)"\n(.*?)```/gs)].map(([, title, block]) => [title, block]),
+  );
+}
+
+/** A component of Vue as TypeScript; without its template, whose types Vue's compiler does not keep, if that is not to be run. */
+function compileVue(source, filename, inlineTemplate = true) {
+  const { compileScript, parse } = createRequire(path("sdk/vue/package.json"))("vue/compiler-sfc");
+  const { descriptor, errors } = parse(source, { filename });
+  if (errors.length) throw errors[0];
+  return compileScript(descriptor, { id: filename, inlineTemplate }).content;
+}
+
+/** Where an application begins. */
+const ENTRIES = { react: "app.tsx", vue: "main.ts" };
+
+/** What the tools of a framework do with its components. */
+const COMPILERS = { vue: compileVue };
+
+/** The application of the page about an adapter, as one module for browsers. */
+export async function bundled(adapter) {
+  const blocks = await blocksOf(`docs/sdk/${adapter}.md`);
+  const resolveDir = path(`sdk/${adapter}/test`);
+  const page = {
+    name: "page",
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^\.\// }, ({ path: name, namespace, importer }) =>
+        namespace === "page" || importer === "<stdin>" ? { path: name.slice(2), namespace: "page" } : undefined,
+      );
+      onLoad({ filter: /.*/, namespace: "page" }, ({ path: name }) => {
+        const kind = name.split(".").at(-1);
+        const compile = COMPILERS[kind];
+        return {
+          contents: compile ? compile(blocks[name], name) : blocks[name],
+          loader: compile ? "ts" : kind,
+          resolveDir,
+        };
+      });
+    },
+  };
+  const { outputFiles } = await build({
+    stdin: { contents: `import "./${ENTRIES[adapter]}";`, resolveDir },
+    plugins: [page],
+    alias: {
+      "@bunbase/sdk/adapters": path("sdk/js/dist/adapters.js"),
+      "@bunbase/sdk": path("sdk/js/dist/index.js"),
+      [`@bunbase/${adapter}`]: path(`sdk/${adapter}/src/index.ts`),
+    },
+    bundle: true,
+    write: false,
+    format: "esm",
+    jsx: "automatic",
+    define: {
+      "process.env.NODE_ENV": '"development"',
+      __VUE_OPTIONS_API__: "true",
+      __VUE_PROD_DEVTOOLS__: "false",
+      __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "false",
+    },
+  });
+  return outputFiles[0].text;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [, , page, folder] = process.argv;
+  for (const [title, block] of Object.entries(await blocksOf(page))) {
+    const vue = title.endsWith(".vue");
+    const file = join(folder, vue ? `${title}.ts` : title);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, vue ? compileVue(block, title, false) : block);
+  }
+}
