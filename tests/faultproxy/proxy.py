@@ -11,7 +11,9 @@ from typing import Self
 __all__ = ["FaultProxy"]
 
 _CHUNK = 64 * 1024
+_RETRANSMISSION = 0.2  # seconds, twice as long each time: the shortest timeout of Linux (TCP_RTO_MIN)
 _LINGER_READ = 0.05
+_GIVES_UP = 5.0  # seconds of a timeout; longer ones are left out
 _READY_FOR_QUERY = b"Z\x00\x00\x00\x05"  # of PostgreSQL's protocol
 
 
@@ -38,8 +40,9 @@ class _Way:
     async def pump(self, reader: StreamReader, writer: StreamWriter, *, down: bool) -> None:
         proxy = self.proxy
         while data := await reader.read(_CHUNK):
-            if proxy.delay:
-                await asyncio.sleep(proxy.chance.uniform(0, proxy.delay))
+            if late := proxy.late():
+                await asyncio.sleep(late)
+            await proxy.passable(down=down)
             if self.swallow or (down and (self.lingering or proxy.deaf)):
                 continue
             if down and proxy.answers is not None:
@@ -79,6 +82,7 @@ class FaultProxy:
 
     Attributes:
         delay: seconds that every chunk may be late, at random, in order.
+        loss: the part of chunks that is lost, so that TCP brings them late.
         bytes_per_second: 0: as fast as it goes.
         deaf: what the server sends does not arrive.
         cut_before: a connection ends just before the server's first bytes that are these; None: never.
@@ -86,11 +90,14 @@ class FaultProxy:
         refuse: connections that come are cut at once.
         target: host and port of the server, for connections that come.
         blocked: connections whose first bytes contain one of these are cut: ``b"websocket"``, ``b"/realtime/sse"``.
+
+    ``greets``: the server speaks first, so it is connected to before the client has sent anything.
     """
 
-    def __init__(self, host: str, port: int, seed: int = 0, listen: int = 0) -> None:
+    def __init__(self, host: str, port: int, seed: int = 0, listen: int = 0, *, greets: bool = False) -> None:
         self.port = listen
         self.delay = 0.0
+        self.loss = 0.0
         self.bytes_per_second = 0
         self.deaf = False
         self.cut_before: bytes | None = None
@@ -103,6 +110,9 @@ class FaultProxy:
         self._ways: set[_Way] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._greets = greets
+        self._passable = {down: asyncio.Event() for down in (False, True)}
+        self.release()
 
     @property
     def url(self) -> str:
@@ -128,6 +138,31 @@ class FaultProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Faults.
+
+    def hold(self, *, up: bool = True, down: bool = True) -> None:
+        """Let nothing pass to the server (``up``), or to the client (``down``), neither bytes nor the ends of connections,
+        as a network that drops packets. What was sent comes after :meth:`release`.
+        """
+        for direction, held in ((False, up), (True, down)):
+            if held:
+                self._passable[direction].clear()
+
+    def release(self) -> None:
+        """Let pass what :meth:`hold` has held."""
+        for event in self._passable.values():
+            event.set()
+
+    def late(self) -> float:
+        """Seconds that a chunk takes."""
+        late = self.chance.uniform(0, self.delay) if self.delay else 0.0
+        again = _RETRANSMISSION
+        while again < _GIVES_UP and self.chance.random() < self.loss:
+            late, again = late + again, 2 * again
+        return late
+
+    async def passable(self, *, down: bool) -> None:
+        """Wait until something may pass."""
+        await self._passable[down].wait()
 
     def cut(self) -> None:
         """Reset all connections."""
@@ -162,6 +197,8 @@ class FaultProxy:
     def heal(self) -> None:
         """No more faults for what comes; half-open connections are cut at last."""
         self.delay, self.bytes_per_second, self.deaf, self.refuse, self.blocked = 0.0, 0, False, False, ()
+        self.loss = 0.0
+        self.release()
         for way in tuple(self._ways):
             if way.swallow or way.truncate:
                 way.cut()
@@ -178,17 +215,22 @@ class FaultProxy:
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            first = b"" if self.refuse else await reader.read(_CHUNK)
-            if not first or any(word in first for word in self.blocked):
+            first = b"" if self.refuse or self._greets else await reader.read(_CHUNK)
+            if self.refuse or not (first or self._greets) or any(word in first for word in self.blocked):
                 writer.transport.abort()
                 return
-            server_reader, server_writer = await asyncio.open_connection(*self.target)
+            await self.passable(down=False)
+            try:
+                server_reader, server_writer = await asyncio.open_connection(*self.target)
+            except OSError:
+                writer.transport.abort()
+                return
             way = _Way(self, writer, server_writer, first)
             self._ways.add(way)
             try:
                 server_writer.write(first)
-                up = asyncio.create_task(self._one_way(way.pump(reader, server_writer, down=False)))
-                down = asyncio.create_task(self._one_way(way.pump(server_reader, writer, down=True)))
+                up = asyncio.create_task(self._one_way(way, reader, server_writer, down=False))
+                down = asyncio.create_task(self._one_way(way, server_reader, writer, down=True))
                 await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
                 if way.lingering:
                     await asyncio.wait({down})
@@ -198,9 +240,10 @@ class FaultProxy:
                 way.cut(reset=False)
                 self._ways.discard(way)
 
-    async def _one_way(self, pumping: object) -> None:
+    async def _one_way(self, way: _Way, reader: StreamReader, writer: StreamWriter, *, down: bool) -> None:
         with contextlib.suppress(OSError):
-            await pumping  # type: ignore[misc]
+            await way.pump(reader, writer, down=down)
+        await self.passable(down=down)
 
     async def _let_go(self, way: _Way, seconds: float) -> None:
         await asyncio.sleep(seconds)

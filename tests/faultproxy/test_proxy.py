@@ -13,6 +13,8 @@ from typing import Any
 import pytest_asyncio
 
 from tests.faultproxy.proxy import FaultProxy
+from tests.support.ports import free_port
+from tests.support.postgres.sql import until
 from tests.support.servers.processes import GIVE_UP_AFTER, ROOT
 
 Ends = tuple[StreamReader, StreamWriter]
@@ -126,6 +128,53 @@ async def test_blocked_and_refused_bytes_do_not_reach_the_server(echo: Echo, con
         proxy.refuse = True
         assert await echo_of(await connect(proxy.port), b"good") == b""
         assert echo.got == b"good"
+
+
+async def test_what_was_held_comes_after_the_release_and_ends_are_held_too(echo: Echo, connect: Connect) -> None:
+    async with FaultProxy("127.0.0.1", echo.port) as proxy:
+        ends, leaving = await connect(proxy.port), await connect(proxy.port)
+        await echo_of(ends, b"hello")
+        await echo_of(leaving, b"bye")
+        proxy.hold(up=False)
+        ends[1].write(b"up")
+        await until(lambda: echo.got == b"hellobyeup")
+        proxy.hold(down=False)
+        ends[1].write(b"late")
+        leaving[1].transport.abort()
+        new = asyncio.create_task(echo_of(await connect(proxy.port), b"new"))
+        await until(lambda: proxy.accepted == 3)
+        assert (echo.got, echo.ended.is_set(), new.done()) == (b"hellobyeup", False, False)
+        proxy.release()
+        assert await ends[0].readexactly(6) == b"uplate"
+        assert await new == b"new"
+        await echo.ended.wait()
+
+
+async def test_a_lost_chunk_is_late_by_timeouts_of_tcp_that_double(echo: Echo) -> None:
+    proxy = FaultProxy("127.0.0.1", echo.port, seed=1)
+    assert {proxy.late() for _ in range(10)} == {0.0}
+    proxy.loss = 0.5
+    late = {round(1000 * proxy.late()) for _ in range(100)}
+    assert {0, 200, 200 + 400} <= late <= {200 * (2**times - 1) for times in range(6)}
+    proxy.heal()
+    assert {proxy.late() for _ in range(10)} == {0.0}
+
+
+async def test_a_server_that_refuses_ends_the_connection_and_one_that_greets_is_not_waited_for(
+    echo: Echo, connect: Connect
+) -> None:
+    async with FaultProxy("127.0.0.1", free_port()) as proxy:
+        assert await echo_of(await connect(proxy.port), b"hello") == b""
+
+    async def greet(_: StreamReader, writer: StreamWriter) -> None:
+        writer.write(b"greeting")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with FaultProxy("127.0.0.1", server.sockets[0].getsockname()[1], greets=True) as proxy:
+        reader, _ = await connect(proxy.port)
+        assert await reader.readexactly(8) == b"greeting"
+    server.close()
 
 
 async def test_the_process_takes_commands_over_its_control_port(echo: Echo, connect: Connect) -> None:
