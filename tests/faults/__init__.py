@@ -1,7 +1,7 @@
 """Faults of machines: a cluster of processes on one machine, whose parts are killed, stopped and wiped at random.
 
-* ``parts``     PostgreSQL, NATS servers, relays and nodes, and what can happen to each
-* ``schedule``  faults at random, by seed
+* ``parts``     NATS servers, relays and nodes; ``databases``: PostgreSQL; ``links``: the network between them
+* ``schedule``  faults at random, by seed: ``process_faults``, ``postgres_faults``, ``network_faults``
 * ``load``      clients and writers, and the check of all that the clients have received
 * ``cluster``   a run, and its command: ``python -m tests.faults.cluster --minutes 10``
 * ``test_cluster_faults``  a short run

@@ -17,17 +17,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-from server.cli.local_postgres import LocalPostgres
-from tests.conftest import database_on, postgres_18, started
+from tests.conftest import fresh_database, postgres_18, started
+from tests.faults.databases import Databases
 from tests.faults.load import SETUP, Load
+from tests.faults.network_faults import NETWORK_FAULTS
 from tests.faults.parts import Parts
-from tests.faults.schedule import FAULTS, Schedule
+from tests.faults.postgres_faults import POSTGRES_FAULTS
+from tests.faults.process_faults import PROCESS_FAULTS
+from tests.faults.schedule import Schedule
+from tests.support.postgres.sql import run_each
 
-__all__ = ["run_faults"]
+__all__ = ["FAULTS", "run_faults"]
+
+
+FAULTS = {**PROCESS_FAULTS, **POSTGRES_FAULTS, **NETWORK_FAULTS}
+"""All faults, by name."""
 
 
 async def run_faults(
-    postgres: LocalPostgres,
+    databases: Databases,
+    database: str,
     folder: Path,
     seed: int,
     seconds: float,
@@ -35,31 +44,39 @@ async def run_faults(
     nats: int = 1,
     faults: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """One run; its report, with ``problems``. ``folder``: for NATS, and for what is kept of a failure."""
-    with database_on(postgres, *SETUP) as dsn:
-        parts = Parts(postgres, dsn, folder, nats=nats)
-        load = Load(parts, seed)
-        schedule = Schedule(parts, seed, faults)
-        try:
-            problems = await _perform(parts, load, schedule, seconds)
-            if problems:
-                _keep(folder, parts, load, schedule, problems)
-        finally:
-            await load.stop()
-            await parts.close()
+    """One run over a database on which :data:`tests.faults.load.SETUP` was run; its report, with ``problems``.
+
+    ``folder``: for NATS, and for what is kept of a failure. ``faults``: only these.
+    """
+    await databases.start()
+    parts = Parts(databases, database, folder, nats=nats)
+    load = Load(parts, seed)
+    schedule = Schedule(parts, seed, {name: FAULTS[name] for name in faults or FAULTS})
+    try:
+        problems = await _perform(parts, load, schedule, seconds)
+        if problems:
+            _keep(folder, parts, load, schedule, problems)
+    finally:
+        await load.stop()
+        await parts.close()
+        await databases.close()
     return {
         "seed": seed,
         "seconds": seconds,
-        "faults": len(schedule.done),
+        "faults": dict(schedule.begun),
+        "promotions": databases.promotions,
         "messages": len(load.clients[0].received),
         "connections": sum(client.connections for client in load.clients),
         "refused": sum(len(client.refused) for client in load.clients),
+        "gaps": sum(client.gaps for client in load.clients),
         "problems": problems,
         "kept": str(folder) if problems else None,
     }
 
 
 async def _perform(parts: Parts, load: Load, schedule: Schedule, seconds: float) -> list[str]:
+    if parts.databases.standby is not None:
+        await parts.sql("select pg_create_logical_replication_slot(%s, 'pgoutput', failover => true)", parts.slot)
     await parts.start()
     await load.start()
     loading = asyncio.create_task(load.run())
@@ -104,6 +121,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--nats", type=int, default=3, help="NATS servers")
+    parser.add_argument("--standby", action=argparse.BooleanOptionalAction, default=True, help="one that is promoted")
     parser.add_argument("--faults", nargs="*", default=(), choices=sorted(FAULTS), help="only these")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="realtime-faults-"))
@@ -112,8 +130,14 @@ def main() -> int:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="realtime-faults-postgres-")))
         scratch.chmod(0o755)
         postgres = stack.enter_context(started(postgres_18(scratch / "pg18")))
+        dsn = fresh_database(postgres)
+        run_each(dsn, *SETUP)
+        databases = Databases(postgres, postgres_18 if arguments.standby else None)
         seconds, faults = arguments.minutes * 60, tuple(arguments.faults)
-        report = asyncio.run(run_faults(postgres, folder, arguments.seed, seconds, nats=arguments.nats, faults=faults))
+        run = run_faults(
+            databases, dsn.rpartition("/")[2], folder, arguments.seed, seconds, nats=arguments.nats, faults=faults
+        )
+        report = asyncio.run(run)
     print(json.dumps(report | {"took": round(time.monotonic() - began)}))
     return 1 if report["problems"] else 0
 

@@ -7,8 +7,9 @@ import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -20,7 +21,7 @@ from tests.faults.parts import RECOVERS, Parts
 from tests.support.clients.list_client import TABLE
 from tests.support.servers.processes import GIVE_UP_AFTER
 
-__all__ = ["SETUP", "Client", "Load"]
+__all__ = ["SETUP", "Client", "Load", "difference"]
 
 SETUP = (
     TABLE,
@@ -37,15 +38,22 @@ select m.payload->>'from', (m.payload->>'n')::int, c.position || '/' || m.seq
 from realtime.messages m left join realtime.commits c using (channel, xid)
 where m.channel = '{CHANNEL}' order by c.position, m.seq
 """
+Sent = tuple[str, int, str]
+"""Sender, number and position of a message."""
+
 _WAITING = 300
 """Messages without an answer after which a client waits."""
 
 
 class Client(PythonActor):
-    """With a second live query: the last rows of large transactions."""
+    """With a second live query: the last rows of large transactions.
+
+    ``gaps_at``: how many messages had come before each gap.
+    """
 
     def __init__(self, name: str, url: str, transports: tuple[str, ...]) -> None:
         super().__init__(name, url, transports)
+        self.gaps_at: list[int] = []
         self.bulk: list[dict[str, Any]] = []
         self.errors: list[str] = []
 
@@ -55,6 +63,12 @@ class Client(PythonActor):
         self.more = self.realtime.database().collection("bulk").order_by("n", "desc").limit(20).on_snapshot(self._bulk)
         for live in (self.live, self.more):
             live.on("error", lambda error: self.errors.append(str(error)))
+
+    def note(self, fact: dict[str, Any]) -> None:
+        """See ``Actor``."""
+        if "gap" in fact:
+            self.gaps_at.append(len(self.received))
+        super().note(fact)
 
     def _bulk(self, snapshot: Snapshot) -> None:
         self.bulk = [dict(doc.data) for doc in snapshot.docs]
@@ -71,7 +85,7 @@ class Load:
         self._seed = seed
         self._over = asyncio.Event()
         self.clients = [
-            Client(f"{node.name}-{transport}", node.url, (transport,))
+            Client(f"{node.name}-{transport}", node.clients_url, (transport,))
             for node in parts.nodes
             for transport in ("websocket", "sse")
         ]
@@ -170,7 +184,7 @@ class Load:
     def _answered(self, client: Client) -> bool:
         return len(client.acked) + len(client.refused) >= self.sent[client.name]
 
-    async def _truth(self) -> list[tuple[str, int, str]]:
+    async def _truth(self) -> list[Sent]:
         """What is stored, once all of it has its position."""
         for _ in range(int(RECOVERS)):
             found = await self.parts.sql(_MESSAGES)
@@ -182,21 +196,23 @@ class Load:
     async def _check_client(
         self,
         client: Client,
-        truth: list[tuple[str, int, str]],
+        truth: list[Sent],
         rows: list[Any],
         bulk: list[Any],
         everyone: set[str],
         problems: list[str],
     ) -> None:
         note = problems.append
-        await self._until(client, problems, "lacks messages", lambda: len(client.received) >= len(truth))
-        if client.received != truth:
-            note(f"{client.name}: {difference(client.received, truth)}")
+        await self._until(
+            client, problems, "lacks messages", lambda: not client.received or client.received[-1] == truth[-1]
+        )
+        if wrong := difference(client.received, truth, client.gaps_at):
+            note(f"{client.name}: {wrong}")
+        if client.gaps > self.parts.databases.promotions:
+            note(f"{client.name}: {client.gaps} gaps")
         await self._until(client, problems, f"has rows {client.docs} and not {rows}", lambda: client.docs == rows)
         await self._until(client, problems, f"has rows {client.bulk} and not {bulk}", lambda: client.bulk == bulk)
         await self._until(client, problems, f"lacks {everyone - client.users}", lambda: client.users == everyone)
-        if client.gaps:
-            note(f"{client.name}: {client.gaps} gaps")
         problems.extend(f"{client.name}: {error}" for error in client.errors)
 
     async def _until(self, client: Client, problems: list[str], what: str, holds: Callable[[], bool]) -> None:
@@ -209,14 +225,28 @@ class Load:
             problems.append(f"{client.name} {what}")
 
 
-def difference(received: list[tuple[str, int, str]], truth: list[tuple[str, int, str]]) -> str:
-    """How a client's messages differ from what is stored."""
-    got, wanted = Counter(each[:2] for each in received), Counter(each[:2] for each in truth)
-    lost, doubled = list(wanted - got)[:5], [each for each, count in got.items() if count > wanted[each]][:5]
-    first = next((n for n, (a, b) in enumerate(zip(received, truth, strict=False)) if a != b), None)
-    where = (
-        ""
-        if first is None
-        else f"; differs first at {first}: {received[first - 1 : first + 3]}, {truth[first - 1 : first + 3]}"
-    )
-    return f"lost {lost}, too many {doubled}, received {len(received)} of {len(truth)}{where}"
+def difference(received: list[Sent], truth: list[Sent], gaps: Sequence[int] = ()) -> str:
+    """How a client's messages differ from what is stored; "" if they do not.
+
+    ``gaps``: how many messages had come when the client was told that it lacks some, as after the promotion of a standby.
+    What had come just before that may have another position now, and be among the lacking ones in another order.
+    """
+    got = Counter(each[:2] for each in received)
+    if doubled := [each for each, count in got.items() if count > 1]:
+        return f"doubled: {doubled[:5]}"
+    places = {each[:2]: place for place, each in enumerate(truth)}
+    if unknown := [each for each in received if each[:2] not in places]:
+        return f"not stored: {unknown[:5]}"
+    expected, bounds = 0, [*gaps, len(received)]
+    for number, (begin, end) in enumerate(pairwise([0, *bounds])):
+        part = received[begin:end]
+        if number and part:
+            expected = max(expected, places[part[0][:2]])
+        while part and end != len(received) and truth[places[part[-1][:2]]] != part[-1]:
+            part.pop()
+        if part != truth[expected : expected + len(part)]:
+            at = next(n for n, each in enumerate(part) if truth[expected + n : expected + n + 1] != [each])
+            return f"differs at {begin + at} of {len(received)}: {part[at : at + 3]}, {truth[expected + at :][:3]}"
+        expected += len(part)
+    lost = [each for each in truth[expected:] if each[:2] not in got]
+    return f"lost {len(lost)}: {lost[:5]}" if lost else ""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,16 @@ import httpx
 import psycopg
 
 from engine.tasks import end
-from server.cli.local_postgres import LocalPostgres
 from server.cli.serving.local_nats import LocalNats
+from tests.faults.databases import Databases
+from tests.faults.links import Links
 from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
 
-__all__ = ["NatsServers", "Parts", "Server"]
+__all__ = ["CLIENTS", "NatsServers", "Parts", "Server"]
+
+CLIENTS = "clients"
+"""What links call all clients."""
 
 RECOVERS = 120.0
 """Seconds in which everything has to work again after the faults."""
@@ -32,6 +36,7 @@ class Server:
     def __init__(self, name: str, command: str, dsn: str, config: dict[str, Any]) -> None:
         self.name = name
         self.port = free_port()
+        self.link = self.port
         self._command = command
         self._dsn = dsn
         self._config = config | {"node_name": name, "log_format": "json"}
@@ -42,6 +47,11 @@ class Server:
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def clients_url(self) -> str:
+        """Its address for clients, over a link that may fail."""
+        return f"http://127.0.0.1:{self.link}"
 
     async def start(self) -> None:
         """Start the process; it need not be ready at once."""
@@ -88,15 +98,24 @@ class Server:
 
 
 class NatsServers:
-    """NATS servers: a cluster if they are several."""
+    """NATS servers: a cluster if they are several, whose connections to each other go over ``links``."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, links: Links) -> None:
         routes = [free_port() for _ in range(count)]
-        names = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+        self.names = [f"nats{number}" for number in range(count)]
         self.all = []
-        for number, route in enumerate(routes):
-            cluster = f'server_name: "n{number}"\ncluster {{ name: c, listen: "127.0.0.1:{route}", routes: [{names}] }}'
-            self.all.append(LocalNats(folder / f"n{number}", free_port(), cluster if count > 1 else ""))
+        for name, route in zip(self.names, routes, strict=True):
+            to_others = [
+                f'"nats://127.0.0.1:{links.add(name, other, port, greets=True)}"'
+                for other, port in zip(self.names, routes, strict=True)
+                if other != name
+            ]
+            # Servers tell each other the addresses of those they know: connections to them would bypass the links.
+            cluster = (
+                f'server_name: "{name}"\ncluster {{ name: c, listen: "127.0.0.1:{route}", advertise: "127.0.0.1:1", '
+                f"no_advertise: true, routes: [{', '.join(to_others)}] }}"
+            )
+            self.all.append(LocalNats(folder / name, free_port(), cluster if count > 1 else ""))
 
     async def start(self, *servers: LocalNats) -> None:
         """Start those, or all."""
@@ -113,24 +132,48 @@ class NatsServers:
 
 
 class Parts:
-    """Everything. ``dsn``: a migrated database of ``postgres``."""
+    """Everything. ``database``: a migrated one of ``databases``, by its name.
+
+    ``dsn``: of it, without a link between.
+    """
 
     def __init__(
-        self, postgres: LocalPostgres, dsn: str, folder: Path, *, nodes: int = 3, relays: int = 2, nats: int = 1
+        self, databases: Databases, database: str, folder: Path, *, nodes: int = 3, relays: int = 2, nats: int = 1
     ) -> None:
-        self.postgres = postgres
-        self.dsn = dsn
-        self.slot = "faults_" + dsn.rsplit("/", 1)[1][-12:]
-        self.nats = NatsServers(folder / "nats", nats)
+        self.databases = databases
+        self.dsn = _either_of((server.port for server in databases.servers), database)
+        self.slot = "faults_" + database[-12:]
+        self.links = Links()
+        self.nats = NatsServers(folder / "nats", nats, self.links)
+        self._nats_replicas = nats
+        self.relays = [self._server(f"relay{n}", "relay", database) for n in range(relays)]
+        self.nodes = [self._server(f"node{n}", "serve", database) for n in range(nodes)]
+        for node in self.nodes:
+            node.link = self.links.add(CLIENTS, node.name, node.port)
+        self._keeping: list[asyncio.Task[None]] = []
+
+    def _server(self, name: str, command: str, database: str) -> Server:
+        """A server that reaches the others over links."""
+        ports = [
+            self.links.add(name, to, server.port)
+            for to, server in zip(self.postgres, self.databases.servers, strict=True)
+        ]
+        nats = [
+            each.url.replace(f":{each.port}", f":{self.links.add(name, to, each.port, greets=True)}")
+            for to, each in zip(self.nats.names, self.nats.all, strict=True)
+        ]
         config = {
-            "nats_url": [each.url for each in self.nats.all],
-            "nats_replicas": nats,
+            "nats_url": nats,
+            "nats_replicas": self._nats_replicas,
             "slot_name": self.slot,
             "trust_user_parameter": "true",
         }
-        self.relays = [Server(f"relay{n}", "relay", dsn, config) for n in range(relays)]
-        self._keeping: list[asyncio.Task[None]] = []
-        self.nodes = [Server(f"node{n}", "serve", dsn, config) for n in range(nodes)]
+        return Server(name, command, _either_of(ports, database), config)
+
+    @property
+    def postgres(self) -> list[str]:
+        """The names of the PostgreSQL servers."""
+        return [f"postgres{number}" for number in range(len(self.databases.servers))]
 
     @property
     def servers(self) -> list[Server]:
@@ -138,7 +181,8 @@ class Parts:
         return self.relays + self.nodes
 
     async def start(self) -> None:
-        """Start all and wait until all work."""
+        """Start all and wait until all work. The servers of PostgreSQL run."""
+        await self.links.start()
         await self.nats.start()
         await asyncio.gather(*(each.start() for each in self.servers))
         self._keeping = [asyncio.create_task(each.keep()) for each in self.servers]
@@ -178,6 +222,7 @@ class Parts:
         await end(self._keeping)
         await asyncio.gather(*(each.kill() for each in self.servers))
         self.nats.kill()
+        await self.links.close()
 
     async def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run a statement; raises ``psycopg.Error``."""
@@ -185,3 +230,9 @@ class Parts:
             async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
                 cursor = await connection.execute(statement.encode(), parameters or None)
                 return await cursor.fetchall() if cursor.description else []
+
+
+def _either_of(ports: Iterable[int], database: str) -> str:
+    """A DSN of the servers at these ports: the primary is taken."""
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return f"postgresql://postgres@{hosts}/{database}?target_session_attrs=read-write"

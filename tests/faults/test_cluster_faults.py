@@ -3,20 +3,56 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
+from tests.conftest import database_on
 from tests.faults.cluster import run_faults
+from tests.faults.databases import Databases
+from tests.faults.load import SETUP, difference
+
+SEED = 1
 
 
 @pytest.mark.long
 async def test_clients_of_a_cluster_under_faults_lose_nothing_and_get_nothing_twice(
     pg18: LocalPostgres, tmp_path: Path, fault_minutes: float, fault_seed: int | None
 ) -> None:
-    seed = random.randrange(10**6) if fault_seed is None else fault_seed
-    report = await run_faults(pg18, tmp_path, seed, fault_minutes * 60 or 15)
+    with database_on(pg18, *SETUP) as dsn:
+        seed = SEED if fault_seed is None else fault_seed
+        report = await run_faults(Databases(pg18), dsn.rpartition("/")[2], tmp_path, seed, fault_minutes * 60 or 10)
     print(json.dumps(report))
     assert not report["problems"], report
+
+
+def messages(*numbers: int) -> list[tuple[str, int, str]]:
+    return [("ada", number, f"0/{number}") for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("received", "gaps", "wrong"),
+    [
+        (messages(1, 2, 3, 4), (), ""),
+        (messages(1, 2, 4), (), "differs at 2 of 3"),
+        (messages(1, 2, 3), (), "lost 1"),
+        (messages(1, 2, 2, 3, 4), (), "doubled"),
+        (messages(2, 1, 3, 4), (), "differs at 0 of 4"),
+        (messages(1, 2, 3, 4, 5), (), "not stored"),
+        ([*messages(1, 2, 3), ("ada", 4, "0/5")], (), "differs at 3 of 4"),
+        (messages(1, 4), (1,), ""),
+        (messages(3, 4), (0,), ""),
+        (messages(1, 2, 4), (1,), "differs at 2 of 3"),
+        (messages(3, 4, 1, 2), (0, 2), "differs at 2 of 4"),
+        ([("ada", 1, "0/1"), ("ada", 3, "1/3"), ("ada", 4, "0/4")], (2,), ""),
+        ([("ada", 1, "0/1"), ("ada", 3, "1/3"), ("ada", 4, "0/4")], (1,), "differs at 1 of 3"),
+        ([], (), "lost 4"),
+    ],
+)
+def test_a_history_that_differs_from_what_is_stored_is_noticed(
+    received: list[tuple[str, int, str]], gaps: tuple[int, ...], wrong: str
+) -> None:
+    found = difference(received, messages(1, 2, 3, 4), gaps)
+    assert found.startswith(wrong)
+    assert bool(found) == bool(wrong)
