@@ -13,7 +13,7 @@ __all__ = ["FaultProxy"]
 _CHUNK = 64 * 1024
 _RETRANSMISSION = 0.2  # seconds, twice as long each time: the shortest timeout of Linux (TCP_RTO_MIN)
 _LINGER_READ = 0.05
-_GIVES_UP = 5.0  # seconds of a timeout; longer ones are left out
+_GIVES_UP = 5.0  # seconds of a timeout; there are no longer ones
 _READY_FOR_QUERY = b"Z\x00\x00\x00\x05"  # of PostgreSQL's protocol
 
 

@@ -228,7 +228,7 @@ class Load:
 def difference(received: list[Sent], truth: list[Sent], gaps: Sequence[int] = ()) -> str:
     """How a client's messages differ from what is stored; "" if they do not.
 
-    ``gaps``: how many messages had come when the client was told that it lacks some, as after the promotion of a standby.
+    ``gaps``: how many messages had come when the client was informed of missing ones, as after the promotion of a standby.
     What had come just before that may have another position now, and be among the lacking ones in another order.
     """
     got = Counter(each[:2] for each in received)

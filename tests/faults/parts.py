@@ -110,7 +110,7 @@ class NatsServers:
                 for other, port in zip(self.names, routes, strict=True)
                 if other != name
             ]
-            # Servers tell each other the addresses of those they know: connections to them would bypass the links.
+            # Servers send each other the addresses of those they know: connections to them would bypass the links.
             cluster = (
                 f'server_name: "{name}"\ncluster {{ name: c, listen: "127.0.0.1:{route}", advertise: "127.0.0.1:1", '
                 f"no_advertise: true, routes: [{', '.join(to_others)}] }}"
