@@ -68,6 +68,7 @@ class AlertWatch(BackgroundService):
         """One pass. Raises ``RealtimeError`` or ``psycopg.Error``."""
         measured = self._measures.take(self._clock())
         await self._write("alerts_judge", node=self._node, measures=list(measured), values=list(measured.values()))
+        await self._write("alerts_announce")
 
     async def _notify(self) -> None:
         for _ in range(_AT_ONCE):

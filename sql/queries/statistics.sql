@@ -82,6 +82,9 @@ group by q.query_id, q.collection, q.strategy order by ms desc, subscribers desc
 -- name: alerts_judge
 select realtime.judge_alerts(%(node)s, %(measures)s::text[], %(values)s::float8[]) as changed
 
+-- name: alerts_announce
+select realtime.announce_alerts()
+
 -- name: alerts_claim
 -- One notice that is due. The time of its next attempt is set before it is sent, so that no other node sends it meanwhile, and another one
 -- does if this node does not come back: five seconds, twice as many each time, a quarter of an hour at most. After a day it is given up.

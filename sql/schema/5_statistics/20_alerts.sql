@@ -129,13 +129,49 @@ $$;
 comment on function realtime.update_alert_rule(text, jsonb) is
   'Changes a rule of alerts: threshold, clear_at, hold, severity, enabled, description; what is not mentioned stays. Returns the rule; no row: there is none of that name';
 
+create or replace function realtime.announce_alerts() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  waiting record;
+begin
+  for waiting in
+    select n.alert_id, n.event, to_jsonb(a) as alert
+    from realtime.alert_notices n join realtime.alerts a on a.id = n.alert_id
+    where not n.announced order by n.alert_id, n.event desc limit 100 for update of n skip locked
+  loop
+    begin
+      perform realtime.broadcast('admin:alerts', waiting.event, waiting.alert);
+    exception
+      when lock_not_available or deadlock_detected then
+        raise warning 'alerts are broadcast later: %', sqlerrm;
+        return;
+      when others then
+        raise warning 'an alert was not broadcast: %', sqlerrm;
+    end;
+    update realtime.alert_notices n set announced = true where n.alert_id = waiting.alert_id and n.event = waiting.event;
+  end loop;
+end
+$$;
+comment on function realtime.announce_alerts() is 'Broadcasts the alerts for which a lock was not to be had when they were raised or cleared. For nodes';
+
 create or replace function realtime.broadcast_alert() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  change text := case when new.cleared_at is null then 'alert.raised' else 'alert.cleared' end;
 begin
+  -- That an alert was cleared is sent behind that it was raised.
+  if exists (select from realtime.alert_notices n where n.alert_id = new.id and not n.announced) then
+    update realtime.alert_notices n set announced = false where n.alert_id = new.id and n.event = change;
+    return null;
+  end if;
   begin
-    perform realtime.broadcast('admin:alerts', case when new.cleared_at is null then 'alert.raised' else 'alert.cleared' end, to_jsonb(new));
-  exception when others then  -- an alert is not lost because a channel is closed
-    raise warning 'an alert was not broadcast: %', sqlerrm;
+    perform realtime.broadcast('admin:alerts', change, to_jsonb(new));
+  exception
+    when lock_not_available or deadlock_detected then  -- somebody has locked the messages for the moment: see announce_alerts()
+      update realtime.alert_notices n set announced = false where n.alert_id = new.id and n.event = change;
+      raise warning 'an alert is broadcast later: %', sqlerrm;
+    when others then  -- an alert is not lost because a channel is closed
+      raise warning 'an alert was not broadcast: %', sqlerrm;
   end;
   return null;
 end

@@ -15,7 +15,7 @@ from server.alerts.settings import AlertWebhook
 from server.alerts.webhook import WebhookSender
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
-from tests.support.postgres.sql import GIVE_UP_AFTER, connect
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, open_transaction
 from tests.support.servers.webhook import webhook_server
 
 ALERT = """
@@ -70,6 +70,27 @@ def test_that_an_alert_was_cleared_waits_for_no_notice_that_was_given_up(databas
         sql.execute(CLEAR)
         sql.execute("update realtime.alerts set raised_at = raised_at - interval '25 hours'")
         assert events(sql) == [(1, "alert.cleared")]
+
+
+def test_what_a_lock_on_the_messages_keeps_from_being_broadcast_is_broadcast_in_its_order_behind_it(
+    database: str,
+) -> None:
+    sent = "select event, payload ->> 'id' from realtime.messages where channel = 'admin:alerts' order by seq"
+    announce = query("alerts_announce").encode()
+    with connect(database) as sql:
+        sql.execute("set lock_timeout = '50ms'")
+        with open_transaction(database) as other:
+            other.execute("lock table realtime.messages in access exclusive mode")
+            sql.execute(ALERT)
+            assert events(sql) == [(1, "alert.raised")], "the webhook does not wait for it"
+            sql.execute(announce)
+        sql.execute(CLEAR)
+        assert sql.execute(sent).fetchall() == []
+        for _ in range(2):  # it is broadcast once
+            sql.execute(announce)
+            assert sql.execute(sent).fetchall() == [("alert.raised", "1"), ("alert.cleared", "1")]
+        sql.execute(ALERT)
+        assert sql.execute(sent).fetchall()[2:] == [("alert.raised", "2")], "without a lock it is at once"
 
 
 async def test_notices_of_two_databases_differ_in_their_ids_and_name_the_database(
