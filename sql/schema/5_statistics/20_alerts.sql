@@ -167,7 +167,7 @@ begin
   begin
     perform realtime.broadcast('admin:alerts', change, to_jsonb(new));
   exception
-    when lock_not_available or deadlock_detected then  -- somebody has locked the messages for the moment: see announce_alerts()
+    when lock_not_available or deadlock_detected then  -- the messages are locked for the moment: see announce_alerts()
       update realtime.alert_notices n set announced = false where n.alert_id = new.id and n.event = change;
       raise warning 'an alert is broadcast later: %', sqlerrm;
     when others then  -- an alert is not lost because a channel is closed
