@@ -1,4 +1,4 @@
-"""``realtime dev`` as a process of its own, with tokens: configured as a real server would be, but for ``?user=``."""
+"""``realtime dev`` as a process of its own, with tokens: configured as a real server would be."""
 
 from __future__ import annotations
 

@@ -28,18 +28,28 @@ from server.dashboard import PATH
 from server.http.loopback import is_loopback
 from server.logs.masking import without_secrets
 
-__all__ = ["Development", "database_of", "embedded_programs", "run_dev", "with_dashboard"]
+__all__ = [
+    "Development",
+    "clients_of",
+    "database_of",
+    "embedded_programs",
+    "run_dev",
+    "with_dashboard",
+    "with_users_of_addresses",
+]
 
 _WELCOME = """
   Demo page   {page}
   Dashboard   {dashboard}
   Postgres    {dsn}
               {psql} opens it
-{nodes}  Clients     anonymous, or the user of ?user= in the address: for development only. Without a token they may use
-              the channels {channels}, and read all exposed collections
+{nodes}  Clients     {clients}
 
   {hint} Ctrl+C stops.
 """
+_WITHOUT_A_TOKEN = """\
+. Without a token they may use
+              the channels {channels}, and read all exposed collections"""
 _NODES = """\
   Nodes       {nodes}, too: what one is sent, all deliver
   Relay       {relay}/health
@@ -73,7 +83,7 @@ def run_dev(settings: Settings, development: Development) -> None:
         raise SettingsError(
             "--nodes and --workers exclude each other: each node of a development cluster is one process"
         )
-    settings = with_dashboard(_for_pages_of_this_machine(settings))
+    settings = with_dashboard(_for_pages_of_this_machine(with_users_of_addresses(settings)))
     if settings.workers is None:
         settings = settings.model_copy(update={"workers": 1})  # enough for a developer, and it starts sooner
     listener = _listen(settings)
@@ -127,7 +137,6 @@ def _nodes(settings: Settings, dsn: str, listener: socket.socket, count: int) ->
 
 
 def _welcome(settings: Settings, development: Development, dsn: str, url: str, nodes: Cluster) -> str:
-    channels = ", ".join(("public:*", *settings.anonymous_channels))
     dashboard = f"{url.rstrip('/')}{PATH}" if settings.dashboard else "off (setting dashboard)"
     page, hint = (f"{url}", _WITH_EXAMPLES) if development.examples else ("off (--examples)", _WITHOUT_EXAMPLES)
     return _WELCOME.format(
@@ -136,9 +145,18 @@ def _welcome(settings: Settings, development: Development, dsn: str, url: str, n
         dashboard=dashboard,
         dsn=without_secrets(dsn),
         psql=_psql(development),
-        channels=channels,
+        clients=clients_of(settings),
         hint=hint,
     )
+
+
+def clients_of(settings: Settings) -> str:
+    """Which clients the server accepts, in words for its developer."""
+    user = ", or the user of ?user= in the address: for development only" if settings.trust_user_parameter else ""
+    if not settings.allow_anonymous:
+        return f"with a token{user}" if user else "with a token only (allow_anonymous = false); ?user= is refused"
+    channels = ", ".join(("public:*", *settings.anonymous_channels))
+    return f"anonymous{user}{_WITHOUT_A_TOKEN.format(channels=channels)}"
 
 
 def _psql(development: Development) -> str:
@@ -149,6 +167,13 @@ def _psql(development: Development) -> str:
     if development.data_dir == DATA_DIR:
         return f"{program} psql"
     return f"{program} psql --data-dir {shlex.quote(str(development.data_dir))}"
+
+
+def with_users_of_addresses(settings: Settings) -> Settings:
+    """``?user=`` is believed, unless the setting is given, or clients need a token: then an address would do without one."""
+    if "trust_user_parameter" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"trust_user_parameter": settings.allow_anonymous})
 
 
 def _for_pages_of_this_machine(settings: Settings) -> Settings:

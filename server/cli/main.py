@@ -133,7 +133,6 @@ def dev(  # noqa: PLR0913
         log_level=log_level,
         log_format=log_format,
         ephemeral=True,
-        trust_user_parameter=True,
         drain_time=0.0,
     )
     if "anonymous_channels" not in settings.model_fields_set:
