@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Block", "blocks"]
+__all__ = ["PAGES", "Block", "blocks"]
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    page
+    for folder in ("*.md", "docs/**/*.md", "sdk/*/*.md", "examples/**/*.md", "deploy/**/*.md")
+    for page in sorted(ROOT.glob(folder))
+]
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S
 )
@@ -30,14 +34,16 @@ class Block:
         return f"{self.page}:{self.line}"
 
 
-def blocks(language: str, title: str = "") -> list[Block]:
-    """Those of a language whose title begins with ``title``."""
-    found = (block for page in PAGES for block in _blocks_of(page))
-    return [block for block in found if block.language == language and block.title.startswith(title)]
+def blocks(language: str = "", title: str = "", *, page: str = "") -> list[Block]:
+    """Those of a language (of any if it is empty) whose title begins with ``title``; of one ``page``, if it is given."""
+    pages = [ROOT / page] if page else PAGES
+    found = (block for each in pages for block in _blocks_of(each))
+    return [block for block in found if language in ("", block.language) and block.title.startswith(title)]
 
 
 def _blocks_of(page: Path) -> Iterator[Block]:
     text = page.read_text()
     for found in FENCE.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
-        yield Block(str(page.relative_to(ROOT)), line, found["language"], found["title"] or "", found["text"])
+        within = re.sub(f"(?m)^{found['indent']}", "", found["text"])
+        yield Block(str(page.relative_to(ROOT)), line, found["language"], found["title"] or "", within)

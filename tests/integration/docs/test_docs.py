@@ -2,7 +2,8 @@
 
 A fenced block's title names what it is: ``client to server`` and ``server to client`` are messages, ``query: STRATEGY`` is
 the query of a subscription and what becomes of it, ``refused`` is SQL that PostgreSQL must not accept. Every ``sql``
-block of a page is run in order on a fresh database; what only a person can run (ALTER SYSTEM) is ``postgresql``.
+block of a page is run in order on a fresh database; what takes a place of its own (ALTER SYSTEM) is ``postgresql``. Which
+test has which block is in ``tests/unit/docs/test_every_block.py``.
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ def test_server_messages_have_the_fields_of_the_protocol(block: Block) -> None:
 
 
 async def test_queries_get_the_documented_strategy(database: str) -> None:
-    tables = blocks("sql", "sample tables")
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(tables[0].text.encode())
+        for block in blocks("sql", page="docs/guides/live-queries.md"):
+            connection.execute(block.text.encode())
     asked = blocks("json", "query: ")
     assert asked
     async with await psycopg.AsyncConnection.connect(database, options=connection_options()) as connection:

@@ -18,9 +18,9 @@ HERE = Path(__file__).parent
 def test_the_search_of_the_documentation_works_from_disk_and_without_a_network(tmp_path: Path) -> None:
     need_browser("chromium")
     build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
-    subprocess.run(build, cwd=HERE.parent.parent, check=True, capture_output=True)
+    subprocess.run(build, cwd=HERE.parents[2], check=True, capture_output=True)
     done = subprocess.run(
-        ["node", str(HERE / "docs.mjs"), str(tmp_path / "index.html")],
+        ["node", str(HERE / "search.mjs"), str(tmp_path / "index.html")],
         capture_output=True,
         text=True,
         env=os.environ | browser_environment(),

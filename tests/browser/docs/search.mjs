@@ -1,11 +1,11 @@
-// The documentation opened from disk: node docs.mjs INDEX. Its search finds pages, names are shown as they are written and not
+// The documentation opened from disk: node search.mjs INDEX. Its search finds pages, names are shown as they are written and not
 // broken in two, and nothing is loaded from elsewhere.
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 
-import { eventually } from "../support/eventually.mjs";
-import { launch } from "./pages.mjs";
+import { eventually } from "../../support/eventually.mjs";
+import { launch } from "../pages.mjs";
 
 // What users look for first, and the page that has it: among the first five that the search finds.
 const SEARCHES = {
