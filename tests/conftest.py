@@ -298,6 +298,10 @@ def _template(server: LocalPostgres, connection: psycopg.Connection[Any]) -> str
     connection.execute("drop database if exists migrating")
     connection.execute("create database migrating")
     migrate(server.dsn_for("migrating"))
+    # As autovacuum leaves a database: without statistics of the catalogs, sessions of a node fill tables of hashes in memory
+    # that are far too large, which takes a sixth of what starting it takes.
+    with psycopg.connect(server.dsn_for("migrating"), autocommit=True) as migrating:
+        migrating.execute("vacuum (analyze)")
     connection.execute(sql.SQL("alter database migrating rename to {}").format(sql.Identifier(name)))
     return name
 

@@ -26,7 +26,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[3]
 LOADED = (
@@ -35,6 +35,9 @@ LOADED = (
     "server.cli.migration.migrate",
     "server.cli.serving.workers",
     "server.demo",
+    "typer._adapters",
+    "typer._click.decorators",
+    "uvicorn.lifespan.off",
     "uvloop",
 )
 """What is loaded before there is anything to do, with all that these import."""
@@ -168,10 +171,20 @@ def _make_commands() -> None:
     from server.cli.main import app
 
     anew, commands = typer.main.get_command, typer.main.get_command(app)
+    _make_parameters(commands)
     # The options for the completion of commands depend on the shell.
     typer.main.get_command = lambda typer_instance: (
         anew(typer_instance) if "--show-completion" in sys.argv else commands
     )
+
+
+def _make_parameters(command: Any) -> None:
+    """What Typer makes of each parameter's type, when the first value of it is read."""
+    for parameter in command.params:
+        if hasattr(parameter, "get_runtime_param"):
+            parameter.get_runtime_param()
+    for each in getattr(command, "commands", {}).values():
+        _make_parameters(each)
 
 
 def _reap(running: dict[int, int]) -> None:
@@ -221,8 +234,24 @@ def _become_server(output: int, error: int, arguments: list[str], environment: d
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[1:] = arguments
-    runpy.run_module("server", run_name="__main__", alter_sys=True)
-    sys.exit()
+    try:
+        runpy.run_module("server", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            _end(end.code or 0)
+        raise
+    _end(0)
+
+
+def _end(code: int) -> NoReturn:
+    """End as an interpreter does, but leave to the system what it would free piece by piece: everything that was loaded
+    before the fork, of which it would first make a copy.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for each in (sys.stdout, sys.stderr):
+        each.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
