@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import psycopg
@@ -39,8 +40,27 @@ def run_each(dsn: str, *statements: str) -> None:
 
 
 def read(dsn: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    with connect(dsn) as connection:
-        return connection.execute(statement.encode(), parameters or None).fetchall()
+    """The rows of a query. What :func:`until` waits for reads over one connection."""
+    if (kept := _kept.get()) is None:
+        with connect(dsn) as connection:
+            return _rows(connection, statement, parameters)
+    if (last := kept.get(dsn)) is not None:
+        try:
+            return _rows(last, statement, parameters)
+        except psycopg.OperationalError:
+            if not last.broken:
+                raise
+            kept.pop(dsn).close()  # as by a restart of the server
+    kept[dsn] = connect(dsn)
+    return _rows(kept[dsn], statement, parameters)
+
+
+def _rows(connection: psycopg.Connection[Any], statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    return connection.execute(statement.encode(), parameters or None).fetchall()
+
+
+_kept: ContextVar[dict[str, psycopg.Connection[Any]] | None] = ContextVar("_kept", default=None)
+"""Within :func:`until`, by DSN what its condition reads over: a connection is ten milliseconds of a processor."""
 
 
 @contextmanager
@@ -56,11 +76,18 @@ def open_transaction(dsn: str, *statements: str) -> Iterator[psycopg.Connection[
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until ``condition`` is true, for what only shows when asked for; returns what it gave.
 
-    It is asked less often the longer it takes: most conditions open a connection, which is five milliseconds of a processor.
+    It is asked less often the longer it takes.
     """
     pause = 0.01
-    async with asyncio.timeout(GIVE_UP_AFTER):
-        while not (found := condition()):
-            await asyncio.sleep(pause)
-            pause = min(1.25 * pause, 0.1)
+    kept: dict[str, psycopg.Connection[Any]] = {}
+    token = _kept.set(kept)
+    try:
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while not (found := condition()):
+                await asyncio.sleep(pause)
+                pause = min(1.25 * pause, 0.1)
+    finally:
+        _kept.reset(token)
+        for each in kept.values():
+            each.close()
     return found
