@@ -143,7 +143,8 @@ class Transaction:
     queries while they process the changes, so that later reads can select transactions by table. ``received_at``: when the
     feed had all of it, in microseconds since the Unix epoch by this machine's clock; 0: not known. It is not compared: two
     processes that decode the same frames have equal transactions. ``annotation``, its annotations merged, a JSON object, and
-    ``published``, its messages, are filled in by the channels and taken away again when it was applied.
+    ``published``, its messages, are filled in by the channels and taken away again when it was applied. ``late``: it comes
+    behind others that committed after it, since nothing looked at its table before; it has ``tables`` already.
     """
 
     position: Lsn
@@ -155,6 +156,7 @@ class Transaction:
     received_at: int = field(default=0, compare=False)
     annotation: bytes | None = field(default=None, compare=False)
     published: Sequence[PublishedRow] = field(default=(), compare=False)
+    late: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +164,13 @@ class Progress:
     """Every transaction that committed before ``position`` has been delivered.
 
     ``recorded``: of those that committed before it, the process that records for all that follow the slot has recorded where
-    their messages committed; 0: that is not reported.
+    their messages committed; 0: that is not reported. ``followed``: the transactions of further tables come from here on
+    (:mod:`engine.feed.table_interest`); 0: no new ones.
     """
 
     position: Lsn
     recorded: Lsn = 0
+    followed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,15 @@ class Catalog:
         by_oid = {oid: (built_in if t.built_in else exposed)[t.collection] for oid, t in self.by_oid.items()}
         return replace(self, by_collection=exposed, by_oid=by_oid, built_in=built_in)
 
+    def relations(self, tables: Set[int]) -> dict[int, int]:
+        """The relations (oids) as which the stream may bring rows of ``tables``, with the table of each: the table itself,
+        and its partitions while the publication does not bring their rows as the root's.
+        """
+        found = {oid: oid for oid in tables}
+        if self.problem is not None:
+            found |= {oid: table.oid for oid, table in self.by_oid.items() if table.oid in tables}
+        return found
+
     def concerned(self, oids: Collection[int], types: Iterable[int] = ()) -> set[int]:
         """The tables (their oids) that a change of these relations and types concerns; empty: none that is exposed."""
         found = {table.oid for oid in oids if (table := self.by_oid.get(oid))}

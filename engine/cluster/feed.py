@@ -15,8 +15,10 @@ and takes the events in order. It ends with an exception, and the next one finds
 
 In another region a node reads a mirror of the stream (:mod:`engine.cluster.mirror`), which a session waits for first.
 
-Each message names the position of the event before it. One that does not follow ends the session, so a hole is never passed
-over; signs of life have the position too, so a hole at the end of the stream is seen within a second or two.
+A node with live queries takes what these look at (:mod:`engine.cluster.selection`), if the relay publishes by topics.
+Others, such as the relay of the workers of a machine, take everything. There each message names the position of the event
+before it. One that does not follow ends the session, so a hole is never passed over; signs of life have the position too, so
+a hole at the end of the stream is seen within a second or two.
 """
 
 from __future__ import annotations
@@ -24,54 +26,70 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final
 
 from nats.errors import Error as NatsError
 
+from engine.cluster.consumer import Message, Meter
 from engine.cluster.identity import check_same, identity_of
-from engine.cluster.messages import RECORD, Assembler, Pulse, Sent, pulse_of
+from engine.cluster.messages import RECORD, TOPICS, Assembler, Pulse, Sent, pulse_of
 from engine.cluster.mirror import Mirror
-from engine.cluster.nats_stream import Message, NatsFailedError, NatsStream, connected
+from engine.cluster.nats_stream import NatsFailedError, NatsStream, connected
 from engine.cluster.place import StreamPlace, end_of, find
+from engine.cluster.selection import Selection
 from engine.cluster.settings import ClusterSettings
+from engine.cluster.topics import StreamBrokenError, TopicChains, TopicHoleError
 from engine.errors import FeedError
+from engine.feed.buffer import EVENT_OVERHEAD, size_of
 from engine.feed.decoders.base import UndecodableError
 from engine.feed.decoders.frames import FramesError
 from engine.feed.feed import FeedSettings, ServerIdentity
 from engine.feed.slots import find_slot
 from engine.lsn import Lsn, format_lsn
+from engine.relay.codec import decoder_for
 from engine.relay.followed import FollowedFeed, StreamLag
 from engine.relay.messages import Break, Part, Passed, RelayProtocolError, Welcome
 from engine.tasks import end
+from engine.transaction import Progress, Transaction
 
-__all__ = ["ClusterFeed", "NoRelayError", "StreamBrokenError"]
+__all__ = ["ClusterFeed", "NoRelayError"]
 
 _GATHER: Final = 1.0  # seconds for which a full buffer is waited for at a time
 _SILENT_NATS: Final = 5.0  # seconds
+_BEAT: Final = b""  # what asks the relay for a sign of life
+_ASKS: Final = 0.02  # seconds between two requests for a sign of life
 
 
 class NoRelayError(FeedError):
     """No relay has published to this stream."""
 
 
-class StreamBrokenError(FeedError):
-    """A message does not follow the one before it."""
-
-
 class ClusterFeed(FollowedFeed):
-    """See :class:`engine.relay.followed.FollowedFeed`. ``cluster``: how to reach NATS."""
+    """See :class:`engine.relay.followed.FollowedFeed`.
+
+    ``cluster``: how to reach NATS; ``selective``: only what ``interest`` has is taken, and what is about no single table.
+    """
 
     reports_recorded = True
     """See :class:`engine.stream.change_feed.ChangeFeed`: the leading relay records."""
 
-    def __init__(self, dsn: str, settings: FeedSettings, cluster: ClusterSettings) -> None:
+    def __init__(self, dsn: str, settings: FeedSettings, cluster: ClusterSettings, *, selective: bool = False) -> None:
         super().__init__(dsn, settings, cluster.silence)
         self._cluster = cluster
         self._pulse: Pulse | None = None
         self._nats: NatsStream | None = None
         self._mirror: Mirror | None = None  # that is read in place of the stream
-        self._requests: set[asyncio.Task[None]] = set()  # for recording, which are being sent
+        self._requests: dict[bytes, asyncio.Task[None]] = {}  # which are being sent
         self._assembler = Assembler()
+        self.interest.selective = selective
+        self._chains: TopicChains | None = None  # of a node that takes a part of the topics
+        self._origin: Lsn = 0  # where what this node follows has begun
+        self._lost = False  # events that it needs were missing
+        self._asked_at = 0.0
+        self.meter = Meter()
+        """What NATS has sent to this node."""
         self._behind = (0, 0.0)  # messages behind the last one that was taken, and when that was stored
 
     @property
@@ -90,16 +108,25 @@ class ClusterFeed(FollowedFeed):
         """See :meth:`engine.feed.feed.Feed.confirm`. The slot does not wait for nodes: the relay records and confirms."""
         self._positions.confirm(position)
 
+    def request_progress(self) -> None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        now = time.monotonic()
+        if self._chains is not None and now - self._asked_at > _ASKS:
+            self._asked_at = now
+            self._request(_BEAT)
+
     def request_recording(self) -> None:
         """See :class:`engine.stream.change_feed.ChangeFeed`. A relay that begins records what it finds anyway."""
-        if self._nats is not None and not self._requests:
-            task = asyncio.create_task(self._request_recording(self._nats))
-            self._requests.add(task)
-            task.add_done_callback(self._requests.discard)
+        self._request(RECORD)
 
-    async def _request_recording(self, stream: NatsStream) -> None:
+    def _request(self, what: bytes) -> None:
+        if self._nats is not None and what not in self._requests:
+            task = self._requests[what] = asyncio.create_task(self._send_request(self._nats, what))
+            task.add_done_callback(lambda _: self._requests.pop(what, None))
+
+    async def _send_request(self, stream: NatsStream, what: bytes) -> None:
         with contextlib.suppress(NatsError, OSError):  # the session ends, and the next relay's signs of life bring it
-            await stream.client.publish(self._cluster.control, RECORD)
+            await stream.client.publish(self._cluster.control, what)
 
     def doubt(self) -> None:
         """Another connection to the server was found dead: the relay finds out by itself whether its own is."""
@@ -118,11 +145,15 @@ class ClusterFeed(FollowedFeed):
         self.lease.hold()
         try:
             async with connected(self._cluster, f"realtime node {self.settings.node}") as stream:
-                self._nats = stream
-                await self._follow_near(stream)
+                self._nats, stream.meter = stream, self.meter
+                try:
+                    await self._follow_near(stream)
+                except TopicHoleError:
+                    self._lost = True  # what was taken behind the hole cannot be taken back
+                    raise
         finally:
             self._welcomed, self._nats = False, None
-            await end(self._requests)
+            await end(list(self._requests.values()))
 
     async def _follow_near(self, stream: NatsStream) -> None:
         """Follow the stream, or the mirror of it in another region."""
@@ -139,18 +170,56 @@ class ClusterFeed(FollowedFeed):
         pulse = pulse_of(last)
         check_same(self._cluster, pulse, await identity_of(self._database))
         place = await self._welcome(stream, last, pulse)
-        await stream.client.publish(self._cluster.control)  # for a sign of life
+        await stream.client.publish(self._cluster.control, _BEAT)
         self._received_at = time.monotonic()
-        async for message in stream.consume(place.sequence, _SILENT_NATS):
-            if message.sent is None:
-                continue
+        async with aclosing(self._messages(stream, place)) as messages:
+            async for message in messages:
+                await self._took(stream, message)
+
+    async def _messages(self, stream: NatsStream, place: StreamPlace) -> AsyncGenerator[Message]:
+        if self._chains is not None:
+            async with aclosing(self._selection(stream, place, self._chains).messages(_SILENT_NATS)) as selected:
+                async for message in selected:
+                    yield message
+        async with stream.consumer(place.sequence) as consumer:
+            while True:
+                found = await consumer.next(_SILENT_NATS)
+                if found is not None and found.sent is not None:
+                    yield found
+
+    def _selection(self, stream: NatsStream, place: StreamPlace, chains: TopicChains) -> Selection:
+        return Selection(
+            stream=stream,
+            settings=self._cluster,
+            interest=self.interest,
+            generation=self._stream.generation,
+            place=place,
+            chains=chains,
+            needed=self._needed,
+            late=self._take_late,
+            followed=self._show_followed,
+            decoder=decoder_for(self._stream.plugin or "", self.settings.transaction_memory, self.settings.spill_dir),
+        )
+
+    def _needed(self) -> Lsn:
+        return max(self._origin, 0 if self._pulse is None else self._pulse.confirmed)
+
+    def _take_late(self, transaction: Transaction) -> None:
+        self._buffer.put(transaction, size_of(transaction))
+
+    def _show_followed(self, number: int) -> None:
+        """The tables that were taken under ``number`` are followed once this has been processed."""
+        self._buffer.put(Progress(self._positions.delivered, 0, number), EVENT_OVERHEAD)
+
+    async def _took(self, stream: NatsStream, message: Message) -> None:
+        assert message.sent is not None, "it brings something"
+        self._received_at = time.monotonic()
+        self._behind = message.pending, message.stored_at
+        self._take(message.sent, is_pulse=message.pulse)
+        while self._buffer.full:
+            if not await self._buffer.drained(_GATHER):
+                await self._look_behind(stream, message)
             self._received_at = time.monotonic()
-            self._behind = message.pending, message.stored_at
-            self._take(message.sent, is_pulse=message.pulse)
-            while self._buffer.full:
-                if not await self._buffer.drained(_GATHER):
-                    await self._look_behind(stream, message)
-                self._received_at = time.monotonic()
 
     async def _look_behind(self, stream: NatsStream, last: Message) -> None:
         """``last`` was taken long ago: others may have come behind it."""
@@ -162,12 +231,18 @@ class ClusterFeed(FollowedFeed):
         """Find the place from where this session takes the stream. Raises ``NatsFailedError``."""
         generation = last.generation
         reason, elsewhere = self._why_not(last, pulse, await end_of(stream, generation))
-        delivered = self._positions.delivered
+        selective = self.interest.selective and pulse.topics == TOPICS
+        if self._chains is not None and not selective:
+            reason = reason or "a relay leads whose version does not publish by topics"
+        delivered = self._positions.delivered if self._chains is None else self._chains.proven
         following = self._stream.generation != 0 and not reason
-        place = await find(stream, delivered, generation) if following else None
-        resumed = place is not None
+        place = await find(stream, delivered, generation, by_index=self._chains is not None) if following else None
+        kind = "other_history" if elsewhere else "begun_anew" if reason else "left_behind"
+        if self._lost and place is not None:
+            place, reason, kind = None, "the stream in NATS lacks events", "hole"
+        resumed, self._lost = place is not None, False
         if self.sessions and not resumed:
-            self.breaks["other_history" if elsewhere else "begun_anew" if reason else "left_behind"] += 1
+            self.breaks[kind] += 1
         if place is None:
             reason = reason or "the stream in NATS does not have any more what has happened since"
             slot = await find_slot(self._database, self.settings.slot_name)
@@ -177,11 +252,21 @@ class ClusterFeed(FollowedFeed):
                 raise NatsFailedError("the stream in NATS has changed; it is looked at again")
         self._assembler = Assembler()
         self._stream.welcome(Welcome(generation, place.chain, resumed, reason, elsewhere, pulse.plugin, pulse.server))
+        self._begin(place, selective=selective, resumed=resumed)
         before, self._pulse = self._pulse, pulse
         self.sessions += 1
         if before is not None and (before.relay, before.sessions) != (pulse.relay, pulse.sessions):
             self._reconnected()
         return place
+
+    def _begin(self, place: StreamPlace, *, selective: bool, resumed: bool) -> None:
+        """A session begins at ``place``, with all topics or some; see :meth:`_welcome`."""
+        if not resumed:
+            self._origin = place.chain
+        if not self.interest.selective or (resumed and selective == (self._chains is not None)):
+            return
+        self._chains = TopicChains(self._positions.delivered if resumed else place.chain) if selective else None
+        self._show_followed(self.interest.begin() if selective else self.interest.take_all())
 
     def _why_not(self, last: Sent, pulse: Pulse, behind: StreamPlace | None) -> tuple[str, bool]:
         """Why this node's stream cannot go on, as far as that is known without its messages; "" if it may. And whether the
@@ -207,6 +292,8 @@ class ClusterFeed(FollowedFeed):
         """Raises ``FeedError``: the session ends then."""
         if sent.generation != self._stream.generation:
             raise StreamBrokenError("the stream was begun anew")
+        if self._chains is not None:
+            self._stream.skip_to(sent.previous)
         if sent.previous != self._stream.chain:
             self.breaks["hole"] += 1
             found, expected = format_lsn(sent.previous), format_lsn(self._stream.chain)
@@ -230,10 +317,12 @@ class ClusterFeed(FollowedFeed):
     def _take_pulse(self, pulse: Pulse) -> None:
         if self._why_other(pulse.server):
             raise StreamBrokenError(self._why_other(pulse.server))
+        if self.interest.selective and (pulse.topics == TOPICS) != (self._chains is not None):
+            raise StreamBrokenError("a relay leads whose version publishes by other topics")
         self._stream.check_survival(pulse.server)
         before, self._pulse = self._pulse, pulse
         self._welcome_once()
-        if pulse.recorded:
+        if pulse.recorded or self._chains is not None:
             self._stream.take(Passed(self._stream.chain, self._stream.chain, pulse.recorded))
         if before is not None and (before.relay, before.sessions) != (pulse.relay, pulse.sessions):
             self._reconnected()

@@ -9,7 +9,7 @@ MessagePack array with the fields of :class:`Sent`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,8 +22,10 @@ from engine.relay.messages import ToWorker, encode, to_worker
 __all__ = [
     "OVERHEAD",
     "RECORD",
+    "TOPICS",
     "Assembler",
     "ClusterProtocolError",
+    "Index",
     "Pulse",
     "Sent",
     "cut",
@@ -38,6 +40,9 @@ FORMAT: Final = 1
 RECORD: Final = b"record"
 """What a node sends over the control subject if what committed until now is to be recorded at once."""
 
+TOPICS: Final = 1
+"""The version of the rule by which events have topics: those of one table have the table's oid."""
+
 OVERHEAD: Final = 4096
 """Bytes of a message of NATS beside the content: headers of JetStream, and the fields of :class:`Sent`."""
 
@@ -46,6 +51,17 @@ _LENGTH: Final = 4  # bytes before a message of the relay; NATS knows its length
 
 class ClusterProtocolError(FeedError):
     """NATS brought what no relay of this version sends."""
+
+
+class Index(NamedTuple):
+    """What a sign of life has about topics (:mod:`engine.cluster.topics`).
+
+    ``since``: the position of the sign of life before it; ``last``: for each topic with events since then, the position of
+    the last one.
+    """
+
+    since: Lsn
+    last: dict[int, Lsn]
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
@@ -61,6 +77,8 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
         chunk: its number in its message, from 0.
         more: another chunk of the same message follows.
         data: the chunk.
+        prior: the position before its event on its topic (:mod:`engine.cluster.topics`); -1: of a version without topics.
+        index: of a sign of life; None: of an event, or of such a version.
     """
 
     generation: int
@@ -72,6 +90,8 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
     chunk: int
     more: bool
     data: bytes
+    prior: Lsn = -1
+    index: Index | None = None
 
     @property
     def reached(self) -> Lsn:
@@ -93,6 +113,7 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
         database_oid: the database's, with ``server`` its identity; 0: of a version that did not send it.
         database: its name.
         recorded: of all messages of transactions that committed before this position it is recorded where; 0: not known.
+        topics: the version of the rule by which events have topics; 0: all are common.
     """
 
     relay: str
@@ -105,6 +126,7 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
     database_oid: int = 0
     database: str = ""
     recorded: Lsn = 0
+    topics: int = 0
 
 
 pack: Final = msgspec.msgpack.Encoder().encode

@@ -11,8 +11,7 @@ import contextlib
 import json
 import random
 import ssl
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -20,36 +19,26 @@ from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DeliverPolicy,
     DiscardPolicy,
+    RawStreamMsg,
     RetentionPolicy,
     StreamConfig,
     StreamInfo,
 )
 from nats.js.errors import NotFoundError
 
+from engine.cluster.consumer import Consumer, Meter
 from engine.cluster.messages import Sent, sent_of
 from engine.cluster.nats_errors import NatsFailedError, explained, in_words
 from engine.cluster.settings import ClusterSettings
 
-__all__ = ["Message", "NatsFailedError", "NatsStream", "StreamState", "connected", "without_password"]
+__all__ = ["Found", "NatsFailedError", "NatsStream", "StreamState", "connected", "sequence_of", "without_password"]
 
 _TIMEOUT: Final = 2.0  # seconds for a connection, and for an answer
-_HEARTBEAT: Final = 1.0  # seconds between two signs of life of a consumer
-_BATCH: Final = 512  # messages of one request
-_BATCH_BYTES: Final = 8 << 20
-_EXPIRES: Final = 30.0  # seconds for which a request waits
-_UNUSED: Final = 60.0  # seconds after which NATS removes a consumer that asks for nothing
 _DUPLICATES: Final = 1.0  # seconds; ids of messages are not used
-_ACK_TOKENS: Final = 9
-_AGAIN: Final = ("404", "408")  # a request has ended without more
-_ENDS: Final = ("deleted", "shutdown", "leadership", "not found")  # of those with 409, which end the consumer
 
 
 class StreamState(NamedTuple):
@@ -76,18 +65,12 @@ class _Client(Client):
         return command
 
 
-class Message(NamedTuple):
-    """``pulse``: it is a sign of life; ``sent`` None: NATS has shown that it is there, and brings nothing.
+class Found(NamedTuple):
+    """A message of the stream, its number and its subject."""
 
-    ``sequence``: its number in the stream; ``pending``: messages of the stream behind it, when NATS sent it; ``stored_at``:
-    when NATS has stored it, in seconds of its clock.
-    """
-
-    pulse: bool
-    sent: Sent | None
-    sequence: int = 0
-    pending: int = 0
-    stored_at: float = 0.0
+    sent: Sent
+    sequence: int
+    subject: str
 
 
 def without_password(url: str) -> str:
@@ -102,6 +85,7 @@ class NatsStream:
     def __init__(self, client: Client, settings: ClusterSettings) -> None:
         self.client = client
         self.closed = asyncio.Event()
+        self.meter = Meter()
         self._settings = settings
         self._jetstream: JetStreamContext = client.jetstream(timeout=_TIMEOUT)
 
@@ -133,12 +117,23 @@ class NatsStream:
             except NotFoundError:
                 return None
 
+    async def complete(self) -> None:
+        """Let a stream that a relay of an earlier version has made have the subjects of this one."""
+        with explained():
+            config = (await self._jetstream.stream_info(self._settings.stream)).config
+            if set(config.subjects or ()) != set(self._subjects):
+                await self._jetstream.update_stream(config, subjects=self._subjects)
+
+    @property
+    def _subjects(self) -> list[str]:
+        return [self._settings.events, self._settings.tables, self._settings.pulses]
+
     async def make(self) -> StreamState:
         """Make the stream, empty."""
         settings = self._settings
         config = StreamConfig(
             name=settings.stream,
-            subjects=[settings.events, settings.pulses],
+            subjects=self._subjects,
             retention=RetentionPolicy.LIMITS,
             discard=DiscardPolicy.OLD,
             max_bytes=settings.max_bytes,
@@ -155,106 +150,56 @@ class NatsStream:
         with explained():
             await self._jetstream.purge_stream(self._settings.stream)
 
+    async def publish(self, subject: str, data: bytes, reply: str, headers: dict[str, str]) -> None:
+        """Send a message. The answer to ``reply`` is for :func:`sequence_of`."""
+        with explained():
+            await self.client.publish(subject, data, reply=reply, headers=headers)
+
     async def message(self, sequence: int) -> Sent | None:
         """The message of this number; None: it is not there."""
+        found = await self.find(sequence)
+        return None if found is None else found.sent
+
+    async def find(self, sequence: int) -> Found | None:
+        """As :meth:`message`, with its subject."""
         with explained():
             try:
                 found = await self._jetstream.get_msg(self._settings.stream, seq=sequence)
             except NotFoundError:
                 return None
-        return sent_of(found.data)
+        return _found(found)
 
     async def last_pulse(self) -> Sent | None:
         """The last sign of life; None: there is none, or no stream."""
+        found = await self.last_pulse_at()
+        return None if found is None else found.sent
+
+    async def last_pulse_at(self) -> Found | None:
+        """As :meth:`last_pulse`, with its number."""
         with explained():
             try:
                 found = await self._jetstream.get_last_msg(self._settings.stream, self._settings.pulses)
             except NotFoundError:
                 return None
-        return sent_of(found.data)
+        return _found(found)
 
-    async def consume(self, sequence: int, silence: float) -> AsyncIterator[Message]:
-        """The messages from ``sequence`` on, in order, without end. ``silence``: seconds without a sign of life of NATS
-        after which the connection counts as dead.
-
-        As many are asked for as are taken soon: what the caller does not take holds back NATS, and no one else.
-        """
-        settings, client = self._settings, self.client
-        config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=sequence,
-            ack_policy=AckPolicy.NONE,
-            mem_storage=True,
-            num_replicas=1,
-            inactive_threshold=_UNUSED,
-        )
-        with explained():
-            info = await self._jetstream.add_consumer(settings.stream, config)
-            inbox = client.new_inbox()
-            subscription = await client.subscribe(inbox)
-        request = f"$JS.API.CONSUMER.MSG.NEXT.{settings.stream}.{info.name}"
-        largest = max(_BATCH_BYTES, 2 * self.max_payload)
-        asked = json.dumps(
-            {
-                "batch": _BATCH,
-                "max_bytes": largest,
-                "expires": int(_EXPIRES * 1e9),
-                "idle_heartbeat": int(_HEARTBEAT * 1e9),
-            }
-        ).encode()
-        left = 0
-        try:
-            while True:
-                if left <= 0:
-                    left = _BATCH
-                    with explained():
-                        await client.publish(request, asked, reply=inbox)
-                message = await self._next(subscription, silence)
-                if message.reply and message.reply.startswith("$JS.ACK"):
-                    left -= 1
-                    yield Message(message.subject == settings.pulses, sent_of(message.data), *_facts(message.reply))
-                else:
-                    left = _left(message, left)
-                    yield Message(False, None)
-        finally:
-            with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
-                await subscription.unsubscribe()
-                await self._jetstream.delete_consumer(settings.stream, info.name)
-
-    async def _next(self, subscription: Subscription, silence: float) -> Msg:
-        began = time.monotonic()
-        while True:
-            if self.closed.is_set():
-                raise NatsFailedError("the connection to NATS was closed")
-            try:
-                return await subscription.next_msg(timeout=min(silence, 0.5))
-            except TimeoutError:
-                if time.monotonic() - began > silence:
-                    raise NatsFailedError(f"NATS has sent nothing for {silence:g} s") from None
-            except NatsError as error:
-                raise NatsFailedError(in_words(error)) from error
+    def consumer(self, sequence: int, subjects: Collection[str] | None = None) -> Consumer:
+        """The messages from ``sequence`` on, in order, without end. ``subjects``: of which; None: of all."""
+        return Consumer(self.client, self._jetstream, self._settings, self.closed, sequence, subjects, self.meter)
 
 
-def _facts(reply: str) -> tuple[int, int, float]:
-    """The number of a message, how many follow, and when this one was stored: the last tokens of the subject for
-    acknowledgements (https://docs.nats.io/reference/reference-protocols/nats_api_reference, "$JS.ACK").
-    """
-    tokens = reply.split(".")
-    if len(tokens) != _ACK_TOKENS:
-        tokens.pop()  # a newer form has another one behind
-    sequence, _, stored_at, pending = tokens[-4:]
-    return int(sequence), int(pending), int(stored_at) / 1e9
+def _found(message: RawStreamMsg) -> Found:
+    return Found(sent_of(message.data), message.seq or 0, message.subject or "")
 
 
-def _left(message: Msg, left: int) -> int:
-    """How many messages are still to come of a request after a message about it. Raises ``NatsFailedError``."""
-    headers = message.headers or {}
-    status, description = headers.get("Status", ""), headers.get("Description", "")
-    if status == "100":
-        return left
-    if status in _AGAIN or (status == "409" and not any(end in description.lower() for end in _ENDS)):
-        return 0
-    raise NatsFailedError(f"the consumer has ended: {status} {description}".strip())
+def sequence_of(answer: Msg) -> int:
+    """The number that NATS has given a message that was published. Raises ``NatsFailedError`` if it was refused."""
+    if answer.headers and answer.headers.get("Status") == "503":
+        raise NatsFailedError("there is no stream in NATS")
+    body = json.loads(answer.data)
+    if "error" in body:
+        raise NatsFailedError(f"NATS has refused: {body['error'].get('description')}")
+    return int(body["seq"])
 
 
 @asynccontextmanager

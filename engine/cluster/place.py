@@ -3,18 +3,32 @@
 Within a generation the positions of the stream's messages never go down, so what comes after a position is found in about
 twenty questions, wherever the stream begins, and whatever its sequence numbers are: they begin anew in a stream that was
 made again.
+
+A relay's term begins at the stream's end, or with another generation.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+from typing import Final, NamedTuple
 
+import structlog
+
+from engine.cluster.identity import DatabaseIdentity, check_same
 from engine.cluster.messages import Sent, pulse_of
 from engine.cluster.nats_stream import NatsStream, StreamState
+from engine.cluster.settings import ClusterSettings
+from engine.cluster.topics import TopicIndex
 from engine.feed.feed import ServerIdentity
-from engine.lsn import Lsn
+from engine.lsn import Lsn, format_lsn
+from engine.relay.messages import new_generation
 
-__all__ = ["StreamPlace", "end_of", "find", "why_begun_anew"]
+__all__ = ["Adopted", "StreamPlace", "adopt", "end_of", "find", "why_begun_anew"]
+
+_log = structlog.get_logger(__name__)
+
+_MAX_READ: Final = 4096  # messages that a relay reads of the one before it
+_AT_ONCE: Final = 64
 
 
 class StreamPlace(NamedTuple):
@@ -24,8 +38,11 @@ class StreamPlace(NamedTuple):
     chain: Lsn
 
 
-async def find(stream: NatsStream, position: Lsn, generation: int) -> StreamPlace | None:
+async def find(stream: NatsStream, position: Lsn, generation: int, *, by_index: bool = False) -> StreamPlace | None:
     """The place from which every event after ``position`` comes, perhaps with some before it; None if the stream lacks some.
+
+    ``by_index``: a sign of life will do whose index goes back to ``position``, and shows what the stream lacks
+    (:mod:`engine.cluster.topics`).
 
     Raises ``NatsFailedError``.
     """
@@ -47,7 +64,9 @@ async def find(stream: NatsStream, position: Lsn, generation: int) -> StreamPlac
     if low > state.last:  # the end of what was looked at: more may have come since
         return await _behind(stream, state, generation)
     found = await stream.message(low)
-    if found is None or found.generation != generation or found.previous > position or not found.first:
+    if found is None or found.generation != generation or not found.first:
+        return None
+    if found.previous > position and not (by_index and found.index is not None and found.index.since <= position):
         return None
     return StreamPlace(low, found.previous)
 
@@ -73,3 +92,62 @@ def why_begun_anew(last: Sent, pulse: Sent, server: ServerIdentity, position: Ls
     if last.reached > max(server.flushed, position):
         return "the server has lost transactions that were published"
     return ""
+
+
+class Adopted(NamedTuple):
+    """``generation`` and ``position``: of the stream; ``topics``: of its events since the last sign of life; ``purge``: what
+    is in it belongs to another generation.
+    """
+
+    generation: int
+    position: Lsn
+    topics: TopicIndex
+    purge: bool
+
+
+async def adopt(
+    stream: NatsStream,
+    state: StreamState,
+    settings: ClusterSettings,
+    database: DatabaseIdentity,
+    position: Lsn,
+    server: ServerIdentity,
+) -> Adopted:
+    """Where the term of a relay begins whose slot stands at ``position`` on ``server``.
+
+    Raises ``OtherDatabaseError`` if the stream is of another database, and ``NatsFailedError``.
+    """
+    last = await stream.message(state.last) if state.messages else None
+    found = None if last is None else await stream.last_pulse_at()
+    if found is not None:
+        check_same(settings, pulse_of(found.sent), database)
+    if last is None or found is None or (reason := why_begun_anew(last, found.sent, server, position)):
+        reason = "it is empty" if last is None or found is None else reason
+        _log.warning("stream_generation_begun", stream=settings.stream, reason=reason)
+        return Adopted(new_generation(), position, TopicIndex(position), last is not None)
+    if position > last.reached:
+        where = format_lsn(last.reached), format_lsn(position)
+        _log.warning("stream_has_hole", stream=settings.stream, after=where[0], until=where[1])
+        return Adopted(last.generation, position, TopicIndex(position), False)
+    index = await _index_since(stream, settings, found.sequence, state.last)
+    return Adopted(last.generation, last.reached, index or TopicIndex(last.reached), False)
+
+
+async def _index_since(stream: NatsStream, settings: ClusterSettings, first: int, last: int) -> TopicIndex | None:
+    """The topics from the sign of life ``first`` of the stream to its message ``last``; None: some are missing, or there are
+    too many, so no node can know whether it has all of them.
+    """
+    index, chain = TopicIndex(), None
+    if last - first > _MAX_READ:
+        return None
+    for start in range(first, last + 1, _AT_ONCE):
+        sequences = range(start, min(start + _AT_ONCE, last + 1))
+        for found in await asyncio.gather(*[stream.find(sequence) for sequence in sequences]):
+            if found is None or (chain is not None and found.sent.previous != chain):
+                return None
+            if found.subject == settings.pulses:
+                index.begin(found.sent.position)
+            elif found.sent.last:
+                index.note(settings.topic(found.subject), found.sent.position)
+            chain = found.sent.reached
+    return index

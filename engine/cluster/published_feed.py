@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from engine.cluster.messages import OVERHEAD
 from engine.cluster.publisher import Publisher
+from engine.cluster.topics import COMMON
 from engine.feed.feed import Feed, ServerIdentity
+from engine.feed.table_interest import TableInterest
 from engine.lsn import Lsn
-from engine.relay.codec import parts_of
+from engine.relay.codec import parts_of, table_of
 from engine.relay.messages import Break, Part, Passed, ToWorker
 from engine.transaction import FeedEvent, Progress, Transaction
 
 __all__ = ["PublishedFeed"]
 
 _PART = (256 << 10) - OVERHEAD  # bytes of payload of a message
+_OWN = "realtime"  # the schema whose tables every node follows
 
 
 class PublishedFeed:
@@ -27,6 +30,8 @@ class PublishedFeed:
         self._feed = feed
         self._publisher = publisher
         self._wanted: Lsn = 0
+        self.interest = TableInterest()
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
 
     @property
     def leads_recording(self) -> bool:
@@ -37,6 +42,9 @@ class PublishedFeed:
     """See :class:`engine.stream.change_feed.ChangeFeed`."""
 
     def request_recording(self) -> None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+
+    def request_progress(self) -> None:
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
 
     @property
@@ -89,9 +97,12 @@ class PublishedFeed:
         return event
 
     async def _publish(self, event: Transaction | Progress, end: Lsn) -> None:
-        first = True
+        first, topic = True, COMMON
+        if isinstance(event, Transaction):
+            table = table_of(self._feed.plugin or "", event)
+            topic = COMMON if table is None or table.schema == _OWN else table.oid
         for message, last in self._messages(event):
-            await self._publisher.publish(message, end, first=first, last=last)
+            await self._publisher.publish(message, end, topic, first=first, last=last)
             first = False
 
     def _messages(self, event: Transaction | Progress) -> Iterator[tuple[ToWorker, bool]]:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -31,18 +30,18 @@ from typing import Final
 
 import structlog
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from tenacity import RetryCallState, wait_exponential, wait_random
 
-from engine.cluster.identity import DatabaseIdentity, check_same
-from engine.cluster.messages import OVERHEAD, RECORD, Pulse, Sent, cut, pack, pulse_of
-from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected
-from engine.cluster.place import why_begun_anew
+from engine.cluster.identity import DatabaseIdentity
+from engine.cluster.messages import OVERHEAD, RECORD, Index, Pulse, Sent, cut, pack
+from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected, sequence_of
+from engine.cluster.place import adopt
 from engine.cluster.send_queue import SendQueue
 from engine.cluster.settings import ClusterSettings
+from engine.cluster.topics import COMMON, TopicIndex
 from engine.errors import FeedError
 from engine.feed.feed import ServerIdentity
-from engine.lsn import Lsn, format_lsn
+from engine.lsn import Lsn
 from engine.postgres.retry import error_of, until_done
 from engine.relay.messages import ToWorker, new_generation
 
@@ -53,6 +52,7 @@ _log = structlog.get_logger(__name__)
 _PAUSE: Final = wait_exponential(multiplier=0.05, max=1.0) + wait_random(0, 0.05)  # seconds between two attempts
 _ACKNOWLEDGED: Final = 2.0  # seconds in which NATS has to acknowledge
 _HEALTHY_AFTER: Final = 10.0  # seconds of a session after which its end is not counted with earlier ones
+_ASKED: Final = 0.01  # seconds between two signs of life that nodes ask for
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
 
 
@@ -109,8 +109,10 @@ class Publisher:
         self._adopted = 0  # of the last message of the term before
         self._stored_at = time.monotonic()  # when NATS acknowledged last, or nothing was waiting
         self._purge = False
+        self._index = TopicIndex()
         self._open = False  # an event was published in part
         self._pulsed: Pulse | None = None  # the last sign of life
+        self._wanted = False  # a node waits for one
         self._due = False  # another one, once the event is complete
         self._more = asyncio.Event()
         self._room = asyncio.Event()
@@ -126,20 +128,23 @@ class Publisher:
         self._started.set()
         await self._begun.wait()
 
-    async def publish(self, message: ToWorker, position: Lsn, *, first: bool = True, last: bool = True) -> None:
+    async def publish(
+        self, message: ToWorker, position: Lsn, topic: int = COMMON, *, first: bool = True, last: bool = True
+    ) -> None:
         """Publish an event that ends at ``position``, or a message of it (``first``, ``last``). Waits for room."""
-        previous = self.position
+        previous, prior = self.position, self._index.prior(topic)
         for number, more, data in cut(message, self._chunk):
             while self.queue.size >= self._settings.window:
                 self._room.clear()
                 await self._room.wait()
             ends = last and not more
             begins = first and number == 0
-            sent = Sent(self.generation, self._term, previous, position, begins, ends, number, more, data)
-            self._add(self._settings.events, sent)
+            sent = Sent(self.generation, self._term, previous, position, begins, ends, number, more, data, prior)
+            self._add(self._settings.subject(topic), sent, topic)
             self._open = not ends
         if last:
             self.position = position
+            self._index.note(topic, position)
             if self._due:
                 self.beat()
 
@@ -148,6 +153,7 @@ class Publisher:
         self.generation = new_generation()
         self.position = self.reached = position
         self._open = False
+        self._index, self.queue.stored = TopicIndex(position), TopicIndex(position)
         self.queue.clear()
         self._purge = True
         self._fail(NatsFailedError("the stream is begun anew"))
@@ -201,32 +207,38 @@ class Publisher:
 
     async def _asked(self, message: Msg) -> None:
         """A node asks for a sign of life, or for the recording of commits, which one follows."""
-        (self._recording if message.data == RECORD else self.beat)()
+        if message.data == RECORD:
+            self._recording()
+        else:
+            self._wanted = True
+            self._more.set()
 
     async def _send(self, stream: NatsStream, inbox: str) -> None:
         beaten = time.monotonic()
         while True:
             now = time.monotonic()
             self._check(stream, now)
-            if now - beaten >= self._settings.beat:
-                beaten = now
+            if now - beaten >= self._pause:
+                beaten, self._wanted = now, False
                 self.beat()
             while self.queue.unsent:
                 headers = {_EXPECTED: str(self._sequence)}
                 self._sequence += 1
                 each = self.queue.next(self._sequence)
-                try:
-                    await stream.client.publish(
-                        each.subject, each.data, reply=f"{inbox}.{each.sequence}", headers=headers
-                    )
-                except (NatsError, OSError) as error:
-                    raise NatsFailedError(f"NATS: {error}") from error
+                await stream.publish(each.subject, each.data, f"{inbox}.{each.sequence}", headers)
                 if self._failure is not None:
                     raise self._failure
             self._more.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.beat / 4):
+                async with asyncio.timeout(min(self._settings.beat / 4, self._pause)):
                     await self._more.wait()
+
+    @property
+    def _pause(self) -> float:
+        """Seconds between two signs of life, as things are now."""
+        if self._wanted:
+            return _ASKED
+        return self._settings.index if self._index.pending else self._settings.beat
 
     def _check(self, stream: NatsStream, now: float) -> None:
         """Raise if this session cannot go on."""
@@ -241,14 +253,10 @@ class Publisher:
 
     async def _take(self, message: Msg) -> None:
         """An acknowledgement."""
-        if message.headers and message.headers.get("Status") == "503":
-            self._fail(NatsFailedError("there is no stream in NATS"))
-            return
-        answer = json.loads(message.data)
-        if "error" in answer:
-            self._fail(NatsFailedError(f"NATS has refused: {answer['error'].get('description')}"))
-            return
-        self._store(int(answer["seq"]))
+        try:
+            self._store(sequence_of(message))
+        except NatsFailedError as error:
+            self._fail(error)
 
     def _store(self, sequence: int) -> None:
         """NATS has everything up to this sequence number."""
@@ -269,20 +277,21 @@ class Publisher:
         self._due = self._open
         if self._open or not self._begun.is_set():
             return
-        before, sent = self._pulsed, self._sign_of_life(self.position)
+        before, sent = self._pulsed, self._sign_of_life(self.position, self._index.now)
         if sent is not None and (self.queue.last_subject != self._settings.pulses or self._pulsed != before):
             self._add(self._settings.pulses, sent)
+            self._index.begin(self.position)
 
-    def _sign_of_life(self, at: Lsn) -> Sent | None:
+    def _sign_of_life(self, at: Lsn, index: Index) -> Sent | None:
         pulse = self._pulse()
         if pulse is None:
             return None
         self._pulsed = pulse
         data = pack(pulse)
-        return Sent(self.generation, self._term, at, at, first=True, last=True, chunk=0, more=False, data=data)
+        return Sent(self.generation, self._term, at, at, True, True, 0, False, data, at, index)
 
-    def _add(self, subject: str, sent: Sent) -> None:
-        self.queue.add(subject, sent)
+    def _add(self, subject: str, sent: Sent, topic: int = COMMON) -> None:
+        self.queue.add(subject, sent, topic)
         self._more.set()
 
     # -- where the stream stands -----------------------------------------------------------------------------------
@@ -295,6 +304,8 @@ class Publisher:
         if state is None:
             state = await stream.make()
             _log.info("stream_made", stream=self._settings.stream)
+        else:
+            await stream.complete()
         if self.generation == 0:
             await self._adopt(stream, state)
         else:
@@ -310,7 +321,8 @@ class Publisher:
             await stream.purge()
             self._purge = False
         self.queue.resend()
-        if empty and self.queue.before is not None and (sent := self._sign_of_life(self.queue.before)) is not None:
+        before = self.queue.before
+        if empty and before is not None and (sent := self._sign_of_life(before, self.queue.stored.lately)) is not None:
             self.queue.put_first(self._settings.pulses, sent)
 
     async def _check_term(self, stream: NatsStream, state: StreamState) -> None:
@@ -329,19 +341,7 @@ class Publisher:
         assert self._start is not None, "begin was called"
         position, server = self._start
         self._adopted = state.last
-        last = await stream.message(state.last) if state.messages else None
-        pulse = None if last is None else await stream.last_pulse()
-        if pulse is not None:
-            check_same(self._settings, pulse_of(pulse), self._database)
-        if last is None or pulse is None or (reason := why_begun_anew(last, pulse, server, position)):
-            reason = "it is empty" if last is None or pulse is None else reason
-            _log.warning("stream_generation_begun", stream=self._settings.stream, reason=reason)
-            self.generation = new_generation()
-            self.position = self.reached = position
-            self._purge = last is not None
-            return
-        self.generation = last.generation
-        self.position = self.reached = max(last.reached, position)
-        if position > last.reached:
-            where = format_lsn(last.reached), format_lsn(position)
-            _log.warning("stream_has_hole", stream=self._settings.stream, after=where[0], until=where[1])
+        found = await adopt(stream, state, self._settings, self._database, position, server)
+        self.generation, self._purge = found.generation, found.purge
+        self.position = self.reached = found.position
+        self._index, self.queue.stored = found.topics, found.topics.copy()

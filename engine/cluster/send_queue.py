@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from engine.cluster.messages import Sent, pack
+from engine.cluster.topics import COMMON, TopicIndex
 from engine.lsn import Lsn
 
 __all__ = ["Queued", "SendQueue"]
@@ -20,6 +21,9 @@ class Queued:
         data: the packed :class:`Sent`.
         before: the position that the stream has before its event.
         reached: the position up to which the stream has everything with it.
+        topic: of its event.
+        ends: its event is complete with it.
+        pulse: it is a sign of life.
         sequence: under which it was sent; 0: it was not.
     """
 
@@ -27,6 +31,9 @@ class Queued:
     data: bytes
     before: Lsn
     reached: Lsn
+    topic: int
+    ends: bool
+    pulse: bool
     sequence: int = 0
 
 
@@ -36,11 +43,13 @@ class SendQueue:
     Attributes:
         size: bytes of all messages.
         acknowledged: messages that have left it; ``acknowledged_bytes``: of their contents.
+        stored: the topics since the last sign of life that NATS has.
     """
 
     def __init__(self) -> None:
         self.size = 0
         self.acknowledged = self.acknowledged_bytes = 0
+        self.stored = TopicIndex()
         self._all: deque[Queued] = deque()
         self._unsent: deque[Queued] = deque()
 
@@ -62,9 +71,9 @@ class SendQueue:
         """The position that the stream has before the first message; None if there is none."""
         return self._all[0].before if self._all else None
 
-    def add(self, subject: str, sent: Sent) -> None:
+    def add(self, subject: str, sent: Sent, topic: int = COMMON) -> None:
         """A message more, behind all others."""
-        queued = _queued(subject, sent)
+        queued = _queued(subject, sent, topic)
         self._all.append(queued)
         self._unsent.append(queued)
         self.size += len(queued.data)
@@ -91,6 +100,10 @@ class SendQueue:
             self.acknowledged += 1
             self.acknowledged_bytes += len(stored.data)
             reached = max(reached, stored.reached)
+            if stored.pulse:
+                self.stored.begin(stored.reached)
+            elif stored.ends:
+                self.stored.note(stored.topic, stored.reached)
         return reached
 
     def resend(self) -> None:
@@ -106,5 +119,6 @@ class SendQueue:
         self.size = 0
 
 
-def _queued(subject: str, sent: Sent) -> Queued:
-    return Queued(subject, pack(sent), sent.previous, sent.reached)
+def _queued(subject: str, sent: Sent, topic: int = COMMON) -> Queued:
+    ends = sent.last and not sent.more
+    return Queued(subject, pack(sent), sent.previous, sent.reached, topic, ends, sent.index is not None)

@@ -26,6 +26,8 @@ class ClusterSettings:
         lease: after this time without a sign of life another relay takes the place of the leading one.
         publish_timeout: a leading relay that cannot publish for this time gives its place to another one.
         window: messages that wait for the acknowledgement of NATS are no more than these bytes.
+        index: after this time a sign of life follows an event that not all nodes take.
+        cool_down: a node goes on to take the transactions of a table for this time after it has looked at it last.
     """
 
     urls: tuple[str, ...]
@@ -40,6 +42,8 @@ class ClusterSettings:
     lease: float = 1.0
     publish_timeout: float = 5.0
     window: int = 16 << 20
+    index: float = 0.1
+    cool_down: float = 30.0
 
     @property
     def stream(self) -> str:
@@ -53,8 +57,22 @@ class ClusterSettings:
 
     @property
     def events(self) -> str:
-        """The subject of events."""
+        """The subject of events that every node takes."""
         return f"{self.prefix}.events"
+
+    @property
+    def tables(self) -> str:
+        """All subjects of transactions of single tables."""
+        return f"{self.prefix}.table.*"
+
+    def subject(self, topic: int) -> str:
+        """The subject of a topic's events."""
+        return f"{self.prefix}.table.{topic}" if topic else self.events
+
+    def topic(self, subject: str) -> int:
+        """The topic of the events of ``subject``."""
+        head, _, last = subject.rpartition(".")
+        return int(last) if head == f"{self.prefix}.table" else 0
 
     @property
     def pulses(self) -> str:

@@ -7,12 +7,19 @@ import contextlib
 from collections import deque
 from typing import Final
 
-from engine.transaction import FeedEvent, Progress
+from engine.feed.decoders.change_log import ChangeLog
+from engine.transaction import FeedEvent, Progress, Transaction
 
-__all__ = ["EVENT_OVERHEAD", "EventBuffer"]
+__all__ = ["EVENT_OVERHEAD", "EventBuffer", "size_of"]
 
 EVENT_OVERHEAD: Final = 512
 """Bytes that an event takes beside its changes, roughly."""
+
+
+def size_of(transaction: Transaction) -> int:
+    """Bytes of memory that ``transaction`` takes, roughly."""
+    changes = transaction.changes
+    return EVENT_OVERHEAD + (changes.memory if isinstance(changes, ChangeLog) else 0)
 
 
 class EventBuffer:
@@ -41,7 +48,8 @@ class EventBuffer:
     def put(self, event: FeedEvent, size: int) -> None:
         """Append an event that occupies ``size`` bytes of memory."""
         if isinstance(event, Progress) and self._events and isinstance(before := self._events[-1][0], Progress):
-            self._events[-1] = (Progress(event.position, max(event.recorded, before.recorded)), size)
+            recorded, followed = max(event.recorded, before.recorded), max(event.followed, before.followed)
+            self._events[-1] = (Progress(event.position, recorded, followed), size)
             return
         self._events.append((event, size))
         self._bytes += size

@@ -10,6 +10,7 @@ from typing import Literal
 from engine.errors import FeedError
 from engine.feed.buffer import EventBuffer
 from engine.feed.positions import Lag, Positions
+from engine.feed.table_interest import TableInterest
 from engine.lsn import Lsn
 from engine.transaction import FeedEvent
 
@@ -39,6 +40,8 @@ class ConsumedFeed:
 
     def __init__(self) -> None:
         self.state = FeedState("starting")
+        self.interest = TableInterest()
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
         self._positions = Positions()
 
     @property
@@ -57,6 +60,9 @@ class ConsumedFeed:
         return self._positions.lag()
 
     def request_recording(self) -> None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+
+    def request_progress(self) -> None:
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
 
     async def streaming(self) -> None:

@@ -31,9 +31,8 @@ import psycopg
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from engine.errors import FeedError
-from engine.feed.buffer import EVENT_OVERHEAD
+from engine.feed.buffer import EVENT_OVERHEAD, size_of
 from engine.feed.decoders.base import PUBLICATION, Decoder, RelationNeededError, TableDescription
-from engine.feed.decoders.change_log import ChangeLog
 from engine.feed.replication_stream import Keepalive, ReplicationStream, StreamEndedError
 from engine.feed.slots import SlotBusyError, find_slot
 from engine.feed.startup import FeedParts, Startup
@@ -216,17 +215,15 @@ class StreamingSession:
         """Put ``transaction`` into the buffer, unless it was delivered before. Returns whether the buffer has room."""
         if transaction.end <= self._positions.delivered:
             return not self._buffer.full  # delivered before a reconnect
-        changes = transaction.changes
-        if not changes:
+        if not transaction.changes:
             self._seen = max(self._seen, transaction.end)
             return not self._buffer.full
-        size = changes.memory if isinstance(changes, ChangeLog) else 0
         transaction.received_at = time.time_ns() // 1000
         self._positions.deliver(transaction.end, transaction.commit_time)
         self._memory.obstacle.passed()
         if not self._streams:
             self._note_streaming()  # before the consumer can take it
-        self._buffer.put(transaction, size + EVENT_OVERHEAD)
+        self._buffer.put(transaction, size_of(transaction))
         return not self._buffer.full
 
     def _on_keepalive(self, keepalive: Keepalive) -> None:

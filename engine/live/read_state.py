@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from engine.background import Background
 from engine.catalog.watcher import CatalogWatcher
 from engine.errors import BunbaseError
 from engine.live.batched_reads import BatchPart
+from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.shared_query import LiveQuery, Subscription
 from engine.postgres.retry import growing_pause
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
+from engine.stream.driver import StreamDriver
 
-__all__ = ["READ_TIMEOUT", "ReadState", "RightsChangedError", "Wait", "until_shown"]
+__all__ = ["READ_TIMEOUT", "FollowedTables", "ReadState", "RightsChangedError", "Wait", "until_shown"]
 
 READ_TIMEOUT = 10.0
 """Seconds a new subscription waits for a database that cannot be reached."""
@@ -73,6 +75,27 @@ class ReadState:
     def may_wait(self) -> bool:
         """Whether its next read may be put off: subscribers have a list, and may see what it has."""
         return self.ready.done() and not self.replan
+
+
+class FollowedTables:
+    """Has the stream bring the transactions of the tables on which queries depend, from before their reads on."""
+
+    def __init__(self, stream: StreamDriver, dispatcher: Dispatcher) -> None:
+        self._stream = stream
+        self._dispatcher = dispatcher
+
+    async def follow(self, query: LiveQuery, tables: Set[int]) -> None:
+        """Wait until a snapshot that is taken from now on can be joined to the stream for ``tables``, which ``query`` holds
+        until :meth:`forget`. Raises ``TimeoutError`` where the stream does not go on.
+        """
+        relations = self._dispatcher.catalog.relations(tables)
+        self._stream.interest.hold(query, relations)
+        async with asyncio.timeout(READ_TIMEOUT):
+            await self._stream.follow(relations.keys())
+
+    def forget(self, query: LiveQuery) -> None:
+        """``query`` is not read any more."""
+        self._stream.interest.release(query)
 
 
 class Wait:

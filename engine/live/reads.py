@@ -30,7 +30,7 @@ from engine.live.core.result_set import ResultSet, check_nesting
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
-from engine.live.read_state import ReadState
+from engine.live.read_state import FollowedTables, ReadState
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
 from engine.metrics.live import LiveMetrics
@@ -84,7 +84,15 @@ class ReadList:
 class QueryReads:
     """Reads live queries: by themselves in a lane, or for many sets of values or claims together."""
 
-    def __init__(self, reader: Reader, settings: LiveSettings, background: Background, metrics: LiveMetrics) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        settings: LiveSettings,
+        background: Background,
+        metrics: LiveMetrics,
+        tables: FollowedTables,
+    ) -> None:
+        self.tables = tables
         self._reader = reader
         self._settings = settings
         self._metrics = metrics
@@ -92,6 +100,7 @@ class QueryReads:
 
     async def read(self, query: LiveQuery, state: ReadState, plan: Plan) -> ReadResult:
         """Read the rows of ``plan``, in the lane of ``state``. Raises ``TooSlowError`` for a read that is cut off."""
+        await self.tables.follow(query, plan.dependencies)
         read, began = None, time.monotonic()
         if not (state.slow or state.alone):
             part = _part(plan, state, self._settings)

@@ -40,7 +40,7 @@ from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import ATTEMPTS, FailedReads
 from engine.live.plan_cache import Plan
 from engine.live.query_accounts import ASKING, until_within_budget
-from engine.live.read_state import READ_TIMEOUT, ReadState, RightsChangedError, Wait
+from engine.live.read_state import READ_TIMEOUT, FollowedTables, ReadState, RightsChangedError, Wait
 from engine.live.reads import REFUSED, QueryReads, ReadList, TooSlowError, fits, rejection_of, why_reread
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
@@ -60,7 +60,6 @@ from engine.values.labels import UnknownLabelError
 __all__ = ["Refresher"]
 
 _log = structlog.get_logger(__name__)
-
 _REPORTED_AFTER = 1.0  # seconds after which an unreachable database is reported as a problem
 
 
@@ -95,7 +94,7 @@ class Refresher:
         self._catalog = catalog
         self._stream = stream
         self._background = background
-        self._query_reads = QueryReads(reader, settings, background, metrics)
+        self._query_reads = QueryReads(reader, settings, background, metrics, FollowedTables(stream, dispatcher))
         self._failed = FailedReads(settings, reader, catalog)
         self._states: dict[LiveQuery, ReadState] = {}
         self.states: Mapping[LiveQuery, ReadState] = self._states
@@ -132,6 +131,7 @@ class Refresher:
         state = self._states.pop(query, None)
         if state is not None and state.task is not None and state.task is not asyncio.current_task():
             state.task.cancel()
+        self._query_reads.tables.forget(query)
         self._dispatcher.forget(query)
 
     async def ready(self, query: LiveQuery) -> None:

@@ -13,9 +13,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer
+from engine.feed.buffer import EVENT_OVERHEAD, EventBuffer, size_of
 from engine.feed.decoders.base import UndecodableError
-from engine.feed.decoders.change_log import ChangeLog
 from engine.feed.decoders.frames import FramesError
 from engine.feed.feed import FeedSettings, ServerIdentity
 from engine.feed.positions import Positions
@@ -65,6 +64,10 @@ class WorkerStream:
     def chain(self) -> Lsn:
         """The position of the last event; the next one follows it."""
         return self._chain
+
+    def skip_to(self, position: Lsn) -> None:
+        """The events up to ``position`` concern others, and are known to."""
+        self._chain = position
 
     def distrust(self) -> None:
         """What was received last may come again and again: the next session does not go on there."""
@@ -130,11 +133,9 @@ class WorkerStream:
             self._deliver(transaction)
 
     def _deliver(self, transaction: Transaction) -> None:
-        changes = transaction.changes
-        size = changes.memory if isinstance(changes, ChangeLog) else 0
         transaction.received_at = time.time_ns() // 1000
         self.positions.deliver(transaction.end, transaction.commit_time)
-        self._buffer.put(transaction, size + EVENT_OVERHEAD)
+        self._buffer.put(transaction, size_of(transaction))
 
     def _take_break(self, message: Break) -> None:
         self._chain = message.position

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from engine.feed.table_interest import TableInterest
 from engine.lsn import Lsn
 from engine.transaction import FeedEvent
 
@@ -32,6 +33,15 @@ class ChangeFeed(Protocol):
 
     def request_recording(self) -> None:
         """What committed until now is waited for: have that other process record it at once."""
+        ...
+
+    @property
+    def interest(self) -> TableInterest:
+        """Consumers hold there the tables that they look at; transactions of others need not be brought."""
+        ...
+
+    def request_progress(self) -> None:
+        """A position is waited for: bring ``Progress`` soon, also where nothing that is brought has happened."""
         ...
 
     @property

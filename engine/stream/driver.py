@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import structlog
 
@@ -69,6 +69,9 @@ class StreamDriver(BackgroundService):
         self._stages = stages
         self.tail = TransactionTail()
         self.apply_lock = asyncio.Lock()
+        self.interest = feed.interest
+        """The tables that consumers look at; see :meth:`follow`."""
+        self._followed = 0
         self._feed = feed
         super().__init__("stream")
         self._trimmer = Trimmer(self.tail, reader, trim_interval, self.confirm)
@@ -121,7 +124,16 @@ class StreamDriver(BackgroundService):
         Raises ``failure`` if the driver has failed.
         """
         discontinuities = self._discontinuities
+        if self._passed < position:
+            self._feed.request_progress()
         while self._passed < position and self._discontinuities == discontinuities:
+            await self._background.wait_changed()
+
+    async def follow(self, relations: Set[int]) -> None:
+        """Wait until a snapshot that is read from now on can be joined to the stream for these relations, which ``interest``
+        holds. At once with a feed that brings everything. Raises ``failure`` if the driver has failed.
+        """
+        while not self.interest.follows(relations, self._followed):
             await self._background.wait_changed()
 
     def confirm(self) -> None:
@@ -192,8 +204,12 @@ class StreamDriver(BackgroundService):
         began = time.monotonic()
         async for event in self._feed:
             if isinstance(event, Transaction):
-                await self._apply(event)
+                if event.late:
+                    self.tail.insert(event)
+                else:
+                    await self._apply(event)
             elif isinstance(event, Progress):
+                self._followed = max(self._followed, event.followed)
                 self._pass(event.position)
                 if event.recorded:
                     self._reported(event.recorded)

@@ -11,6 +11,7 @@ transaction that a snapshot might not show.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +54,14 @@ class TransactionTail:
         self._first_unseen.clear()
         self._entries.append(_Entry(transaction, self._delivered))
         self._delivered = transaction.end
+
+    def insert(self, transaction: Transaction) -> None:
+        """The stream delivered ``transaction`` behind some that committed later; nothing, if it is here already."""
+        at = bisect_left(self._entries, transaction.position, key=lambda entry: entry.transaction.position)
+        after = self._entries[at] if at < len(self._entries) else None
+        if after is None or after.transaction.position != transaction.position:
+            self._first_unseen.clear()
+            self._entries.insert(at, _Entry(transaction, self._delivered if after is None else after.confirmable))
 
     def advance(self, position: Lsn) -> None:
         """The stream is past ``position`` with nothing left to deliver before it."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.service import Channels
 from engine.cluster.identity import DatabaseIdentity
-from engine.cluster.messages import Pulse
+from engine.cluster.messages import TOPICS, Pulse
 from engine.cluster.published_feed import PublishedFeed
 from engine.cluster.publisher import Publisher
 from engine.cluster.settings import ClusterSettings
@@ -125,4 +125,5 @@ class RelayTerm:
             self._database.oid,
             self._database.name,
             0 if self._starting is None else self._starting.recorder.recorded_before or feed.confirmed,
+            TOPICS,
         )

@@ -28,16 +28,21 @@ def feed_of(
     if worker is not None:
         own = replace(settings, node_id=f"{settings.node}_{worker.number}")
         return RelayFeed(dsn, own, relay_socket(worker.directory), version)
-    return slot_feed(dsn, settings, cluster)
+    return slot_feed(dsn, settings, cluster, selective=True)
 
 
-def slot_feed(dsn: str, settings: FeedSettings, cluster: ClusterSettings | None) -> Feed | FollowedFeed:
-    """The feed of a process that follows the slot for itself or for the workers of its machine."""
+def slot_feed(
+    dsn: str, settings: FeedSettings, cluster: ClusterSettings | None, *, selective: bool = False
+) -> Feed | FollowedFeed:
+    """The feed of a process that follows the slot for itself or for the workers of its machine.
+
+    ``selective``: behind NATS it takes the tables that its live queries look at alone.
+    """
     if cluster is None:
         return Feed(dsn, settings)
     from engine.cluster.feed import ClusterFeed  # NATS' client is loaded in a cluster only
 
-    return ClusterFeed(dsn, settings, cluster)
+    return ClusterFeed(dsn, settings, cluster, selective=selective)
 
 
 def relay_figures(directory: Path) -> Path:

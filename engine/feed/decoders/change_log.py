@@ -89,6 +89,11 @@ class ChangeLog:
         """What was appended, in order."""
         return chain.from_iterable(self._parts())
 
+    def makers(self) -> Iterator[Maker]:
+        """The makers of all entries, each at least once."""
+        known = iter(()) if self._spill is None else self._spill.makers()
+        return chain({id(make): make for make in self._makers}.values(), known)
+
     def _parts(self) -> Sequence[Iterable[Entry]]:
         last = zip(self._makers, self._raws, strict=True)
         return (last,) if self._spill is None else (self._spill, last)
@@ -129,6 +134,10 @@ class _Spill:
     def __iter__(self) -> Iterator[Entry]:
         yield from zip(*self._head, strict=True)
         yield from self._read_back()
+
+    def makers(self) -> Iterator[Maker]:
+        """See :meth:`ChangeLog.makers`."""
+        return chain({id(make): make for make in self._head[0]}.values(), self._makers)
 
     def write(self, makers: Sequence[Maker], raws: Sequence[bytes]) -> None:
         """Add entries to the file."""

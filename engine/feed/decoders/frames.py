@@ -39,12 +39,14 @@ __all__ = [
     "log_of",
     "pack",
     "parts_of",
+    "relation_of",
     "unpack",
 ]
 
 FORMAT: Final = 1
 """The version of the serialised form. Another version is refused."""
 
+_NOT_OURS: Final = "only what pgoutput sent can be taken apart: set decoder to pgoutput"
 _FILED: Final = (Truncate, *ROW_CHANGES.values())
 _BOUNDS: Final = (b"B", b"C")  # Begin and Commit: the frames carry their contents as fields
 
@@ -149,7 +151,9 @@ def _filed(log: ChangeLog) -> Iterator[tuple[bytes | None, bytes]]:
         definition = None
         if id(make) not in makers:
             makers.add(id(make))
-            relation = _relation_of(make, raw)
+            if not raw:
+                raise FramesError(_NOT_OURS)
+            relation = relation_of(make)
             if relation is not None and known.get(relation.oid) != relation:
                 if relation.oid in known:
                     yield None, relation_message(relation)
@@ -159,14 +163,14 @@ def _filed(log: ChangeLog) -> Iterator[tuple[bytes | None, bytes]]:
         yield definition, raw
 
 
-def _relation_of(make: Maker, raw: bytes) -> Relation | None:
-    """Of a row or TRUNCATE; None: a logical message."""
+def relation_of(make: Maker) -> Relation | None:
+    """The table of a row or TRUNCATE; None: a logical message. Raises ``FramesError`` for what pgoutput did not send."""
     if make is read_message:
         return None
-    if isinstance(make, partial) and make.func in _FILED and raw:
+    if isinstance(make, partial) and make.func in _FILED:
         relation: Relation = make.args[0]
         return relation
-    raise FramesError("only what pgoutput sent can be taken apart: set decoder to pgoutput")
+    raise FramesError(_NOT_OURS)
 
 
 class PartOrder:

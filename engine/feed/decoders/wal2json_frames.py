@@ -25,7 +25,7 @@ from engine.feed.decoders.wal2json import read_message
 from engine.feed.decoders.wal2json_rows import CHANGES, Layout, Shape
 from engine.transaction import Kind, Relation, Transaction
 
-__all__ = ["JsonFramesDecoder", "json_frames_of"]
+__all__ = ["JsonFramesDecoder", "json_frames_of", "json_relation_of"]
 
 _NUMBER: Final = struct.Struct("!I")
 _MESSAGE: Final = _NUMBER.pack(0)
@@ -73,6 +73,19 @@ def _definition_of(make: Maker) -> bytes:
         return _encode(_Rows(_KINDS[make.func], layout.shape))
     if isinstance(make, partial) and make.func is Truncate:
         return _encode(_Truncated(make.args[0]))
+    raise FramesError("only what wal2json sent can be taken apart here")
+
+
+def json_relation_of(make: Maker) -> Relation | None:
+    """The table of a row or TRUNCATE; None: a logical message. Raises ``FramesError`` for what wal2json did not send."""
+    if make is read_message:
+        return None
+    if isinstance(make, partial) and make.func in _KINDS:
+        layout: Layout = make.args[0]
+        return layout.relation
+    if isinstance(make, partial) and make.func is Truncate:
+        relation: Relation = make.args[0]
+        return relation
     raise FramesError("only what wal2json sent can be taken apart here")
 
 

@@ -33,6 +33,7 @@ from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run, until
 from tests.support.servers.processes import ServerProcess, start
 
 ALL = Query("t", {"orderBy": [["id", "asc"]]}, "")
+LIVE = LiveSettings(reread_interval=0.0)
 
 
 class ClusterNode(ChannelNode):
@@ -40,11 +41,13 @@ class ClusterNode(ChannelNode):
 
     feed: ClusterFeed  # type: ignore[assignment]
 
-    async def follow(self) -> Follower:
-        """A subscription to all rows of t."""
-        follower = Follower(ALL)
+    async def follow(self, query: Query = ALL) -> Follower:
+        """A subscription, by default to all rows of t."""
+        follower = Follower(query)
         async with asyncio.timeout(GIVE_UP_AFTER):
-            follower.subscription = await self.live.subscribe(Principal(), "t", ALL.spec, follower.deliver)
+            follower.subscription = await self.live.subscribe(
+                Principal(), query.collection, query.spec, follower.deliver
+            )
         follower.subscription.begin()
         return follower
 
@@ -98,17 +101,17 @@ class Cluster:
                                 return each
                 await asyncio.sleep(0.05)
 
-    async def node(self, **feed: Any) -> ClusterNode:
+    async def node(self, live: LiveSettings = LIVE, **feed: Any) -> ClusterNode:
         """A node in this process."""
-        return await self._stack.enter_async_context(self._node(**feed))
+        return await self._stack.enter_async_context(self._node(live, **feed))
 
     @asynccontextmanager
-    async def _node(self, **feed: Any) -> AsyncIterator[ClusterNode]:
+    async def _node(self, live: LiveSettings, **feed: Any) -> AsyncIterator[ClusterNode]:
         settings = FeedSettings(slot_name=self.slot, node_id=f"n_{uuid.uuid4().hex[:12]}", **feed)
-        async with ClusterFeed(self.dsn, settings, self.settings) as source:
+        async with ClusterFeed(self.dsn, settings, self.settings, selective=True) as source:
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await source.streaming()
-            following = StreamAndLive(self.dsn, source, LiveSettings(reread_interval=0.0), trim_interval=0.05)
+            following = StreamAndLive(self.dsn, source, live, trim_interval=0.05)
             channels = Channels(
                 self.dsn,
                 following.stream,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from engine.cluster.identity import DatabaseIdentity
-from engine.cluster.messages import Pulse
+from engine.cluster.messages import TOPICS, Pulse
 from engine.cluster.publisher import Publisher
 from engine.cluster.settings import ClusterSettings
 from engine.feed.feed import ServerIdentity
@@ -32,7 +32,7 @@ def publisher(
     leads: Callable[[], Awaitable[None]] | None = None,
 ) -> Publisher:
     """One term of a relay, whose slot is a made-up one."""
-    pulse = Pulse("a", "pgoutput", where, 1, "streaming", None, 0, database.oid, database.name)
+    pulse = Pulse("a", "pgoutput", where, 1, "streaming", None, 0, database.oid, database.name, topics=TOPICS)
     return Publisher(settings, "a", database, lambda: pulse, leads=leads)
 
 

@@ -32,14 +32,14 @@ async def content(stream: NatsStream) -> list[tuple[bool, Sent]]:
     """All messages of the stream, and which of them are signs of life."""
     state = await stream.state()
     assert state is not None
-    found = []
+    found: list[tuple[bool, Sent]] = []
     if state.messages:
         async with asyncio.timeout(GIVE_UP_AFTER):
-            async for message in stream.consume(state.first, 5.0):
-                if message.sent is not None:
-                    found.append((message.pulse, message.sent))
-                if len(found) == state.messages:
-                    break
+            async with stream.consumer(state.first) as consumer:
+                while len(found) < state.messages:
+                    message = await consumer.next(5.0)
+                    if message is not None and message.sent is not None:
+                        found.append((message.pulse, message.sent))
     return found
 
 

@@ -15,6 +15,7 @@ import pytest
 from engine.feed.decoders.frames import FramesDecoder, FramesError, WalFrames, frames_of, pack, unpack
 from engine.feed.decoders.pgoutput_messages import read_relation, relation_message
 from engine.feed.decoders.wal2json_frames import JsonFramesDecoder, json_frames_of
+from engine.relay.codec import table_of
 from engine.transaction import UNCHANGED, Kind, Message, Relation, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -169,6 +170,10 @@ async def test_wal2json_is_decoded_in_a_second_place_with_what_the_catalog_answe
     rows = [change for t in transactions for change in t.changes if not isinstance(change, Message)]
     assert {change.kind for change in rows} == set(Kind)
     assert any(UNCHANGED in (change.new() or ()) for change in rows)
+    for transaction in transactions:
+        concerned = {None if isinstance(each, Message) else each.relation.oid for each in transaction.changes}
+        table = table_of("wal2json", transaction)
+        assert (None if table is None else table.oid) == (concerned.pop() if len(concerned) == 1 else None)
     frames = [unpack(pack(part)) for transaction in transactions for part in json_frames_of(transaction, PART)]
     assert max(part.part for part in frames) > 1
     decoder = JsonFramesDecoder(MEMORY_LIMIT)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from engine.feed.table_interest import TableInterest
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.snapshot_reader import Reader
@@ -26,6 +27,7 @@ class FakeFeed:
         self.taken = 0
         self.leads_recording = True
         self.reports_recorded = False
+        self.interest = TableInterest()
 
     async def __aiter__(self) -> AsyncIterator[FeedEvent]:
         while True:
@@ -43,6 +45,8 @@ class FakeFeed:
     def on_reconnect(self, notify: Callable[[], None]) -> None: ...
 
     def request_recording(self) -> None: ...
+
+    def request_progress(self) -> None: ...
 
 
 class FakeConsumer:

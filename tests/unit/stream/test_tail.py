@@ -100,3 +100,18 @@ def test_no_read_ever_misses_a_transaction_its_snapshot_does_not_show(steps: lis
             snapshot = snapshot or Snapshot(min(invisible, default=xid), xid, frozenset(invisible))
             assert [t.xid for t in tail.unseen_by(snapshot)] == [x for x in delivered if not snapshot.shows(x)]
             tail.end_read(ticket, snapshot)
+
+
+def test_late_transaction_is_read_in_commit_order_and_once() -> None:
+    tail = TransactionTail()
+    for number in (1, 3, 5):
+        tail.append(transaction(10 + number, 100 * number))
+    confirmable = tail.confirmable
+    for number in (4, 2, 4, 0, 6):
+        tail.insert(transaction(10 + number, 100 * number))
+    assert [t.xid for t in tail] == [10, 11, 12, 13, 14, 15, 16]
+    assert [t.xid for t in tail.unseen_by(Snapshot.parse("12:15:12"))] == [12, 15, 16]
+    assert tail.confirmable == confirmable
+    tail.end_read(tail.begin_read(), Snapshot.parse("20:20:"))
+    assert len(tail) == 0
+    assert tail.confirmable == 508
