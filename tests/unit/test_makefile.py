@@ -26,7 +26,16 @@ def make(*arguments: str, folder: Path, **environment: str) -> subprocess.Comple
 def tree(tmp_path: Path) -> Path:
     """A clone in which Python's tools are installed, and whose npm installs nothing."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for folder in (".venv/bin", "tests/browser", "sdk/js", "sdk/react", "sdk/vue", "sdk/python", "programs"):
+    for folder in (
+        ".venv/bin",
+        "tests/browser",
+        "sdk/js",
+        "sdk/react",
+        "sdk/tanstack-db",
+        "sdk/vue",
+        "sdk/python",
+        "programs",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     sources = ("requirements.lock", "requirements-dev.lock", "pyproject.toml", "sdk/python/pyproject.toml")
     for age, names in enumerate(((".venv/.installed-development",), (".venv/.installed",), sources)):

@@ -27,7 +27,7 @@ function compileVue(source, filename, inlineTemplate = true) {
 }
 
 /** Where an application begins. */
-const ENTRIES = { react: "app.tsx", vue: "main.ts" };
+const ENTRIES = { react: "app.tsx", "tanstack-db": "main.ts", vue: "main.ts" };
 
 /** What the tools of a framework do with its components. */
 const COMPILERS = { vue: compileVue };
@@ -40,7 +40,9 @@ export async function bundled(adapter) {
     name: "page",
     setup({ onResolve, onLoad }) {
       onResolve({ filter: /^\.\// }, ({ path: name, namespace, importer }) =>
-        namespace === "page" || importer === "<stdin>" ? { path: name.slice(2), namespace: "page" } : undefined,
+        namespace === "page" || importer === "<stdin>"
+          ? { path: name.slice(2).replace(/\.js$/, ".ts"), namespace: "page" }
+          : undefined,
       );
       onLoad({ filter: /.*/, namespace: "page" }, ({ path: name }) => {
         const kind = name.split(".").at(-1);

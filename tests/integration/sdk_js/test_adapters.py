@@ -12,7 +12,10 @@ import pytest
 from tests.integration.sdk_js.scenario_server import ROOT, SCENARIOS, SDK, npm, play, scenario_server
 from tests.support.browsers import need, need_browser
 
-ADAPTERS = ["react", "vue"]
+FRAMEWORKS = ["react", "vue"]
+"""Those whose pages show the same application."""
+
+ADAPTERS = [*FRAMEWORKS, "tanstack-db"]
 DECLARED = """
 declare function defineNuxtPlugin<T>(plugin: (nuxtApp: { vueApp: import("vue").App }) => T): unknown;
 declare function useRuntimeConfig(): { public: { realtimeUrl: string } };
@@ -79,5 +82,6 @@ def test_the_modules_of_their_pages_have_right_types(adapter: Path, tmp_path: Pa
 @pytest.mark.long
 async def test_the_documented_applications_in_chromium(database: str, adapter: Path) -> None:
     need_browser("chromium")
+    scenario = SCENARIOS / "adapter.test.mjs" if adapter.name in FRAMEWORKS else SCENARIOS.parent / "tanstack.test.mjs"
     async with scenario_server(database) as one:
-        await play(one, str(SCENARIOS / "adapter.test.mjs"), ADAPTER=adapter.name)
+        await play(one, str(scenario), ADAPTER=adapter.name)
