@@ -212,17 +212,24 @@ class PublishSession:
                 autocommit=True,
                 row_factory=dict_row,
             )
-            self._flushes = psycopg.AsyncClientCursor(connection).mogrify(
-                query("engine_at_least_local"), {"transaction": False}
-            )
-            await connection.execute(self._flushes.encode())
-            row = await (await connection.execute(query("engine_backend").encode())).fetchone()
-            self._backend = dict(row or {})
+            try:
+                await self._begin(connection)
+            except BaseException:
+                await connection.close()
+                raise
             connection.answer_timeout = None  # a commit may wait for a synchronous standby
             self._store.watch(connection)
             self._connection, self._is_used = connection, False
             self._restored = asyncio.get_running_loop().time()
         return self._connection
+
+    async def _begin(self, connection: Connection[DictRow]) -> None:
+        self._flushes = psycopg.AsyncClientCursor(connection).mogrify(
+            query("engine_at_least_local"), {"transaction": False}
+        )
+        await connection.execute(self._flushes.encode())
+        row = await (await connection.execute(query("engine_backend").encode())).fetchone()
+        self._backend = dict(row or {})
 
 
 async def _run(connection: Connection[DictRow], name: str, **parameters: object) -> list[DictRow]:

@@ -9,7 +9,9 @@ import pytest
 
 from engine.channels.publish import publisher, publisher_session
 from engine.channels.publish.queue import PublishQueue
-from engine.postgres.connections.opening import Connection
+from engine.postgres.connections.opening import Connection, connect
+from engine.postgres.statements.named_queries import query
+from engine.tasks import end
 from tests.support.nodes.channel_node import channel_node
 from tests.support.postgres.sql import GIVE_UP_AFTER, read, run, until
 from tests.support.servers.rest_api import started_api
@@ -181,3 +183,25 @@ async def test_session_state_of_a_trigger_does_not_reach_the_next_request(databa
         [state] = states(database)
         assert (state["own"], state["listens"], state["temporary"], state["locks"]) == ("", [], False, 0)
         assert state["names"] == "pg_catalog, pg_temp"
+
+
+async def test_a_connection_that_is_given_up_while_its_session_begins_is_closed(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Connection[Any]] = []
+
+    async def noted(*arguments: Any, **options: Any) -> Connection[Any]:
+        opened.append(await connect(*arguments, **options))
+        return opened[-1]
+
+    def sleeping(name: str) -> str:
+        return "select pg_sleep(600)" if name == "engine_backend" else query(name)
+
+    monkeypatch.setattr(publisher_session, "connect", noted)
+    monkeypatch.setattr(publisher_session, "query", sleeping)
+    session = publisher_session.PublishSession(database, "given up", store=None)  # type: ignore[arg-type]
+    asking = asyncio.create_task(session.ask("engine_flush", prefix="x"))
+    sleeps = "select from pg_stat_activity where application_name = 'given up' and wait_event = 'PgSleep'"
+    await until(lambda: read(database, sleeps))
+    await end([asking])
+    assert [each.closed for each in opened] == [True]
