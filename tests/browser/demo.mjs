@@ -144,7 +144,7 @@ once("another room is another query", async () => {
   for (const page of both) await sameMessages(page, url);
 });
 
-step("a transaction that is rolled back changes nothing and sends nothing", async () => {
+once("a transaction that is rolled back changes nothing and sends nothing", async () => {
   const before = await there.textContent("#events");
   await here.click('.chip:has-text("Roll back")');
   await here.press("#statement", "Control+Enter");
@@ -158,7 +158,7 @@ step("a transaction that is rolled back changes nothing and sends nothing", asyn
   assert.equal(Number(await there.textContent("#events")), Number(before) + 1);
 });
 
-step("aggregates, best sellers and filtered orders follow the orders", async () => {
+once("aggregates, best sellers and filtered orders follow the orders", async () => {
   await here.selectOption('select[name="status"]', "pending");
   await here.selectOption('select[name="region"]', "North");
   await here.selectOption('select[name="order"]', "createdAt");
@@ -317,7 +317,7 @@ step("everything can be reached and used with the keyboard", async () => {
   await page.context().close();
 });
 
-step("a reset puts everything back", async () => {
+once("a reset puts everything back", async () => {
   await here.click('.chip:has-text("Reset everything")');
   await here.click("#run");
   await eventually(async () =>
