@@ -39,7 +39,7 @@ class OracleRun:
 
 
 # How many stories: decoder and server of the second are each in one of the others, too.
-STORIES = {"pgoutput-18": 40, "pgoutput-15": 15, "wal2json-15": 40}
+STORIES = {"pgoutput-18": 25, "pgoutput-15": 10, "wal2json-15": 25}
 
 
 @pytest.fixture(scope="module", params=STORIES)
