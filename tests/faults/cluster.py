@@ -65,6 +65,7 @@ async def run_faults(
         "seconds": seconds,
         "faults": dict(schedule.begun),
         "promotions": databases.promotions,
+        "ended": sum(server.ended for server in parts.servers),
         "messages": len(load.clients[0].received),
         "connections": sum(client.connections for client in load.clients),
         "refused": sum(len(client.refused) for client in load.clients),

@@ -31,7 +31,10 @@ RECOVERS = 120.0
 
 
 class Server:
-    """A relay or a node: a process that is started again on its port. ``command``: of ``realtime``."""
+    """A relay or a node: a process that is started again on its port. ``command``: of ``realtime``.
+
+    ``ended``: how often it has ended by itself.
+    """
 
     def __init__(self, name: str, command: str, dsn: str, config: dict[str, Any]) -> None:
         self.name = name
@@ -42,6 +45,7 @@ class Server:
         self._config = config | {"node_name": name, "log_format": "json"}
         self.process: ServerProcess | None = None
         self.lines: list[str] = []
+        self.ended = 0
 
     @property
     def url(self) -> str:
@@ -70,6 +74,7 @@ class Server:
         while True:
             await asyncio.sleep(0.5)
             if self.process is not None and self.process.process.returncode is not None:
+                self.ended += 1
                 await self.kill()
                 await self.start()
 

@@ -6,6 +6,7 @@ stops the service, a warning may stop it later.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,8 @@ from server.operator_function import FunctionNameError, load_function
 __all__ = ["OLDEST_VERSION", "Finding", "diagnose"]
 
 OLDEST_VERSION = 14
+
+_ANY_STANDBY = re.compile(r'(?:^|[\s,(])"?\*"?(?:[\s,)]|$)')
 
 _Connection = psycopg.Connection[dict[str, Any]]
 
@@ -85,7 +88,8 @@ def _examine(dsn: str, connection: _Connection, settings: Settings) -> Iterator[
     yield from (*row_security_findings(server["version"]), *_read_only(connection))
     if server["standby"]:
         return
-    yield from (*_wal(server), *_room(server), *_keep_size(server), *_role(connection), *_sender(dsn, connection))
+    yield from (*_wal(server), *_synchronous(server), *_room(server), *_keep_size(server))
+    yield from (*_role(connection), *_sender(dsn, connection))
     yield from connection_findings(connection, settings)
     yield from (*_encoding(server, settings), *_collation(connection))
     yield from schema_findings(connection)
@@ -124,6 +128,18 @@ def _wal(server: dict[str, Any]) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "wal_level is logical")
+
+
+def _synchronous(server: dict[str, Any]) -> Iterator[Finding]:
+    """A WAL sender of a slot counts as a standby of this name, too (src/backend/replication/syncrep.c), and the slot is
+    confirmed for what snapshots show, which a commit that waits for it is not.
+    """
+    if _ANY_STANDBY.search(names := server["synchronous_standby_names"]):
+        yield Finding(
+            "problem",
+            f"synchronous_standby_names is {names}: commits would wait for the slot, and the slot for them",
+            "Name the standbys: ALTER SYSTEM SET synchronous_standby_names = 'my_standby'; SELECT pg_reload_conf();",
+        )
 
 
 def _room(server: dict[str, Any]) -> Iterator[Finding]:

@@ -269,12 +269,14 @@ def test_the_doctor_checks_the_privileges_of_the_role(database: str) -> None:
 
 def test_the_doctor_finds_a_server_that_is_not_set_up_for_logical_replication(scratch: Path) -> None:
     settings = {"wal_level": "replica", "max_slot_wal_keep_size": "-1", "max_replication_slots": "0"}
+    settings |= {"synchronous_standby_names": "ANY 1 (one, *)"}
     with started(postgres_18(scratch / "physical18", settings)) as server:
         done = realtime("doctor", "--dsn", server.dsn)
         found = levels(done.stdout)
         assert done.returncode == 1
         assert "wal_level is replica" in found["problem"]
         assert "no replication slots are allowed" in found["problem"]
+        assert any(line.startswith("synchronous_standby_names is ANY 1 (one, *)") for line in found["problem"])
         assert any("max_slot_wal_keep_size is unlimited" in line for line in found["warn"])
         assert any("the database is not at this version" in line for line in found["problem"])
 

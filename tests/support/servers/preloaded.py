@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -65,7 +66,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # the status has not arrived yet
+                os.kill(self.pid, number)
 
 
 async def fork(arguments: Sequence[str], environment: Mapping[str, str]) -> Forked:
