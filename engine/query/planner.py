@@ -247,7 +247,7 @@ def _reread_query(query: Query, table: Table, reason: str) -> ReReadPlan:
         dependencies=frozenset({table.oid}),
         reason=reason,
         time_dependent=table.timed,
-        columns=tuple(output for _, output in projection(query, table)),
+        columns=("count",) if query.count else tuple(output for _, output in projection(query, table)),
     )
 
 

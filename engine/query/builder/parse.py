@@ -7,9 +7,11 @@ Everything is checked here: shape, names, operators, JSON types, sizes. Nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
+from engine.query.builder.keys import key_condition, key_texts
 from engine.query.builder.values import value_text
 from engine.query.builder.where import WhereParser, field_column
 from engine.query.ir.model import And, Bound, OrderBy, Predicate, Query
@@ -21,7 +23,7 @@ __all__ = ["MAX_ROWS", "parse_query"]
 
 MAX_ROWS = 10_000
 
-_KEYS = frozenset({"where", "orderBy", "limit", "startAt", "startAfter", "endAt", "endBefore"})
+_KEYS = frozenset({"where", "doc", "orderBy", "limit", "startAt", "startAfter", "endAt", "endBefore", "count"})
 _DIRECTIONS = ("asc", "desc")
 _NULLS = ("nulls-first", "nulls-last")
 
@@ -40,16 +42,17 @@ def parse_query(spec: Mapping[str, object], table: Table) -> Query:
         where=_where(spec, table),
         order_by=_order_by(spec, table),
         limit=_limit(spec),
+        count=_count(spec),
     )
     start = _bound(spec, "startAt", "startAfter", query, table)
     end = _bound(spec, "endAt", "endBefore", query, table)
-    return Query(query.collection, query.where, query.order_by, query.limit, start, end)
+    return replace(query, start=start, end=end)
 
 
 def _where(spec: Mapping[str, object], table: Table) -> Predicate | None:
-    if "where" not in spec:
-        return None
-    items = tuple(WhereParser(table).conditions(spec["where"]))
+    items = tuple(WhereParser(table).conditions(spec["where"])) if "where" in spec else ()
+    if "doc" in spec:
+        items = (*items, key_condition(spec["doc"], table))
     return items[0] if len(items) == 1 else And(items) if items else None
 
 
@@ -91,6 +94,12 @@ def _limit(spec: Mapping[str, object]) -> int | None:
     return limit
 
 
+def _count(spec: Mapping[str, object]) -> bool:
+    if "count" in spec and spec["count"] is not True:
+        raise InvalidQueryError(f"'count' is true, or not there, not {shown(spec['count'])}")
+    return "count" in spec
+
+
 def _bound(spec: Mapping[str, object], at: str, beyond: str, query: Query, table: Table) -> Bound | None:
     if at in spec and beyond in spec:
         raise InvalidQueryError(f"a query has either {at!r} or {beyond!r}")
@@ -98,6 +107,8 @@ def _bound(spec: Mapping[str, object], at: str, beyond: str, query: Query, table
     if name not in spec:
         return None
     values = spec[name]
+    if isinstance(values, dict):
+        return _document_bound(values, name, inclusive=name == at, query=query, table=table)
     if not isinstance(values, list) or not values:
         raise InvalidQueryError(f"{name!r} is a list of values, one for each sort key, not {shown(values)}")
     keys = sort_keys(query, table)
@@ -106,6 +117,27 @@ def _bound(spec: Mapping[str, object], at: str, beyond: str, query: Query, table
         raise InvalidQueryError(f"{name!r} has {len(values)} values, but the sort keys are: {order}")
     pairs = [_cursor_value(value, key.column, name) for value, key in zip(values, keys, strict=False)]
     return Bound(tuple(text for text, _ in pairs), name == at, tuple(type_name for _, type_name in pairs))
+
+
+def _document_bound(given: Mapping[str, object], name: str, *, inclusive: bool, query: Query, table: Table) -> Bound:
+    """The place of a document: its values of the sort keys of ``orderBy``, and its id, which has the primary key exactly."""
+    values = given.get("values")
+    if given.keys() != {"doc", "values"} or not isinstance(values, list):
+        raise InvalidQueryError(
+            f"{name!r} is a list of values, or {{'doc': id, 'values': [one for each sort key]}}, not {shown(given)}"
+        )
+    if len(values) != len(query.order_by):
+        raise InvalidQueryError(
+            f"{name!r} has {len(values)} values of a document, and 'orderBy' {len(query.order_by)} sort keys"
+        )
+    keys = sort_keys(query, table)
+    found = dict(
+        zip((table.columns[i].name for i in table.primary_key), key_texts(given["doc"], table, name), strict=True)
+    )
+    pairs = [
+        found.get(key.column.name) or _cursor_value(values[place], key.column, name) for place, key in enumerate(keys)
+    ]
+    return Bound(tuple(text for text, _ in pairs), inclusive, tuple(type_name for _, type_name in pairs))
 
 
 def _cursor_value(value: object, column: Column, name: str) -> tuple[str | None, str]:

@@ -17,7 +17,7 @@ from engine.postgres.oids import JSON_OIDS
 from engine.values.exact_json import exact_number, shown, write_exact
 from engine.values.pg_types import Column, TypeInfo
 
-__all__ = ["json_text", "value_text"]
+__all__ = ["json_text", "string_text", "value_text"]
 
 NUMERIC: Final = "numeric"
 
@@ -67,7 +67,7 @@ def value_text(value: object, type_: TypeInfo, column: Column) -> tuple[str, str
         return _array(value, base.element, column, 0), base.name
     if base.oid == _OID_OID and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32:
         return str(value), base.name
-    text = _string(value, column)
+    text = string_text(value, column)
     if base.category in _TIME_CATEGORIES and _CLOCK_WORD.search(text):
         raise InvalidQueryError(
             f"field {column.field!r}: {shown(value)} depends on when it is read; give the moment itself"
@@ -137,7 +137,8 @@ def _number(value: object, column: Column, wanted: str) -> int | Decimal:
     return number
 
 
-def _string(value: object, column: Column) -> str:
+def string_text(value: object, column: Column) -> str:
+    """A JSON string as it is. Raises ``InvalidQueryError`` if it is none, or not one that PostgreSQL can hold."""
     if not isinstance(value, str):
         raise _unfit(value, column, "a string")
     if "\0" in value:

@@ -129,6 +129,8 @@ def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncr
     query = normalise(query)
     if table.problem:
         return NotIncremental(table.problem)
+    if query.count:
+        return NotIncremental("it counts rows")
     if table.timed:
         return NotIncremental(f"rows of {table.schema}.{table.name} are not in the WAL: they are read by the clock")
     if not table.identity:

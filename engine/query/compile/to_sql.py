@@ -46,11 +46,14 @@ def render_rows(
 
 
 def render_reread(query: Query, table: Table) -> Statement:
-    """The statement of :func:`render_documents`, with what its names must mean."""
+    """The statement of :func:`render_documents`, with what its names must mean. A count is one such document, ``0``."""
     used = used_columns(query, table)
     origin = _origin(table, used)
     view = origin is not None and bool(origin.view)
-    statement = _documents(query, table, view=view, apart=used if table.settings else ())
+    if query.count:
+        statement = _counted(query, table, view=view)
+    else:
+        statement = _documents(query, table, view=view, apart=used if table.settings else ())
     return replace(statement, by_path=calls_own(used), origin=origin)
 
 
@@ -66,11 +69,20 @@ def calls_own(columns: Iterable[Column]) -> bool:
 
 
 def used_columns(query: Query, table: Table) -> list[Column]:
-    """The columns that a query shows, filters by or sorts by, and those of the id."""
-    names = {name for name, _ in projection(query, table)} | {key.column.name for key in sort_keys(query, table)}
+    """The columns that a query shows, filters by or sorts by, and those of the id; of a count only those that it depends on,
+    one at least.
+    """
+    keys = sort_keys(query, table)
+    if query.count:
+        compared = max((len(bound.values) for bound in (query.start, query.end) if bound), default=0)
+        names = {key.column.name for key in keys[:compared]}
+    else:
+        names = {name for name, _ in projection(query, table)} | {key.column.name for key in keys}
+        names |= {table.columns[index].name for index in table.primary_key}
     if query.where is not None:
         names |= predicate_columns(query.where)
-    names |= {table.columns[index].name for index in table.primary_key}
+    if not names:
+        names = {next(c.name for c in table.exposed_columns if table.policed is None or c.attnum in table.readable)}
     return sorted((table.by_name[name] for name in names if name in table.by_name), key=lambda column: column.attnum)
 
 
@@ -132,6 +144,17 @@ def _documents(
     return Statement(f"{texts} {rest}", parameters.values)
 
 
+def _counted(query: Query, table: Table, *, view: bool) -> Statement:
+    """The order does not matter to the number of rows, not with a limit either."""
+    parameters = Parameters()
+    rest = _rest(query, table, query.limit, parameters, view=view)
+    if query.limit is not None:
+        rest = f"from (select {rest}) as t"
+    source = f"select count(*) as count {rest}"
+    document = "json_build_object('count', t.count)::text"
+    return Statement(f"select '0' as id, {document} as doc from (\n{source}\n) as t", parameters.values, source=source)
+
+
 def _id_sql(table: Table) -> str:
     # format('%s') gives the type's output text; a cast to text would turn 't' into 'true' and cut the blanks of char(n)
     texts = [f"format('%s', {column_sql(table.columns[index])})" for index in table.primary_key]
@@ -157,7 +180,7 @@ def _rest(
     parts = [f"from {_VIEW if view else _name(table)} as t{join}"]
     if conditions:
         parts.append("where " + " and ".join(conditions))
-    if keys:
+    if keys and not query.count:
         parts.append("order by " + ", ".join(key_sql(key) for key in keys))
     if limit is not None:
         parts.append(f"limit {int(limit)}")

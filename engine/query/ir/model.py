@@ -117,7 +117,8 @@ class Query:
     """Filter, order, limit and cursors over one collection.
 
     ``projection`` is ``(column, output name)`` pairs in output order; None: every exposed column under its
-    client name. ``limit`` None: no limit. The primary key, appended as the last sort key, is not listed.
+    client name. ``limit`` None: no limit. The primary key, appended as the last sort key, is not listed. ``count``: how many
+    rows these are, in place of them.
     """
 
     collection: str
@@ -127,3 +128,4 @@ class Query:
     start: Bound | None = None
     end: Bound | None = None
     projection: tuple[tuple[str, str], ...] | None = None
+    count: bool = False

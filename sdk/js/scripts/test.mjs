@@ -4,10 +4,11 @@ import { spawnSync } from "node:child_process";
 import { readdir, rm } from "node:fs/promises";
 import { build } from "esbuild";
 
-const tests = (await readdir("test")).filter((name) => name.endsWith(".test.ts"));
+const tests = (await readdir("test", { recursive: true })).filter((name) => name.endsWith(".test.ts"));
 await rm("build/test", { recursive: true, force: true });
 await build({
   entryPoints: tests.map((name) => `test/${name}`),
+  outbase: "test",
   outdir: "build/test",
   outExtension: { ".js": ".mjs" },
   bundle: true,

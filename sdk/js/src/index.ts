@@ -16,8 +16,17 @@ export { Channel, type ChannelOptions } from "./client/channel.js";
 export { CloseCode, ErrorCode } from "./protocol/codes.js";
 export type { Encryption } from "./protocol/crypto.js";
 export { RealtimeError } from "./protocol/errors.js";
-export { Collection, LiveQuery, Query, type Database, type QuerySubscription } from "./client/query.js";
-export { get, pages, type Pages, type PagesSnapshot } from "./client/pages.js";
+export {
+  Collection,
+  LiveQuery,
+  Query,
+  type Database,
+  type KeyValue,
+  type Place,
+  type QuerySubscription,
+} from "./client/query.js";
+export { messages, snapshots, type Messages, type MessagesOptions } from "./client/iterators.js";
+export { count, get, liveCount, pages, type Pages, type PagesSnapshot } from "./client/pages.js";
 export type { RealtimeOptions } from "./client/client_options.js";
 export { Realtime } from "./client/realtime.js";
 export {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { cursor } from "../src/core/cursor.js";
 import { fullJitter } from "../src/core/backoff.js";
 import { Pacer } from "../src/core/pacer.js";
 import { compare } from "../src/core/position.js";
@@ -63,6 +64,25 @@ test("differences of lists are those of the vectors", () => {
       each.newIndex,
     ]);
     assert.deepEqual(found, changes, `${old} ${now}`);
+  }
+});
+
+test("cursors are those of the vectors", () => {
+  interface Case {
+    orderBy: unknown[];
+    values?: unknown[];
+    doc?: { id: string; data: object };
+    cursor?: unknown;
+    missing?: string;
+  }
+  for (const { orderBy, values, doc, missing, ...expected } of vectors<{ cases: Case[] }>("cursors").cases) {
+    const made = (): object => cursor(doc ? [new Doc(doc.id, doc.data)] : values!, orderBy);
+    if (missing === undefined) assert.deepEqual(made(), expected.cursor);
+    else
+      assert.throws(made, (error) => {
+        assert.ok(error instanceof RealtimeError && error.message.includes(` ${missing} `));
+        return error.code === "RT_007";
+      });
   }
 });
 

@@ -117,6 +117,8 @@ async def test_a_query_that_is_re_read_may_not_cost_more_than_the_ceiling_when_i
         assert refused.value.code == "RT_007"
         with pytest.raises(QueryRejectedError, match="max_query_cost"):  # the plan is known by now
             await subscribe(node, account, by_scan)
+        with pytest.raises(QueryRejectedError, match="at most 20 is"):  # a count is a query like others
+            await subscribe(node, account, {"where": [["n", ">", 7]], "count": True})
         await subscribe(node, ConnectionAccount(UserAccount(), QueryLimits(cost=None)), by_scan)
         with pytest.raises(QueryRejectedError, match="at most 5 is"):
             await subscribe(node, ConnectionAccount(UserAccount(), cheaper), by_index)

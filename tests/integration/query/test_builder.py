@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -11,8 +12,8 @@ import pytest
 from engine.errors import InvalidQueryError
 from engine.postgres.statements.statement import Statement
 from engine.query.builder.parse import parse_query
-from engine.query.compile.plan import IncrementalPlan, compile_incremental
-from engine.query.compile.to_sql import render_documents
+from engine.query.compile.plan import IncrementalPlan, NotIncremental, compile_incremental
+from engine.query.compile.to_sql import render_documents, render_reread
 from tests.integration.query.conftest import Oracle
 
 MEANINGS: list[tuple[list[object], str]] = [
@@ -102,6 +103,16 @@ WHOLE: list[tuple[dict[str, object], str]] = [
     ({"orderBy": ["small"], "endBefore": [None]}, "where small is not null order by small, id"),
     ({"orderBy": ["small"], "endAt": [7]}, "where small <= 7 order by small, id"),
     ({"startAt": [10], "endBefore": [20]}, "where id >= 10 and id < 20 order by id"),
+    ({"doc": 7}, "where id = 7"),
+    ({"doc": "7"}, "where id = 7"),
+    ({"doc": ["7"], "where": [["id", ">", 7]]}, "where false"),
+    ({"orderBy": ["small"], "startAfter": {"doc": "100", "values": [7]}},
+     "where small > 7 or small = 7 and id > 100 or small is null order by small, id"),
+    ({"orderBy": ["small"], "endAt": {"doc": "100", "values": [None]}},
+     "where small is not null or id <= 100 order by small, id"),
+    ({"orderBy": [["id", "desc"], "small"], "startAt": {"doc": "100", "values": [99, 7]}},
+     "where id < 100 or id = 100 and (small >= 7 or small is null) order by id desc"),
+    ({"endBefore": {"doc": "20", "values": []}}, "where id < 20 order by id"),
 ]  # fmt: skip
 
 
@@ -116,6 +127,26 @@ def test_a_query_means_this_sql(oracle: Oracle, spec: dict[str, object], sql: st
     assert [plan.doc_id(row).encode() for row in ours] == expected
 
 
+COUNTS = [
+    ({}, "select count(*) from wide"),
+    ({"where": [["int", "==", 1]]}, "select count(*) from wide where int = 1"),
+    ({"orderBy": [["num", "desc"]], "limit": 7}, "select 7"),
+    ({"where": [["int", "==", 1]], "limit": 10000}, "select count(*) from wide where int = 1"),
+    ({"orderBy": ["int"], "startAfter": [1, 100]}, "select count(*) from wide where (int, id) > (1, 100)"),
+    ({"doc": 7}, "select 1"),
+    ({"doc": 7_000}, "select 0"),
+]
+
+
+@pytest.mark.parametrize(("spec", "sql"), COUNTS, ids=lambda value: str(value)[:60])
+def test_a_count_is_the_number_of_these_rows(oracle: Oracle, spec: dict[str, object], sql: str) -> None:
+    query = oracle.canonical(parse_query({**spec, "count": True}, oracle.table))
+    assert isinstance(compile_incremental(query, oracle.table), NotIncremental)
+    [[expected]] = oracle.run(Statement(f"select format('%s', n) from ({sql}) as t(n)"))
+    [[id, document]] = oracle.run(render_reread(query, oracle.table))
+    assert (id, json.loads(document or b"")) == (b"0", {"count": int(expected or b"")})
+
+
 def nested(depth: int) -> object:
     condition: object = ["int", "==", 1]
     for _ in range(depth - 1):
@@ -124,6 +155,17 @@ def nested(depth: int) -> object:
 
 
 REFUSED: list[tuple[Mapping[str, object], str]] = [
+    ({"count": False}, "'count' is true"),
+    ({"count": 1}, "'count' is true"),
+    ({"doc": []}, "'doc' is the id of a document, or the values of its key \\(id\\)"),
+    ({"doc": [1, 2]}, "'doc' is the id of a document, or the values of its key \\(id\\)"),
+    ({"doc": None}, "'id' cannot be compared with null"),
+    ({"doc": {"id": 7}}, "is compared with a number"),
+    ({"doc": "seven"}, "is compared with a number"),
+    ({"orderBy": ["int"], "startAfter": {"doc": "7"}}, "is a list of values, or {'doc': id"),
+    ({"orderBy": ["int"], "startAfter": {"doc": "7", "values": 1}}, "is a list of values, or {'doc': id"),
+    ({"orderBy": ["int"], "startAfter": {"doc": "7", "values": []}}, "0 values of a document, and 'orderBy' 1 sort keys"),
+    ({"orderBy": ["int"], "endAt": {"doc": "x", "values": [1]}}, "is compared with a number"),
     ({"filter": []}, "no 'filter'"),
     ({"where": {"int": 1}}, "'where' is a list of conditions"),
     ({"where": ["int", "==", 1]}, "is a list of conditions; write"),

@@ -12,6 +12,47 @@ from tests.support.clients.list_client import write
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 
+async def test_one_document_goes_and_comes_back_and_is_a_place_in_the_order(client: MakeClient, table: str) -> None:
+    write(table, "truncate messages; insert into messages select n, 'a', '', n % 2 from generate_series(1, 5) n")
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
+        messages = ada.database().collection("messages")
+        found: asyncio.Queue[Snapshot] = asyncio.Queue()
+        live = messages.doc(4).on_snapshot(found.put_nowait)
+        seen = []
+        for step in (
+            "delete from messages where id = 4",
+            "insert into messages values (4, 'a', 'again', 0)",
+            "update messages set id = 14 where id = 4",
+            "update messages set id = 4 where id = 14",
+        ):
+            seen.append((await next_of(found)).doc)
+            write(table, step)
+        seen.append((await next_of(found)).doc)
+        assert [doc and doc.data["body"] for doc in seen] == ["", None, "again", None, "again"]
+        await live.unsubscribe()
+        assert (await messages.doc("99").get()).doc is None
+        with pytest.raises(RealtimeError, match="the values of its key"):
+            await messages.doc(1, 2).get()
+
+        query = messages.order_by("likes", "desc")
+        docs = (await query.get()).docs
+        assert [doc.id for doc in docs] == ["1", "3", "5", "2", "4"]
+        assert [doc.id for doc in (await query.start_after(docs[1]).get()).docs] == ["5", "2", "4"]
+        assert [doc.id for doc in (await query.start_at(docs[1]).end_before(docs[4]).get()).docs] == ["3", "5", "2"]
+        with pytest.raises(RealtimeError, match="no field nope"):
+            messages.order_by("nope").end_at(docs[0])
+
+        assert await messages.where("likes", "==", 1).count() == 3
+        assert await query.start_after(docs[1]).count() == 3
+        assert await messages.limit(2).count() == 2
+        numbers: asyncio.Queue[Snapshot] = asyncio.Queue()
+        counted = messages.live_count().on_snapshot(numbers.put_nowait)
+        assert (await next_of(numbers)).docs[0].data == {"count": 5}
+        write(table, "insert into messages values (6, 'a', '', 0)")
+        assert (await next_of(numbers)).docs[0].data == {"count": 6}
+        await counted.unsubscribe()
+
+
 async def test_one_result_leaves_no_subscription_and_pages_are_one_live_list(client: MakeClient, table: str) -> None:
     write(table, "truncate messages; insert into messages select n, 'a', '', 0 from generate_series(1, 5) n")
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:

@@ -12,6 +12,7 @@ import pytest
 from bunbase import Doc
 from bunbase.core.backoff import full_jitter
 from bunbase.core.channel_state import ChannelOptions, ChannelState
+from bunbase.core.cursor import cursor
 from bunbase.core.lists import difference, take
 from bunbase.core.pacing import Pacer
 from bunbase.core.position import is_later
@@ -43,6 +44,17 @@ def test_presence_events_are_those_of_the_vectors() -> None:
             events = state.receive({"type": f"presence:{step['receive']}", "user": step["user"]})
         assert [f"{event.removeprefix('presence:')} {user.id}" for event, user in events] == step["events"], step
     assert [user.id for user in state.current.users] == given["present"]
+
+
+def test_cursors_are_those_of_the_vectors() -> None:
+    for case in vectors("cursors")["cases"]:
+        at = case["values"] if "values" in case else [Doc(case["doc"]["id"], case["doc"]["data"])]
+        if "missing" not in case:
+            assert cursor(at, case["orderBy"]) == case["cursor"], case
+            continue
+        with pytest.raises(RealtimeError, match=f" {case['missing']} ") as refused:
+            cursor(at, case["orderBy"])
+        assert refused.value.code == ErrorCode.INVALID_MESSAGE, case
 
 
 def test_waits_before_new_attempts_are_those_of_the_vectors() -> None:

@@ -126,6 +126,13 @@ export class Channel<Events = Untyped, State = Untyped> {
     return remove;
   }
 
+  /** For an iterator: called with each message, and at the end, with the error if there is one. @internal */
+  _read(reader: (what: Message | RealtimeError | undefined) => void): () => void {
+    const remove = this._events._add("", reader);
+    this._subscription._release();
+    return remove;
+  }
+
   /** Take a listener away; without one, all listeners of the event. */
   off(event: string, listener?: (value: Untyped) => void): void {
     this._events._remove(event, listener);

@@ -78,6 +78,7 @@ export class ChannelSubscription implements Subscription {
     const ready = this._ready;
     this._forget();
     this._jobs = []; // pending deliveries are dropped
+    this._events._deliver(""); // iterators end
     ready?.resolve(); // superseded, which its caller has asked for
     return this._manager._unwant(this);
   }
@@ -92,7 +93,7 @@ export class ChannelSubscription implements Subscription {
     await this._subscribed0();
     const { typing, ...lasting } = data;
     if (lasting.status === "typing") delete lasting.status;
-    Object.assign(this._own, lasting);
+    this._own = { ...this._own, ...lasting };
     const message = { type: "presence:update", channel: this._name } as const;
     // A repeated update has the current state, without typing.
     await this._manager._send({ ...message, data }, () => ({ ...message, data: this._own }));
@@ -176,9 +177,12 @@ export class ChannelSubscription implements Subscription {
   _ended(error?: RealtimeError): void {
     const [ready, begun] = [this._ready, this._begun];
     this._forget();
+    this._do(() => {
+      const read = this._events._deliver("", error);
+      if (error && begun) this._error(error, read);
+    });
     if (!error) ready?.resolve();
-    else if (begun) this._do(() => this._error(error));
-    else ready?.reject(error);
+    else if (!begun) ready?.reject(error);
   }
 
   private _forget(): void {
@@ -220,8 +224,8 @@ export class ChannelSubscription implements Subscription {
       });
   }
 
-  private _error(error: RealtimeError): void {
-    if (!this._events._deliver("error", error)) this._manager._report(error);
+  private _error(error: RealtimeError, read?: boolean): void {
+    if (!this._events._deliver("error", error) && !read) this._manager._report(error);
   }
 
   private _deliver(message: WireMessage): void {
@@ -230,6 +234,7 @@ export class ChannelSubscription implements Subscription {
     const { event } = emitted;
     if (!RESERVED.test(event)) this._events._deliver(event, emitted);
     this._events._deliver("*", emitted);
+    this._events._deliver("", emitted); // to iterators
   }
 
   private _deliverPresence(events: PresenceEvent[]): void {

@@ -1,4 +1,4 @@
-/** What is made of live queries: one result, and pages. */
+/** What is made of live queries: one result, a count, and pages. */
 
 import { ErrorCode } from "../protocol/codes.js";
 import { RealtimeError } from "../protocol/errors.js";
@@ -25,6 +25,22 @@ export function get<T = Untyped>(query: LiveQuery<T>, timeout = 30_000): Promise
     clearTimeout(timer);
     live?.unsubscribe();
   });
+}
+
+/**
+ * How many documents a query has now, of those that the user may see; with a limit at most so many. PostgreSQL counts: no document is
+ * sent. What holds for queries that are read again, such as `max_query_cost`, holds for a count.
+ *
+ * @param timeout milliseconds.
+ * @throws {@link RealtimeError} as `get` does.
+ */
+export async function count<T = Untyped>(query: Query<T>, timeout?: number): Promise<number> {
+  return (await get(liveCount(query), timeout)).doc!.data().count;
+}
+
+/** The number of a query's documents as a live query of one document, `{ count }`. */
+export function liveCount<T = Untyped>(query: Query<T>): LiveQuery<{ count: number }> {
+  return query._with({ count: true }) as LiveQuery<unknown> as LiveQuery<{ count: number }>;
 }
 
 /** The pages that are loaded, as one list. */

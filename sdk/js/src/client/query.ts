@@ -6,6 +6,7 @@ import type { Slot } from "../connection/link.js";
 import { compare } from "../core/position.js";
 import type { SubscriptionManager } from "../connection/subscription_manager.js";
 import type { Subscription } from "../connection/subscription.js";
+import { cursor } from "../core/cursor.js";
 import { apply, difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
 import type { Delivered, Subscribed } from "../protocol/wire.js";
@@ -34,10 +35,12 @@ export interface QuerySubscription {
 export class LiveQuery<T = Untyped> {
   /** @internal */
   constructor(
-    private _getManager: () => SubscriptionManager,
-    private _collection: string,
+    /** @internal */
+    protected _getManager: () => SubscriptionManager,
+    /** @internal */
+    protected _collection: string,
     /** The form of the protocol. @internal */
-    readonly _spec: Spec,
+    readonly _spec: Spec = {},
   ) {}
 
   /**
@@ -97,40 +100,47 @@ export class Query<T = Untyped> extends LiveQuery<T> {
     return this._with({ limit: count });
   }
 
-  /** Begin at these values of the sort keys. */
-  startAt(...values: unknown[]): Query<T> {
-    return this._with({ startAt: values });
+  /** Begin at these values of the sort keys, or at a document: the order is then given before. */
+  startAt(...at: Place<T>): Query<T> {
+    return this._at("startAt", at);
   }
 
-  /** Begin after these values of the sort keys. Give the primary key, too, so that equal ones are not skipped. */
-  startAfter(...values: unknown[]): Query<T> {
-    return this._with({ startAfter: values });
+  /** Begin after a document, or these values of the sort keys: the primary key, too, so that equal ones are not skipped. */
+  startAfter(...at: Place<T>): Query<T> {
+    return this._at("startAfter", at);
   }
 
-  /** End at these values of the sort keys. */
-  endAt(...values: unknown[]): Query<T> {
-    return this._with({ endAt: values });
+  /** End at a document, or these values of the sort keys. */
+  endAt(...at: Place<T>): Query<T> {
+    return this._at("endAt", at);
   }
 
-  /** End before these values of the sort keys. */
-  endBefore(...values: unknown[]): Query<T> {
-    return this._with({ endBefore: values });
+  /** End before a document, or these values of the sort keys. */
+  endBefore(...at: Place<T>): Query<T> {
+    return this._at("endBefore", at);
+  }
+
+  private _at(name: string, at: unknown[]): Query<T> {
+    return this._with({ [name]: cursor(at, this._spec.orderBy) });
   }
 }
 
+/** A place in the order of a query: a document of it, or values of the sort keys, from the first on. */
+export type Place<T = Untyped> = [doc: Doc<T>] | unknown[];
+
+/** A value of a primary key: a number, or its text. */
+export type KeyValue = string | number | bigint | boolean;
+
 /** A collection: the query for all its documents. */
 export class Collection<T = Untyped> extends Query<T> {
-  /** @internal */
-  constructor(
-    private _live: () => SubscriptionManager,
-    private _name: string,
-  ) {
-    super(_live, _name, {});
+  /** One document, `snapshot.doc`, by its `id`; or by the values of its primary key, in the order of the key. */
+  doc(...key: [id: KeyValue, ...more: KeyValue[]]): LiveQuery<T> {
+    return new LiveQuery<T>(this._getManager, this._collection, { doc: key });
   }
 
   /** A query in SQL that reads this collection, with parameters `$1`, `$2`, … */
   sql<R = Untyped>(text: string, params: unknown[] = []): LiveQuery<R> {
-    return new LiveQuery<R>(this._live, this._name, { sql: text, params });
+    return new LiveQuery<R>(this._getManager, this._collection, { sql: text, params });
   }
 }
 
@@ -188,7 +198,7 @@ class LiveList implements Subscription {
     slot._memo = { _docs, _since, _epoch } satisfies Feed;
     return {
       query: this._spec,
-      ...(this._options?.meta && { meta: true }),
+      meta: this._options?.meta, // JSON skips what is undefined
       ...(_since && _epoch && { since: _since, epoch: _epoch }),
     };
   }
@@ -245,6 +255,7 @@ class LiveList implements Subscription {
     guarded(() =>
       this._onNext({
         docs: feed._docs,
+        doc: feed._docs[0],
         changes,
         position: feed._since!,
         ...plan,

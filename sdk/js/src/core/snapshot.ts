@@ -44,6 +44,8 @@ export interface Change<T = Untyped> {
 export interface Snapshot<T = Untyped> {
   /** All documents, in the query's order. */
   docs: readonly Doc<T>[];
+  /** The first of them, of `doc(id)` the only one; undefined: there is none, or none that the user may see. */
+  doc: Doc<T> | undefined;
   /** The changes since the last snapshot; in the first one, every document is added. */
   changes: readonly Change<T>[];
   /** How far the database was (an LSN). */

@@ -1,6 +1,6 @@
 // What compiles, and what does not, of channels whose messages and presence have types. Checked by `npm run typecheck`; nothing here is run.
 
-import { ErrorCode, Realtime, type Channel, type RealtimeError, type User } from "@bunbase/sdk";
+import { ErrorCode, messages as iterated, Realtime, type Channel, type RealtimeError, type User } from "@bunbase/sdk";
 
 interface Events {
   "new-message": { text: string };
@@ -16,6 +16,18 @@ interface State {
 
 const realtime = new Realtime({ autoConnect: false });
 const room = realtime.channel<Events, State>("chat:1", { presence: { color: "red", status: "online" } });
+
+export async function loops(): Promise<void> {
+  for await (const { data } of iterated(room, "new-message", { buffer: 10, overflow: "drop-oldest" })) {
+    const text: string = data.text;
+    // @ts-expect-error no such field
+    data.txt = text;
+  }
+  for await (const message of iterated(room)) if (message.event === "cursor") message.data.x.toFixed();
+  // @ts-expect-error no such event
+  iterated(room, "message");
+  for await (const { data } of iterated(realtime.channel("chat:2"))) data.anything.there();
+}
 
 export async function messages(): Promise<void> {
   await room.send("new-message", { text: "Hello!" }, { traceparent: "00-…" });

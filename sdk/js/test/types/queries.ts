@@ -1,6 +1,7 @@
 // What compiles, and what does not, of queries whose documents have a type. Checked by `npm run typecheck`; nothing here is run.
 
-import { db, Realtime, type Collection, type Condition, type Database, type Doc, type Operator } from "@bunbase/sdk";
+import { count, db, get, liveCount, Realtime, snapshots } from "@bunbase/sdk";
+import type { Collection, Condition, Database, Doc, Operator } from "@bunbase/sdk";
 
 interface Todo {
   id: number;
@@ -108,6 +109,30 @@ export function withoutTypes(operator: Operator, name: string, condition: Condit
   db.collection<Record<string, string>>("todos").where("x", "==", "y").orderBy("z");
   const open: Collection = todos;
   open.where("x", "==", 1);
+}
+
+export async function documents(): Promise<void> {
+  todos.doc("7").onSnapshot(({ doc }) => doc?.data().title);
+  const { doc } = await get(todos.doc(7, "b", 9n, true));
+  const found: Doc<Todo> | undefined = doc;
+  if (found) todos.orderBy("rating").startAfter(found).endBefore(found).startAt(3, "x").endAt(found);
+  // @ts-expect-error a key has a value
+  todos.doc();
+  // @ts-expect-error no value of a key
+  todos.doc(undefined);
+  // @ts-expect-error no such field
+  todos.doc("7").onSnapshot((snapshot) => snapshot.doc?.data().finished);
+  const number: number = await count(todos.where("done", "==", true));
+  liveCount(todos).onSnapshot((snapshot) => snapshot.doc!.data().count + number);
+  // @ts-expect-error no such field
+  await count(todos.where("finished", "==", true));
+  // @ts-expect-error SQL counts by itself
+  await count(todos.sql("select 1"));
+  for await (const snapshot of snapshots(todos.limit(3), { meta: true })) {
+    const title: string = snapshot.docs[0]!.data().title;
+    // @ts-expect-error no such field
+    snapshot.docs[0]!.data().finished = title;
+  }
 }
 
 interface Collections {

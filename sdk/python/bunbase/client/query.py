@@ -11,7 +11,7 @@ from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Snapshot
 
-__all__ = ["Database", "Query"]
+__all__ = ["Database", "Query", "counted"]
 
 
 class Query(QueryBuilder):
@@ -44,6 +44,14 @@ class Query(QueryBuilder):
             except TimeoutError:
                 raise RealtimeError(ErrorCode.CONNECTION_FAILED, f"no result within {timeout:g} s") from None
 
+    async def count(self, *, timeout: float = 30.0) -> int:
+        """How many documents there are now, of those that the user may see; with a limit at most so many.
+
+        PostgreSQL counts: no document is sent. What holds for queries that are read again, such as ``max_query_cost``,
+        holds for a count. Raises as ``get`` does.
+        """
+        return counted(await self.live_count().get(timeout=timeout))
+
     def pages(self, size: int, callback: Callback | None = None) -> Pages:
         """Subscribe to the first ``size`` documents, and to more with each ``load_more()``: at most 9,999.
 
@@ -55,6 +63,12 @@ class Query(QueryBuilder):
         if callback is not None:
             pages.on("snapshot", callback)
         return pages
+
+
+def counted(snapshot: Snapshot) -> int:
+    """The number in the one document of a count."""
+    count: int = snapshot.docs[0].data["count"]
+    return count
 
 
 class Database:

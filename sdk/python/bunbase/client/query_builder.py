@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 from bunbase.client.live_query import Callback, LiveQuery
+from bunbase.core.cursor import cursor
 
-__all__ = ["QueryBuilder", "Subscribe"]
+__all__ = ["KeyValue", "QueryBuilder", "Subscribe"]
+
+KeyValue = str | int | float | bool
+"""A value of a primary key: a number, or its text."""
 
 Operator = Literal[
     "==", "!=", "<", "<=", ">", ">=", "in", "not-in", "array-contains", "array-contains-any", "like", "ilike",
@@ -68,21 +72,33 @@ class QueryBuilder:
         """At most so many documents."""
         return self._with(limit=count)
 
-    def start_at(self, *values: object) -> Self:
-        """From this place in the order on: values of the sort keys, then of the primary key."""
-        return self._with(startAt=list(values))
+    def start_at(self, *at: object) -> Self:
+        """From this place in the order on: a document, or values of the sort keys, then of the primary key.
 
-    def start_after(self, *values: object) -> Self:
-        """From behind this place in the order on."""
-        return self._with(startAfter=list(values))
+        Raises:
+            RealtimeError: ``RT_007``: the document lacks a field of the order, which is given before.
+        """
+        return self._at("startAt", at)
 
-    def end_at(self, *values: object) -> Self:
-        """Up to this place in the order."""
-        return self._with(endAt=list(values))
+    def start_after(self, *at: object) -> Self:
+        """From behind this place in the order on, see ``start_at``."""
+        return self._at("startAfter", at)
 
-    def end_before(self, *values: object) -> Self:
-        """Up to before this place in the order."""
-        return self._with(endBefore=list(values))
+    def end_at(self, *at: object) -> Self:
+        """Up to this place in the order, see ``start_at``."""
+        return self._at("endAt", at)
+
+    def end_before(self, *at: object) -> Self:
+        """Up to before this place in the order, see ``start_at``."""
+        return self._at("endBefore", at)
+
+    def doc(self, id: KeyValue, *more: KeyValue) -> Self:
+        """One document, ``Snapshot.doc``, by its ``id``; or by the values of its primary key, in the order of the key."""
+        return self._with(doc=[id, *more])
+
+    def live_count(self) -> Self:
+        """The number of the documents, as a query of one document: ``{"count": 3}``."""
+        return self._with(count=True)
 
     def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Self:
         """One ``SELECT`` in place of conditions; ``$1`` … are ``params``."""
@@ -97,6 +113,9 @@ class QueryBuilder:
         query = self._with()
         query._meta = True
         return query
+
+    def _at(self, name: str, at: tuple[object, ...]) -> Self:
+        return self._with(**{name: cursor(at, self._spec.get("orderBy", ()))})
 
     def _with(self, **more: object) -> Self:
         query = copy.copy(self)

@@ -153,5 +153,10 @@ class Snapshot:
     position: str
     meta: Mapping[str, Any] | None = None
 
+    @property
+    def doc(self) -> Doc | None:
+        """The first document, of ``Query.doc`` the only one; None: there is none, or none that the user may see."""
+        return self.docs[0] if self.docs else None
+
     def __repr__(self) -> str:
         return f"<Snapshot of {len(self.docs)} documents at {self.position}, {len(self.changes)} changes>"

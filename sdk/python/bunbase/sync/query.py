@@ -38,6 +38,10 @@ class SyncQuery(QueryBuilder):
         """
         return self._thread.run(self._query().get(timeout=timeout))
 
+    def count(self, *, timeout: float = 30.0) -> int:
+        """How many documents there are now, see ``Query.count``."""
+        return self._thread.run(self._query().count(timeout=timeout))
+
     async def _snapshots(self, timeout: float | None) -> SyncIterator[Snapshot]:
         snapshots = self._query().snapshots()
         return SyncIterator(self._thread, self._realtime, snapshots, snapshots.close, timeout)

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
+import { count, get, liveCount, snapshots } from "../../../../sdk/js/dist/index.js";
 import { client, closeAll, control, eventually, sql } from "./support.mjs";
 
 beforeEach(() => sql("truncate messages restart identity"));
@@ -51,6 +52,35 @@ test("rows come first, then each change of the list", async () => {
   await write("d");
   await eventually(() => assert.deepEqual(last.shown, ["a", "B", "d"]));
   assert.deepEqual(seen.shown, ["B", "a"]);
+});
+
+test("one document, a count, and a document as a cursor", async () => {
+  await write("a", "b", "c", "d");
+  const all = client().database().collection("messages");
+  const seen = [];
+  const one = all.doc(2).onSnapshot(({ doc }) => seen.push(doc?.data().body));
+  await eventually(() => assert.deepEqual(seen, ["b"]));
+  await sql("delete from messages where id = 2");
+  await eventually(() => assert.deepEqual(seen, ["b", undefined]));
+  await sql("insert into messages (id, room_id, body) overriding system value values (2, 'general', 'B')");
+  await eventually(() => assert.deepEqual(seen, ["b", undefined, "B"]));
+  one.unsubscribe();
+  await assert.rejects(get(all.doc("x")), { code: "RT_007" });
+
+  const query = all.orderBy("roomId").orderBy("body", "desc");
+  const { docs } = await get(query);
+  assert.deepEqual((await get(query.startAfter(docs[1]))).docs, docs.slice(2));
+  assert.deepEqual((await get(query.startAt(docs[1]).endBefore(docs[3]))).docs, docs.slice(1, 3));
+  assert.equal(await count(query.startAfter(docs[1])), 2);
+  await assert.rejects(count(all.where("nope", "==", 1)), { code: "RT_007" });
+
+  const numbers = [];
+  for await (const { doc } of snapshots(liveCount(all.where("roomId", "==", "general")))) {
+    numbers.push(doc.data().count);
+    if (numbers.length === 1) await write("e");
+    else break;
+  }
+  assert.deepEqual(numbers, [4, 5]);
 });
 
 test("an empty result is a snapshot, too", async () => {
