@@ -87,11 +87,15 @@ class FollowedTables:
     async def follow(self, query: LiveQuery, tables: Set[int]) -> None:
         """Wait until a snapshot that is taken from now on can be joined to the stream for ``tables``, which ``query`` holds
         until :meth:`forget`. Raises ``TimeoutError`` where the stream does not go on.
+
+        Where transactions of other tables alone pass, windows learn here that the stream has passed their snapshots.
         """
         relations = self._dispatcher.catalog.relations(tables)
         self._stream.interest.hold(query, relations)
         async with asyncio.timeout(READ_TIMEOUT):
             await self._stream.follow(relations.keys())
+        if not self._stream.apply_lock.locked():  # no transaction is being applied
+            self._dispatcher.advance(self._stream.passed)
 
     def forget(self, query: LiveQuery) -> None:
         """``query`` is not read any more."""

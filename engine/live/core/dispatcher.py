@@ -202,16 +202,18 @@ class Dispatcher:
 
     def _already_shown(self, transaction: Transaction) -> set[Window]:
         """Windows whose snapshot shows ``transaction``; those it can no longer concern are done catching up."""
-        if not self._catching_up:
-            return set()
-        skip: set[Window] = set()
-        for window, read in list(self._catching_up.items()):
-            if transaction.position >= read.snapshot.position:
-                del self._catching_up[window]
-                self._share(window)
-            elif read.snapshot.shows(transaction.xid):
-                skip.add(window)
-        return skip
+        self._catch_up(transaction.position)
+        return {window for window, read in self._catching_up.items() if read.snapshot.shows(transaction.xid)}
+
+    def advance(self, position: Lsn) -> None:
+        """Every commit before ``position`` was applied. Not while a transaction is being processed."""
+        self._passed = max(self._passed, position)
+        self._catch_up(position)
+
+    def _catch_up(self, position: Lsn) -> None:
+        for window in [each for each, read in self._catching_up.items() if position >= read.snapshot.position]:
+            del self._catching_up[window]
+            self._share(window)
 
     def _note(self, message: Message, outcome: Outcome) -> None:
         if message.prefix == ANNOTATION_PREFIX:

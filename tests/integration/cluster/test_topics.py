@@ -116,6 +116,18 @@ async def test_table_is_let_go_and_taken_again(waiting: Cluster) -> None:
     assert node.stream.interruptions == 0
 
 
+async def test_window_is_caught_up_once_the_stream_has_passed_its_snapshot(cluster: Cluster) -> None:
+    second = other("second", cluster.dsn)
+    await cluster.relay()
+    node = await cluster.node()
+    await node.follow()
+    before = set(node.live._dispatcher._catching_up)
+    run(cluster.dsn, "insert into second values (1)")
+    await caught_up(node)
+    await node.follow(second)
+    assert not before & node.live._dispatcher._catching_up.keys(), "no transaction of its table is needed"
+
+
 async def test_two_tables_at_once_do_not_wait_for_a_sign_of_life(waiting: Cluster) -> None:
     queries = [other(f"o{n}", waiting.dsn) for n in range(8)]
     await waiting.relay()
