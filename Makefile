@@ -104,7 +104,7 @@ format: $(DEVELOPMENT) ## Put code into the common style
 system-packages:
 	.ci/system-packages
 
-ADAPTERS := $(addprefix sdk/,react tanstack-db vue)
+ADAPTERS := $(addprefix sdk/,react svelte tanstack-db vue)
 node-packages:
 	@if command -v npm > /dev/null; then for each in tests/browser sdk/js $(ADAPTERS); do \
 	  ( cd $$each && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; } ) || exit 1; \

@@ -31,6 +31,7 @@ def tree(tmp_path: Path) -> Path:
         "tests/browser",
         "sdk/js",
         "sdk/react",
+        "sdk/svelte",
         "sdk/tanstack-db",
         "sdk/vue",
         "sdk/python",

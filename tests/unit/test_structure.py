@@ -22,6 +22,7 @@ SOURCES = [
     "server",
     "sdk/js/src",
     "sdk/react/src",
+    "sdk/svelte/src",
     "sdk/tanstack-db/src",
     "sdk/vue/src",
     "sdk/python/bunbase",

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const fix = process.argv.includes("--fix");
-const ADAPTERS = ["react", "tanstack-db", "vue"];
+const ADAPTERS = ["react", "svelte", "tanstack-db", "vue"];
 const root = new URL("../../../", import.meta.url);
 const modules = readdirSync(new URL("tests", root), { recursive: true })
   .map((name) => `tests/${name}`)

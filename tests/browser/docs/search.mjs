@@ -13,6 +13,8 @@ const SEARCHES = {
   pagination: "guides/live-queries.html",
   react: "sdk/react.html",
   vue: "sdk/vue.html",
+  svelte: "sdk/svelte.html",
+  tanstack: "sdk/tanstack-db.html",
   "next.js": "guides/frameworks.html",
   optimistic: "guides/writing.html",
   uninstall: "operations.html",

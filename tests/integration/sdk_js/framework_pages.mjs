@@ -1,5 +1,5 @@
 // The modules of a documentation's page about a framework, compiled as its tools do. Run with a page and a folder: writes them there,
-// of Vue's components the scripts.
+// of components the scripts.
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -26,11 +26,19 @@ function compileVue(source, filename, inlineTemplate = true) {
   return compileScript(descriptor, { id: filename, inlineTemplate }).content;
 }
 
+/** A component of Svelte as JavaScript. */
+function compileSvelte(source, filename) {
+  const { compile } = createRequire(path("sdk/svelte/package.json"))("svelte/compiler");
+  const { js, warnings } = compile(source, { filename, generate: "client", css: "injected" });
+  if (warnings.length) throw new Error(warnings[0].message);
+  return js.code;
+}
+
 /** Where an application begins. */
-const ENTRIES = { react: "app.tsx", "tanstack-db": "main.ts", vue: "main.ts" };
+const ENTRIES = { react: "app.tsx", svelte: "main.ts", "tanstack-db": "main.ts", vue: "main.ts" };
 
 /** What the tools of a framework do with its components. */
-const COMPILERS = { vue: compileVue };
+const COMPILERS = { svelte: compileSvelte, vue: compileVue };
 
 /** The application of the page about an adapter, as one module for browsers. */
 export async function bundled(adapter) {
@@ -63,6 +71,7 @@ export async function bundled(adapter) {
       "@bunbase/sdk": path("sdk/js/dist/index.js"),
       [`@bunbase/${adapter}`]: path(`sdk/${adapter}/src/index.ts`),
     },
+    conditions: ["browser"],
     bundle: true,
     write: false,
     format: "esm",
@@ -77,12 +86,21 @@ export async function bundled(adapter) {
   return outputFiles[0].text;
 }
 
+/** The script of a component in TypeScript. */
+const SCRIPTS = {
+  svelte(block, title) {
+    compileSvelte(block, title); // of all of it
+    return `${/<script lang="ts">(.*?)<\/script>/s.exec(block)[1]}\nexport default {} as import("svelte").Component;\n`;
+  },
+  vue: (block, title) => compileVue(block, title, false),
+};
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [, , page, folder] = process.argv;
   for (const [title, block] of Object.entries(await blocksOf(page))) {
-    const vue = title.endsWith(".vue");
-    const file = join(folder, vue ? `${title}.ts` : title);
+    const script = SCRIPTS[title.split(".").at(-1)];
+    const file = join(folder, script ? `${title}.ts` : title);
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, vue ? compileVue(block, title, false) : block);
+    await writeFile(file, script ? script(block, title) : block);
   }
 }

@@ -12,14 +12,19 @@ import pytest
 from tests.integration.sdk_js.scenario_server import ROOT, SCENARIOS, SDK, npm, play, scenario_server
 from tests.support.browsers import need, need_browser
 
-FRAMEWORKS = ["react", "vue"]
+FRAMEWORKS = ["react", "svelte", "vue"]
 """Those whose pages show the same application."""
 
 ADAPTERS = [*FRAMEWORKS, "tanstack-db"]
-DECLARED = """
+DECLARED = {
+    "svelte": """
+declare module "$env/static/public" { export const PUBLIC_REALTIME_URL: string }
+""",
+    "vue": """
 declare function defineNuxtPlugin<T>(plugin: (nuxtApp: { vueApp: import("vue").App }) => T): unknown;
 declare function useRuntimeConfig(): { public: { realtimeUrl: string } };
-"""
+""",
+}
 """What the pages use of tools that are not installed for the tests."""
 
 
@@ -65,7 +70,7 @@ def test_locks_name_no_registry_and_have_hashes(adapter: Path) -> None:
 def test_the_modules_of_their_pages_have_right_types(adapter: Path, tmp_path: Path) -> None:
     page = f"docs/sdk/{adapter.name}.md"
     subprocess.run(["node", str(Path(__file__).parent / "framework_pages.mjs"), page, str(tmp_path)], check=True)
-    (tmp_path / "declared.d.ts").write_text(DECLARED if adapter.name == "vue" else "")
+    (tmp_path / "declared.d.ts").write_text(DECLARED.get(adapter.name, ""))
     (tmp_path / "collections.ts").write_text("export interface Collections { messages: { id: number } }\n")
     (tmp_path / "node_modules").symlink_to(adapter / "node_modules")
     config = {

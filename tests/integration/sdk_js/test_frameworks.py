@@ -1,4 +1,4 @@
-"""The TypeScript of the page about browser frameworks: its types are right, and the store for Svelte follows a query."""
+"""The TypeScript of the page about browser frameworks: its types are right, and its components compile."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sdk_js.scenario_server import ROOT, SDK, play, scenario_server
+from tests.integration.sdk_js.scenario_server import ROOT, SDK
 from tests.support.browsers import need
-from tests.support.doc_blocks import blocks
 
 PAGE = "docs/guides/frameworks.md"
 REACT = ROOT / "sdk" / "react"
 VUE = ROOT / "sdk" / "vue"
+SVELTE = ROOT / "sdk" / "svelte"
 DECLARED = """
 declare module "vite" {
   export function defineConfig(config: { server: { proxy: Record<string, { target: string; ws: boolean }> } }): unknown;
@@ -41,7 +41,7 @@ declare module "react-native-url-polyfill/auto" {}
 
 @pytest.mark.long
 def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
-    for folder in (REACT, VUE):
+    for folder in (REACT, VUE, SVELTE):
         need((folder / "node_modules").exists(), f"the packages of {folder.name} are not installed")
     subprocess.run(["node", str(Path(__file__).parent / "framework_pages.mjs"), PAGE, str(tmp_path)], check=True)
     files = [str(path) for path in tmp_path.rglob("*.ts*")]
@@ -55,6 +55,8 @@ def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
         "@bunbase/sdk/adapters": [str(SDK / "src" / "adapters.ts")],
         "@bunbase/vue": [str(VUE / "src" / "index.ts")],
         "vue": [str(VUE / "node_modules" / "vue")],
+        "@bunbase/svelte": [str(SVELTE / "src" / "index.ts")],
+        "svelte": [str(SVELTE / "node_modules" / "svelte")],
         "@bunbase/react": [str(REACT / "src" / "index.ts")],
         "react": [str(types / "react")],
         "react/jsx-runtime": [str(types / "react" / "jsx-runtime.d.ts")],
@@ -70,11 +72,3 @@ def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
     command = ["node", str(SDK / "node_modules" / "typescript" / "bin" / "tsc"), "--noEmit", "-p", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout
-
-
-async def test_the_store_for_svelte_follows_a_query_while_it_has_subscribers(database: str, tmp_path: Path) -> None:
-    [store] = [block.text for block in blocks("ts", "liveList.ts") if block.page == PAGE]
-    (tmp_path / "liveList.ts").write_text(store)
-    async with scenario_server(database) as one:
-        scenario = str(Path(__file__).parent / "svelte.test.mjs")
-        await play(one, scenario, STORE=str(tmp_path / "liveList.ts"))

@@ -31,6 +31,7 @@ OF_LANGUAGES = {
 }
 """Languages of which a test has all blocks of all pages."""
 OF_PAGES = {
+    ("html", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("html", "docs/guides/quickstart.md"): "tests/browser/test_quickstart.py",
     ("html", "docs/reference/transports.md"): "tests/browser/docs/test_shown_pages.py",
     ("html", "docs/sdk/js.md"): "tests/browser/docs/test_shown_pages.py",
@@ -64,7 +65,6 @@ OF_TITLES = {
 OF_ADAPTERS = "tests/integration/sdk_js/test_adapters.py"
 """It has the modules of the pages about adapters, ``docs/sdk/NAME.md`` for ``sdk/NAME``: the blocks with a title."""
 UNCHECKED = {
-    ("docs/guides/frameworks.md", "TodoList.svelte"): "the compiler of Svelte is no package of the tests",
     ("docs/operations/backup.md", ""): "an excerpt of what pg_dump writes, without the rest",
 }
 """Pages and titles of ``text`` blocks that nothing checks, and why."""

@@ -1,0 +1,46 @@
+// What compiles, and what does not. Checked by `npm run typecheck`; nothing here is run.
+
+import { useChannel, usePresence, useQuery } from "@bunbase/svelte";
+import type { Database } from "@bunbase/sdk";
+
+interface Todo {
+  id: number;
+  done: boolean;
+}
+
+interface Collections {
+  todos: Todo;
+  c: { room: string; at: string };
+}
+
+declare module "@bunbase/svelte" {
+  interface Register {
+    collections: Collections;
+  }
+}
+
+export function registered(): boolean | undefined {
+  const { docs } = useQuery((db) => db.collection("todos").where("done", "==", true));
+  // @ts-expect-error no such field
+  useQuery((db) => db.collection("todos").where("finished", "==", true));
+  // @ts-expect-error no such collection
+  useQuery((db) => db.collection("todo"));
+  useQuery((db) => db.collection<{ n: number }>("todos").where("n", "==", 1));
+  useQuery((db: Database<Collections>) => db.collection("todos").sql<{ n: number }>("select count(*) as n from todos"));
+  useQuery(() => null);
+  return docs[0]?.data().done;
+}
+
+export function channels(): string | undefined {
+  const name = (): string => "room";
+  const { channel } = useChannel<{ wave: { hand: string } }>(name, { wave: ({ data }) => data.hand.length });
+  // @ts-expect-error other data
+  void channel.send("wave", { foot: "left" });
+  // @ts-expect-error no such event
+  useChannel<{ wave: null }>("room", { waves: () => {} });
+  const { users } = usePresence<{ color: string }>(name, () => ({ color: "red", status: "online" }));
+  // @ts-expect-error no such field
+  usePresence<{ color: string }>("room", { colour: "red" });
+  useChannel("room", { anything: ({ data }) => data.goes.there, "*": ({ event }) => event, gap: () => {} });
+  return users[0]?.state.color;
+}
