@@ -7,6 +7,9 @@ takes the lock. A relay that is stopped or cut off keeps its session, as far as 
 statement four times in each ``lease``, and a standby that sees (``pg_stat_activity``) that there was none for a lease ends
 that session and the WAL sender of the slot. No table has the lease, and times are those of the database's clock.
 
+A database that answers slowly, as an overloaded one does, must not end one term after the other. So an answer may take
+several leases, and the time that a standby's own look takes is not counted as the leading relay's silence.
+
 A relay whose session has ended does not lead any more (:meth:`Election.hold` raises), and the stream refuses what it
 publishes (:mod:`engine.cluster.publisher`).
 """
@@ -34,6 +37,7 @@ _log = structlog.get_logger(__name__)
 
 _LOOKS: Final = 10  # of a standby in each lease
 _BEATS: Final = 4  # of the leading relay
+_ANSWER: Final = 3  # leases that the database may take for an answer
 
 
 class LeadershipLostError(FeedError):
@@ -65,13 +69,15 @@ class Election:
     async def won(self) -> None:
         """Wait until this relay leads. Raises ``psycopg.Error`` or ``OSError`` if the database cannot be asked."""
         while True:
+            asked = time.monotonic()
             row = await self._ask("relay_try_lead", slot=self._settings.slot)
+            took = time.monotonic() - asked
             self.leader = row["leader"]
             if row["leads"]:
                 self.leader, self._proved_at = self._relay, time.monotonic()
                 _log.info("relay_leads", slot=self._settings.slot, relay=self._relay)
                 return
-            if row["silent"] is not None and row["silent"] > self._settings.lease:
+            if row["silent"] is not None and row["silent"] > self._settings.lease + took:
                 _log.warning("relay_deposed", slot=self._settings.slot, relay=row["leader"], silent=row["silent"])
                 await self._ask("relay_depose", pid=row["pid"], slot=self._settings.slot)
                 self.deposed += 1
@@ -108,7 +114,7 @@ class Election:
                 self._dsn,
                 f"realtime relay {self._relay}",
                 READS_ANYWAY,
-                answer_timeout=self._settings.lease,
+                answer_timeout=_ANSWER * self._settings.lease,
                 autocommit=True,
                 row_factory=dict_row,
             )

@@ -211,6 +211,8 @@ class Parts:
         while not await holds():
             if time.monotonic() - began > RECOVERS:
                 health = {each.name: await each.health() for each in self.servers}
+                for body in health.values():
+                    body.pop("configuration", None)
                 raise AssertionError(f"{what} {RECOVERS:.0f} s after the last fault: {health}")
             await asyncio.sleep(0.2)
 

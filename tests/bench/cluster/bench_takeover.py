@@ -136,7 +136,6 @@ class Cluster:
 
 FAULTS: dict[str, Callable[[Cluster], Awaitable[tuple[float, Callable[[], Awaitable[None]]]]]] = {
     "leading relay, kill -9": lambda cluster: cluster.end_leader(signal.SIGKILL),
-    "leading relay, SIGTERM": lambda cluster: cluster.end_leader(signal.SIGTERM),
     "leading relay, SIGSTOP": lambda cluster: cluster.end_leader(signal.SIGSTOP),
     "all NATS servers, kill -9": lambda cluster: cluster.kill_nats(wipe=False),
     "all NATS servers, kill -9 and wiped": lambda cluster: cluster.kill_nats(wipe=True),
