@@ -16,7 +16,7 @@ LEASE = 0.01
 
 async def test_what_a_slow_look_takes_is_no_silence_of_the_leading_relay(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1.0
-    silent = {"leads": False, "leader": "first", "pid": 1, "silent": 1.5 * LEASE}
+    silent: dict[str, Any] = {"leads": False, "leader": "first", "pid": 1, "silent": 1.5 * LEASE}
     looks = iter([(1.2 * LEASE, silent), (0.0, silent), (0.0, {"leads": True, "leader": None, "silent": None})])
     asked: list[str] = []
 
