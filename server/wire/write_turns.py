@@ -10,8 +10,9 @@ frame that is queued schedules a turn, in which each connection writes all that 
 
 It is not put off for longer than ``HOLD``, nor once a connection has much to write (:meth:`WriteTurns.have_next`).
 
-A turn of many connections is written in batches of ``AT_ONCE``, between which the event loop does other work: it reads, and
-applies transactions. What a connection gets before its batch goes with it; what it gets afterwards is for the next turn.
+A turn of many connections is written in batches, of ``AT_ONCE`` and of about ``ENOUGH`` seconds at most, between which the
+event loop does other work: it reads, and applies transactions. What a connection gets before its batch goes with it; what it
+gets afterwards is for the next turn.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-__all__ = ["AT_ONCE", "BURST", "HOLD", "WriteTurns", "Writer"]
+__all__ = ["AT_ONCE", "BURST", "ENOUGH", "HOLD", "WriteTurns", "Writer"]
 
 HOLD: Final = 0.015
 """Seconds for which a turn is put off at most."""
 
 AT_ONCE: Final = 100
-"""Connections that write before the event loop does other work: about a millisecond."""
+"""Connections that write before the event loop does other work: about a millisecond, unless frames are large."""
+
+ENOUGH: Final = 0.002
+"""Seconds of writing after which the event loop does other work."""
 
 BURST: Final = 0.02
 """Seconds by which writing may be ahead of its share of the time before a turn is put off."""
 
+_LOOK_EVERY: Final = 10  # connections, at the clock
 _SHARE: Final = 4.0  # writing takes one of so many seconds
 _LEAST: Final = 0.0005  # seconds: timers of uvloop count milliseconds
 
@@ -98,12 +103,14 @@ class WriteTurns:
 
     def _write_batch(self) -> None:
         loop, began, first = asyncio.get_running_loop(), self._clock(), self._written
-        self._written = first + AT_ONCE
-        for writer in self._writing[first : self._written]:
+        for writer in self._writing[first : first + AT_ONCE]:
+            self._written += 1
             try:
                 writer.write_queued()
             except Exception as problem:  # noqa: BLE001 - of one connection; as for a callback of its own
                 loop.call_exception_handler({"message": f"{writer} failed to write", "exception": problem})
+            if self._written % _LOOK_EVERY == 0 and self._clock() - began > ENOUGH:
+                break
         done = self._clock()
         self._rested = min(max(self._rested, began) + _SHARE * (done - began), done + BURST + HOLD)
         if self._written < len(self._writing):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.wire.write_turns import AT_ONCE, BURST, HOLD, WriteTurns
+from server.wire.write_turns import AT_ONCE, BURST, ENOUGH, HOLD, WriteTurns
 
 
 class Timer:
@@ -162,6 +162,20 @@ def test_a_turn_of_many_connections_lets_the_loop_do_other_work(loop: Loop) -> N
     loop.turn()
     assert turns.written == [*names, "later"]
     assert loop.ready == []
+
+
+def test_connections_with_large_frames_let_the_loop_do_other_work_sooner(loop: Loop) -> None:
+    turns = Turns()
+    names = [str(number) for number in range(AT_ONCE)]
+    for name in names:
+        turns.write(name, seconds=ENOUGH / 15)
+    loop.turn()
+    assert 15 < len(turns.written) <= 30
+    while loop.ready:
+        before = len(turns.written)
+        loop.turn()
+        assert len(turns.written) - before <= 30
+    assert turns.written == names
 
 
 def test_a_connection_with_much_to_write_does_not_wait(loop: Loop) -> None:
