@@ -8,4 +8,8 @@ Here is counted; what exceeds a limit is refused where it arrives:
 * bytes of messages of a user (``published_bytes``): ``server/client/judgement.py``;
 * live queries (``query_accounts``): ``engine/live/query_accounts.py``;
 * the time that reading takes (``reading_shares``): the WebSocket transport, which stops reading.
+
+Counted where it is refused: changes of presence and subscriptions of a connection (``server/session/session.py``), renewals
+of its token (``server/client/renewal.py``), positions that it waits for (``server/client/answers.py``), batches of a polling
+client (``server/transports/base/inbox.py``), and spam (``server/content/spam.py``).
 """
