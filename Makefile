@@ -1,5 +1,6 @@
 # Everything a developer does with this repository. `make demo` needs Python 3.11+ and nothing else.
-# Two locks: requirements.lock is what runs; requirements-dev.lock has what tests, checks and documents it, too.
+# Two locks: requirements.lock is what runs; requirements-dev.lock has what tests, checks and documents it, too. The examples have a small one
+# on top (examples/requirements.lock).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +24,12 @@ help: ## Show this list
 demo: $(INSTALLED) ## Start a Postgres of its own, and the demo page on http://localhost:8000 (another port: make demo PORT=8001)
 	$(BIN)/realtime dev --open $(if $(PORT),--port $(PORT))
 
+NPM_CI := [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund
 examples: $(INSTALLED) ## Start the example applications and what they need: http://localhost:8080 (another port: make examples PORT=8081)
+	@[ $(VENV)/.installed-examples -nt examples/requirements.lock ] || \
+	  { $(PIP) --require-hashes -r examples/requirements.lock && touch $(VENV)/.installed-examples; }
+	@{ command -v npm > /dev/null && cd examples/notes && { $(NPM_CI); }; } || \
+	  echo "no packages of npm (it comes with Node.js): Collaborative editing does not run, the other examples do" >&2
 	$(BIN)/python -m examples $(if $(PORT),--port $(PORT))
 
 install: $(INSTALLED) ## Make the virtual environment with what the server needs
@@ -106,8 +112,8 @@ system-packages:
 
 ADAPTERS := $(addprefix sdk/,react svelte tanstack-db vue)
 node-packages:
-	@if command -v npm > /dev/null; then for each in tests/browser sdk/js $(ADAPTERS); do \
-	  ( cd $$each && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; } ) || exit 1; \
+	@if command -v npm > /dev/null; then for each in tests/browser sdk/js $(ADAPTERS) examples/notes; do \
+	  ( cd $$each && { $(NPM_CI); } ) || exit 1; \
 	done; fi
 
 fuzz: $(DEVELOPMENT) ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_SECONDS (60) for each target
@@ -129,11 +135,12 @@ docs: $(DEVELOPMENT) ## Build the documentation into site/
 
 # Versions stay unless `make lock UPGRADE=--upgrade`. Locks carry hashes for all platforms and no addresses.
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11.5 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
-lock: $(DEVELOPMENT) ## Bring the two lock files up to date with pyproject.toml
+lock: $(DEVELOPMENT) ## Bring the lock files up to date with pyproject.toml
 	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --extra geo --group build -o requirements.lock
-	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --extra geo --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --extra geo --group build --group examples --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(UPGRADE) --group examples -c requirements.lock -o examples/requirements.lock
 
 clean: ## Remove what was made here, the demo's database included
 	-for each in .realtime/postgres .realtime/examples/postgres; do [ ! -f $$each/postmaster.pid ] || \
 	  $(BIN)/python -c 'import sys; from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(sys.argv[1])).stop()' $$each; done
-	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build $(foreach each,$(ADAPTERS),$(addprefix $(each)/,node_modules dist build)) tests/bench/results tests/bench/peers/node_modules
+	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build $(foreach each,$(ADAPTERS),$(addprefix $(each)/,node_modules dist build)) examples/notes/node_modules tests/bench/results tests/bench/peers/node_modules

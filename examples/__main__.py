@@ -8,11 +8,12 @@ import sys
 import threading
 from pathlib import Path
 
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
 from examples.back_end import BackEnd
 from examples.page_server import PageServer
-from examples.realtime_server import EXAMPLES, PAGES, RealtimeServer, RealtimeServerError
+from examples.realtime_server import BACK_END_ROLE, EXAMPLES, PAGES, RealtimeServer, RealtimeServerError
 
 __all__ = ["main"]
 
@@ -34,9 +35,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended then, too
     try:
         with RealtimeServer(given.data_dir) as realtime:
-            realtime.run_sql(PAGES / "shared" / "roles.sql")
-            for example in EXAMPLES:
-                realtime.run_sql(example / "schema.sql")
+            realtime.run_sql([PAGES / "shared" / "roles.sql", *(example / "schema.sql" for example in EXAMPLES)])
             _serve(realtime, given.port)
     except KeyboardInterrupt:
         pass
@@ -45,7 +44,7 @@ def main() -> None:
 
 
 def _serve(realtime: RealtimeServer, port: int | None) -> None:
-    with ConnectionPool(realtime.dsn, min_size=1, max_size=4, open=True) as pool:
+    with ConnectionPool(make_conninfo(realtime.dsn, user=BACK_END_ROLE), min_size=1, max_size=4, open=True) as pool:
         pages = _listen(BackEnd(realtime.url, realtime.secret, pool), port)
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         print(_READY.format(port=pages.port, url=realtime.url, postgres=realtime.data_dir), flush=True)

@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
+from examples import yjs_documents
 from examples.realtime_server import AUDIENCE, ISSUER
 
 __all__ = ["BackEnd", "RefusedError"]
@@ -37,7 +38,10 @@ class RefusedError(Exception):
 
 @dataclass
 class BackEnd:
-    """``url``: of the realtime server, to which ``secret`` proves the tokens. ``pool``: connections to the database."""
+    """``url``: of the realtime server, to which ``secret`` proves the tokens.
+
+    ``pool``: connections to the database, as a role that may do what the examples need, and no more.
+    """
 
     url: str
     secret: str = field(repr=False)
@@ -59,18 +63,21 @@ class BackEnd:
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "iat": now, "exp": now + TOKEN_SECONDS}
         return {"token": jwt.encode(claims, self.secret, "HS256")}
 
-    def call(self, schema: str, function: str, user: str, arguments: object) -> dict[str, Any]:
+    def call(self, schema: str, function: str, user: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run ``schema.function(uid, args)`` in one transaction; its result and the position of the transaction."""
+        before = yjs_documents.BEFORE.get((schema, function))
         statement = sql.SQL("select {}(uid => %s, args => %s), realtime.position()").format(
             sql.Identifier(schema, function)
         )
         try:
             with self.pool.connection() as connection:
+                if before is not None:
+                    before(connection, arguments)
                 [(result, position)] = connection.execute(statement, [user, Jsonb(arguments)]).fetchall()
         except psycopg.errors.UndefinedFunction:
             raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no function {schema}.{function}.") from None
         except (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityError) as wrong:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, wrong.diag.message_primary or "refused") from None
+            raise RefusedError(HTTPStatus.BAD_REQUEST, wrong.diag.message_primary or str(wrong)) from None
         except psycopg.Error:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot do that now.") from None
         return {"result": result, "position": position}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -16,7 +18,8 @@ from examples.realtime_server import EXAMPLES, PAGES
 __all__ = ["PageServer"]
 
 MAX_BODY = 2 * 1024 * 1024
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css"}
+_IMPORT_MAP = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
 _CALL = re.compile(rf"/call/({'|'.join(each.name for each in EXAMPLES)})/([a-z_]+)")
 
 
@@ -75,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         except RefusedError as refused:
             status, kind, content = refused.status, "application/json", json.dumps({"error": str(refused)}).encode()
         self.send_response(status)
-        for name, value in _headers(self.server.back_end.url, kind).items():
+        for name, value in _headers(self.server.back_end.url, kind, content).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -85,14 +88,19 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are not logged."""
 
 
-def _headers(realtime: str, kind: str) -> dict[str, str]:
-    """A page may load its own files and the SDK, connect to both servers, and make no markup of a text."""
+def _headers(realtime: str, kind: str, content: bytes) -> dict[str, str]:
+    """A page may load its own files and the SDK, connect to both servers, and make no markup of a text.
+
+    Of scripts in the page itself only its import map is allowed, by its hash: it names the files of packages from npm.
+    """
+    import_map = _IMPORT_MAP.search(content) if kind == "text/html" else None
+    digest = f" 'sha256-{base64.b64encode(hashlib.sha256(import_map[1]).digest()).decode()}'" if import_map else ""
     policy = {
         "default-src": "'none'",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
-        "script-src": f"'self' {realtime}",
+        "script-src": f"'self' {realtime}{digest}",
         "style-src": "'self'",
         "img-src": "data:",
         "connect-src": f"'self' {realtime} {realtime.replace('http', 'ws', 1)}",
@@ -113,8 +121,7 @@ def _page(back_end: BackEnd, path: str) -> tuple[str, bytes]:
     if path == "/realtime.js":
         module = f'export * from "{back_end.url}/realtime/sdk.js";\nexport const url = {json.dumps(back_end.url)};\n'
         return "text/javascript", module.encode()
-    files = {f"/{file.relative_to(PAGES).as_posix()}": file for file in PAGES.rglob("*") if file.suffix in _TYPES}
-    file = files.get(f"{path}index.html" if path.endswith("/") else path)
-    if file is None:
+    file = (PAGES / f".{path}index.html" if path.endswith("/") else PAGES / f".{path}").resolve()
+    if file.suffix not in _TYPES or not file.is_relative_to(PAGES.resolve()) or not file.is_file():
         raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
     return _TYPES[file.suffix], file.read_bytes()

@@ -12,15 +12,19 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
+from urllib.parse import urlsplit
 
 from engine.errors import RealtimeError
 from server.cli.dev import database_of
+from server.cli.local_postgres import LocalPostgres
 
-__all__ = ["AUDIENCE", "EXAMPLES", "ISSUER", "PAGES", "RealtimeServer", "RealtimeServerError"]
+__all__ = ["AUDIENCE", "BACK_END_ROLE", "EXAMPLES", "ISSUER", "PAGES", "RealtimeServer", "RealtimeServerError"]
 
 PAGES = Path(__file__).parent
 EXAMPLES: Sequence[Path] = sorted(path.parent for path in PAGES.glob("*/schema.sql"))
 ISSUER, AUDIENCE = "examples", "realtime"
+BACK_END_ROLE = "examples"
+"""Made by ``shared/roles.sql``."""
 
 _ADDRESS = re.compile(r"^\s*Dashboard\s+(\S+)/dashboard$")
 _CONFIGURATION = """\
@@ -41,9 +45,10 @@ class RealtimeServerError(RealtimeError):
 
 
 class RealtimeServer:
-    """A context: entered when the server is ready, left when it has stopped.
+    """A context: entered when the server is ready, left when it has stopped. Killed meanwhile, it is started again.
 
-    ``url``: its address. ``dsn``: of its database. ``secret``: with which tokens are signed. ``data_dir``: of PostgreSQL.
+    ``url``: its address. ``dsn``: of its database, as its superuser. ``secret``: with which tokens are signed. ``data_dir``:
+    of PostgreSQL.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,15 +57,21 @@ class RealtimeServer:
         self._configuration = folder / "realtime.toml"
         self.secret = secrets.token_urlsafe(48)  # a new one with each start
         self.url = ""
+        self._restarted = False
 
     def __enter__(self) -> Self:
         """Raises ``RealtimeServerError``."""
         text = _CONFIGURATION.format(issuer=ISSUER, audience=AUDIENCE, secret=json.dumps(self.secret))
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(text)
-        options = ["dev", "--no-examples", "--data-dir", str(self.data_dir), "--config", str(self._configuration)]
+        self._start()
+        self.dsn = database_of(self.data_dir)
+        return self
+
+    def _start(self, *options: str) -> None:
+        dev = ["dev", "--no-examples", "--data-dir", str(self.data_dir), "--config", str(self._configuration), *options]
         # Ctrl+C is for this process, which then ends that one: two signals would stop the end of its PostgreSQL.
-        self._process = subprocess.Popen(_command(*options), stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self._process = subprocess.Popen(_command(*dev), stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert self._process.stdout is not None
         try:
             self.url = _address(self._process.stdout)
@@ -68,24 +79,29 @@ class RealtimeServer:
         except BaseException:
             self.__exit__()
             raise
-        self.dsn = database_of(self.data_dir)
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.terminate()
         self._process.wait()
+        if self._restarted:  # it found its PostgreSQL running, and left it so
+            LocalPostgres(self.data_dir).stop()
 
-    def run_sql(self, file: Path) -> None:
-        """Run a file in one transaction, as ``realtime psql`` does. Raises ``RealtimeServerError``."""
-        psql = ["psql", "--dsn", self.dsn, "--", "-qX1", "-v", "ON_ERROR_STOP=1", "-f", str(file)]
+    def run_sql(self, files: Sequence[Path]) -> None:
+        """Run files in one transaction, as ``realtime psql`` does. Raises ``RealtimeServerError``."""
+        psql = ["psql", "--dsn", self.dsn, "--", "-qX1", "-v", "ON_ERROR_STOP=1"]
+        psql += [f"--file={file}" for file in files]
         quiet = os.environ | {"PGOPTIONS": "-c client_min_messages=warning"}  # what exists already is no news
         if subprocess.run(_command(*psql), stdout=subprocess.DEVNULL, env=quiet, check=False).returncode:
-            raise RealtimeServerError(f"{file} was refused")
+            raise RealtimeServerError("the SQL of the examples was refused")
 
     def wait(self) -> None:
-        """Until the server ends. Raises ``RealtimeServerError`` then."""
-        raise RealtimeServerError(f"realtime dev ended with {self._process.wait()}")
+        """Until the server ends by itself, which raises ``RealtimeServerError``. One that was killed is started again."""
+        while (status := self._process.wait()) < 0:
+            print("realtime dev was killed: starting it again ...", file=sys.stderr, flush=True)
+            self._restarted = True
+            self._start("--port", str(urlsplit(self.url).port))
+        raise RealtimeServerError(f"realtime dev ended with {status}")
 
 
 def _command(*arguments: str) -> list[str]:

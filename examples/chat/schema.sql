@@ -86,6 +86,11 @@ create or replace function chat.read(uid text, args jsonb) returns void language
   on conflict (room, reader) do update set message = excluded.message, at = excluded.at where excluded.at > reads.at;
 $$;
 
+-- What the back end may do.
+grant usage on schema chat to examples;
+grant select, insert on chat.files to examples;
+grant select, insert, update on chat.messages, chat.reads to examples;
+
 -- What clients may see.
 grant usage on schema chat to authenticated;
 grant select on chat.messages, chat.reads to authenticated;

@@ -59,6 +59,13 @@ create or replace function dashboard.simulate(uid text, args jsonb) returns void
   from unnest(array['checkout', 'search', 'catalog']) service, generate_series(1, 8 + (random() * 8)::int);
 $$;
 
+-- What the back end may do.
+grant usage on schema dashboard to examples;
+grant select on dashboard.thresholds to examples;
+grant select, insert, delete on dashboard.requests to examples;
+grant select, insert, update on dashboard.alerts to examples;
+
+-- What clients may see.
 grant usage on schema dashboard to authenticated;
 grant select on dashboard.requests, dashboard.thresholds, dashboard.alerts to authenticated;
 select realtime.expose('dashboard.requests', name => 'requests');

@@ -54,6 +54,12 @@ create or replace function feed.announce(text) returns void language sql as $$
   select realtime.broadcast('public:announcements', 'announcement', jsonb_build_object('text', $1));
 $$;
 
+-- What the back end may do.
+grant usage on schema feed to examples;
+grant select, insert on feed.posts to examples;
+grant select, insert, update on feed.notifications to examples;
+
+-- What clients may see.
 grant usage on schema feed to authenticated;
 grant select on feed.posts, feed.notifications to authenticated;
 select realtime.expose('feed.posts', name => 'posts', camel_case => true);

@@ -79,6 +79,13 @@ begin
 end
 $$;
 
+-- What the back end may do.
+grant usage on schema game to examples;
+grant select, insert, update, delete on game.seats to examples;
+grant select, insert, delete on game.coins to examples;
+grant select, insert, update on game.scores to examples;
+
+-- What clients may see.
 grant usage on schema game to authenticated;
 grant select on game.coins, game.scores to authenticated;
 select realtime.expose('game.coins', name => 'coins');

@@ -14,6 +14,7 @@ PAGES = [
     page
     for folder in ("*.md", "docs/**/*.md", "sdk/*/*.md", "examples/**/*.md", "deploy/**/*.md")
     for page in sorted(ROOT.glob(folder))
+    if "node_modules" not in page.parts
 ]
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S

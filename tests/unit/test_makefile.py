@@ -34,6 +34,7 @@ def tree(tmp_path: Path) -> Path:
         "sdk/svelte",
         "sdk/tanstack-db",
         "sdk/vue",
+        "examples/notes",
         "sdk/python",
         "programs",
     ):

@@ -1,36 +1,55 @@
 """The example applications, started by their one command, as two users see them in two tabs.
 
-The scenario of an example is the module with its name; this starts the command, and runs the SQL that scenarios
-ask for.
+The scenario of an example is the module with its name; this starts the command, and does what scenarios ask for: runs
+SQL, and kills the server.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 from typing import IO
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from examples.realtime_server import EXAMPLES
+from examples.realtime_server import BACK_END_ROLE, EXAMPLES
 from server.cli.local_postgres import LocalPostgres
-from tests.support.browsers import browser_environment, need_browser
+from tests.support.browsers import browser_environment, need, need_browser
 from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
 PROGRAM = [sys.executable, "-m", "examples"]
 
 
+@dataclass(frozen=True)
+class Served:
+    """``url``: of the pages. ``dsn``: of the database. ``pid``: of the command."""
+
+    url: str
+    dsn: str
+    pid: int
+
+    def kill_server(self) -> None:
+        """Kill the realtime server, the command's only child."""
+        [child] = subprocess.run(
+            ["pgrep", "-P", str(self.pid)], capture_output=True, text=True, check=True
+        ).stdout.split()
+        os.kill(int(child), signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The address of the pages, and that of the database."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     need_browser("chromium")
     folder, port = tmp_path_factory.mktemp("examples"), free_port()
     log = folder / "log"
@@ -40,7 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
             [*PROGRAM, "--data-dir", str(folder), "--port", str(port)],
             stdout=subprocess.PIPE,
             stderr=errors,
-            cwd=HERE.parents[2],
+            cwd=ROOT,
             text=True,
         ) as process,
     ):
@@ -51,7 +70,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
             ready = any("Ctrl+C stops" in line for line in process.stdout)
             late.cancel()
             assert ready, log.read_text()
-            yield f"http://localhost:{port}", LocalPostgres(folder / "postgres").dsn
+            yield Served(f"http://localhost:{port}", LocalPostgres(folder / "postgres").dsn, process.pid)
         finally:
             late.cancel()
             process.terminate()
@@ -68,11 +87,28 @@ def test_every_example_has_a_scenario() -> None:
 
 @pytest.mark.long
 @pytest.mark.own_database
+def test_the_back_end_has_a_role_of_its_own_that_makes_nothing(served: Served) -> None:
+    with psycopg.connect(served.dsn, autocommit=True) as connection:
+        used = connection.execute("select from pg_stat_activity where usename = %s", [BACK_END_ROLE])
+        assert used.fetchone() is not None
+    with psycopg.connect(make_conninfo(served.dsn, user=BACK_END_ROLE), autocommit=True) as connection:
+        for refused in (
+            "create table notes.mine ()",
+            "select from pg_authid",
+            "update realtime.settings set max_payload = 1",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(refused)
+
+
+@pytest.mark.long
+@pytest.mark.own_database
 @pytest.mark.parametrize("example", [each.name for each in EXAMPLES])
-def test_two_users_in_two_tabs(served: tuple[str, str], tmp_path: Path, example: str) -> None:
-    url, dsn = served
+def test_two_users_in_two_tabs(served: Served, tmp_path: Path, example: str) -> None:
+    if (ROOT / "examples" / example / "package.json").exists():
+        need((ROOT / "examples" / example / "node_modules").exists(), f"npm ci was not run in examples/{example}")
     with subprocess.Popen(
-        ["node", str(HERE / f"{example}.mjs"), url, str(tmp_path)],
+        ["node", str(HERE / f"{example}.mjs"), served.url, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -84,16 +120,18 @@ def test_two_users_in_two_tabs(served: tuple[str, str], tmp_path: Path, example:
         late = Timer(5 * GIVE_UP_AFTER, scenario.kill)
         late.start()
         try:
-            lines = list(report(scenario.stdout, scenario.stdin, dsn))
+            lines = list(report(scenario.stdout, scenario.stdin, served))
         finally:
             late.cancel()
     assert scenario.returncode == 0, f"{''.join(lines)}\nscreenshots: {tmp_path}"
 
 
-def report(output: IO[str], answers: IO[str], dsn: str) -> Iterator[str]:
-    """The lines of a scenario. One that begins with ``SQL`` is run, and answered by the rows."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+def report(output: IO[str], answers: IO[str], served: Served) -> Iterator[str]:
+    """The lines of a scenario. One that begins with ``SQL`` is run and answered by the rows; ``KILL`` ends the server."""
+    with psycopg.connect(served.dsn, autocommit=True) as connection:
         for line in output:
+            if line == "KILL\n":
+                served.kill_server()
             if line.startswith("SQL "):
                 cursor = connection.execute(line.removeprefix("SQL ").encode())
                 answers.write(json.dumps(cursor.fetchall() if cursor.description else [], default=str) + "\n")

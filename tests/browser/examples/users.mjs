@@ -9,7 +9,8 @@ import { eventually } from "../../support/eventually.mjs";
 
 const [address, folder] = process.argv.slice(2);
 const browser = await launch();
-const context = await browser.newContext({ viewport: { width: 900, height: 580 } }); // one for all: tabs, not profiles
+const VIEWPORT = { width: 900, height: 580 };
+const context = await browser.newContext({ viewport: VIEWPORT }); // one for all: tabs, not profiles
 const watch = new Watch();
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 /** What Chromium reports of a call that the back end has refused. */
@@ -21,11 +22,20 @@ export async function sql(statement) {
   return JSON.parse((await answers.next()).value);
 }
 
-/** A tab in which `name` has signed in to `example`. */
-export async function user(example, name) {
-  const page = await context.newPage();
+/** A browser of its own, whose network can be taken away. */
+export const apart = () => browser.newContext({ viewport: VIEWPORT });
+
+/** End the realtime server as a crash does. */
+export const killServer = () => console.log("KILL");
+
+/** Run a step in which the console may complain of `expected`. */
+export const during = (expected, step) => watch.during(expected, step);
+
+/** A tab in which `name` has signed in to `example`, in the browser that all share, or another one. */
+export async function user(example, name, { where = context, hash = "" } = {}) {
+  const page = await where.newPage();
   watch.look(page);
-  await page.goto(`${address}/${example}/`);
+  await page.goto(`${address}/${example}/${hash}`);
   await page.fill("#name", name);
   await page.press("#name", "Enter");
   await page.waitForSelector('#connection[data-state="open"]');
@@ -57,7 +67,7 @@ export const refused = (page, ask, ...given) =>
       const answer = await fetch("/token", { method: "POST", headers, body: "{}" });
       const realtime = new Realtime({ url, token: (await answer.json()).token });
       const asked = {
-        publish: (channel, event) => realtime.channel(channel).send(event, {}),
+        publish: (channel, event, data = {}) => realtime.channel(channel).send(event, data),
         subscribe: (channel) => realtime.channel(channel).subscribe(),
       };
       const outcome = await asked[text](...values).then(

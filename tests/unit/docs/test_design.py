@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[3]
 DECISIONS, DEPENDENCIES = (ROOT / "docs/design.md").read_text().split("\n## Dependencies\n")
 PYTHON = [tomllib.loads((ROOT / each / "pyproject.toml").read_text()) for each in (".", "sdk/python")]
-JAVASCRIPT = [json.loads((ROOT / f"sdk/{each}/package.json").read_text()) for each in ("js", "react")]
+JAVASCRIPT = [
+    json.loads((ROOT / each / "package.json").read_text()) for each in ("sdk/js", "sdk/react", "examples/notes")
+]
 
 
 def required() -> set[str]:
@@ -39,6 +41,6 @@ def test_each_dependency_has_a_reason_and_nothing_else_is_listed() -> None:
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in DEPENDENCIES.splitlines() if line.startswith("| `")
     ]
-    listed = {re.sub(r"\[.*\]", "", name) for row in rows for name in re.findall(r"`([\w@/\[\]-]+)`", row[0])}
+    listed = {re.sub(r"\[.*\]", "", name) for row in rows for name in re.findall(r"`([\w@/.\[\]-]+)`", row[0])}
     assert listed - {"embedded", "e2ee", "geo", "otel"} == required()
     assert all(cell for row in rows for cell in row)
