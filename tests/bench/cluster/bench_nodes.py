@@ -4,11 +4,12 @@ Each number of nodes is a cluster of its own, with a database, a relay and a slo
 and take turns in short rounds. Messages are committed in SQL, one a transaction, into a channel that has ``--few`` or
 ``--many`` subscribers at each node. *node µs* is the processor time of all nodes per delivery, *of one* by that of a single
 node in the same turn: median, least and most of the turns. *message* and *delivery* are the two parts of what a node spends
-for a message: what it takes to receive it, and what each subscriber adds. Relay and NATS are per message.
+for a message: what it takes to receive it, and what each subscriber adds. Relay and NATS are per message. What all of them need without
+messages is taken off; *rest* is that of a node, in cores.
 
-The second table is a simulation: 100,000 connections, spread over so many nodes, in channels of ``--many`` members, of which
-each gets a message in ten seconds; each node receives all messages. It has the cores that this takes by the figures of the
-first table, with NATS' by a straight line through them. Run with ``python -m tests.bench.cluster.bench_nodes``.
+The second table is a simulation: 100,000 connections, spread over so many nodes, in channels of 200 members, of which each
+gets a message in ten seconds; each node receives all messages. It has the cores that this takes by the figures of the first
+table, with NATS' by a straight line through them. Run with ``python -m tests.bench.cluster.bench_nodes``.
 """
 
 from __future__ import annotations
@@ -33,17 +34,23 @@ NODES = (1, 2, 4, 8)
 SIMULATED = (1, 2, 4, 8, 16, 32, 64)
 CONNECTIONS = 100_000
 INTERVAL = 10.0  # seconds between two messages for a connection
-PARTS = ("nodes", "relay", "nats")
+MEMBERS = 200  # of a channel
+_REST = 10.0  # seconds
 
 
 @dataclass
 class Side:
-    """One cluster and its clients. ``rounds``: by the channel, microseconds per message of each part, and what came."""
+    """One cluster and its clients.
+
+    ``rest``: microseconds of each part in a second without messages; ``rounds``: by the channel, microseconds per message of
+    each part beside that, and what came.
+    """
 
     cluster: Cluster
     load: Child
     sql: psycopg.AsyncConnection[tuple[str]]
     rounds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    rest: dict[str, float] = field(default_factory=dict)
 
     async def round(self, channel: str, messages: int, rate: float) -> None:
         """Commit so many messages; returns when all clients have all of them."""
@@ -58,7 +65,11 @@ class Side:
                 [channel, time.time(), pad.decode()],
             )
         seen = await self.load.receive()
-        spent = {part: (value - before[part]) / messages for part, value in self.cluster.spent().items()}
+        passed = time.monotonic() - began
+        spent = {
+            part: (value - before[part] - passed * self.rest[part]) / messages
+            for part, value in self.cluster.spent().items()
+        }
         self.rounds.setdefault(channel, []).append(spent | seen | {"per message": seen["deliveries"] / messages})
 
     def median(self, channel: str, what: str) -> float:
@@ -79,6 +90,7 @@ async def measure(plan: argparse.Namespace) -> list[Side]:
             sql = await psycopg.AsyncConnection.connect(made.dsn, autocommit=True)
             stack.push_async_callback(sql.close)
             sides.append(Side(made, load, sql))
+        await rest(sides)
         for number in range(1 + plan.rounds):
             for place in range(len(sides)):
                 for channel in channels:
@@ -87,6 +99,14 @@ async def measure(plan: argparse.Namespace) -> list[Side]:
                 for side in sides:
                     side.rounds.clear()
         return sides
+
+
+async def rest(sides: Sequence[Side]) -> None:
+    """Find what all parts of all sides need without messages."""
+    before = [each.cluster.spent() for each in sides]
+    await asyncio.sleep(_REST)
+    for each, then in zip(sides, before, strict=True):
+        each.rest = {part: (value - then[part]) / _REST for part, value in each.cluster.spent().items()}
 
 
 def parts_of(side: Side, plan: argparse.Namespace) -> tuple[float, float]:
@@ -115,7 +135,7 @@ def compared(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str, 
                 "delivery µs": delivery,
                 "relay µs": side.median("many", "relay"),
                 "NATS µs": side.median("many", "nats"),
-                "p99 ms": side.median("many", "p99"),
+                "rest": side.rest["nodes"] / len(side.cluster.nodes) / 1e6,
             }
         )
     return rows
@@ -130,11 +150,12 @@ def simulated(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str,
     costs = [parts_of(side, plan) for side in sides]
     message, delivery = (statistics.median(each) for each in zip(*costs, strict=True))
     relay = statistics.median(side.median("many", "relay") for side in sides)
+    resting = statistics.median(side.rest["nodes"] / len(side.cluster.nodes) for side in sides) / 1e6
     line = statistics.linear_regression(NODES, [side.median("many", "nats") for side in sides])
-    messages, deliveries = CONNECTIONS / plan.many / INTERVAL, CONNECTIONS / INTERVAL
+    messages, deliveries = CONNECTIONS / MEMBERS / INTERVAL, CONNECTIONS / INTERVAL
     rows: list[dict[str, object]] = []
     for nodes in SIMULATED:
-        receiving, delivering = messages * message / 1e6, deliveries * delivery / 1e6
+        receiving, delivering = messages * message / 1e6 + resting, deliveries * delivery / 1e6
         rows.append(
             {
                 "nodes": nodes,
@@ -152,10 +173,10 @@ def simulated(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str,
 def main() -> None:
     """Measure, simulate, and report both."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--few", type=int, default=10)
-    parser.add_argument("--many", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=20.0)
-    parser.add_argument("--messages", type=int, default=40, help="of a round")
+    parser.add_argument("--few", type=int, default=5)
+    parser.add_argument("--many", type=int, default=50)
+    parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--messages", type=int, default=200, help="of a round")
     parser.add_argument("--rounds", type=int, default=7)
     plan = parser.parse_args()
     sides = uvloop.run(measure(plan))

@@ -23,7 +23,7 @@ _NODE = {"max_connections_per_ip": "100000", "max_connection_rate": "1000000"}
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A relay that leads, and nodes of one process each. All of it is started as users start it."""
+    """A relay that leads, and nodes of one process each: forks of one that has the modules, of which many start soon."""
 
     dsn: str
     relay: ServerProcess
@@ -66,7 +66,7 @@ async def cluster(
     async with AsyncExitStack() as stack:
 
         async def run(command: str, **more: object) -> ServerProcess:
-            process = await start(command, "--dsn", dsn, port=free_port(), config=config | more, preloaded=False)
+            process = await start(command, "--dsn", dsn, port=free_port(), config=config | more)
             stack.push_async_callback(process.end)
             return process
 

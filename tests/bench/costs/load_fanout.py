@@ -67,7 +67,9 @@ async def joined(url: str, channel: str, count: int) -> list[Subscriber]:
 
     async def one() -> Subscriber:
         async with gate:
-            _, listener = await ws_connect(lambda: Subscriber(subscribe), url, enable_auto_pong=True)
+            _, listener = await ws_connect(
+                lambda: Subscriber(subscribe), url, enable_auto_pong=True, websocket_handshake_timeout=_STUCK
+            )
             assert isinstance(listener, Subscriber)
             await listener.ready
             return listener
