@@ -4,8 +4,8 @@ Each number of nodes is a cluster of its own, with a database, a relay and a slo
 and take turns in short rounds. Messages are committed in SQL, one a transaction, into a channel that has ``--few`` or
 ``--many`` subscribers at each node. *node µs* is the processor time of all nodes per delivery, *of one* by that of a single
 node in the same turn: median, least and most of the turns. *message* and *delivery* are the two parts of what a node spends
-for a message: what it takes to receive it, and what each subscriber adds. Relay and NATS are per message. What all of them need without
-messages is taken off; *rest* is that of a node, in cores.
+for a message: what it takes to receive it, and what each subscriber adds. Relay and NATS are per message. What all of them
+need without messages is taken off; *rest* is that of a node, in cores.
 
 The second table is a simulation: 100,000 connections, spread over so many nodes, in channels of 200 members, of which each
 gets a message in ten seconds; each node receives all messages. It has the cores that this takes by the figures of the first

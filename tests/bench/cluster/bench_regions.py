@@ -34,7 +34,7 @@ _SLOT = "bench_regions"
 _LIMITS = {"max_connections_per_ip": "100000", "max_connection_rate": "1000000", "max_message_rate": "10000"}
 
 
-class Place:
+class NodeClient:
     """A node with a client. ``number``: of its channel and its row; ``times``: of each thing that was done, in seconds."""
 
     def __init__(self, number: int, client: TransportClient, sql: psycopg.AsyncConnection[tuple[str]]) -> None:
@@ -121,7 +121,7 @@ async def measure(plan: argparse.Namespace) -> list[list[dict[str, object]]]:
         for number, (side, through) in enumerate(((made.primary, postgres.port), (made.region, far.port)), 1):
             config = {**side.settings("node"), "node_name": f"bench_{number}"}
             urls.append(await enter(node(dsn.replace(str(postgres.port), str(through)), config)))
-            places.append(Place(number, await enter(transport_client(urls[-1], "websocket")), sql))
+            places.append(NodeClient(number, await enter(transport_client(urls[-1], "websocket")), sql))
             await places[-1].join()
         for turn in range(plan.turns):
             for each in places if turn % 2 else reversed(places):
