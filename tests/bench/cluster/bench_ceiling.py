@@ -50,17 +50,18 @@ def fill_wide(dsn: str, rows: int) -> int:
 
 
 def sender_of(dsn: str, slot: str) -> int:
-    """The process of the slot's walsender."""
+    """The process of the slot's walsender, once there is one."""
+    query = "select active_pid from pg_replication_slots where slot_name = %s and active_pid is not null"
     with psycopg.connect(dsn, autocommit=True) as sql:
-        row = sql.execute("select active_pid from pg_replication_slots where slot_name = %s", [slot]).fetchone()
-    assert row is not None
+        while (row := sql.execute(query, [slot]).fetchone()) is None:
+            time.sleep(0.05)
     return int(row[0])
 
 
 async def publish(made: Cluster, write: Callable[[], int]) -> dict[str, float]:
     """Seconds that the relay takes for what ``write`` writes, of the clock and of the processor."""
     relay = made.relay.process.pid
-    sender = sender_of(made.dsn, _SLOT)
+    sender = await asyncio.to_thread(sender_of, made.dsn, _SLOT)
     os.kill(relay, signal.SIGSTOP)
     end = await asyncio.to_thread(write)
     before, sent, began = made.spent(), ran(sender), time.perf_counter()
