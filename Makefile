@@ -16,7 +16,7 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo examples install install-development test matrix check coverage lint types style scripts compiled format fuzz bench bench-aims bench-peers docs lock clean system-packages node-packages
+.PHONY: help demo examples install install-development test matrix check coverage lint types style scripts compiled format fuzz newcomer bench bench-aims bench-peers docs lock clean system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ node-packages:
 
 fuzz: $(DEVELOPMENT) ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_SECONDS (60) for each target
 	$(BIN)/python -m tests.fuzz
+
+newcomer: $(DEVELOPMENT) ## Go through the quickstart and the pages about frameworks with packages of this tree, and try these in Node, Bun and Deno: minutes
+	$(BIN)/python -m tests.newcomer
 
 bench: $(DEVELOPMENT) ## Measure
 	set -e; for each in tests/bench/bench_*.py tests/bench/*/bench_*.py; do path=$${each%.py}; $(BIN)/python -m $${path//\//.}; done

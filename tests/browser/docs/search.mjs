@@ -11,6 +11,8 @@ import { launch } from "../pages.mjs";
 const SEARCHES = {
   "replication slots": "operations/replication-slots.html",
   pagination: "guides/live-queries.html",
+  cursor: "guides/live-queries.html",
+  count: "guides/live-queries.html",
   react: "sdk/react.html",
   vue: "sdk/vue.html",
   svelte: "sdk/svelte.html",

@@ -15,7 +15,7 @@ let gate;
 before(async () => {
   gate = await NetworkGate.open(
     url,
-    '<!doctype html><title>An application</title><div id="root"></div><script type="module" src="/app.js"></script>',
+    '<!doctype html><title>An application</title><div id="root"></div><div id="app"></div><script type="module" src="/app.js"></script>',
   );
   gate.files = { "/app.js": await bundled(ADAPTER) };
   browser = await launch();

@@ -1,0 +1,147 @@
+"""``python -m tests.newcomer [--folder FOLDER] [PART ...]``: ``quickstart``, ``react``, ``vue``, ``runtimes``, or all.
+
+It fetches packages of others from their registries, takes minutes, and needs Chromium. Each part prints its time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tests.newcomer.workshop import ROOT, Workshop, block, started
+from tests.support.browsers import browser_environment
+from tests.support.doc_blocks import blocks
+from tests.support.ports import free_port
+
+QUICKSTART, FRAMEWORKS = "docs/guides/quickstart.md", "docs/guides/frameworks.md"
+HERE = Path(__file__).parent
+RUNTIMES = {"node@20": "node", "node@22": "node", "node@24": "node", "bun": "bun", "deno": "deno run -A"}
+KEY = "the-key-of-the-rest-api-of-a-newcomer"
+
+
+def python(workshop: Workshop) -> Path:
+    """The environment of the quickstart, with the command ``realtime``; its programs. Made once."""
+    folder = workshop.folder / "quickstart"
+    if not folder.exists():
+        folder.mkdir()
+        workshop.bash(block(QUICKSTART, "sh").text, folder)
+    return folder / ".venv" / "bin"
+
+
+def quickstart(workshop: Workshop) -> None:
+    """The page from its first step to its last, in an empty folder and an empty environment."""
+    programs = python(workshop)
+    folder = programs.parents[1]
+    _, start, tables, run = [each.text for each in blocks("sh", page=QUICKSTART)]
+    assert start.strip() == "realtime dev --no-examples"
+    server, api = free_port(), free_port()
+    activate = "source .venv/bin/activate\n"
+    for name in ("todos.sql", "api.py", "index.html"):
+        [text] = [each.text for each in blocks(title=name, page=QUICKSTART)]
+        (folder / name).write_text(text.replace("http://localhost:8000", f"http://localhost:{server}"))
+    command = ["bash", "-c", f"{activate}exec {start.strip()} --port {server}"]
+    with started(command, "Ctrl+C stops", folder) as printed:
+        [dsn] = re.findall(r"Postgres +(\S+)", printed)
+        workshop.bash(activate + tables, folder)
+        commands = re.sub(r"(?<=DATABASE_URL=')[^']*", dsn, run).replace("--port 3000", f"--port {api}")
+        with started(["bash", "-c", activate + commands.replace("uvicorn", "exec uvicorn")], "running on", folder):
+            windows(workshop, f"http://localhost:{api}", activate, folder)
+
+
+def windows(workshop: Workshop, url: str, activate: str, folder: Path) -> None:
+    """Two windows, and SQL when the scenario asks for it."""
+    command = ["node", str(ROOT / "tests/browser/quickstart.mjs"), url]
+    environment = os.environ | browser_environment()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as scenario:
+        assert scenario.stdout is not None
+        for line in scenario.stdout:
+            if line.strip() == "RUN SQL":
+                statements = block(QUICKSTART, "postgresql").text
+                (folder / "typed.sql").write_text(statements)
+                workshop.bash(f"{activate}realtime psql < typed.sql", folder)
+    assert scenario.returncode == 0
+
+
+def react(workshop: Workshop) -> None:
+    """The page about hooks, in an empty project of Vite."""
+    vite(workshop, "react", {"src/main.tsx": ("tsx", "app.tsx")})
+
+
+def vue(workshop: Workshop) -> None:
+    """The page about composables, in an empty project of Vite."""
+    vite(workshop, "vue", {"src/main.ts": ("ts", "main.ts"), "src/App.vue": ("vue", "App.vue")})
+
+
+def vite(workshop: Workshop, name: str, files: dict[str, tuple[str, str]]) -> None:
+    """An empty project of Vite with what the page has; built, and run behind Vite's proxy against the demo."""
+    page = f"docs/sdk/{name}.md"
+    project = workshop.folder / name
+    create = f"npm create --yes vite@latest {name} -- --template {name}-ts --no-interactive"
+    workshop.run(*create.split(), cwd=workshop.folder)
+    workshop.run("npm", "install", "--no-audit", "--no-fund", cwd=project)
+    workshop.bash(block(page, "sh").text, project)
+    for path, (language, title) in files.items():
+        (project / path).write_text(block(page, language, title).text)
+    server, port = free_port(), free_port()
+    proxy = re.search(r"server: .*", block(FRAMEWORKS, "ts", "vite.config.ts").text)
+    assert proxy
+    config = project / "vite.config.ts"
+    config.write_text(config.read_text().replace("plugins:", f"{proxy[0].replace('8000', str(server))}\n  plugins:"))
+    workshop.run("npm", "run", "build", cwd=project)
+    demo = [str(python(workshop) / "realtime"), "dev", "--port", str(server)]
+    with (
+        started(demo, "Ctrl+C stops", project),
+        started(["npm", "run", "dev", "--", "--port", str(port), "--strictPort"], "Local:", project),
+    ):
+        environment = browser_environment()
+        workshop.run("node", str(HERE / "look.mjs"), f"http://localhost:{port}", cwd=ROOT, **environment)
+
+
+def runtimes(workshop: Workshop) -> None:
+    """The packed SDK in each runtime, by ``import`` and by ``require``, over each transport."""
+    folder = workshop.folder / "runtimes"
+    folder.mkdir()
+    (folder / "package.json").write_text('{"private": true}')
+    packages = [str(workshop.tarballs["@bunbase/sdk"])]
+    workshop.run("npm", "install", "--no-audit", "--no-fund", *packages, cwd=folder)
+    (folder / "runtime.mjs").write_text((HERE / "runtime.mjs").read_text())
+    port = free_port()
+    demo = [str(python(workshop) / "realtime"), "dev", "--port", str(port)]
+    with started(demo, "Ctrl+C stops", folder, REALTIME_REST_KEY=KEY):
+        for package, command in RUNTIMES.items():
+            own = folder / package
+            own.mkdir()
+            (own / "package.json").write_text('{"private": true}')
+            workshop.run("npm", "install", "--no-audit", "--no-fund", package, cwd=own)
+            program, *options = command.split()
+            for way in ("import", "require"):
+                words = [str(own / "node_modules/.bin" / program), *options, "runtime.mjs", way]
+                given = {"REALTIME_URL": f"http://127.0.0.1:{port}", "REST_KEY": KEY}
+                print("  ", workshop.run(*words, cwd=folder, **given).strip(), flush=True)
+
+
+PARTS = {"quickstart": quickstart, "react": react, "vue": vue, "runtimes": runtimes}
+
+
+def main() -> None:
+    """Build the packages, and go through the parts that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.newcomer", description=__doc__)
+    parser.add_argument("--folder", type=Path, help="an empty folder, which is kept, or one that was")
+    parser.add_argument("parts", nargs="*", metavar="PART", choices=[[], *PARTS])
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="newcomer-") as temporary:
+        workshop = Workshop(given.folder or Path(temporary))
+        steps = {"the packages": lambda _: workshop.build(), **{name: PARTS[name] for name in given.parts or PARTS}}
+        for name, step in steps.items():
+            began = time.monotonic()
+            step(workshop)
+            print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
