@@ -20,7 +20,9 @@ LOOKED_AT = (
     "performance.html",
     "sdk/python-reference.html",
 )
-"""A page of each kind: prose, tabs, code, tables that scroll and others, and what is generated from docstrings. All pages have one style sheet."""
+"""A page of each kind: prose, tabs, code, tables that scroll and others, and what is generated from docstrings. All pages
+have one style sheet.
+"""
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ __all__ = ["ROOT", "Invocation", "Shell", "commands_of"]
 
 ROOT = Path(__file__).parents[3]
 _ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9_]*=")
-_FILES = {"realtime.toml", "src/collections.ts", "app/collections.py", "nats"}
+_FILES = {"realtime.toml", "src/collections.ts", "app/collections.py", "nats", "nats-eu", "nats/leaf.toml"}
 """Names that pages give to files of their reader."""
 
 

@@ -96,7 +96,7 @@ def test_the_last_messages_are_read_from_the_end_of_an_index_however_many_there_
             run(db, "vacuum analyze realtime.messages, realtime.commits")
         for channel, count in (("busy", 50), ("quiet", 6)):
             text = query("engine_replay_last").replace("$1", f"'{{{channel}}}'").replace("$2", "50")
-            text = text.replace("$3", "'FFFFFFFF/FFFFFFFF'").replace("$4", "1000000")
+            text = text.replace("$3", "'FFFFFFFF/FFFFFFFF'").replace("$4", "1000000").replace("$5", "1000000")
             assert len(run(db, text)) == count
             assert buffers(db, text) < 1000
         middle = value(

@@ -95,7 +95,7 @@ def test_the_rules_about_errors_and_disconnects_count_what_the_alerts_of_nodes_c
 
 def test_that_no_node_runs_is_watched_from_outside_as_the_page_about_alerts_has_it() -> None:
     page = (DEPLOY.parent / "docs" / "operations" / "alerts.md").read_text()
-    [shown] = [yaml.safe_load(block)[0] for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    [shown] = [yaml.safe_load(block)[0] for block in re.findall(r"```yaml[^\n]*\n(.*?)```", page, re.DOTALL)]
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     assert shown in rules
     assert 'absent(up{job="realtime"})' in shown["expr"]
