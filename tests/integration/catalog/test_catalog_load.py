@@ -105,14 +105,16 @@ def work(plan: dict[str, Any]) -> float:
 def test_the_work_of_loading_the_catalog_grows_with_the_number_of_tables(base: str, name: str) -> None:
     def measured(tables: int) -> float:
         expose_until(base, tables)
+        run_each(base, "analyze")  # as autovacuum does, which tests have not got
         with connect(base) as connection, connection.transaction():
             connection.execute(query("catalog_settings").encode())
             row = connection.execute(f"explain (analyze, format json) {query(name)}".encode()).fetchone()
         assert row is not None
         return work(row[0][0]["Plan"])
 
-    nothing, some, many = measured(1), measured(50), measured(200)
-    assert many - nothing < 1.5 * 4 * (some - nothing), (nothing, some, many)
+    # From some dozens of tables on PostgreSQL reads all columns of the database at once, which its own tables are a part of.
+    nothing, some, many = measured(1), measured(200), measured(400)
+    assert many - nothing < 1.5 * 2 * (some - nothing), (nothing, some, many)
 
 
 @pytest.mark.parametrize(("reads", "catalog"), [("100ms", "30s"), ("2s", "30s"), ("1h", "1h"), ("0", "0")])

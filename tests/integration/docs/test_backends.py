@@ -21,6 +21,7 @@ from server.auth.issuers import TokenIssuer
 from server.auth.tokens import TokenVerifier
 from tests.support.browsers import need
 from tests.support.doc_blocks import blocks
+from tests.support.importing import importable
 from tests.support.values.tokens import SECRET
 
 PAGE = "docs/guides/backends.md"
@@ -107,7 +108,7 @@ def site(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     """The modules can be imported, and the tables are there; the DSN."""
     write(tmp_path)
     (tmp_path / "auth.py").write_text(AUTH)
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     monkeypatch.setenv("DATABASE_URL", database.replace("postgresql://", "postgresql+psycopg://"))
     monkeypatch.setenv("TOKEN_SECRET", SECRET)
     monkeypatch.setenv("FLASK_SECRET_KEY", "of the tests")

@@ -28,6 +28,7 @@ from server.auth.tokens import TokenVerifier
 from server.content.hook import HookMessage
 from tests.support.clients.list_client import slot_name
 from tests.support.doc_blocks import blocks
+from tests.support.importing import importable
 from tests.support.ports import free_port
 from tests.support.servers.commands import realtime
 from tests.support.servers.processes import GIVE_UP_AFTER, serving
@@ -204,7 +205,7 @@ async def test_documents_have_the_types_that_are_written(
     (tmp_path / "app").mkdir()
     done = realtime("types", "--py", "--out", str(tmp_path / "app/collections.py"), "--dsn", database)
     assert done.returncode == 0, done.stderr
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     doc = SimpleNamespace(data=json.loads('{"id": 1, "createdAt": "2026-01-25T09:00:00+00:00"}'))
     await run(text_of("docs/sdk/types.md", "app.collections"), {"snapshot": SimpleNamespace(docs=[doc])})
     assert capsys.readouterr().out == "2026-01-25T09:00:00+00:00\n"
