@@ -103,25 +103,12 @@ def work(plan: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize("name", ["catalog", "catalog_marks"])
 def test_the_work_of_loading_the_catalog_grows_with_the_number_of_tables(base: str, name: str) -> None:
-    def measured(tables: int) -> float:
-        expose_until(base, tables)
-        run_each(base, "analyze")  # as autovacuum does, which tests have not got
-        with connect(base) as connection, connection.transaction():
-            connection.execute(query("catalog_settings").encode())
-            row = connection.execute(f"explain (analyze, format json) {query(name)}".encode()).fetchone()
-        assert row is not None
-        return work(row[0][0]["Plan"])
-
-    # From some dozens of tables on PostgreSQL reads all columns of the database at once, which its own tables are a part of.
-    nothing, some, many = measured(1), measured(200), measured(400)
-    assert many - nothing < 1.5 * 2 * (some - nothing), (nothing, some, many)
-
-
-@pytest.mark.parametrize(("reads", "catalog"), [("100ms", "30s"), ("2s", "30s"), ("1h", "1h"), ("0", "0")])
-def test_however_short_reads_are_to_be_the_catalog_has_half_a_minute(dsn: str, reads: str, catalog: str) -> None:
-    with connect(dsn) as connection:
-        connection.execute(f"set statement_timeout = '{reads}'".encode())
-        with connection.transaction():
-            connection.execute(query("catalog_settings").encode())
-            assert connection.execute("show statement_timeout").fetchone() == (catalog,)
-        assert connection.execute("show statement_timeout").fetchone() == (reads,)
+    """Not with its square, which would be 360,000. It has steps, at which PostgreSQL begins to read all columns at once."""
+    tables = 600
+    expose_until(base, tables)
+    run_each(base, "analyze")  # as autovacuum does, which tests have not got
+    with connect(base) as connection, connection.transaction():
+        connection.execute(query("catalog_settings").encode())
+        row = connection.execute(f"explain (analyze, format json) {query(name)}".encode()).fetchone()
+    assert row is not None
+    assert work(row[0][0]["Plan"]) < 150 * tables
