@@ -20,7 +20,7 @@ REALTIME = "http://localhost:8000"
 @pytest.fixture
 def pages() -> Iterator[httpx.Client]:
     with PageServer(0, BackEnd(REALTIME, SECRET, cast(Any, None))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
             yield client
         server.shutdown()
