@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 from bunbase import Realtime, RealtimeError, Snapshot
 
 from engine.errors import DatabaseUnavailableError
@@ -37,6 +38,7 @@ class Away(FakeLiveQueries):
         return await super().subscribe(principal, collection, spec, deliver, resume, account)
 
 
+@pytest.mark.long
 async def test_a_live_query_that_is_opened_while_the_database_is_away_is_served_when_it_is_back() -> None:
     received: asyncio.Queue[Any] = asyncio.Queue()
     async with (

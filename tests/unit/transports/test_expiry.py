@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from server.transports.base.expiry import ExpiryTimer
 from server.wire.wheels import Wheels
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -31,6 +33,7 @@ class TimedExpiry:
         self.ended.set()
 
 
+@pytest.mark.long
 async def test_the_warning_comes_once_and_before_the_end() -> None:
     expiry = TimedExpiry()
     async with asyncio.timeout(GIVE_UP_AFTER):

@@ -28,6 +28,7 @@ async def test_a_silent_client_is_dropped() -> None:
         await server.left_alone()
 
 
+@pytest.mark.long
 async def test_a_client_that_answers_pings_stays() -> None:
     async with fake_server(connection_limits=ConnectionLimits(ping_interval=0.1, missed_pings=5)) as server:
         reader, writer = await handshake(server)
@@ -129,6 +130,7 @@ async def test_a_connection_that_is_closed_is_read_for_the_answer_whatever_had_p
         await server.left_alone()
 
 
+@pytest.mark.long
 async def test_a_client_that_takes_nothing_at_all_is_dropped() -> None:
     limits = ConnectionLimits(buffer_size=64 * 1024, stall_timeout=1.0)
     async with fake_server(connection_limits=limits) as server:

@@ -59,6 +59,7 @@ async def first_of(count: int, folder: Path) -> AsyncIterator[Siblings]:
             await found.stop()
 
 
+@pytest.mark.long
 async def test_a_worker_that_hangs_is_named_and_keeps_neither_status_nor_metrics_waiting(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_worker_that_ends_again_and_again_is_tried_again_as_long_as_another_on
         assert sum(line.startswith("1 begins") for line in program.lines) == 1
 
 
+@pytest.mark.long
 def test_a_worker_and_a_relay_that_hang_are_killed_and_replaced() -> None:
     with supervised("hangs") as program:
         for number in (0, 1, 2):  # the last one while it starts
