@@ -84,10 +84,11 @@ class Database:
         return await cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        """Close the connection, if there is one, also one that another task is opening."""
+        async with self._opening:
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
 
     async def __aenter__(self) -> Self:
         return self
