@@ -12,7 +12,7 @@ from engine.channels.core.messages.model import ChannelFullError, PresenceRefuse
 from engine.channels.db.store import Store
 from engine.tasks import end
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
+from tests.support.nodes.channel_node import ChannelNode, ChannelSubscriber, channel_node
 from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run, until
 
 ROOM = "presence:lobby"
@@ -236,34 +236,25 @@ async def test_members_of_a_stopped_node_leave_after_the_timeout(database: str) 
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(1,)])
 
 
+async def ended_while_joining(node: ChannelNode, dsn: str) -> None:
+    """A member of ``ROOM`` has joined another channel, which waited for a lock, as its connection ended."""
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    ann = await node.listen(ROOM, user="ann", presence={})
+    with open_transaction(dsn) as slow:
+        slow.execute("select from realtime.connections for update")  # a foreign key's check has to wait for that
+        joining = asyncio.create_task(node.listen("other", ann, presence={}))
+        await until(lambda: read(dsn, waiting))
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            await end([joining])
+        going = asyncio.create_task(node.channels.disconnect(ann.member.connection_id))
+        await until(lambda: len(read(dsn, waiting)) > 1)
+    await going
+
+
 async def test_a_connection_that_ends_while_joining_leaves_no_presence_behind(database: str) -> None:
     run(database, "update realtime.channel_defaults set presence_timeout = '0.1 s'")
     async with channel_node(database) as one:
-        ann = await one.listen(ROOM, user="ann", presence={})
-        with open_transaction(database) as slow:
-            slow.execute("select from realtime.connections for update")  # a foreign key's check has to wait for that
-            joining = asyncio.create_task(one.listen("other", ann, presence={}))
-            await until(
-                lambda: read(
-                    database,
-                    "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
-                )
-            )
-            async with asyncio.timeout(GIVE_UP_AFTER):
-                await end([joining])
-            going = asyncio.create_task(one.channels.disconnect(ann.member.connection_id))
-            await until(
-                lambda: (
-                    len(
-                        read(
-                            database,
-                            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
-                        )
-                    )
-                    > 1
-                )
-            )
-        await going
+        await ended_while_joining(one, database)
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(0,)])
         assert read(database, "select count(*) from realtime.presence") == [(0,)]
 
@@ -289,17 +280,8 @@ async def test_a_row_of_presence_that_goes_after_all_others_takes_that_of_its_co
     monkeypatch.setattr(Store, "rows", noted)
     monkeypatch.setattr(Store, "leave", late)
     run(database, "update realtime.channel_defaults set presence_timeout = '0.1 s'")
-    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
     async with channel_node(database) as one:
-        ann = await one.listen(ROOM, user="ann", presence={})
-        with open_transaction(database) as slow:
-            slow.execute("select from realtime.connections for update")
-            joining = asyncio.create_task(one.listen("other", ann, presence={}))
-            await until(lambda: read(database, waiting))
-            await end([joining])
-            going = asyncio.create_task(one.channels.disconnect(ann.member.connection_id))
-            await until(lambda: len(read(database, waiting)) > 1)
-        await going
+        await ended_while_joining(one, database)
         await until(lambda: read(database, "select count(*) from realtime.connections") == [(0,)])
         assert read(database, "select count(*) from realtime.presence") == [(0,)]
 
