@@ -33,6 +33,7 @@ def test_a_development_server_believes_them_unless_clients_need_a_token(
 def test_the_command_leaves_the_setting_to_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
     run: list[Settings] = []
     monkeypatch.setattr("server.cli.dev.run_dev", lambda settings, _: run.append(settings))
+    monkeypatch.setattr("server.cli.prelude.configure_logs", lambda *_: None)  # it is for the whole process
     for value in ("false", None):
         if value is not None:
             monkeypatch.setenv("REALTIME_TRUST_USER_PARAMETER", value)

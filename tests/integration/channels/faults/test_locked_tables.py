@@ -179,12 +179,9 @@ async def test_a_stream_that_has_to_look_up_a_table_waits_for_the_lock_and_names
         assert (here.feed.state.status, here.feed.walsender) == ("streaming", walsender)
 
 
-async def test_a_start_tries_again_while_a_table_is_locked(database: str, capsys: pytest.CaptureFixture[str]) -> None:
-    reported: list[str] = []
-
+async def test_a_start_tries_again_while_a_table_is_locked(database: str, logs: list[EventDict]) -> None:
     def given_up() -> bool:
-        reported.append(capsys.readouterr().out)
-        return "not_done_yet" in "".join(reported)
+        return any(entry["event"] == "not_done_yet" for entry in logs)
 
     with locked(database, "realtime.connections", "exclusive"):  # no lock with a transaction id: slots wait for those
         starting = asyncio.create_task(start_and_publish(database))
