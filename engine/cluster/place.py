@@ -4,24 +4,28 @@ Within a generation the positions of the stream's messages never go down, so wha
 twenty questions, wherever the stream begins, and whatever its sequence numbers are: they begin anew in a stream that was
 made again.
 
-A relay's term begins at the stream's end, or with another generation.
+A relay's term begins at the stream's end, or with another generation. It learns of the stream what it cannot learn of its
+slot, which may have been made anew: where transactions committed that nodes had received and no one has recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import structlog
 
 from engine.cluster.identity import DatabaseIdentity, check_same
-from engine.cluster.messages import Sent, pulse_of
+from engine.cluster.messages import Assembler, ClusterProtocolError, Sent, pulse_of
 from engine.cluster.nats_stream import NatsStream, StreamState
 from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import TopicIndex
 from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn, format_lsn
-from engine.relay.messages import new_generation
+from engine.relay.messages import Part, RelayProtocolError, new_generation
 
 __all__ = ["Adopted", "StreamPlace", "adopt", "end_of", "find", "why_begun_anew"]
 
@@ -29,6 +33,7 @@ _log = structlog.get_logger(__name__)
 
 _MAX_READ: Final = 4096  # messages that a relay reads of the one before it
 _AT_ONCE: Final = 64
+_SILENT: Final = 5.0  # seconds without a sign of life of NATS
 
 
 class StreamPlace(NamedTuple):
@@ -96,13 +101,17 @@ def why_begun_anew(last: Sent, pulse: Sent, server: ServerIdentity, position: Ls
 
 class Adopted(NamedTuple):
     """``generation`` and ``position``: of the stream; ``topics``: of its events since the last sign of life; ``purge``: what
-    is in it belongs to another generation.
+    is in it belongs to another generation. ``recorded``: of all messages of transactions before this position it is recorded
+    where they committed, 0: not known; ``commits``: of the stream's later transactions, by their 32-bit ids, where they
+    committed.
     """
 
     generation: int
     position: Lsn
     topics: TopicIndex
     purge: bool
+    recorded: Lsn = 0
+    commits: Mapping[int, Lsn] = MappingProxyType({})
 
 
 async def adopt(
@@ -125,12 +134,40 @@ async def adopt(
         reason = "it is empty" if last is None or found is None else reason
         _log.warning("stream_generation_begun", stream=settings.stream, reason=reason)
         return Adopted(new_generation(), position, TopicIndex(position), last is not None)
+    recorded = pulse_of(found.sent).recorded
+    commits = {} if recorded >= last.reached else await _commits_since(stream, recorded, state, last.generation)
     if position > last.reached:
         where = format_lsn(last.reached), format_lsn(position)
         _log.warning("stream_has_hole", stream=settings.stream, after=where[0], until=where[1])
-        return Adopted(last.generation, position, TopicIndex(position), False)
+        return Adopted(last.generation, position, TopicIndex(position), False, recorded, commits)
     index = await _index_since(stream, settings, found.sequence, state.last)
-    return Adopted(last.generation, last.reached, index or TopicIndex(last.reached), False)
+    return Adopted(last.generation, last.reached, index or TopicIndex(last.reached), False, recorded, commits)
+
+
+async def _commits_since(stream: NatsStream, position: Lsn, state: StreamState, generation: int) -> dict[int, Lsn]:
+    """The 32-bit ids of the transactions behind ``position`` up to the end of ``state``, with where they committed."""
+    place = await find(stream, position, generation)
+    first = state.first if place is None else place.sequence  # None: the stream has let go of some
+    commits: dict[int, Lsn] = {}
+    assembler = Assembler()
+    if first > state.last:
+        return commits
+    async with stream.consumer(first) as consumer:
+        while True:
+            message = await consumer.next(_SILENT)
+            if message is None or message.sent is None:
+                now = await stream.state()
+                if now is None or now.first > state.last:  # removed meanwhile: nothing comes
+                    return commits
+                continue
+            if not message.pulse and message.sent.generation == generation:
+                event = None
+                with contextlib.suppress(ClusterProtocolError, RelayProtocolError):  # of what is cut at the beginning
+                    event = assembler.feed(message.sent)
+                if isinstance(event, Part) and event.frames.xid:
+                    commits[event.frames.xid] = event.frames.position
+            if message.sequence >= state.last or not message.pending:
+                return commits
 
 
 async def _index_since(stream: NatsStream, settings: ClusterSettings, first: int, last: int) -> TopicIndex | None:

@@ -21,7 +21,8 @@ _OWN = "realtime"  # the schema whose tables every node follows
 
 
 class PublishedFeed:
-    """A change feed (:class:`engine.stream.change_feed.ChangeFeed`) over ``feed``, which must stream.
+    """A change feed (:class:`engine.stream.change_feed.ChangeFeed`) over ``feed``, which must stream, of a ``publisher``
+    that has begun.
 
     The slot is confirmed up to the smaller of what the consumers have confirmed and what NATS has acknowledged.
     """
@@ -30,6 +31,7 @@ class PublishedFeed:
         self._feed = feed
         self._publisher = publisher
         self._wanted: Lsn = 0
+        self._commits = {} if publisher.adopted is None else dict(publisher.adopted.commits)
         self.interest = TableInterest()
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
 
@@ -46,6 +48,14 @@ class PublishedFeed:
 
     def request_progress(self) -> None:
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
+
+    def commit_of(self, xid: int) -> Lsn | None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        return self._commits.get(xid & 0xFFFFFFFF)
+
+    def started(self) -> None:
+        """The consumers have recorded what an earlier relay left."""
+        self._commits.clear()
 
     @property
     def received(self) -> Lsn:
@@ -87,7 +97,10 @@ class PublishedFeed:
             end = event.end if isinstance(event, Transaction) else event.position
             if end > self._publisher.position:  # else the stream had it when this relay took over
                 await self._publish(event, end)
-        elif event.missing:
+            return event
+        if event.other_history:
+            self._commits.clear()
+        if event.missing:
             self._wanted = 0
             self._publisher.start_over(self._feed.confirmed)
         else:

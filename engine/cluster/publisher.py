@@ -35,7 +35,7 @@ from tenacity import RetryCallState, wait_exponential, wait_random
 from engine.cluster.identity import DatabaseIdentity
 from engine.cluster.messages import OVERHEAD, RECORD, Index, Pulse, Sent, cut, pack
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected, sequence_of
-from engine.cluster.place import adopt
+from engine.cluster.place import Adopted, adopt
 from engine.cluster.send_queue import SendQueue
 from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import COMMON, TopicIndex
@@ -78,6 +78,7 @@ class Publisher:
         reached: see the module.
         queue: what NATS has not acknowledged, and how much it has.
         stored: the sequence number of the last message that NATS has, as far as it is known.
+        adopted: what the term has begun with; None before :meth:`begin`.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Publisher:
         self.reached: Lsn = 0
         self.queue = SendQueue()
         self.stored = 0
+        self.adopted: Adopted | None = None
         self._chunk = 0  # bytes of a chunk; 0: not known yet
         self._created: object = None  # distinguishes streams of one name
         self._sequence = 0  # of the last message that was sent
@@ -341,7 +343,7 @@ class Publisher:
         assert self._start is not None, "begin was called"
         position, server = self._start
         self._adopted = state.last
-        found = await adopt(stream, state, self._settings, self._database, position, server)
+        found = self.adopted = await adopt(stream, state, self._settings, self._database, position, server)
         self.generation, self._purge = found.generation, found.purge
         self.position = self.reached = found.position
         self._index, self.queue.stored = found.topics, found.topics.copy()

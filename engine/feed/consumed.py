@@ -62,6 +62,10 @@ class ConsumedFeed:
     def request_recording(self) -> None:
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
 
+    def commit_of(self, xid: int) -> Lsn | None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        return None
+
     def request_progress(self) -> None:
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
 

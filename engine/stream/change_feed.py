@@ -35,6 +35,12 @@ class ChangeFeed(Protocol):
         """What committed until now is waited for: have that other process record it at once."""
         ...
 
+    def commit_of(self, xid: int) -> Lsn | None:
+        """Where the transaction committed that has this 64-bit id, if it was delivered elsewhere and this feed may not bring
+        it; None: not known.
+        """
+        ...
+
     @property
     def interest(self) -> TableInterest:
         """Consumers hold there the tables that they look at; transactions of others need not be brought."""

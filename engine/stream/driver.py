@@ -188,6 +188,10 @@ class StreamDriver(BackgroundService):
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
         self._feed.request_recording()
 
+    def commit_of(self, xid: int) -> Lsn | None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        return self._feed.commit_of(xid)
+
     # -- the feed, for consumers with connections of their own -------------------------------------------------------
 
     def saw(self, position: Lsn, timeline: int) -> None:

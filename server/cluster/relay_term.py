@@ -24,6 +24,7 @@ from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from engine.live.service import make_reader
 from engine.live.settings import LiveSettings
+from engine.lsn import Lsn
 from engine.stream.driver import StreamDriver
 from engine.tasks import end
 
@@ -93,6 +94,8 @@ class RelayTerm:
         stack.push_async_callback(channels.stop)
         await channels.start()
         self.channels = channels
+        published.started()
+        self.publisher.beat()
         await asyncio.Event().wait()
 
     def _fail(self, failure: BaseException) -> None:
@@ -124,6 +127,15 @@ class RelayTerm:
             feed.confirmed,
             self._database.oid,
             self._database.name,
-            0 if self._starting is None else self._starting.recorder.recorded_before or feed.confirmed,
+            self._recorded,
             TOPICS,
         )
+
+    @property
+    def _recorded(self) -> Lsn:
+        """See :class:`Pulse`. While this term begins it is what the term before has reported: what that one has published
+        and not recorded may be in the stream alone.
+        """
+        found = 0 if self.channels is None else self.channels.recorder.recorded_before
+        adopted = self.publisher.adopted
+        return found or (0 if adopted is None else adopted.recorded)

@@ -296,7 +296,7 @@ class Recovery:
         """Messages that committed while no node followed the WAL get the position just before ``position``.
 
         What is recorded already is earlier, what the stream brings is later; among themselves they are ordered by their
-        numbers, the best order that is known.
+        numbers, the best order that is known. What others have delivered meanwhile keeps the position that they gave it.
         """
         rows = await self._store.rows("engine_unrecorded")
         if not rows:
@@ -308,13 +308,15 @@ class Recovery:
         missing = await self._left_by_others(missing, position)
         if not missing:
             return
-        _log.warning("commit_positions_assigned", transactions=len(missing))
+        known = [self._stream.commit_of(int(row["xid"])) for row in missing]
+        if assigned := known.count(None):
+            _log.warning("commit_positions_assigned", transactions=assigned)
         [written] = await self._store.keep(
             "engine_record_commits",
             epoch=self._epochs.current,
             channels=[row["channel"] for row in missing],
             xids=[row["xid"] for row in missing],
-            positions=[format_lsn(position - 1)] * len(missing),
+            positions=[format_lsn(position - 1 if at is None else at) for at in known],
             first=[row["first_at"] for row in missing],
             last=[row["last_at"] for row in missing],
         )

@@ -103,10 +103,11 @@ class Cluster:
 
     async def node(self, live: LiveSettings = LIVE, **feed: Any) -> ClusterNode:
         """A node in this process."""
-        return await self._stack.enter_async_context(self._node(live, **feed))
+        return await self._stack.enter_async_context(self.passing_node(live, **feed))
 
     @asynccontextmanager
-    async def _node(self, live: LiveSettings, **feed: Any) -> AsyncIterator[ClusterNode]:
+    async def passing_node(self, live: LiveSettings = LIVE, **feed: Any) -> AsyncIterator[ClusterNode]:
+        """A node in this process that ends with the block."""
         settings = FeedSettings(slot_name=self.slot, node_id=f"n_{uuid.uuid4().hex[:12]}", **feed)
         async with ClusterFeed(self.dsn, settings, self.settings, selective=True) as source:
             async with asyncio.timeout(GIVE_UP_AFTER):

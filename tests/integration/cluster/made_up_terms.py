@@ -1,4 +1,4 @@
-"""A relay's end of the stream without a slot: terms whose events a test makes up."""
+"""A relay's end of the stream without a slot: terms whose events a test makes up, and what a stream holds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from engine.cluster.identity import DatabaseIdentity
-from engine.cluster.messages import TOPICS, Pulse
+from engine.cluster.messages import TOPICS, Pulse, Sent
+from engine.cluster.nats_stream import NatsStream
 from engine.cluster.publisher import Publisher
 from engine.cluster.settings import ClusterSettings
 from engine.feed.feed import ServerIdentity
 from engine.feed.startup import Processes
 from tests.support.postgres.sql import GIVE_UP_AFTER
 
-__all__ = ["OURS", "publisher", "publishing", "server"]
+__all__ = ["OURS", "content", "publisher", "publishing", "server"]
 
 OURS = DatabaseIdentity("7000000000000000001", 16384, "app")
 
@@ -51,3 +52,18 @@ async def publishing(term: Publisher, position: int, where: ServerIdentity) -> A
         for each in (running, beginning):
             each.cancel()
         await asyncio.wait({running, beginning})
+
+
+async def content(stream: NatsStream) -> list[tuple[bool, Sent]]:
+    """All messages of the stream, and which of them are signs of life."""
+    state = await stream.state()
+    assert state is not None
+    found: list[tuple[bool, Sent]] = []
+    if state.messages:
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            async with stream.consumer(state.first) as consumer:
+                while len(found) < state.messages:
+                    message = await consumer.next(5.0)
+                    if message is not None and message.sent is not None:
+                        found.append((message.pulse, message.sent))
+    return found

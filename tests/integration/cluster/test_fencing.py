@@ -13,34 +13,20 @@ import pytest
 from engine.cluster.election import LeadershipLostError
 from engine.cluster.feed import ClusterFeed
 from engine.cluster.identity import identity_of
-from engine.cluster.messages import RECORD, Sent, pulse_of
-from engine.cluster.nats_stream import NatsStream, connected
+from engine.cluster.messages import RECORD, pulse_of
+from engine.cluster.nats_stream import connected
 from engine.cluster.publisher import FencedError
 from engine.cluster.settings import ClusterSettings
+from engine.feed.decoders.frames import WalFrames
 from engine.feed.settings import FeedSettings
 from engine.postgres.reconnecting import Database
-from engine.relay.messages import Passed
+from engine.relay.messages import Part, Passed
 from engine.transaction import Discontinuity, Progress
 from server.cli.serving.local_nats import LocalNats
 from tests.integration.cluster.conftest import Cluster, ids
-from tests.integration.cluster.made_up_terms import publisher, publishing, server
+from tests.integration.cluster.made_up_terms import content, publisher, publishing, server
 from tests.support.postgres.sql import GIVE_UP_AFTER, until
 from tests.support.servers.processes import ServerProcess
-
-
-async def content(stream: NatsStream) -> list[tuple[bool, Sent]]:
-    """All messages of the stream, and which of them are signs of life."""
-    state = await stream.state()
-    assert state is not None
-    found: list[tuple[bool, Sent]] = []
-    if state.messages:
-        async with asyncio.timeout(GIVE_UP_AFTER):
-            async with stream.consumer(state.first) as consumer:
-                while len(found) < state.messages:
-                    message = await consumer.next(5.0)
-                    if message is not None and message.sent is not None:
-                        found.append((message.pulse, message.sent))
-    return found
 
 
 async def role(relay: ServerProcess, wanted: str) -> None:
@@ -99,6 +85,33 @@ async def test_relay_with_a_live_connection_is_fenced_by_the_first_message_of_an
         messages = await content(stream)
     assert len([leader for leader, _ in groupby(messages, key=lambda each: each[1].leader)]) == 2
     assert max(sent.position for _, sent in messages) == 600
+
+
+@pytest.mark.parametrize("slot", [600, 900], ids=["the slot of before", "a slot that was made anew"])
+async def test_term_begins_with_what_the_one_before_has_published_and_not_recorded(nats: LocalNats, slot: int) -> None:
+    settings = ClusterSettings(urls=(nats.url,), slot="app", beat=60.0)
+    before = publisher(settings, server())
+    pulse = before._pulse()
+    assert pulse is not None
+    before._pulse = lambda: msgspec.structs.replace(pulse, recorded=600)
+
+    async def commit(xid: int, previous: int, position: int, payload: bytes = b"", parts: int = 1) -> None:
+        for part in range(parts):
+            last = part == parts - 1
+            frames = WalFrames(position - 10, position, xid, 0, part, not last, (), (payload,))
+            await before.publish(Part(previous, frames), position, 16384, first=not part, last=last)
+
+    async with publishing(before, 500, server()):
+        await commit(7, 500, 600)
+        await commit(8, 600, 700, b"x" * 3_000_000)
+        await commit(9, 700, 800, parts=3)
+        await before.publish(Passed(800, 850), 850)
+        await until(lambda: before.reached == 850)
+    assert before.adopted is not None
+    assert before.adopted.commits == {}
+    async with publishing(publisher(settings, server()), slot, server()) as after:
+        assert after.adopted is not None
+        assert (after.adopted.recorded, after.adopted.commits) == (600, {8: 690, 9: 790})
 
 
 async def test_relay_whose_stream_was_made_anew_by_another_one_is_fenced(nats: LocalNats) -> None:

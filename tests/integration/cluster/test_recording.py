@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Collection
 
+from engine.channels.core.messages.model import parse_position
 from engine.cluster.identity import identity_of
+from engine.cluster.messages import pulse_of
+from engine.lsn import Lsn
 from engine.postgres.reconnecting import Database
 from tests.integration.cluster.conftest import Cluster, ClusterNode
-from tests.integration.cluster.made_up_terms import publisher, publishing
+from tests.integration.cluster.made_up_terms import content, publisher, publishing
 from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run, run_each, until
+from tests.support.servers.processes import ServerProcess
 
 NOTED = (
     "create table public.writers (name text)",
@@ -23,6 +28,23 @@ NOTED = (
 def writers(cluster: Cluster) -> set[str]:
     """The sessions that have recorded."""
     return {name for (name,) in read(cluster.dsn, "select distinct name from public.writers")}
+
+
+async def end_relay(cluster: Cluster, relay: ServerProcess) -> None:
+    """Kill it, with its session that waits to record."""
+    await relay.end(signal.SIGKILL)
+    sessions = "pg_stat_activity where application_name = %s"
+    run(cluster.dsn, f"select pg_terminate_backend(pid, 10000) from {sessions}", f"realtime channels {cluster.slot}")
+
+
+async def signs_of_life(cluster: Cluster, count: int = 1, before: Collection[int] = ()) -> list[tuple[int, Lsn]]:
+    """The term and what it calls recorded, of those that are not among the terms ``before``; waits for ``count``."""
+    async with cluster.stream() as stream, asyncio.timeout(GIVE_UP_AFTER):
+        while True:
+            sent = [each for is_pulse, each in await content(stream) if is_pulse and each.leader not in before]
+            if len(sent) >= count:
+                return [(each.leader, pulse_of(each).recorded) for each in sent]
+            await asyncio.sleep(0.05)
 
 
 async def has_past(cluster: Cluster, node: ClusterNode, texts: list[str], first: str | None) -> None:
@@ -67,11 +89,7 @@ async def test_what_a_relay_has_published_and_not_recorded_keeps_its_position_wh
     with open_transaction(cluster.dsn, "lock table realtime.commits in exclusive mode"):
         position = (await node.publish("room", "text")).position
         await room.until(lambda: room.data == ["text"])
-        await relay.end(signal.SIGKILL)
-        sessions = "pg_stat_activity where application_name = %s"
-        run(
-            cluster.dsn, f"select pg_terminate_backend(pid, 10000) from {sessions}", f"realtime channels {cluster.slot}"
-        )
+        await end_relay(cluster, relay)
     recorded = "select position from realtime.history('room')"
     assert node.channels.status()["unrecorded"] == 1
     assert read(cluster.dsn, recorded) == []
@@ -83,3 +101,39 @@ async def test_what_a_relay_has_published_and_not_recorded_keeps_its_position_wh
     async with publishing(term, node.feed.received + 1_000_000, server):  # of a slot that was made after the message
         await until(lambda: read(cluster.dsn, recorded) == [(position,)])
         assert node.stream.interruptions == 1
+
+
+async def test_position_that_only_the_stream_has_is_kept_where_relay_slot_and_node_are_lost(cluster: Cluster) -> None:
+    relay = await cluster.relay()
+    await cluster.leading()
+    async with cluster.passing_node() as node:
+        room = await node.listen("room")
+        first = (await node.publish("room", "recorded")).position
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            await node.channels.recorded()
+        with open_transaction(cluster.dsn, "lock table realtime.commits in exclusive mode"):
+            delivered = (await node.publish("room", "delivered")).position
+            await room.until(lambda: room.data == ["recorded", "delivered"])
+            await end_relay(cluster, relay)
+    terms = {leader for leader, _ in await signs_of_life(cluster)}
+    cluster.nats.kill()
+    slot = "from pg_replication_slots where slot_name = %s"
+    await until(lambda: not read(cluster.dsn, f"select 1 {slot} and active", cluster.slot))
+    run(cluster.dsn, f"select pg_drop_replication_slot(slot_name) {slot}", cluster.slot)
+    run(cluster.dsn, "select realtime.broadcast('room', 'message', '\"between\"')")
+    with open_transaction(cluster.dsn, "lock table realtime.commits in exclusive mode"):
+        await cluster.relay()
+        cluster.nats.start()
+        await cluster.leading()
+        of_next = await signs_of_life(cluster, 3, terms)
+    assert delivered is not None
+    assert max(recorded for _, recorded in of_next) <= parse_position(delivered).lsn, (
+        "what is not recorded yet was called recorded"
+    )
+    late = await cluster.node()
+    past = await late.listen("room", history=3)
+    await past.until(lambda: past.data == ["recorded", "delivered", "between"])
+    positions = [position for (position,) in read(cluster.dsn, "select position from realtime.history('room')")]
+    assert positions[:2] == [first, delivered]
+    resumed = await late.listen("room", since=delivered)
+    await resumed.until(lambda: resumed.data == ["between"])

@@ -44,6 +44,9 @@ class FakeFeed:
 
     def on_reconnect(self, notify: Callable[[], None]) -> None: ...
 
+    def commit_of(self, xid: int) -> Lsn | None:
+        return None
+
     def request_recording(self) -> None: ...
 
     def request_progress(self) -> None: ...
