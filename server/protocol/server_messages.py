@@ -255,8 +255,9 @@ def snapshot_head(channel: str, id: str) -> bytes:
 def snapshot_tail(position: Lsn, reset: bool, changes_json: bytes, meta: bytes | None = None) -> bytes:
     """The part of a snapshot message that all subscribers of a window share; with ``meta``, all those who ask for it."""
     annotation = b"" if meta is None else b'"meta":%b,' % meta
-    return annotation + b'"position":"%b","reset":%b,"changes":%b}' % (
-        format_lsn(position).encode(),
+    return annotation + b'"position":"%X/%X","reset":%b,"changes":%b}' % (  # as format_lsn
+        position >> 32,
+        position & 0xFFFFFFFF,
         b"true" if reset else b"false",
         changes_json,
     )

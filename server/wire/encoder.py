@@ -45,10 +45,6 @@ def _frame(first: int, payload: bytes) -> bytes:
     return pack("!BBQ", first, 127, size) + payload
 
 
-def _unchanged(tail: bytes) -> bytes:
-    return tail
-
-
 def _text_snapshot(head: bytes, tail: bytes) -> bytes:
     return text_frame(head + tail)
 
@@ -57,15 +53,15 @@ class EventFrames:
     """The frames of the event being delivered: subscribers with the same head share one.
 
     A window delivers an event to all its subscribers before the next event begins, so a cache of one event is enough.
-    ``share`` encodes the common tail, ``build`` the frame of a head and that tail.
+    ``share`` encodes the common tail (None: it stays JSON), ``build`` the frame of a head and that tail.
     """
 
-    __slots__ = ("_build", "_event", "_forms", "_share", "_stages", "_tails")
+    __slots__ = ("_build", "_event", "_frames", "_share", "_stages", "_tails")
 
     def __init__(
         self,
         build: Callable[[bytes, bytes], bytes] = _text_snapshot,
-        share: Callable[[bytes], bytes] = _unchanged,
+        share: Callable[[bytes], bytes] | None = None,
         *,
         stages: Stages | None = None,
     ) -> None:
@@ -73,9 +69,9 @@ class EventFrames:
         self._build = build
         self._share = share
         self._event: LiveEvent | None = None
-        # By form: plain, with meta, as a delta, as a delta with meta.
-        self._tails = [b"", b"", b"", b""]
-        self._forms: list[dict[bytes, Frame]] = [{}, {}, {}, {}]
+        # By form: 1 is with meta, 2 as a delta, 3 both.
+        self._tails: dict[int, bytes] = {}
+        self._frames: dict[tuple[int, bytes], Frame] = {}
 
     def frame(self, head: bytes, event: LiveEvent, with_meta: bool = False, delta: bool = False) -> Frame:
         """The frame of ``head`` completed by ``event``, with its annotation if it has one and ``with_meta``; ``delta``:
@@ -83,16 +79,15 @@ class EventFrames:
         """
         if event is not self._event:
             self._event = event
-            self._tails = [b"", b"", b"", b""]
-            self._forms = [{}, {}, {}, {}]
+            self._tails.clear()
+            self._frames.clear()
         form = (with_meta and event.meta is not None) + 2 * (delta and not event.reset)
-        kept = self._forms[form]
-        if (frame := kept.get(head)) is not None:
+        if (frame := self._frames.get((form, head))) is not None:
             return frame
         stages = self._stages
         began = 0 if stages is None else stages.begin_encoding(event.committed_at)
-        tail = self._tails[form] or self._shared(event, form)
-        frame = kept[head] = Frame(self._build(head, tail), committed_at=event.committed_at)
+        tail = self._tails.get(form) or self._shared(event, form)
+        frame = self._frames[form, head] = Frame(self._build(head, tail), committed_at=event.committed_at)
         if began and stages is not None:
             frame.encoded_at = stages.end_encoding(began, event.committed_at, None)
         return frame
@@ -100,7 +95,10 @@ class EventFrames:
     def _shared(self, event: LiveEvent, form: int) -> bytes:
         changes = event.delta_json if form & 2 else event.changes_json
         meta = event.meta if form & 1 else None
-        tail = self._tails[form] = self._share(snapshot_tail(event.position, event.reset, changes, meta))
+        tail = snapshot_tail(event.position, event.reset, changes, meta)
+        if self._share is not None:
+            tail = self._share(tail)
+        self._tails[form] = tail
         return tail
 
 

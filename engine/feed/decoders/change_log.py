@@ -11,8 +11,8 @@ import struct
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
-from operator import eq
+from itertools import chain, starmap
+from operator import call, eq
 from pathlib import Path
 from typing import IO, Final
 
@@ -73,9 +73,9 @@ class ChangeLog:
         return len(self._makers) + (0 if self._spill is None else len(self._spill))
 
     def __iter__(self) -> Iterator[Change | Message]:
-        for part in self._parts():
-            for make, raw in part:
-                yield make(raw)
+        if self._spill is None:
+            return map(call, self._makers, self._raws)
+        return starmap(call, self.entries())
 
     def __eq__(self, other: object) -> bool:
         """Equal to a log that gives equal changes."""

@@ -9,7 +9,7 @@ tail.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Set
 from dataclasses import dataclass
 
 import msgspec
@@ -37,6 +37,7 @@ __all__ = ["Dispatcher"]
 _log = structlog.get_logger(__name__)
 
 _BATCH = 1_000  # changes between two yields to other tasks
+_NO_WINDOWS: frozenset[Window] = frozenset()
 _MAX_ROUTES = 10_000  # relations that are remembered; temporary tables come and go
 _YIELD_INTERVAL = 0.01  # seconds between two yields: few changes of large rows may concern many windows
 
@@ -118,7 +119,8 @@ class Dispatcher:
             query.stale_since = query.stale_since or transaction.commit_time
             outcome.refresh.add(query)
         work = 0
-        for window in self._take_dirty():
+        dirty, self._dirty = self._dirty, {}
+        for window in dirty:
             if work >= AT_ONCE:
                 yield
                 work = 0
@@ -144,7 +146,7 @@ class Dispatcher:
                 window.invalidate("the table's definition changed")
                 self._retire(window)
 
-    def _unapplied(self, live: TableWindows, skip: set[Window], outcome: Outcome, problem: Exception) -> None:
+    def _unapplied(self, live: TableWindows, skip: Set[Window], outcome: Outcome, problem: Exception) -> None:
         """A change could not be applied to the windows of a table, so they are read again."""
         if isinstance(problem, RowUnknownError):
             _log.warning(READ_AGAIN, collection=live.table.collection, error=str(problem))
@@ -152,13 +154,13 @@ class Dispatcher:
             outcome.disagree(live.table, problem)
         self._invalidate(live.windows, skip, str(problem))
 
-    def _invalidate(self, windows: Collection[Window], skip: set[Window], reason: str) -> None:
+    def _invalidate(self, windows: Collection[Window], skip: Set[Window], reason: str) -> None:
         for window in windows:
             if window not in skip and not window.invalidated:
                 window.invalidate(reason)
                 self._dirty[window] = None
 
-    def _decide_anew(self, queries: list[LiveQuery], skip: set[Window], outcome: Outcome) -> None:
+    def _decide_anew(self, queries: list[LiveQuery], skip: Set[Window], outcome: Outcome) -> None:
         """What the policies of ``queries`` look at has changed: their condition is another one, or not known."""
         for query in queries:
             if query.window not in skip and self._owners.get(query.window) is not None:
@@ -166,18 +168,13 @@ class Dispatcher:
                 query.stale_since = query.stale_since or outcome.committed_at
                 outcome.refresh.add(query)
 
-    def _take_dirty(self) -> list[Window]:
-        dirty = list(self._dirty)
-        self._dirty.clear()
-        return dirty
-
     def _commit(self, window: Window, outcome: Outcome) -> int:
         """Compute the changes of ``window``; returns the cost in documents of a KiB."""
         owner = self._owners.get(window)
         if owner is None:
             return 0
-        queries = list(owner.queries)
-        if len(window) > self.max_rows and (window.plan.limit is None or window.plan.limit > self.max_rows):
+        queries, limit = list(owner.queries), window.plan.limit
+        if (limit is None or limit > self.max_rows) and len(window) > self.max_rows:
             window.invalidate(f"more than {self.max_rows} rows")
         before = queries[0].current()
         try:
@@ -200,8 +197,10 @@ class Dispatcher:
             outcome.changed.append((query, changes))
         return 1 + work_of(changes)
 
-    def _already_shown(self, transaction: Transaction) -> set[Window]:
+    def _already_shown(self, transaction: Transaction) -> Set[Window]:
         """Windows whose snapshot shows ``transaction``; those it can no longer concern are done catching up."""
+        if not self._catching_up:
+            return _NO_WINDOWS
         self._catch_up(transaction.position)
         return {window for window, read in self._catching_up.items() if read.snapshot.shows(transaction.xid)}
 
@@ -218,7 +217,7 @@ class Dispatcher:
     def _note(self, message: Message, outcome: Outcome) -> None:
         if message.prefix == ANNOTATION_PREFIX:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # of others; the channels count them
-                outcome.annotations.add(message)
+                outcome.annotate(message)
         elif message.prefix == "realtime.ddl" and (note := outcome.add_note(message)) is not None:
             concerned = self.concerned(note)
             for window in self._owners:  # later changes of this transaction have the new definition

@@ -154,7 +154,11 @@ class WindowEvent:
     def changes_json(self) -> bytes:
         """The changes as a JSON array, encoded once however many subscribers there are."""
         if self._json is None:
-            self._json = _at_once(changes_json(self.changes))
+            changes = self.changes
+            if len(changes) == 1:  # most commits
+                self._json = b"[%b]" % changes[0].json()
+            else:
+                self._json = _at_once(changes_json(changes))
         return self._json
 
     @property

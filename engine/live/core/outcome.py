@@ -17,6 +17,7 @@ from engine.live.core.table_windows import RelationChangedError
 from engine.lsn import Lsn
 from engine.transaction import Message
 from engine.values.labels import UnknownLabelError
+from engine.values.nesting import SHALLOW
 
 __all__ = ["AT_ONCE", "DISAGREEING", "READ_AGAIN", "DdlNote", "Outcome", "work_of"]
 
@@ -44,19 +45,24 @@ class DdlNote(msgspec.Struct):
 
 
 class Outcome:
-    """The work that results from a transaction, and its ``annotations``. ``ended``: the queries that :meth:`deliver` has
-    ended.
-    """
+    """The work that results from a transaction. ``ended``: the queries that :meth:`deliver` has ended."""
 
-    __slots__ = ("annotations", "changed", "committed_at", "ddl", "ended", "refresh")
+    __slots__ = ("_annotations", "_stream_key", "changed", "committed_at", "ddl", "ended", "refresh")
 
     def __init__(self, committed_at: int | None = None, stream_key: str | None = None) -> None:
-        self.annotations = Annotations(stream_key)
+        self._annotations: Annotations | None = None  # few transactions have one
+        self._stream_key = stream_key
         self.changed: list[tuple[LiveQuery, list[DocChange]]] = []
         self.refresh: set[LiveQuery] = set()
         self.ended: list[LiveQuery] = []
         self.ddl: list[DdlNote] = []
         self.committed_at = committed_at
+
+    def annotate(self, message: Message) -> None:
+        """Merge an annotation in. Raises as ``Annotations.add`` does."""
+        if self._annotations is None:
+            self._annotations = Annotations(self._stream_key)
+        self._annotations.add(message)
 
     def add_note(self, message: Message) -> DdlNote | None:
         """Definitions have changed, which ``message`` names; None, and logged, if it does not name them."""
@@ -87,6 +93,7 @@ class Outcome:
     def deliver(self, position: Lsn) -> Iterator[None]:
         """Deliver one event per changed list to the subscribers of its queries. Yields now and then, between two queries."""
         work = 0
+        meta = None if self._annotations is None else self._annotations.meta
         event: WindowEvent | None = None
         too_deep: DocumentTooDeepError | None = None
         for query, changes in self.changed:
@@ -96,9 +103,9 @@ class Outcome:
             if event is None or event.changes is not changes:  # queries with one window follow each other
                 if event is not None:
                     event.forget()
-                event = WindowEvent(position, False, changes, None, self.committed_at, self.annotations.meta)
-                too_deep = too_deep_in(event)
-                work += work_of(changes)
+                event = WindowEvent(position, False, changes, None, self.committed_at, meta)
+                too_deep = too_deep_in(event) if event.size > SHALLOW else None
+                work += len(changes) + (event.size >> 10)
             query.deliver(event, too_deep)
             if query.ended:
                 self.ended.append(query)
@@ -109,6 +116,8 @@ class Outcome:
 
 def work_of(changes: list[DocChange]) -> int:
     """The cost of computing or delivering ``changes``, in documents of a KiB each."""
+    if len(changes) == 1:
+        return 1 + (len(changes[0].doc) >> 10)
     work = len(changes)
     for change in changes:
         work += len(change.doc) >> 10
