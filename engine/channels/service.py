@@ -265,7 +265,7 @@ class Channels(BackgroundService):
     # -- publishing ------------------------------------------------------------------------------------------------
 
     async def publish(self, message: Publication) -> Ack:
-        """Store a message; returns when the stream has brought it back. The order of the calls is the order of the messages.
+        """Store a message; returns when the stream has brought it back. Messages of one client keep the order of calls.
 
         Waits while too many are under way. Raises ``RealtimeError`` with the protocol's code.
         """

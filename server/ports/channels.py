@@ -121,7 +121,7 @@ class ChannelService(Protocol):
         ...
 
     async def publish(self, message: Publication) -> Ack:
-        """Store a message; returns when it is committed. Messages are stored in the order of the calls."""
+        """Store a message; returns when it is committed. Those of one client are stored in the order of the calls."""
         ...
 
     def submit(self, messages: Sequence[tuple[Publication, Answer]]) -> int:

@@ -21,7 +21,7 @@ class Waiting(msgspec.Struct, eq=False):
     Attributes:
         key: its channel, its id, and among whose ids that counts.
         answer: called with the ack or the error.
-        number: its place in the order of the calls.
+        number: its place in the order of the calls; ``turn``: that among the messages of all publishers, which comes first.
         sent: its batch has been given to the database.
         written: when its commit returned; None: not yet.
         brought: the ack with the position that the stream has brought.
@@ -37,6 +37,7 @@ class Waiting(msgspec.Struct, eq=False):
     history: bool
     answer: Answer
     number: int = 0
+    turn: int = 0
     sent: bool = False
     written: float | None = None
     brought: Ack | None = None

@@ -1,4 +1,5 @@
-"""Group commit: what clients publish within a moment becomes one statement and one commit, in the order of the calls.
+"""Group commit: what clients publish within a moment becomes one statement and one commit, for each client in the order of
+its calls.
 
 A message is acknowledged when its commit has returned and the stream has brought it back. So an ack carries the position,
 and it promises what ``synchronous_commit`` of the server promises for a commit; where that is ``off``, the publisher flushes
@@ -19,8 +20,8 @@ A message (:class:`engine.channels.publish.batch.Waiting`) goes through these st
        ↑_______|________|
 
 QUEUED
-    It has a place in :class:`PublishQueue`, in the order of the calls and of priorities. Also one that has to be written
-    again, or that stands aside while its table is locked (:mod:`engine.channels.publish.blockage`).
+    It has a place in :class:`PublishQueue`, in the order of priorities and of its publisher's turns. Also one that has to be
+    written again, or that stands aside while its table is locked (:mod:`engine.channels.publish.blockage`).
 SENT
     It is part of the statement that is being executed. If the statement fails, the error's remedy decides
     (:mod:`engine.channels.publish.remedies`): write again as a whole or in halves, stand aside, refuse, or recover.
@@ -139,7 +140,7 @@ class Publisher:
         return len(self._queue)
 
     async def publish(self, publication: Publication, history: bool) -> Ack:
-        """Store (or only send) a message. Waits while the queue is full; messages keep the order of the calls."""
+        """Store (or only send) a message. Waits while the queue is full; those of one client keep the order of the calls."""
         answered: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         await self._queue.enter(publication, history, partial(wake_caller, answered))
         return await answered

@@ -2,6 +2,10 @@
 
 A message is *open* from being sent to the database until it is answered or put back to be written again. Each message that
 was let in is answered once, and its place is given to the one that waits first.
+
+A batch takes messages of the highest priority first, and among these of their publishers in turn, by bytes: a message of a
+publisher that has nothing else waiting does not wait behind the megabytes of another one. This is start-time fair queueing
+(Goyal, Vin and Cheng, 1996). Messages of one publisher keep the order of the calls, and all do while none has to wait.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ __all__ = ["PublishQueue"]
 
 _SUSPECT: Final = 2  # connections that ended while a message was being written
 _IDS: Final = 256
+_BATCH_SIZE: Final = 256 * 1024  # bytes of data in a batch, or one message: the next batch waits for its commit
+_KNOWN: Final = 64  # publishers, before those are looked for whose turns are over
 
 
 class PublishQueue:
@@ -33,7 +39,10 @@ class PublishQueue:
         self._free = places
         self._batch = batch
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._heap: list[tuple[int, int, Waiting]] = []
+        self._heap: list[tuple[int, int, int, Waiting]] = []
+        self._size = 0  # bytes of data in the heap
+        self._taken = 0  # of the latest message that was taken
+        self._turns: dict[str | None, int] = {}  # of the next message of each publisher that had one lately
         self._number = 0
         self._ids: list[str] = []
         self._pending: dict[Key, Waiting] = {}
@@ -86,10 +95,22 @@ class PublishQueue:
 
     def _add(self, publication: Publication, key: Key, history: bool, answer: Answer) -> None:
         now = asyncio.get_running_loop().time()
-        waiting = Waiting(publication, key[1], key, history, answer, self._number, since=now)
+        turn = self._turn_of(publication)
+        waiting = Waiting(publication, key[1], key, history, answer, self._number, turn=turn, since=now)
         self._number += 1
         self._pending[key] = waiting
         self.put(waiting)
+
+    def _turn_of(self, publication: Publication) -> int:
+        """When a new message is taken, in bytes that have been taken before: its publisher's messages follow each other."""
+        publisher, turns = publication.member.counted_as, self._turns
+        if not self._heap:
+            turns.clear()
+        elif len(turns) > max(_KNOWN, 2 * len(self._heap)):
+            self._turns = turns = {each: turn for each, turn in turns.items() if turn > self._taken}
+        turn = max(self._taken, turns.get(publisher, 0))
+        turns[publisher] = turn + len(publication.data)
+        return turn
 
     async def _wait_for_room(self) -> None:
         """Take a place, if need be after waiting for one, in the order of the calls."""
@@ -110,9 +131,10 @@ class PublishQueue:
         if self._pending.get(waiting.key) is not waiting:
             return
         waiting.sent, waiting.written, waiting.brought = False, None, None
-        heapq.heappush(self._heap, (-waiting.publication.priority, waiting.number, waiting))
+        heapq.heappush(self._heap, (-waiting.publication.priority, waiting.turn, waiting.number, waiting))
+        self._size += len(waiting.publication.data)
         self.wanted.set()
-        if len(self._heap) >= self._batch:
+        if self.has_batch:
             self.full.set()
 
     # -- out -------------------------------------------------------------------------------------------------------
@@ -120,7 +142,7 @@ class PublishQueue:
     @property
     def has_batch(self) -> bool:
         """Whether there is as much as a batch takes."""
-        return len(self._heap) >= self._batch
+        return len(self._heap) >= self._batch or self._size >= _BATCH_SIZE
 
     def take(self) -> list[Waiting]:
         """What is to be written now: it is sent from now on. A message whose writing may be what ends connections comes
@@ -128,12 +150,20 @@ class PublishQueue:
         """
         heap = self._heap
         heap.sort()  # which leaves it a heap, and costs little, as most of it is in order
-        size = min(len(heap), self._batch)
-        batch = [heap[at][2] for at in range(size)]
+        batch: list[Waiting] = []
+        size = 0
+        for *_, waiting in heap[: self._batch]:
+            size += len(waiting.publication.data)
+            if batch and size > _BATCH_SIZE:
+                break
+            batch.append(waiting)
         suspect = next((at for at, waiting in enumerate(batch) if waiting.cut >= _SUSPECT), None)
         if suspect is not None:
             del batch[max(1, suspect) :]
         del heap[: len(batch)]
+        for waiting in batch:
+            self._size -= len(waiting.publication.data)
+            self._taken = max(self._taken, waiting.turn)
         if not heap:
             self.wanted.clear()
         self.full.clear()
