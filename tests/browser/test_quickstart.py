@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,10 +32,10 @@ def block(language: str, title: str) -> str:
 
 
 @contextmanager
-def api(folder: Path, dsn: str) -> Iterator[str]:
+def api(folder: Path, dsn: str, app: str = "api:app") -> Iterator[str]:
     """The API of the page, started as the page starts it, on a port of its own; its address."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "api:app", "--port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning"]
     with subprocess.Popen(command, cwd=folder, env=os.environ | {"DATABASE_URL": dsn}) as process:
         try:
             yield f"http://localhost:{port}"
@@ -60,14 +60,15 @@ async def test_the_application_of_the_quickstart(database: str, tmp_path: Path) 
         done = realtime("psql", "--dsn", database, "-f", str(tmp_path / "todos.sql"))
         assert done.returncode == 0, done.stderr
         with api(tmp_path, database) as url:
-            await asyncio.to_thread(play, url, database)
+            sql = block("postgresql", "realtime psql")
+            await asyncio.to_thread(play, database, {"SQL": sql}, "quickstart.mjs", url)
     finally:
         await server.end()
 
 
-def play(url: str, dsn: str) -> None:
-    """Two windows; when the scenario asks, the statements of the page are run."""
-    command = ["node", str(HERE / "quickstart.mjs"), url]
+def play(dsn: str, statements: Mapping[str, str], scenario_file: str, *arguments: str) -> None:
+    """Run a scenario, and a page's statements when it asks for them by ``RUN NAME``."""
+    command = ["node", str(HERE / scenario_file), *arguments]
     environment = os.environ | browser_environment()
     reported: list[str] = []
     with subprocess.Popen(
@@ -77,7 +78,7 @@ def play(url: str, dsn: str) -> None:
         with killed_late(scenario):
             for line in scenario.stdout:
                 reported.append(line)
-                if line.strip() == "RUN SQL":
+                if line.startswith("RUN "):
                     with psycopg.connect(dsn, autocommit=True) as connection:
-                        connection.execute(block("postgresql", "realtime psql").encode())
+                        connection.execute(statements[line.split()[1]].encode())
     assert scenario.returncode == 0, "".join(reported)

@@ -21,11 +21,13 @@ SHELL = blocks("sh")
 COMMANDS = [command for block in SHELL for command in commands_of(block)]
 DISTRIBUTIONS = {"bunbase-realtime": "pyproject.toml", "bunbase": "sdk/python/pyproject.toml"}
 OTHERS = {
+    "cd",
     "createdb",
     "curl",
     "echo",
     "export",
     "kill",
+    "mkdir",
     "pg_dump",
     "pg_dumpall",
     "pg_restore",
@@ -33,6 +35,9 @@ OTHERS = {
     "source",
     "uvicorn",
 }
+NPM = {"create": r"(vite|next-app)@latest", "run": r"dev|build|start"}
+"""Commands of npm, and one of their words."""
+PACKAGES_OF_OTHERS = {"fastapi", "pyjwt", "@tanstack/db"}
 OPTIONS_OF_PYTEST = {"-n", "--dist", "-x", "-q"}
 
 
@@ -50,9 +55,18 @@ def test_bash_reads_it(block: Block) -> None:
 
 @pytest.mark.parametrize("command", of("realtime"), ids=str)
 def test_realtime_takes_the_arguments(command: Invocation) -> None:
+    _, *first = command.words
+    while "|" in first:
+        pipe = first.index("|")
+        check_arguments(first[:pipe])
+        assert first[pipe + 1] == "realtime"
+        first = first[pipe + 2 :]
+    check_arguments(first)
+
+
+def check_arguments(words: list[str]) -> None:
     group: Any = get_command(app)
     context = group.context_class(group, info_name="realtime")
-    words = command.words[1:]
     while words and not words[0].startswith("-"):
         name = words.pop(0)
         found = context.command.get_command(context, name)
@@ -80,12 +94,15 @@ def test_make_has_the_target(command: Invocation) -> None:
 
 @pytest.mark.parametrize("command", [*of("pip"), *of("npm")], ids=str)
 def test_packages_and_extras_are_ours(command: Invocation) -> None:
+    if command.words[1] in NPM:
+        assert any(re.fullmatch(NPM[command.words[1]], word) for word in command.words[2:])
+        return
     assert command.words[1] == "install"
-    for package in command.words[2:]:
+    for package in re.sub(r"--prefix \S+", "", " ".join(command.words[2:])).split():
         name, _, extras = package.partition("[")
         if name.startswith("@bunbase/"):
             assert (ROOT / "sdk" / {"@bunbase/sdk": "js"}.get(name, name.removeprefix("@bunbase/"))).is_dir()
-        elif name not in ("fastapi", "@tanstack/db"):
+        elif name not in PACKAGES_OF_OTHERS:
             project = tomllib.loads((ROOT / DISTRIBUTIONS[name]).read_text())["project"]
             assert not extras or extras.rstrip("]") in project["optional-dependencies"]
 

@@ -25,6 +25,7 @@ REST, TRANSPORTS, CLUSTER = "docs/reference/rest.md", "docs/reference/transports
 SECURITY, DEPLOYMENT, PERFORMANCE = "docs/security.md", "docs/operations/deployment.md", "docs/performance.md"
 NOT_HERE = {
     "CONTRIBUTING.md": "they are the tests",
+    "docs/guides/chat-tutorial.md": "tests/browser/test_chat_tutorial.py and tests/newcomer",
     "docs/guides/quickstart.md": "tests/browser/test_quickstart.py and tests/newcomer",
     "docs/operations/tracing.md": "a server for good, and a container",
     "docs/operations/workers.md": "a server for good; tests/integration/workers sends it the signal",

@@ -10,6 +10,7 @@ import pytest
 from tests.support.doc_blocks import Block, blocks
 
 BEFORE = {
+    "docs/guides/chat-tutorial.md": "select realtime.create_channel('chat:lounge')",
     "docs/getting-started.md": "create table messages (id serial primary key, room_id text, author text, body text)",
     "docs/guides/quickstart.md": "create table todos (id uuid primary key, title text, done boolean default false)",
     "docs/guides/sql.md": "create role my_app",

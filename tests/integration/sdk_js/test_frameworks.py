@@ -1,4 +1,4 @@
-"""The TypeScript of the page about browser frameworks: its types are right, and its components compile."""
+"""The TypeScript of pages about browser frameworks: its types are right, and its components compile."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import pytest
 from tests.integration.sdk_js.scenario_server import ROOT, SDK
 from tests.support.browsers import need
 
-PAGE = "docs/guides/frameworks.md"
+PAGES = {"docs/guides/frameworks.md": 8, "docs/guides/chat-tutorial.md": 6}
+"""How many modules they have at least."""
 REACT = ROOT / "sdk" / "react"
 VUE = ROOT / "sdk" / "vue"
 SVELTE = ROOT / "sdk" / "svelte"
 DECLARED = """
 declare module "vite" {
-  export function defineConfig(config: { server: { proxy: Record<string, { target: string; ws: boolean }> } }): unknown;
+  type Target = string | { target: string; ws: boolean };
+  export function defineConfig(config: { plugins?: object[]; server: { proxy: Record<string, Target> } }): unknown;
 }
+declare module "@vitejs/plugin-react" { export default function react(): object }
+declare module "*.css" {}
 declare module "jose" {
   export class SignJWT {
     constructor(claims: Record<string, unknown>);
@@ -36,18 +40,20 @@ declare module "react-native" {
 declare module "react-native-get-random-values" {}
 declare module "react-native-url-polyfill/auto" {}
 """
-"""What the page uses of packages that are not installed for the tests."""
+"""What the pages use of packages that are not installed for the tests."""
 
 
 @pytest.mark.long
-def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_the_types_of_the_examples_are_right(page: str, tmp_path: Path) -> None:
     for folder in (REACT, VUE, SVELTE):
         need((folder / "node_modules").exists(), f"the packages of {folder.name} are not installed")
-    subprocess.run(["node", str(Path(__file__).parent / "framework_pages.mjs"), PAGE, str(tmp_path)], check=True)
+    subprocess.run(["node", str(Path(__file__).parent / "framework_pages.mjs"), page, str(tmp_path)], check=True)
     files = [str(path) for path in tmp_path.rglob("*.ts*")]
-    assert len(files) >= 8
+    assert len(files) >= PAGES[page]
     (tmp_path / "declared.d.ts").write_text(DECLARED)
     auth = tmp_path / "app" / "auth.ts"
+    auth.parent.mkdir(exist_ok=True)
     auth.write_text("export declare function currentUser(): Promise<{ id: string } | undefined>;\n")
     types = REACT / "node_modules" / "@types"
     paths = {
@@ -60,8 +66,10 @@ def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
         "@bunbase/react": [str(REACT / "src" / "index.ts")],
         "react": [str(types / "react")],
         "react/jsx-runtime": [str(types / "react" / "jsx-runtime.d.ts")],
+        "react-dom/client": [str(types / "react-dom" / "client.d.ts")],
     }
-    options = {"paths": paths, "rootDir": "/", "typeRoots": [str(SDK / "node_modules" / "@types")], "types": ["node"]}
+    options: dict[str, object] = {"paths": paths, "rootDir": "/", "allowImportingTsExtensions": True}
+    options |= {"typeRoots": [str(SDK / "node_modules" / "@types")], "types": ["node"]}
     config = {
         "extends": str(REACT / "tsconfig.json"),
         "compilerOptions": options,

@@ -31,6 +31,7 @@ OF_LANGUAGES = {
 }
 """Languages of which a test has all blocks of all pages."""
 OF_PAGES = {
+    ("css", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",
     ("html", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("html", "docs/guides/quickstart.md"): "tests/browser/test_quickstart.py",
     ("html", "docs/reference/transports.md"): "tests/browser/docs/test_shown_pages.py",
@@ -40,6 +41,7 @@ OF_PAGES = {
     ("python", "docs/getting-started.md"): f"{HERE}/test_python.py",
     ("python", "docs/guides/backends.md"): f"{HERE}/test_backends.py",
     ("python", "docs/guides/channels.md"): f"{HERE}/test_python.py",
+    ("python", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",
     ("python", "docs/guides/quickstart.md"): "tests/browser/test_quickstart.py",
     ("python", "docs/guides/writing.md"): f"{HERE}/test_python.py",
     ("python", "docs/sdk/python.md"): "tests/integration/sdk_python/test_guide.py",
@@ -50,8 +52,10 @@ OF_PAGES = {
     ("text", "docs/operations/replication-slots.md"): f"{HERE}/test_configurations.py",
     ("text", "docs/reference/transports.md"): f"{HERE}/test_shell.py",
     ("text", "docs/security.md"): f"{HERE}/test_shell.py",
+    ("ts", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",  # and test_frameworks.py
     ("ts", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("ts", "docs/sdk/js-reference.md"): "sdk/js/scripts/reference.mjs",  # it is generated
+    ("tsx", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",  # and test_frameworks.py
     ("tsx", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("vue", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
 }
