@@ -119,7 +119,7 @@ node-packages:
 fuzz: $(DEVELOPMENT) ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_SECONDS (60) for each target
 	$(BIN)/python -m tests.fuzz
 
-newcomer: $(DEVELOPMENT) ## Go through the quickstart and the pages about frameworks with packages of this tree, and try these in Node, Bun and Deno: minutes
+newcomer: $(DEVELOPMENT) ## Go through the quickstart, the chat tutorial and the pages about frameworks with packages of this tree, and try these in Node, Bun and Deno: minutes
 	$(BIN)/python -m tests.newcomer
 
 bench: $(DEVELOPMENT) ## Measure

@@ -1,4 +1,4 @@
-"""``python -m tests.newcomer [--folder FOLDER] [PART ...]``: ``quickstart``, ``react``, ``vue``, ``runtimes``, or all.
+"""``python -m tests.newcomer [--folder FOLDER] [PART ...]``: some of ``PARTS``, or all.
 
 It fetches packages of others from their registries, takes minutes, and needs Chromium. Each part prints its time.
 """
@@ -6,36 +6,26 @@ It fetches packages of others from their registries, takes minutes, and needs Ch
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from tests.newcomer.workshop import ROOT, Workshop, block, started
+from tests.newcomer.chat import chat
+from tests.newcomer.workshop import QUICKSTART, ROOT, Workshop, block, played, started
 from tests.support.browsers import browser_environment
 from tests.support.doc_blocks import blocks
 from tests.support.ports import free_port
 
-QUICKSTART, FRAMEWORKS = "docs/guides/quickstart.md", "docs/guides/frameworks.md"
+FRAMEWORKS = "docs/guides/frameworks.md"
 HERE = Path(__file__).parent
 RUNTIMES = {"node@20": "node", "node@22": "node", "node@24": "node", "bun": "bun", "deno": "deno run -A"}
 KEY = "the-key-of-the-rest-api-of-a-newcomer"
 
 
-def python(workshop: Workshop) -> Path:
-    """The environment of the quickstart, with the command ``realtime``; its programs. Made once."""
-    folder = workshop.folder / "quickstart"
-    if not folder.exists():
-        folder.mkdir()
-        workshop.bash(block(QUICKSTART, "sh").text, folder)
-    return folder / ".venv" / "bin"
-
-
 def quickstart(workshop: Workshop) -> None:
     """The page from its first step to its last, in an empty folder and an empty environment."""
-    programs = python(workshop)
+    programs = workshop.python()
     folder = programs.parents[1]
     _, start, tables, run = [each.text for each in blocks("sh", page=QUICKSTART)]
     assert start.strip() == "realtime dev --no-examples"
@@ -50,21 +40,12 @@ def quickstart(workshop: Workshop) -> None:
         workshop.bash(activate + tables, folder)
         commands = re.sub(r"(?<=DATABASE_URL=')[^']*", dsn, run).replace("--port 3000", f"--port {api}")
         with started(["bash", "-c", activate + commands.replace("uvicorn", "exec uvicorn")], "running on", folder):
-            windows(workshop, f"http://localhost:{api}", activate, folder)
 
-
-def windows(workshop: Workshop, url: str, activate: str, folder: Path) -> None:
-    """Two windows, and SQL when the scenario asks for it."""
-    command = ["node", str(ROOT / "tests/browser/quickstart.mjs"), url]
-    environment = os.environ | browser_environment()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as scenario:
-        assert scenario.stdout is not None
-        for line in scenario.stdout:
-            if line.strip() == "RUN SQL":
-                statements = block(QUICKSTART, "postgresql").text
-                (folder / "typed.sql").write_text(statements)
+            def order(_: str) -> None:
+                (folder / "typed.sql").write_text(block(QUICKSTART, "postgresql").text)
                 workshop.bash(f"{activate}realtime psql < typed.sql", folder)
-    assert scenario.returncode == 0
+
+            played(order, "quickstart.mjs", f"http://localhost:{api}")
 
 
 def react(workshop: Workshop) -> None:
@@ -93,7 +74,7 @@ def vite(workshop: Workshop, name: str, files: dict[str, tuple[str, str]]) -> No
     config = project / "vite.config.ts"
     config.write_text(config.read_text().replace("plugins:", f"{proxy[0].replace('8000', str(server))}\n  plugins:"))
     workshop.run("npm", "run", "build", cwd=project)
-    demo = [str(python(workshop) / "realtime"), "dev", "--port", str(server)]
+    demo = [str(workshop.python() / "realtime"), "dev", "--port", str(server)]
     with (
         started(demo, "Ctrl+C stops", project),
         started(["npm", "run", "dev", "--", "--port", str(port), "--strictPort"], "Local:", project),
@@ -111,7 +92,7 @@ def runtimes(workshop: Workshop) -> None:
     workshop.run("npm", "install", "--no-audit", "--no-fund", *packages, cwd=folder)
     (folder / "runtime.mjs").write_text((HERE / "runtime.mjs").read_text())
     port = free_port()
-    demo = [str(python(workshop) / "realtime"), "dev", "--port", str(port)]
+    demo = [str(workshop.python() / "realtime"), "dev", "--port", str(port)]
     with started(demo, "Ctrl+C stops", folder, REALTIME_REST_KEY=KEY):
         for package, command in RUNTIMES.items():
             own = folder / package
@@ -125,7 +106,7 @@ def runtimes(workshop: Workshop) -> None:
                 print("  ", workshop.run(*words, cwd=folder, **given).strip(), flush=True)
 
 
-PARTS = {"quickstart": quickstart, "react": react, "vue": vue, "runtimes": runtimes}
+PARTS = {"quickstart": quickstart, "chat": chat, "react": react, "vue": vue, "runtimes": runtimes}
 
 
 def main() -> None:

@@ -8,16 +8,24 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.browsers import browser_environment
 from tests.support.doc_blocks import Block, blocks
 
-__all__ = ["Workshop", "block", "started"]
+__all__ = ["QUICKSTART", "ROOT", "Workshop", "block", "played", "started"]
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"@bunbase/sdk": "js", "@bunbase/react": "react", "@bunbase/vue": "vue"}
+QUICKSTART = "docs/guides/quickstart.md"
+PACKAGES = {
+    "@bunbase/sdk": "js",
+    "@bunbase/react": "react",
+    "@bunbase/svelte": "svelte",
+    "@bunbase/tanstack-db": "tanstack-db",
+    "@bunbase/vue": "vue",
+}
 """Packages of npm, and their folders in ``sdk``."""
 _TIMEOUT = 600  # seconds: packages are fetched
 
@@ -57,6 +65,14 @@ class Workshop:
             packed = self.run("npm", "pack", "--silent", "--pack-destination", str(self.folder), cwd=package)
             self.tarballs[each] = self.folder / packed.split()[-1]
 
+    def python(self) -> Path:
+        """The environment of the quickstart, with the command ``realtime``; its programs. Made once."""
+        folder = self.folder / "quickstart"
+        if not folder.exists():
+            folder.mkdir()
+            self.bash(block(QUICKSTART, "sh").text, folder)
+        return folder / ".venv" / "bin"
+
     def run(self, *command: str, cwd: Path, input: str = "", **environment: str) -> str:
         """Run a command to its end; its output. Fails with all it has written."""
         environment = {**os.environ, **environment}
@@ -77,7 +93,8 @@ class Workshop:
         """Run the commands of a page as they are written; pip finds the wheels, and npm is given the tarballs."""
         for name, tarball in self.tarballs.items():
             text = re.sub(rf"(?<!\S){re.escape(name)}(?!\S)", str(tarball), text)
-        return self.run("bash", "-euo", "pipefail", "-c", text, cwd=cwd, PIP_FIND_LINKS=str(self.wheels), **environment)
+        given = {"PIP_FIND_LINKS": str(self.wheels), "npm_config_yes": "true", **environment}  # npm asks in a terminal
+        return self.run("bash", "-euo", "pipefail", "-c", text, cwd=cwd, **given)
 
 
 @contextmanager
@@ -104,3 +121,21 @@ def started(command: list[str], until: str, cwd: Path, **environment: str) -> It
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, 9)
+
+
+def played(order: Callable[[str], None], scenario: str, *arguments: str, **environment: str) -> None:
+    """A scenario of ``tests/browser``. ``order`` does what it asks for by lines that begin with ``RUN``."""
+    command = ["node", str(ROOT / "tests" / "browser" / scenario), *arguments]
+    given = os.environ | browser_environment() | environment
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=given) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("RUN "):
+                    order(line.split()[1])
+                else:
+                    print(line, end="", flush=True)
+        except BaseException:
+            process.kill()
+            raise
+    assert process.returncode == 0, f"{scenario} has failed"
