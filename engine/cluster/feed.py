@@ -100,6 +100,11 @@ class ClusterFeed(FollowedFeed):
         return StreamLag(messages, max(0.0, time.time() - stored_at) if messages else 0.0)
 
     @property
+    def stream_bytes(self) -> int:
+        """See :class:`FollowedFeed`."""
+        return self.meter.bytes
+
+    @property
     def leader(self) -> str | None:
         """See :class:`FollowedFeed`."""
         return None if self._pulse is None else self._pulse.relay

@@ -99,6 +99,11 @@ class FollowedFeed(ConsumedFeed, ABC):
         return None
 
     @property
+    def stream_bytes(self) -> int | None:
+        """Bytes of the stream that NATS has sent to this node; None without one."""
+        return None
+
+    @property
     def leader(self) -> str | None:
         """The name of the relay that leads the cluster, as far as it is known; None without a cluster."""
         return None

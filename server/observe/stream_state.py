@@ -1,4 +1,4 @@
-"""Gauges of how far a process of a cluster is behind the stream in NATS, and how often that broke."""
+"""How far a process of a cluster is behind the stream in NATS, how much of it came, and how often it broke."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ class StreamState:
             "realtime_stream_breaks_total", "Times that the stream in NATS did not go on for this node.", "reason"
         )
 
+        self._bytes = registry.counters(
+            "realtime_stream_received_bytes_total",
+            "Bytes of the stream that NATS has sent to this node, without headers.",
+        )
+
     def follow(self, feed: Feed | FollowedFeed) -> None:
         """The figures are those of ``feed``, also before it is open."""
         self._registry.before_reading(lambda: self._measure(feed))
@@ -31,5 +36,6 @@ class StreamState:
     def _measure(self, feed: Feed | FollowedFeed) -> None:
         if isinstance(feed, FollowedFeed) and (behind := feed.behind) is not None:
             self._behind.of().value, self._age.of().value = behind
+            self._bytes.of().value = feed.stream_bytes or 0
             for reason in BREAKS:
                 self._breaks.of(reason).value = feed.breaks[reason]

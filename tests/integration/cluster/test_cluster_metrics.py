@@ -77,6 +77,9 @@ async def test_node_shows_its_relay_how_far_it_is_behind_the_stream_and_why_that
     cluster.insert(1)
     await rows.until(lambda: ids(rows) == [1])
     await until_true(lambda: node.feed.behind.messages == 0)
+    registry.measure()
+    received = registry.value("realtime_stream_received_bytes_total")
+    assert received > 0
     generation = (await relay.health())[1]["stream"]["generation"]
     shown = {"leader": "left", "generation": generation, "lagMessages": 0, "lagSeconds": 0.0, "breaks": {}}
     assert cluster_status(node.feed) == {"cluster": shown}
@@ -93,5 +96,6 @@ async def test_node_shows_its_relay_how_far_it_is_behind_the_stream_and_why_that
             await stream.purge()
     await rows.until(lambda: len(ids(rows)) == 801)
     registry.measure()
+    assert registry.value("realtime_stream_received_bytes_total") > received
     assert registry.value("realtime_stream_breaks_total", reason="left_behind") == 1
     await until_true(lambda: node.feed.behind == (0, 0.0))

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "realtime_moves_total": "tests/integration/balance/test_moves.py",
     "realtime_stream_lag_messages": "tests/integration/cluster/test_cluster_metrics.py",
     "realtime_stream_lag_seconds": "tests/integration/cluster/test_cluster_metrics.py",
+    "realtime_stream_received_bytes_total": "tests/integration/cluster/test_cluster_metrics.py",
     "realtime_stream_breaks_total": "tests/integration/cluster/test_cluster_metrics.py",
 }
 """Metrics that need more than a client and a table, and the tests that move them."""

@@ -51,6 +51,17 @@ def test_the_dashboard_shows_every_metric() -> None:
     assert missing == []
 
 
+def test_each_panel_has_an_id_and_a_place_of_its_own() -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    covered: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & covered, panel["title"]
+        covered |= cells
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
 def test_dashboard_and_rules_select_by_labels_that_there_are() -> None:
     labels = {label for family in families_of_all().values() for label in family.labels} | OF_PROMETHEUS
     named = {name for expression in expressions() for name in LABELS.findall(expression)}
