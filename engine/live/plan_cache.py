@@ -6,8 +6,7 @@ others, unless it may depend on claims otherwise.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Generator, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import blake2b
@@ -19,7 +18,7 @@ from engine.catalog.rights import ADMINISTRATORS, asks_service, claims_read
 from engine.errors import InvalidQueryError
 from engine.fair_cache import FairCache
 from engine.identity.visibility import Viewer, Visibility
-from engine.live.query_accounts import ASKING
+from engine.live.query_accounts import ASKING, UserAccount
 from engine.postgres.snapshot_reader import Reader
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
@@ -52,7 +51,6 @@ class Planner:
         self._reader = reader
         self._room = room
         self._catalog = Catalog({}, {})
-        self._heavy_lock = asyncio.Lock()  # one query of users that have planned much is planned in a turn of the loop
         self._plans: FairCache[tuple[Visibility, bytes], Plan] = FairCache(room)
         self._checked: dict[str, SqlCache] = {}  # by role: the tables differ
         self._costs: FairCache[tuple[str, str], float] = FairCache(room // 8)  # by role and key
@@ -109,12 +107,10 @@ class Planner:
         if user.planning.light or "sql" in spec:  # of SQL PostgreSQL is asked
             with user.planning.charging():
                 return plan_at_once(collection, spec, catalog, viewer)
-        async with user.planning.at_once_lock, self._heavy_lock:
-            if user.planning.wait:
-                return None
-            with user.planning.charging():
-                plan = plan_at_once(collection, spec, catalog, viewer)
-            await asyncio.sleep(0)
+        async with user.planning.at_once_lock:
+            plan, _ = await self._reader.turns.do(
+                _planned(user, collection, spec, catalog, viewer), user, at_once=False
+            )
             return plan
 
     def _known(self, shared: Visibility, digest: bytes) -> Plan | None:
@@ -182,6 +178,17 @@ class Planner:
         if found is None:
             found = self._checked[role] = SqlCache(self._room)
         return found
+
+
+def _planned(
+    user: UserAccount, collection: str, spec: Mapping[str, object], catalog: Catalog, viewer: Viewer
+) -> Generator[None, None, Plan | None]:
+    """The one part of planning without PostgreSQL. None: as of ``plan_at_once``, or the user has used up its budget."""
+    if user.planning.wait:
+        return None
+    with user.planning.charging():
+        return plan_at_once(collection, spec, catalog, viewer)
+    yield
 
 
 def _of_role(shared: Visibility) -> Visibility:

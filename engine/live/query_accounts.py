@@ -20,6 +20,7 @@ from engine.live.planning_budget import PlanningBudget
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.time_budget import TimeBudget
+from engine.work_turns import work_budget
 
 __all__ = [
     "ASKING",
@@ -28,6 +29,7 @@ __all__ = [
     "TooManyQueriesError",
     "UserAccount",
     "reread_wait",
+    "spared",
     "until_within_budget",
 ]
 
@@ -69,21 +71,22 @@ class TooCostlyError(InvalidQueryError):
 
 class UserAccount:
     """What the connections of one user have together: ``queries`` with the number of subscriptions, and the budgets for
-    planning and for what the processor does with lists that are read again (``rereads``). Reads are shared out by it, too:
-    see :mod:`engine.postgres.fair_lane`.
+    planning and for what the processor does with lists that are read again (``rereads``). Reads are shared out by it, too
+    (:mod:`engine.postgres.fair_lane`), and work in parts (``work``: :mod:`engine.work_turns`).
     """
 
-    __slots__ = ("planning", "queries", "rereads")
+    __slots__ = ("planning", "queries", "rereads", "work")
 
     def __init__(self, planning: PlanningBudget | None = None, rereads: TimeBudget | None = None) -> None:
         self.planning = planning or PlanningBudget()
         self.rereads = rereads or TimeBudget(_REREAD_RATE, _REREAD_BURST)
+        self.work = work_budget()
         self.queries: Counter[LiveQuery] = Counter()
 
     @property
     def full(self) -> bool:
         """Whether none of its budgets has been used lately."""
-        return self.planning.full and self.rereads.full
+        return self.planning.full and self.rereads.full and self.work.full
 
 
 class ConnectionAccount:
@@ -179,6 +182,12 @@ async def until_within_budget(
                 _RETRY_AFTER,
             )
         await asyncio.sleep(min(wait, _LOOK))
+
+
+def spared(holders: Iterable[Hashable]) -> UserAccount | None:
+    """Of the users for whom a list is read the one who has had the least work done lately; None: there is none."""
+    accounts = [holder for holder in holders if isinstance(holder, UserAccount)]
+    return max(accounts, key=lambda account: account.work.left, default=None)
 
 
 def _count(queries: Iterable[LiveQuery], *, reread: bool) -> int:

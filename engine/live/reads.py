@@ -30,6 +30,7 @@ from engine.live.core.result_set import ResultSet, check_nesting
 from engine.live.core.shared_query import LiveQuery
 from engine.live.core.window import read_size
 from engine.live.plan_cache import Plan
+from engine.live.query_accounts import UserAccount, spared
 from engine.live.read_state import FollowedTables, ReadState
 from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
@@ -42,7 +43,6 @@ from engine.postgres.statements.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.sql.safety.refusals import rejection, writes
-from engine.tasks import in_turns
 
 __all__ = [
     "REFUSED",
@@ -110,7 +110,8 @@ class QueryReads:
         if read is None:
             async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
                 began = time.monotonic()
-                read = await read_plan(self._reader, plan, self._settings, slow=state.slow)
+                user = spared(query.holders)
+                read = await read_plan(self._reader, plan, self._settings, slow=state.slow, user=user)
             took = (time.monotonic() - began) * 1000
             state.slow = state.slow and took > self._settings.quick_timeout_ms / 2
             state.alone = state.alone and took > self._settings.batch_timeout_ms / 2
@@ -118,8 +119,7 @@ class QueryReads:
         state.timeouts, state.refusals, state.failing = 0, 0, None
         return read
 
-    @staticmethod
-    async def compared(query: LiveQuery, state: ReadState, read: ReadResult) -> ReadList:
+    async def compared(self, query: LiveQuery, state: ReadState, read: ReadResult) -> ReadList:
         """The list that ``read`` has of a re-read query, beside the one that its subscribers have.
 
         In batches: it may have 10,000 documents, each of which takes some microseconds. Nothing else changes the list of a
@@ -127,7 +127,8 @@ class QueryReads:
         ``DocumentTooDeepError`` for a first list that may not be delivered.
         """
         before = ResultSet(()) if not state.ready.done() or query.window is not None else query.delivered()
-        list_, state.computed = await in_turns(_compared(before, read, first=not state.ready.done()))
+        comparing = _compared(before, read, first=not state.ready.done())
+        list_, state.computed = await self._reader.turns.do(comparing, spared(query.holders))
         return list_
 
     @staticmethod
@@ -162,15 +163,19 @@ class QueryReads:
         self._metrics.read(query.collection, cost_class(query), seconds)
 
 
-async def read_plan(reader: Reader, plan: Plan, settings: LiveSettings, *, slow: bool) -> ReadResult:
+async def read_plan(
+    reader: Reader, plan: Plan, settings: LiveSettings, *, slow: bool, user: UserAccount | None = None
+) -> ReadResult:
     """The rows of ``plan`` with the snapshot they were read under. ``slow``: in the slow lane, within the longer time.
+
+    ``user``: see :meth:`Reader.read`.
 
     Raises ``TooSlowError`` for a read that is cut off, ``ResultTooLargeError``, what ``writes`` makes of a statement that
     writes, and ``psycopg.Error``.
     """
     statement, most = _bounded(plan, settings)
     try:
-        read = await reader.read(statement, most, slow=slow)
+        read = await reader.read(statement, most, slow=slow, user=user)
     except psycopg.errors.QueryCanceled as error:
         if is_raised(error):
             raise

@@ -31,7 +31,7 @@ from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Deliver, LiveQuery, Subscription
 from engine.live.definitions import Definitions
 from engine.live.plan_cache import Planner
-from engine.live.query_accounts import ConnectionAccount
+from engine.live.query_accounts import ASKING, ConnectionAccount
 from engine.live.query_registry import QueryRegistry
 from engine.live.read_state import RightsChangedError, until_shown
 from engine.live.reads import cost_class, prepare_opening, rejection_of
@@ -47,7 +47,6 @@ from engine.query.explaining import Explanation, explain_plan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.driver import StreamDriver
-from engine.tasks import in_turns
 from engine.transaction import Discontinuity, Transaction
 
 __all__ = ["LiveQueries", "LiveSettings", "make_reader"]
@@ -69,6 +68,7 @@ def make_reader(dsn: str, feed: ChangeFeed, settings: LiveSettings, *, pooled: b
         saw=feed.saw,
         silent=feed.doubt,
         pooled=pooled,
+        work_share=settings.work_share,
     )
 
 
@@ -259,7 +259,7 @@ class LiveQueries(BackgroundService):
             self._refresher.keep(query)
         try:
             await self._refresher.ready(query)
-            await in_turns(prepare_opening(query))
+            await self._reader.turns.do(prepare_opening(query), ASKING.get())
         except BaseException:
             self._queries.release(subscription)
             raise

@@ -5,14 +5,12 @@ One ``REPEATABLE READ`` transaction, sent as one pipeline (one network round tri
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence, Set
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
 import psycopg
-from psycopg import pq
 
 from engine.errors import QueryRejectedError
 from engine.lsn import Lsn, parse_lsn
@@ -26,20 +24,21 @@ from engine.postgres.reading import (
     Marks,
     ReadBounds,
     is_of,
+    is_other_table,
     rows_for_each,
+    rows_of,
     run_for_each,
     run_statement,
 )
 from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import Statement
-from engine.transaction import Value
+from engine.work_turns import WORK_SHARE, User, WorkTurns
 
 __all__ = ["Reader", "ResultTooLargeError"]
 
 _OWN: Final = 30.0  # seconds that a statement of the service itself may take, such as the one that reads the catalog
 _AT_ONCE: Final = 2.0  # seconds: what needs no row is answered sooner, or not at all
-_BATCH: Final = 1_000  # rows between two turns of others: about a millisecond
 _CONNECTED: Final = 5.0  # seconds that making a connection may take, however short the reads are
 
 
@@ -64,6 +63,7 @@ class Reader:
         saw: called with position and timeline of each snapshot before it is made use of; it may refuse them by raising.
         silent: called when a connection has died without a word.
         pooled: ``dsn`` is that of a pooler.
+        work_share: see :class:`engine.work_turns.WorkTurns`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -80,8 +80,11 @@ class Reader:
         saw: Callable[[Lsn, int], None] = lambda *_: None,
         silent: Callable[[], None] = lambda: None,
         pooled: bool = False,
+        work_share: float = WORK_SHARE,
     ) -> None:
         self._saw = saw
+        self.turns = WorkTurns(work_share)
+        """When the event loop works at what was read."""
         self.lanes = Lanes(size, each)
         self.connections = self.lanes.most + 1  # that the pool may have
         self._timeout_ms = timeout_ms
@@ -196,11 +199,18 @@ class Reader:
             return parse_lsn(row[0])
 
     async def read(
-        self, statement: Statement, most: int | None = None, *, slow: bool = False, limit_ms: int | None = None
+        self,
+        statement: Statement,
+        most: int | None = None,
+        *,
+        slow: bool = False,
+        limit_ms: int | None = None,
+        user: User | None = None,
     ) -> ReadResult:
         """Run ``statement`` and return its rows with the snapshot they were read under.
 
         ``limit_ms``: milliseconds that it may take, if that is less than what a read may take that is not ``slow``.
+        ``user``: in whose turns its rows are taken.
         Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLargeError`` for more than ``most`` rows.
         """
         most_ms = self._timeout_ms if slow else min(self._quick_ms, limit_ms or self._quick_ms)
@@ -238,7 +248,7 @@ class Reader:
                     await connection.execute(query("end_read"))
                     await marks.ask()  # later than what was read
             except psycopg.Error as error:
-                if origin is None or not _is_other_table(error):
+                if origin is None or not is_other_table(error):
                     raise
                 changed = True
             # Leaving the pipeline has brought in every result.
@@ -254,8 +264,10 @@ class Reader:
             as_meant = origin is None or is_of(origin, await granted.fetchall(), seen)
             as_meant = as_meant and await marks.are_equal() and await rewritten.fetchone() == (False,)
             facts = await evaluated.fetchone() if statement.role is not None and statement.role.facts else None
-            rows = await _rows(result, most) if as_meant else []
-            return ReadResult(snapshot, rows, types, as_meant, facts and facts[0])
+        if as_meant and most is not None and result.ntuples > most:
+            raise ResultTooLargeError(f"the query has more than {most} rows; add a limit")
+        rows = (await self.turns.do(rows_of(result), user))[0] if as_meant else []
+        return ReadResult(snapshot, rows, types, as_meant, facts and facts[0])
 
     async def read_for_each(
         self,
@@ -324,26 +336,3 @@ async def _limit_temporary_files(megabytes: int, connection: psycopg.AsyncConnec
     """
     statement = "limit_temporary_files" if connection.info.server_version >= 150000 else "limit_temporary_files_14"
     await connection.execute(query(statement), {"limit": megabytes})
-
-
-def _is_other_table(error: psycopg.Error) -> bool:
-    """Whether a read was refused because names mean other columns by now, or columns have other types."""
-    return error.sqlstate == "RT011" or (
-        error.sqlstate == "42804"
-        and error.diag.source_function in ("build_attrmap_by_position", "convert_tuples_by_position")
-    )
-
-
-async def _rows(result: pq.abc.PGresult, most: int | None) -> list[tuple[Value, ...]]:
-    """The rows, with a turn of the event loop for others after each ``_BATCH``: there may be ten thousand."""
-    if most is not None and result.ntuples > most:
-        raise ResultTooLargeError(f"the query has more than {most} rows; add a limit")
-    columns = range(result.nfields)
-    value = result.get_value
-    rows: list[tuple[Value, ...]] = []
-    for start in range(0, result.ntuples, _BATCH):
-        if start:
-            await asyncio.sleep(0)
-        part = range(start, min(start + _BATCH, result.ntuples))
-        rows += [tuple([value(row, column) for column in columns]) for row in part]
-    return rows

@@ -275,6 +275,7 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings, NatsSettings, 
             reads_per_user=self.max_reads_per_user,
             read_memory=self.query_memory_size,
             read_temporary=self.query_temporary_size or None,
+            work_share=self.max_work_share,
         )
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from engine.live.query_accounts import QueryLimits
+from engine.work_turns import WORK_SHARE
 from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 
@@ -35,6 +36,12 @@ class LimitSettings(BaseSettings):
     max_connection_rate: int = Field(100, ge=1, description="new connections per minute from one address")
     max_reading_share: float = Field(
         0.1, gt=0, le=1, description="part of the processor that reading the WebSockets of one address may take"
+    )
+    max_work_share: float = Field(
+        WORK_SHARE,
+        gt=0,
+        le=1,
+        description="part of the processor for long lists and queries of all users who have had much done lately",
     )
     max_rest_rate: int = Field(1000, ge=1, description="REST requests per second from one address")
     max_windows: int = Field(

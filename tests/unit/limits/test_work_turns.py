@@ -1,0 +1,122 @@
+"""Long work is done part by part: one part in a turn of the event loop, and of busy users in a bounded share of the time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+
+import pytest
+
+from engine.time_budget import TimeBudget
+from engine.work_turns import WorkTurns
+
+
+class _User:
+    def __init__(self, *, busy: bool = False) -> None:
+        self.work = TimeBudget(0.05, 0.25, lambda: 0.0)
+        if busy:
+            self.work.charge(1.0)
+
+
+class _Played:
+    """Parts of a millisecond each, noted by the name of their job."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.parts: list[str] = []
+        self.turns = WorkTurns(0.25, lambda: self.now)
+
+    def steps(self, name: str, parts: int) -> Generator[None, None, str]:
+        for number in range(parts):
+            if number:
+                yield
+            self.parts.append(name)
+            self.now += 0.001
+        return name
+
+    def begin(self, name: str, parts: int, user: _User | None = None) -> asyncio.Task[tuple[str, float]]:
+        return asyncio.create_task(self.turns.do(self.steps(name, parts), user))
+
+
+async def _turns_until(done: Callable[[], bool]) -> None:
+    while not done():  # noqa: ASYNC110 - turns are counted
+        await asyncio.sleep(0)
+
+
+async def test_a_turn_of_the_loop_has_one_part_however_much_there_is_to_do() -> None:
+    played = _Played()
+    tasks = [played.begin(str(number), 4, _User()) for number in range(20)]
+    await asyncio.sleep(0)
+    seen = len(played.parts)
+    assert seen == 20, "the first ones are done at once: most work has only one"
+    while not all(task.done() for task in tasks):
+        await asyncio.sleep(0)
+        assert len(played.parts) <= seen + 1
+        seen = len(played.parts)
+    assert [task.result()[0] for task in tasks] == [str(number) for number in range(20)]
+    assert tasks[0].result()[1] == pytest.approx(0.004)
+
+
+async def test_users_have_their_parts_in_turn() -> None:
+    played = _Played()
+    many, one = _User(), _User()
+    tasks = [played.begin("a", 3, many) for _ in range(3)] + [played.begin("b", 3, one)]
+    await asyncio.gather(*tasks)
+    assert "".join(played.parts) == "aaabababaaaa"
+
+
+async def test_busy_users_wait_behind_others_and_rest_after_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    played, rests = _Played(), list[float]()
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def noting(delay: float, *args: object) -> asyncio.TimerHandle:
+        rests.append(delay)
+        return call_later(0, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "call_later", noting)
+    busy = [_User(busy=True), _User(busy=True)]
+    tasks = [played.begin(name, 3, user) for name, user in zip("xy", busy, strict=True)]
+    await asyncio.sleep(0)
+    assert not played.parts
+    tasks.append(played.begin("a", 3, _User()))
+    await asyncio.sleep(0)
+    assert played.parts[0] == "a"
+    await asyncio.gather(*tasks)
+    assert "".join(played.parts).replace("a", "") == "xyxyxy"
+    assert rests[1:] == [pytest.approx(0.003)] * 5, "a quarter of the processor, of both together"
+
+
+async def test_a_user_who_has_much_done_becomes_a_busy_one() -> None:
+    played = _Played()
+    user = _User()
+    task = played.begin("x", 600, user)
+    await _turns_until(lambda: user.work.left < 0)
+    before = len(played.parts)
+    other = played.begin("a", 5, _User())
+    await _turns_until(other.done)
+    assert played.parts[before:].count("x") <= 2, "whatever the timer's share was"
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_an_error_is_raised_where_the_work_is_awaited() -> None:
+    def failing() -> Generator[None, None, None]:
+        yield
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        await WorkTurns().do(failing())
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_work_that_is_given_up_is_not_done(busy: bool) -> None:
+    played = _Played()
+    given_up = played.begin("x", 50, _User(busy=busy))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    seen = len(played.parts)
+    assert (await played.begin("a", 3, _User()))[0] == "a"
+    assert (await played.begin("b", 3, _User(busy=True)))[0] == "b"
+    assert "x" not in played.parts[seen:]
