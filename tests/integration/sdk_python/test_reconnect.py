@@ -15,7 +15,9 @@ from bunbase import Channel, Realtime, RealtimeError, Snapshot
 from tests.faultproxy.proxy import FaultProxy
 from tests.integration.sdk_python.conftest import MakeClient
 from tests.support.clients.list_client import slot_name, write
+from tests.support.nodes.live_node import drop_slot
 from tests.support.ports import free_port
+from tests.support.postgres.sql import read, run, until
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 
 QUICK: dict[str, Any] = {"reconnect_delay": 0.05, "heartbeat_interval": 0.5, "heartbeat_timeout": 3.0}
@@ -316,3 +318,28 @@ async def test_a_killed_server_that_comes_back_is_found_and_everything_goes_on(c
             await sending
             assert [(await anext(messages)).data for _ in range(3)] == [0, 1, 2]
             assert [user.id for user in channel.presence.users] == ["ada"]
+
+
+async def test_a_channel_goes_on_without_a_gap_in_another_history_that_has_its_position(database: str) -> None:
+    slot = slot_name()
+    async with (
+        asyncio.timeout(3 * GIVE_UP_AFTER),
+        serving(database, free_port(), slot_name=slot, trust_user_parameter="true") as server,
+        Realtime(server.url, parameters={"user": "ada"}, **QUICK) as ada,
+    ):
+        channel, gaps = ada.channel("chat:1"), list[object]()
+        channel.on("gap", gaps.append)
+        messages, subscribed = channel.messages(), happened(channel, "subscribed")
+        await channel.subscribe()
+        await subscribed()
+        await channel.send("sent", 1)
+        assert (await anext(messages)).data == 1
+        await until(lambda: read(database, "select from realtime.commits"))
+        epoch = read(database, "select realtime.epoch()")
+        run(database, "update realtime.settings set timeline = '000000FF'")  # as of a standby that was promoted
+        drop_slot(database, slot)
+        await subscribed()
+        await channel.send("sent", 2)
+        assert (await anext(messages)).data == 2
+        assert read(database, "select realtime.epoch()") != epoch
+        assert gaps == []
