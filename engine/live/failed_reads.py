@@ -18,6 +18,7 @@ from engine.postgres.retry import growing_pause
 from engine.postgres.snapshot_reader import Reader
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.lost_privileges import grants_lacking, lacking
+from engine.values.labels import UnknownLabelError
 
 __all__ = ["ATTEMPTS", "FailedReads"]
 
@@ -45,6 +46,16 @@ class FailedReads:
             raise error
         level = _log.warning if rounds == 0 else _log.debug
         level("query_unreadable", key=query.key, error=str(error))
+
+    def cannot_encode(self, query: LiveQuery, state: ReadState, problem: Exception) -> None:
+        """A type differs from the catalog: have the query planned again, after some attempts as a re-read one."""
+        level = _log.info if isinstance(problem, UnknownLabelError) else _log.warning
+        level("query_replanned", key=query.key, error=str(problem))
+        state.unlike += 1
+        if state.unlike >= ATTEMPTS:
+            state.instead = "a row is not as the catalog describes the table"
+        state.replan = True
+        self._catalog.invalidate()
 
     async def look_again(self, query: LiveQuery, state: ReadState, error: psycopg.Error) -> None:
         """Handle an error that a change of the table ahead of the stream, or a lost privilege, may explain. Raises ``error``

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from engine.background import Background
 from engine.catalog.watcher import CatalogWatcher
@@ -24,7 +24,9 @@ READ_TIMEOUT = 10.0
 
 
 class RightsChangedError(BunbaseError):
-    """Policies or privileges changed before the first read of a query: it has to be planned for its subscriber again."""
+    """Policies or privileges changed before the first read of a query, or a read for its next subscriber ended it: it has to
+    be planned for its subscriber again.
+    """
 
 
 class ReadState:
@@ -40,6 +42,7 @@ class ReadState:
         "last_read",
         "parked",
         "part",
+        "put_off",
         "ready",
         "refusals",
         "replan",
@@ -69,12 +72,44 @@ class ReadState:
         self.parked = (
             False  # its subscribers are to be moved: under present rights it would show what another query does
         )
+        # A re-read list has changed while it had no subscribers: done when it was read for the next one.
+        self.put_off: asyncio.Future[None] | None = None
         self.timeouts = 0  # reads in a row that did not end in the slow lane either
         self.failing: tuple[float, str] | None = None  # since when the database cannot be reached for it, and why
 
     def may_wait(self) -> bool:
         """Whether its next read may be put off: subscribers have a list, and may see what it has."""
         return self.ready.done() and not self.replan
+
+    def put_off_for(self, query: LiveQuery) -> bool:
+        """Whether the next read of ``query``, whose state this is, is put off until it has a subscriber: see ``put_off``."""
+        if query.strategy != "re-read" or query.subscriptions or not self.may_wait():
+            return False
+        self.put_off = self.put_off or asyncio.get_running_loop().create_future()
+        return True
+
+    def was_read(self) -> None:
+        """A read has its hand-over behind it."""
+        self.shown_from = self.last_read
+        if self.put_off is not None:
+            self.put_off.set_result(None)
+            self.put_off = None
+
+    def rests(self, query: LiveQuery) -> bool:
+        """Whether nothing is to be read now, after the hand-over of a read of ``query``."""
+        return not (self.again or query.due is not None) or self.put_off_for(query)
+
+    async def until_ready(self, query: LiveQuery, read: Callable[[], asyncio.Task[None]]) -> None:
+        """Wait for the first list, and for what was put off, unless that takes too long. ``read`` begins to read.
+
+        Raises ``RightsChangedError`` where that ends ``query``.
+        """
+        await asyncio.shield(self.ready)
+        if self.put_off is not None:
+            self.task = self.task or read()
+            await asyncio.wait({self.put_off, self.task}, timeout=READ_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            if query.ended:
+                raise RightsChangedError
 
 
 class FollowedTables:

@@ -16,6 +16,7 @@ changed definition, a lost slot. All take the same path. Each query has a :class
   changed definition explains invalidates the catalog and plans the query again;
 * *parked*: the rights of its role have changed, so it would show what another query does. It is not read any more; its
   subscribers are moved to that query;
+* *put off*: the list of a re-read query has changed while it had no subscribers. It is read for the next one;
 * *failed*: any other error ends the query, and its subscribers get the error.
 
 ``ready`` is set by the first hand-over. Before it, errors that are retried later on reject the query: a read that the slow
@@ -37,7 +38,7 @@ from engine.errors import PrivilegeLostError, QueryRejectedError, SubscriptionFa
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.result_set import ResultSet, too_deep_in
 from engine.live.core.shared_query import LiveQuery
-from engine.live.failed_reads import ATTEMPTS, FailedReads
+from engine.live.failed_reads import FailedReads
 from engine.live.plan_cache import Plan
 from engine.live.query_accounts import ASKING, until_within_budget
 from engine.live.read_state import READ_TIMEOUT, FollowedTables, ReadState, RightsChangedError, Wait
@@ -55,7 +56,6 @@ from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import reread_instead
 from engine.query.policies.facts import PoliciesChangedError
 from engine.stream.driver import StreamDriver
-from engine.values.labels import UnknownLabelError
 
 __all__ = ["Refresher"]
 
@@ -135,21 +135,24 @@ class Refresher:
         self._dispatcher.forget(query)
 
     async def ready(self, query: LiveQuery) -> None:
-        """Wait until ``query`` has been read once. Raises ``QueryRejectedError`` if it cannot be."""
-        await asyncio.shield(self._states[query].ready)
+        """Wait until ``query`` has been read once, and again if its list changed while it had no subscribers. Raises
+        ``QueryRejectedError`` if it cannot be.
+        """
+        state = self._states[query]
+        await state.until_ready(query, lambda: self._background.spawn(self._refreshing(query, state)))
 
     def refresh(self, query: LiveQuery, *, replan: bool = False) -> None:
-        """Read ``query`` again, soon. Requests during a read are merged into one."""
+        """Read ``query`` again, soon; a list without subscribers for the next one. Requests during a read are merged."""
         state = self._states.get(query)
         if state is None:
             return
         state.replan = state.replan or replan
         if replan:
             state.unlike, state.instead = 0, None
-        if state.task is None:
-            state.task = self._background.spawn(self._refreshing(query, state))
-        else:
+        if state.task is not None:
             state.again = True
+        elif not state.put_off_for(query):
+            state.task = self._background.spawn(self._refreshing(query, state))
 
     async def _refreshing(self, query: LiveQuery, state: ReadState) -> None:
         ASKING.set(None)  # a query is shared: planning it again is not charged to the user who subscribed first
@@ -162,9 +165,9 @@ class Refresher:
                 state.last_read = time.monotonic()
                 due = query.due
                 if done := await self._attempt(query, state, wait.rounds):
-                    state.shown_from = state.last_read
+                    state.was_read()
                     self._background.changed()
-                if done and not state.again and query.due is None:
+                if done and state.rests(query):
                     return
                 if done and (state.again or query.due != due):
                     wait = Wait()
@@ -324,15 +327,9 @@ class Refresher:
         try:
             query.current().documents  # noqa: B018 - encodes them
         except Exception as problem:  # noqa: BLE001 - an encoder may raise anything for a value of another type
-            level = _log.info if isinstance(problem, UnknownLabelError) else _log.warning
-            level("query_replanned", key=query.key, error=str(problem))
             self._dispatcher.forget(query)
             query.window, query.rows = None, before
-            state.unlike += 1
-            if state.unlike >= ATTEMPTS:
-                state.instead = "a row is not as the catalog describes the table"
-            state.replan = True
-            self._catalog.invalidate()
+            self._failed.cannot_encode(query, state, problem)
             return False
         state.unlike = 0
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from hypothesis import given
@@ -149,3 +150,25 @@ async def test_a_query_that_was_let_go_of_begins_anew(database: str) -> None:
             again.subscription.begin()
             assert again.resets == 1
             await other.check(again)
+
+
+async def test_a_list_without_subscribers_is_read_again_for_the_next_one_only(database: str) -> None:
+    run_each(database, *MAKE, "insert into item values (1, 'one')")
+    query = Query("item", {"sql": "select count(*) from item"}, json_rows("select count(*) from item"))
+    async with live_node(database, live=replace(QUICK, idle_ttl=600.0)) as play:
+        first = await play.follow(query)
+        await play.check(first)
+        first.leave()
+        before = play.live.status()["reads"]
+        for number in range(2, 7):
+            run_each(database, f"insert into item values ({number}, 'more')")
+            await play.caught_up()
+        assert play.live.status()["reads"] == before
+        again = await back(play, first)
+        assert again.subscription is not None
+        assert again.subscription.recovered
+        again.subscription.begin()
+        assert json.loads(again.list[0][1])["count"] == 6, "at once"
+        assert play.live.status()["reads"] == before + 1
+        run_each(database, "insert into item values (7, 'more')")
+        await play.check(again)
