@@ -41,6 +41,7 @@ from engine.channels.db.refusals import in_time, refusals
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.channels.db.table_locks import TableLocks
+from engine.channels.followed_channels import FollowedChannels
 from engine.channels.history.epochs import Epochs
 from engine.channels.history.older import OlderPages
 from engine.channels.history.reader import HistoryReader
@@ -87,7 +88,7 @@ class Channels(BackgroundService):
         super().__init__("channels")
         self.settings = settings
         self._stream = stream
-        self._began: Lsn = stream.add_consumer(self)
+        self._began: Lsn = stream.add_consumer(self, lambda transaction: self.core.late(transaction))
         self._timers = ConflationTimers(lambda channel: self.core.hub.conflation.release(channel))
         self.core = ChannelCore(self._began - 1, settings.node_id, sessions=settings.sessions, timers=self._timers)
         self._failures = FaultBarrier()
@@ -128,8 +129,9 @@ class Channels(BackgroundService):
             self.core, self.store, self._background.spawn, stream, lease, settings, self._failures
         )
         self._retention = Retention(self.store, settings)
+        self._followed = FollowedChannels(stream, self.core, settings.publish_timeout)
         self._subscriptions = Subscriptions(
-            self.core, stream, self.store, self._schema, recovery, self._connections, older
+            self.core, stream, self.store, self._schema, recovery, self._connections, older, self._followed
         )
         self._commits = CommitWaits(self.store, stream, self._background.spawn)
         self._recovery = RecoveryRuns(recovery, self._background.spawn, self._recovered)
@@ -161,6 +163,7 @@ class Channels(BackgroundService):
         for job in self._publisher.jobs():
             self._background.spawn(job)
         self._background.spawn(self._schema.run())
+        self._background.spawn(self._followed.forget())
         self._connections.sweeper.rescan()
         self._background.spawn(self._connections.sweeper.run())
         self._background.spawn(self._retention.run())
@@ -210,8 +213,8 @@ class Channels(BackgroundService):
     async def recorded(self) -> None:
         """Wait until everything that is committed now can be read by ``realtime.history()``. Raises ``UnavailableError``."""
         async with in_time():
-            await self._stream.reached(await self.store.committed())
-            await self.recorder.recorded()
+            await self._stream.reached(committed := await self.store.committed())
+            await self.recorder.recorded(0 if self._followed.all else committed)
 
     async def caught_up(self) -> None:
         """Wait until everything that is committed now has been taken from the stream. Raises ``UnavailableError``."""
@@ -270,13 +273,14 @@ class Channels(BackgroundService):
         Waits while too many are under way. Raises ``RealtimeError`` with the protocol's code.
         """
         await self._subscriptions.check(message.channel)
+        await self._followed.publishing(message.channel)
         return await self._publisher.publish(message, self.core.rooms.history(message.channel))
 
     def submit(self, messages: Sequence[tuple[Publication, Answer]]) -> int:
         """As ``publish``, without a task. Returns how many were taken, from the first on: the next one has to wait, or is
         refused; use ``publish`` for it.
         """
-        return self._publisher.submit(messages, self.core.rooms)
+        return self._publisher.submit(self._followed.ready(messages), self.core.rooms)
 
     # -- subscribing -----------------------------------------------------------------------------------------------
 

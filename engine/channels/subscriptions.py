@@ -19,6 +19,7 @@ from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.refusals import refusals
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
+from engine.channels.followed_channels import FollowedChannels
 from engine.channels.history.older import OlderPages
 from engine.channels.history.recovery import Recovery
 from engine.channels.presence.client_lifecycle import ClientLifecycle
@@ -37,7 +38,7 @@ _EACH: Final = (
 class Subscriptions:
     """See the module."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         core: ChannelCore,
         stream: StreamDriver,
@@ -46,6 +47,7 @@ class Subscriptions:
         recovery: Recovery,
         clients: ClientLifecycle,
         older: OlderPages,
+        followed: FollowedChannels,
     ) -> None:
         self._core = core
         self._stream = stream
@@ -54,6 +56,7 @@ class Subscriptions:
         self._recovery = recovery
         self._clients = clients
         self._older = older
+        self._followed = followed
         self._lane = FairLane(_AT_ONCE, _EACH, spare=_AT_ONCE // 2)
 
     async def check(self, channel: str) -> None:
@@ -81,12 +84,14 @@ class Subscriptions:
             async with self._lane.place(() if member.counted_as is None else (member.counted_as,)):
                 await self.check(channel)
                 with refusals("a channel of this name", self._schema):
+                    await self._followed.follow(subscription)
                     await self._clients.admit(subscription)
                     await self._recovery.begin(subscription, since, options.history)
                 self._core.rooms.check(channel)  # it may have been closed meanwhile
         except BaseException:
             self._core.hub.remove(subscription)
             self._clients.leave(subscription)
+            self._followed.release(subscription)
             raise
         return subscription
 
@@ -108,6 +113,7 @@ class Subscriptions:
 
     def release(self, subscription: Subscription) -> None:
         """``subscription`` has ended."""
+        self._followed.release(subscription)
         if self._core.hub.remove(subscription):
             self._clients.leave(subscription)
 

@@ -33,7 +33,7 @@ from typing import Final
 from nats.errors import Error as NatsError
 
 from engine.cluster.consumer import Message, Meter
-from engine.cluster.identity import check_same, identity_of
+from engine.cluster.identity import check_same, identity_of, messages_oid
 from engine.cluster.messages import RECORD, TOPICS, Assembler, Pulse, Sent, pulse_of
 from engine.cluster.mirror import Mirror
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, connected
@@ -69,7 +69,7 @@ class NoRelayError(FeedError):
 class ClusterFeed(FollowedFeed):
     """See :class:`engine.relay.followed.FollowedFeed`.
 
-    ``cluster``: how to reach NATS; ``selective``: only what ``interest`` has is taken, and what is about no single table.
+    ``cluster``: how to reach NATS; ``selective``: only what ``interest`` has is taken, and what has no topic of its own.
     """
 
     reports_recorded = True
@@ -174,6 +174,7 @@ class ClusterFeed(FollowedFeed):
             raise NoRelayError("no relay has published anything: start one (`realtime relay`)")
         pulse = pulse_of(last)
         check_same(self._cluster, pulse, await identity_of(self._database))
+        self.interest.messages = await messages_oid(self._database)
         place = await self._welcome(stream, last, pulse)
         await stream.client.publish(self._cluster.control, _BEAT)
         self._received_at = time.monotonic()

@@ -18,7 +18,7 @@ from engine.cluster.settings import ClusterSettings
 from engine.postgres.reconnecting import Database
 from engine.relay.followed import RelayFailedError
 
-__all__ = ["DatabaseIdentity", "OtherDatabaseError", "check_same", "identity_of"]
+__all__ = ["DatabaseIdentity", "OtherDatabaseError", "check_same", "identity_of", "messages_oid"]
 
 
 class OtherDatabaseError(RelayFailedError):
@@ -43,6 +43,11 @@ class DatabaseIdentity(NamedTuple):
 async def identity_of(database: Database) -> DatabaseIdentity:
     """The database behind a connection. Raises ``psycopg.Error`` or ``OSError``."""
     return DatabaseIdentity(**(await database.rows("database_identity"))[0])
+
+
+async def messages_oid(database: Database) -> int:
+    """The oid of the table of messages; 0: it is not there. Raises ``psycopg.Error`` or ``OSError``."""
+    return int((await database.rows("messages_oid"))[0]["oid"])
 
 
 def check_same(settings: ClusterSettings, pulse: Pulse, ours: DatabaseIdentity) -> None:

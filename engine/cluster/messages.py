@@ -40,8 +40,8 @@ FORMAT: Final = 1
 RECORD: Final = b"record"
 """What a node sends over the control subject if what committed until now is to be recorded at once."""
 
-TOPICS: Final = 1
-"""The version of the rule by which events have topics: those of one table have the table's oid."""
+TOPICS: Final = 2
+"""The version of the rule by which events have topics (:func:`engine.relay.topic.topic_of`); 1 had none for channels."""
 
 OVERHEAD: Final = 4096
 """Bytes of a message of NATS beside the content: headers of JetStream, and the fields of :class:`Sent`."""

@@ -126,7 +126,7 @@ class NatsStream:
 
     @property
     def _subjects(self) -> list[str]:
-        return [self._settings.events, self._settings.tables, self._settings.pulses]
+        return [self._settings.events, self._settings.tables, self._settings.channels, self._settings.pulses]
 
     async def make(self) -> StreamState:
         """Make the stream, empty."""

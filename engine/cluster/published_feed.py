@@ -6,18 +6,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from engine.cluster.messages import OVERHEAD
 from engine.cluster.publisher import Publisher
-from engine.cluster.topics import COMMON
 from engine.feed.feed import Feed, ServerIdentity
 from engine.feed.table_interest import TableInterest
 from engine.lsn import Lsn
-from engine.relay.codec import parts_of, table_of
+from engine.relay.codec import parts_of
 from engine.relay.messages import Break, Part, Passed, ToWorker
+from engine.relay.topic import COMMON, topic_of
 from engine.transaction import FeedEvent, Progress, Transaction
 
 __all__ = ["PublishedFeed"]
 
 _PART = (256 << 10) - OVERHEAD  # bytes of payload of a message
-_OWN = "realtime"  # the schema whose tables every node follows
 
 
 class PublishedFeed:
@@ -112,8 +111,7 @@ class PublishedFeed:
     async def _publish(self, event: Transaction | Progress, end: Lsn) -> None:
         first, topic = True, COMMON
         if isinstance(event, Transaction):
-            table = table_of(self._feed.plugin or "", event)
-            topic = COMMON if table is None or table.schema == _OWN else table.oid
+            topic = topic_of(self._feed.plugin or "", event)
         for message, last in self._messages(event):
             await self._publisher.publish(message, end, topic, first=first, last=last)
             first = False

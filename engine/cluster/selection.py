@@ -1,9 +1,10 @@
-"""A node's session with the topics that it needs: common events, and the transactions of the tables that it looks at.
+"""A node's session with the topics that it needs: common events, and those of the tables and channels that it looks at.
 
 Theory of operation
 -------------------
-Tables come and go with live queries (:mod:`engine.feed.table_interest`). NATS has no moment at which the subjects of a
-consumer change, so a new consumer is made in the place of the former one, at a message that is known:
+Topics come and go with live queries and with subscriptions to channels (:mod:`engine.feed.table_interest`); what is written
+here of tables holds for the topics of channels, too. NATS has no moment at which the subjects of a consumer change, so a new
+consumer is made in the place of the former one, at a message that is known:
 
 * A table more: the transactions that a snapshot might not show are those behind the slot's position, which signs of life
   have (the relay confirms nothing that not every snapshot shows). They are read by a consumer of their own, from a sign of
@@ -13,7 +14,8 @@ consumer change, so a new consumer is made in the place of the former one, at a 
 * A table that nothing looks at is dropped ``cool_down`` seconds later: the new consumer begins behind the last message.
 
 So consumers end at messages that NATS has shown, never at what it reports about itself: a server of a cluster of NATS may be
-behind the others. Beyond ``_MAX_NAMED`` tables all are asked for, and the node passes over those that it does not need.
+behind the others. Beyond ``_MAX_TABLES`` tables and ``_MAX_CHANNELS`` topics of channels all of them are asked for, and the
+node passes over those that it does not need.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import COMMON, PulseHistory, StreamBrokenError, TopicChains, TopicHoleError
 from engine.feed.decoders.base import UndecodableError
 from engine.feed.decoders.frames import FramesError
-from engine.feed.table_interest import TableInterest
+from engine.feed.table_interest import CHANNEL_TOPICS, TableInterest
 from engine.lsn import Lsn
 from engine.relay.codec import PartDecoder
 from engine.relay.messages import Part, RelayProtocolError
@@ -39,8 +41,13 @@ from engine.transaction import Transaction
 
 __all__ = ["Selection"]
 
-_MAX_NAMED: Final = 200
+_MAX_TABLES: Final = 200
 """Tables that a consumer names. NATS compares each message with each name."""
+
+_MAX_CHANNELS: Final = 96
+"""Topics of channels that a consumer names, of 128."""
+
+_CHANNELS: Final = frozenset(CHANNEL_TOPICS)
 
 
 class Selection:
@@ -125,9 +132,12 @@ class Selection:
         return consumer
 
     def _subjects(self, relations: Set[int]) -> list[str]:
-        if len(relations) > _MAX_NAMED:
-            return [self._settings.tables]
-        return [self._settings.subject(relation) for relation in relations]
+        channels = relations & _CHANNELS
+        tables = relations - channels
+        return [
+            *([self._settings.tables] if len(tables) > _MAX_TABLES else map(self._settings.subject, tables)),
+            *([self._settings.channels] if len(channels) > _MAX_CHANNELS else map(self._settings.subject, channels)),
+        ]
 
     def _takes(self, topic: int) -> bool:
         return topic == COMMON or topic in self._interest.taken or topic in self._adding
@@ -169,7 +179,8 @@ class Selection:
         except (FramesError, UndecodableError, RelayProtocolError) as error:
             raise TopicHoleError(str(error)) from error  # it would come again
         if transaction is not None:
-            transaction.late, transaction.tables = True, frozenset({self._interest.tables[topic]})
+            table = self._interest.messages if topic in _CHANNELS else self._interest.tables[topic]
+            transaction.late, transaction.tables = True, frozenset({table})
             self._late(transaction)
 
     async def _add(self, adding: frozenset[int], silence: float) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.feed.table_interest import FIRST_CHANNEL_TOPIC
+
 __all__ = ["ClusterSettings"]
 
 
@@ -27,7 +29,8 @@ class ClusterSettings:
         publish_timeout: a leading relay that cannot publish for this time gives its place to another one.
         window: messages that wait for the acknowledgement of NATS are no more than these bytes.
         index: after this time a sign of life follows an event that not all nodes take.
-        cool_down: a node goes on to take the transactions of a table for this time after it has looked at it last.
+        cool_down: a node goes on to take the transactions of a table, or of channels, for this time after it has looked at
+            them last.
     """
 
     urls: tuple[str, ...]
@@ -65,13 +68,22 @@ class ClusterSettings:
         """All subjects of transactions of single tables."""
         return f"{self.prefix}.table.*"
 
+    @property
+    def channels(self) -> str:
+        """All subjects of messages of channels."""
+        return f"{self.prefix}.channel.*"
+
     def subject(self, topic: int) -> str:
         """The subject of a topic's events."""
+        if topic >= FIRST_CHANNEL_TOPIC:
+            return f"{self.prefix}.channel.{topic - FIRST_CHANNEL_TOPIC}"
         return f"{self.prefix}.table.{topic}" if topic else self.events
 
     def topic(self, subject: str) -> int:
         """The topic of the events of ``subject``."""
         head, _, last = subject.rpartition(".")
+        if head == f"{self.prefix}.channel":
+            return FIRST_CHANNEL_TOPIC + int(last)
         return int(last) if head == f"{self.prefix}.table" else 0
 
     @property

@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 A transaction that changes one table outside the schema ``realtime``, and brings no logical message, has the *topic* of that
-table; everything else is *common* and taken by every node. Each topic has a subject of NATS of its own, and all subjects are
-in one stream, so their order is the order of commits.
+table. One that brings nothing but messages of channels whose names have one hash has the topic of that hash. Everything else
+is *common* and taken by every node (:mod:`engine.relay.topic` decides). Each topic has a subject of NATS of its own, and all
+subjects are in one stream, so their order is the order of commits.
 
 Positions chain over the whole stream, which is no proof for a node that takes a part of it. So two things more travel:
 
@@ -25,11 +26,9 @@ from typing import Final
 from engine.cluster.messages import Index, Sent
 from engine.errors import FeedError
 from engine.lsn import Lsn, format_lsn
+from engine.relay.topic import COMMON
 
 __all__ = ["COMMON", "PulseHistory", "StreamBrokenError", "TopicChains", "TopicHoleError", "TopicIndex"]
-
-COMMON: Final = 0
-"""The topic of what every node takes. Other topics are oids of tables."""
 
 _REMEMBERED: Final = 4096  # signs of life
 _LATELY: Final = 32  # the same

@@ -1,4 +1,4 @@
-"""Which tables a process looks at, for a feed that can leave out the transactions of others. Plain state, no I/O.
+"""What a process looks at, for a feed that can leave out the transactions about all else. Plain state, no I/O.
 
 Theory of operation
 -------------------
@@ -9,23 +9,43 @@ number (``followed``). A table is *followed* once the driver has processed the n
 the feed has taken it. A snapshot that is read after that joins the stream as with a feed that brings everything.
 
 Relations are what the stream names (oids); a table is what queries depend on: a partition's is its root.
+
+Messages of channels are one table that is the most of what is written, and a process needs those of some channels. So they
+have *topics* in place of the table's oid: one for each value of a hash of the channel's name (:func:`channel_topic`), held
+by those who look at a channel, and all of them by a query that depends on the table.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Hashable, Mapping, Set
+from typing import Final
 
-__all__ = ["TableInterest"]
+__all__ = ["CHANNEL_TOPICS", "FIRST_CHANNEL_TOPIC", "TableInterest", "channel_topic"]
+
+FIRST_CHANNEL_TOPIC: Final = 1 << 32
+"""Topics from this one on are of channels; those before are oids of relations."""
+
+CHANNEL_TOPICS: Final = range(FIRST_CHANNEL_TOPIC, FIRST_CHANNEL_TOPIC + 128)
+"""All topics of channels."""
+
+
+def channel_topic(channel: str) -> int:
+    """The topic of a channel's messages: by CRC-32 of its name in UTF-8, the same in each process and version."""
+    return FIRST_CHANNEL_TOPIC + zlib.crc32(channel.encode()) % len(CHANNEL_TOPICS)
 
 
 class TableInterest:
     """See the module. ``selective``: set by a feed that brings what is held; else everything is followed.
 
-    ``wake``: called when a relation is waited for that the feed has not taken.
+    ``wake``: called when a relation is waited for that the feed has not taken; ``messages``: the oid of the table of
+    messages, set by such a feed; ``everything_of_channels``: all topics of channels are held as long as the process runs.
     """
 
     def __init__(self) -> None:
         self.selective = False
+        self.messages = 0
+        self.everything_of_channels = False
         self.wake: Callable[[], None] = lambda: None
         self.tables: dict[int, int] = {}
         """The table of each relation that is held, or was."""
@@ -45,11 +65,23 @@ class TableInterest:
         """``holder`` depends on these relations and no others any more."""
         self._keep(holder, dict(relations))
 
+    def hold_channels(self) -> None:
+        """Hold all topics of channels for good."""
+        self.everything_of_channels = True
+        self.hold("all channels", dict.fromkeys(CHANNEL_TOPICS, 0))
+
+    @property
+    def lacks_channels(self) -> bool:
+        """Whether the feed may leave out messages of some channels."""
+        return self.selective and not self.everything_of_channels
+
     def release(self, holder: Hashable) -> None:
         """``holder`` depends on nothing any more."""
         self._keep(holder, {})
 
     def _keep(self, holder: Hashable, relations: dict[int, int]) -> None:
+        if self.messages in relations:
+            relations.update(dict.fromkeys(CHANNEL_TOPICS, self.messages))
         before = self._held.pop(holder, {})
         if relations:
             self._held[holder] = relations
@@ -108,7 +140,8 @@ class TableInterest:
             return True
         if self._all is not None:
             return self._all <= processed
-        numbers = [self._taken.get(relation) for relation in relations]
+        asked = {*relations, *CHANNEL_TOPICS} if self.messages in relations else relations
+        numbers = [self._taken.get(relation) for relation in asked]
         if None in numbers:
             self.wake()
             return False

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from engine.feed.decoders.change_log import Maker
-from engine.feed.decoders.frames import FramesDecoder, WalFrames, frames_of, log_of, relation_of
+from engine.feed.decoders.frames import FramesDecoder, WalFrames, frames_of, relation_of
 from engine.feed.decoders.wal2json_frames import JsonFramesDecoder, json_frames_of, json_relation_of
 from engine.transaction import Relation, Transaction
 
-__all__ = ["PartDecoder", "decoder_for", "parts_of", "table_of"]
+__all__ = ["PartDecoder", "decoder_for", "parts_of", "relation_reader"]
 
 
 class PartDecoder(Protocol):
@@ -41,15 +41,9 @@ def parts_of(plugin: str, transaction: Transaction, limit: int) -> Iterator[WalF
     return _PARTS[plugin](transaction, limit)
 
 
-def table_of(plugin: str, transaction: Transaction) -> Relation | None:
-    """The one table that a ``transaction`` of ``plugin`` changes; None: it changes several, or has a logical message."""
-    relation: Relation | None = None
-    for make in log_of(transaction).makers():
-        found = _RELATIONS[plugin](make)
-        if found is None or (relation is not None and relation.oid != found.oid):
-            return None
-        relation = found
-    return relation
+def relation_reader(plugin: str) -> Callable[[Maker], Relation | None]:
+    """Finds the table of what ``plugin`` sent by the maker; None: a logical message."""
+    return _RELATIONS[plugin]
 
 
 def decoder_for(plugin: str, memory_limit: int, spill_dir: Path | None) -> PartDecoder:

@@ -76,6 +76,7 @@ class StreamDriver(BackgroundService):
         super().__init__("stream")
         self._trimmer = Trimmer(self.tail, reader, trim_interval, self.confirm)
         self._consumers: list[StreamConsumer] = []
+        self._late: list[Callable[[Transaction], None]] = []
         self._origin = feed.received
         self._passed: Lsn = 0
         self._position: Lsn = 0
@@ -133,8 +134,12 @@ class StreamDriver(BackgroundService):
         """Wait until a snapshot that is read from now on can be joined to the stream for these relations, which ``interest``
         holds. At once with a feed that brings everything. Raises ``failure`` if the driver has failed.
         """
-        while not self.interest.follows(relations, self._followed):
+        while not self.follows(relations):
             await self._background.wait_changed()
+
+    def follows(self, relations: Set[int]) -> bool:
+        """Whether :meth:`follow` would return at once."""
+        return self.interest.follows(relations, self._followed)
 
     def confirm(self) -> None:
         """Confirm the slot up to the first position that the tail or a consumer still needs.
@@ -150,13 +155,15 @@ class StreamDriver(BackgroundService):
 
     # -- consumers -------------------------------------------------------------------------------------------------
 
-    def add_consumer(self, consumer: StreamConsumer) -> Lsn:
-        """Deliver every later transaction to ``consumer``, after the consumers that were added before it.
+    def add_consumer(self, consumer: StreamConsumer, late: Callable[[Transaction], None] | None = None) -> Lsn:
+        """Deliver every later transaction to ``consumer``, after the consumers that were added before it. ``late`` takes
+        those that come behind others which committed after them (:attr:`Transaction.late`); they are in the tail, too.
 
         Returns the position from which it sees every commit. Earlier transactions are in the tail, where the consumer has to
         read them.
         """
         self._consumers.append(consumer)
+        self._late.extend([] if late is None else [late])
         return self._passed or self._feed.confirmed
 
     def claim_recording(self, recorder: str, reported: Callable[[Lsn], None]) -> Callable[[], None]:
@@ -210,6 +217,8 @@ class StreamDriver(BackgroundService):
             if isinstance(event, Transaction):
                 if event.late:
                     self.tail.insert(event)
+                    for take in self._late:
+                        take(event)
                 else:
                     await self._apply(event)
             elif isinstance(event, Progress):

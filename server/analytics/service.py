@@ -32,8 +32,8 @@ class Analytics:
             self.counter = UsageCounter(self._clock, _USERS[settings.analytics_users](), countries.of)
 
     def follow(self, channels: Channels) -> None:
-        """Count the messages of these channels, from the first transaction on."""
-        if self.counter is not None:
+        """Count the messages of these channels, from the first transaction on, if the settings want it."""
+        if self.counter is not None and self._settings.analytics_messages:
             channels.core.count = self.counter.messages
 
     def start(self, node_id: str, registry: Registry, channels: Channels, stack: AsyncExitStack) -> None:

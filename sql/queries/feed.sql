@@ -206,6 +206,10 @@ delete from realtime.slots where node in (select id from removed)
 -- A slot without a node was dropped.
 delete from realtime.slots where name = %(slot)s and node is null
 
+-- name: messages_oid
+-- The table of messages; 0: it is not there.
+select coalesce(to_regclass('realtime.messages')::oid::bigint, 0) as oid
+
 -- name: database_identity
 -- What distinguishes this database from all others, of this server and of others. A copy of the server's files has the same.
 select c.system_identifier::text as system, d.oid::bigint as oid, d.datname::text as name

@@ -120,6 +120,19 @@ class ChannelCore:
         for transaction in transactions:
             self.unrecorded.append(self.reader.decode(transaction))
 
+    def late(self, transaction: Transaction) -> None:
+        """A transaction that committed before others that were delivered, about channels that nothing here looked at. It is
+        not delivered: those who subscribe now find its messages in the past.
+        """
+        decoded = self.reader.decode(transaction)
+        decoded.copies = self.routes.copies(decoded.messages)
+        self.unrecorded.insert(decoded)
+        self.reach(decoded.lsn)
+
+    def reach(self, position: Lsn) -> None:
+        """Everything up to ``position`` was delivered."""
+        self.position = max(self.position, position)
+
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
         """Start from the rows of presence, channels, channel_defaults, routes and rules that ``snapshot`` shows; catch up.
 

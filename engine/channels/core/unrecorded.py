@@ -42,12 +42,14 @@ class UnrecordedMessages:
     """See the module. Plain state, no I/O."""
 
     def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}  # by 32-bit xid, in commit order
+        self._entries: dict[int, Entry] = {}  # by 32-bit xid
         self._pending: dict[int, Entry] = {}
         self._delivered: Lsn = 0
+        self._disordered = False
         self._reads = SnapshotReads()
 
     def __iter__(self) -> Iterator[Entry]:
+        """In no certain order."""
         return iter(self._entries.values())
 
     def __len__(self) -> int:
@@ -56,6 +58,7 @@ class UnrecordedMessages:
     @property
     def pending(self) -> list[Entry]:
         """Entries whose position is not recorded, in commit order."""
+        self._order()
         return list(self._pending.values())
 
     def is_pending(self, entry: Entry) -> bool:
@@ -65,6 +68,7 @@ class UnrecordedMessages:
     @property
     def confirmable(self) -> Lsn | None:
         """How far the slot may be confirmed; None: no objection."""
+        self._order()
         for entry in self._pending.values():
             return entry.before
         return None
@@ -89,6 +93,20 @@ class UnrecordedMessages:
             else:
                 entry.recorded = self._reads.upcoming
         self._delivered = transaction.end
+
+    def insert(self, transaction: DecodedTransaction) -> None:
+        """The stream delivered ``transaction`` behind some that committed later; nothing, if it is here already."""
+        known = self._entries.get(transaction.xid)
+        if known is None or known.lsn != transaction.lsn:
+            delivered, self._delivered = self._delivered, transaction.lsn
+            self.append(transaction)
+            self._delivered = delivered
+            self._disordered = True
+
+    def _order(self) -> None:
+        if self._disordered:
+            self._pending = dict(sorted(self._pending.items(), key=lambda each: each[1].lsn))
+            self._disordered = False
 
     def record(self, entries: list[Entry]) -> None:
         """The positions of ``entries`` are written and committed."""

@@ -94,6 +94,7 @@ class CommitRecorder:
         self._wanted = asyncio.Event()
         self._requested = asyncio.Event()  # recorded() waits: no interval before the next
         self._changed = asyncio.Condition()
+        self._reported: Lsn = 0
         self._careful = False  # a trigger refuses a copy: it is skipped
         self._trouble = Trouble("positions of messages cannot be recorded")
 
@@ -122,12 +123,18 @@ class CommitRecorder:
         self._requested.set()
         self._wanted.set()
 
-    async def recorded(self) -> None:
-        """Wait until everything that is pending now has been recorded."""
-        waiting = self._unrecorded.pending
-        if waiting:
+    async def recorded(self, before: Lsn = 0) -> None:
+        """Wait until everything that is pending now has been recorded; also what this process does not know of transactions
+        ``before`` that position, where another one records.
+        """
+        waiting, interruptions = self._unrecorded.pending, self._stream.interruptions
+        if not self._stream.reports_recorded:
+            before = 0
+        if waiting or self._reported < before:
             self._stream.request_recording()
         await self._recorded(waiting)
+        while self._reported < before and interruptions == self._stream.interruptions:
+            await self._stream.changed()
 
     async def finish(self) -> None:
         """Wait until what this process has to record is recorded; for what another one records nothing waits."""
@@ -143,6 +150,7 @@ class CommitRecorder:
 
     def _take_report(self, position: Lsn) -> None:
         """Another process has recorded everything that committed before ``position``."""
+        self._reported = position
         entries = [entry for entry in self._unrecorded.pending if entry.lsn < position and entry not in self._left]
         if entries:
             self._unrecorded.record(entries)
@@ -153,6 +161,7 @@ class CommitRecorder:
         """Transactions may be missing in the stream. Call it before the first one of what follows."""
         if self._stream.reports_recorded:
             self._left.update(self._unrecorded.pending)
+            self._reported = 0
             self.wake()
 
     async def record(self) -> None:

@@ -38,6 +38,7 @@ from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.channels.history.reader import HistoryPage, HistoryReader, ResumeCheck
 from engine.channels.history.shared_pasts import SharedPage, SharedPasts, judge
+from engine.feed.table_interest import channel_topic
 from engine.lsn import Lsn, format_lsn
 from engine.postgres.errors import AWAY, in_words
 from engine.stream.driver import StreamDriver
@@ -305,8 +306,7 @@ class Recovery:
         missing = [row for row in rows if self._core.unrecorded.position_of(int(row["xid"])) is None]
         if not missing:
             return
-        missing = await self._left_by_others(missing, position)
-        if not missing:
+        if not (missing := await self._left_by_others(missing, position)):
             return
         known = [self._stream.commit_of(int(row["xid"])) for row in missing]
         if assigned := known.count(None):
@@ -337,8 +337,8 @@ class Recovery:
         while True:
             unknown = {(row["channel"], row["xid"]) for row in await self._store.rows("engine_unrecorded")}
             missing = [row for row in missing if (row["channel"], row["xid"]) in unknown]
-            if not missing or loop.time() >= deadline:
-                return missing
+            if not missing or loop.time() >= deadline:  # of channels that are not followed here, only the relay knows
+                return [row for row in missing if self._stream.follows({channel_topic(row["channel"])})]
             await asyncio.sleep(_LOOK)
 
 

@@ -16,6 +16,7 @@ from engine.errors import BunbaseError, FeedError
 from engine.transaction import Kind, Relation, Transaction, Value
 
 __all__ = [
+    "CHANNEL_MESSAGE_PREFIX",
     "DDL_PREFIX",
     "HEARTBEAT_PREFIX",
     "MESSAGE_PREFIX",
@@ -34,6 +35,9 @@ PUBLICATION: Final = "bunbase_realtime"
 
 MESSAGE_PREFIX: Final = "realtime."
 """Logical messages with any other prefix belong to other programs; the decoders drop them."""
+
+CHANNEL_MESSAGE_PREFIX: Final = "realtime.message"
+"""Messages of channels without history, which are in no table."""
 
 DDL_PREFIX: Final = "realtime.ddl"
 HEARTBEAT_PREFIX: Final = "realtime.heartbeat"

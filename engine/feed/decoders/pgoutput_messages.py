@@ -87,6 +87,22 @@ class Insert(msgspec.Struct, gc=False):
     raw: bytes
     kind: ClassVar[Kind] = Kind.INSERT
 
+    def value(self, column: int) -> Value:
+        """One value of the new row, without a look at those behind it. Raises ``MalformedStreamError``."""
+        raw, at = self.raw, _TUPLE_AT + _COUNT.size
+        try:
+            for _ in range(column):
+                at += 5 + _LENGTH.unpack_from(raw, at + 1)[0] if raw[at] == 0x74 else 1
+            if raw[at] != 0x74:
+                return None
+            start = at + 5
+            end = start + _LENGTH.unpack_from(raw, at + 1)[0]
+        except (IndexError, struct.error) as error:
+            raise _too_short(raw) from error
+        if end > len(raw):
+            raise _too_short(raw)
+        return raw[start:end]
+
     def new(self) -> Tuple | None:
         """See :class:`engine.transaction.Change`."""
         return _read_tuple(self.raw, _TUPLE_AT)[0]

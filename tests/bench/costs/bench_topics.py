@@ -1,7 +1,9 @@
-"""What a node of a cluster receives that looks at one table of a hundred, beside one that takes everything.
+"""What a node of a cluster receives that looks at one table of a hundred, or at one channel of two hundred, beside one that
+takes everything.
 
-Transactions of one row each go to a hundred tables in turn, through a relay and NATS. Bytes are those of the messages'
-contents, seconds those of the node's processor. Run with ``python -m tests.bench.costs.bench_topics``.
+Transactions of one row each go to a hundred tables in turn, and messages of 200 bytes to two hundred channels, through a
+relay and NATS. Bytes are those of the messages' contents, seconds those of the node's processor, which decodes what it
+takes. Two of the channels have one hash. Run with ``python -m tests.bench.costs.bench_topics``.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import psycopg
 import structlog
 import uvloop
 
+from engine.channels.core.messages.decode import RecordReader
 from engine.cluster.feed import ClusterFeed
 from engine.cluster.settings import ClusterSettings
 from engine.feed.settings import FeedSettings
+from engine.feed.table_interest import channel_topic
 from engine.lsn import parse_lsn
 from engine.transaction import Message, Progress, Transaction
 from server.cli.local_postgres import LocalPostgres
@@ -29,6 +33,8 @@ from tests.support.ports import free_port
 from tests.support.servers.processes import start
 
 TABLES = 100
+CHANNELS = 200
+MESSAGES = 20_000
 ROWS = 20_000
 WRITE = f"""
 do $$ begin
@@ -40,24 +46,45 @@ end $$
 """
 
 
-async def taken(dsn: str, settings: ClusterSettings, tables: list[int] | None) -> dict[str, object]:
-    """One round of a node that looks at ``tables``; None: it takes everything."""
-    feed_settings = FeedSettings(slot_name=settings.slot, node_id="all" if tables is None else "some")
-    async with ClusterFeed(dsn, feed_settings, settings, selective=tables is not None) as feed:
+def publishes(channels: int) -> str:
+    """A message each to so many channels in turn."""
+    return f"""
+do $$ begin
+  for n in 1..{MESSAGES} loop
+    insert into realtime.messages (channel, event, payload)
+    values ('room:' || n % {channels}, 'sent', to_jsonb(repeat('x', 200)));
+    commit;
+  end loop;
+end $$
+"""
+
+
+async def taken(
+    dsn: str, settings: ClusterSettings, name: str, topics: list[int] | None, write: str, groups: int
+) -> dict[str, object]:
+    """One round of a node that looks at ``topics``; None: it takes everything. ``groups``: tables or channels."""
+    feed_settings = FeedSettings(slot_name=settings.slot, node_id="all" if topics is None else "some")
+    async with ClusterFeed(dsn, feed_settings, settings, selective=topics is not None) as feed:
         await feed.streaming()
-        feed.interest.hold("bench", {table: table for table in tables or ()})
+        reader = RecordReader()
+        feed.interest.hold("bench", {topic: topic for topic in topics or ()})
         feed.interest.wake()
         with psycopg.connect(dsn, autocommit=True) as sql:
             before, began, seen = replace(feed.meter), time.process_time(), 0
-            await asyncio.to_thread(sql.execute, WRITE)
-            [(flushed,)] = sql.execute("select pg_current_wal_flush_lsn()::text").fetchall()
+            where = "select pg_current_wal_flush_lsn()::text"
+            [(start,)] = sql.execute(where).fetchall()
+            await asyncio.to_thread(sql.execute, write)
+            [(flushed,)] = sql.execute(where).fetchall()
         async for event in feed:
-            if isinstance(event, Transaction):
-                seen += sum(not isinstance(each, Message) for each in event.changes)
+            if isinstance(event, Transaction) and event.position >= parse_lsn(start):
+                if name == "channels":
+                    seen += len(reader.decode(event).messages)
+                else:
+                    seen += sum(not isinstance(each, Message) for each in event.changes)
             elif isinstance(event, Progress) and event.position >= parse_lsn(flushed):
                 break
         return {
-            "node": "all tables" if tables is None else f"{len(tables)} of {TABLES} tables",
+            "node": f"all {name}" if topics is None else f"{len(topics)} of {groups} {name}",
             "rows": seen,
             "bytes": feed.meter.bytes - before.bytes,
             "messages": feed.meter.messages - before.messages,
@@ -84,12 +111,17 @@ async def measured(folder: Path) -> list[dict[str, object]]:
         )
         try:
             await relay.healthy(200)
-            lines = [await taken(dsn, settings, tables) for tables in (None, [first])]
+            lines = []
+            rounds = (
+                ("tables", first, WRITE, TABLES),
+                ("channels", channel_topic("room:0"), publishes(CHANNELS), CHANNELS),
+            )
+            for name, topic, write, groups in rounds:
+                every, some = [await taken(dsn, settings, name, topics, write, groups) for topics in (None, [topic])]
+                percent = {key: 100 * float(str(some[key])) / float(str(every[key])) for key in every if key != "node"}
+                lines += [every, some, {"node": "percent", **percent}]
         finally:
             await relay.end()
-        every, some = lines
-        percent = {key: 100 * float(str(some[key])) / float(str(every[key])) for key in every if key != "node"}
-        lines.append({"node": "percent", **percent})
         return lines
     finally:
         nats.kill()

@@ -101,15 +101,20 @@ class Cluster:
                                 return each
                 await asyncio.sleep(0.05)
 
-    async def node(self, live: LiveSettings = LIVE, **feed: Any) -> ClusterNode:
+    async def node(self, live: LiveSettings = LIVE, *, every_message: bool = False, **feed: Any) -> ClusterNode:
         """A node in this process."""
-        return await self._stack.enter_async_context(self.passing_node(live, **feed))
+        return await self._stack.enter_async_context(self.passing_node(live, every_message=every_message, **feed))
 
     @asynccontextmanager
-    async def passing_node(self, live: LiveSettings = LIVE, **feed: Any) -> AsyncIterator[ClusterNode]:
+    async def passing_node(
+        self, live: LiveSettings = LIVE, *, every_message: bool = False, **feed: Any
+    ) -> AsyncIterator[ClusterNode]:
         """A node in this process that ends with the block."""
         settings = FeedSettings(slot_name=self.slot, node_id=f"n_{uuid.uuid4().hex[:12]}", **feed)
-        async with ClusterFeed(self.dsn, settings, self.settings, selective=True) as source:
+        made = ClusterFeed(self.dsn, settings, self.settings, selective=True)
+        if every_message:
+            made.interest.hold_channels()
+        async with made as source:
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await source.streaming()
             following = StreamAndLive(self.dsn, source, live, trim_interval=0.05)

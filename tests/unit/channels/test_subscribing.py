@@ -27,15 +27,18 @@ class Held:
     async def begin(self, *_: object) -> None:
         await self.go_on.wait()
 
+    async def follow(self, _: object) -> None:
+        """Its messages come."""
+
     def remove(self, _: object) -> None:
         """It was not there."""
 
-    leave = remove
+    leave = release = remove
 
 
 async def test_a_user_with_many_subscriptions_to_be_opened_does_not_hold_up_others() -> None:
     held = cast("Any", Held())
-    subscriptions = Subscriptions(held, held, held, held, held, held, held)
+    subscriptions = Subscriptions(held, held, held, held, held, held, held, held)
 
     async def ask(user: str, number: int) -> list[asyncio.Task[Any]]:
         member = Member("c", user, ip="192.0.2.1", proven_user_id=user)

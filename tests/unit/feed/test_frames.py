@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.feed.decoders.base import MalformedStreamError
 from engine.feed.decoders.frames import FramesDecoder, FramesError, WalFrames, frames_of, pack, unpack
 from engine.feed.decoders.pgoutput import PgOutputDecoder
-from engine.relay.codec import table_of
+from engine.relay.topic import COMMON, topic_of
 from engine.transaction import Message, Transaction, Value
 from tests.unit.feed.test_decoders import BEGIN, COMMIT, relation_message, tuple_data, values
 
@@ -63,11 +63,10 @@ def test_frames_give_the_transaction_that_they_were_taken_of(
 
 
 @given(st.lists(rows | messages | truncates, max_size=6), st.booleans())
-def test_table_of_a_transaction_is_the_only_one_that_it_changes(payloads: list[bytes], announced: bool) -> None:
+def test_topic_of_a_transaction_is_the_only_table_that_it_changes(payloads: list[bytes], announced: bool) -> None:
     transaction = decoded(*payloads, announced=announced)
-    concerned = {None if isinstance(each, Message) else each.relation.oid for each in transaction.changes}
-    table = table_of("pgoutput", transaction)
-    assert (None if table is None else table.oid) == (concerned.pop() if len(concerned) == 1 else None)
+    concerned = {COMMON if isinstance(each, Message) else each.relation.oid for each in transaction.changes}
+    assert topic_of("pgoutput", transaction) == (concerned.pop() if len(concerned) == 1 else COMMON)
 
 
 def test_a_message_outside_of_a_transaction_travels() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.feed.table_interest import TableInterest
+from engine.feed.table_interest import CHANNEL_TOPICS, TableInterest
 
 
 def selective() -> tuple[TableInterest, list[str]]:
@@ -67,3 +67,27 @@ def test_stream_that_brings_everything_begins_and_ends_with_a_number() -> None:
     assert not interest.follows({1}, number)
     assert interest.follows({1}, again)
     assert not interest.follows({2}, again)
+
+
+def test_who_needs_the_table_of_messages_needs_every_channel() -> None:
+    interest, _ = selective()
+    interest.messages = 7
+    interest.hold("list", {7: 7, 1: 1})
+    assert interest.held == {1, 7, *CHANNEL_TOPICS}
+    interest.take({1, 7})
+    assert not interest.follows({7}, 99), "of its table nothing comes under its oid"
+    number = interest.take(set(CHANNEL_TOPICS))
+    assert interest.follows({7}, number)
+    interest.release("list")
+    assert interest.held == set()
+
+
+def test_process_that_counts_messages_holds_every_channel_for_good() -> None:
+    interest, _ = selective()
+    assert interest.lacks_channels
+    interest.hold_channels()
+    interest.hold("one", {CHANNEL_TOPICS[3]: 0})
+    interest.release("one")
+    assert interest.held == set(CHANNEL_TOPICS)
+    assert not interest.lacks_channels
+    assert not TableInterest().lacks_channels

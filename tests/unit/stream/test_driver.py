@@ -191,3 +191,18 @@ async def test_the_commits_of_a_slot_are_recorded_by_one_consumer(play: Play) ->
     play.feed.events.put_nowait(Progress(160))
     await play.passed(160)
     assert reported == [103]
+
+
+async def test_late_transaction_goes_to_the_tail_and_to_those_who_want_it(play: Play) -> None:
+    late: list[Lsn] = []
+    play.driver.add_consumer(play.one, lambda transaction: late.append(transaction.position))
+    play.feed.events.put_nowait(transaction(200))
+    before = transaction(100)
+    before.late = True
+    play.feed.events.put_nowait(before)
+    play.feed.events.put_nowait(Progress(300))
+    await play.passed(300)
+    assert late == [100]
+    assert [each.position for each in play.driver.tail] == [100, 200]
+    assert not [line for line in play.log if line.endswith(" 100")]
+    assert play.driver.position == 200

@@ -16,6 +16,7 @@ import msgspec
 from engine.annotations import ANNOTATION_PREFIX, Annotations
 from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.channels.core.messages.model import id_scope
+from engine.feed.decoders.base import CHANNEL_MESSAGE_PREFIX
 from engine.lsn import Lsn
 from engine.tracing.messages import TRACE_PREFIX, CarriedTrace, TraceNote
 from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
@@ -23,7 +24,6 @@ from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Trans
 __all__ = ["ControlMessage", "DecodedTransaction", "MessageRow", "RecordReader", "RowChange"]
 
 _SCHEMA: Final = "realtime"
-_MESSAGE_PREFIX: Final = "realtime.message"
 _COMMAND_PREFIX: Final = "realtime.command"
 _WATCHED: Final = frozenset(
     (
@@ -244,7 +244,7 @@ class RecordReader:
                 into.full_xid = full
 
     def _message(self, message: Message, into: DecodedTransaction) -> None:
-        if message.prefix == _MESSAGE_PREFIX:
+        if message.prefix == CHANNEL_MESSAGE_PREFIX:
             note = _decode_ephemeral(message.content)
             if self.key is None or note.key == self.key:
                 into.messages.append(_ephemeral(note, into))
