@@ -72,7 +72,7 @@ compiled: $(DEVELOPMENT)
 
 # Where the tests are that need no database, but for some dozens that `make test` alone runs: to collect everything takes each process as
 # long as a twentieth of these tests. They wait for nothing, so there are as many processes as processors. Hypothesis tries three tenths of the
-# examples (tests/support/examples.py): with all of them it would take a fifth of the processor time.
+# examples (tests/support/examples.py), `make test` half: with all of them it would take a fifth of the processor time.
 SHORT_TESTS := tests/unit tests/fuzz tests/faultproxy $(addprefix tests/integration/,cli/test_cli.py cli/test_tokens.py \
   channels/delivery/test_filter.py docs/test_docs.py query/test_like.py query_sql/test_lex.py transports/test_msgpack.py)
 check: $(DEVELOPMENT) node-packages ## Style, types and the short tests that need no database: under a minute

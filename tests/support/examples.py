@@ -1,7 +1,8 @@
-"""How many examples Hypothesis tries: all in ``make test``, fewer under its profile ``check``, which is ``make check``'s.
+"""How many examples Hypothesis tries: half of ``USUAL`` in ``make test``, fewer under its profile ``check``, which is
+``make check``'s, and three times as many under ``thorough``, which is for changes of what a property is about.
 
-Most of the processor time of the short tests would go into examples. They are drawn anew in each run, so what ``make check``
-leaves out one time it may find the next, and ``make test`` looks for all.
+Much of the processor time of a run would go into examples. They are drawn anew in each run, so what one run leaves out the
+next may find.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import hypothesis
 __all__ = ["examples", "register_profiles"]
 
 USUAL: Final = 100
-FEW: Final = 30
+PROFILES: Final = {"check": 30, "tests": 50, "thorough": 300}
+"""The number of examples under each profile, of a test that asks for no number; ``tests`` is the one in use."""
 
 
 def register_profiles() -> None:
-    """Register ``tests``, and load it, and ``check``. No example has to be quick: the machine may be busy."""
+    """Register ``PROFILES``, and load ``tests``. No example has to be quick: the machine may be busy."""
     usual = hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name())
-    hypothesis.settings.register_profile("tests", usual, deadline=None, max_examples=USUAL)
-    hypothesis.settings.register_profile("check", usual, deadline=None, max_examples=FEW)
+    for name, number in PROFILES.items():
+        hypothesis.settings.register_profile(name, usual, deadline=None, max_examples=number)
     hypothesis.settings.load_profile("tests")
 
 

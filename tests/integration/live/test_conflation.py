@@ -15,6 +15,7 @@ from engine.live.core.document_changes import WindowEvent, apply_changes, list_c
 from engine.live.core.result_set import ResultSet
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import LiveQuery, Subscription
+from tests.support.examples import examples
 from tests.support.nodes.live_node import Follower, json_rows, live_node
 from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import run_each
@@ -103,7 +104,7 @@ class Watcher:
             self.theatre.stir(self.depth + 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_list_is_the_one_held_with_the_events_since_whatever_interrupts_them(seed: int) -> None:
     theatre = Theatre(random.Random(seed))

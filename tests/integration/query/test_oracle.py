@@ -14,6 +14,7 @@ from engine.query.compile.to_sql import render_documents
 from engine.query.ir.model import Query
 from engine.query.ir.normalise import normalise
 from tests.integration.query.conftest import Oracle, Row
+from tests.support.examples import examples
 from tests.support.values.query_strategies import predicates, queries
 
 
@@ -46,7 +47,7 @@ def expected_rows(plan: IncrementalPlan, rows: Sequence[Row]) -> list[Row]:
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_matches_and_sort_key_agree_with_postgres(oracle: Oracle, data: st.DataObject) -> None:
     plan = compiled(oracle, data.draw(queries(oracle.table)))
@@ -55,7 +56,7 @@ def test_matches_and_sort_key_agree_with_postgres(oracle: Oracle, data: st.DataO
     assert ours[:5] == oracle.run(plan.read(5))
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 @given(data=st.data())
 def test_every_matching_row_satisfies_an_alternative(oracle: Oracle, data: st.DataObject) -> None:
     plan = compiled(oracle, data.draw(queries(oracle.table)))
@@ -65,7 +66,7 @@ def test_every_matching_row_satisfies_an_alternative(oracle: Oracle, data: st.Da
     assert len(plan.index_terms) <= 256
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_documents_and_ids_are_those_of_the_re_read_statement(oracle: Oracle, data: st.DataObject) -> None:
     plan = compiled(oracle, data.draw(queries(oracle.table)))
@@ -74,7 +75,7 @@ def test_documents_and_ids_are_those_of_the_re_read_statement(oracle: Oracle, da
     assert [(plan.doc_id(row).encode(), plan.encode(row)) for row in ours] == documents
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 @given(data=st.data())
 def test_a_normalised_query_has_the_same_rows(oracle: Oracle, data: st.DataObject) -> None:
     query = Query("wide", where=data.draw(predicates(oracle.table)))
@@ -83,7 +84,7 @@ def test_a_normalised_query_has_the_same_rows(oracle: Oracle, data: st.DataObjec
     assert oracle.run(render_documents(query, oracle.table)) == oracle.run(render_documents(once, oracle.table))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(data=st.data())
 def test_only_the_columns_in_needs_are_read(oracle: Oracle, data: st.DataObject) -> None:
     plan = compiled(oracle, data.draw(queries(oracle.table)))

@@ -20,6 +20,7 @@ from engine.query.ir.reread_plan import ReReadPlan
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.query_sql.conftest import Planner, connect, loads
+from tests.support.examples import examples
 
 WIDE = """
 create schema app;
@@ -227,7 +228,9 @@ def array_text(values: list[Any]) -> str:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(select=selects())
 def test_a_plan_gives_the_rows_of_its_sql_in_their_order(world: World, select: Select) -> None:

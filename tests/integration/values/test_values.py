@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.integration.values.conftest import Typed
+from tests.support.examples import examples
 from tests.support.values.value_strategies import EQUATABLE, JSON_ONLY, SORTABLE
 
 _EVERY = SORTABLE | EQUATABLE | JSON_ONLY
@@ -22,7 +23,7 @@ def _parsed(text: bytes) -> Any:
 
 
 @pytest.mark.parametrize("column", SORTABLE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_keys_sort_as_postgres_sorts(typed: Typed, column: str, data: st.DataObject) -> None:
     values = data.draw(st.lists(SORTABLE[column], min_size=2, max_size=12))
@@ -45,7 +46,7 @@ def test_keys_sort_as_postgres_sorts(typed: Typed, column: str, data: st.DataObj
 
 
 @pytest.mark.parametrize("column", EQUATABLE)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_values_are_equal_as_in_postgres(typed: Typed, column: str, data: st.DataObject) -> None:
     values = data.draw(st.lists(EQUATABLE[column], min_size=2, max_size=8))
@@ -57,7 +58,7 @@ def test_values_are_equal_as_in_postgres(typed: Typed, column: str, data: st.Dat
 
 
 @pytest.mark.parametrize("column", _EVERY)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_json_is_what_postgres_writes(typed: Typed, column: str, data: st.DataObject) -> None:
     values = data.draw(st.lists(_EVERY[column], min_size=1, max_size=5))

@@ -160,9 +160,9 @@ LARGE = [
     pytest.param(
         "==", LARGE_OBJECT, lambda: [{**LARGE_OBJECT, "key 0": -n} for n in range(1, 101)], id="equal objects"
     ),
-    pytest.param("!=", list(range(18_000)), lambda: [[*range(17_999), -n] for n in range(1, 101)], id="unequal arrays"),
+    pytest.param("!=", list(range(6_000)), lambda: [[*range(5_999), -n] for n in range(1, 101)], id="unequal arrays"),
     pytest.param(
-        "in", list(range(18_000)), lambda: [[[*range(17_999), -n]] for n in range(1, 101)], id="arrays of a list"
+        "in", list(range(6_000)), lambda: [[[*range(5_999), -n]] for n in range(1, 101)], id="arrays of a list"
     ),
     pytest.param(
         "array-contains-any", list(range(18_000)), lambda: [[-n, "x"] for n in range(1, 101)], id="any of numbers"

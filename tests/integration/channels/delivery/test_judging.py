@@ -21,6 +21,7 @@ from engine.channels.core.filters.filter import compile_filter, read_json
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, Member
 from engine.values.exact_json import canonical_number
+from tests.support.examples import examples
 from tests.support.fakes.receivers import Calling, NoChannels
 from tests.support.nodes.channel_node import channel_node
 from tests.support.postgres.sql import run
@@ -77,7 +78,7 @@ def work_between_yields(judging: Iterator[None], events: list[MessageEvent]) -> 
 SMALL = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["sent", "other"])), min_size=1, max_size=6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(messages=SMALL, wanted=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=5))
 def test_judged_ahead_or_not_the_same_messages_reach_the_same_subscribers(
     messages: list[tuple[int, str]], wanted: list[tuple[int, bool]]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.transaction import UNKNOWN, Change, Value
 from tests.integration.feed.conftest import FeedSource, reading
+from tests.support.examples import examples
 
 # Samples for every base, range and multirange type of PostgreSQL 18 (those a server does not know are skipped).
 SAMPLES: dict[str, list[str]] = {
@@ -208,7 +209,7 @@ async def test_any_row_comes_as_a_query_prints_it(source: FeedSource) -> None:
         sql.execute("select realtime.expose('t')")
         samples: list[tuple[Any, ...]] = []
 
-        @settings(max_examples=150, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(150), database=None, deadline=None, suppress_health_check=list(HealthCheck))
         @given(rows)
         def collect(sample: tuple[Any, ...]) -> None:
             samples.append(sample)
