@@ -100,7 +100,7 @@ class Node:
         self._log = ClientLog(settings.log_events)
         self.addresses = AddressLists(settings.allowed_ips, settings.denied_ips)
         self._limiter = ConnectionLimiter(settings.arrival_limits)
-        self._shares = ReadingShares(settings.max_reading_share)
+        self._shares = ReadingShares(settings.max_reading_share, refused=settings.max_refused_share)
         self.keys = KeyRing()
         self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()

@@ -4,6 +4,10 @@ A message costs what its client chose: 128 KiB of nested JSON take a thousand ti
 and bytes does not bound that, so the time is measured. An address that has used its share is not read from until it has
 gained time again; what it sends waits with it, and the others' messages are read meanwhile. Nothing is refused. Its
 connections are then read one after the other: all at once would take as many turns as there are.
+
+What is refused (no message of the protocol, too large, beyond the rate, sent after the close) has its own share, a tenth
+of that by default, as well-behaved clients send next to nothing of the kind. When it is used up, the connections that go on
+sending such things wait in the same way, and not those of others behind the same address.
 """
 
 from __future__ import annotations
@@ -16,7 +20,10 @@ from typing import Final, Protocol
 
 from engine.identity.networks import network_of
 
-__all__ = ["Reader", "ReadingShare", "ReadingShares"]
+__all__ = ["REFUSED_SHARE", "Reader", "ReadingShare", "ReadingShares"]
+
+REFUSED_SHARE: Final = 0.01
+"""Of the processor, for reading what is refused."""
 
 _BURST: Final = 1.0  # seconds' worth of the rate that may be used at once: a longer one would delay the others as long
 _LEAST: Final = 0.02  # seconds: waits that are shorter cost more than they save
@@ -31,11 +38,12 @@ class Reader(Protocol):
 
 
 class ReadingShare:
-    """Processor time of one address, in seconds: ``rate`` of it per second."""
+    """Processor time of one address, in seconds: ``rate`` of it per second; of that ``refused`` for what is refused."""
 
-    __slots__ = ("_at", "_clock", "_left", "_rate", "_timer", "_waiting")
+    __slots__ = ("_at", "_clock", "_left", "_rate", "_timer", "_waiting", "refused")
 
-    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+    def __init__(self, rate: float, clock: Callable[[], float], refused: float | None = None) -> None:
+        self.refused = None if refused is None else ReadingShare(refused, clock)
         self._rate = rate
         self._clock = clock
         self._left = _BURST * rate
@@ -47,7 +55,7 @@ class ReadingShare:
     def full(self) -> bool:
         """Whether nothing of it has been used lately."""
         self.charge(0.0)
-        return self._left >= _BURST * self._rate
+        return self._left >= _BURST * self._rate and (self.refused is None or self.refused.full)
 
     def charge(self, seconds: float) -> float:
         """Reading has taken ``seconds`` (0: look only). Returns for how many seconds nothing more is to be read."""
@@ -65,6 +73,17 @@ class ReadingShare:
     def leave(self, reader: Reader) -> None:
         """It does not wait any more."""
         self._waiting.pop(reader, None)
+        if self.refused is not None:
+            self.refused.leave(reader)
+
+    def exhausted(self, seconds: float, refused: float) -> ReadingShare | None:
+        """Reading has taken ``seconds``, the part ``refused`` of them (0 to 1) for what is refused. Returns the share that
+        has nothing left, to wait for; None: there is time.
+        """
+        without = self if self.charge(seconds) else None
+        if refused and self.refused is not None and self.refused.charge(seconds * refused):
+            without = self.refused
+        return without
 
     def _later(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._next)
@@ -89,8 +108,11 @@ class ReadingShares:
     One that has not been asked for and not been used for a while is full, so it is dropped.
     """
 
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, rate: float, clock: Callable[[], float] = time.monotonic, *, refused: float = REFUSED_SHARE
+    ) -> None:
         self._rate = rate
+        self._refused = refused
         self._clock = clock
         self._shares: OrderedDict[str, tuple[ReadingShare, float]] = OrderedDict()
 
@@ -106,7 +128,7 @@ class ReadingShares:
         self._forget(now)
         share, _ = self._shares.pop(network, (None, 0.0))
         if share is None:
-            share = ReadingShare(self._rate, self._clock)
+            share = ReadingShare(self._rate, self._clock, self._refused)
         self._shares[network] = share, now
         return share
 

@@ -9,6 +9,7 @@ from engine.live.query_accounts import QueryLimits
 from engine.work_turns import WORK_SHARE
 from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
+from server.limits.reading_shares import REFUSED_SHARE
 
 __all__ = ["LimitSettings"]
 
@@ -36,6 +37,9 @@ class LimitSettings(BaseSettings):
     max_connection_rate: int = Field(100, ge=1, description="new connections per minute from one address")
     max_reading_share: float = Field(
         0.1, gt=0, le=1, description="part of the processor that reading the WebSockets of one address may take"
+    )
+    max_refused_share: float = Field(
+        REFUSED_SHARE, gt=0, le=1, description="part of the processor that reading what is refused of it may take"
     )
     max_work_share: float = Field(
         WORK_SHARE,

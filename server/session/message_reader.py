@@ -6,6 +6,8 @@ Here a message beyond the rate is refused (``RATE_LIMITED``), and a connection t
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from server.limits.connection_limits import SessionLimits
 from server.limits.token_bucket import TokenBucket
 from server.protocol import client_messages, server_messages
@@ -18,32 +20,54 @@ from server.session.actions import Close, Output
 __all__ = ["MessageReader", "Read"]
 
 _FLOOD_SECONDS = 10
+_MESSAGE = 256  # bytes whose reading takes about as long as what each message takes, however short it is
 
 Read = tuple[ClientMessage, int] | list[Output]
 """A message and its size in bytes of JSON, or the answers to what is not a message that is carried out."""
+
+Answer = TypeVar("Answer", bound=Read | None)
 
 
 class MessageReader:
     """Reads the messages of one connection. ``now`` is in seconds, monotonic. Never raises, for any bytes."""
 
-    __slots__ = ("_bucket", "_limits")
+    __slots__ = ("_bucket", "_limits", "_read", "_refused")
 
     def __init__(self, limits: SessionLimits) -> None:
         self._limits = limits
         self._bucket = TokenBucket(limits.message_rate)
+        self._read = self._refused = 0  # bytes since the last ``refused_part``, and ``_MESSAGE`` for each message
 
     def text(self, data: bytes, now: float) -> Read:
         """A text message arrived."""
-        if len(data) > self._limits.message_size:
-            return self.oversized(now, data)
-        if not self._bucket.take(now):
-            return self._refused(client_messages.names_in(data))
-        return _read(data)
+        return self._counted(len(data), self._text(data, now))
 
     def packed(self, data: bytes, now: float) -> Read:
         """A MessagePack message arrived."""
+        return self._counted(len(data), self._packed(data, now))
+
+    def refused_part(self) -> float:
+        """Which part of what arrived since the last call (0 to 1) was no message that is carried out."""
+        part = self._refused / self._read if self._refused else 0.0
+        self._read = self._refused = 0
+        return part
+
+    def _counted(self, size: int, read: Answer) -> Answer:
+        self._read += size + _MESSAGE
+        if isinstance(read, list):
+            self._refused += size + _MESSAGE
+        return read
+
+    def _text(self, data: bytes, now: float) -> Read:
+        if len(data) > self._limits.message_size:
+            return self._oversized(now, data)
         if not self._bucket.take(now):
-            return self._refused(client_messages.names_in(names_text(data)))
+            return self._beyond_rate(client_messages.names_in(data))
+        return _read(data)
+
+    def _packed(self, data: bytes, now: float) -> Read:
+        if not self._bucket.take(now):
+            return self._beyond_rate(client_messages.names_in(names_text(data)))
         try:
             text = json_of(data)
         except InvalidMessageError as bad:
@@ -54,28 +78,36 @@ class MessageReader:
 
     def binary(self, now: float) -> list[Output]:
         """A binary message arrived where texts are expected; its content does not matter."""
+        return self._counted(0, self._binary(now))
+
+    def _binary(self, now: float) -> list[Output]:
         if not self._bucket.take(now):
-            return self._refused(RequestReference())
+            return self._beyond_rate(RequestReference())
         text = "invalid message: messages are JSON in text frames, not binary"
         return [server_messages.error(ErrorCode.INVALID_MESSAGE, text, RequestReference())]
 
     def oversized(self, now: float, data: bytes = b"") -> list[Output]:
         """A message beyond the size limit arrived. ``data``: its text, if it was kept, to name the request."""
+        return self._counted(len(data), self._oversized(now, data))
+
+    def _oversized(self, now: float, data: bytes) -> list[Output]:
         if not self._bucket.take(now):
-            return self._refused(RequestReference())
+            return self._beyond_rate(RequestReference())
         return [self._too_large("", client_messages.names_in(data))]
 
     def admit(self, now: float) -> list[Close] | None:
         """Count an input that is no message but costs like one (a WebSocket ping). None: it is within the limit."""
         if self._bucket.take(now):
+            self._counted(0, None)
             return None
+        self._counted(0, [])
         return [Close(CloseCode.POLICY_VIOLATION, "too many messages")] if self._flooding() else []
 
     def _too_large(self, how: str, about: RequestReference) -> bytes:
         text = f"the message is larger than {self._limits.message_size} bytes{how}"
         return server_messages.error(ErrorCode.MESSAGE_TOO_LARGE, text, about, limit="max_message_size")
 
-    def _refused(self, about: RequestReference) -> list[Output]:
+    def _beyond_rate(self, about: RequestReference) -> list[Output]:
         if self._flooding():
             return [Close(CloseCode.POLICY_VIOLATION, "too many messages")]
         text = f"more than {self._limits.message_rate:g} messages per second; this one was not carried out"

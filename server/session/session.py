@@ -160,6 +160,10 @@ class Session:
         """Count an input that is no message but costs like one (a WebSocket ping). None: it is within the limit."""
         return self._reader.admit(now)
 
+    def refused_part(self) -> float:
+        """See :meth:`server.session.message_reader.MessageReader.refused_part`."""
+        return self._reader.refused_part()
+
     def accepted(
         self,
         request: LiveRequest,

@@ -228,8 +228,7 @@ class WebSocketConnection(ClientConnection, WSListener):
         """So many bytes arrived. After much of it the others have their turn: libuv would read on while there is more.
         ``of_turn``: see :func:`server.limits.read_turns.size_in_turn`.
 
-        A client that goes on after the close frame is read for as long as its last message may be: frames without end
-        would otherwise be taken apart until ``close_timeout``.
+        A client that goes on after the close frame is read for as long as its last message may be.
         """
         if self.state.ending:
             self._read_closing += size
@@ -241,13 +240,14 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""
-        if self._share is None or not self._share.charge(seconds):
+        refused = 1.0 if self._read_closing > LEAST else self.session.refused_part()
+        if self._share is None or (without := self._share.exhausted(seconds, refused)) is None:
             return
         if self.state.ending:
             self._drop()  # it goes on sending after the close frame
         elif Pause.SHARE not in self.pauses:
             self._pause_reading(Pause.SHARE)
-            self._share.wait(self)
+            without.wait(self)
 
     def read_on(self) -> None:
         """Its address has gained time, and it is its turn."""

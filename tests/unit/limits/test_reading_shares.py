@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from server.limits.connection_limiter import ArrivalLimits, ConnectionLimiter
+from server.limits.connection_limits import SessionLimits
 from server.limits.reading_shares import ReadingShare, ReadingShares
+from server.session.message_reader import MessageReader
 
 
 def test_a_share_gains_its_part_of_each_second_and_keeps_no_more_than_one_seconds() -> None:
@@ -116,3 +118,55 @@ def test_an_address_that_goes_on_although_it_is_refused_is_a_flood_until_its_quo
     assert limiter.floods("203.0.113.7")
     now += 2.0
     assert not limiter.floods("203.0.113.7")
+
+
+async def test_what_is_refused_has_a_share_of_its_own_and_counts_for_the_whole_one() -> None:
+    now = 100.0
+    share = ReadingShare(0.1, lambda: now, refused=0.01)
+    assert share.exhausted(0.05, 0.0) is None
+    assert share.exhausted(0.012, 0.5) is None, "half of it"
+    assert share.exhausted(0.012, 0.5) is share.refused
+    assert share.exhausted(0.01, 0.0) is None, "what is carried out goes on"
+    assert share.exhausted(0.05, 0.0) is share
+    now += 100.0
+    assert share.full
+    assert share.exhausted(0.011, 1.0) is share.refused
+    now += 0.2
+    assert not share.full, "of the one for what is refused something is missing"
+
+
+async def test_a_connection_that_has_ended_does_not_wait_for_what_is_refused() -> None:
+    share = ReadingShare(0.1, lambda: 100.0, refused=0.01)
+    without = share.exhausted(0.05, 1.0)
+    assert without is not None
+    assert without is share.refused
+
+    class Gone:
+        def read_on(self) -> None:
+            raise AssertionError
+
+    gone = Gone()
+    without.wait(gone)
+    share.leave(gone)
+    assert not without._waiting
+
+
+def test_the_part_that_is_refused_is_known_by_bytes_and_messages() -> None:
+    reader = MessageReader(SessionLimits(message_rate=7.0, message_size=1000))
+    ping = b'{"type":"ping"}'
+    assert reader.refused_part() == 0.0
+    reader.text(ping, 0.0)
+    assert reader.refused_part() == 0.0
+    reader.text(ping, 0.0)
+    reader.text(b"x" * len(ping), 0.0)
+    assert reader.refused_part() == 0.5
+    assert reader.refused_part() == 0.0, "since the last call"
+    reader.text(ping, 0.0)
+    reader.packed(b"x" * 900, 0.0)
+    assert reader.refused_part() > 0.7
+    reader.oversized(0.0, b"x" * 2000)
+    assert reader.refused_part() == 1.0
+    reader.binary(0.0)
+    for refused in (lambda: reader.text(ping, 0.0), lambda: reader.admit(0.0), lambda: reader.packed(ping, 0.0)):
+        refused()
+        assert reader.refused_part() == 1.0, "beyond the rate"

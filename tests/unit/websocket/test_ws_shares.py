@@ -45,6 +45,29 @@ async def test_an_address_that_has_used_its_share_is_read_again_when_it_has_gain
             assert not connection.reading_paused
 
 
+async def test_who_goes_on_sending_what_is_refused_waits_and_others_of_the_address_do_not() -> None:
+    now = 100.0
+    share = ReadingShare(1.0, lambda: now, refused=0.5)
+    async with fake_server(share=share) as server, server.connect() as bad, asyncio.timeout(GIVE_UP_AFTER):
+        await receive(bad)
+        [connection] = server.connections
+        async with server.connect() as good:
+            await receive(good)
+            assert share.refused is not None
+            share.refused.charge(0.6)
+            await bad.send("no message")
+            assert (await receive(bad))["type"] == "error"
+            while not connection.reading_paused:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0)
+            await send(bad, {"type": "ping"})
+            for _ in range(20):
+                await send(good, {"type": "ping"})
+                assert (await receive(good))["type"] == "pong"
+            assert connection.reading_paused
+            now += 10.0
+            assert (await receive(bad))["type"] == "pong"
+
+
 async def test_of_a_connection_whose_bytes_take_long_little_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frames, reads, arrived = 0, list[int](), WebSocketConnection.on_ws_frame
 
