@@ -106,7 +106,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         self._connections = connections
         self._agreed = agreed
         self._asyncio_transport: asyncio.Transport | None = None
-        self._most = TURN  # bytes of the next read
+        self._most = LEAST if connection.shares else TURN  # bytes of the next read
         super().__init__(
             None,  # host and port: the client's side only
             None,  # path: the client's side only
@@ -157,9 +157,9 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             self._connection.carry_out()
             seconds = thread_time() - began
             self._connection.read_for(seconds)
+            size = size_in_turn(nbytes, seconds)
             if nbytes >= LEAST:
                 self._most = next_read(self._most, nbytes, seconds)
-                size = size_in_turn(nbytes, seconds)
         else:
             super().buffer_updated(nbytes)
             self._connection.carry_out()

@@ -234,7 +234,7 @@ class WebSocketConnection(ClientConnection, WSListener):
             self._read_closing += size
             if self._read_closing > self._limits.message_hard_cap:
                 self._drop()
-        if size >= LEAST and Pause.TURN not in self.pauses and not self._disconnected():
+        if of_turn >= LEAST and Pause.TURN not in self.pauses and not self._disconnected():
             self._pause_reading(Pause.TURN)
             self._admission.services.read_turns.wait(of_turn, partial(self._resume_reading, Pause.TURN))
 
