@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -20,7 +21,7 @@ import structlog
 
 from engine.cluster.identity import DatabaseIdentity, check_same
 from engine.cluster.messages import Assembler, ClusterProtocolError, Sent, pulse_of
-from engine.cluster.nats_stream import NatsStream, StreamState
+from engine.cluster.nats_stream import Found, NatsStream, StreamState
 from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import TopicIndex
 from engine.feed.feed import ServerIdentity
@@ -33,7 +34,6 @@ _log = structlog.get_logger(__name__)
 
 _MAX_READ: Final = 4096  # messages that a relay reads of the one before it
 _AT_ONCE: Final = 64
-_SILENT: Final = 5.0  # seconds without a sign of life of NATS
 
 
 class StreamPlace(NamedTuple):
@@ -135,7 +135,9 @@ async def adopt(
         _log.warning("stream_generation_begun", stream=settings.stream, reason=reason)
         return Adopted(new_generation(), position, TopicIndex(position), last is not None)
     recorded = pulse_of(found.sent).recorded
-    commits = {} if recorded >= last.reached else await _commits_since(stream, recorded, state, last.generation)
+    commits = (
+        {} if recorded >= last.reached else await _commits_since(stream, settings, recorded, state, last.generation)
+    )
     if position > last.reached:
         where = format_lsn(last.reached), format_lsn(position)
         _log.warning("stream_has_hole", stream=settings.stream, after=where[0], until=where[1])
@@ -144,30 +146,30 @@ async def adopt(
     return Adopted(last.generation, last.reached, index or TopicIndex(last.reached), False, recorded, commits)
 
 
-async def _commits_since(stream: NatsStream, position: Lsn, state: StreamState, generation: int) -> dict[int, Lsn]:
+async def _commits_since(
+    stream: NatsStream, settings: ClusterSettings, position: Lsn, state: StreamState, generation: int
+) -> dict[int, Lsn]:
     """The 32-bit ids of the transactions behind ``position`` up to the end of ``state``, with where they committed."""
     place = await find(stream, position, generation)
     first = state.first if place is None else place.sequence  # None: the stream has let go of some
     commits: dict[int, Lsn] = {}
     assembler = Assembler()
-    if first > state.last:
-        return commits
-    async with stream.consumer(first) as consumer:
-        while True:
-            message = await consumer.next(_SILENT)
-            if message is None or message.sent is None:
-                now = await stream.state()
-                if now is None or now.first > state.last:  # removed meanwhile: nothing comes
-                    return commits
-                continue
-            if not message.pulse and message.sent.generation == generation:
-                event = None
-                with contextlib.suppress(ClusterProtocolError, RelayProtocolError):  # of what is cut at the beginning
-                    event = assembler.feed(message.sent)
-                if isinstance(event, Part) and event.frames.xid:
-                    commits[event.frames.xid] = event.frames.position
-            if message.sequence >= state.last or not message.pending:
-                return commits
+    async for found in _messages(stream, first, state.last):
+        if found is not None and found.subject != settings.pulses and found.sent.generation == generation:
+            event = None
+            with contextlib.suppress(ClusterProtocolError, RelayProtocolError):  # of what is cut at the beginning
+                event = assembler.feed(found.sent)
+            if isinstance(event, Part) and event.frames.xid:
+                commits[event.frames.xid] = event.frames.position
+    return commits
+
+
+async def _messages(stream: NatsStream, first: int, last: int) -> AsyncGenerator[Found | None]:
+    """These messages of the stream, one by one: a relay's user has no right to make a consumer. None: it is not there."""
+    for start in range(first, last + 1, _AT_ONCE):
+        sequences = range(start, min(start + _AT_ONCE, last + 1))
+        for found in await asyncio.gather(*[stream.find(sequence) for sequence in sequences]):
+            yield found
 
 
 async def _index_since(stream: NatsStream, settings: ClusterSettings, first: int, last: int) -> TopicIndex | None:
@@ -177,9 +179,8 @@ async def _index_since(stream: NatsStream, settings: ClusterSettings, first: int
     index, chain = TopicIndex(), None
     if last - first > _MAX_READ:
         return None
-    for start in range(first, last + 1, _AT_ONCE):
-        sequences = range(start, min(start + _AT_ONCE, last + 1))
-        for found in await asyncio.gather(*[stream.find(sequence) for sequence in sequences]):
+    async with aclosing(_messages(stream, first, last)) as messages:
+        async for found in messages:
             if found is None or (chain is not None and found.sent.previous != chain):
                 return None
             if found.subject == settings.pulses:

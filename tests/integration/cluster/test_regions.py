@@ -21,7 +21,7 @@ from server.cli.doctor.nats_checks import nats_findings
 from tests.integration.cluster.conftest import Cluster, ClusterNode, ids
 from tests.support.nodes.channel_node import ChannelSubscriber
 from tests.support.nodes.live_node import Follower
-from tests.support.postgres.sql import run
+from tests.support.postgres.sql import connect, run
 from tests.support.servers.region_servers import RegionServers, Side, regions
 
 pytestmark = pytest.mark.long
@@ -168,6 +168,20 @@ async def test_another_relay_takes_over(cluster: Cluster, servers: RegionServers
     await rows.until(lambda: ids(rows) == [1, 2])
     await room.until(lambda: room.data == [1, 2])
     assert (rows.resets, node.stream.interruptions) == (1, 0)
+
+
+async def test_relay_takes_over_what_the_one_before_had_not_recorded(cluster: Cluster, servers: RegionServers) -> None:
+    """With the rights of a relay's user."""
+    node, _, room = await following(cluster, servers.region)
+    with connect(cluster.dsn) as sql, sql.transaction():
+        sql.execute("lock table realtime.commits in access exclusive mode")
+        run(cluster.dsn, "insert into realtime.messages (channel, event, payload) values ('room', 'sent', '2')")
+        await room.until(lambda: room.data == [1, 2])
+        await cluster.relays[0].end(signal.SIGKILL)
+    await cluster.relay(**servers.primary.settings("relay"))
+    await cluster.leading()
+    await node.publish("room", 3)
+    await room.until(lambda: room.data == [1, 2, 3])
 
 
 async def test_doctor_looks_at_the_mirror(cluster: Cluster, servers: RegionServers) -> None:
