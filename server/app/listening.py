@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from engine.errors import RealtimeError
 
-__all__ = ["ServeError", "SharedPort", "listen", "listen_near", "url_of"]
+__all__ = ["ServeError", "SharedPort", "holder_of", "listen", "listen_near", "url_of"]
 
 BACKLOG = 2048
 """Connections that the kernel has made and that wait to be accepted."""
@@ -108,14 +108,14 @@ def _explained(host: str, port: int, error: OSError) -> str:
     reason = os.strerror(error.errno) if isinstance(error.errno, int) and error.errno > 0 else str(error)
     text = f"cannot listen on {host} port {port}: {reason}"
     if error.errno == errno.EADDRINUSE:
-        holder = _holder(port)
+        holder = holder_of(port)
         return f"{text}{f' by {holder}' if holder else ''}. Stop it, or choose another port with --port"
     if error.errno == errno.EACCES:
         return f"{text}. Ports below 1024 need a privilege; choose another one with --port"
     return text
 
 
-def _holder(port: int) -> str | None:
+def holder_of(port: int) -> str | None:
     """The process that listens on ``port``, if the system shows it to this user (and psutil is installed)."""
     if find_spec("psutil") is None:  # it comes with the embedded PostgreSQL
         return None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server import demo
-from server.app.listening import listen, listen_near
+from server.app.listening import holder_of, listen, listen_near
 from server.app.settings import Settings, SettingsError
 from server.auth.origins import LOCAL_ORIGINS
 from server.cli.local_postgres import LocalPostgres, LocalPostgresError, embedded_bin_dir
@@ -33,8 +33,10 @@ __all__ = [
     "clients_of",
     "database_of",
     "embedded_programs",
+    "listener_of",
     "run_dev",
     "with_dashboard",
+    "with_events_of_clients",
     "with_users_of_addresses",
 ]
 
@@ -83,10 +85,10 @@ def run_dev(settings: Settings, development: Development) -> None:
         raise SettingsError(
             "--nodes and --workers exclude each other: each node of a development cluster is one process"
         )
-    settings = with_dashboard(_for_pages_of_this_machine(with_users_of_addresses(settings)))
+    settings = with_dashboard(_for_pages_of_this_machine(with_users_of_addresses(with_events_of_clients(settings))))
     if settings.workers is None:
         settings = settings.model_copy(update={"workers": 1})  # enough for a developer, and it starts sooner
-    listener = _listen(settings)
+    listener = listener_of(settings)
     with _database(development) as dsn:
         report("bringing the database to this version")
         migrate(dsn, report=report)
@@ -191,13 +193,22 @@ def with_dashboard(settings: Settings) -> Settings:
     return settings if "dashboard" in settings.model_fields_set else settings.model_copy(update={"dashboard": True})
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """The requested port; without one, the first free port from the default on."""
+def with_events_of_clients(settings: Settings) -> Settings:
+    """Who connects and what is subscribed to is logged as well, unless the setting is given: a developer has few clients."""
+    if "log_events" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"log_events": (*settings.log_events, "connections", "channels")})
+
+
+def listener_of(settings: Settings) -> socket.socket:
+    """On the requested port; without one, the first free port from the default on."""
     if "port" in settings.model_fields_set:
         return listen(settings.host, settings.port, settings.user_timeout)
     listener = listen_near(settings.host, settings.port, settings.user_timeout)
     if (port := listener.getsockname()[1]) != settings.port:
-        print(f"port {settings.port} is taken; using {port} (another: --port, or make demo PORT=...)", file=sys.stderr)
+        holder = holder_of(settings.port)
+        taken = f"port {settings.port} is taken{f' by {holder}' if holder else ''}"
+        print(f"{taken}; using {port} (another: --port, or make demo PORT=...)", file=sys.stderr)
     return listener
 
 

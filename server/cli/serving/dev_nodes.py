@@ -98,6 +98,7 @@ def _environment(settings: Settings, dsn: str) -> Mapping[str, str]:
         "allowed_origins": json.dumps(settings.allowed_origins),
         "dashboard": "true" if settings.dashboard else "false",
         "log_level": settings.log_level,
+        "log_events": json.dumps(settings.log_events),
         "log_format": settings.log_format,
     }
     return {f"{PREFIX}{name.upper()}": value for name, value in given.items()}

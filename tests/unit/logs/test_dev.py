@@ -1,0 +1,30 @@
+"""What ``realtime dev`` prints and logs for its developer."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from server.app.loading import load_settings
+from server.cli.dev import listener_of, with_events_of_clients
+
+
+def test_a_taken_port_is_reported_with_who_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = load_settings(None).model_copy(update={"port": port})
+        settings.model_fields_set.discard("port")  # as the default is
+        with listener_of(settings) as listener:
+            assert listener.getsockname()[1] != port
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"port {port} is taken by ")
+    assert f"(process {os.getpid()}); using " in printed
+
+
+def test_connections_and_subscriptions_are_logged_unless_the_setting_is_given() -> None:
+    logged = with_events_of_clients(load_settings(None)).log_events
+    assert {"connections", "authentication", "authorization", "channels"} == set(logged)
+    assert with_events_of_clients(load_settings(None, log_events=())).log_events == ()
+    assert load_settings(None).log_events == ("authentication", "authorization")
