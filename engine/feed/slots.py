@@ -23,6 +23,7 @@ from engine.postgres.reconnecting import Database
 from engine.postgres.statements.named_queries import query
 
 __all__ = [
+    "ANOTHER_NAME",
     "Slot",
     "SlotBusyError",
     "SlotInfo",
@@ -33,6 +34,9 @@ __all__ = [
     "find_slot",
     "list_slots",
 ]
+
+ANOTHER_NAME: Final = "choose another slot name (setting slot_name, in the environment REALTIME_SLOT_NAME)"
+"""What to do about a slot that cannot be this node's. Not every command has a flag for it."""
 
 _LOOK_FOR_BLOCKERS_EVERY: Final = 1.0
 _DEAD: Final = 3  # looks in a row at which the server has nothing to do and its answer has not arrived
@@ -178,7 +182,7 @@ async def find_slot(database: Database, name: str) -> Slot | None:
         return None
     row = rows[0]
     if row["slot_type"] != "logical":
-        raise FeedError(f"slot {name} is a physical slot: choose another slot name")
+        raise FeedError(f"slot {name} is a physical slot: {ANOTHER_NAME}")
     lost = row["invalidation_reason"] or ("wal_removed" if row["wal_status"] == "lost" else None)
     return Slot(
         row["name"],

@@ -24,7 +24,7 @@ from engine.feed.obstacle import Obstacle
 from engine.feed.positions import Positions
 from engine.feed.replication_stream import ReplicationStream
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import Slot, SlotBusyError, create_slot, drop_own_slot, find_slot
+from engine.feed.slots import ANOTHER_NAME, Slot, SlotBusyError, create_slot, drop_own_slot, find_slot
 from engine.lsn import Lsn, parse_lsn
 from engine.postgres.reconnecting import Database
 from engine.transaction import Discontinuity
@@ -227,11 +227,11 @@ class Startup:
     def _check_slot(self, slot: Slot, database: str) -> None:
         wanted = self._settings.decoder
         if slot.database != database:
-            raise FeedError(f"slot {slot.name} belongs to database {slot.database}: choose another slot name")
+            raise FeedError(f"slot {slot.name} belongs to database {slot.database}: {ANOTHER_NAME}")
         if slot.plugin not in _DECODERS or wanted not in ("auto", slot.plugin):
             raise FeedError(
                 f"slot {slot.name} uses the plugin {slot.plugin}, not {'one of ours' if wanted == 'auto' else wanted}: "
-                f"drop it (`realtime slots drop {slot.name}`), or choose another slot name or decoder"
+                f"drop it (`realtime slots drop {slot.name}`), or {ANOTHER_NAME}, or another decoder"
             )
         if slot.active_pid is not None:
             raise SlotBusyError(f"slot {slot.name} is in use by {slot.user or f'process {slot.active_pid}'}")
