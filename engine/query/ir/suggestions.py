@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-__all__ = ["did_you_mean"]
+__all__ = ["did_you_mean", "nearest"]
 
 _LONGEST: Final = 63  # bytes of a name in PostgreSQL (NAMEDATALEN)
 _COMPARED: Final = 100  # names that are compared
@@ -21,12 +21,18 @@ def did_you_mean(name: object, names: Iterable[str]) -> str:
 
     ``names``: those that the asker may know of. Of more than a hundred with about that length not all are compared.
     """
+    meant = nearest(name, names)
+    return "" if meant is None else f"; did you mean {meant!r}?"
+
+
+def nearest(name: object, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that is like ``name``, as in :func:`did_you_mean`; None if none is."""
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST:
-        return ""
+        return None
     alike = (each for each in names if abs(len(each) - len(name)) <= 1 + len(name) // 3)
     by_letters = {_letters(each): each for each in islice(alike, _COMPARED)}
     close = difflib.get_close_matches(_letters(name), by_letters, 1, 0.8)
-    return f"; did you mean {by_letters[close[0]]!r}?" if close else ""
+    return by_letters[close[0]] if close else None
 
 
 def _letters(name: str) -> str:

@@ -114,8 +114,10 @@ create table app.lower (id int);
 create type app.span as range (subtype = int);
 create type app.granted as (a int, b text);
 grant usage on type app.granted to realtime_reader;
+create table app.todos (id int primary key, due_date date, secret_code text);
 create table app.comments (id int primary key, text text, document text);
-select realtime.expose('app.comments', columns => '{id,text}');
+select realtime.expose('app.comments', columns => '{id,text}'),
+       realtime.expose('app.todos', columns => '{id,due_date}', camel_case => true);
 select realtime.expose('app.messages', columns => '{id,room_id,body,created_at,n,price,score,ok,mood,tags,note,meta,code}'),
        realtime.expose('app.users', columns => '{id,name}'), realtime.expose('app.pairs'),
        realtime.expose('app."Mixed Case"', name => 'mixed'), realtime.expose('app.events'),

@@ -45,6 +45,28 @@ async def test_a_hidden_table_looks_exactly_like_one_that_does_not_exist(planner
 
 
 @pytest.mark.parametrize(
+    ("sql", "meant"),
+    [
+        ("select id from message", 'did you mean "app"."messages"?'),
+        ("select id from app.message", 'did you mean "app"."messages"?'),
+        ("select 1 as one from mixed", 'did you mean "app"."Mixed Case"?'),  # the collection
+        ("select m.creatd_at from messages m", 'did you mean "created_at"?'),
+        ("select createdAt from messages", 'did you mean "created_at"?'),
+        ("select id from todos where dueDate is null", "SQL has the column's own name, documents have 'dueDate'"),
+        ('select "dueDate" from todos', 'did you mean "due_date"? SQL has the column\'s own name'),
+        ("select id from vaults", None),
+        ("select secrets from messages", None),
+        ("select secretCode from todos", None),
+    ],
+)
+async def test_only_what_is_exposed_is_suggested(planner: Planner, sql: str, meant: str | None) -> None:
+    with pytest.raises(PermissionDeniedError) as refused:
+        await planner.plan(sql)
+    assert (meant if meant is not None else "is not exposed") in str(refused.value)
+    assert ("did you mean" in str(refused.value)) is (meant is not None)
+
+
+@pytest.mark.parametrize(
     "name",
     ["pg_class", "pg_catalog.pg_class", "pg_authid", "pg_stat_activity", "information_schema.tables", "pg_proc",
      "realtime.collections", "message_view", "app.message_view", "message_copy", "counter", "postgres.app.vault",

@@ -28,6 +28,7 @@ from engine.query.sql.safety.dry_run import SqlSession, Uses
 from engine.query.sql.safety.functions import Function, reads_clock, refuse_types, refuse_unsafe
 from engine.query.sql.safety.hidden_columns import Read, concealed
 from engine.query.sql.safety.hidden_names import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
+from engine.query.sql.safety.near_names import UnknownColumnError, near_column, near_table
 from engine.query.sql.safety.references import Tree
 from engine.query.sql.safety.refusals import not_exposed, refuse_problem, rejecting, system_columns
 
@@ -50,6 +51,9 @@ async def check_sql(session: SqlSession, sql: str, catalog: Catalog) -> CheckedS
     except PermissionDeniedError as refused:
         if syntax.error:
             raise unreadable(syntax) from refused  # as for a name that does not exist
+        if isinstance(refused, UnknownColumnError):
+            meant = near_column(refused.name, [table for _, table in read])
+            raise PermissionDeniedError(f"{refused}{meant}") from refused.__cause__
         raise
 
 
@@ -190,7 +194,7 @@ def _tables(found: Sequence[Reference], oids: Sequence[int | None], catalog: Cat
     read = []
     for reference, oid in zip(found, oids, strict=True):
         if oid is None or oid not in catalog.by_oid or catalog.by_oid[oid].oid != oid:  # a partition is not its root
-            raise not_exposed(reference.name)
+            raise PermissionDeniedError(f"{not_exposed(reference.name)}{near_table(reference, catalog)}")
         read.append((reference, catalog.by_oid[oid]))
     return read
 

@@ -19,6 +19,7 @@ from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejecte
 from engine.query.sql.parsing.lexer import Rewritten, Token
 from engine.query.sql.parsing.syntax import Syntax
 from engine.query.sql.safety.dry_run import SqlSession
+from engine.query.sql.safety.near_names import UnknownColumnError
 from engine.query.sql.safety.reader_transaction import Described
 from engine.query.sql.safety.refusals import is_of_literal, rejection, system_columns
 from engine.query.sql.safety.renamed import Renamed, is_of_grammar, operators_in
@@ -213,9 +214,10 @@ def _refused(error: psycopg.Error, renamed: Renamed, syntax: Syntax) -> Exceptio
         )
     message = renamed.restored(error.diag.message_primary or str(error), error)
     if error.sqlstate == _MISSING_COLUMN:
-        if renamed.name_at(error)[0] in _SYSTEM_COLUMNS:
+        name, _ = renamed.name_at(error)
+        if name in _SYSTEM_COLUMNS:
             return system_columns()
-        return PermissionDeniedError(f"{message}, or it is not exposed{renamed.where(error)}")
+        return UnknownColumnError(f"{message}, or it is not exposed{renamed.where(error)}", name)
     if error.sqlstate == _MISSING_FUNCTION and error.diag.source_file == _FUNCTIONS:
         return InvalidQueryError(f"{message}{renamed.where(error)}, or one of its types is not exposed")
     if isinstance(found, PermissionDeniedError) and error.sqlstate == "42P01" and syntax.tree is not None:
