@@ -8,9 +8,10 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +150,26 @@ async def play(one: ScenarioServer, *command: str, **environment: str) -> None:
         stderr=STDOUT,
         cwd=SDK,
         env=os.environ | given | environment,
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(3 * GIVE_UP_AFTER):
             reported, _ = await process.communicate()
     except BaseException:
-        process.kill()
-        await process.wait()
+        await _end(process)
         raise
     assert process.returncode == 0, f"{reported.decode()}\n{one.log}"
+
+
+async def _end(scenario: asyncio.subprocess.Process) -> None:
+    """A scenario, and its browser in a process group of its own, which Playwright ends upon SIGTERM."""
+    group = scenario.pid
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+        await scenario.wait()
+        deadline = time.monotonic() + GIVE_UP_AFTER
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)  # raises when no process of the group is left
+            await asyncio.sleep(0.05)
+        os.killpg(group, signal.SIGKILL)
+    await scenario.wait()

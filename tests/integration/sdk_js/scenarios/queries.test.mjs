@@ -184,6 +184,20 @@ test("a short interruption costs nothing but the difference", async () => {
   assert.equal(seen.snapshots.length, before + 1);
 });
 
+test("pages go on after a document whose number is beyond 2^53: by its id, and by strings of digits", async () => {
+  await sql(`create table scores (id bigint primary key, score bigint not null, body text not null);
+    insert into scores select 9007199254740992 + n, 9007199254740992 + n, 'n' || n from generate_series(1, 5) n;
+    select realtime.expose('scores')`);
+  const scores = client().database().collection("scores");
+  const bodies = async (query) => (await get(query)).docs.map((doc) => doc.data().body);
+  const [third] = (await get(scores.doc("9007199254740995"))).docs;
+  assert.notEqual(String(third.data().id), third.id); // a double has not its digits
+  assert.deepEqual(await bodies(scores.orderBy("id").startAfter(third)), ["n4", "n5"]);
+  assert.deepEqual(await bodies(scores.orderBy("id", "desc").startAfter(third)), ["n2", "n1"]);
+  assert.deepEqual(await bodies(scores.orderBy("score").startAfter("9007199254740995", third.id)), ["n4", "n5"]);
+  await sql("select realtime.unexpose('scores'); drop table scores");
+});
+
 test("a bigint and a string of digits are compared with all their digits", async () => {
   await write("a");
   await sql(
