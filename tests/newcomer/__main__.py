@@ -11,13 +11,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.newcomer.back_ends import django, fastapi, flask
 from tests.newcomer.chat import chat
-from tests.newcomer.workshop import QUICKSTART, ROOT, Workshop, block, played, started
-from tests.support.browsers import browser_environment
+from tests.newcomer.frameworks import next_js, react, svelte, tanstack, vue
+from tests.newcomer.workshop import QUICKSTART, Workshop, block, played, started
 from tests.support.doc_blocks import blocks
 from tests.support.ports import free_port
 
-FRAMEWORKS = "docs/guides/frameworks.md"
 HERE = Path(__file__).parent
 RUNTIMES = {"node@20": "node", "node@22": "node", "node@24": "node", "bun": "bun", "deno": "deno run -A"}
 KEY = "the-key-of-the-rest-api-of-a-newcomer"
@@ -45,42 +45,7 @@ def quickstart(workshop: Workshop) -> None:
                 (folder / "typed.sql").write_text(block(QUICKSTART, "postgresql").text)
                 workshop.bash(f"{activate}realtime psql < typed.sql", folder)
 
-            played(order, "quickstart.mjs", f"http://localhost:{api}")
-
-
-def react(workshop: Workshop) -> None:
-    """The page about hooks, in an empty project of Vite."""
-    vite(workshop, "react", {"src/main.tsx": ("tsx", "app.tsx")})
-
-
-def vue(workshop: Workshop) -> None:
-    """The page about composables, in an empty project of Vite."""
-    vite(workshop, "vue", {"src/main.ts": ("ts", "main.ts"), "src/App.vue": ("vue", "App.vue")})
-
-
-def vite(workshop: Workshop, name: str, files: dict[str, tuple[str, str]]) -> None:
-    """An empty project of Vite with what the page has; built, and run behind Vite's proxy against the demo."""
-    page = f"docs/sdk/{name}.md"
-    project = workshop.folder / name
-    create = f"npm create --yes vite@latest {name} -- --template {name}-ts --no-interactive"
-    workshop.run(*create.split(), cwd=workshop.folder)
-    workshop.run("npm", "install", "--no-audit", "--no-fund", cwd=project)
-    workshop.bash(block(page, "sh").text, project)
-    for path, (language, title) in files.items():
-        (project / path).write_text(block(page, language, title).text)
-    server, port = free_port(), free_port()
-    proxy = re.search(r"server: .*", block(FRAMEWORKS, "ts", "vite.config.ts").text)
-    assert proxy
-    config = project / "vite.config.ts"
-    config.write_text(config.read_text().replace("plugins:", f"{proxy[0].replace('8000', str(server))}\n  plugins:"))
-    workshop.run("npm", "run", "build", cwd=project)
-    demo = [str(workshop.python() / "realtime"), "dev", "--port", str(server)]
-    with (
-        started(demo, "Ctrl+C stops", project),
-        started(["npm", "run", "dev", "--", "--port", str(port), "--strictPort"], "Local:", project),
-    ):
-        environment = browser_environment()
-        workshop.run("node", str(HERE / "look.mjs"), f"http://localhost:{port}", cwd=ROOT, **environment)
+            played(order, "browser/quickstart.mjs", f"http://localhost:{api}")
 
 
 def runtimes(workshop: Workshop) -> None:
@@ -106,7 +71,19 @@ def runtimes(workshop: Workshop) -> None:
                 print("  ", workshop.run(*words, cwd=folder, **given).strip(), flush=True)
 
 
-PARTS = {"quickstart": quickstart, "chat": chat, "react": react, "vue": vue, "runtimes": runtimes}
+PARTS = {
+    "quickstart": quickstart,
+    "chat": chat,
+    "react": react,
+    "vue": vue,
+    "svelte": svelte,
+    "tanstack": tanstack,
+    "next": next_js,
+    "fastapi": fastapi,
+    "flask": flask,
+    "django": django,
+    "runtimes": runtimes,
+}
 
 
 def main() -> None:

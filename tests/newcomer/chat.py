@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.newcomer.workshop import Workshop, played, started
+from tests.newcomer.workshop import Workshop, played, printed_dsn, started
 from tests.support.doc_blocks import blocks
 from tests.support.ports import free_port
 
@@ -30,7 +30,7 @@ def chat(workshop: Workshop) -> None:
     workshop.run("npm", "run", "build", cwd=folder / "web")
     dev = f"exec {start.strip()} --port {server}"
     with ExitStack() as running, ExitStack() as realtime:
-        dsn = _dsn(realtime.enter_context(_started(dev, "Ctrl+C stops", folder)))
+        dsn = printed_dsn(realtime.enter_context(_started(dev, "Ctrl+C stops", folder)))
         workshop.bash(ACTIVATE + tables, folder)
         commands = re.sub(r"(?<=DATABASE_URL=')[^']*", dsn, run).replace("--port 3000", f"--port {api}")
         running.enter_context(_started(commands.replace("uvicorn", "exec uvicorn"), "running on", folder))
@@ -43,12 +43,12 @@ def chat(workshop: Workshop) -> None:
             if name == "stop":
                 realtime.close()
             elif name == "start":
-                assert _dsn(realtime.enter_context(_started(dev, "Ctrl+C stops", folder))) == dsn
+                assert printed_dsn(realtime.enter_context(_started(dev, "Ctrl+C stops", folder))) == dsn
             else:
                 (folder / "typed.sql").write_text(statements[name])
                 workshop.bash(f"{ACTIVATE}realtime psql < typed.sql", folder)
 
-        played(order, "chat_tutorial.mjs", f"http://localhost:{web}", str(folder), RESTARTS="1")
+        played(order, "browser/chat_tutorial.mjs", f"http://localhost:{web}", str(folder), RESTARTS="1")
         shown = workshop.bash(f"{ACTIVATE}{tail.strip()} --count 20 --url http://localhost:{server}", folder)
         assert "Back again." in shown.splitlines()[-1]
 
@@ -66,9 +66,3 @@ def _write(folder: Path, replaced: dict[str, str]) -> None:
 def _started(command: str, until: str, folder: Path) -> Iterator[str]:
     with started(["bash", "-c", ACTIVATE + command], until, folder) as printed:
         yield printed
-
-
-def _dsn(printed: str) -> str:
-    """The address of the database, which ``realtime dev`` prints."""
-    [dsn] = re.findall(r"Postgres +(\S+)", printed)
-    return str(dsn)

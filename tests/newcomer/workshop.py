@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.browsers import browser_environment
 from tests.support.doc_blocks import Block, blocks
 
-__all__ = ["QUICKSTART", "ROOT", "Workshop", "block", "played", "started"]
+__all__ = ["QUICKSTART", "ROOT", "Workshop", "block", "played", "printed_dsn", "started"]
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = "docs/guides/quickstart.md"
@@ -123,9 +123,15 @@ def started(command: list[str], until: str, cwd: Path, **environment: str) -> It
                 os.killpg(process.pid, 9)
 
 
+def printed_dsn(printed: str) -> str:
+    """The address of the database, which ``realtime dev`` prints."""
+    [dsn] = re.findall(r"Postgres +(\S+)", printed)
+    return str(dsn)
+
+
 def played(order: Callable[[str], None], scenario: str, *arguments: str, **environment: str) -> None:
-    """A scenario of ``tests/browser``. ``order`` does what it asks for by lines that begin with ``RUN``."""
-    command = ["node", str(ROOT / "tests" / "browser" / scenario), *arguments]
+    """A scenario of ``tests``. ``order`` does what it asks for by lines that begin with ``RUN``."""
+    command = ["node", str(ROOT / "tests" / scenario), *arguments]
     given = os.environ | browser_environment() | environment
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=given) as process:
         assert process.stdout is not None

@@ -26,43 +26,9 @@ from tests.support.values.tokens import SECRET
 
 PAGE = "docs/guides/backends.md"
 ISSUER = TokenIssuer(issuer="https://app.example.com", audience="realtime", secret=SECRET)
-AUTH = """
-from typing import Annotated
-
-from fastapi import Header, HTTPException
-from pydantic import BaseModel
-
-
-class User(BaseModel):
-    id: str
-
-
-def current_user(x_user: Annotated[str | None, Header()] = None) -> User:
-    if x_user is None:
-        raise HTTPException(401)
-    return User(id=x_user)
-"""
 SETTINGS = """
-import os
-import psycopg
-
-ROOT_URLCONF, SECRET_KEY, ALLOWED_HOSTS = "urls", "of the tests", ["testserver"]
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "todos"]
-MIDDLEWARE = [
-    "csp.content_security_policy",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-]
-_parts = psycopg.conninfo.conninfo_to_dict(os.environ["DATABASE_URL"])
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": _parts["dbname"],
-        "USER": _parts["user"],
-        "HOST": _parts["host"],
-        "PORT": _parts["port"],
-    }
-}
+ALLOWED_HOSTS = ["testserver"]
+MIDDLEWARE = ["csp.content_security_policy", *MIDDLEWARE]
 """
 DRIVE = """
 import json
@@ -90,7 +56,8 @@ def write(folder: Path) -> None:
         if block.page == PAGE and block.title:
             path = folder / block.title
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text)
+            begun = path.read_text() if block.title == "mysite/settings.py" and path.exists() else ""
+            path.write_text(begun + block.text)
 
 
 def installed(name: str) -> None:
@@ -107,12 +74,11 @@ def run_sql(dsn: str, sql: str) -> list[Any]:
 def site(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The modules can be imported, and the tables are there; the DSN."""
     write(tmp_path)
-    (tmp_path / "auth.py").write_text(AUTH)
     importable(monkeypatch, tmp_path)
-    monkeypatch.setenv("DATABASE_URL", database.replace("postgresql://", "postgresql+psycopg://"))
+    monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("TOKEN_SECRET", SECRET)
     monkeypatch.setenv("FLASK_SECRET_KEY", "of the tests")
-    [tables] = [block.text for block in blocks("sql", "tables") if block.page == PAGE]
+    [tables] = [block.text for block in blocks("sql", "todos.sql", page=PAGE)]
     run_sql(database, tables)
     run_sql(database, "insert into todos (list_id, title) values ('home', 'Water the plants')")
     before = set(sys.modules)
@@ -160,26 +126,41 @@ async def test_flask(site: str) -> None:
     installed("sqlalchemy")
     client = module("flask_app").app.test_client()
     assert client.post("/realtime-token").status_code == 401
-    with client.session_transaction() as session:
-        session["user_id"] = "ada"
+    assert client.post("/sign-in", data={"user": "ada"}).status_code == 204
     assert await accepted(client.post("/realtime-token").text) == "ada"
     check_complete(site, client.post("/lists/home/complete").json["position"], "ada")
+    module("flask_app").Database.kw["bind"].dispose()
+
+
+async def test_the_api_of_the_page_about_tanstack_db(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed("fastapi")
+    [tables] = [block.text for block in blocks("sql", "todos.sql", page="docs/guides/quickstart.md")]
+    [program] = [block.text for block in blocks("python", "api.py", page="docs/sdk/tanstack-db.md")]
+    run_sql(database, tables)
+    (tmp_path / "api_of_tanstack.py").write_text(program)
+    importable(monkeypatch, tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database)
+    api = module("api_of_tanstack")
+    todo = {"id": "8e2fd1a4-53f5-45c5-a6c5-0d3ff3d4b6a8", "title": "Tea", "done": False}
+    address = f"/todos/{todo['id']}"
+    transport = httpx.ASGITransport(app=api.app)
+    async with api.lifespan(api.app), httpx.AsyncClient(transport=transport, base_url="http://app") as http:
+        answers = [await http.post("/todos", json=todo), await http.patch(address, json={"done": True})]
+        assert run_sql(database, "select title, done from todos") == [("Tea", True)]
+        answers.append(await http.delete(address))
+    assert all(answer.json()["position"].startswith("xid:") for answer in answers)
+    assert run_sql(database, "select from todos") == []
 
 
 @pytest.mark.long
 async def test_django(database: str, tmp_path: Path) -> None:
     installed("django")
-    write(tmp_path)
-    (tmp_path / "settings.py").write_text(SETTINGS)
-    exposing = tmp_path / "todos" / "migrations" / "0002_realtime.py"
-    text = exposing.read_text()
-    exposing.unlink()  # Django makes the first migration
-    for folder in ("todos", "todos/migrations"):
-        (tmp_path / folder / "__init__.py").touch()
     environment = os.environ | {
         "DATABASE_URL": database,
         "TOKEN_SECRET": SECRET,
-        "DJANGO_SETTINGS_MODULE": "settings",
+        "DJANGO_SETTINGS_MODULE": "mysite.settings",
         "PYTHONPATH": str(tmp_path),
     }
 
@@ -189,13 +170,21 @@ async def test_django(database: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    python("-m", "django", "makemigrations", "todos")
+    python("-m", "django", "startproject", "mysite", ".")
+    python("manage.py", "startapp", "todos")
+    write(tmp_path)
+    with (tmp_path / "mysite" / "settings.py").open("a") as settings:
+        settings.write(SETTINGS)
+    exposing = tmp_path / "todos" / "migrations" / "0002_realtime.py"
+    text = exposing.read_text()
+    exposing.unlink()  # Django makes the first migration
+    python("manage.py", "makemigrations", "todos")
     exposing.write_text(text)
-    python("-m", "django", "migrate")
+    python("manage.py", "migrate")
     assert run_sql(database, "select name from realtime.collections") == [("todos",)]
     unknown, token, position = json.loads(python("-c", DRIVE))
     assert unknown == 401
     assert await accepted(token) == "7"
     check_complete(database, position, "7", "todos_todo")
-    python("-m", "django", "migrate", "todos", "0001")
+    python("manage.py", "migrate", "todos", "0001")
     assert run_sql(database, "select name from realtime.collections") == []

@@ -24,20 +24,24 @@ OTHERS = {
     "cd",
     "createdb",
     "curl",
+    "django-admin",
     "echo",
     "export",
+    "flask",
     "kill",
     "mkdir",
+    "npx",
     "pg_dump",
     "pg_dumpall",
     "pg_restore",
     "psql",
+    "python",
     "source",
     "uvicorn",
 }
 NPM = {"create": r"(vite|next-app)@latest", "run": r"dev|build|start"}
 """Commands of npm, and one of their words."""
-PACKAGES_OF_OTHERS = {"fastapi", "pyjwt", "@tanstack/db"}
+PACKAGES_OF_OTHERS = {"django", "fastapi", "flask", "pyjwt", "sqlalchemy", "@tanstack/db", "@types/pg", "jose", "pg"}
 OPTIONS_OF_PYTEST = {"-n", "--dist", "-x", "-q"}
 
 
@@ -98,7 +102,7 @@ def test_packages_and_extras_are_ours(command: Invocation) -> None:
         assert any(re.fullmatch(NPM[command.words[1]], word) for word in command.words[2:])
         return
     assert command.words[1] == "install"
-    for package in re.sub(r"--prefix \S+", "", " ".join(command.words[2:])).split():
+    for package in re.sub(r"--prefix \S+|--save-dev", "", " ".join(command.words[2:])).split():
         name, _, extras = package.partition("[")
         if name.startswith("@bunbase/"):
             assert (ROOT / "sdk" / {"@bunbase/sdk": "js"}.get(name, name.removeprefix("@bunbase/"))).is_dir()

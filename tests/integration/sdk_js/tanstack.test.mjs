@@ -4,16 +4,18 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { launch } from "../../browser/launch.mjs";
-import { bundled } from "./framework_pages.mjs";
+import { blocksOf, bundled } from "./framework_pages.mjs";
 import { NetworkGate } from "./scenarios/gate.mjs";
 import { eventually, sql, url } from "./scenarios/support.mjs";
 
-const PAGE = `<!doctype html><title>Todos</title><form><input name="title"></form><ul></ul><output></output>
-<script>
+const OBSERVER = `<script>
   window.shown = [];
-  new MutationObserver(() => shown.push(document.querySelector("ul").innerText)).observe(document, { childList: true, subtree: true });
-</script>
-<script type="module" src="/app.js"></script>`;
+  new MutationObserver(() => shown.push(document.querySelector("ul")?.innerText ?? ""))
+    .observe(document, { childList: true, subtree: true });
+</script>`;
+const PAGE = (await blocksOf("docs/sdk/tanstack-db.md"))["index.html"]
+  .replace("/src/main.ts", "/app.js")
+  .replace("<ul>", `${OBSERVER}<ul>`);
 
 let browser;
 let gate;

@@ -17,6 +17,9 @@ FRAMEWORKS = ["react", "svelte", "vue"]
 
 ADAPTERS = [*FRAMEWORKS, "tanstack-db"]
 DECLARED = {
+    "tanstack-db": """
+declare module "vite" { export function defineConfig(config: object): unknown }
+""",
     "svelte": """
 declare module "$env/static/public" { export const PUBLIC_REALTIME_URL: string }
 """,

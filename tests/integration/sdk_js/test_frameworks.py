@@ -23,6 +23,13 @@ declare module "vite" {
 }
 declare module "@vitejs/plugin-react" { export default function react(): object }
 declare module "*.css" {}
+declare module "next/server" { export function connection(): Promise<void> }
+declare module "pg" {
+  export class Pool {
+    constructor(config: { connectionString?: string });
+    query<Row>(text: string): Promise<{ rows: Row[] }>;
+  }
+}
 declare module "jose" {
   export class SignJWT {
     constructor(claims: Record<string, unknown>);
@@ -52,9 +59,6 @@ def test_the_types_of_the_examples_are_right(page: str, tmp_path: Path) -> None:
     files = [str(path) for path in tmp_path.rglob("*.ts*")]
     assert len(files) >= PAGES[page]
     (tmp_path / "declared.d.ts").write_text(DECLARED)
-    auth = tmp_path / "app" / "auth.ts"
-    auth.parent.mkdir(exist_ok=True)
-    auth.write_text("export declare function currentUser(): Promise<{ id: string } | undefined>;\n")
     types = REACT / "node_modules" / "@types"
     paths = {
         "@bunbase/sdk": [str(SDK / "src" / "index.ts")],

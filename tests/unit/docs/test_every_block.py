@@ -35,6 +35,7 @@ OF_PAGES = {
     ("html", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("html", "docs/guides/quickstart.md"): "tests/browser/test_quickstart.py",
     ("html", "docs/reference/transports.md"): "tests/browser/docs/test_shown_pages.py",
+    ("html", "docs/sdk/tanstack-db.md"): "tests/integration/sdk_js/tanstack.test.mjs",
     ("html", "docs/sdk/js.md"): "tests/browser/docs/test_shown_pages.py",
     ("js", "docs/reference/transports.md"): "tests/browser/docs/test_shown_pages.py",
     ("js", "docs/sdk/js-reference.md"): "sdk/js/scripts/reference.mjs",  # it is generated
@@ -45,6 +46,7 @@ OF_PAGES = {
     ("python", "docs/guides/quickstart.md"): "tests/browser/test_quickstart.py",
     ("python", "docs/guides/writing.md"): f"{HERE}/test_python.py",
     ("python", "docs/sdk/python.md"): "tests/integration/sdk_python/test_guide.py",
+    ("python", "docs/sdk/tanstack-db.md"): f"{HERE}/test_backends.py",
     ("python", "docs/sdk/types.md"): f"{HERE}/test_python.py",
     ("python", "docs/security.md"): f"{HERE}/test_python.py",
     ("python", "sdk/python/README.md"): "tests/integration/sdk_python/test_guide.py",
@@ -82,9 +84,9 @@ def checked_by(block: Block) -> str | None:
         return f"{HERE}/test_typescript.py"
     if block.language == "text" and (block.page, block.title) in UNCHECKED:
         return ""
-    if block.title and block.page in ADAPTERS:
-        return OF_ADAPTERS
     of_page = OF_PAGES.get((block.language, block.page)) or OF_TITLES.get((block.language, block.page, block.title))
+    if of_page is None and block.title and block.page in ADAPTERS:
+        return OF_ADAPTERS
     return of_page or OF_LANGUAGES.get(block.language)
 
 
