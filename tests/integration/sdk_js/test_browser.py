@@ -34,7 +34,7 @@ async def test_a_scenario_that_is_given_up_leaves_no_process(
 
     monkeypatch.setattr(ScenarioServer, "_sql", launch)
     async with scenario_server(database) as one:
-        scenario = asyncio.create_task(play(one, str(SCENARIOS / "hang.test.mjs"), BROWSER=browser, MARK=mark))
+        scenario = asyncio.create_task(play(one, str(SCENARIOS.parent / "hang.test.mjs"), BROWSER=browser, MARK=mark))
         await launched.wait()
         assert marked(mark)
         scenario.cancel()

@@ -2,8 +2,8 @@
 
 import { test } from "node:test";
 
-import { launch } from "../../../browser/launch.mjs";
-import { sql } from "./support.mjs";
+import { launch } from "../../browser/launch.mjs";
+import { sql } from "./scenarios/support.mjs";
 
 test("it hangs", async () => {
   const browser = await launch();
