@@ -23,7 +23,7 @@ from bunbase.rest import (
     Room,
     ServerChannel,
 )
-from bunbase.sync import SyncChannel, SyncDatabase, SyncIterator, SyncQuery, SyncRealtime
+from bunbase.sync import SyncChannel, SyncDatabase, SyncIterator, SyncPages, SyncQuery, SyncRealtime
 
 __all__ = [
     "Ack",
@@ -56,6 +56,7 @@ __all__ = [
     "SyncChannel",
     "SyncDatabase",
     "SyncIterator",
+    "SyncPages",
     "SyncQuery",
     "SyncRealtime",
     "User",

@@ -57,6 +57,27 @@ async def test_a_loop_over_snapshots_shows_each_change_until_nothing_comes(run: 
     await run(consume)
 
 
+async def test_pages_are_one_live_list_to_iterate_over(run: Run, table: str) -> None:
+    write(table, "truncate messages; insert into messages select n, 'a', '', 0 from generate_series(1, 3) n")
+
+    def consume(realtime: SyncRealtime) -> None:
+        query = realtime.database().collection("messages").order_by("id")
+        with query.pages(2) as pages:
+            first = next(pages)
+            assert ([doc.id for doc in first.docs], first.strategy, pages.has_more) == (["1", "2"], "incremental", True)
+            pages.load_more()
+            assert [(change.type, change.doc.id) for change in next(pages).changes] == [("added", "3")]
+            assert not pages.has_more
+            write(table, "delete from messages where id = 1")
+            assert [doc.id for doc in next(pages).docs] == ["2", "3"] == [doc.id for doc in pages.docs]
+        assert list(pages) == []
+        assert not realtime._realtime._manager.subscriptions
+        with pytest.raises(RealtimeError, match="no field 'nope'"), query.where("nope", "==", 1).pages(2) as refused:
+            next(refused)
+
+    await run(consume)
+
+
 async def test_a_live_query_that_is_refused_raises_in_the_loop(run: Run) -> None:
     def consume(realtime: SyncRealtime) -> None:
         with pytest.raises(RealtimeError, match="RT_004"):

@@ -320,3 +320,13 @@ def test_an_annotation_is_asked_for_and_shown_only_with_the_changes_of_its_trans
         {"type": "message", "channel": "c", "event": "e", "id": "1", "meta": {"user": "ada"}}
     )
     assert message.meta == {"user": "ada"}
+
+
+def test_a_snapshot_has_how_the_server_keeps_the_query() -> None:
+    state = LiveState("q1", "db:collection:c", {})
+    state.subscribed({"epoch": "e", "strategy": "re-read", "reason": "it has a limit without an order"})
+    shown = state.receive({"reset": True, "changes": [], "position": "0/1"})
+    assert shown is not None
+    assert (shown.strategy, shown.reason) == ("re-read", "it has a limit without an order")
+    state.subscribed({"epoch": "e", "strategy": "incremental"})
+    assert (state.strategy, state.reason) == ("incremental", None)

@@ -12,13 +12,21 @@ from bunbase import (
     Channel,
     Doc,
     Encryption,
+    LiveQuery,
     Message,
+    Pages,
     Realtime,
     RealtimeError,
     RealtimeServer,
     Snapshot,
+    Snapshots,
+    SyncIterator,
+    SyncPages,
     SyncRealtime,
 )
+from bunbase.core.live_state import LiveState
+
+from tests.support.ports import free_port
 
 SECRETS: dict[str, Any] = {"api_key": "pk_secret", "token": "token_secret", "headers": {"X-Secret": "header_secret"}}
 
@@ -82,6 +90,67 @@ def test_representations_are_short_and_hold_no_secrets() -> None:
     ):
         assert repr(value) == expected
     assert "secret" not in repr(realtime._address)
+
+
+def test_no_object_of_an_application_is_shown_as_its_address_in_memory() -> None:
+    address = "https://ada:password_secret@realtime.example.com"
+    realtime, threaded = Realtime(address), SyncRealtime(address)
+    manager = realtime._manager
+    live = LiveQuery(manager, LiveState("q1", "db:collection:todos", {}), None)
+    pages = Pages(lambda _: LiveQuery(manager, LiveState("q1", "db:collection:todos", {}), None), 10)
+    snapshots, shown = Snapshots(live), "https://realtime.example.com/realtime"
+    messages = realtime.channel("chat:1").messages("sent", buffer=5)
+    thread, closing = threaded._thread, snapshots.close
+    iterator = SyncIterator[Any](thread, realtime, snapshots, closing, None)
+    server, awaited = RealtimeServer(address, "key_secret"), AsyncRealtimeServer(address, "key_secret")
+    keys = Encryption("k2", {"k1": b"1" * 32, "k2": b"secret-secret-secret-secret-1234"})
+    for value, expected in (
+        (live, "<LiveQuery db:collection:todos, 0 documents>"),
+        (snapshots, "<Snapshots of <LiveQuery db:collection:todos, 0 documents>>"),
+        (pages, "<Pages, 0 documents>"),
+        (SyncPages(thread, realtime, pages, None), "<SyncPages, 0 documents>"),
+        (messages, "<Messages of 'sent', 0 waiting, 0 dropped>"),
+        (iterator, "<SyncIterator of <Snapshots of <LiveQuery db:collection:todos, 0 documents>>>"),
+        (realtime.database(), "<Database>"),
+        (threaded.database(), f"<SyncDatabase of <Realtime {shown} closed>>"),
+        (server, f"<RealtimeServer {shown}>"),
+        (awaited, f"<AsyncRealtimeServer {shown}>"),
+        (server.channel("chat:1", encryption=keys), "<ServerChannel 'chat:1'>"),
+        (awaited.channel("chat:1", encryption=keys), "<AsyncServerChannel 'chat:1'>"),
+        (keys, "<Encryption with 'k2' of 2 keys: k1, k2>"),
+    ):
+        assert repr(value) == expected
+    threaded.close()
+
+
+@pytest.mark.parametrize("client", [Realtime, SyncRealtime, RealtimeServer, AsyncRealtimeServer])
+@pytest.mark.parametrize(
+    ("url", "key", "named"), [(5, None, "url"), (b"http://a", None, "url"), ("http://a", 5, "api_key")]
+)
+def test_an_address_or_key_that_is_no_string_is_a_type_error_that_names_it(
+    client: Any, url: object, key: object, named: str
+) -> None:
+    with pytest.raises(TypeError, match=f"{named}: give a string, not (int|bytes)"):
+        client(url, api_key=key)
+
+
+def test_the_user_of_a_development_server_is_an_option_as_in_the_other_sdk() -> None:
+    realtime = Realtime("http://localhost", user="ada", attributes={"name": "Ada", "age": 36})
+    assert realtime._address.parameters["user"] == "ada"
+    assert realtime._address.parameters["attributes"] == '{"name":"Ada","age":36}'
+    assert not {"user", "attributes"} & Realtime("http://localhost")._address.parameters.keys()
+    assert SyncRealtime("http://localhost", user="ada")._realtime._address.parameters["user"] == "ada"
+    assert Realtime("http://localhost", parameters={"user": "bob"})._address.parameters["user"] == "bob"
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
+    port = free_port()
+    with (
+        RealtimeServer(f"http://ada:password_secret@127.0.0.1:{port}", attempts=1) as server,
+        pytest.raises(RealtimeError, match=f"cannot be reached at http://127.0.0.1:{port}/realtime: ") as refused,
+    ):
+        server.get_room("chat:1")
+    assert "secret" not in str(refused.value)
 
 
 def test_representations_stay_short_whatever_is_in_them() -> None:

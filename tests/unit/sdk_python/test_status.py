@@ -72,6 +72,29 @@ async def test_attempts_that_fail_are_offline_with_the_reason_before_it_is_given
     assert realtime.status == ConnectionStatus("closed")
 
 
+async def test_the_state_is_an_event_and_the_next_attempt_has_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    realtime = Realtime("http://localhost:8410", transports=("websocket",), max_reconnect_attempts=1)
+    seen: list[object] = []
+    realtime.on("state", seen.append)
+    realtime.on("error", lambda _: None)
+    assert realtime.retry_at is None
+
+    async def fail(_: object) -> None:
+        seen.append(realtime.retry_at)
+        raise ConnectionEndedError("HTTP 404")
+
+    monkeypatch.setattr(realtime._connection, "_open", fail)
+    connecting = asyncio.create_task(realtime.connect())
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while realtime.retry_at is None:  # noqa: ASYNC110 - a pause has no event
+            await asyncio.sleep(0)
+        realtime.reconnect_now()
+        with pytest.raises(RealtimeError):
+            await connecting
+    assert seen == ["connecting", None, None, "failed"]
+    assert realtime.retry_at is None
+
+
 async def test_a_token_that_is_refused_is_reported_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = ConnectionEndedError("the token has expired", CloseCode.AUTHENTICATION_FAILED)
     realtime = unreachable(monkeypatch, refusal)

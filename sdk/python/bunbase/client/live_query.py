@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, cast
+from typing import Protocol, Self, cast
 
-from bunbase.client.emitter import Emitter
+from bunbase.client.emitter import Emitter, Listener
 from bunbase.connection.subscription import Raw
 from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.lists import difference
@@ -16,7 +16,7 @@ from bunbase.core.live_state import Base, LiveState
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Doc, Snapshot
 
-__all__ = ["Callback", "LiveQuery", "Snapshots"]
+__all__ = ["Callback", "Followed", "LiveQuery", "Snapshots"]
 
 Callback = Callable[[Snapshot], Awaitable[None] | None]
 
@@ -48,6 +48,11 @@ class LiveQuery(Emitter):
     def strategy(self) -> str | None:
         """``incremental`` or ``re-read``; None until the server has answered."""
         return self._state.strategy
+
+    @property
+    def reason(self) -> str | None:
+        """Why the query is read again, in words; None if it is not, or until the server has answered."""
+        return self._state.reason
 
     async def unsubscribe(self) -> None:
         """No more snapshots."""
@@ -106,10 +111,22 @@ class LiveQuery(Emitter):
             self._deliver("snapshot", snapshot)
 
 
+class Followed(Protocol):
+    """What has the events ``snapshot`` and ``error``: a live query, or its pages."""
+
+    error: RealtimeError | None
+
+    def on(self, event: str, listener: Listener) -> object:
+        """Call ``listener`` whenever ``event`` happens."""
+
+    async def unsubscribe(self) -> None:
+        """No more snapshots."""
+
+
 class Snapshots:
     """See ``Query.snapshots``. Never holds more than the list itself."""
 
-    def __init__(self, live: LiveQuery) -> None:
+    def __init__(self, live: Followed) -> None:
         self._live = live
         self._seen: tuple[Doc, ...] = ()
         self._first = True
@@ -118,6 +135,9 @@ class Snapshots:
         self._closed = False
         live.on("snapshot", self._take)
         live.on("error", self._wake)
+
+    def __repr__(self) -> str:
+        return f"<Snapshots of {self._live!r}{', closed' if self._closed else ''}>"
 
     async def close(self) -> None:
         """Unsubscribe."""
@@ -152,7 +172,7 @@ class Snapshots:
         first, self._first = self._first, False
         changes = difference(self._seen, latest.docs)
         self._seen = latest.docs
-        return Snapshot(latest.docs, changes, latest.position, latest.meta) if changes or first else None
+        return replace(latest, changes=changes) if changes or first else None
 
     def _take(self, snapshot: Snapshot) -> None:
         # The difference to what was seen last is of one transaction only if this snapshot is the only one since then.

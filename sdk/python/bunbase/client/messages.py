@@ -31,6 +31,12 @@ class Messages:
         self._error: RealtimeError | None = None
         readers.add(self)
 
+    def __repr__(self) -> str:
+        of = "all events" if self._event is None else repr(self._event)
+        return (
+            f"<Messages of {of}, {len(self._waiting)} waiting, {self.dropped} dropped{', ended' if self._over else ''}>"
+        )
+
     def take(self, message: Message) -> None:
         """A message came."""
         if self._event not in (None, message.event):

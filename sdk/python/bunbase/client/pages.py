@@ -28,8 +28,12 @@ class Pages(Emitter):
         self._loaded = 0  # documents of the list that is shown
         self._shown: tuple[Doc, ...] | None = None
         self._has_more = self._over = False
+        self.error: RealtimeError | None = None
         self._current: LiveQuery | None = None
         self._next: LiveQuery | None = self._begin(size)
+
+    def __repr__(self) -> str:
+        return f"<Pages, {len(self.docs)} documents{', more after them' if self._has_more else ''}>"
 
     @property
     def docs(self) -> tuple[Doc, ...]:
@@ -44,6 +48,7 @@ class Pages(Emitter):
     def load_more(self) -> None:
         """Load the next page, which comes as a ``snapshot``. Without effect while one is loaded, and where there is none."""
         if self._has_more and self._next is None:
+            self.error = None
             self._next = self._begin(self._loaded + self._size)
 
     async def unsubscribe(self) -> None:
@@ -79,4 +84,5 @@ class Pages(Emitter):
     def _failed(self, limit: int, error: RealtimeError) -> None:
         if limit > self._loaded:
             self._next = None
+        self.error = error
         self._report_error(error)

@@ -77,6 +77,9 @@ class Database:
     def __init__(self, subscribe: Subscribe) -> None:
         self._subscribe = subscribe
 
+    def __repr__(self) -> str:
+        return "<Database>"
+
     def collection(self, name: str) -> Query:
         """All rows of a table that was exposed under ``name``."""
         return Query(self._subscribe, name)

@@ -21,7 +21,7 @@ from bunbase.connection.token_source import GetToken, TokenSource
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.live_state import LiveState
 from bunbase.core.status import ConnectionStatus, State
-from bunbase.protocol.codec import Format
+from bunbase.protocol.codec import Format, encode_text
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import RealtimeError
@@ -56,11 +56,14 @@ class Realtime(Emitter):
         heartbeat_timeout: seconds in which the server has to answer it; then the connection is dead.
         upgrade_interval: seconds between attempts to get back to a better transport.
         queue_limit: how many sends may wait while there is no connection.
-        parameters: further query parameters, such as ``user`` on a development server.
+        user: the user's id; believed by development servers only.
+        attributes: the user's attributes, a JSON object of scalars; believed by development servers only.
+        parameters: further query parameters.
         headers: further headers of the opening request.
 
     Events:
         ``connected``; ``disconnected``, ``reconnecting`` with the ``RealtimeError`` that was the reason, or None;
+        ``state`` with the ``state``, when that has changed;
         ``status`` with a ``ConnectionStatus``: the state, or the reason for it, has changed;
         ``transport`` with the transport's name: another connection has taken over without interruption;
         ``error`` with a ``RealtimeError``, which is logged where there is no listener;
@@ -85,6 +88,8 @@ class Realtime(Emitter):
         heartbeat_timeout: float = 10.0,
         upgrade_interval: float = 30.0,
         queue_limit: int = 1000,
+        user: str | None = None,
+        attributes: Mapping[str, str | float | bool | None] | None = None,
         parameters: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -98,6 +103,10 @@ class Realtime(Emitter):
         url, api_key = given_or_set(url, api_key)
         if api_key is not None and api_key.startswith("pk_"):  # a secret one does not belong in an address
             known["apikey"] = api_key
+        if user is not None:
+            known["user"] = user
+        if attributes:
+            known["attributes"] = encode_text(attributes)
         self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)
         self._manager = _Manager(self, queue_limit)
         if token is not None and get_token is not None:
@@ -127,6 +136,13 @@ class Realtime(Emitter):
     def status(self) -> ConnectionStatus:
         """Whether there is a connection, and if not, why."""
         return self._status
+
+    @property
+    def retry_at(self) -> float | None:
+        """When the next attempt to connect begins, in seconds as ``time.monotonic()`` counts them: for a countdown.
+        None where none is planned, or one is under way.
+        """
+        return self._connection.retry_at
 
     @property
     def transport(self) -> str | None:
@@ -289,8 +305,10 @@ class Realtime(Emitter):
             self._report_error(reason)
 
     def _set_state(self, state: State, reason: RealtimeError | None) -> None:
-        self._state, self._reason = state, reason
+        changed, self._state, self._reason = state != self._state, state, reason
         self._state_changed.set()
+        if changed:
+            self._deliver("state", state)
         before, self._status = self._status, ConnectionStatus.of(state, reason)
         if self._status != before:
             self._deliver("status", self._status)

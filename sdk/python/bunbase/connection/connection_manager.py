@@ -75,6 +75,7 @@ class ConnectionManager:
         tokens: TokenSource,
     ) -> None:
         self.current: Link | None = None
+        self.retry_at: float | None = None  # when the next attempt begins, as ``time.monotonic()`` counts
         self._address = address
         self._options = options
         self._subscriptions = subscriptions
@@ -158,11 +159,14 @@ class ConnectionManager:
         """Wait before an attempt: ``at_least`` these seconds, which the server asked for."""
         delay = at_least + full_jitter(attempt, self._options.reconnect_delay, self._options.max_reconnect_delay)
         self._retry_now.clear()
+        self.retry_at = time.monotonic() + delay
         try:
             async with asyncio.timeout(delay):
                 await self._retry_now.wait()
         except TimeoutError:
             return
+        finally:
+            self.retry_at = None
 
     async def _open(self, name: str) -> Link:
         address = replace(self._address, token=await self._token())

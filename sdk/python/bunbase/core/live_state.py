@@ -26,6 +26,7 @@ class LiveState:
         self.id = id
         self.channel = channel
         self.strategy: str | None = None
+        self.reason: str | None = None
         self.docs: list[Doc] = []
         self._query = dict(query)
         self._meta = meta
@@ -51,7 +52,7 @@ class LiveState:
 
     def subscribed(self, message: Mapping[str, Any], base: Base | None = None) -> None:
         """A connection begins. ``base``: the list at the time of the request, if that is not the current one."""
-        self.strategy = message.get("strategy")
+        self.strategy, self.reason = message.get("strategy"), message.get("reason")
         epoch = message.get("epoch")
         docs, position, epoch_sent = (self.docs, self._shown, self._epoch) if base is None else base
         if message.get("recovered") and epoch == epoch_sent:
@@ -92,4 +93,6 @@ class LiveState:
     def _show(self, changes: tuple[Change, ...], meta: Mapping[str, Any] | None = None) -> Snapshot | None:
         assert self._feed_position is not None
         first, self._shown = self._shown is None, self._feed_position
-        return Snapshot(tuple(self.docs), changes, self._shown, meta) if changes or first else None
+        if not changes and not first:
+            return None
+        return Snapshot(tuple(self.docs), changes, self._shown, meta, self.strategy, self.reason)

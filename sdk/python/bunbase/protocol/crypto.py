@@ -47,6 +47,10 @@ class Encryption:
         self.allow_plaintext = allow_plaintext
         self._ciphers = {id: AESGCM(_key(id, key)) for id, key in keys.items()}
 
+    def __repr__(self) -> str:
+        keys = ", ".join(sorted(self._ciphers))
+        return f"<Encryption with {self.key_id!r} of {len(self._ciphers)} keys: {keys}>"
+
     def encrypt(self, channel: str, event: str, data: object, *, nonce: bytes | None = None) -> dict[str, Any]:
         """The envelope for ``data``, any JSON value. ``nonce``: for test vectors only; never use one twice."""
         iv = os.urandom(_NONCE_SIZE) if nonce is None else nonce

@@ -145,13 +145,16 @@ class Snapshot:
     """A live query's list, and how it came about: ``changes`` applied in order to the list before give ``docs``.
 
     ``meta``: the annotation of the transaction that made the changes, of a query ``with_meta()``; None if it has none, or
-    the changes may be of several.
+    the changes may be of several. ``strategy``: how the server keeps the query, ``incremental`` (row by row) or ``re-read``;
+    ``reason``: why it is read again, in words.
     """
 
     docs: tuple[Doc, ...]
     changes: tuple[Change, ...]
     position: str
     meta: Mapping[str, Any] | None = None
+    strategy: str | None = None
+    reason: str | None = None
 
     @property
     def doc(self) -> Doc | None:

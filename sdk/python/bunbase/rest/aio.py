@@ -40,6 +40,9 @@ class AsyncRealtimeServer:
         self._http = httpx.AsyncClient(**calls.client_options(url, api_key, timeout))
         self._attempts = attempts
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {calls.shown(self._http.base_url)}>"
+
     def channel(self, name: str, *, encryption: Encryption | None = None) -> AsyncServerChannel:
         """A channel to publish to and look into."""
         return AsyncServerChannel(self, name, encryption)
@@ -113,7 +116,7 @@ class AsyncRealtimeServer:
 
     async def _call(self, call: calls.Call[T]) -> T:
         retrying = AsyncRetrying(**calls.retry_options(call, self._attempts))
-        with calls.plain_errors():
+        with calls.plain_errors(self._http.base_url):
             answer: T = await retrying(self._once, call)
             return answer
 
@@ -128,6 +131,9 @@ class AsyncServerChannel:
         self.name = name
         self._server = server
         self._encryption = encryption
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
 
     async def broadcast(  # noqa: PLR0913
         self,

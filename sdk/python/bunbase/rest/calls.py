@@ -39,6 +39,7 @@ __all__ = [
     "presence",
     "read",
     "retry_options",
+    "shown",
     "update_room",
     "worth_repeating",
 ]
@@ -124,8 +125,11 @@ def retry_options(call: Call[Any], attempts: int) -> dict[str, Any]:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Raise errors of the HTTP client as ``RealtimeError``, without the frames of httpx and tenacity."""
+def plain_errors(base_url: httpx.URL) -> Iterator[None]:
+    """Raise errors of the HTTP client as ``RealtimeError``, without the frames of httpx and tenacity.
+
+    ``base_url``: where the server was looked for, for the message.
+    """
     try:
         yield
     except RateLimitedError as busy:
@@ -134,8 +138,14 @@ def plain_errors() -> Iterator[None]:
         raise RealtimeError(error.code, error.message, error.channel, error.ref, error.retry_after) from None
     except httpx.TransportError as error:
         raise RealtimeError(
-            ErrorCode.CONNECTION_FAILED, f"the server cannot be reached: {error or type(error).__name__}"
+            ErrorCode.CONNECTION_FAILED,
+            f"the server cannot be reached at {shown(base_url)}: {error or type(error).__name__}",
         ) from None
+
+
+def shown(base_url: httpx.URL) -> str:
+    """The server's address for messages: without a password."""
+    return Address(str(base_url)).shown
 
 
 def _channel(name: str, rest: str = "") -> str:

@@ -43,6 +43,9 @@ class RealtimeServer:
         self._http = httpx.Client(**calls.client_options(url, api_key, timeout))
         self._attempts = attempts
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {calls.shown(self._http.base_url)}>"
+
     def channel(self, name: str, *, encryption: Encryption | None = None) -> ServerChannel:
         """A channel to publish to and look into."""
         return ServerChannel(self, name, encryption)
@@ -114,7 +117,7 @@ class RealtimeServer:
 
     def _call(self, call: calls.Call[T]) -> T:
         retrying = Retrying(**calls.retry_options(call, self._attempts))
-        with calls.plain_errors():
+        with calls.plain_errors(self._http.base_url):
             answer: T = retrying(self._once, call)
             return answer
 
@@ -129,6 +132,9 @@ class ServerChannel:
         self.name = name
         self._server = server
         self._encryption = encryption
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
 
     def broadcast(  # noqa: PLR0913
         self,

@@ -2,7 +2,8 @@
 
 from bunbase.sync.channel import SyncChannel
 from bunbase.sync.iterator import SyncIterator
+from bunbase.sync.pages import SyncPages
 from bunbase.sync.query import SyncDatabase, SyncQuery
 from bunbase.sync.realtime import SyncRealtime
 
-__all__ = ["SyncChannel", "SyncDatabase", "SyncIterator", "SyncQuery", "SyncRealtime"]
+__all__ = ["SyncChannel", "SyncDatabase", "SyncIterator", "SyncPages", "SyncQuery", "SyncRealtime"]

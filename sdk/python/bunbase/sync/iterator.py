@@ -41,6 +41,10 @@ class SyncIterator(Generic[T]):
         self._timeout = timeout
         self._closed = False
 
+    def __repr__(self) -> str:
+        closed = ", closed" if self._closed or self._thread.closed else ""
+        return f"<{type(self).__name__} of {self._source!r}{closed}>"
+
     def close(self) -> None:
         """Collect no more; of a live query: unsubscribe. Loops over it end, in other threads, too."""
         self._closed = True

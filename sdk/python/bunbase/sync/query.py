@@ -8,6 +8,7 @@ from bunbase.client.realtime import Realtime
 from bunbase.protocol.model import Snapshot
 from bunbase.sync.iterator import SyncIterator
 from bunbase.sync.loop_thread import LoopThread
+from bunbase.sync.pages import SyncPages
 
 __all__ = ["SyncDatabase", "SyncQuery"]
 
@@ -42,6 +43,18 @@ class SyncQuery(QueryBuilder):
         """How many documents there are now, see ``Query.count``."""
         return self._thread.run(self._query().count(timeout=timeout))
 
+    def pages(self, size: int, *, timeout: float | None = None) -> SyncPages:
+        """Subscribe to the first ``size`` documents, and to more with each ``load_more()``: at most 9,999.
+
+        Args:
+            size: the documents of a page.
+            timeout: seconds without a new snapshot after which the iteration ends; without it, it goes on.
+        """
+        return self._thread.run(self._pages(size, timeout))
+
+    async def _pages(self, size: int, timeout: float | None) -> SyncPages:
+        return SyncPages(self._thread, self._realtime, self._query().pages(size), timeout)
+
     async def _snapshots(self, timeout: float | None) -> SyncIterator[Snapshot]:
         snapshots = self._query().snapshots()
         return SyncIterator(self._thread, self._realtime, snapshots, snapshots.close, timeout)
@@ -56,6 +69,9 @@ class SyncDatabase:
     def __init__(self, thread: LoopThread, realtime: Realtime) -> None:
         self._thread = thread
         self._realtime = realtime
+
+    def __repr__(self) -> str:
+        return f"<SyncDatabase of {self._realtime!r}>"
 
     def collection(self, name: str) -> SyncQuery:
         """All rows of a table that was exposed under ``name``."""

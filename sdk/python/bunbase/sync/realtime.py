@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bunbase.client.realtime import Realtime
-from bunbase.core.status import ConnectionStatus
+from bunbase.core.status import ConnectionStatus, State
 from bunbase.sync.channel import SyncChannel
 from bunbase.sync.loop_thread import LoopThread
 from bunbase.sync.query import SyncDatabase
@@ -40,6 +40,16 @@ class SyncRealtime:
         return repr(self._realtime).replace("<", "<Sync", 1)
 
     @property
+    def state(self) -> State:
+        """What the client does, see ``Realtime.state``."""
+        return self._realtime.state
+
+    @property
+    def retry_at(self) -> float | None:
+        """When the next attempt to connect begins, see ``Realtime.retry_at``."""
+        return self._realtime.retry_at
+
+    @property
     def status(self) -> ConnectionStatus:
         """Whether there is a connection, and if not, why."""
         return self._realtime.status
@@ -57,6 +67,13 @@ class SyncRealtime:
     def connect(self) -> None:
         """Connect, and wait until that is done. Raises ``RealtimeError`` (RT_001) when it fails for good."""
         self._thread.run(self._realtime.connect())
+
+    def reconnect_now(self) -> None:
+        """The network has changed or returned: reconnect at once, and check an open connection."""
+        self._thread.run(self._reconnect_now())
+
+    async def _reconnect_now(self) -> None:
+        self._realtime.reconnect_now()
 
     def close(self) -> None:
         """Disconnect, and end the thread. Iterators end. A closed client stays closed."""

@@ -70,7 +70,14 @@ class Address:
 
 
 def given_or_set(url: str | None, api_key: str | None) -> tuple[str, str | None]:
-    """The address and the key: as given, or of the environment; without one, the address is that of ``realtime dev``."""
+    """The address and the key: as given, or of the environment; without one, the address is that of ``realtime dev``.
+
+    Raises:
+        TypeError: one of them is no string. The message does not repeat it: it may be a key.
+    """
+    for name, value in (("url", url), ("api_key", api_key)):
+        if not isinstance(value, str | None):
+            raise TypeError(f"{name}: give a string, not {type(value).__name__}")
     return (
         os.environ.get(URL_VARIABLE) or "http://localhost:8000" if url is None else url,
         os.environ.get(KEY_VARIABLE) or None if api_key is None else api_key,
