@@ -187,3 +187,52 @@ begin
   end loop;
 end
 $$;
+
+-- What other functions take as jsonb, as json and as text, for the same reasons. Texts that are no JSON are refused in PostgreSQL's words.
+do $$
+declare
+  kind text;
+  other text;
+begin
+  foreach kind in array '{json,text}'::text[] loop
+    execute format($f$
+      create or replace function realtime.annotate(meta %1$s) returns void
+      language sql set search_path = pg_catalog, pg_temp as $b$ select realtime.annotate(meta::jsonb) $b$;
+      comment on function realtime.annotate(%1$s) is 'The same with annotations of type %1$s';
+
+      create or replace function realtime.update_channel(name text, changes %1$s) returns realtime.channels
+      language sql set search_path = pg_catalog, pg_temp as $b$ select realtime.update_channel(name, changes::jsonb) $b$;
+      comment on function realtime.update_channel(text, %1$s) is 'The same with changes of type %1$s';
+    $f$, kind);
+  end loop;
+end
+$$;
+
+-- Of the types of metadata and permissions each pair, so that both may be literals. Where they left both out, or permissions, two would fit: so metadata
+-- has no default here, and permissions only beside one of them.
+do $$
+declare
+  kinds constant text[] := '{jsonb,json,text}';
+  kind text;
+  other text;
+begin
+  foreach kind in array kinds loop
+    foreach other in array kinds loop
+      continue when kind = 'jsonb' and other = 'jsonb';
+      execute format($f$
+        create or replace function realtime.create_channel(
+          name text, metadata %1$s, permissions %2$s %3$s, capacity integer %4$s, history boolean %5$s, ttl interval %4$s, max_messages integer %4$s,
+          presence_timeout interval %6$s, typing_timeout interval %7$s, created_by text %4$s
+        ) returns realtime.channels
+        language sql set search_path = pg_catalog, pg_temp as $b$
+          select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout,
+                                         typing_timeout, created_by)
+        $b$;
+        comment on function realtime.create_channel(text, %1$s, %2$s, integer, boolean, interval, integer, interval, interval, text) is
+          'The same with metadata of type %1$s and permissions of type %2$s';
+      $f$, kind, other, case other when 'jsonb' then $d$default '{}'$d$ else '' end, 'default null', 'default true',
+        $d$default '10 s'$d$, $d$default '5 s'$d$);
+    end loop;
+  end loop;
+end
+$$;

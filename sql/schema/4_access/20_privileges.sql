@@ -24,15 +24,18 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   -- By signature: another function that gets the name of one of these is not for publishers.
   select 'function', 'realtime.' || w.signature, null, 'EXECUTE'
   from (
-    values ('annotate(jsonb)'), ('position()'), ('broadcast_changes()'), ('kick(text,text,text)'), ('disconnect(text,text)'),
-      ('create_channel(text,jsonb,jsonb,integer,boolean,interval,integer,interval,interval,text)'), ('update_channel(text,jsonb)'),
+    values ('position()'), ('broadcast_changes()'), ('kick(text,text,text)'), ('disconnect(text,text)'),
       ('close_channel(text)'), ('history(text,text,integer)'), ('epoch()'),
       ('payload_of(text)'), ('payload_of(json)'), ('payload_of(anyelement)'), ('name_matches(text,text)'), ('channel_rules(text[])')
     union all
     select format(s.signature, payload)
     from unnest('{jsonb,json,text,anyelement}'::text[]) payload, (
       values ('broadcast(text,text,%s,text,text,jsonb,integer)'), ('broadcast_all(text,%s,text,jsonb,integer)'),
-        ('broadcast_users(text[],text,%s,text,jsonb,integer)'), ('broadcast_rooms(text[],text,%s,text,jsonb,integer)')) s (signature)
+        ('broadcast_users(text[],text,%s,text,jsonb,integer)'), ('broadcast_rooms(text[],text,%s,text,jsonb,integer)'),
+        ('annotate(%s)'), ('update_channel(text,%s)')) s (signature)
+    union all
+    select format('create_channel(text,%s,%s,integer,boolean,interval,integer,interval,interval,text)', metadata, permissions)
+    from unnest('{jsonb,json,text}'::text[]) metadata, unnest('{jsonb,json,text}'::text[]) permissions
   ) w (signature)
   where purpose = 'publish' and to_regprocedure('realtime.' || w.signature) is not null
   union all

@@ -82,6 +82,20 @@ $$;
 comment on function realtime.set_rules(jsonb) is
   'Save the rules of a channel or pattern, in place of those it had: {"channel": "private:room-1", "rules": {"subscribe": "auth.uid in data.members"}}';
 
+do $$
+declare
+  kind text;
+begin
+  foreach kind in array '{json,text}'::text[] loop  -- as the overloads of broadcast()
+    execute format($f$
+      create or replace function realtime.set_rules(definition %1$s) returns realtime.rules
+      language sql set search_path = pg_catalog, pg_temp as $b$ select realtime.set_rules(definition::jsonb) $b$;
+      comment on function realtime.set_rules(%1$s) is 'The same with a definition of type %1$s';
+    $f$, kind);
+  end loop;
+end
+$$;
+
 create or replace function realtime.rule_for(channel text, action text default 'subscribe')
 returns table (pattern text, condition jsonb)
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -1,0 +1,45 @@
+"""Functions that take ``jsonb`` take ``json``, which drivers and ``json_build_object()`` make, and literals as before."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.integration.sql.conftest import Connection, Stream, run, value
+
+FORMS = ["'{0}'", "'{0}'::text", "'{0}'::json", "'{0}'::jsonb"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rooms_rules_and_alerts_take_each_type(db: Connection, form: str) -> None:
+    topic, others = form.replace("{0}", '{"topic": "x"}'), ("{}", "{}::json", "{}::text", "{}::jsonb")
+    run(db, f"select realtime.create_channel('a', {topic})")
+    run(db, f"select realtime.create_channel('b', metadata => {topic}, capacity => 2)")
+    for number, other in enumerate(others):
+        permissions = other.replace("{}", "'{}'")
+        run(db, f"select realtime.create_channel('c{number}', {topic}, permissions => {permissions})")
+    rooms = run(db, "select name, metadata, permissions from realtime.channels order by name")
+    assert [room["name"] for room in rooms] == ["a", "b", "c0", "c1", "c2", "c3"]
+    assert all(room["metadata"] == {"topic": "x"} and room["permissions"] == {} for room in rooms)
+    capacity, rules = form.replace("{0}", '{"capacity": 3}'), '{"channel": "a", "rules": {"subscribe": "true"}}'
+    run(db, f"select realtime.update_channel('a', {capacity})")
+    assert value(db, "select capacity from realtime.channels where name = 'a'") == 3
+    run(db, f"select realtime.set_rules({form.replace('{0}', rules)})")
+    assert value(db, "select rules from realtime.rules where channel = 'a'") == {"subscribe": "true"}
+    name = value(db, "select name from realtime.alert_rules order by name limit 1")
+    disabled = form.replace("{0}", '{"enabled": false}')
+    changed = run(db, f"select * from realtime.update_alert_rule(%s, {disabled})", name)
+    assert [row["enabled"] for row in changed] == [False]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_annotations_of_each_type_are_in_the_stream(db: Connection, stream: Stream, form: str) -> None:
+    meta = form.replace("{0}", '{"user": "ada"}')
+    run(db, f"select realtime.annotate({meta})")
+    assert [content["meta"] for content in stream.messages("realtime.annotation")] == [{"user": "ada"}]
+
+
+def test_a_channel_needs_its_name_alone_and_text_has_to_be_json(db: Connection) -> None:
+    run(db, "select realtime.create_channel('plain'), realtime.create_channel('limited', capacity => 1)")
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        run(db, "select realtime.create_channel('x', 'topic'::text)")
