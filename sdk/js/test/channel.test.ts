@@ -254,6 +254,11 @@ test("a channel that two parts of an application use is left with the second uns
   assert.equal(server.peer.of("unsubscribe").length, 1);
 });
 
+test("a collection is no channel, and its name is refused with what to use", () => {
+  const { realtime } = new FakeServer();
+  assert.throws(() => realtime.channel("db:collection:c"), /^TypeError: db:collection:c: no channel; use database\(\)/);
+});
+
 test("other options of a subscribed channel are logged by their names", async (context) => {
   const { mock } = context.mock.method(console, "warn", () => {});
   const { server, channel } = await subscribedChannel({ history: 5, presence: { name: "Ada" } });

@@ -209,7 +209,7 @@ test("disconnect() ends everything, also from within a listener", async () => {
 
 test("when the network returns or the page becomes visible, the client reconnects at once, or pings an open connection", async () => {
   const server = new FakeServer({ reconnectDelay: 60_000, heartbeatTimeout: 300 });
-  const wake = (): void => server.realtime._manager._connection._reconnectNow();
+  const wake = (): void => server.realtime.reconnectNow();
   server.peer.hello().end();
   assert.equal(server.peers.length, 1);
   wake();

@@ -175,6 +175,7 @@ test("pages show all that is loaded, and a longer list takes over only when it i
   assert.deepEqual(shown(), ["ab", true]); // the shorter list lives until then
   list(1, "0/20", "a", "b", "c", "d");
   assert.deepEqual(shown(), ["abcd", false]);
+  assert.deepEqual([followed.docs.map(({ id }) => id).join(""), followed.hasMore], shown());
   assert.deepEqual(
     snapshots.at(-1)!.changes.map(({ type, doc }) => `${type} ${doc.id}`),
     ["added c", "added d"],

@@ -12,6 +12,7 @@ import type { ClientMessage } from "../src/protocol/wire.js";
 import { Pacer } from "../src/core/pacer.js";
 import { compare } from "../src/core/position.js";
 import { PresenceState } from "../src/core/presence.js";
+import { RealtimeServer } from "../src/client/server.js";
 import { endpoint } from "../src/client/settings.js";
 import { parser } from "../src/transports/sse.js";
 import { randomOf } from "./random.js";
@@ -74,6 +75,11 @@ test("an address gets the endpoint's path, once", () => {
     "http://a/b": "http://a/b/realtime",
   };
   for (const [given, wanted] of Object.entries(expected)) assert.equal(endpoint(given).href, wanted);
+});
+
+test("the client of servers refuses an address that is none when it is made", () => {
+  assert.throws(() => new RealtimeServer({ url: "localhost:1" }), /^TypeError: url: "localhost:1" is not an address/);
+  new RealtimeServer({ url: "http://localhost:1" });
 });
 
 const message = (data: unknown = null): ClientMessage => ({ type: "message", channel: "c", data });

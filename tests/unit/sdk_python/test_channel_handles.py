@@ -232,3 +232,8 @@ async def test_other_options_of_a_subscribed_channel_are_logged_and_hold_from_th
     await channel.unsubscribe()
     wanted = {"type": "subscribe", "channel": "chat:1", "history": 9, "meta": True, "presence": {"name": "Ada"}}
     assert channel.request() == wanted
+
+
+def test_a_collection_is_no_channel_and_its_name_is_refused_with_what_to_use() -> None:
+    with pytest.raises(ValueError, match=r"db:collection:todos: no channel; use database\(\)\.collection\(\)"):
+        Realtime("http://localhost").channel("db:collection:todos")

@@ -50,7 +50,11 @@ export interface PagesSnapshot<T = Untyped> extends Snapshot<T> {
 }
 
 /** A live query of which more and more is loaded. Made by {@link pages}. */
-export interface Pages {
+export interface Pages<T = Untyped> {
+  /** All that is loaded, as it is now. */
+  readonly docs: readonly Doc<T>[];
+  /** There are documents after these. */
+  readonly hasMore: boolean;
   /** Load the next page; without effect while one is being loaded, and where there is none. */
   loadMore(): void;
   /** The listener gets no further snapshots. */
@@ -68,7 +72,7 @@ export function pages<T = Untyped>(
   size: number,
   onNext: (snapshot: PagesSnapshot<T>) => void,
   onError: (error: RealtimeError) => void,
-): Pages {
+): Pages<T> {
   let loaded = 0; // documents of the list that is shown
   let shown: readonly Doc<T>[] | undefined;
   let hasMore = false;
@@ -98,6 +102,12 @@ export function pages<T = Untyped>(
 
   next = follow(size);
   return {
+    get docs() {
+      return shown ?? [];
+    },
+    get hasMore() {
+      return hasMore;
+    },
     loadMore: () => {
       if (hasMore && !next) next = follow(loaded + size);
     },

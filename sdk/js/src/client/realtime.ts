@@ -93,6 +93,11 @@ export class Realtime<Collections = Untyped> {
     this._manager._disconnect();
   }
 
+  /** The network has changed or returned: reconnect at once, and check an open connection. Browsers report that by themselves. */
+  reconnectNow(): void {
+    this._manager._connection._reconnectNow();
+  }
+
   /** Connected, also again. */
   on(event: "connected", listener: () => void): () => void;
   /** The connection is lost, or was closed. */
@@ -119,11 +124,15 @@ export class Realtime<Collections = Untyped> {
     this._events._remove(event, listener);
   }
 
-  /** A channel by its name. The same name gives the same object; options hold from the next `subscribe()`. */
+  /**
+   * A channel by its name. The same name gives the same object; options hold from the next `subscribe()`. A `TypeError` for the names
+   * of collections, `db:…`, which {@link database} is for.
+   */
   channel<Events = Untyped, State = Untyped>(
     name: string,
     options: ChannelOptions<Events, State> = {},
   ): Channel<Events, State> {
+    if (name.startsWith("db:")) throw new TypeError(`${name}: no channel; use database().collection()`);
     let channel = this._channels.get(name);
     if (channel) channel._configure(options as ChannelOptions);
     else this._channels.set(name, (channel = new Channel(name, this._manager, { ...options } as ChannelOptions)));

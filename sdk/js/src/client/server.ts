@@ -3,7 +3,8 @@
 import { uuid } from "../core/ids.js";
 import type { Encryption } from "../protocol/crypto.js";
 import type { Message, Untyped } from "../protocol/types.js";
-import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions } from "./rest.js";
+import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions, type ServerOptions } from "./rest.js";
+import { endpoint } from "./settings.js";
 
 /** A room: a channel with settings of its own. `null` for a limit: there is none. Durations are seconds. */
 export interface ServerRoom {
@@ -67,6 +68,12 @@ export class ServerChannel extends RestChannel {
 
 /** The service, as a server of yours uses it. All methods throw {@link RealtimeError}. */
 export class RealtimeServer extends Rest {
+  /** A `TypeError` if `url` is no address. */
+  constructor(options: ServerOptions = {}) {
+    super(options);
+    if (options.url !== undefined) endpoint(options.url);
+  }
+
   /** A channel by its name. `encryption`: what is published there is encrypted. */
   override channel(name: string, { encryption }: { encryption?: Encryption } = {}): ServerChannel {
     return new ServerChannel(this, name, encryption);

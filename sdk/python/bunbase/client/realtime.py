@@ -216,7 +216,12 @@ class Realtime(Emitter):
             meta: messages come with the annotation of their transaction (``Message.meta``).
             conflate: ``key`` and ``ms``: of the messages with one value at the path ``key`` of their data, the latest, and
                 at most one in ``ms`` milliseconds.
+
+        Raises:
+            ValueError: it is the name of a collection, ``db:…``, which ``database`` is for.
         """
+        if name.startswith("db:"):
+            raise ValueError(f"{name}: no channel; use database().collection()")
         options = ChannelOptions(presence, history, filter, encryption, meta, conflate)
         channel = self._channels.get(name)
         if channel is None:
