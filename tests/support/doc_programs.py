@@ -134,6 +134,12 @@ PROGRAMS = (
     ),
     Program("docs/guides/channels.md", "ts", _CHANNELS, "show('end');\n", ("shown 50", "above 10", "shown end")),
     Program(
+        "docs/guides/recipes.md",
+        "ts",
+        "const show = (what: string, docs: readonly unknown[]) => console.log(what, docs.length);\n",
+        prints=("messages 0", "reactions 0", "cursors 0"),
+    ),
+    Program(
         "docs/guides/writing.md",
         "ts",
         _WRITING,

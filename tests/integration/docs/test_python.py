@@ -145,6 +145,27 @@ async def test_channels(database: str) -> None:
         await names["board"].subscribe()
 
 
+async def test_recipes(database: str) -> None:
+    page, shown = "docs/guides/recipes.md", asyncio.Event()
+    tables = [block.text for block in blocks("sql", page=page)]
+    message = (
+        "insert into chat_messages (id, room_id, author, body) values (gen_random_uuid(), 'lounge', 'ada', 'Hello')"
+    )
+    run_sql(database, *tables, message)
+
+    def show(what: str, docs: list[Any]) -> None:
+        if what == "messages" and [doc.data["body"] for doc in docs] == ["Hello"]:
+            shown.set()
+
+    names = await run(text_of(page, "follow"), {"show": show})
+    async with serving(database, free_port(), slot_name=slot_name(), ephemeral=True) as server:
+        following = asyncio.create_task(names["follow"](server.url))
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            await shown.wait()
+        following.cancel()
+        await asyncio.wait([following])
+
+
 async def test_an_endpoint_returns_the_position_of_its_transaction(database: str) -> None:
     class NewTodo(BaseModel):
         id: str

@@ -19,6 +19,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.integration.sdk_js.scenario_server import KEY, SDK, ScenarioServer, scenario_server
 from tests.support.browsers import need
+from tests.support.doc_blocks import blocks
 from tests.support.doc_programs import PROGRAMS, Program, program_text
 from tests.support.servers.commands import realtime
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -93,6 +94,8 @@ async def server(dsn: str) -> AsyncIterator[ScenarioServer]:
     async with scenario_server(dsn, auth_issuers=issuers) as one:
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(MESSAGES)
+            for block in blocks("sql", page="docs/guides/recipes.md"):
+                connection.execute(block.text.encode())
         yield one
 
 

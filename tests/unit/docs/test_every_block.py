@@ -44,6 +44,7 @@ OF_PAGES = {
     ("python", "docs/guides/channels.md"): f"{HERE}/test_python.py",
     ("python", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",
     ("python", "docs/guides/quickstart.md"): "tests/browser/test_quickstart.py",
+    ("python", "docs/guides/recipes.md"): f"{HERE}/test_python.py",
     ("python", "docs/guides/writing.md"): f"{HERE}/test_python.py",
     ("python", "docs/sdk/python.md"): "tests/integration/sdk_python/test_guide.py",
     ("python", "docs/sdk/tanstack-db.md"): f"{HERE}/test_backends.py",
