@@ -1,4 +1,4 @@
-"""From the catalog query's JSON document to ``Catalog``: every rule about what can be followed is here.
+"""From the catalog query's JSON document to ``Catalog``; what cannot be followed: :mod:`engine.catalog.problems`.
 
 A table with a problem still has an entry, with ``Table.problem`` naming what is wrong, so that a subscriber gets that
 sentence and other tables are not disturbed.
@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from engine.catalog.model import Catalog, Table
 from engine.catalog.policies import UNKNOWN, Policies
+from engine.catalog.problems import (
+    Published,
+    field_problem,
+    not_granted,
+    publication_problem,
+    table_problem,
+    unidentified,
+    unpublished,
+)
 from engine.errors import CatalogError
 from engine.values.pg_types import Collation, Column, TypeInfo
 
@@ -45,8 +54,8 @@ def build_catalog(
     # Before 18 pgoutput never sends generated columns, although pg_publication_tables of 15 lists them.
     generated = "s" if stream_generated and document["version"] >= 180000 else ""
     publication = document["publication"] or {}
-    published = _Published(
-        problem=_publication_problem(publication),
+    published = Published(
+        problem=publication_problem(publication),
         all_tables=publication.get("all_tables", False),
         schemas=frozenset(document.get("published_schemas", ())),
         generated=generated if publication.get("generated") == "s" else "",
@@ -82,37 +91,6 @@ def camel_case(name: str) -> str:
 
 # int2vector and oidvector print and are read without braces, and have comparisons of their own
 _VECTORS = frozenset({22, 30})
-
-
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """The publication as a whole.
-
-    ``generated`` and ``listed``: the kinds of generated columns that it sends, where a table has no column list and where
-    it has one that names them.
-    """
-
-    problem: str | None
-    all_tables: bool
-    schemas: frozenset[str]
-    generated: str
-    listed: str
-
-    def has(self, entry: Json) -> bool:
-        """Whether the table is published: by name, with its schema, or with all tables."""
-        return bool(entry["published"]) or self.all_tables or entry["schema"] in self.schemas
-
-
-def _publication_problem(publication: Json) -> str | None:
-    """Why live queries cannot follow what this publication sends, or None."""
-    if not publication:
-        return "the publication bunbase_realtime is missing; run `realtime migrate`"
-    unsent = [kind for kind in ("insert", "update", "delete", "truncate") if not publication[kind]]
-    if unsent:
-        return f"the publication bunbase_realtime does not publish {', '.join(unsent)}; run `realtime migrate`"
-    if not publication["via_root"]:
-        return "the publication bunbase_realtime does not publish via the partition root; run `realtime migrate`"
-    return None
 
 
 def _uses(tables: Iterable[Table]) -> tuple[dict[int, set[int]], dict[int, set[int]]]:
@@ -202,25 +180,27 @@ def _table(
     entry: Json,
     types: _Types,
     collations: Mapping[int, Collation],
-    published: _Published,
+    published: Published,
     policies: Mapping[int, Policies] | None,
 ) -> Table:
     every = _columns(entry, types, collations, published)
-    collision = _field_problem(every)
+    collision = field_problem(every)
     if collision:
         every = tuple(replace(column, field=column.name) for column in every)
     key = entry["primary_key"] or {"immediate": False, "columns": []}
     identity = _identity(entry, key)
     wanted = {*key["columns"], *identity}
-    passing, problem, withheld = None, None, False
+    found, passing, withheld = None, False, False
     if not entry["timed"]:
-        passing = _unpublished(entry, published)
-        problem = passing or _problem(entry, served=policies is not None) or collision
-        withheld = problem is None and not any(column["exposed"] for column in entry["columns"])
+        found = unpublished(entry, published)
+        passing = found is not None
+        found = found or table_problem(entry, served=policies is not None) or collision
+        withheld = found is None and not any(column["exposed"] for column in entry["columns"])
         if withheld:
-            problem = _withheld(entry)
-        elif problem is None:
-            problem = passing = _unidentified(entry)
+            found = not_granted(entry)
+        elif found is None:
+            found = unidentified(entry)
+            passing = found is not None
     rows = tuple(c for c in every if c.streamed and (c.exposed or c.name in wanted))
     position = {column.name: index for index, column in enumerate(rows)}
     return Table(
@@ -237,8 +217,9 @@ def _table(
         camel_case=entry["camel_case"],
         unstreamed=tuple(c for c in every if c.exposed and not c.streamed),
         generated=frozenset(c.name for c in every if c.generated),
-        problem=problem,
-        remediable=passing is not None,
+        problem=None if found is None else found.text,
+        refusal=None if found is None else found.refusal,
+        remediable=passing,
         withheld=withheld,
         access={role: frozenset(attnums) for role, attnums in (entry["access"] or {}).items()},
         policies=policies.get(entry["oid"], UNKNOWN) if policies is not None and entry["row_security"] else None,
@@ -248,7 +229,7 @@ def _table(
 
 
 def _columns(
-    entry: Json, types: _Types, collations: Mapping[int, Collation], published: _Published
+    entry: Json, types: _Types, collations: Mapping[int, Collation], published: Published
 ) -> tuple[Column, ...]:
     listed = entry["published_columns"]
     streamed_names = {column["name"] for column in entry["columns"]} if listed is None else set(listed)
@@ -287,60 +268,3 @@ def _identity(entry: Json, key: Json) -> list[str]:
     if kinds == {"i"} and len(indexes) == 1:
         return list(indexes.pop())
     return []
-
-
-def _problem(entry: Json, *, served: bool) -> str | None:
-    """Why the table cannot be subscribed to, or None. expose() checked this once; the table may have changed since."""
-    table = f"{entry['schema']}.{entry['name']}"
-    leaves = [member for member in entry["members"] or () if member["leaf"]]
-    if entry["row_security"] and not served:
-        return (
-            f"row-level security is enabled on {table}, and no role is served that its policies could be applied for: "
-            "realtime.serve_role() serves one"
-        )
-    if not entry["readable"]:
-        return f"no exposed column of {table} is there any more; expose it again"
-    if entry["inherited"]:
-        return f"{table} takes part in table inheritance, which live queries do not follow"
-    if any(leaf["kind"] not in ("r", "p") for leaf in leaves):
-        return f"a partition of {table} is a foreign table, whose changes are not in the WAL"
-    return None
-
-
-def _withheld(entry: Json) -> str:
-    """Why clients may see none of the columns that were exposed and are still there."""
-    table = f"{entry['schema']}.{entry['name']}"
-    return f"realtime_reader may not read {table} any more; `realtime migrate` gives it back what was exposed"
-
-
-def _unidentified(entry: Json) -> str | None:
-    """Why old rows of the table, or of a partition, have no replica identity any more, or None."""
-    found = next((member["problem"] for member in entry["members"] or () if member["problem"]), None)
-    if found is None:
-        return None
-    return (
-        f"{found}: updates and deletes cannot be followed; give it a primary key and REPLICA IDENTITY DEFAULT, "
-        "or REPLICA IDENTITY FULL"
-    )
-
-
-def _unpublished(entry: Json, published: _Published) -> str | None:
-    """Why the stream does not bring all changes of the table, or None."""
-    table = f"{entry['schema']}.{entry['name']}"
-    if published.problem:
-        return published.problem
-    if not published.has(entry):
-        return f"{table} is not in the publication bunbase_realtime; expose it again, or run `realtime migrate`"
-    if entry["row_filter"]:
-        return f"the publication bunbase_realtime has a row filter on {table}; take it away"
-    return None
-
-
-def _field_problem(columns: tuple[Column, ...]) -> str | None:
-    seen: dict[str, str] = {}
-    for column in columns:
-        if column.exposed and (other := seen.setdefault(column.field, column.name)) != column.name:
-            return (
-                f"columns {other!r} and {column.name!r} are both shown as {column.field!r}; expose without camel_case"
-            )
-    return None

@@ -28,8 +28,9 @@ class Table:
     by which UPDATE and DELETE find the old row; empty: rows cannot be followed and only re-reading is possible.
     ``unstreamed`` are exposed columns which the stream lacks. ``stream_columns`` are (name, type oid) of everything
     streamed, by attnum; ``generated`` the names of all generated columns, hidden ones too. ``members``: its own oid and
-    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``remediable``: because the stream
-    does not bring all of its changes until the publication is corrected or the replica identity, so it passes.
+    those of all partitions. ``problem``: why it cannot be subscribed to, in plain words; ``refusal``: the same for clients,
+    which names no table; ``remediable``: because the stream does not bring all of its changes until the publication is
+    corrected or the replica identity, so it passes.
     ``withheld``: because ``realtime_reader`` has lost its privilege on all that was exposed. ``access``: the attnums of the
     columns that each served role may read. ``policies``: what its policies read; None without row-level security.
     ``policed``: why rows have to be read as the subscriber's role, in plain words, and ``readable``: what it may read, where
@@ -53,6 +54,7 @@ class Table:
     unstreamed: tuple[Column, ...] = ()
     generated: frozenset[str] = frozenset()
     problem: str | None = None
+    refusal: str | None = None
     remediable: bool = False
     withheld: bool = False
     access: Mapping[str, frozenset[int]] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from engine.catalog.problems import Problem
+
 __all__ = ["UNKNOWN", "Policies", "Policy", "policies_of"]
 
 _SETTING: Final = re.compile(r"current_setting", re.IGNORECASE)
@@ -70,12 +72,13 @@ class Policies:
     """What the policies of a table read.
 
     ``tables``: oids of the tables on which it depends which rows are seen, its own too; ``functions``, ``views``: of these.
-    ``claims``: names of the claims that are read; None: perhaps all. ``clock``: it depends on the clock, on settings
-    or on system catalogs, whose changes are not in the WAL. ``problem``: why live queries cannot follow them, in words.
-    ``sources``: a text of all this and of the conditions themselves, by which two states are compared. ``mark``: of them in
-    the database (``realtime.policies_mark()``), no later than the rest. ``applied``: the policies of each served role that
-    is not exempt from them. ``unusual``: the name of a built-in function in them that is not known to return the same for
-    the same claims and rows. ``own_rows``: what they call may read rows of the table itself; ``functions_read``: ... of any.
+    ``claims``: names of the claims that are read; None: perhaps all. ``clock``: it depends on the clock, on settings or on
+    system catalogs, whose changes are not in the WAL. ``problem``: why live queries cannot follow them, in words, and
+    ``refusal``: the same for clients. ``sources``: a text of all this and of the conditions themselves, by which two states
+    are compared. ``mark``: of them in the database (``realtime.policies_mark()``), no later than the rest. ``applied``: the
+    policies of each served role that is not exempt from them. ``unusual``: the name of a built-in function in them that is
+    not known to return the same for the same claims and rows. ``own_rows``: what they call may read rows of the table
+    itself; ``functions_read``: ... of any.
     """
 
     tables: frozenset[int]
@@ -90,6 +93,7 @@ class Policies:
     own_rows: bool = True
     functions_read: bool = True
     unusual: str | None = None
+    refusal: str | None = None
 
 
 UNKNOWN: Final = Policies(
@@ -99,6 +103,7 @@ UNKNOWN: Final = Policies(
     None,
     clock=False,
     problem="its policies are being changed; try again",
+    refusal="its policies are being changed; try again",
     sources="",
 )
 """Of a table that got row-level security while the catalog was read; the change is announced, and the catalog read again."""
@@ -118,6 +123,7 @@ def policies_of(
         read = _claims_in(text, setting)
         claims = None if claims is None or read is None else claims | read
     unknown = list(_unknown_calls(texts, (row["name"] for row in found if row["kind"] == "function")))
+    problem = _problem(table, found)
     return Policies(
         tables=frozenset(row["oid"] for row in found if row["kind"] == "table"),
         functions=frozenset(row["oid"] for row in found if row["kind"] == "function"),
@@ -126,7 +132,8 @@ def policies_of(
         clock=compiled
         or any(_CLOCK.search(text) or _reads_settings(text, setting) for text in texts)
         or any(name in changing for name in unknown),
-        problem=_problem(table, found),
+        problem=None if problem is None else problem.text,
+        refusal=None if problem is None else problem.refusal,
         sources=repr([(row["kind"], row["oid"], row["source"]) for row in found]),
         mark=mark,
         functions_read=any(row["kind"] == "function" and _may_read(row) for row in found),
@@ -159,15 +166,18 @@ def _settings_in(text: str) -> Iterator[re.Match[str] | None]:
     return (_CONSTANT.match(text, each.start()) for each in _SETTING.finditer(text))
 
 
-def _problem(table: str, found: Iterable[Mapping[str, Any]]) -> str | None:
+def _problem(table: str, found: Iterable[Mapping[str, Any]]) -> Problem | None:
     for row in found:
         if row["problem"]:
-            return f"the policies of {table} cannot be followed: {row['problem']}"
+            text = "its policies look at what cannot be followed; the server's log has more"
+            return Problem(f"the policies of {table} cannot be followed: {row['problem']}", text)
     unpublished = [row["name"] for row in found if not row["published"]]
     if unpublished:
-        return (
+        return Problem(
             f"the policies of {table} read {', '.join(unpublished)}, which the publication bunbase_realtime does not have; "
-            f"expose {table} again, or run `realtime migrate`"
+            f"expose {table} again, or run `realtime migrate`",
+            "its policies read what the publication bunbase_realtime does not have; expose it again, or run "
+            "`realtime migrate`",
         )
     return None
 

@@ -25,6 +25,11 @@ ADMINISTRATORS: Final = Visibility("", rights="administrators")
 or nothing.
 """
 
+_NOT_SERVED: Final = (
+    "row-level security is enabled on its table, and the role of this subscriber is not served: "
+    + "realtime.serve_role() serves it"
+)
+
 SERVICE_PREFIX: Final = "realtime."
 """How the names of the service's collections begin."""
 
@@ -56,31 +61,32 @@ def seen_by(catalog: Catalog, role: str) -> Catalog:
 def _table(table: Table, role: str, catalog: Catalog) -> Table:
     if table.problem is not None:
         return table
-    name = f"{table.schema}.{table.name}"
     if role not in catalog.roles:
         if table.policies is None:
             return table
         return replace(
             table,
-            problem="row-level security is enabled on its table, and the role of this subscriber is not served: "
-            "realtime.serve_role() serves it",
+            problem=_NOT_SERVED,
+            refusal=_NOT_SERVED,
         )
     readable = table.access.get(role, frozenset())
     hidden = any(column.attnum not in readable for column in table.exposed_columns)
     if table.policies is None and not hidden:
         return table
     problem = table.policies.problem if table.policies is not None else None
+    refusal = table.policies.refusal if table.policies is not None else None
     if not any(column.attnum in readable for column in table.exposed_columns):
-        problem = f"the role {role} may not read it"  # a schema and a table's name are not for clients
+        problem = refusal = f"the role {role} may not read it"
     return replace(
         table,
         columns=tuple(replace(c, exposed=c.exposed and c.attnum in readable) for c in table.columns),
         unstreamed=tuple(replace(c, exposed=c.exposed and c.attnum in readable) for c in table.unstreamed),
         problem=problem,
+        refusal=refusal,
         remediable=table.policies is not None and problem == table.policies.problem,
-        policed=f"row-level security is enabled on {name}"
+        policed="row-level security is enabled on its table"
         if table.policies is not None
-        else f"the role {role} may not read all columns of {name}",
+        else f"the role {role} may not read all columns of its table",
         readable=readable,
         role=role,
         settings=catalog.settings.get(role, ()),

@@ -9,18 +9,27 @@ import psycopg
 import structlog
 
 from engine.catalog.watcher import CatalogWatcher
-from engine.errors import PrivilegeLostError
+from engine.errors import (
+    DatabaseUnavailableError,
+    InvalidQueryError,
+    PrivilegeLostError,
+    QueryRejectedError,
+    SubscriptionFailedError,
+)
 from engine.live.core.shared_query import LiveQuery
+from engine.live.plan_cache import Plan
 from engine.live.read_state import ReadState
 from engine.live.settings import LiveSettings
-from engine.postgres.errors import in_words, is_raised, is_statements, reason
+from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements, reason
 from engine.postgres.retry import growing_pause
 from engine.postgres.snapshot_reader import Reader
+from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.lost_privileges import grants_lacking, lacking
+from engine.query.sql.safety.refusals import rejection
 from engine.values.labels import UnknownLabelError
 
-__all__ = ["ATTEMPTS", "FailedReads"]
+__all__ = ["ATTEMPTS", "FailedReads", "rejection_of"]
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +62,7 @@ class FailedReads:
         level("query_replanned", key=query.key, error=str(problem))
         state.unlike += 1
         if state.unlike >= ATTEMPTS:
-            state.instead = "a row is not as the catalog describes the table"
+            state.instead = "a row is not as the catalog describes the table", None
         state.replan = True
         self._catalog.invalidate()
 
@@ -101,3 +110,35 @@ class FailedReads:
         pause = growing_pause(state.timeouts, 0.5, self._settings.slow_pause)
         _log.warning("query_times_out", key=query.key, attempts=state.timeouts, next_attempt_in=round(pause, 1))
         await asyncio.sleep(pause)
+
+
+def rejection_of(error: Exception, plan: Plan | None = None) -> QueryRejectedError:
+    """The error for subscribers of a query that ``error`` ended, whose ``plan`` was read.
+
+    A policy is evaluated for rows that its subscribers may not see, so what PostgreSQL reports under policies may have
+    values of these: it is logged, and subscribers get its SQLSTATE alone.
+    """
+    if isinstance(error, QueryRejectedError):
+        return error
+    if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
+        return InvalidQueryError("the query takes too long")
+    if isinstance(error, UNREADABLE) and not is_statements(error):
+        return DatabaseUnavailableError(in_words(error))
+    if isinstance(error, psycopg.Error) and plan is not None and _is_policed(plan):
+        _log.warning("policy_failed", key=plan.key, error=str(error).strip())
+        if isinstance(plan, ReReadPlan) and plan.statement.as_reader:
+            return InvalidQueryError(
+                f"the query, or a policy of its tables, failed with {type(error).__name__} (SQLSTATE {error.sqlstate}); "
+                "see the server's log"
+            )
+        return SubscriptionFailedError("a policy of its table failed; see the server's log")
+    rejected = rejection(error) if isinstance(error, psycopg.Error) else None
+    return rejected or SubscriptionFailedError("the database failed to answer this query; see the server's log")
+
+
+def _is_policed(plan: Plan) -> bool:
+    """Whether policies decide which rows the plan reads."""
+    read_as = plan.rule.otherwise if isinstance(plan, IncrementalPlan) and plan.rule is not None else plan
+    return (
+        isinstance(read_as, ReReadPlan) and read_as.statement.role is not None and bool(read_as.statement.role.guards)
+    )

@@ -67,7 +67,8 @@ class ReadState:
         # What is read in batches (None: nothing), and the plan that it was made of.
         self.part: tuple[IncrementalPlan | ReReadPlan, BatchPart | None] | None = None
         self.unlike = 0  # reads in a row whose rows are not as the catalog describes the table
-        self.instead: str | None = None  # why it is re-read although it could be incremental
+        # Why it is re-read although it could be incremental: as the reason and the detail of its plan.
+        self.instead: tuple[str, str | None] | None = None
         self.refusals = 0  # reads in a row that PostgreSQL refused although no privilege was lost
         self.parked = (
             False  # its subscribers are to be moved: under present rights it would show what another query does

@@ -11,10 +11,6 @@ import psycopg
 from engine.background import Background
 from engine.errors import (
     BunbaseError,
-    DatabaseUnavailableError,
-    InvalidQueryError,
-    QueryRejectedError,
-    SubscriptionFailedError,
 )
 from engine.live.batched_reads import BatchedReads, BatchPart, Own, can_be_batched, without_own
 from engine.live.batched_windows import as_lines, from_lines
@@ -36,13 +32,13 @@ from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
 from engine.metrics.live import LiveMetrics
 from engine.postgres.apart import written_apart
-from engine.postgres.errors import UNREADABLE, in_words, is_raised, is_statements
+from engine.postgres.errors import is_raised
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.postgres.statements.statement import Statement
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
-from engine.query.sql.safety.refusals import rejection, writes
+from engine.query.sql.safety.refusals import writes
 
 __all__ = [
     "REFUSED",
@@ -53,7 +49,6 @@ __all__ = [
     "fits",
     "prepare_opening",
     "read_plan",
-    "rejection_of",
     "why_reread",
 ]
 
@@ -233,16 +228,18 @@ def _tables(plan: Plan) -> tuple[int, ...]:
     return tuple(sorted(plan.dependencies))
 
 
-def why_reread(plan: Plan, error: psycopg.Error) -> str | None:
-    """Why a query is re-read, whose incremental plan cannot be read because of ``error``; None: that would not help."""
+def why_reread(plan: Plan, error: psycopg.Error) -> tuple[str, str | None] | None:
+    """Why a query is re-read, whose incremental plan cannot be read because of ``error``, with the detail for operators;
+    None: that would not help.
+    """
     if not isinstance(plan, IncrementalPlan):
         return None
     if isinstance(error, _UNTRANSLATABLE):
         # A window has all exposed columns of its rows, whether the query shows them or not.
-        return "a value of the table is not valid in the encoding of the database"
+        return "a value of the table is not valid in the encoding of the database", None
     if plan.rule is None:
         return None
-    return f"PostgreSQL cannot evaluate its policies apart from rows: {error.diag.message_primary or error}"
+    return "PostgreSQL cannot evaluate its policies apart from rows", error.diag.message_primary or str(error)
 
 
 def _at_most(statement: Statement, rows: int, size: int) -> Statement:
@@ -328,15 +325,3 @@ def prepare_opening(query: LiveQuery) -> Generator[None, None, None]:
 def cost_class(query: LiveQuery) -> str:
     """The strategy as metrics have it: ``sql`` where it is a client's own SQL that is read again."""
     return "sql" if isinstance(query.plan, ReReadPlan) and query.plan.statement.as_reader else query.strategy
-
-
-def rejection_of(error: Exception) -> QueryRejectedError:
-    """The error for subscribers of a query that ``error`` ended."""
-    if isinstance(error, QueryRejectedError):
-        return error
-    if isinstance(error, psycopg.errors.QueryCanceled) and not is_raised(error):
-        return InvalidQueryError("the query takes too long")
-    if isinstance(error, UNREADABLE) and not is_statements(error):
-        return DatabaseUnavailableError(in_words(error))
-    rejected = rejection(error) if isinstance(error, psycopg.Error) else None
-    return rejected or SubscriptionFailedError("the database failed to answer this query; see the server's log")

@@ -38,11 +38,11 @@ from engine.errors import PrivilegeLostError, QueryRejectedError, SubscriptionFa
 from engine.live.core.dispatcher import Dispatcher
 from engine.live.core.result_set import ResultSet, too_deep_in
 from engine.live.core.shared_query import LiveQuery
-from engine.live.failed_reads import FailedReads
+from engine.live.failed_reads import FailedReads, rejection_of
 from engine.live.plan_cache import Plan
 from engine.live.query_accounts import ASKING, until_within_budget
 from engine.live.read_state import READ_TIMEOUT, FollowedTables, ReadState, RightsChangedError, Wait
-from engine.live.reads import REFUSED, QueryReads, ReadList, TooSlowError, fits, rejection_of, why_reread
+from engine.live.reads import REFUSED, QueryReads, ReadList, TooSlowError, fits, why_reread
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
 from engine.lsn import Lsn
@@ -55,6 +55,7 @@ from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import reread_instead
 from engine.query.policies.facts import PoliciesChangedError
+from engine.query.policies.table_rule import TOO_MUCH
 from engine.stream.driver import StreamDriver
 
 __all__ = ["Refresher"]
@@ -221,7 +222,7 @@ class Refresher:
             if replanned is None:
                 return False
             if state.instead is not None and isinstance(replanned, IncrementalPlan):
-                replanned = reread_instead(replanned, state.instead)
+                replanned = reread_instead(replanned, *state.instead)
             if replanned.visibility != query.visibility:
                 self._park(query, state)
                 return True
@@ -268,7 +269,7 @@ class Refresher:
                 return plan.given(read.facts) if isinstance(plan, IncrementalPlan) else plan
             self._catalog.invalidate()
         except NotIncrementalError as reason:
-            state.instead = str(reason)
+            state.instead = TOO_MUCH, str(reason)
             if isinstance(reason, PoliciesChangedError):
                 self._catalog.invalidate()
         state.replan = True
@@ -337,7 +338,7 @@ class Refresher:
     def _fail(self, query: LiveQuery, state: ReadState, error: Exception) -> None:
         """End ``query`` with ``error``; before the first read this rejects it."""
         if not isinstance(error, QueryRejectedError):
-            error = rejection_of(error)
+            error = rejection_of(error, query.plan)
         self.forget(query)
         if not state.ready.done():
             state.ready.set_exception(error)

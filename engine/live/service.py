@@ -30,11 +30,12 @@ from engine.live.core.document_changes import WindowEvent
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Deliver, LiveQuery, Subscription
 from engine.live.definitions import Definitions
+from engine.live.failed_reads import rejection_of
 from engine.live.plan_cache import Planner
 from engine.live.query_accounts import ASKING, ConnectionAccount
 from engine.live.query_registry import QueryRegistry
 from engine.live.read_state import RightsChangedError, until_shown
-from engine.live.reads import cost_class, prepare_opening, rejection_of
+from engine.live.reads import cost_class, prepare_opening
 from engine.live.refresher import Refresher
 from engine.live.settings import LiveSettings
 from engine.live.subscription_planner import SubscriptionPlanner
@@ -75,8 +76,7 @@ def make_reader(dsn: str, feed: ChangeFeed, settings: LiveSettings, *, pooled: b
 class LiveQueries(BackgroundService):
     """Exact live queries over the exposed tables of one database. One per process, all calls in its event loop.
 
-    Make it before ``stream.start()`` and start it before, too. ``reader`` (see :func:`make_reader`) is its owner's to open
-    and close.
+    Make and start it before ``stream.start()``. ``reader`` (see :func:`make_reader`) is opened and closed by its owner.
     """
 
     def __init__(
@@ -255,7 +255,7 @@ class LiveQueries(BackgroundService):
         self._queries.add(subscription, account)
         if is_new:
             if isinstance(plan, ReReadPlan) and plan.visibility != ADMINISTRATORS:
-                _log.info("query_reread", collection=collection, reason=plan.reason)
+                _log.info("query_reread", collection=collection, reason=plan.detail or plan.reason)
             self._refresher.keep(query)
         try:
             await self._refresher.ready(query)

@@ -226,11 +226,11 @@ async def _lost(
     return None
 
 
-def reread_instead(plan: IncrementalPlan, reason: str) -> ReReadPlan:
-    """The same query, read again: PostgreSQL makes the documents."""
+def reread_instead(plan: IncrementalPlan, reason: str, detail: str | None = None) -> ReReadPlan:
+    """The same query, read again: PostgreSQL makes the documents. ``reason``, ``detail``: as of :class:`ReReadPlan`."""
     if plan.rule is not None:
-        return replace(plan.rule.otherwise, reason=reason)
-    return replace(_reread_query(plan.query, plan.table, reason), visibility=plan.visibility)
+        return replace(plan.rule.otherwise, reason=reason, detail=detail)
+    return replace(_reread_query(plan.query, plan.table, reason), visibility=plan.visibility, detail=detail)
 
 
 def _plan_query(query: Query, table: Table) -> IncrementalPlan | ReReadPlan:

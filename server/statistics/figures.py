@@ -86,7 +86,7 @@ def _figures_of(query: LiveQuery, id: str, text: str) -> QueryFigures:
         collection=query.collection,
         role=query.visibility.role or query.visibility.rights,  # of administrators, on tables of the service
         strategy=query.strategy,
-        reason=query.reason,
+        reason=(plan.detail or plan.reason) if isinstance(plan, ReReadPlan) else None,
         query=text,
         subscribers=len(query.subscriptions),
         result_rows=query.current().count,

@@ -297,7 +297,7 @@ async def unpublish(arena: Arena, clients: list[Client], writer: Writer, text: s
     await arena.caught_up()
     for number, client in enumerate(clients):
         if client.error is not None:
-            assert "public.one is not in the publication" in str(client.error)
+            assert "its table is not in the publication" in str(client.error)
             clients[number] = await arena.subscribe(client.query, delta=client.frames is not None)
 
 

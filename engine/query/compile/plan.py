@@ -128,13 +128,13 @@ def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncr
     """
     query = normalise(query)
     if table.problem:
-        return NotIncremental(table.problem)
+        return NotIncremental(table.refusal or table.problem)
     if query.count:
         return NotIncremental("it counts rows")
     if table.timed:
-        return NotIncremental(f"rows of {table.schema}.{table.name} are not in the WAL: they are read by the clock")
+        return NotIncremental("its rows are not in the WAL: they are read by the clock")
     if not table.identity:
-        return NotIncremental(f"rows of {table.schema}.{table.name} cannot be followed: no usable replica identity")
+        return NotIncremental("its rows cannot be followed: no usable replica identity")
     try:
         return _compile(query, table)
     except NotIncrementalError as reason:

@@ -25,7 +25,8 @@ class ReReadPlan:
         key: canonical; equal for equal queries, which may share one result where ``visibility`` is equal, too.
         statement: returns ``(id text, document text)`` rows in order. Ids may repeat (see :func:`unique_ids`).
         dependencies: oids of the exposed tables it reads; of a partitioned table the root's.
-        reason: why it is re-read, in words for the user.
+        reason: why it is re-read, in words for the user. ``detail``: the same for operators, where it names what clients
+            may not know of, such as what policies look at.
         time_dependent: its answer also changes with the clock (``now()``), not only with its tables.
         columns: names of the document's fields, in output order.
         visibility: what its subscribers may see.
@@ -42,6 +43,7 @@ class ReReadPlan:
     visibility: Visibility = ANONYMOUS
     calls_own: bool = False
     cost: float | None = None
+    detail: str | None = None
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:

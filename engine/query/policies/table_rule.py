@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from engine.catalog.model import Table
 from engine.catalog.policies import Policies
@@ -17,14 +18,18 @@ from engine.query.policies.conditions import Conditions
 from engine.query.policies.facts import Answers, Facts, Made, answers_in
 from engine.query.policies.looked_for import fact_of, searched
 
-__all__ = ["under_policies"]
+__all__ = ["TOO_MUCH", "under_policies"]
+
+TOO_MUCH: Final = "the policies of its table have conditions that only PostgreSQL can check"
+"""Why a query is re-read, in words for clients."""
+_NO_KEY: Final = "the role may not read the key of its rows"
 
 
 def under_policies(plan: IncrementalPlan, otherwise: ReReadPlan) -> IncrementalPlan | ReReadPlan:
     """``plan``, made for a table as the subscriber's role sees it, kept under the policies for the role.
 
     ``otherwise``: the same query read as the role. It is returned, with the reason, if the policies are more than Python can
-    decide.
+    decide. Clients are not given the policies' own text: it names what is hidden.
     """
     table, policies = plan.table, plan.table.policies
     facts = Facts()
@@ -32,7 +37,7 @@ def under_policies(plan: IncrementalPlan, otherwise: ReReadPlan) -> IncrementalP
         _check_rows(table)
         made, applied = (_everything, None) if policies is None else _condition_of(table, policies, facts)
     except (NotIncrementalError, InvalidQueryError) as reason:
-        return replace(otherwise, reason=str(reason))
+        return replace(otherwise, reason=_NO_KEY if policies is None else TOO_MUCH, detail=str(reason))
     role = otherwise.statement.role
     assert role is not None
     calls = policies is not None and bool(policies.functions)

@@ -54,6 +54,9 @@ async def refused(play: LiveNode) -> QueryRejectedError:
             follower.leave()
 
 
+NO_IDENTITY = "its table, or a partition of it, has no usable replica identity"  # clients get no names of tables
+
+
 @pytest.mark.parametrize(
     ("change", "missed", "back", "reported"),
     [
@@ -108,15 +111,16 @@ async def test_a_possible_gap_of_the_stream_is_announced_and_no_change_of_it_del
 ) -> None:
     async with live_node(base, live=WATCHFUL) as play:
         followers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
+        shown = NO_IDENTITY if "replica identity" in reported.lower() else reported.replace("public.t", "its table")
         run_each(base, *change.split(";"))
         for follower in followers:
             await follower.until(lambda: follower.error is not None)
             assert isinstance(follower.error, QueryRejectedError)
             assert follower.error.code == "RT_001", "it passes when the publication is corrected"
-            assert reported in str(follower.error)
+            assert shown in str(follower.error)
         assert reported in str(play.live.problem)
         run_each(base, missed)
-        assert reported in str(await refused(play))
+        assert shown in str(await refused(play))
         run_each(base, *back.split(";"))
         await until(lambda: play.live.problem is None)
         newcomers = [await play.follow(query) for query in (EVERYTHING, COUNT)]
@@ -222,7 +226,7 @@ async def test_a_partition_that_loses_its_replica_identity_ends_the_queries_unti
         follower = await play.follow(query)
         run_each(base, "drop index p1_id")
         await follower.until(lambda: follower.error is not None)
-        assert "the replica identity index of public.p1 is gone" in str(follower.error)
+        assert NO_IDENTITY in str(follower.error)
         assert "public.p1" in str(play.live.problem)
         run_each(base, "alter table p1 replica identity default")
         await until(lambda: play.live.problem is None)

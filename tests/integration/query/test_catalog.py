@@ -124,6 +124,8 @@ def test_a_table_that_can_no_longer_be_followed_has_a_reason(dsn: str, change: s
     )
     assert table.problem is not None
     assert problem in table.problem
+    assert table.refusal is not None
+    assert "public.t" not in table.refusal, "clients know the collection's name alone"
 
 
 def test_generated_columns_are_streamed_only_where_the_plugin_sends_them(dsn: str) -> None:

@@ -18,7 +18,7 @@ from engine.query.ir.model import And, Predicate, Query
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.policies.conditions import Conditions
 from engine.query.policies.facts import Answer, Facts, PoliciesChangedError
-from engine.query.policies.table_rule import under_policies
+from engine.query.policies.table_rule import TOO_MUCH, under_policies
 from engine.transaction import UNKNOWN, Row
 from engine.values.pg_types import Collation, Column, TypeInfo
 
@@ -209,10 +209,14 @@ def test_other_policies_than_those_of_the_plan_are_noticed() -> None:
         (replace(TABLE, policies=None, readable=frozenset({2, 3})), "the key"),
     ],
 )
-def test_what_cannot_be_kept_is_reread_and_the_reason_is_shown(table: Table, reason: str) -> None:
+def test_what_cannot_be_kept_is_reread_and_operators_have_the_reason(table: Table, reason: str) -> None:
     plan = plan_under(table)
     assert isinstance(plan, ReReadPlan)
-    assert reason in plan.reason
+    assert plan.detail is not None
+    assert reason in plan.detail
+    assert plan.reason == (TOO_MUCH if table.policies is not None else "the role may not read the key of its rows"), (
+        "clients are not given what policies look at"
+    )
 
 
 def test_columns_that_the_role_may_not_read_are_not_known_of_rows_that_were_read() -> None:

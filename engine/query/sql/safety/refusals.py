@@ -72,7 +72,7 @@ def refuse_problem(table: Table) -> None:
     if table.withheld:
         raise PrivilegeLostError
     refused = SubscriptionFailedError if table.remediable else PermissionDeniedError
-    raise refused(f'"{table.collection}" cannot be subscribed to: {table.problem}')
+    raise refused(f'"{table.collection}" cannot be subscribed to: {table.refusal or table.problem}')
 
 
 def system_columns() -> PermissionDeniedError:
