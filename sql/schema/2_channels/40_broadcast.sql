@@ -189,50 +189,100 @@ end
 $$;
 
 -- What other functions take as jsonb, as json and as text, for the same reasons. Texts that are no JSON are refused in PostgreSQL's words.
-do $$
-declare
-  kind text;
-  other text;
-begin
-  foreach kind in array '{json,text}'::text[] loop
-    execute format($f$
-      create or replace function realtime.annotate(meta %1$s) returns void
-      language sql set search_path = pg_catalog, pg_temp as $b$ select realtime.annotate(meta::jsonb) $b$;
-      comment on function realtime.annotate(%1$s) is 'The same with annotations of type %1$s';
+create or replace function realtime.annotate(meta json) returns void
+language sql set search_path = pg_catalog, pg_temp as $$ select realtime.annotate(meta::jsonb) $$;
+comment on function realtime.annotate(json) is 'The same with annotations of type json';
 
-      create or replace function realtime.update_channel(name text, changes %1$s) returns realtime.channels
-      language sql set search_path = pg_catalog, pg_temp as $b$ select realtime.update_channel(name, changes::jsonb) $b$;
-      comment on function realtime.update_channel(text, %1$s) is 'The same with changes of type %1$s';
-    $f$, kind);
-  end loop;
-end
-$$;
+create or replace function realtime.annotate(meta text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$ select realtime.annotate(meta::jsonb) $$;
+comment on function realtime.annotate(text) is 'The same with annotations of type text';
+
+create or replace function realtime.update_channel(name text, changes json) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$ select realtime.update_channel(name, changes::jsonb) $$;
+comment on function realtime.update_channel(text, json) is 'The same with changes of type json';
+
+create or replace function realtime.update_channel(name text, changes text) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$ select realtime.update_channel(name, changes::jsonb) $$;
+comment on function realtime.update_channel(text, text) is 'The same with changes of type text';
 
 -- Of the types of metadata and permissions each pair, so that both may be literals. Where they left both out, or permissions, two would fit: so metadata
 -- has no default here, and permissions only beside one of them.
-do $$
-declare
-  kinds constant text[] := '{jsonb,json,text}';
-  kind text;
-  other text;
-begin
-  foreach kind in array kinds loop
-    foreach other in array kinds loop
-      continue when kind = 'jsonb' and other = 'jsonb';
-      execute format($f$
-        create or replace function realtime.create_channel(
-          name text, metadata %1$s, permissions %2$s %3$s, capacity integer %4$s, history boolean %5$s, ttl interval %4$s, max_messages integer %4$s,
-          presence_timeout interval %6$s, typing_timeout interval %7$s, created_by text %4$s
-        ) returns realtime.channels
-        language sql set search_path = pg_catalog, pg_temp as $b$
-          select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout,
-                                         typing_timeout, created_by)
-        $b$;
-        comment on function realtime.create_channel(text, %1$s, %2$s, integer, boolean, interval, integer, interval, interval, text) is
-          'The same with metadata of type %1$s and permissions of type %2$s';
-      $f$, kind, other, case other when 'jsonb' then $d$default '{}'$d$ else '' end, 'default null', 'default true',
-        $d$default '10 s'$d$, $d$default '5 s'$d$);
-    end loop;
-  end loop;
-end
+create or replace function realtime.create_channel(
+  name text, metadata jsonb, permissions json, capacity integer default null, history boolean default true, ttl interval default null,
+  max_messages integer default null, presence_timeout interval default '10 s', typing_timeout interval default '5 s', created_by text default null
+) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$
+  select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
 $$;
+comment on function realtime.create_channel(text, jsonb, json, integer, boolean, interval, integer, interval, interval, text) is
+  'The same with metadata of type jsonb and permissions of type json';
+
+create or replace function realtime.create_channel(
+  name text, metadata jsonb, permissions text, capacity integer default null, history boolean default true, ttl interval default null,
+  max_messages integer default null, presence_timeout interval default '10 s', typing_timeout interval default '5 s', created_by text default null
+) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$
+  select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
+$$;
+comment on function realtime.create_channel(text, jsonb, text, integer, boolean, interval, integer, interval, interval, text) is
+  'The same with metadata of type jsonb and permissions of type text';
+
+create or replace function realtime.create_channel(
+  name text, metadata json, permissions jsonb default '{}', capacity integer default null, history boolean default true, ttl interval default null,
+  max_messages integer default null, presence_timeout interval default '10 s', typing_timeout interval default '5 s', created_by text default null
+) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$
+  select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
+$$;
+comment on function realtime.create_channel(text, json, jsonb, integer, boolean, interval, integer, interval, interval, text) is
+  'The same with metadata of type json and permissions of type jsonb';
+
+create or replace function realtime.create_channel(
+  name text, metadata json, permissions json, capacity integer default null, history boolean default true, ttl interval default null,
+  max_messages integer default null, presence_timeout interval default '10 s', typing_timeout interval default '5 s', created_by text default null
+) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$
+  select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
+$$;
+comment on function realtime.create_channel(text, json, json, integer, boolean, interval, integer, interval, interval, text) is
+  'The same with metadata of type json and permissions of type json';
+
+create or replace function realtime.create_channel(
+  name text, metadata json, permissions text, capacity integer default null, history boolean default true, ttl interval default null,
+  max_messages integer default null, presence_timeout interval default '10 s', typing_timeout interval default '5 s', created_by text default null
+) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$
+  select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
+$$;
+comment on function realtime.create_channel(text, json, text, integer, boolean, interval, integer, interval, interval, text) is
+  'The same with metadata of type json and permissions of type text';
+
+create or replace function realtime.create_channel(
+  name text, metadata text, permissions jsonb default '{}', capacity integer default null, history boolean default true, ttl interval default null,
+  max_messages integer default null, presence_timeout interval default '10 s', typing_timeout interval default '5 s', created_by text default null
+) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$
+  select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
+$$;
+comment on function realtime.create_channel(text, text, jsonb, integer, boolean, interval, integer, interval, interval, text) is
+  'The same with metadata of type text and permissions of type jsonb';
+
+create or replace function realtime.create_channel(
+  name text, metadata text, permissions json, capacity integer default null, history boolean default true, ttl interval default null,
+  max_messages integer default null, presence_timeout interval default '10 s', typing_timeout interval default '5 s', created_by text default null
+) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$
+  select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
+$$;
+comment on function realtime.create_channel(text, text, json, integer, boolean, interval, integer, interval, interval, text) is
+  'The same with metadata of type text and permissions of type json';
+
+create or replace function realtime.create_channel(
+  name text, metadata text, permissions text, capacity integer default null, history boolean default true, ttl interval default null,
+  max_messages integer default null, presence_timeout interval default '10 s', typing_timeout interval default '5 s', created_by text default null
+) returns realtime.channels
+language sql set search_path = pg_catalog, pg_temp as $$
+  select realtime.create_channel(name, metadata::jsonb, permissions::jsonb, capacity, history, ttl, max_messages, presence_timeout, typing_timeout, created_by)
+$$;
+comment on function realtime.create_channel(text, text, text, integer, boolean, interval, integer, interval, interval, text) is
+  'The same with metadata of type text and permissions of type text';

@@ -82,19 +82,13 @@ $$;
 comment on function realtime.set_rules(jsonb) is
   'Save the rules of a channel or pattern, in place of those it had: {"channel": "private:room-1", "rules": {"subscribe": "auth.uid in data.members"}}';
 
-do $$
-declare
-  kind text;
-begin
-  foreach kind in array '{json,text}'::text[] loop  -- as the overloads of broadcast()
-    execute format($f$
-      create or replace function realtime.set_rules(definition %1$s) returns realtime.rules
-      language sql set search_path = pg_catalog, pg_temp as $b$ select realtime.set_rules(definition::jsonb) $b$;
-      comment on function realtime.set_rules(%1$s) is 'The same with a definition of type %1$s';
-    $f$, kind);
-  end loop;
-end
-$$;
+create or replace function realtime.set_rules(definition json) returns realtime.rules
+language sql set search_path = pg_catalog, pg_temp as $$ select realtime.set_rules(definition::jsonb) $$;
+comment on function realtime.set_rules(json) is 'The same with a definition of type json';
+
+create or replace function realtime.set_rules(definition text) returns realtime.rules
+language sql set search_path = pg_catalog, pg_temp as $$ select realtime.set_rules(definition::jsonb) $$;
+comment on function realtime.set_rules(text) is 'The same with a definition of type text';
 
 create or replace function realtime.rule_for(channel text, action text default 'subscribe')
 returns table (pattern text, condition jsonb)

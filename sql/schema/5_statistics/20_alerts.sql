@@ -129,19 +129,13 @@ $$;
 comment on function realtime.update_alert_rule(text, jsonb) is
   'Changes a rule of alerts: threshold, clear_at, hold, severity, enabled, description; what is not mentioned stays. Returns the rule; no row: there is none of that name';
 
-do $$
-declare
-  kind text;
-begin
-  foreach kind in array '{json,text}'::text[] loop  -- as the overloads of broadcast()
-    execute format($f$
-      create or replace function realtime.update_alert_rule(name text, changes %1$s) returns setof realtime.alert_rules
-      language sql set search_path = pg_catalog, pg_temp as $b$ select * from realtime.update_alert_rule(name, changes::jsonb) $b$;
-      comment on function realtime.update_alert_rule(text, %1$s) is 'The same with changes of type %1$s';
-    $f$, kind);
-  end loop;
-end
-$$;
+create or replace function realtime.update_alert_rule(name text, changes json) returns setof realtime.alert_rules
+language sql set search_path = pg_catalog, pg_temp as $$ select * from realtime.update_alert_rule(name, changes::jsonb) $$;
+comment on function realtime.update_alert_rule(text, json) is 'The same with changes of type json';
+
+create or replace function realtime.update_alert_rule(name text, changes text) returns setof realtime.alert_rules
+language sql set search_path = pg_catalog, pg_temp as $$ select * from realtime.update_alert_rule(name, changes::jsonb) $$;
+comment on function realtime.update_alert_rule(text, text) is 'The same with changes of type text';
 
 create or replace function realtime.announce_alerts() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

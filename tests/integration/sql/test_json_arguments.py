@@ -5,7 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tests.integration.sql.conftest import Connection, Stream, run, value
+from engine.postgres.statements.schema_objects import lost_objects
+from tests.integration.sql.conftest import Connection, Stream, named, run, value
 
 FORMS = ["'{0}'", "'{0}'::text", "'{0}'::json", "'{0}'::jsonb"]
 
@@ -43,3 +44,12 @@ def test_a_channel_needs_its_name_alone_and_text_has_to_be_json(db: Connection) 
     run(db, "select realtime.create_channel('plain'), realtime.create_channel('limited', capacity => 1)")
     with pytest.raises(psycopg.errors.InvalidTextRepresentation):
         run(db, "select realtime.create_channel('x', 'topic'::text)")
+
+
+def test_none_of_their_signatures_is_looked_for_in_vain(db: Connection) -> None:
+    assert lost_objects(named(db, "schema_objects")) == ()
+    run(
+        db,
+        "drop function realtime.create_channel(text, text, json, int, bool, interval, int, interval, interval, text)",
+    )
+    assert lost_objects(named(db, "schema_objects")) == ("function realtime.create_channel",)
