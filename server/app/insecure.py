@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from engine.identity.addresses import Network, parse_networks
 from server.app.settings import Settings
@@ -141,6 +146,40 @@ def _rest(settings: Settings) -> _Findings:
         )
 
 
+def _nats(settings: Settings) -> _Findings:
+    servers = [urlsplit(each) for each in settings.nats_url]
+    away = [each for each in servers if not (each.hostname == "localhost" or is_loopback(each.hostname or ""))]
+    if any(each.scheme != "tls" for each in away):
+        yield (
+            "nats_url",
+            "all changes of the database go to NATS and back without TLS, where they can be read and altered; "
+            "use tls:// (realtime nats-config writes the servers' side)",
+        )
+    elif any(each.username is None for each in away):
+        yield (
+            "nats_url",
+            "without a user any program that reaches NATS can read and alter the changes of the database; "
+            "give user and password (realtime nats-config makes them)",
+        )
+
+
+def _databases(settings: Settings) -> _Findings:
+    for name in ("dsn", "pooled_dsn"):
+        given = getattr(settings, name)
+        if given is None:
+            continue
+        with suppress(psycopg.ProgrammingError):  # the connection is refused with that
+            parts = conninfo_to_dict(given)
+            host = str(parts.get("host") or parts.get("hostaddr") or "")
+            local = host in ("", "localhost") or host.startswith(("/", "@")) or is_loopback(host)
+            if parts.get("sslmode") == "disable" and not local:
+                yield (
+                    name,
+                    "sslmode=disable: rows and the password can be read and altered on their way to the database; "
+                    "set sslmode=verify-full",
+                )
+
+
 def _hook(settings: Settings) -> _Findings:
     if settings.content_hook is not None and settings.content_hook_errors == "allow":
         yield (
@@ -158,5 +197,7 @@ _CHECKS: Final[tuple[Callable[[Settings], _Findings], ...]] = (
     _proxies,
     _transport,
     _rest,
+    _nats,
+    _databases,
     _hook,
 )

@@ -42,15 +42,22 @@ INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "host": ({"host": "0.0.0.0", "trusted_proxies": ()},),
     "rest_key": ({"rest_key": "correct horse"},),
     "require_api_key": ({"require_api_key": False},),
+    "nats_url": (
+        {"nats_url": ("nats://user:password@nats.example.com:4222",)},
+        {"nats_url": ("tls://nats.example.com:4222",)},
+        {"nats_url": ("tls://user:password@10.1.1.1", "nats://user:password@10.1.1.2")},
+    ),
+    "dsn": ({"dsn": "postgresql://user:password@db.example.com/x?sslmode=disable"},),
+    "pooled_dsn": ({"pooled_dsn": "host=10.1.1.1 sslmode=disable"},),
     "content_hook_errors": ({"content_hook": "module:function", "content_hook_errors": "allow"},),
 }
 """By the setting that is named: what makes it insecure, beside ``STRICT``."""
 
 HARMLESS = re.compile(
-    r"max_\w+|planned_connections|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|\w+_channels|dsn|port|"
+    r"max_\w+|planned_connections|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|\w+_channels|port|"
     r"ephemeral|throw\w+|tls_\w+|session_validation|auth_handler|decoder|lease|proxy_protocol|auth_leeway|log_events|alert_webhook|"
     r"analytics|analytics_\w+|country_\w+|respect_do_not_track|"
-    r"nats_\w+|relay_lease|node_url|node_region|balance_share|dashboard|metrics|workers|tracing|trace_\w+"
+    r"nats_(?!url)\w+|relay_lease|node_url|node_region|balance_share|dashboard|metrics|workers|tracing|trace_\w+"
 )
 """Settings whose values let no client do more than the others allow: bounds, names, how the server works."""
 
@@ -88,6 +95,9 @@ def test_an_insecure_setting_is_named_alone_with_a_reason_and_a_remedy(named: st
         {**STRICT, "trusted_proxies": ("10.0.0.0/8", "fc00::/7"), "rest_key": "k" * 32},
         {**STRICT, "auth_issuers": ({"issuer": ISSUER, "audience": AUDIENCE, "public_key": pem("RS256")},)},
         {**STRICT, "content_hook_errors": "allow"},
+        {**STRICT, "nats_url": ("tls://user:password@nats.example.com:4222", "nats://127.0.0.1:4222")},
+        {**STRICT, "dsn": "host=/run/postgresql sslmode=disable", "pooled_dsn": "host=localhost sslmode=disable"},
+        {**STRICT, "dsn": "postgresql://db.example.com/x"},
         {**STRICT, "auth_issuers": ({**_BOUND, "admin_role": "boss", "role_claim": "app_metadata.role"},)},
         {**STRICT, "auth_issuers": ({**_BOUND, "role_claim": "user_metadata.role"},), "anonymous_role": "guest"},
         {**STRICT, "host": "0.0.0.0", "trusted_proxies": (), "tls_certificate": "server.pem"},
