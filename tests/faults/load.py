@@ -165,6 +165,7 @@ class Load:
             await self._until(client, problems, "has no answer to some messages", partial(self._answered, client))
         truth = await self._truth()
         names = [(sender, number) for sender, number, _ in truth]
+        stored = set(names)
         if doubled := [each for each, count in Counter(names).items() if count > 1]:
             problems.append(f"stored twice: {doubled[:5]}")
         if kept := [each for each in names if each[1] < 0]:
@@ -172,7 +173,7 @@ class Load:
         for client in self.clients:
             if wrong := [each for each in client.refused if ErrorCode.CONNECTION_FAILED not in each[1]]:
                 problems.append(f"{client.name}: refused for another reason than what was out of order: {wrong[:5]}")
-            if lost := [n for n in client.acked if (client.name, n) not in set(names)]:
+            if lost := [n for n in client.acked if (client.name, n) not in stored]:
                 problems.append(f"{client.name}: acknowledged and not stored: {lost[:5]}")
         rows = [row[0] for row in await self.parts.sql(_ROWS)]
         bulk = [row[0] for row in await self.parts.sql(_BULK)]
