@@ -42,7 +42,7 @@ OTHERS = {
 NPM = {"create": r"(vite|next-app)@latest", "run": r"dev|build|start"}
 """Commands of npm, and one of their words."""
 PACKAGES_OF_OTHERS = {"django", "fastapi", "flask", "pyjwt", "sqlalchemy", "@tanstack/db", "@types/pg", "jose", "pg"}
-OPTIONS_OF_PYTEST = {"-n", "--dist", "-x", "-q"}
+OPTIONS_OF_PYTEST = {"-n", "--dist", "-x", "-q", "--hypothesis-profile"}  # and of its plugins
 
 
 def of(program: str) -> list[Invocation]:
