@@ -150,6 +150,7 @@ def pytest_configure() -> None:
 
     Tracebacks in the log are Python's own: with the variables of each frame, in colors, one takes 0.1 s of a processor.
     """
+    gc.disable()  # up to the end of the collection, all of which stays
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     share_tls_contexts()
     register_profiles()
@@ -182,6 +183,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """What is loaded by now stays to the end: the collector does not look through it again, also when the process ends."""
     gc.freeze()
+    gc.enable()
 
 
 def _needs_database(item: pytest.Item) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 __all__ = ["PAGES", "Block", "blocks"]
@@ -42,9 +42,11 @@ def blocks(language: str = "", title: str = "", *, page: str = "") -> list[Block
     return [block for block in found if language in ("", block.language) and block.title.startswith(title)]
 
 
-def _blocks_of(page: Path) -> Iterator[Block]:
-    text = page.read_text()
-    for found in FENCE.finditer(text):
-        line = text.count("\n", 0, found.start()) + 1
-        within = re.sub(f"(?m)^{found['indent']}", "", found["text"])
-        yield Block(str(page.relative_to(ROOT)), line, found["language"], found["title"] or "", within)
+@cache
+def _blocks_of(page: Path) -> list[Block]:
+    text, found = page.read_text(), []
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        within = re.sub(f"(?m)^{match['indent']}", "", match["text"])
+        found.append(Block(str(page.relative_to(ROOT)), line, match["language"], match["title"] or "", within))
+    return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
 from engine.postgres.statements.one_statement import describe
 from engine.postgres.statements.statement import Statement
+from engine.query import asking
 from engine.query.builder.parse import parse_query
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
 from engine.query.compile.to_sql import render_documents
@@ -89,6 +91,32 @@ def typed(request: pytest.FixtureRequest) -> Iterator[Oracle]:
         found.execute(_setup(found.connection.info.server_version))
         found.reload()
         yield found
+
+
+@pytest.fixture
+def verdicts_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What PostgreSQL reports about a statement without values is asked for once, not again for each value that it may have:
+    that would be most of the statements, and nothing that they depend on changes.
+    """
+    for where, name in ((asking, "_judge"), (asking._Directly, "describe"), (asking._AsReader, "describe")):
+        monkeypatch.setattr(where, name, _kept(getattr(where, name)))
+
+
+def _kept(ask: Callable[[Any, str], Awaitable[None]]) -> Callable[[Any, str], Awaitable[None]]:
+    verdicts: dict[str, Exception | None] = {}
+
+    async def first(asked: Any, sql: str) -> None:
+        if sql not in verdicts:
+            try:
+                await ask(asked, sql)
+            except Exception as refusal:
+                verdicts[sql] = refusal
+                raise
+            verdicts[sql] = None
+        if (refused := verdicts[sql]) is not None:
+            raise refused
+
+    return first
 
 
 class Case:
@@ -257,6 +285,7 @@ class Case:
         )
 
 
+@pytest.mark.usefixtures("verdicts_kept")
 def test_a_live_query_over_any_type_has_the_rows_that_sql_gives(typed: Oracle) -> None:
     """Orders and cursors of a type on one of the servers: they are half of the questions, and alike on both."""
     problems: list[str] = []

@@ -53,9 +53,10 @@ test("it is imported and required, and so is what it uses of the SDK", () => {
   assert.equal(run("node", "x.mjs").trim(), names);
 });
 
-for (const extension of ["mts", "cts"])
-  test(`there are types for .${extension}`, () => {
-    writeFileSync(join(folder, `x.${extension}`), `import * as all from "${name}"; void all;\nall satisfies object;\n`);
-    const options = ["--noEmit", "--strict", "--module", "node16", "--target", "es2022", "--skipLibCheck"];
-    run("node", join(sdk, "js/node_modules/typescript/bin/tsc"), ...options, `x.${extension}`);
-  });
+test("there are types for .mts and .cts", () => {
+  const files = ["x.mts", "x.cts"]; // in one run: most of its time goes into the types of browsers and of the framework
+  for (const file of files)
+    writeFileSync(join(folder, file), `import * as all from "${name}"; void all;\nall satisfies object;\n`);
+  const options = ["--noEmit", "--strict", "--module", "node16", "--target", "es2022", "--skipLibCheck"];
+  run("node", join(sdk, "js/node_modules/typescript/bin/tsc"), ...options, ...files);
+});

@@ -147,7 +147,8 @@ export class ChannelSubscription implements Subscription {
   }
 
   _subscribed({ position, epoch, recovered, since, presence }: Subscribed, _: Slot, seamless: boolean): void {
-    const foreign = epoch !== this._epoch;
+    // What was recovered after this very position means the same in both histories: a standby that was promoted has it all.
+    const foreign = epoch !== this._epoch && !(recovered && since === this._since);
     const lost = foreign || (recovered === false && !seamless);
     const gap = this._begun && lost;
     if (foreign) this._last = this._since = undefined;

@@ -113,7 +113,9 @@ class ChannelState:
         """``seamless``: another connection has delivered all messages up to here, so none can be missing."""
         events: list[Event] = []
         epoch, since = message.get("epoch"), message.get("since")
-        foreign = epoch != self._epoch
+        # A later history of this cluster has what the position that was asked for follows on: nothing is missing.
+        shared = message.get("recovered") is True and since is not None and since == self._since
+        foreign = epoch != self._epoch and not shared
         lost = foreign or (message.get("recovered") is False and not seamless)
         if lost and self._since is not None:
             events.append(("gap", self._since))

@@ -41,16 +41,13 @@ test("an error is of the same class in all entries", () => {
   assert.equal(require("@bunbase/sdk").RealtimeError, require("@bunbase/sdk/server").RealtimeError);
 });
 
-for (const [kind, extension] of [
-  ["import", "mts"],
-  ["require", "cts"],
-])
-  test(`there are types for ${kind}`, () => {
-    const code = Object.entries(ENTRIES).map(
-      ([entry, names], at) =>
-        `import { ${names.map((name) => `${name} as ${name}${at}`)} } from "${entry}"; void [${names.map((name) => name + at)}];`,
-    );
-    writeFileSync(join(folder, `x.${extension}`), code.join("\n"));
-    const options = ["--noEmit", "--strict", "--module", "node16", "--target", "es2022"];
-    run("node", join(sdk, "node_modules/typescript/bin/tsc"), ...options, `x.${extension}`);
-  });
+test("there are types for import and for require", () => {
+  const code = Object.entries(ENTRIES).map(
+    ([entry, names], at) =>
+      `import { ${names.map((name) => `${name} as ${name}${at}`)} } from "${entry}"; void [${names.map((name) => name + at)}];`,
+  );
+  const files = ["x.mts", "x.cts"]; // in one run: most of its time goes into the types of browsers
+  for (const file of files) writeFileSync(join(folder, file), code.join("\n"));
+  const options = ["--noEmit", "--strict", "--module", "node16", "--target", "es2022"];
+  run("node", join(sdk, "node_modules/typescript/bin/tsc"), ...options, ...files);
+});
