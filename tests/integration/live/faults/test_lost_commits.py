@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -47,13 +48,23 @@ def durably(dsn: str, *statements: str) -> None:
 async def crash(play: LiveNode, server: LocalPostgres, way: str = "all of the server") -> None:
     """Returns when the feed has noticed and the server is there again."""
     if way == "one backend":  # the postmaster lives, ends all others and recovers
-        with psycopg.connect(play.dsn) as victim:
+        with psycopg.connect(play.dsn) as victim, psycopg.connect(play.dsn) as other:
             os.kill(victim.info.backend_pid, signal.SIGKILL)
+            await until(lambda: has_ended(other))  # until then the server lets others in, and ends them
     else:
         await asyncio.to_thread(server.stop, "immediate")
         await until(lambda: play.feed.state.status == "reconnecting")
         await asyncio.to_thread(server.start)
     await until(lambda: accepts(play.dsn))
+
+
+def has_ended(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server has ended the session."""
+    try:
+        connection.execute("select 1")
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 def accepts(dsn: str) -> bool:
