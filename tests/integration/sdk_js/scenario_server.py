@@ -8,8 +8,9 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from asyncio.subprocess import PIPE, STDOUT
+from asyncio.subprocess import STDOUT
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -141,24 +142,30 @@ async def _answer(one: ScenarioServer, reader: asyncio.StreamReader, writer: asy
 async def play(one: ScenarioServer, *command: str, **environment: str) -> None:
     """Run a scenario with Node; fails with all it reported if it fails."""
     given = {"REALTIME_URL": one.url, "CONTROL_URL": one.control, "REST_KEY": KEY} | browser_environment()
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        "--test",
-        "--test-force-exit",
-        *command,
-        stdout=PIPE,
-        stderr=STDOUT,
-        cwd=SDK,
-        env=os.environ | given | environment,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(3 * GIVE_UP_AFTER):
-            reported, _ = await process.communicate()
-    except BaseException:
-        await _end(process)
-        raise
-    assert process.returncode == 0, f"{reported.decode()}\n{one.log}"
+    with tempfile.TemporaryFile("w+") as report:
+        process = await asyncio.create_subprocess_exec(
+            "node",
+            "--test",
+            "--test-force-exit",
+            *command,
+            stdout=report,
+            stderr=STDOUT,
+            cwd=SDK,
+            env=os.environ | given | environment,
+            start_new_session=True,
+        )
+        done = False
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(3 * GIVE_UP_AFTER):
+                    await process.wait()
+                    done = True
+        finally:
+            if not done:
+                await _end(process)
+        report.seek(0)
+        assert done, f"given up:\n{report.read()}\n{one.log}"
+        assert process.returncode == 0, f"{report.read()}\n{one.log}"
 
 
 async def _end(scenario: asyncio.subprocess.Process) -> None:
