@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -101,7 +102,7 @@ def test_the_oldest_supported_node_is_accepted(tmp_path: Path) -> None:
 
 
 def test_each_job_that_runs_the_tests_of_the_javascript_sdk_sets_up_the_supported_node() -> None:
-    jobs = {}
+    jobs: dict[str, Any] = {}
     for each in (ROOT / ".github/workflows").glob("*.yml"):
         jobs |= yaml.safe_load(each.read_text())["jobs"]
     missing = []
