@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 
 import { eventually } from "../support/eventually.mjs";
 import { checkLooks } from "./dashboard/operator.mjs";
-import { launch } from "./launch.mjs";
+import { launch, watch } from "./launch.mjs";
 
 const [url, folder] = process.argv.slice(2);
 await eventually(async () => assert.ok((await fetch(url)).ok));
@@ -15,11 +15,7 @@ const errors = [];
 
 async function tab(name) {
   const page = await context.newPage();
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => {
-    const { url: place } = message.location();
-    if (message.type() === "error" && !place.endsWith("/favicon.ico")) errors.push(message.text());
-  });
+  watch(page, errors);
   await page.goto(url);
   await page.getByLabel("Your name").fill(name);
   await page.getByRole("button", { name: "Sign in" }).click();

@@ -26,3 +26,12 @@ export const launch = (...flags) =>
         firefoxUserPrefs: PREFERENCES,
       })
     : chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, ...flags] });
+
+/** What goes wrong in `page` from here on is added to `errors`; but no application of a guide has an icon. */
+export function watch(page, errors) {
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    const { url: place } = message.location();
+    if (message.type() === "error" && !place.endsWith("/favicon.ico")) errors.push(message.text());
+  });
+}

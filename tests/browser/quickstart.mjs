@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 
 import { eventually } from "../support/eventually.mjs";
-import { launch } from "./launch.mjs";
+import { launch, watch } from "./launch.mjs";
 
 const [url] = process.argv.slice(2);
 await eventually(async () => assert.ok((await fetch(url)).ok));
@@ -13,11 +13,7 @@ try {
   const windows = [];
   while (windows.length < 2) {
     const page = await browser.newPage();
-    page.on("pageerror", (error) => errors.push(String(error)));
-    page.on("console", (message) => {
-      const { url: place } = message.location();
-      if (message.type() === "error" && !place.endsWith("/favicon.ico")) errors.push(message.text());
-    });
+    watch(page, errors);
     await page.goto(url);
     await page.locator("#state", { hasText: "open" }).waitFor();
     windows.push(page);

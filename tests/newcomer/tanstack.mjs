@@ -2,17 +2,13 @@
 
 import assert from "node:assert/strict";
 
-import { launch } from "../browser/launch.mjs";
+import { launch, watch } from "../browser/launch.mjs";
 
 const browser = await launch();
 const errors = [];
 try {
   const page = await browser.newPage();
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => {
-    const { url: place } = message.location();
-    if (message.type() === "error" && !place.endsWith("/favicon.ico")) errors.push(message.text());
-  });
+  watch(page, errors);
   await page.goto(process.argv[2]);
   for (const title of ["Tea", "Milk"]) {
     const written = page.waitForResponse((response) => response.url().endsWith("/todos"));
