@@ -40,7 +40,7 @@ def _schema_objects() -> Counter[tuple[str, str]]:
     """Kinds and names of what ``sql/schema`` makes, each as often as there is one at least.
 
     A function counts once for each of its signatures. What is indented stands in a loop, and counts once for each type of
-    the last loop over a list of types (``create_channel`` is made in two loops over a constant, more often than that).
+    the last loop over a list of types.
     """
     made: Counter[tuple[str, str]] = Counter()
     for path in schema_files():
