@@ -8,8 +8,8 @@ import { address, heading, loaded, openView, rowsOf, signIn, Watch } from "./ope
 import { launch } from "../launch.mjs";
 import { eventually } from "../../support/eventually.mjs";
 
-/** Every two seconds, and less than after what a connection that is silent is looked after. */
-const ROUNDS = 15_000;
+/** Of two seconds each; with what comes before them, less than after what a connection that is silent is looked after. */
+const ROUNDS = 12_000;
 const VIEWS = {
   overview: "Overview",
   connections: "Connections",
@@ -27,17 +27,38 @@ const page = await context.newPage();
 watch.look(page);
 const asked = [];
 page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+const open = new Set();
+page.on("request", (request) => open.add(request));
+for (const end of ["requestfinished", "requestfailed"]) page.on(end, (request) => open.delete(request));
 /** Subscriptions that have been asked for a second time on their connection. */
 const twice = [];
+/** Those of the last connection that have not got their first list. */
+let waiting = new Set();
 page.on("websocket", (socket) => {
   const ids = new Set();
+  const unanswered = (waiting = new Set());
   socket.on("framesent", ({ payload }) => {
     const { type, id } = JSON.parse(payload);
+    if (type === "unsubscribe") unanswered.delete(id);
     if (type !== "subscribe" || !id) return;
     if (ids.has(id)) twice.push(payload);
     ids.add(id);
+    unanswered.add(id);
+  });
+  socket.on("framereceived", ({ payload }) => {
+    const { type, id } = JSON.parse(payload);
+    if (type === "snapshot" || type === "error") unanswered.delete(id);
   });
 });
+/** All lists have come, and what was asked for because of them: what the connection found on the page was asked for before. */
+const settled = async () => {
+  await eventually(() => assert.equal(waiting.size, 0));
+  await eventually(async () => {
+    const before = asked.length;
+    await page.clock.runFor(200);
+    assert.deepEqual([asked.slice(before), open.size], [[], 0]);
+  });
+};
 const times = (path) => asked.filter((each) => each === path).length;
 const ask = async (method, path, body) => {
   const headers = { Authorization: `Bearer ${given.key}`, "Content-Type": "application/json" };
@@ -138,6 +159,7 @@ try {
     await page.reload(); // the clock is there before the page sets its first timer
     await page.waitForSelector('#connection[data-live="true"]');
     await loaded(page);
+    await settled();
     const before = asked.length;
     await page.clock.runFor(ROUNDS);
     assert.deepEqual(asked.slice(before), [], view);

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 from bunbase import Realtime
@@ -73,6 +74,16 @@ async def client(server: ServerProcess, transport: str) -> AsyncIterator[MakeCli
 def channel_name(request: pytest.FixtureRequest) -> str:
     """A channel per test."""
     return f"chat:{request.node.name}"[:250]
+
+
+async def written(realtime: Realtime, dsn: str, statements: str) -> None:
+    """Run them and wait until the server has read their changes. A query that another client had asked for is kept for a
+    while, with the rows that were read last: what begins with it earlier begins with those.
+    """
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statements.encode())
+        [(position,)] = connection.execute("select realtime.position()")
+    await realtime.when_seen(position)
 
 
 async def next_of(queue: asyncio.Queue[Any]) -> Any:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from bunbase import Encryption, Message, Realtime, RealtimeError, Snapshot, User
 
-from tests.integration.sdk_python.conftest import MakeClient, next_of
+from tests.integration.sdk_python.conftest import MakeClient, next_of, written
 from tests.support.clients.list_client import read, write
 from tests.support.servers.processes import GIVE_UP_AFTER
 
@@ -306,8 +306,8 @@ async def test_options_that_cannot_be_are_refused() -> None:
 async def test_what_a_write_has_caused_is_there_when_it_was_seen(
     client: MakeClient, table: str, channel_name: str
 ) -> None:
-    write(table, "truncate messages")
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada, ada.channel(channel_name) as channel:
+        await written(ada, table, "truncate messages")
         got: list[Message] = []
         channel.on("*", got.append)
         rows = ada.database().collection("messages").order_by("id")

@@ -7,14 +7,18 @@ import asyncio
 import pytest
 from bunbase import RealtimeError, Snapshot
 
-from tests.integration.sdk_python.conftest import MakeClient, next_of
+from tests.integration.sdk_python.conftest import MakeClient, next_of, written
 from tests.support.clients.list_client import write
 from tests.support.servers.processes import GIVE_UP_AFTER
 
+FIVE = "truncate messages; insert into messages select n, 'a', '', {} from generate_series(1, 5) n"
+
 
 async def test_one_document_goes_and_comes_back_and_is_a_place_in_the_order(client: MakeClient, table: str) -> None:
-    write(table, "truncate messages; insert into messages select n, 'a', '', n % 2 from generate_series(1, 5) n")
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
+        await written(
+            ada, table, "truncate messages; insert into messages select n, 'a', '', n % 2 from generate_series(1, 5) n"
+        )
         messages = ada.database().collection("messages")
         found: asyncio.Queue[Snapshot] = asyncio.Queue()
         live = messages.doc(4).on_snapshot(found.put_nowait)
@@ -54,8 +58,10 @@ async def test_one_document_goes_and_comes_back_and_is_a_place_in_the_order(clie
 
 
 async def test_one_result_leaves_no_subscription_and_pages_are_one_live_list(client: MakeClient, table: str) -> None:
-    write(table, "truncate messages; insert into messages select n, 'a', '', 0 from generate_series(1, 5) n")
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
+        await written(
+            ada, table, "truncate messages; insert into messages select n, 'a', '', 0 from generate_series(1, 5) n"
+        )
         query = ada.database().collection("messages").order_by("id")
         assert [doc.id for doc in (await query.limit(2).get()).docs] == ["1", "2"]
         with pytest.raises(RealtimeError, match="no field 'nope'"):

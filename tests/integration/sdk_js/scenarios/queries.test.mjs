@@ -4,13 +4,15 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { count, get, liveCount, snapshots } from "../../../../sdk/js/dist/index.js";
-import { client, closeAll, control, eventually, sql } from "./support.mjs";
+import { client, closeAll, control, eventually, sql, sqlSeen } from "./support.mjs";
 
-beforeEach(() => sql("truncate messages restart identity"));
+beforeEach(() => sqlSeen("truncate messages restart identity"));
 afterEach(closeAll);
 
-const write = (...bodies) =>
-  sql(`insert into messages (room_id, body) values ${bodies.map((body) => `('general', '${body}')`).join(",")}`);
+const insert = (bodies) =>
+  `insert into messages (room_id, body) values ${bodies.map((body) => `('general', '${body}')`).join(",")}`;
+const write = (...bodies) => sql(insert(bodies));
+const writeSeen = (...bodies) => sqlSeen(insert(bodies));
 
 /** Follow a query; the list that its changes build must be the list it shows, every time. */
 function follow(query) {
@@ -55,7 +57,7 @@ test("rows come first, then each change of the list", async () => {
 });
 
 test("one document, a count, and a document as a cursor", async () => {
-  await write("a", "b", "c", "d");
+  await writeSeen("a", "b", "c", "d");
   const all = client().database().collection("messages");
   const seen = [];
   const one = all.doc(2).onSnapshot(({ doc }) => seen.push(doc?.data().body));

@@ -38,6 +38,16 @@ export async function control(order, body = "") {
 }
 export const sql = (text) => control("sql", text);
 
+/**
+ * The same, until the server has read its change. A query that another client had asked for is kept for a while, with the rows
+ * that were read last: what begins with it earlier begins with those.
+ */
+export async function sqlSeen(text) {
+  await sql(text);
+  const [[position]] = await sql("select realtime.position()");
+  await client().whenSeen(position);
+}
+
 /** The next time something happens. */
 export const once = (source, event) =>
   new Promise((resolve) => {
