@@ -51,7 +51,7 @@ page.on("websocket", (socket) => {
   });
 });
 /** All lists have come, and what was asked for because of them: what the connection found on the page was asked for before. */
-const settled = async () => {
+const answered = async () => {
   await eventually(() => assert.equal(waiting.size, 0));
   await eventually(async () => {
     const before = asked.length;
@@ -159,7 +159,7 @@ try {
     await page.reload(); // the clock is there before the page sets its first timer
     await page.waitForSelector('#connection[data-live="true"]');
     await loaded(page);
-    await settled();
+    await answered();
     const before = asked.length;
     await page.clock.runFor(ROUNDS);
     assert.deepEqual(asked.slice(before), [], view);

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NODE = sorted(path.parent.name for path in (ROOT / "sdk").glob("*/package.json"))
 INTERFACES = [str(path.relative_to(ROOT)) for path in (ROOT / "sql" / "interface").glob("*.json")]
 AUTHOR = {f"GIT_{who}_{what}": "someone@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / ".ci" / "system-packages"
 SUPPORTED = int(json.loads((ROOT / "sdk/js/package.json").read_text())["engines"]["node"].removeprefix(">="))
 LOCKED = "E: Could not get lock {lock}. It is held by process 17 (apt-get)"

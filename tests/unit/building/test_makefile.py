@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def make(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
