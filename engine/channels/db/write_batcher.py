@@ -1,8 +1,9 @@
 """Group commit of small writes: statements of many callers become one transaction, so one flush, and one step in the stream.
 Those of one query become one statement where it has a bulk form (:mod:`engine.channels.db.bulk_statements`).
 
-The first goes at once; those that come while it is under way share the next. If a transaction fails, each of its
-statements is run again alone, so only the caller of the faulty one gets the error.
+The first goes at once; those that come while it is under way share the next. While many come, those in no haste
+(``_GATHERED``) wait for others for some milliseconds (:mod:`engine.channels.db.commit_pace`). If a transaction fails, each
+of its statements is run again alone, so only the caller of the faulty one gets the error.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from psycopg.rows import DictRow
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.channels.db.bulk_statements import BULK, BulkStatement
+from engine.channels.db.commit_pace import CommitPace
 from engine.channels.db.locked_queries import LockedQueries
 from engine.postgres.statements.named_queries import query
 
@@ -29,6 +31,8 @@ Rows = list[dict[str, Any]]
 Connection = psycopg.AsyncConnection[DictRow]
 
 _MAX_STATEMENTS: Final = 256  # statements per transaction
+_GATHERED: Final = frozenset(("engine_connect", "engine_is_limited", "engine_drop", "engine_close_connection"))
+"""What comes with each connection, and may be some milliseconds later. Presence is seen by others at once."""
 
 
 class Runner(Protocol):
@@ -61,10 +65,12 @@ class WriteBatcher:
     that takes them in another order must not become the victim of a deadlock.
     """
 
-    def __init__(self, runner: Runner, locked: LockedQueries) -> None:
+    def __init__(self, runner: Runner, locked: LockedQueries, pace: CommitPace | None = None) -> None:
         self._runner = runner
         self._locked = locked
         self._waiting: list[_Write] = []
+        self._pace = pace or CommitPace()
+        self._haste = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def rows(self, name: str, **parameters: object) -> Rows:
@@ -75,6 +81,8 @@ class WriteBatcher:
         self._locked.check(name)
         write = _Write(name, parameters, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
+        if name not in _GATHERED or len(self._waiting) >= _MAX_STATEMENTS:
+            self._haste.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         return await write.done
@@ -82,10 +90,21 @@ class WriteBatcher:
     async def _run(self) -> None:
         try:
             while self._waiting:
+                await self._gather()
                 batch, self._waiting = self._waiting[:_MAX_STATEMENTS], self._waiting[_MAX_STATEMENTS:]
                 await self._commit([write for write in batch if not write.done.done()])
         finally:
             self._task = None
+
+    async def _gather(self) -> None:
+        """Wait for more, if commits come fast and none of these has to be soon."""
+        seconds = self._pace.wait(asyncio.get_running_loop().time())
+        if seconds > 0 and not self._haste.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._haste.wait()
+        self._haste.clear()
+        self._pace.begin(asyncio.get_running_loop().time())
 
     async def _commit(self, batch: list[_Write]) -> None:
         if len(batch) > 1:
