@@ -135,11 +135,11 @@ def dev(  # noqa: PLR0913
         ephemeral=True,
         drain_time=0.0,
     )
+    with_examples = dsn is None if examples is None else examples
     if "anonymous_channels" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"anonymous_channels": demo.CHANNELS})
+        settings = settings.model_copy(update={"anonymous_channels": demo.CHANNELS if with_examples else ()})
     if dsn is not None:
         dsn_of(settings.model_copy(update={"dsn": dsn}))
-    with_examples = dsn is None if examples is None else examples
     run_dev(settings, Development(data_dir, dsn=dsn, examples=with_examples, open_page=open_page, nodes=nodes))
 
 

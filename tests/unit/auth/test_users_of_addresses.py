@@ -42,6 +42,29 @@ def test_the_command_leaves_the_setting_to_its_user(monkeypatch: pytest.MonkeyPa
     assert [with_users_of_addresses(each).trust_user_parameter for each in run] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("options", "given", "channels", "printed"),
+    [
+        ((), None, ("chat:*", "presence:*"), "the channels public:*, chat:*, presence:*, and"),
+        (("--no-examples",), None, (), "the channels public:*, and"),
+        (("--dsn", "dbname=app"), None, (), "the channels public:*, and"),
+        (("--dsn", "dbname=app", "--examples"), None, ("chat:*", "presence:*"), "chat:*, presence:*, and"),
+        (("--dsn", "dbname=app"), '["news:*"]', ("news:*",), "the channels public:*, news:*, and"),
+    ],
+)
+def test_a_development_server_opens_the_channels_of_its_examples_where_it_has_them(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], given: str | None, channels: tuple[str, ...], printed: str
+) -> None:
+    run: list[Settings] = []
+    monkeypatch.setattr("server.cli.dev.run_dev", lambda settings, _: run.append(settings))
+    monkeypatch.setattr("server.cli.prelude.configure_logs", lambda *_: None)
+    if given is not None:
+        monkeypatch.setenv("REALTIME_ANONYMOUS_CHANNELS", given)
+    assert CliRunner().invoke(app, ["dev", *options]).exit_code == 0
+    assert run[0].anonymous_channels == channels
+    assert printed in clients_of(run[0])
+
+
 @pytest.mark.parametrize("given", [{}, {"allow_anonymous": True}, {"allow_anonymous": False}])
 def test_other_servers_believe_none_unless_the_setting_is_given(given: dict[str, Any]) -> None:
     assert not load_settings(None, **given).trust_user_parameter
