@@ -10,6 +10,8 @@ import re
 from enum import Enum, IntEnum
 from typing import Final, Self
 
+from engine.errors import ErrorCode
+
 __all__ = ["CloseCode", "Reconnect", "may_be_sent", "reason_of"]
 
 _LONGEST_REASON: Final = 123  # bytes: a control frame has 125, two of which are the code
@@ -26,36 +28,78 @@ class Reconnect(Enum):
 
 
 class CloseCode(IntEnum):
-    """The reason for a close. ``when`` describes it, ``reconnect`` is the client's reaction."""
+    """The reason for a close. ``when`` describes it, ``reconnect`` is the client's reaction, ``error`` the code of a
+    request that was refused for that reason; None: the close is no error.
+    """
 
     when: str
     reconnect: Reconnect
+    error: ErrorCode | None
 
-    def __new__(cls, value: int, when: str = "", reconnect: Reconnect = Reconnect.BACK_OFF) -> Self:
-        """The two are optional for ``CloseCode(1001)`` alone: every member has its own."""
+    def __new__(
+        cls, value: int, when: str = "", reconnect: Reconnect = Reconnect.BACK_OFF, error: ErrorCode | None = None
+    ) -> Self:
+        """All but ``value`` are optional for ``CloseCode(1001)`` alone: every member has its own."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.when = when
         member.reconnect = reconnect
+        member.error = error
         return member
 
-    NORMAL = 1000, "the client ended the session", Reconnect.BACK_OFF
-    GOING_AWAY = 1001, "the server shuts down", Reconnect.BACK_OFF
-    PROTOCOL_ERROR = 1002, "the peer broke the WebSocket protocol", Reconnect.BACK_OFF
-    ABNORMAL = 1006, "the connection ended without a close code; never sent", Reconnect.BACK_OFF
-    INVALID_TEXT = 1007, "a text frame, or the reason of a close, is not UTF-8", Reconnect.BACK_OFF
+    NORMAL = 1000, "the client ended the session", Reconnect.BACK_OFF, None
+    GOING_AWAY = 1001, "the server shuts down", Reconnect.BACK_OFF, ErrorCode.CONNECTION_FAILED
+    PROTOCOL_ERROR = 1002, "the peer broke the WebSocket protocol", Reconnect.BACK_OFF, ErrorCode.INVALID_MESSAGE
+    ABNORMAL = (
+        1006,
+        "the connection ended without a close code; never sent",
+        Reconnect.BACK_OFF,
+        ErrorCode.CONNECTION_FAILED,
+    )
+    INVALID_TEXT = (
+        1007,
+        "a text frame, or the reason of a close, is not UTF-8",
+        Reconnect.BACK_OFF,
+        ErrorCode.INVALID_MESSAGE,
+    )
     POLICY_VIOLATION = (
         1008,
         "the client sends too fast, or has too many connections",
         Reconnect.SLOW_DOWN,
+        ErrorCode.RATE_LIMITED,
     )
-    MESSAGE_TOO_BIG = 1009, "a message above 1 MiB", Reconnect.BACK_OFF
-    INTERNAL_ERROR = 1011, "the server failed and ends", Reconnect.BACK_OFF
-    TRY_AGAIN_LATER = 1013, "the client could not be authenticated now", Reconnect.BACK_OFF
-    DISCONNECTED = 4001, "the connection was ended on purpose, by the REST API or by SQL", Reconnect.NEVER
-    RESUME = 4008, "too slow for its channels, or on a server that the others took for dead", Reconnect.AT_ONCE
-    AUTHENTICATION_FAILED = 4401, "the client was refused by authentication", Reconnect.NEVER
-    TOKEN_EXPIRED = 4402, "the token has expired; a new one is needed", Reconnect.AT_ONCE
+    MESSAGE_TOO_BIG = 1009, "a message above 1 MiB", Reconnect.BACK_OFF, ErrorCode.MESSAGE_TOO_LARGE
+    INTERNAL_ERROR = 1011, "the server failed and ends", Reconnect.BACK_OFF, ErrorCode.CONNECTION_FAILED
+    TRY_AGAIN_LATER = (
+        1013,
+        "the client could not be authenticated now",
+        Reconnect.BACK_OFF,
+        ErrorCode.CONNECTION_FAILED,
+    )
+    DISCONNECTED = (
+        4001,
+        "the connection was ended on purpose, by the REST API or by SQL",
+        Reconnect.NEVER,
+        ErrorCode.CONNECTION_FAILED,
+    )
+    RESUME = (
+        4008,
+        "too slow for its channels, or on a server that the others took for dead",
+        Reconnect.AT_ONCE,
+        ErrorCode.CONNECTION_FAILED,
+    )
+    AUTHENTICATION_FAILED = (
+        4401,
+        "the client was refused by authentication",
+        Reconnect.NEVER,
+        ErrorCode.AUTHENTICATION_FAILED,
+    )
+    TOKEN_EXPIRED = (
+        4402,
+        "the token has expired; a new one is needed",
+        Reconnect.AT_ONCE,
+        ErrorCode.AUTHENTICATION_FAILED,
+    )
 
 
 def may_be_sent(code: int) -> bool:

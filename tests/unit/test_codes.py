@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bunbase.protocol.codes import CloseCode as SdkCloseCode
 
 from server.http.problems import BY_CODE
 from server.protocol.close_codes import CloseCode, Reconnect
@@ -54,8 +55,21 @@ def test_every_error_code_has_a_section_with_its_cause_and_cure() -> None:
     page = (ROOT / "docs/reference/errors.md").read_text()
     sections = re.findall(r"^## (RT_\d{3}): (.*)\n\n\* \*\*Cause\*\*: [^*]+\n\* \*\*Cure\*\*: ", page, re.M)
     assert sections == [(code.value, code.meaning) for code in ErrorCode]
-    closes = {int(number) for number in re.findall(r"\b(1\d{3}|4\d{3})\b", page)}
-    assert closes - {404, 1024} <= {code.value for code in CloseCode}
+
+
+def test_every_close_code_stands_for_an_error_code_and_the_docs_name_it() -> None:
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    rows = re.findall(r"^\| (\d{4}) \| ([^|]+?) \| (?:\[`(RT_\d{3})`\]\(#rt_\d{3}-[a-z-]+\)|none) \|", page, re.M)
+    assert rows == [(str(code.value), code.when, "" if code.error is None else code.error.value) for code in CloseCode]
+    assert [code for code in CloseCode if code.error is None] == [CloseCode.NORMAL]
+    for section in page.split("\n## ")[1:]:
+        closes = {int(number) for number in re.findall(r"\b(1\d{3}|4\d{3})\b", section.partition("\n* **Cure**")[0])}
+        if section.startswith("RT_"):
+            assert closes == {code.value for code in CloseCode if code.error == section[:6]}, section
+
+
+def test_the_sdk_has_the_error_of_every_close_code() -> None:
+    assert {code.value: code.error for code in SdkCloseCode} == {code.value: code.error for code in CloseCode}
 
 
 def test_every_close_code_has_a_row_in_the_docs() -> None:

@@ -53,7 +53,11 @@ def test_the_command_leaves_the_setting_to_its_user(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_a_development_server_opens_the_channels_of_its_examples_where_it_has_them(
-    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], given: str | None, channels: tuple[str, ...], printed: str
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    given: str | None,
+    channels: tuple[str, ...],
+    printed: str,
 ) -> None:
     run: list[Settings] = []
     monkeypatch.setattr("server.cli.dev.run_dev", lambda settings, _: run.append(settings))

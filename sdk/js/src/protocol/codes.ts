@@ -32,33 +32,34 @@ export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 /**
  * Why a connection was closed, whatever the transport, and what the client then does.
  * By default: reconnect after a random pause that grows with each failed attempt.
+ * In brackets: the error code that stands for the same reason.
  */
 export const CloseCode = {
   /** The client ended the session. */
   Normal: 1000,
-  /** The server shuts down. */
+  /** The server shuts down (RT_001). */
   GoingAway: 1001,
-  /** The peer broke the WebSocket protocol. */
+  /** The peer broke the WebSocket protocol (RT_007). */
   ProtocolError: 1002,
-  /** The connection ended without a close code; never sent. */
+  /** The connection ended without a close code; never sent (RT_001). */
   Abnormal: 1006,
-  /** A text frame, or the reason of a close, is not UTF-8. */
+  /** A text frame, or the reason of a close, is not UTF-8 (RT_007). */
   InvalidText: 1007,
-  /** The client sends too fast, or has too many connections. Then: reconnect after a pause as after several failures. */
+  /** The client sends too fast, or has too many connections (RT_006). Then: reconnect after a pause as after several failures. */
   PolicyViolation: 1008,
-  /** A message above 1 MiB. */
+  /** A message above 1 MiB (RT_005). */
   MessageTooBig: 1009,
-  /** The server failed and ends. */
+  /** The server failed and ends (RT_001). */
   InternalError: 1011,
-  /** The client could not be authenticated now. */
+  /** The client could not be authenticated now (RT_001). */
   TryAgainLater: 1013,
-  /** The connection was ended on purpose, by the REST API or by SQL. Then: stay closed until the application reconnects. */
+  /** The connection was ended on purpose, by the REST API or by SQL (RT_001). Then: stay closed until the application reconnects. */
   Disconnected: 4001,
-  /** Too slow for its channels, or on a server that the others took for dead. Then: reconnect at once. */
+  /** Too slow for its channels, or on a server that the others took for dead (RT_001). Then: reconnect at once. */
   Resume: 4008,
-  /** The client was refused by authentication. Then: stay closed until the application reconnects. */
+  /** The client was refused by authentication (RT_002). Then: stay closed until the application reconnects. */
   AuthenticationFailed: 4401,
-  /** The token has expired; a new one is needed. Then: reconnect at once. */
+  /** The token has expired; a new one is needed (RT_002). Then: reconnect at once. */
   TokenExpired: 4402,
 } as const;
 

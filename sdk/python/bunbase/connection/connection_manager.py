@@ -36,7 +36,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -53,10 +53,7 @@ __all__ = ["ConnectionManager"]
 
 _log = logging.getLogger("bunbase")
 
-_FINAL: Mapping[int, ErrorCode] = {
-    CloseCode.DISCONNECTED: ErrorCode.CONNECTION_FAILED,
-    CloseCode.AUTHENTICATION_FAILED: ErrorCode.AUTHENTICATION_FAILED,
-}
+_FINAL = frozenset((CloseCode.DISCONNECTED, CloseCode.AUTHENTICATION_FAILED))
 """The close codes after which a client does not connect again by itself."""
 
 _SHORT_LIVED = 2.0
@@ -100,7 +97,7 @@ class ConnectionManager:
             while (link := await self._establish(wait, asked)) is not None:
                 ended = await self._serve(link)
                 if ended.code in _FINAL:
-                    self._report("failed", f"the server ended this connection: {ended}", _FINAL[ended.code])
+                    self._report("failed", f"the server ended this connection: {ended}", _error_of(ended))
                     return
                 if not self._options.reconnect:
                     self._report("closed", f"the connection was lost: {ended}")
@@ -132,7 +129,7 @@ class ConnectionManager:
                     link = await self._open(name)
                 except ConnectionEndedError as ended:
                     if ended.code in _FINAL:
-                        self._report("failed", str(ended), _FINAL[ended.code])
+                        self._report("failed", str(ended), _error_of(ended))
                         return None
                     problem, asked = str(ended), max(asked, ended.retry_after)
                     continue
@@ -263,3 +260,7 @@ class ConnectionManager:
         task = asyncio.create_task(link.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _error_of(ended: ConnectionEndedError) -> ErrorCode:
+    return CloseCode(ended.code).error or ErrorCode.CONNECTION_FAILED
