@@ -52,6 +52,7 @@ from server.observe.refusals import CountedAuthenticator, CountedAuthorizer
 from server.protocol.close_codes import CloseCode
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.explain import Explanation
+from server.rules.failures import RuleFailures
 from server.rules.problems import RuleProblems
 from server.session.session import Greeting, Session
 from server.tracing.start import start_tracing
@@ -152,13 +153,16 @@ class Node:
         await channels.start()
         self._live, self._channels = live, channels
         self.metrics.engine.follow(stream, channels, reader)
-        self._rules = RuleProblems(channels.rules)
+        failures = RuleFailures(channels.store.keep)
+        self._stack.push_async_callback(failures.stop)
+        failures.start()
+        self._rules = RuleProblems(channels.rules, failures.note)
         self._stack.push_async_callback(self._rules.close)
         self._limiter.follow(channels.core.census)
         channels.on_connection(self._shown)
         authentication = authentication_of(self._settings, handler, self.keys, channels, self._stack)
         names = NameRules(self._settings.open_channels, self._settings.anonymous_channels)
-        self._authorizer = RuleAuthorizer(channels, names)
+        self._authorizer = RuleAuthorizer(channels, names, failures.note)
         services = SharedServices(
             live,
             channels,

@@ -43,6 +43,10 @@ class _SavedRules:
         with connect_now(dsn, "realtime rules", autocommit=True, row_factory=dict_row) as connection:
             self.rules.load(connection.execute(query("engine_rules")).fetchall())
             found = connection.execute(query("rules_room"), {"channel": channel}).fetchone()
+            self.errors: Mapping[tuple[str, str], str] = {
+                (row["channel"], row["action"]): f"failed in {row['failed_in']}: {row['error']}"
+                for row in connection.execute(query("rule_errors"))
+            }
         self._room: Mapping[str, str | None] | None = found
 
     def room(self, channel: str) -> Mapping[str, str | None] | None:
@@ -55,14 +59,15 @@ class _SavedRules:
 
 @rules_app.command("list")
 def list_rules(config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
-    """List every condition, and why it cannot be compiled if it cannot."""
-    rules = _SavedRules(dsn_of(read_settings(config, dsn=dsn))).rules
+    """List every condition, and why it cannot be compiled, or with what a server failed last."""
+    saved = _SavedRules(dsn_of(read_settings(config, dsn=dsn)))
     print_table(
         _HEADS,
         [
-            (pattern, rule.action, _shown(rule.condition), problem_of(rule.condition) or "-")
-            for pattern in sorted(rules.patterns)
-            for rule in rules.of(pattern)
+            (pattern, rule.action, _shown(rule.condition), problem_of(rule.condition) or saved.errors.get(key, "-"))
+            for pattern in sorted(saved.rules.patterns)
+            for rule in saved.rules.of(pattern)
+            for key in ((pattern, rule.action),)
         ],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -15,28 +16,38 @@ from server.auth.authorizer import UNKNOWN, Action, Circumstances, NameRules, No
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.rules.explain import Explanation, explain
 from server.rules.judge import RuleJudge, RuleSource
+from server.rules.problems import problem_of
 
 __all__ = ["RuleAuthorizer"]
 
 _log = structlog.get_logger("realtime.rules")
 
 _TIMEOUT: Final = 5.0  # seconds that a refusal waits for what is committed
-_MAX_REPORTED: Final = 1_000
+_MAX_REPORTED: Final = 1_000  # rules
+_MAX_REASONS: Final = 20  # of one rule: a client can make up names of fields that are missing
 
 
 class RuleAuthorizer:
     """See the module.
 
     A refusal by ``authorize`` is as of what was committed when it was asked: a rule or a membership that is saved and then
-    used by a client at once counts.
+    used by a client at once counts. ``note``: called with each rule whose condition could not be evaluated, the reason and
+    the channel, once for each reason until the rule is changed.
     """
 
-    def __init__(self, source: RuleSource, names: NameRules) -> None:
+    def __init__(
+        self,
+        source: RuleSource,
+        names: NameRules,
+        note: Callable[[AccessRule, str, str], None] = lambda rule, problem, channel: None,
+    ) -> None:
         self._source = source
+        self._note = note
         self._names = names
         self._judge = RuleJudge(source)
         self._look = SharedLook(self._source_current)
-        self._reported: set[tuple[AccessRule, str]] = set()
+        self._reported: dict[AccessRule, set[str]] = {}
+        source.rules.on_change(self._changed)
 
     async def authorize(
         self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN
@@ -72,13 +83,23 @@ class RuleAuthorizer:
         return explain(self._judge, self._names, principal, action, channel, about)
 
     def _report(self, rule: AccessRule, channel: str, problem: str) -> None:
-        """Log a condition that could not be evaluated: once for each reason."""
-        if (rule, problem) in self._reported:
+        """Report a condition that could not be evaluated: once for each reason."""
+        reasons = self._reported.get(rule)
+        if reasons is None:
+            if len(self._reported) >= _MAX_REPORTED:
+                self._reported.clear()
+            reasons = self._reported[rule] = set()
+        if problem in reasons or len(reasons) >= _MAX_REASONS:
             return
-        if len(self._reported) >= _MAX_REPORTED:
-            self._reported.clear()
-        self._reported.add((rule, problem))
+        reasons.add(problem)
         _log.warning("rule_failed", rule=rule.pattern, action=rule.action, channel=channel, error=problem)
+        if problem_of(rule.condition) is None:  # else it was noted as one that does not compile
+            self._note(rule, problem, channel)
+
+    def _changed(self, pattern: str | None) -> None:
+        """A row has changed: what its rules fail with is new, also if they are as they were before another change."""
+        for rule in [rule for rule in self._reported if pattern is None or rule.pattern == pattern]:
+            del self._reported[rule]
 
     async def _current(self) -> None:
         """Wait for what is committed now. One look at the database at a time, shared by all who asked before it began."""

@@ -10,6 +10,7 @@ copy of the list, so ``value in list`` is faster for long lists.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -98,6 +99,9 @@ class Scope:
     def __init__(self) -> None:
         import cel  # with the first rule: it brings a command line of its own, 20 MB
 
+        logging.getLogger(
+            "cel"
+        ).disabled = True  # it logs each failure of `includes`, which clients can cause as they like
         self.context = cel.Context(functions={"includes": _includes})
         self.elements: dict[str, int] = {}
         self._passing: dict[str, object] = {}

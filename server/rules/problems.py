@@ -1,13 +1,16 @@
-"""Rules that cannot be compiled: they deny, are logged when they arrive, and are listed in ``/health``."""
+"""Rules that cannot be compiled: they deny, are logged when they arrive, and are listed in ``/health`` and in
+``realtime.rule_errors``.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from engine.channels.core.access_rules import AccessRules
+from engine.channels.core.access_rules import AccessRule, AccessRules
 from server.rules.condition import ConditionError, compile_condition
 
 __all__ = ["RuleProblems", "problem_of", "rule_problems"]
@@ -44,10 +47,13 @@ def _in_words(pattern: str, action: str, problem: str) -> str:
 
 
 class RuleProblems:
-    """Compiles rules as they arrive, some in each turn of the event loop."""
+    """Compiles rules as they arrive, some in each turn of the loop. ``note``: called with those that do not compile."""
 
-    def __init__(self, rules: AccessRules) -> None:
+    def __init__(
+        self, rules: AccessRules, note: Callable[[AccessRule, str], None] = lambda rule, problem: None
+    ) -> None:
         self._rules = rules
+        self._note = note
         self._found: dict[str, dict[str, str]] = {}
         self._waiting: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
@@ -96,6 +102,7 @@ class RuleProblems:
                 if (problem := problem_of(rule.condition)) is not None:
                     self._found.setdefault(pattern, {})[rule.action] = problem
                     _log.error("rule_invalid", rule=pattern, action=rule.action, error=problem)
+                    self._note(rule, problem)
             compiled += 1
             if compiled % _TURN == 0:
                 await asyncio.sleep(0)

@@ -57,3 +57,25 @@ select channel, rules::text as rules from realtime.rules
 -- name: rules_room
 -- What rules read of a channel's row.
 select name, metadata::text as metadata, created_by from realtime.channels where name = %(channel)s::text
+
+-- name: rule_failures_note
+-- Errors of rules, for realtime.rule_errors: of those that are rules still, and where another node has not written the same. What belongs to no
+-- rule any more goes.
+with former as (
+  delete from realtime.rule_failures f
+  where not exists (select from realtime.rules r where r.channel = f.channel and r.rules -> f.action = f.condition)
+    and not exists (select from unnest(%(channels)s::text[]) n (channel) where n.channel = f.channel)
+)
+insert into realtime.rule_failures as f (channel, action, condition, error, failed_in)
+select n.channel, n.action, to_jsonb(n.condition), n.error, n.failed_in
+from unnest(%(channels)s::text[], %(actions)s::text[], %(conditions)s::text[], %(errors)s::text[], %(failed_in)s::text[])
+  n (channel, action, condition, error, failed_in)
+join realtime.rules r on r.channel = n.channel and r.rules -> n.action = to_jsonb(n.condition)
+order by n.channel, n.action
+on conflict (channel, action) do update
+set condition = excluded.condition, error = excluded.error, failed_in = excluded.failed_in, failed_at = now()
+where (f.condition, f.error) is distinct from (excluded.condition, excluded.error)
+
+-- name: rule_errors
+-- Rules that failed, each with its last error.
+select channel, action, error, failed_in from realtime.rule_errors order by channel collate "C", action

@@ -69,7 +69,8 @@ def test_every_close_code_stands_for_an_error_code_and_the_docs_name_it() -> Non
 
 
 def test_the_sdk_has_the_error_of_every_close_code() -> None:
-    assert {code.value: code.error for code in SdkCloseCode} == {code.value: code.error for code in CloseCode}
+    sdk = {code.value: code.error and str(code.error) for code in SdkCloseCode}
+    assert sdk == {code.value: code.error and str(code.error) for code in CloseCode}
 
 
 def test_every_close_code_has_a_row_in_the_docs() -> None:

@@ -170,13 +170,20 @@ def _other_owners(connection: _Connection) -> Iterator[Finding]:
 
 
 def _rules(connection: _Connection) -> Iterator[Finding]:
-    """Rules of channels that no server can compile."""
+    """Rules of channels that no server can compile, and those with which a server failed."""
     rules = AccessRules()
     rules.load(connection.execute(query("engine_rules")).fetchall())
     for text in rule_problems(rules):
         yield Finding(
             "warn", f"{text}. It denies", "Correct the row of realtime.rules; `realtime rules test` tries it."
         )
+    for row in connection.execute(query("rule_errors")).fetchall():
+        if row["failed_in"] is not None:
+            yield Finding(
+                "warn",
+                f"rule of {row['channel']!r}, {row['action']}: it failed in {row['failed_in']!r} and denied: {row['error']}",
+                "Correct the row of realtime.rules, or the room's metadata; `realtime rules test` tries it.",
+            )
 
 
 def _content_policies(connection: _Connection) -> Iterator[Finding]:

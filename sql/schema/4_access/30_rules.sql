@@ -58,11 +58,27 @@ begin
   if problem is not null then
     raise exception '%', problem using errcode = 'RT007';
   end if;
+  delete from realtime.rule_failures f
+  where f.channel = new.channel and (new.rules -> f.action is distinct from f.condition
+                                     or not exists (select from realtime.rules r where r.channel = new.channel));
   new.updated_at := now();
   return new;
 end
 $$;
-comment on function realtime.check_rule() is 'Trigger function: rejects a rule that no server could evaluate with RT007 and the reason';
+comment on function realtime.check_rule() is
+  'Trigger function: rejects a rule that no server could evaluate with RT007 and the reason; forgets the errors of the rule that it replaces';
+
+create or replace view realtime.rule_errors as
+select f.channel, f.action, f.condition, f.error, f.failed_in, f.failed_at
+from realtime.rules r join realtime.rule_failures f on f.channel = r.channel and f.condition = r.rules -> f.action;
+comment on view realtime.rule_errors is
+  'Rules that do not compile, or raised an error when a server evaluated them: the last error of each. Both deny. Empty again when the rule is changed';
+comment on column realtime.rule_errors.channel is 'the channel or pattern of the row of realtime.rules';
+comment on column realtime.rule_errors.action is 'subscribe, publish or presence';
+comment on column realtime.rule_errors.condition is 'the expression';
+comment on column realtime.rule_errors.error is 'the last error that a server reported, in words';
+comment on column realtime.rule_errors.failed_in is 'the channel in which it failed; null: it does not compile, and denies everywhere';
+comment on column realtime.rule_errors.failed_at is 'when that was reported';
 
 create or replace function realtime.set_rules(definition jsonb) returns realtime.rules
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -109,8 +125,16 @@ comment on function realtime.rule_for(text, text) is
   'the smaller pattern in the order of code points. No row: the kind of the channel decides. Of admin:alerts only a row of that name '
   'counts, and only for subscribe';
 
+do $$
+begin
+  if exists (select from pg_catalog.pg_proc p
+             where p.oid = pg_catalog.to_regprocedure('realtime.can(text, text, text)') and p.proargnames <> '{user_id,action,channel,decided,allowed,decided_by,condition,reason}') then
+    drop function realtime.can(text, text, text);  -- of versions before, without the column decided
+  end if;
+end
+$$;
 create or replace function realtime.can(user_id text, action text, channel text)
-returns table (allowed boolean, decided_by text, condition jsonb, reason text)
+returns table (decided boolean, allowed boolean, decided_by text, condition jsonb, reason text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -121,30 +145,41 @@ begin
     raise exception '% is no action on a channel', coalesce(quote_literal(can.action), 'null')
       using errcode = 'RT007', hint = 'subscribe, publish, presence';
   elsif realtime.name_problem(can.channel) is not null then
-    return query select false, 'the kind of the channel', null::jsonb, realtime.name_problem(can.channel);
+    return query select true, false, 'the kind of the channel', null::jsonb, realtime.name_problem(can.channel);
     return;
   end if;
-  select r.pattern, r.condition into found_rule from realtime.rule_for(can.channel, can.action) r;
+  select r.pattern, r.condition, e.error, e.error is not null and e.failed_in is null as broken,
+         case when r.condition #>> '{}' ~ '^[ \t\r\n]*(true|false)[ \t\r\n]*$' then (r.condition #>> '{}')::boolean end as constant
+  into found_rule
+  from realtime.rule_for(can.channel, can.action) r
+  left join realtime.rule_errors e on e.channel = r.pattern and e.action = can.action;
   if found_rule.pattern is not null then
     return query select
-      case when jsonb_typeof(found_rule.condition) = 'boolean' then found_rule.condition::boolean end,
+      found_rule.constant is not null or found_rule.broken,
+      case when found_rule.broken then false else found_rule.constant end,
       'rule ' || found_rule.pattern, found_rule.condition,
-      case when jsonb_typeof(found_rule.condition) = 'boolean' then 'a constant'
-           else 'servers evaluate expressions: `realtime rules test` does it for this user' end;
+      case when found_rule.broken then 'the expression does not compile, which denies: ' || found_rule.error
+           when found_rule.constant is not null then 'a constant'
+           else concat_ws('; ', 'an expression, which servers evaluate: ask with `realtime rules test` or POST /realtime/rules/test',
+                          'its last error, which denied: ' || found_rule.error) end;
     return;
   end if;
   return query select
-    case when kind = 'private' then can.user_id is not null and can.channel = 'private:user-' || can.user_id
-         when kind in ('public', 'presence') then true
-         when can.channel = 'admin:alerts' then false end,
-    'the kind of the channel', null::jsonb,
+    found.allowed is not null, found.allowed, 'the kind of the channel', null::jsonb,
     case when kind = 'private' then 'without a rule, a private channel is open only to the user whom private:user-ID names'
-         when kind in ('public', 'presence') then 'without a rule, channels of this kind are open'
+         when kind = 'public' then 'without a rule, channels of this kind are open'
          when can.channel = 'admin:alerts'
            then 'a rule of exactly this name can let clients subscribe to the alerts, none lets them publish or be present'
-         else 'without a rule, the setting open_channels of the servers decides' end;
+         when kind = 'presence' and found.allowed then 'without a rule, channels of this kind are open to users'
+         when kind = 'presence' then 'without a rule, the setting anonymous_channels of the servers decides: ask with `realtime rules test` or POST /realtime/rules/test'
+         else 'without a rule, the settings open_channels and, for anonymous clients, anonymous_channels of the servers decide: '
+              'ask with `realtime rules test` or POST /realtime/rules/test' end
+  from (select case when kind = 'private' then can.user_id is not null and can.channel = 'private:user-' || can.user_id
+                    when kind = 'public' or kind = 'presence' and can.user_id is not null then true
+                    when can.channel = 'admin:alerts' then false end) found (allowed);
 end
 $$;
 comment on function realtime.can(text, text, text) is
-  'Whether an authenticated user (null: an anonymous client) may subscribe, publish or be present, and what decides. allowed is null where PostgreSQL '
-  'cannot know: an expression of CEL is evaluated, and the setting open_channels read, by the servers; `realtime rules test` does both';
+  'Whether an authenticated user (null: an anonymous client) may subscribe, publish or be present, and what decides. Where PostgreSQL cannot know that, '
+  'decided is false and allowed null: an expression of CEL is evaluated, and the settings open_channels and anonymous_channels are read, by the servers; '
+  '`realtime rules test` does both';

@@ -7,6 +7,7 @@ import json
 import psycopg
 import pytest
 
+from engine.postgres.statements.named_queries import query
 from server.app.loading import load_settings
 from server.cli.doctor.diagnose import diagnose
 from tests.support.servers.commands import realtime
@@ -84,6 +85,23 @@ def test_rules_that_do_not_compile_are_found(saved: str) -> None:
     assert code == 0
     assert lines[1].split(maxsplit=3) == ["a", "publish", "user.id", problem]
     assert len(lines) == 6
+
+
+def test_rules_with_which_a_server_failed_are_found(saved: str) -> None:
+    reported = {
+        "channels": ["private:room-*"],
+        "actions": ["publish"],
+        "conditions": ["auth.claims.level > 2"],
+        "errors": ["there is no field 'level'"],
+        "failed_in": ["private:room-1"],
+    }
+    with psycopg.connect(saved, autocommit=True) as sql:
+        sql.execute(query("rule_failures_note").encode(), reported)
+    _, lines = rules(saved, "list")
+    [line] = [line for line in lines if "level" in line]
+    assert line.endswith("failed in private:room-1: there is no field 'level'")
+    [finding] = [str(each) for each in diagnose(saved, load_settings()) if "rule of" in str(each)]
+    assert "it failed in 'private:room-1' and denied: there is no field 'level'" in finding
 
 
 def test_claims_that_are_no_object_are_refused(saved: str) -> None:

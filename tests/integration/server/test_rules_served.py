@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.clients.transports import TransportClient, transport_client
 from tests.support.nodes.server_nodes import NodeHere
+from tests.support.postgres.sql import until
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 ROOM = "private:room-123"
@@ -106,6 +107,28 @@ async def test_a_rule_that_is_saved_changed_or_deleted_acts_on_clients_that_are_
     assert (await ann.join("private:user-ann", id="again"))["type"] == "error"
     await ann.send(type="message", channel="private:user-ann", event="sent", data=1)
     assert (await ann.receive("message"))["data"] == 1, "the user's own channel is open without a rule"
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "failed_in"),
+    [
+        ("data.members.includes(auth.uid)", "there is no field 'members'", "private:1"),
+        ("auth.name == 'ann'", "there is no field 'name'", "private:1"),
+        ("user == 'ann'", "there is no variable 'user': auth, channel, data, request", None),
+    ],
+)
+async def test_an_error_of_a_rule_is_reported_where_the_rule_was_saved(
+    world: World, rule: str, error: str, failed_in: str | None
+) -> None:
+    errors = "select channel, action, condition, error, failed_in from realtime.rule_errors"
+    ann = await world.client("ann")
+    world.rules("private:*", publish=rule)
+    if failed_in is not None:
+        await ann.send(type="message", channel="private:1", event="sent", data=1)
+        assert (await ann.receive("ack", "error"))["code"] == "RT_003"
+    assert await until(lambda: world.sql(errors)) == ("private:*", "publish", rule, error, failed_in)
+    world.rules("private:*", publish="true")
+    assert world.sql(errors) is None
 
 
 async def test_presence_and_publishing_have_rules_of_their_own(world: World) -> None:

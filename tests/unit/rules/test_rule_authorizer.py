@@ -147,6 +147,39 @@ def test_an_error_in_a_condition_is_logged_once_and_not_sent() -> None:
     ]
 
 
+def test_what_fails_is_noted_once_for_each_reason_until_the_rule_is_changed() -> None:
+    rule = {"public:*": '{"publish": "auth.claims[request.event] == 1"}'}
+    source, noted = Source(rule), list[tuple[str, str, str, str]]()
+    authorizer = RuleAuthorizer(
+        source,
+        NameRules(),
+        lambda rule, problem, channel: noted.append((rule.pattern, rule.action, problem, channel)),
+    )
+
+    def publish(*events: str) -> None:
+        for event in events:
+            with pytest.raises(NotAllowedError):
+                authorizer.judge(ANN, Action.PUBLISH, "public:x", Circumstances(event=event))
+
+    publish("a", "b", "a")
+    assert noted == [("public:*", "publish", f"there is no field {name!r}", "public:x") for name in ("a", "b")]
+    with capture_logs() as logs:
+        publish(*map(str, range(100)))
+    assert len(noted) == len(logs) + 2 == 20, "a client makes up names"
+    source.put({"public:*": '{"publish": false}'})
+    source.put(rule)
+    publish("a")
+    assert noted[20:] == [("public:*", "publish", "there is no field 'a'", "public:x")]
+
+
+def test_a_rule_that_does_not_compile_is_not_noted_as_one_that_failed() -> None:
+    noted = list[str]()
+    authorizer = RuleAuthorizer(Source(RULES), NameRules(), lambda rule, problem, channel: noted.append(problem))
+    with pytest.raises(NotAllowedError):
+        authorizer.judge(ANN, Action.SUBSCRIBE, "public:broken")
+    assert noted == []
+
+
 async def test_a_rule_that_is_committed_counts_before_a_refusal_is_sent() -> None:
     source = Source({})
     source.committed = {"private:x": '{"subscribe": true}'}
@@ -172,10 +205,11 @@ async def test_a_refusal_that_cannot_be_confirmed_reports_it() -> None:
 
 
 async def test_rules_that_do_not_compile_are_found_as_they_arrive() -> None:
-    source = Source(RULES)
-    problems = RuleProblems(source.rules)
+    source, noted = Source(RULES), list[tuple[str, str]]()
+    problems = RuleProblems(source.rules, lambda rule, problem: noted.append((rule.pattern, rule.action)))
     await problems.compiled()
     assert len(problems) == 1
+    assert noted == [("public:broken", "subscribe")]
     assert problems.shown[0].startswith("rule of 'public:broken', subscribe: ")
     source.put({"public:fine": '{"subscribe": "true", "publish": "auth.uid"}', "public:other": '{"publish": "x"}'})
     await problems.compiled()
