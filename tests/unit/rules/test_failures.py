@@ -33,7 +33,7 @@ class Book:
         return []
 
 
-async def test_the_first_error_is_written_at_once_and_later_ones_together() -> None:
+async def test_the_first_error_is_written_at_once_and_later_ones_in_one_statement() -> None:
     book = Book()
     failures = RuleFailures(book.write, pause=60)
     failures.start()
