@@ -25,12 +25,11 @@ demo: $(INSTALLED) ## Start a Postgres of its own, and the demo page on http://l
 	$(BIN)/realtime dev --open $(if $(PORT),--port $(PORT))
 
 NPM_CI := [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund
-examples: $(INSTALLED) ## Start the example applications and what they need: http://localhost:8080 (another port: make examples PORT=8081)
+examples: $(INSTALLED) ## Start the example applications and what they need: http://localhost:8080 (another port: PORT=8081; one alone: EXAMPLE=chat)
 	@[ $(VENV)/.installed-examples -nt examples/requirements.lock ] || \
 	  { $(PIP) --require-hashes -r examples/requirements.lock && touch $(VENV)/.installed-examples; }
-	@{ command -v npm > /dev/null && cd examples/notes && { $(NPM_CI); }; } || \
-	  echo "no packages of npm (it comes with Node.js): Collaborative editing does not run, the other examples do" >&2
-	$(BIN)/python -m examples $(if $(PORT),--port $(PORT))
+	@! command -v npm > /dev/null || { cd examples && { $(NPM_CI); }; } || echo "npm could not install the packages of the examples" >&2
+	$(BIN)/python -m examples $(EXAMPLE) $(if $(PORT),--port $(PORT))
 
 install: $(INSTALLED) ## Make the virtual environment with what the server needs
 
@@ -112,7 +111,7 @@ system-packages:
 
 ADAPTERS := $(addprefix sdk/,react svelte tanstack-db vue)
 node-packages:
-	@if command -v npm > /dev/null; then for each in tests/browser sdk/js $(ADAPTERS) examples/notes; do \
+	@if command -v npm > /dev/null; then for each in tests/browser sdk/js $(ADAPTERS) examples; do \
 	  ( cd $$each && { $(NPM_CI); } ) || exit 1; \
 	done; fi
 
@@ -146,4 +145,4 @@ lock: $(DEVELOPMENT) ## Bring the lock files up to date with pyproject.toml
 clean: ## Remove what was made here, the demo's database included
 	-for each in .realtime/postgres .realtime/examples/postgres; do [ ! -f $$each/postmaster.pid ] || \
 	  $(BIN)/python -c 'import sys; from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(sys.argv[1])).stop()' $$each; done
-	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build $(foreach each,$(ADAPTERS),$(addprefix $(each)/,node_modules dist build)) examples/notes/node_modules tests/bench/results tests/bench/peers/node_modules
+	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build $(foreach each,$(ADAPTERS),$(addprefix $(each)/,node_modules dist build)) examples/node_modules tests/bench/results tests/bench/peers/node_modules

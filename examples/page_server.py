@@ -2,34 +2,83 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from examples.back_end import BackEnd, RefusedError
 from examples.realtime_server import EXAMPLES, PAGES
 
-__all__ = ["PageServer"]
+__all__ = ["PageServer", "Pages"]
 
 MAX_BODY = 2 * 1024 * 1024
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css"}
-_IMPORT_MAP = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
-_CALL = re.compile(rf"/call/({'|'.join(each.name for each in EXAMPLES)})/([a-z_]+)")
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".map": "application/json"}
+_NAMES = "|".join(each.name for each in EXAMPLES)
+_CALL = re.compile(rf"/call/({_NAMES})/([a-z_]+)")
+_EXAMPLE = re.compile(rf"/({_NAMES})/(?:index\.html)?")
+_NOT_HERE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8" />
+<meta name="viewport" content="width=device-width, initial-scale=1" />
+<title>Not running</title>
+<link rel="icon" href="data:," />
+<link rel="stylesheet" href="/shared/style.css" />
+</head>
+<body>
+<header class="top"><h1>This example does not run</h1></header>
+<main class="column"><p>{}</p></main>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What is served. ``examples``: those that were started. ``built``: the folder of what ``build.mjs`` has made.
+
+    ``lacking``: why the page of an example is not there, by its name.
+    """
+
+    examples: Collection[str]
+    built: Path
+    lacking: Mapping[str, str] = field(default_factory=dict)
+
+    def missing(self, example: str) -> str | None:
+        """Why there is no page of ``example``."""
+        if example not in self.examples:
+            return f"It was not started: run `python -m examples {example}`."
+        return self.lacking.get(example)
+
+    def file(self, path: str) -> Path | None:
+        """The file at ``path`` of an address."""
+        folder = PAGES
+        if path.startswith("/build/"):
+            folder, path = self.built, path.removeprefix("/build")
+        found = folder.joinpath(f".{path}index.html" if path.endswith("/") else f".{path}").resolve()
+        inside = found.is_relative_to(folder.resolve()) and "node_modules" not in found.parts
+        return found if found.suffix in _TYPES and inside and found.is_file() else None
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves on ``localhost:port`` what ``back_end`` does for the pages. Raises ``OSError`` if the port is taken."""
+    """Serves on ``localhost:port`` the ``pages``, and what ``back_end`` does for them.
+
+    Raises ``OSError`` if the port is taken.
+    """
 
     daemon_threads = True
 
-    def __init__(self, port: int, back_end: BackEnd) -> None:
+    def __init__(self, port: int, back_end: BackEnd, pages: Pages) -> None:
         self.back_end = back_end
+        self.pages = pages
         super().__init__(("127.0.0.1", port), _Handler)
         self.port: int = self.server_address[1]
 
@@ -38,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: PageServer
 
     def do_GET(self) -> None:
-        self._answer(lambda: _page(self.server.back_end, urlsplit(self.path).path))
+        self._answer(lambda: _page(self.server, urlsplit(self.path).path))
 
     def do_POST(self) -> None:
         self._answer(lambda: ("application/json", json.dumps(self._posted()).encode()))
@@ -78,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         except RefusedError as refused:
             status, kind, content = refused.status, "application/json", json.dumps({"error": str(refused)}).encode()
         self.send_response(status)
-        for name, value in _headers(self.server.back_end.url, kind, content).items():
+        for name, value in _headers(self.server.back_end.url, kind).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -88,19 +137,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are not logged."""
 
 
-def _headers(realtime: str, kind: str, content: bytes) -> dict[str, str]:
-    """A page may load its own files and the SDK, connect to both servers, and make no markup of a text.
-
-    Of scripts in the page itself only its import map is allowed, by its hash: it names the files of packages from npm.
-    """
-    import_map = _IMPORT_MAP.search(content) if kind == "text/html" else None
-    digest = f" 'sha256-{base64.b64encode(hashlib.sha256(import_map[1]).digest()).decode()}'" if import_map else ""
+def _headers(realtime: str, kind: str) -> dict[str, str]:
+    """A page may load its own files and the SDK, connect to both servers, and make no markup of a text."""
     policy = {
         "default-src": "'none'",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
-        "script-src": f"'self' {realtime}{digest}",
+        "script-src": f"'self' {realtime}",
         "style-src": "'self'",
         "img-src": "data:",
         "connect-src": f"'self' {realtime} {realtime.replace('http', 'ws', 1)}",
@@ -116,12 +160,17 @@ def _headers(realtime: str, kind: str, content: bytes) -> dict[str, str]:
     }
 
 
-def _page(back_end: BackEnd, path: str) -> tuple[str, bytes]:
-    """A file of the examples; ``/realtime.js`` is the SDK of the realtime server, and the address of that."""
+def _page(server: PageServer, path: str) -> tuple[str, bytes]:
+    """A file of the examples; ``/address.js`` is the address of the realtime server, ``/realtime.js`` that and its SDK."""
+    url, pages = server.back_end.url, server.pages
+    address = f"export const url = {json.dumps(url)};\n"
+    if path == "/address.js":
+        return "text/javascript", address.encode()
     if path == "/realtime.js":
-        module = f'export * from "{back_end.url}/realtime/sdk.js";\nexport const url = {json.dumps(back_end.url)};\n'
-        return "text/javascript", module.encode()
-    file = (PAGES / f".{path}index.html" if path.endswith("/") else PAGES / f".{path}").resolve()
-    if file.suffix not in _TYPES or not file.is_relative_to(PAGES.resolve()) or not file.is_file():
+        return "text/javascript", f'export * from "{url}/realtime/sdk.js";\n{address}'.encode()
+    if (example := _EXAMPLE.fullmatch(path)) and (reason := pages.missing(example[1])):
+        return "text/html", _NOT_HERE.format(escape(reason)).encode()
+    file = pages.file(path)
+    if file is None:
         raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
     return _TYPES[file.suffix], file.read_bytes()

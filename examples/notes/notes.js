@@ -1,22 +1,13 @@
 // Collaborative editing: documents, who may edit them, who is there, and versions. What makes a document one text for all is in
 // sync.js, the editor in editor.js, cursors in people.js and cursors.js.
 
-import { byId, caller, clock, enter, h, problem } from "/shared/page.js";
+import { byId, caller, clock, enter, h, problem } from "../shared/page.js";
+import { colourOf, showPeers } from "./cursors.js";
+import { createEditor } from "./editor.js";
+import { People } from "./people.js";
+import { SharedDocument } from "./sync.js";
 
 const WELCOME = "00000000-0000-4000-8000-000000000001";
-
-const packages = await Promise.all(
-  ["./editor.js", "./sync.js", "./people.js", "./cursors.js"].map((each) => import(each)),
-)
-  .then((modules) => Object.assign({}, ...modules))
-  .catch((error) => {
-    console.info(error.message);
-    problem(
-      "Yjs and the editor come from npm. Run `npm ci` in examples/notes (`make examples` does), and load this page again.",
-    );
-  });
-if (!packages) throw new Error("packages of npm are missing");
-const { SharedDocument, People, createEditor, showPeers, colourOf } = packages;
 
 const call = caller("notes");
 const { user, realtime } = await enter();

@@ -62,7 +62,7 @@ export default defineConfig(
   { languageOptions: { globals: readonly(GLOBALS) } },
   { files: ["{server/*/static,examples}/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
   {
-    files: ["sdk/{js,react,vue,svelte,tanstack-db}/{src,test}/**/*.{ts,tsx}"],
+    files: ["sdk/{js,react,vue,svelte,tanstack-db}/{src,test}/**/*.{ts,tsx}", "examples/**/*.{ts,tsx}"],
     extends: [tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {

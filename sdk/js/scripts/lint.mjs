@@ -32,8 +32,8 @@ function within(folder) {
 function state() {
   const pages = readdirSync(new URL("server", root)).map((part) => `server/${part}/static`);
   const scripts = pages.filter((page) => existsSync(new URL(page, root))).flatMap(within);
-  const examples = within("examples").filter((path) => path.endsWith(".js"));
-  const digest = createHash("sha256").update(process.version + installed.join());
+  const examples = within("examples").filter((path) => /\.([jt]s|tsx|mjs|json)$/.test(path));
+  const digest = createHash("sha256").update(process.version + [...installed, ...typed].join());
   for (const path of [
     ...within("sdk/js"),
     ...ADAPTERS.flatMap((name) => within(`sdk/${name}`)),
@@ -53,7 +53,8 @@ const installed = ["js", ...ADAPTERS].filter((name) => existsSync(new URL(`sdk/$
 const packages = installed
   .flatMap((name) => ["src", "test", "scripts"].map((part) => `sdk/${name}/${part}`))
   .filter((path) => existsSync(new URL(path, root)));
-const files = [...packages, "server/*/static/**/*.js", "examples/**/*.js", ...modules];
+const typed = existsSync(new URL("examples/node_modules", root)) ? ["examples/**/*.{ts,tsx}"] : [];
+const files = [...packages, "server/*/static/**/*.js", "examples/**/*.{js,mjs}", ...typed, ...modules];
 const cache = new URL("sdk/js/node_modules/.cache/", root);
 const good = new URL("lint", cache);
 const found = state();

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from examples.realtime_server import BACK_END_ROLE, EXAMPLES
+from examples.realtime_server import BACK_END_ROLE, EXAMPLES, PAGES
 from server.cli.local_postgres import LocalPostgres
 from tests.support.browsers import browser_environment, need, need_browser
 from tests.support.ports import free_port
@@ -105,8 +105,8 @@ def test_the_back_end_has_a_role_of_its_own_that_makes_nothing(served: Served) -
 @pytest.mark.own_database
 @pytest.mark.parametrize("example", [each.name for each in EXAMPLES])
 def test_two_users_in_two_tabs(served: Served, tmp_path: Path, example: str) -> None:
-    if (ROOT / "examples" / example / "package.json").exists():
-        need((ROOT / "examples" / example / "node_modules").exists(), f"npm ci was not run in examples/{example}")
+    if "/build/" in (PAGES / example / "index.html").read_text():
+        need((PAGES / "node_modules").exists(), "the packages of npm in examples are not installed")
     with subprocess.Popen(
         ["node", str(HERE / f"{example}.mjs"), served.url, str(tmp_path)],
         stdin=subprocess.PIPE,

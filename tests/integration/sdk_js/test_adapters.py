@@ -66,7 +66,8 @@ def test_locks_name_no_registry_and_have_hashes(adapter: Path) -> None:
 
 @pytest.mark.long
 def test_the_types_of_the_packages_and_of_the_modules_of_their_pages_are_right(tmp_path: Path) -> None:
-    projects = []
+    need((ROOT / "examples" / "node_modules").exists(), "the packages of the examples are not installed")
+    projects = [ROOT / "examples" / "tsconfig.json"]
     for name in ADAPTERS:
         folder, page = ROOT / "sdk" / name, tmp_path / name
         need((folder / "node_modules").exists(), f"the packages of sdk/{name} are not installed")

@@ -34,7 +34,7 @@ def tree(tmp_path: Path) -> Path:
         "sdk/svelte",
         "sdk/tanstack-db",
         "sdk/vue",
-        "examples/notes",
+        "examples",
         "sdk/python",
         "programs",
     ):

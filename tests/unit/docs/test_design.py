@@ -12,9 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 DECISIONS, DEPENDENCIES = (ROOT / "docs/design.md").read_text().split("\n## Dependencies\n")
 PYTHON = [tomllib.loads((ROOT / each / "pyproject.toml").read_text()) for each in (".", "sdk/python")]
-JAVASCRIPT = [
-    json.loads((ROOT / each / "package.json").read_text()) for each in ("sdk/js", "sdk/react", "examples/notes")
-]
+JAVASCRIPT = [json.loads((ROOT / each / "package.json").read_text()) for each in ("sdk/js", "sdk/react", "examples")]
 
 
 def required() -> set[str]:

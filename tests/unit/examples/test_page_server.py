@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -11,15 +12,18 @@ import jwt
 import pytest
 
 from examples.back_end import BackEnd
-from examples.page_server import PageServer
+from examples.page_server import Pages, PageServer
 
 SECRET = "of these tests alone, and as long as a secret has to be"
 REALTIME = "http://localhost:8000"
 
 
 @pytest.fixture
-def pages() -> Iterator[httpx.Client]:
-    with PageServer(0, BackEnd(REALTIME, SECRET, cast(Any, None))) as server:
+def pages(tmp_path: Path) -> Iterator[httpx.Client]:
+    """Of a command that was started with ``chat`` and ``notes``, and has built the page of ``chat``."""
+    (tmp_path / "chat.js").write_text("start()")
+    served = Pages(["chat", "notes"], tmp_path, {"notes": "Node.js is <missing>"})
+    with PageServer(0, BackEnd(REALTIME, SECRET, cast(Any, None)), served) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
             yield client
@@ -60,7 +64,7 @@ def test_a_body_that_is_no_object_is_refused(pages: httpx.Client, body: bytes) -
     assert pages.post("/sign-in", content=body).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/", "/chat/", "/chat/chat.js", "/shared/style.css", "/realtime.js"])
+@pytest.mark.parametrize("path", ["/", "/chat/", "/build/chat.js", "/shared/style.css", "/realtime.js"])
 def test_pages_run_their_own_scripts_and_the_sdk_alone(pages: httpx.Client, path: str) -> None:
     answer = pages.get(path)
     assert answer.status_code == 200
@@ -71,7 +75,30 @@ def test_pages_run_their_own_scripts_and_the_sdk_alone(pages: httpx.Client, path
     assert SECRET not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/chat/schema.sql", "/back_end.py", "/../README.md", "/%2e%2e/README.md", "/chat"])
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("/notes/", "Node.js is &lt;missing&gt;"), ("/game/", "It was not started: run `python -m examples game`.")],
+    ids=["lacking", "not_started"],
+)
+def test_an_example_that_does_not_run_names_the_reason(pages: httpx.Client, path: str, reason: str) -> None:
+    answer = pages.get(path)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert reason in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/chat/schema.sql",
+        "/back_end.py",
+        "/../README.md",
+        "/%2e%2e/README.md",
+        "/chat",
+        "/build/../chat.js",
+        "/build/notes.js",
+        "/node_modules/react/index.js",
+    ],
+)
 def test_what_is_no_page_is_not_served(pages: httpx.Client, path: str) -> None:
     assert pages.get(path).status_code == 404
 
