@@ -124,12 +124,14 @@ newcomer: $(DEVELOPMENT) ## Go through the quickstart, the chat tutorial and the
 bench: $(DEVELOPMENT) ## Measure
 	set -e; for each in tests/bench/bench_*.py tests/bench/*/bench_*.py; do path=$${each%.py}; $(BIN)/python -m $${path//\//.}; done
 
-bench-aims: $(DEVELOPMENT) ## The figures that the project aims at: each with its aim, and whether it is met
-	$(BIN)/python -m tests.bench.aims.bench_aims
+bench-aims: $(DEVELOPMENT) ## The figures that the project aims at, each with its aim, into docs/performance.md (ONLY=soak,replay: some of them)
+	$(BIN)/python -m tests.bench.aims.bench_aims $(addprefix --only ,$(ONLY))
+	$(BIN)/python -m tests.bench.aims.page
 
-bench-peers: $(DEVELOPMENT) ## This server beside NATS, Mosquitto, Socket.IO and others, which are installed into .realtime/peers
+bench-peers: $(DEVELOPMENT) ## This server beside NATS, Mosquitto, Socket.IO and others, which are installed into .realtime/peers, into docs/performance.md (ONLY='arrive idle' ROUNDS=1: some of it)
 	tests/bench/peers/install
-	$(BIN)/python -m tests.bench.peers.run
+	$(BIN)/python -m tests.bench.peers.run $(ONLY) $(addprefix --rounds ,$(ROUNDS))
+	$(BIN)/python -m tests.bench.aims.page
 
 docs: $(DEVELOPMENT) ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -2,7 +2,8 @@
 
 Run with ``python -m tests.bench.aims.bench_aims`` (at most twelve minutes; ``--only NAME,…`` for some, ``--list``). Ratios
 are of runs that follow one another. *others* are the cores that processes besides these took: a figure beside which they
-took much is worth little. ``tests.bench.aims.page`` makes a table of docs/performance.md of it.
+took much is worth little. What was measured before and is not measured now is kept, with its time. ``tests.bench.aims.page``
+makes a table of docs/performance.md of it.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ from tests.bench.aims import connections, messages, queries
 from tests.bench.parts.report import RESULTS
 from tests.bench.peers.ground import Figure, Ground, ground
 
-__all__: list[str] = []
+__all__ = ["merged"]
 
 Measure = Callable[[Ground], Awaitable[list[Figure]]]
 
 _MEASURES: Final[dict[str, Measure]] = {**connections.MEASURES, **messages.MEASURES, **queries.MEASURES}
+_AT: Final = "%Y-%m-%d %H:%M"
 _LONG: Final = frozenset({"connections-50000", "soak"})
 """Only if they are named."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A figure of a measure, as it is kept."""
+    """A figure of a measure, as it is kept. ``at``: when it was found; ``load``: the load average then."""
 
     measure: str
     figure: str
@@ -44,6 +46,8 @@ class Line:
     found: str
     met: bool | None
     others: float | None
+    at: str
+    load: float
 
 
 def others(rounds: list[Round]) -> float | None:
@@ -68,9 +72,9 @@ async def measure(names: list[str], workers: int) -> list[Line]:
             except Exception as wrong:  # noqa: BLE001 - the other figures are wanted all the same
                 traceback.print_exc()
                 found = [Figure(name, "", f"failed: {wrong}", None)]
-            busy = others(place.rounds)
+            busy, at, load = others(place.rounds), time.strftime(_AT, time.gmtime()), os.getloadavg()[0]
             for each in found:
-                lines.append(Line(name, each.what, each.aim, each.found, each.met, busy))
+                lines.append(Line(name, each.what, each.aim, each.found, each.met, busy, at, load))
                 _print(lines[-1])
             keep(lines, time.monotonic() - first)  # also if the rest is interrupted
             print(f"    {time.monotonic() - began:.0f} s", flush=True)
@@ -84,9 +88,9 @@ def _print(line: Line) -> None:
 
 
 def keep(lines: list[Line], seconds: float) -> None:
-    """Write the results, with the machine they are of."""
+    """Write the results, with the machine they are of. Figures of other measures stay."""
     about: dict[str, Any] = {
-        "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+        "at": time.strftime(_AT, time.gmtime()),
         "seconds": round(seconds),
         "cores": os.cpu_count(),
         "system": platform.platform(),
@@ -94,8 +98,17 @@ def keep(lines: list[Line], seconds: float) -> None:
         "load_average": os.getloadavg(),
     }
     RESULTS.mkdir(exist_ok=True)
-    document = {"about": about, "lines": [asdict(line) for line in lines]}
-    (RESULTS / "aims.json").write_text(json.dumps(document, indent=2) + "\n")
+    file = RESULTS / "aims.json"
+    before = json.loads(file.read_text())["lines"] if file.exists() else []
+    found = merged(before, [asdict(line) for line in lines], list(_MEASURES))
+    file.write_text(json.dumps({"about": about, "lines": found}, indent=2) + "\n")
+
+
+def merged(before: list[dict[str, Any]], now: list[dict[str, Any]], order: list[str]) -> list[dict[str, Any]]:
+    """The figures of before with those of the measures that were made now in their place, in the ``order`` of measures."""
+    again = {line["measure"] for line in now}
+    kept = [line for line in before if line["measure"] not in again and line["measure"] in order]
+    return sorted([*kept, *now], key=lambda line: order.index(line["measure"]))
 
 
 def main() -> None:

@@ -41,15 +41,26 @@ def between(page: str, name: str, text: str) -> str:
 
 
 def aims(document: dict[str, Any]) -> str:
-    """A table of all figures, under the circumstances."""
+    """A table of all figures, with when each was found and how busy the machine was."""
     about = document["about"]
-    load = about["load_average"][0]
-    head = f"{about['at']}, {about['cores']} cores, Python {about['python']}, load average {load:.1f} at the end."
     rows = [
-        (line["figure"], line["found"], line["aim"], _WORDS[line["met"]], _cores(line["others"]))
+        (
+            line["figure"],
+            line["found"],
+            line["aim"],
+            _WORDS[line["met"]],
+            line.get("at", ""),
+            _load(line.get("load")),
+            _cores(line["others"]),
+        )
         for line in document["lines"]
     ]
-    return f"{head}\n\n{_table(('Figure', 'Found', 'Aim', '', 'Cores of other processes'), rows)}"
+    heads = ("Figure", "Found", "Aim", "", "At (UTC)", "Load average at its end", "Cores of other processes")
+    return f"{about['cores']} cores, Python {about['python']}.\n\n{_table(heads, rows)}"
+
+
+def _load(load: float | None) -> str:
+    return "" if load is None else f"{load:.1f}"
 
 
 def _cores(others: float | None) -> str:
@@ -62,7 +73,12 @@ def peers(found: Sequence[dict[str, Any]]) -> str:
     for part, (_, _, shown) in PARTS.items():
         if rows := summary(found, part):
             heads = ["System", *(_HEADS[key] for key in shown), "Missing", *(f"ours / {_HEADS[key]}" for key in shown)]
-            texts.append(f"**{part}**\n\n{_table(heads, [[_cell(value) for value in row.values()] for row in rows])}")
+            times = sorted(row["at"] for row in found if row["part"] == part and "at" in row)
+            rounds = 1 + max(row["round"] for row in found if row["part"] == part)
+            about = f", {times[0]}, median of {rounds}" if times else ""
+            texts.append(
+                f"**{part}**{about}\n\n{_table(heads, [[_cell(value) for value in row.values()] for row in rows])}"
+            )
     return "\n\n".join(texts)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import time
 import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -64,7 +65,8 @@ async def play(parts: Sequence[str], systems: Sequence[str], rounds: int, second
             scenario, load, _ = PARTS[part]
             for number in range(rounds):
                 for name in systems:
-                    row: dict[str, Any] = {"part": part, "system": name, "round": number}
+                    at = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+                    row: dict[str, Any] = {"part": part, "system": name, "round": number, "at": at}
                     try:
                         row["figures"] = await _played(place, name, scenario, {"seconds": seconds, **load})
                     except Exception as wrong:  # noqa: BLE001 - the others are wanted all the same
@@ -111,6 +113,15 @@ def summary(found: Sequence[dict[str, Any]], part: str) -> list[dict[str, object
     return rows
 
 
+def keep(found: list[dict[str, Any]]) -> None:
+    """Write the results; those of other parts stay."""
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / "peers.json"
+    again = {row["part"] for row in found}
+    before = json.loads(file.read_text()) if file.exists() else []
+    file.write_text(json.dumps([row for row in before if row["part"] not in again] + found, indent=2) + "\n")
+
+
 def main() -> None:
     """Play, keep, print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -120,8 +131,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     arguments = parser.parse_args()
     found = uvloop.run(play(arguments.parts, arguments.only.split(","), arguments.rounds, arguments.seconds))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "peers.json").write_text(json.dumps(found, indent=2) + "\n")
+    keep(found)
     for part in arguments.parts:
         if rows := summary(found, part):
             table(part, rows)
