@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from server.auth.identity import HandshakeRejectedError, HandshakeRequest, principal_of
-from server.protocol.validation import InvalidMessageError, check_storable
+from server.protocol.validation import InvalidMessageError, check_payload, check_storable
 from server.session.subscribe_options import InvalidPresenceError, presence_data
 
 
@@ -34,3 +34,25 @@ def test_the_digits_of_attributes_are_bounded_as_the_address_is() -> None:
         HandshakeRejectedError, match=r"^attributes: its numbers have 8193 .*; at most 8192 are allowed$"
     ):
         principal_of(attributes("1e8193"), trust_user_parameter=True)
+
+
+@pytest.mark.parametrize("value", [r'"\u0000"', r'"a\u0000e1"', "9" * 20 + "e99", "1e-99"])
+@pytest.mark.parametrize(
+    "around", ["%s", '{"id": "3e8f", "a": %s}', '{"a": {"b": [%s]}}', '[%s, "3e8f", 12, true, null]']
+)
+def test_data_is_refused_for_its_values_wherever_they_are(around: str, value: str) -> None:
+    number = "e" in value and "u0000" not in value
+    times = 1 << 15 if number else 1
+    data = f"[{', '.join([around % value] * times)}]" if number else around % value
+    with pytest.raises(InvalidMessageError, match="digits more" if number else "the character NUL"):
+        check_payload(data.encode())
+    if not number and around.startswith("{"):
+        with pytest.raises(InvalidMessageError, match="the character NUL"):
+            check_payload((around % "1").replace('"a"', value).encode())
+
+
+@pytest.mark.parametrize(
+    "data", ['"3e8f"', '{"id": "3e8f", "n": 12, "b": true, "z": null}', "12", '{"x": 1.5, "y": [2e3]}']
+)
+def test_data_that_postgresql_stores_as_it_is_passes(data: str) -> None:
+    assert check_payload(data.encode()) is not None
