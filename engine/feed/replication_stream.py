@@ -23,7 +23,7 @@ from engine.postgres.connections.conninfo import CONNECT_TIMEOUT
 from engine.postgres.connections.opening import connect
 from engine.postgres.connections.session_settings import READS_ANYWAY
 
-__all__ = ["Keepalive", "ReplicationStream", "StreamEndedError"]
+__all__ = ["Keepalive", "ReplicationStream", "StreamEndedError", "read_timelines"]
 
 _KEEPALIVE: Final = struct.Struct("!xQq?")
 _STATUS: Final = struct.Struct("!cQQQq?")
@@ -74,6 +74,18 @@ class ReplicationStream:
     async def command(self, text: str) -> list[tuple[str | None, ...]]:
         """Run one command of the replication protocol (not a START_REPLICATION). Raises ``psycopg.Error``."""
         return _rows(await self._command(text))
+
+    async def ended_timelines(self, timeline: int) -> dict[int, Lsn]:
+        """Where each timeline ended that the server's ``timeline`` continues: a commit record that begins before is in both.
+        Empty if there is none, or the file is gone. Raises ``StreamEndedError`` or ``psycopg.Error``.
+        """
+        if timeline <= 1:
+            return {}
+        try:
+            answer = await self._answer(f"TIMELINE_HISTORY {timeline}")
+        except psycopg.errors.UndefinedFile:
+            return {}
+        return read_timelines(answer.get_value(0, 1) or b"")
 
     async def create_slot(self, name: str, plugin: str, *, failover: bool) -> Lsn:
         """Make a logical slot; returns where it starts. Waits for the transactions under way. Raises ``psycopg.Error``.
@@ -162,6 +174,16 @@ class ReplicationStream:
         which another task may still use.
         """
         await wait_async(generator, self._pq.socket, interval)
+
+
+def read_timelines(history: bytes) -> dict[int, Lsn]:
+    """Where earlier timelines ended, by the history file of a later one: lines of timeline, position and reason
+    (PostgreSQL: ``src/backend/access/transam/timeline.c``). Others are passed over.
+    """
+    lines = (line.split(maxsplit=2)[:2] for line in history.decode(errors="replace").splitlines())
+    return {
+        int(each[0]): parse_lsn(each[1]) for each in lines if len(each) == 2 and each[0].isdigit() and "/" in each[1]
+    }
 
 
 def _rows(result: pq.abc.PGresult) -> list[tuple[str | None, ...]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+import orjson
 import psycopg
 import structlog
 
@@ -25,7 +26,7 @@ from engine.feed.positions import Positions
 from engine.feed.replication_stream import ReplicationStream
 from engine.feed.settings import FeedSettings
 from engine.feed.slots import ANOTHER_NAME, Slot, SlotBusyError, create_slot, drop_own_slot, find_slot
-from engine.lsn import Lsn, parse_lsn
+from engine.lsn import Lsn, format_lsn, parse_lsn
 from engine.postgres.reconnecting import Database
 from engine.transaction import Discontinuity
 
@@ -65,6 +66,7 @@ class SessionMemory:
         self.obstacle = Obstacle()
         self.lost: str | None = None
         self.other_history = False  # with ``lost``: the history may lack transactions that were delivered
+        self.parted: Lsn | None = None  # with ``other_history``: what committed before is in both, if that is known
         self.publication: int | None = None
         self.seen: Lsn = 0  # up to where snapshots may have shown commits
         self.reconnected: list[Callable[[], None]] = []  # called after each reconnect
@@ -160,8 +162,8 @@ class Startup:
         """Detect another history: another system identifier, another timeline, or WAL that ends before ``delivered``.
 
         A server on another timeline was a standby or a backup, and lacks the transactions that it had not replayed when it
-        was promoted. WAL, or a slot of the same name, beyond ``delivered`` does not disprove that. The branch point of the
-        timelines (TIMELINE_HISTORY) would for the stream, but not for snapshots, nor for the deliveries of other nodes;
+        was promoted. WAL, or a slot of the same name, beyond ``delivered`` does not disprove that. Where the timelines
+        parted does for the stream, but not for snapshots, nor for the deliveries of other nodes;
         ``realtime.adopt_cluster()`` compares timelines too.
         """
         system, line, position = await stream.identify()
@@ -170,17 +172,27 @@ class Startup:
         if int(line) != timeline:
             await self._database.close()
             raise SlotBusyError(f"connections reach two servers, on timelines {timeline} and {line}")
-        why = None
+        ended = await self._note_timelines(stream, timeline)
+        why, parted = None, None
         if self._memory.system not in (None, system):
             why = "the database was replaced by another one"
         elif self._memory.timeline not in (None, timeline):
             why = "the server is on another timeline (a standby was promoted, or a backup restored)"
+            parted = None if self._memory.lost else ended.get(self._memory.timeline or 0)
         elif flushed < self._positions.delivered:
             why = "the server has lost transactions that it had sent (restored or failed over)"
         if why is not None:
-            self._memory.lost, self._memory.other_history = why, True
+            self._memory.lost, self._memory.other_history, self._memory.parted = why, True, parted
         self._memory.system, self._memory.timeline, self._memory.flushed = system, timeline, flushed
         self._memory.obstacle.clear_at = flushed
+
+    async def _note_timelines(self, stream: ReplicationStream, timeline: int) -> dict[int, Lsn]:
+        """Learn where the timelines before the server's have ended, and keep it for ``realtime.adopt_cluster()``."""
+        ended = await stream.ended_timelines(timeline)
+        if ended:
+            kept = {f"{line:08X}": format_lsn(position) for line, position in ended.items()}
+            await self._database.rows("feed_note_timelines", ended=orjson.dumps(kept).decode())
+        return ended
 
     async def _check_survival(self) -> None:
         """Detect a crash in which commits that were not on disk (``synchronous_commit = off``) were lost.
@@ -214,7 +226,9 @@ class Startup:
         wanted = self._settings.decoder
         plugin = slot.plugin if slot else "pgoutput" if wanted == "auto" else wanted
         check_encoding(plugin, server["encoding"])
-        if slot is None or lost is not None:
+        if slot is not None and lost is not None and self._continues(slot):
+            self._start_over(self._common, f"{lost}; its copy of the slot goes on")
+        elif slot is None or lost is not None:
             await self._make_slot(stream, slot, plugin, lost)
         elif not self._memory.streamed:
             self._positions.start(slot.confirmed)
@@ -246,6 +260,15 @@ class Startup:
             return f"slot {name} was moved or made again by another program"
         return None
 
+    @property
+    def _common(self) -> Lsn:
+        """Everything up to there was delivered, and is in the server's history; 0: not known."""
+        return min(self._positions.delivered, self._memory.parted or 0)
+
+    def _continues(self, slot: Slot) -> bool:
+        """Whether a ``slot`` on a server with another history brings everything behind what both have (a failover slot)."""
+        return slot.lost is None and slot.confirmed <= self._common
+
     async def _make_slot(self, stream: ReplicationStream, slot: Slot | None, plugin: str, lost: str | None) -> None:
         name = self._settings.slot_name
         if slot is not None:
@@ -253,13 +276,18 @@ class Startup:
         failover = slot is not None and slot.failover
         position = await create_slot(stream, self._database, name, plugin, self._report_state, failover=failover)
         self._memory.made_slot = self._memory.made_slot or slot is None
-        self._memory.lost = None
-        self._memory.seen = 0
-        self._memory.obstacle.passed()
         if lost is None:
             self._positions.start(position)
+            self._forget_loss()
         else:
-            self._positions.start_over(position)
-            event = Discontinuity(f"{lost}; a new slot was made", other_history=self._memory.other_history)
-            self._buffer.put(event, EVENT_OVERHEAD)
-        self._memory.other_history = False
+            self._start_over(position, f"{lost}; a new slot was made")
+
+    def _start_over(self, position: Lsn, reason: str) -> None:
+        self._positions.start_over(position)
+        self._buffer.put(Discontinuity(reason, other_history=self._memory.other_history), EVENT_OVERHEAD)
+        self._forget_loss()
+
+    def _forget_loss(self) -> None:
+        self._memory.lost, self._memory.other_history, self._memory.parted = None, False, None
+        self._memory.seen = 0
+        self._memory.obstacle.passed()

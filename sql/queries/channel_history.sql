@@ -74,8 +74,13 @@ select (select g.position::text || '/' || g.seq
        coalesce(realtime.epoch(), '') as epoch
 
 -- name: engine_epoch_ended
--- The last position of an earlier epoch that means the same in the present one; no row: none does.
-select ended::text as ended from realtime.epochs where epoch = %(epoch)s
+-- The last position of an earlier epoch that means the same in the present one; no row: none does. parted: it may become this one, once all messages
+-- from before are recorded (see realtime.extend_epochs()).
+select ended::text as ended, coalesce(parted, ended)::text as parted from realtime.epochs where epoch = %(epoch)s
+
+-- name: engine_extend_epochs
+-- Whether messages from before the histories parted have their true positions; not exact: some get others now (see realtime.extend_epochs()).
+select realtime.extend_epochs(%(exact)s)
 
 -- name: engine_adopt_cluster
 -- Adopt this cluster after a restore or a promotion; returns whether there was one (see realtime.adopt_cluster()).

@@ -27,6 +27,10 @@ select oid::bigint as oid from pg_publication where pubname = %(publication)s
 -- Where the server writes its WAL now, as a number.
 select (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint as position
 
+-- name: feed_note_timelines
+-- Keep where earlier timelines have ended (see realtime.note_timelines()).
+select realtime.note_timelines(%(ended)s::text::jsonb)
+
 -- name: feed_processes
 -- When the postmaster started, and its auxiliary processes (checkpointer, WAL writer and others: they have no role). When one backend crashes
 -- the postmaster stays and all other processes are started anew. Every role may see these columns.
@@ -123,7 +127,7 @@ select pg_terminate_backend(%(pid)s, 2000)
 -- Every slot of the cluster, physical ones too. Lag in seconds: for an active slot what its consumer last reported (0 when it has
 -- confirmed everything), for an inactive one since when it is inactive (PostgreSQL 17 and later), else unknown.
 select s.slot_name::text as name, s.slot_type as type, s.plugin::text as plugin, s.database::text as database, s.active,
-       case when s.temporary then 'temporary' when (to_jsonb(s) ->> 'synced')::boolean then 'synced'
+       case when s.temporary then 'temporary' when (to_jsonb(s) ->> 'synced')::boolean and pg_is_in_recovery() then 'synced'
             when (to_jsonb(s) ->> 'failover')::boolean then 'failover' end as kept,
        s.slot_type = 'logical' and s.database = current_database() as here,
        (here.lsn - s.confirmed_flush_lsn)::bigint as lag_bytes,

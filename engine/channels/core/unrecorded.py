@@ -114,10 +114,10 @@ class UnrecordedMessages:
             entry.recorded = self._reads.upcoming
             self._pending.pop(entry.xid, None)
 
-    def clear(self) -> None:
-        """What was delivered is not in the database any more."""
-        self._entries.clear()
-        self._pending.clear()
+    def keep(self, parted: Lsn) -> None:
+        """What committed behind ``parted`` was delivered and is not in the database any more."""
+        self._entries = {xid: entry for xid, entry in self._entries.items() if entry.lsn <= parted}
+        self._pending = {xid: entry for xid, entry in self._pending.items() if entry.lsn <= parted}
 
     def position_of(self, xid: int) -> Lsn | None:
         """The commit position of a delivered transaction (64-bit id), if it is still here."""

@@ -225,10 +225,10 @@ class Recovery:
         generation = self._generation
 
         async def attempt() -> None:
-            if generation != self._generation:  # a cancellation can get lost in a failing query
-                return
-            if await self._epochs.refresh():
-                self._start_over(position)
+            if generation != self._generation:
+                return  # a cancellation can get lost in a failing query
+            if (parted := await self._epochs.refresh()) is not None:
+                self._start_over(position, parted)
             await self._repair(position)
             await self._load()
             for _ in self._core.hub.review(self._core.hub.channels):
@@ -241,14 +241,12 @@ class Recovery:
 
         await self._store.insistence.done("the recovery of channels", attempt)
 
-    def _start_over(self, position: Lsn) -> None:
-        """The database has another history: what was delivered may never have been, and positions begin anew."""
+    def _start_over(self, position: Lsn, parted: Lsn) -> None:
+        """Another history begins behind ``parted``: what was delivered may never have been, and positions begin anew."""
         _log.warning("epoch_changed", epoch=self._epochs.current)
-        self._core.unrecorded.clear()
+        self._core.unrecorded.keep(parted)
         self._core.position = position - 1
-        error = UnavailableError(
-            "the database was restored to an earlier state, or another one took over; subscribe again"
-        )
+        error = UnavailableError("the database was restored or another one took over; subscribe again")
         for subscription in list(self._core.hub):
             subscription.finish(EndEvent(error, subscription.channel))
 
@@ -311,6 +309,7 @@ class Recovery:
         known = [self._stream.commit_of(int(row["xid"])) for row in missing]
         if assigned := known.count(None):
             _log.warning("commit_positions_assigned", transactions=assigned)
+            await self._epochs.guess()
         [written] = await self._store.keep(
             "engine_record_commits",
             epoch=self._epochs.current,

@@ -19,7 +19,9 @@ begin
   elsif known.system_identifier = here then
     if known.timeline is not null then
       -- The same cluster on another timeline. What is recorded was in the WAL before they parted, so up to there positions are the same.
-      insert into realtime.epochs (epoch, ended) select known.epoch, coalesce(max(c."position"), '0/0') from realtime.commits c
+      insert into realtime.epochs (epoch, ended, parted, before_xid)
+      select known.epoch, coalesce(max(c."position"), '0/0'), (known.timelines ->> known.timeline)::pg_lsn - 1, pg_snapshot_xmax(pg_current_snapshot())
+      from realtime.commits c
       on conflict do nothing;
       update realtime.settings set epoch = left(md5(gen_random_uuid()::text), 12);
     end if;
@@ -43,7 +45,7 @@ begin
   -- Nor are they nodes of this cluster that went without a stop, for which an alert would be raised.
   delete from realtime.lost_nodes;
   delete from realtime.alert_pending;
-  update realtime.settings set system_identifier = here, timeline = line, epoch = left(md5(gen_random_uuid()::text), 12);
+  update realtime.settings set system_identifier = here, timeline = line, timelines = null, epoch = left(md5(gen_random_uuid()::text), 12);
   return true;
 end
 $$;
@@ -51,6 +53,32 @@ comment on function realtime.adopt_cluster() is
   'Servers call this when they start and after a gap in the stream. After a restore into another cluster positions and transaction ids of the old '
   'one mean nothing: messages are kept in the order in which they were written, and every client starts over. After a restore to an earlier '
   'moment, or the promotion of a standby, positions that realtime.commits did not have before are given up. Returns true if it found such a case';
+
+create or replace function realtime.note_timelines(ended jsonb) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+  update realtime.settings s set timelines = note_timelines.ended
+  where s.timelines is distinct from note_timelines.ended
+    and s.system_identifier = (select c.system_identifier::text from pg_control_system() c)
+$$;
+comment on function realtime.note_timelines(jsonb) is
+  'Servers that read the WAL call this with where the timelines before the present one have ended, before realtime.adopt_cluster()';
+
+create or replace function realtime.extend_epochs(exact boolean) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+begin
+  if not exact then
+    update realtime.epochs e set parted = null where e.parted > e.ended;
+    return;
+  end if;
+  update realtime.epochs e set ended = e.parted
+  where e.parted > e.ended
+    and not exists (select from realtime.messages m
+                    where m.xid < e.before_xid and not exists (select from realtime.commits c where c.channel = m.channel and c.xid = m.xid));
+end
+$$;
+comment on function realtime.extend_epochs(boolean) is
+  'Positions of an earlier epoch are good up to where the histories parted, once all messages from before have their true positions: exact looks '
+  'whether they have. Not exact: some are about to get others, so what is not good yet will not be';
 
 create or replace function realtime.epoch() returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -58,7 +58,7 @@ select coalesce(p.slot_name, o.name) as slot, p.slot_type::text as slot_type, p.
        coalesce(to_jsonb(p) ->> 'invalidation_reason', case when (to_jsonb(p) ->> 'conflicting')::boolean then 'conflict' end) as invalidation_reason,
        (to_jsonb(p) ->> 'inactive_since')::timestamptz as inactive_since,
        (to_jsonb(p) ->> 'failover')::boolean as failover,
-       (to_jsonb(p) ->> 'synced')::boolean as synced
+       (to_jsonb(p) ->> 'synced')::boolean and pg_is_in_recovery() as synced
 from pg_catalog.pg_replication_slots p
 full join realtime.slots o on o.name = p.slot_name and p.database = current_database()
 left join realtime.nodes n on n.id = o.node

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
@@ -22,6 +23,10 @@ from tests.support.servers.processes import serving
 
 SLOT = "kept"
 ITEMS = "create table items (id int primary key); insert into items values (1); select realtime.expose('items')"
+UNRECORDED = (
+    "select count(distinct xid) from realtime.messages m "
+    "where not exists (select from realtime.commits c where (c.channel, c.xid) = (m.channel, m.xid))"
+)
 SYNCED = f"select synced and not temporary from pg_replication_slots where slot_name = '{SLOT}'"
 
 
@@ -110,3 +115,44 @@ async def test_a_promoted_standby_with_a_copy_of_the_slot_has_all_that_clients_h
             assert run(there, "select slot, node, failover, synced from realtime.stat_slots where own") == [
                 (SLOT, SLOT, True, False)
             ]
+
+
+@pytest.mark.long
+@pytest.mark.since(17)
+@pytest.mark.parametrize("copied", [True, False])
+async def test_messages_of_both_histories_need_not_be_recorded_before_a_standby_is_promoted(
+    scratch: Path, copied: bool
+) -> None:
+    """With a copy of the slot the stream brings where they committed, without one the node that runs knows it."""
+    with (
+        started(postgres_18(scratch / "recorded_later")) as primary,
+        streaming_standby(primary, {"sync_replication_slots": "on"} if copied else {}) as standby,
+    ):
+        dsn = fresh_database(primary)
+        run(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput', failover => {copied})")
+        config: dict[str, Any] = {"slot_name": SLOT, "trust_user_parameter": "true"}
+        async with (
+            serving(either_of(dsn, primary, standby), free_port(), **config) as server,
+            user_client(server, "ada") as ada,
+        ):
+            epoch = (await ada.join("chat:1"))["epoch"]
+            await publish(ada, 0)
+            if copied:
+                await is_copied(dsn, standby)
+            holder = psycopg.connect(dsn)
+            holder.execute("lock table realtime.commits in share mode")  # nothing is recorded from here on
+            positions = await publish(ada, 1, 2, 3)
+            written = run(dsn, "select pg_current_wal_flush_lsn()::text")[0][0]
+            await until(lambda: run(standby.dsn, f"select pg_last_wal_replay_lsn() >= '{written}'") == [(True,)])
+            await asyncio.to_thread(primary.stop, "immediate")
+            holder.close()
+            there = standby.dsn_for(dsn.rpartition("/")[2])
+            assert run(there, UNRECORDED)[0][0] >= 3
+            run(there, "select pg_promote(true, 60)")
+            assert (await ada.receive("error"))["channel"] == "chat:1"
+            again = await ada.join("chat:1", since=positions[1], epoch=epoch)
+            assert again["recovered"] is True
+            assert (await ada.receive("message"))["position"] == positions[2]
+            await publish(ada, 4)
+            page = await ada.join("chat:2")
+            assert page["epoch"] != epoch

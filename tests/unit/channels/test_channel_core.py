@@ -241,7 +241,11 @@ def test_a_message_with_an_invented_transaction_id_is_delivered_without_it() -> 
     assert node.core.unrecorded.position_of((5 << 32) + 1_002) == 512
     assert node.core.unrecorded.position_of((4 << 32) + 1_002) is None
     assert node.core.unrecorded.position_of(7) is None
-    node.core.unrecorded.clear()
+    node.core.unrecorded.keep(512)
+    assert [each.lsn for each in node.core.unrecorded] == [256, 512]
+    node.core.unrecorded.keep(511)
+    assert (len(node.core.unrecorded), node.core.unrecorded.confirmable) == (1, None)
+    node.core.unrecorded.keep(0)
     assert (len(node.core.unrecorded), node.core.unrecorded.confirmable) == (0, None)
     assert UnrecordedMessages().confirmable is None
 
