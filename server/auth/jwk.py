@@ -29,6 +29,7 @@ __all__ = [
     "SYMMETRIC",
     "InvalidKeyError",
     "Keys",
+    "VerifyingKey",
     "key_set",
     "public_keys",
     "secret_keys",
@@ -60,15 +61,39 @@ class InvalidKeyError(BunbaseError, ValueError):
     """A key cannot be used. The text never contains the key."""
 
 
+class VerifyingKey:
+    """A key bound to one algorithm, which is long enough for it. It is prepared once: ``jwt.decode`` would look at the form
+    of a secret for each token. Raises ``InvalidKeyError``.
+    """
+
+    __slots__ = ("_prepared", "_verify", "algorithm", "jwk")
+
+    def __init__(self, fields: dict[str, Any], algorithm: str) -> None:
+        try:
+            self.jwk = PyJWK(fields, algorithm)
+            self._prepared = self.jwk.Algorithm.prepare_key(self.jwk.key)
+            weakness = self.jwk.Algorithm.check_key_length(self._prepared)
+        except (PyJWTError, ValueError, TypeError) as wrong:
+            raise InvalidKeyError(f"a key of type {_kind(fields)} cannot be used for {algorithm}") from wrong
+        if weakness:
+            raise InvalidKeyError(f"a key of type {_kind(fields)} is too short for {algorithm}: {weakness}")
+        self.algorithm = algorithm
+        self._verify = self.jwk.Algorithm.verify
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Whether this key has signed ``message`` with its algorithm."""
+        return self._verify(message, self._prepared, signature)
+
+
 class Keys:
     """The keys of one issuer, by algorithm and key id. Immutable."""
 
     __slots__ = ("_by_algorithm",)
 
-    def __init__(self, keys: Iterable[tuple[str | None, PyJWK]]) -> None:
-        self._by_algorithm: dict[str, list[tuple[str | None, PyJWK]]] = {}
+    def __init__(self, keys: Iterable[tuple[str | None, VerifyingKey]]) -> None:
+        self._by_algorithm: dict[str, list[tuple[str | None, VerifyingKey]]] = {}
         for id, key in keys:
-            self._by_algorithm.setdefault(key.algorithm_name, []).append((id, key))
+            self._by_algorithm.setdefault(key.algorithm, []).append((id, key))
 
     def __bool__(self) -> bool:
         return bool(self._by_algorithm)
@@ -78,7 +103,7 @@ class Keys:
         """The algorithms for which there is a key."""
         return tuple(self._by_algorithm)
 
-    def find(self, algorithm: str, key_id: str | None) -> list[PyJWK]:
+    def find(self, algorithm: str, key_id: str | None) -> list[VerifyingKey]:
         """The keys that can have signed a token with this header: those with its ``kid``, and those without any.
 
         A token without ``kid`` can be from any of them.
@@ -98,12 +123,12 @@ def secret_keys(secrets: Sequence[str], algorithms: Sequence[str]) -> Keys:
         if "-----BEGIN" in secret:
             raise InvalidKeyError("secret: this is a PEM file; a public key belongs in public_key")
     fields = [{"kty": "oct", "k": base64url_encode(secret.encode()).decode()} for secret in secrets]
-    return Keys((None, _key(each, algorithm)) for each in fields for algorithm in algorithms)
+    return Keys((None, VerifyingKey(each, algorithm)) for each in fields for algorithm in algorithms)
 
 
 def public_keys(texts: Sequence[str], algorithms: Sequence[str]) -> Keys:
     """The keys of PEM files, JWKs and JWK sets. Raises ``InvalidKeyError``."""
-    found: list[tuple[str | None, PyJWK]] = []
+    found: list[tuple[str | None, VerifyingKey]] = []
     for text in texts:
         for fields in _fields_of(text):
             usable = _usable(fields, algorithms)
@@ -124,7 +149,7 @@ def key_set(document: object, algorithms: Sequence[str]) -> Keys:
         raise InvalidKeyError("not a JWK set: there is no list of keys")
     if len(members) > _MAX_KEYS:
         raise InvalidKeyError(f"a JWK set with {len(members)} keys; at most {_MAX_KEYS} are read")
-    found: list[tuple[str | None, PyJWK]] = []
+    found: list[tuple[str | None, VerifyingKey]] = []
     for fields in members:
         if isinstance(fields, dict) and "d" not in fields and fields.get("kty") != "oct":
             try:
@@ -168,7 +193,7 @@ def _of_pem(text: str) -> dict[str, Any]:
     raise InvalidKeyError(f"public_key: keys of the type {type(key).__name__} are not supported")
 
 
-def _usable(fields: dict[str, Any], algorithms: Sequence[str]) -> list[tuple[str | None, PyJWK]]:
+def _usable(fields: dict[str, Any], algorithms: Sequence[str]) -> list[tuple[str | None, VerifyingKey]]:
     """The key once for each algorithm that it, its own restrictions and the settings allow."""
     operations = fields.get("key_ops")
     if fields.get("use", "sig") != "sig" or (isinstance(operations, list) and "verify" not in operations):
@@ -179,21 +204,10 @@ def _usable(fields: dict[str, Any], algorithms: Sequence[str]) -> list[tuple[str
     fitting = _RSA if fields.get("kty") == "RSA" else (_CURVES.get(str(fields.get("crv")), ""),)
     named = fields.get("alg")
     return [
-        (id, _key(fields, algorithm))
+        (id, VerifyingKey(fields, algorithm))
         for algorithm in fitting
         if algorithm in algorithms and (named is None or named == algorithm)
     ]
-
-
-def _key(fields: dict[str, Any], algorithm: str) -> PyJWK:
-    try:
-        key = PyJWK(fields, algorithm)
-        weakness = key.Algorithm.check_key_length(key.Algorithm.prepare_key(key.key))
-    except (PyJWTError, ValueError, TypeError) as wrong:
-        raise InvalidKeyError(f"a key of type {_kind(fields)} cannot be used for {algorithm}") from wrong
-    if weakness:
-        raise InvalidKeyError(f"a key of type {_kind(fields)} is too short for {algorithm}: {weakness}")
-    return key
 
 
 def _kind(fields: Mapping[str, Any]) -> str:

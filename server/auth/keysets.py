@@ -26,11 +26,10 @@ from typing import Any
 
 import httpx
 import structlog
-from jwt import PyJWK
 
 from engine.errors import RealtimeError
 from server.auth.http_answer import read_body
-from server.auth.jwk import InvalidKeyError, Keys, key_set
+from server.auth.jwk import InvalidKeyError, Keys, VerifyingKey, key_set
 
 __all__ = ["FixedKeys", "KeyFetchSettings", "KeySetUnavailableError", "KeySource", "RemoteKeys"]
 
@@ -56,7 +55,7 @@ class KeySource:
 
     algorithms: Sequence[str]
 
-    def find(self, algorithm: str, key_id: str | None) -> list[PyJWK]:
+    def find(self, algorithm: str, key_id: str | None) -> list[VerifyingKey]:
         """The known keys that fit the header of a token."""
         raise NotImplementedError
 
@@ -82,7 +81,7 @@ class FixedKeys(KeySource):
         self._keys = keys
         self.algorithms = keys.algorithms
 
-    def find(self, algorithm: str, key_id: str | None) -> list[PyJWK]:
+    def find(self, algorithm: str, key_id: str | None) -> list[VerifyingKey]:
         """See the base."""
         return self._keys.find(algorithm, key_id)
 
@@ -112,7 +111,7 @@ class RemoteKeys(KeySource):
         """See the base."""
         return True
 
-    def find(self, algorithm: str, key_id: str | None) -> list[PyJWK]:
+    def find(self, algorithm: str, key_id: str | None) -> list[VerifyingKey]:
         """See the base. Starts a fetch in the background if the set is old."""
         if self._fetched_at is not None and self._clock() - self._fetched_at > self._settings.max_age and self._due:
             self._fetch()

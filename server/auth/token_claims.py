@@ -26,7 +26,8 @@ def principal_from(claims: Mapping[str, Any], issuer: TokenIssuer, expires_at: f
     Raises ``AuthenticationError`` if a claim that the settings name is missing or has no value that it can have.
     """
     attributes = {name: value for name in issuer.attribute_claims if (value := _claim(claims, name)) is not _MISSING}
-    check_attributes(attributes)
+    if attributes:
+        check_attributes(attributes)
     role = _claim(claims, issuer.role_claim)
     return Principal(
         _user(claims, issuer.user_claim),

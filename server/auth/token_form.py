@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from engine.errors import BunbaseError
@@ -30,6 +31,7 @@ _PARTS: Final = 3
 _TYPES: Final = ("jwt", "at+jwt", "application/jwt", "application/at+jwt")
 _TIMES: Final = ("exp", "nbf", "iat")
 _MAX_TIME: Final = 2.0**53
+_USUAL_HEADER: Final = 512  # characters of a header that is remembered: those of an issuer's tokens are all the same
 
 
 class _FormError(BunbaseError, ValueError):
@@ -38,14 +40,22 @@ class _FormError(BunbaseError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """The claims of a token. ``expires_at``: seconds since the Unix epoch."""
+    """The claims of a token, and of what they have a ``signature``. ``expires_at``, ``times`` (of ``exp``, ``nbf`` and
+    ``iat``, as far as the token has them): seconds since the Unix epoch.
+    """
 
-    text: str = field(repr=False)
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
     algorithm: str
     key_id: str | None
     issuer: str | None
-    expires_at: float
+    times: Mapping[str, float]
     claims: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def expires_at(self) -> float:
+        """The claim ``exp``."""
+        return self.times["exp"]
 
 
 def read_token(text: str) -> UnverifiedToken:
@@ -55,15 +65,18 @@ def read_token(text: str) -> UnverifiedToken:
     found = _FORM.fullmatch(text)
     if found is None:
         raise AuthenticationError("not a JSON web token: three parts of base64url with dots between them")
-    header, claims = _object(found[1], "header"), _object(found[2], "claims")
-    algorithm, key_id = _header(header)
-    times = {name: read_time(claims[name], f"the claim {name}") for name in _TIMES if name in claims}
+    header, payload, signature = found.groups()
+    algorithm, key_id = _usual_header(header) if len(header) <= _USUAL_HEADER else _header(header)
+    claims = _object(payload, "claims")
+    times: dict[str, float] = {name: read_time(claims[name], f"the claim {name}") for name in _TIMES if name in claims}
     if "exp" not in times:
         raise AuthenticationError("the token lacks the claim exp", "claims")
     issuer = claims.get("iss")
     if not (issuer is None or isinstance(issuer, str)):
         raise AuthenticationError("wrong issuer", "issuer")
-    return UnverifiedToken(text, algorithm, key_id, issuer, times["exp"], claims)
+    return UnverifiedToken(
+        text[: found.end(2)].encode(), _signature(signature), algorithm, key_id, issuer, times, claims
+    )
 
 
 def issuers_named(text: str) -> frozenset[str] | None:
@@ -92,8 +105,9 @@ def issuers_named(text: str) -> frozenset[str] | None:
     return frozenset(value for name, value in claims if name == "iss" and isinstance(value, str))
 
 
-def _header(header: Mapping[str, Any]) -> tuple[str, str | None]:
+def _header(part: str) -> tuple[str, str | None]:
     """The algorithm and the key id."""
+    header = _object(part, "header")
     algorithm, key_id, type = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if algorithm not in ALGORITHMS:
         raise AuthenticationError("wrong algorithm: a signed token is needed", "signature")
@@ -104,6 +118,9 @@ def _header(header: Mapping[str, Any]) -> tuple[str, str | None]:
     if not (isinstance(type, str) and type.lower() in _TYPES):
         raise AuthenticationError("wrong type: typ in the header of the token is not that of an access token")
     return algorithm, key_id
+
+
+_usual_header = lru_cache(maxsize=64)(_header)
 
 
 def read_time(value: object, name: str) -> float:
@@ -118,22 +135,37 @@ def read_time(value: object, name: str) -> float:
 def _object(part: str, name: str) -> dict[str, Any]:
     """The JSON object of one part."""
     try:
-        return read_object(urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode())
+        return read_object(_decoded(part).decode())
     except (ValueError, RecursionError) as wrong:
         reason = str(wrong) if isinstance(wrong, _FormError) else "no JSON in base64url"
         raise AuthenticationError(f"the {name} of the token cannot be read: {reason}") from wrong
+
+
+def _signature(part: str) -> bytes:
+    try:
+        return _decoded(part)
+    except ValueError as wrong:
+        raise AuthenticationError("the signature of the token cannot be read: no base64url", "signature") from wrong
+
+
+def _decoded(part: str) -> bytes:
+    """The bytes of one part. Raises ``ValueError`` also where other texts are the same bytes (RFC 4648, 3.5)."""
+    decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    if urlsafe_b64encode(decoded).rstrip(b"=") != part.encode():
+        raise _FormError("no base64url")
+    return decoded
 
 
 def read_object(text: str) -> dict[str, Any]:
     """The JSON object in ``text``, its numbers exact. Raises ``ValueError``, which is a ``BunbaseError`` where it is
     JSON, and ``RecursionError``.
     """
-    value = json.loads(text, object_pairs_hook=_distinct, parse_float=_decimal, parse_constant=_no_number)
+    value = _decoder.decode(text)
     if "\\ud" in text.lower():  # half of a surrogate pair cannot be encoded later
         json.dumps(value, ensure_ascii=False, default=str).encode()
     if not isinstance(value, dict):
         raise _FormError("no JSON object")
-    if deeper_than(value, _MAX_DEPTH):
+    if text.count("{") + text.count("[") > _MAX_DEPTH and deeper_than(value, _MAX_DEPTH):
         raise _FormError(f"nested more than {_MAX_DEPTH} levels deep")
     return value
 
@@ -154,3 +186,6 @@ def _decimal(text: str) -> Decimal:
 
 def _no_number(text: str) -> NoReturn:
     raise _FormError("NaN and infinity are no JSON numbers")
+
+
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_distinct, parse_float=_decimal, parse_constant=_no_number)

@@ -53,7 +53,7 @@ def main() -> None:
         [known] = settings.keys().find(algorithm, None)
         evil, old = token(iss="https://evil.example"), token(algorithm, private_key(algorithm), exp=1)
         verify = rate(lambda v=verifier, t=text: v.verify_now(t))  # type: ignore[misc]
-        library = rate(lambda k=known, t=text, a=algorithm: jwt.decode(t, k, [a], audience=AUDIENCE, issuer=ISSUER))  # type: ignore[misc]
+        library = rate(lambda k=known, t=text, a=algorithm: jwt.decode(t, k.jwk, [a], audience=AUDIENCE, issuer=ISSUER))  # type: ignore[misc]
         refuse = rate(lambda v=verifier, one=evil, two=old: (refused(v, one), refused(v, two)))  # type: ignore[misc]
         rows.append(
             {

@@ -229,7 +229,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         token(sub="a\nb"),
         "the claim sub is no id of a user: 1 to 256 printable characters",
     ),
-    "a user of a number": (signed(HEADER, json.dumps(claims(sub=7))), "invalid token"),
+    "a user of a number": (signed(HEADER, json.dumps(claims(sub=7))), "the claim sub is no text"),
     "a role of a list": (token(role=["admin"]), "the claim role is no role: 1 to 63 printable bytes"),
     "a long role": (token(role="ü" * 32), "the claim role is no role: 1 to 63 printable bytes"),
     "an attribute of a list": (token(team=["red"]), "the claim team is no attribute: attributes are plain values"),
