@@ -50,14 +50,16 @@ class CommitWaits:
         self._pause = _FIRST_PAUSE
         self._asking = False
 
-    async def passed(self, position: str) -> Lsn:
+    async def passed(self, position: str | None) -> Lsn:
         """Wait until every consumer has applied what ``position`` names: ``xid:763``, the position of a message or a change,
-        or any LSN. Returns the position of the stream.
+        or any LSN; None: all that is committed by now. Returns the position of the stream.
 
         Raises ``InvalidQueryError`` if it is no position of this database, ``RolledBackError``, and ``UnavailableError`` if
         the database cannot be asked.
         """
-        if (xid := _XID.fullmatch(position)) is not None:
+        if position is None:
+            await self._stream.reached(await self._store.committed())
+        elif (xid := _XID.fullmatch(position)) is not None:
             if await self._end(xid[1]) == "aborted":
                 raise RolledBackError(f"the transaction {xid[1]} was rolled back")
             await self._stream.reached(await self._store.committed())

@@ -221,7 +221,7 @@ class Channels(BackgroundService):
         async with in_time():
             await self._stream.reached(await self.store.committed())
 
-    async def passed(self, position: str) -> Lsn:
+    async def passed(self, position: str | None) -> Lsn:
         """Wait for a transaction or a position; see :meth:`engine.channels.commit_waits.CommitWaits.passed`."""
         return await self._commits.passed(position)
 

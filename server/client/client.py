@@ -269,12 +269,16 @@ class Client:
             await self._services.authorizer.authorize(self._principal, Action.QUERY, request.collection)
             claims = self._principal.claims
             deliver = _Receiver(self, request, self._transport).deliver
+            if request.fresh:  # a query that others follow has the rows as of the stream
+                await self._services.channels.passed(None)
             subscription = await self._services.live_queries.subscribe(
                 self._principal, request.collection, request.query, deliver, request.resume, self._account
             )
             while claims is not self._principal.claims:
                 claims = self._principal.claims
                 await self._services.live_queries.reopen(self._principal, subscription)
+            if request.fresh:  # a list that is read again is read after what has passed
+                await self._services.live_queries.shown((subscription,))
         except RealtimeError as error:
             self._reject(request, error)
             return

@@ -114,9 +114,9 @@ class ChannelService(Protocol):
     async def recorded(self) -> None:
         """Wait until everything that is committed now can be read by ``realtime.history()``."""
 
-    async def passed(self, position: str) -> Lsn:
-        """Wait until every event of what ``position`` names (``xid:763``, or a position) was delivered; returns the
-        position of the stream.
+    async def passed(self, position: str | None) -> Lsn:
+        """Wait until every event of what ``position`` names (``xid:763``, or a position; None: all that is committed by now)
+        was delivered; returns the position of the stream.
         """
         ...
 

@@ -61,7 +61,7 @@ class Filter(Struct, forbid_unknown_fields=True, frozen=True):
 
 class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True):
     """Start a subscription. ``id`` identifies it on the connection; the channel's name if it is not given. ``meta``: changes
-    and messages come with the annotation of their transaction.
+    and messages come with the annotation of their transaction. ``fresh``: the first rows have all that is committed by now.
     """
 
     channel: _Name
@@ -75,6 +75,7 @@ class Subscribe(Struct, tag="subscribe", forbid_unknown_fields=True, frozen=True
     filter: Filter | UnsetType = UNSET
     conflate: _Object | UnsetType = UNSET
     meta: bool = False
+    fresh: bool = False
 
 
 class Unsubscribe(Struct, tag="unsubscribe", forbid_unknown_fields=True, frozen=True):

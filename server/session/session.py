@@ -329,6 +329,5 @@ def _request(message: Subscribe, *, delta: bool) -> Request:
         return ChannelRequest(channel, message.id, channel_options(message))
     check_live(message)
     id = channel if message.id is UNSET else message.id
-    return LiveRequest(
-        channel, id, client_messages.spec_of(message), resume_of(message), meta=message.meta, delta=delta
-    )
+    spec, resume = client_messages.spec_of(message), resume_of(message)
+    return LiveRequest(channel, id, spec, resume, meta=message.meta, delta=delta, fresh=message.fresh)

@@ -78,6 +78,8 @@ def channel_options(message: Subscribe) -> ChannelOptions:
     """The channel options of a subscribe message. Raises ``QueryRejectedError``."""
     if message.query is not UNSET:
         raise WrongFieldError(f"query: only live queries ({COLLECTION_PREFIX}NAME) have one; a channel has filter")
+    if message.fresh:
+        raise WrongFieldError(f"fresh: it is for live queries ({COLLECTION_PREFIX}NAME); a channel has history")
     if message.epoch is not UNSET and message.since is UNSET:
         raise WrongFieldError("epoch: it is the epoch of since; give both")
     wanted = message.filter

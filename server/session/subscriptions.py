@@ -23,10 +23,11 @@ class LiveRequest:
 
     ``query``: what is asked for, until the live query is open. ``head`` is the common start of its snapshot messages;
     ``begun``: the first of them was requested; ``resume``: the client's position before; ``meta``: it wants the annotations
-    of changes; ``delta``: changes come without what it has; ``size``: the bytes of the subscribe message.
+    of changes; ``delta``: changes come without what it has; ``fresh``: it wants rows with all that is committed by now;
+    ``size``: the bytes of the subscribe message.
     """
 
-    __slots__ = ("begun", "channel", "delta", "ended", "head", "id", "meta", "query", "resume", "size")
+    __slots__ = ("begun", "channel", "delta", "ended", "fresh", "head", "id", "meta", "query", "resume", "size")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class LiveRequest:
         *,
         meta: bool = False,
         delta: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.channel = channel
         self.id = id
@@ -44,6 +46,7 @@ class LiveRequest:
         self.resume = resume
         self.meta = meta
         self.delta = delta
+        self.fresh = fresh
         self.head = server_messages.snapshot_head(channel, id)
         self.begun = False
         self.ended = False

@@ -120,6 +120,7 @@ test("get gives the first list and leaves no subscription, also where it is refu
   const query = server.realtime.database().collection("c");
   const got = get(query);
   const peer = server.peer.hello();
+  assert.equal(peer.of("subscribe")[0]!.fresh, true);
   peer.subscribed("db:collection:c");
   sendSnapshot(peer, "0/10", true, added("a", "b"));
   assert.deepEqual(

@@ -9,6 +9,7 @@ from bunbase import RealtimeError, Snapshot
 
 from tests.integration.sdk_python.conftest import MakeClient, next_of, written
 from tests.support.clients.list_client import write
+from tests.support.nodes.live_node import walsender_stopped
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 FIVE = "truncate messages; insert into messages select n, 'a', '', {} from generate_series(1, 5) n"
@@ -55,6 +56,30 @@ async def test_one_document_goes_and_comes_back_and_is_a_place_in_the_order(clie
         write(table, "insert into messages values (6, 'a', '', 0)")
         assert (await next_of(numbers)).docs[0].data == {"count": 6}
         await counted.unsubscribe()
+
+
+async def test_one_result_has_what_was_committed_before_also_where_the_query_is_kept(
+    client: MakeClient, table: str
+) -> None:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
+        await written(ada, table, "truncate messages")
+        rows = ada.database().collection("messages").order_by("likes")
+        number = ada.database().collection("messages").sql("select count(*) as n from messages")
+        assert [(await rows.get()).docs, (await number.get()).docs[0].data] == [(), {"n": 0}]
+        with walsender_stopped(table):
+            write(table, "insert into messages values (1, 'a', '', 0)")
+            async with rows.snapshots() as kept:
+                assert (await anext(kept)).docs == ()  # as of the stream
+            once = [asyncio.create_task(query.get()) for query in (rows, number)]
+            live = rows.fresh().snapshots()
+            first = asyncio.create_task(anext(live))
+            with pytest.raises(RealtimeError, match="no result within"):
+                await rows.get(timeout=0.5)
+            assert not any(task.done() for task in (*once, first))
+        for task in (*once, first):
+            assert len((await task).docs) == 1
+        assert once[1].result().docs[0].data == {"n": 1}
+        await live.close()
 
 
 async def test_one_result_leaves_no_subscription_and_pages_are_one_live_list(client: MakeClient, table: str) -> None:

@@ -146,10 +146,10 @@ class FakeChannels:
         self.subscriptions.append(subscription)
         return subscription
 
-    async def passed(self, position: str) -> int:
-        self.asked.append(position)
+    async def passed(self, position: str | None) -> int:
+        self.asked.append(position or "")
         await self.gate.wait()
-        if position.startswith("xid:"):
+        if position and position.startswith("xid:"):
             raise InvalidQueryError("none of them")
         return 1
 

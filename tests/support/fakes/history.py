@@ -123,7 +123,7 @@ class FakeHistory:
         self.members.discard(connection_id)
         self.holds.clear()
 
-    async def passed(self, position: str) -> int:
+    async def passed(self, position: str | None) -> int:
         raise NotImplementedError
 
     async def publish(self, message: Publication) -> Ack:

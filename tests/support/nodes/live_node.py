@@ -190,8 +190,18 @@ async def held(dsn: str, *statements: str) -> AsyncIterator[Callable[[], Awaitab
 @contextmanager
 def stream_paused(node: LiveNode) -> Iterator[None]:
     """Inside, the node's walsender sends nothing: what is committed is in the database and not in the stream."""
-    slot = f"select active_pid from pg_replication_slots where slot_name = '{node.slot}'"
-    [(pid,)] = read(node.dsn, slot)
+    with walsender_stopped(node.dsn, node.slot):
+        yield
+
+
+@contextmanager
+def walsender_stopped(dsn: str, slot: str = "%") -> Iterator[None]:
+    """The same, of a database and one slot of it, by its pattern."""
+    [(pid,)] = read(
+        dsn,
+        "select active_pid from pg_replication_slots "
+        f"where slot_name like '{slot}' and database = current_database() and active",
+    )
     os.kill(pid, signal.SIGSTOP)
     try:
         yield

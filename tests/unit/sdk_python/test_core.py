@@ -299,7 +299,7 @@ def test_conflation_is_asked_for_with_each_subscribe() -> None:
 
 
 def test_an_annotation_is_asked_for_and_shown_only_with_the_changes_of_its_transaction() -> None:
-    state = LiveState("q", "db:collection:c", {}, meta=True)
+    state = LiveState("q", "db:collection:c", {}, {"meta": True})
     assert state.request()["meta"] is True
     assert "meta" not in LiveState("q", "db:collection:c", {}).request()
     state.subscribed({"epoch": "x"})

@@ -47,6 +47,7 @@ OWN_NAMES: dict[type, dict[str, str]] = {
         "doc": "TypeScript: of `Collection`, as a query with conditions has none",
         "sql": "TypeScript: of `Collection`",
         "with_meta": "TypeScript: the option `meta` of `onSnapshot`",
+        "fresh": "TypeScript: the option `fresh` of `onSnapshot`",
         "spec": "Python: the query in the protocol's form",
     },
     RealtimeServer: {"close": "Python: connections of httpx are closed; fetch has none to close"},

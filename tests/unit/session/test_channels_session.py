@@ -104,6 +104,7 @@ def test_a_filter_is_handed_on() -> None:
         {"filter": {"events": "a"}},
         {"filter": {"events": [""]}},
         {"query": {}},
+        {"fresh": True},
         {"presence": "yes"},
         {"channel": "a\x00b"},
         {"channel": "a\nb"},

@@ -7,7 +7,7 @@ import { difference, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
 
 /**
- * The result of a query as it is now. No subscription is left behind.
+ * The result of a query as it is now: with all that was committed before. No subscription is left behind.
  *
  * @param timeout milliseconds.
  * @throws {@link RealtimeError} if the query is rejected; `RT_001` if it takes too long, for instance without a connection.
@@ -16,7 +16,7 @@ export function get<T = Untyped>(query: LiveQuery<T>, timeout = 30_000): Promise
   let live: QuerySubscription | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   return new Promise<Snapshot<T>>((resolve, reject) => {
-    live = query.onSnapshot(resolve, reject);
+    live = query.onSnapshot(resolve, reject, { fresh: true });
     timer = setTimeout(
       () => reject(new RealtimeError(ErrorCode.ConnectionFailed, `no result within ${timeout} ms`)),
       timeout,

@@ -23,6 +23,8 @@ interface Spec {
 export interface SnapshotOptions {
   /** Snapshots carry what the transaction that made their changes was annotated with, as `meta`. */
   meta?: boolean;
+  /** The first snapshot has all that was committed before. Else it may be a moment behind where others follow the same query. */
+  fresh?: boolean;
 }
 
 /** Ends a live query. */
@@ -198,7 +200,7 @@ class LiveList implements Subscription {
     slot._memo = { _docs, _since, _epoch } satisfies Feed;
     return {
       query: this._spec,
-      meta: this._options?.meta, // JSON skips what is undefined
+      ...this._options,
       ...(_since && _epoch && { since: _since, epoch: _epoch }),
     };
   }

@@ -22,22 +22,22 @@ class Query(QueryBuilder):
 
         ``error`` listeners of the result are called if the query is rejected or ends.
         """
-        return self._subscribe(self._collection, self._spec, callback, self._meta)
+        return self._subscribe(self._collection, self._spec, callback, self._options)
 
     def snapshots(self) -> Snapshots:
         """Subscribe, as an async iterator (and context manager) of ``Snapshot``.
 
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
         """
-        return Snapshots(self._subscribe(self._collection, self._spec, None, self._meta))
+        return Snapshots(self._subscribe(self._collection, self._spec, None, self._options))
 
     async def get(self, *, timeout: float = 30.0) -> Snapshot:
-        """The result as it is now. No subscription is left behind.
+        """The result as it is now: with all that was committed before. No subscription is left behind.
 
         Raises:
             RealtimeError: the query is rejected; ``RT_001``: it takes longer than ``timeout`` seconds.
         """
-        async with self.snapshots() as snapshots:
+        async with self.fresh().snapshots() as snapshots:
             try:
                 async with asyncio.timeout(timeout):
                     return await anext(snapshots)
@@ -58,7 +58,7 @@ class Query(QueryBuilder):
         ``callback`` is called with every ``Snapshot`` of all that is loaded.
         """
         pages = Pages(
-            lambda count: self._subscribe(self._collection, {**self._spec, "limit": count}, None, self._meta), size
+            lambda count: self._subscribe(self._collection, {**self._spec, "limit": count}, None, self._options), size
         )
         if callback is not None:
             pages.on("snapshot", callback)

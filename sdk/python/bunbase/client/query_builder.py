@@ -20,20 +20,25 @@ Operator = Literal[
 ]  # fmt: skip
 """The operators of conditions, see the guide to live queries."""
 
-Subscribe = Callable[[str, Mapping[str, Any], Callback | None, bool], LiveQuery]
-"""Opens a live query: of a collection, for a query in the protocol's form, with a listener, with ``meta``."""
+Subscribe = Callable[[str, Mapping[str, Any], Callback | None, Mapping[str, bool]], LiveQuery]
+"""Opens a live query: of a collection, for a query in the protocol's form, with a listener, with ``meta`` or ``fresh``."""
 
 
 class QueryBuilder:
     """A query over one collection, as it is written. Each method returns a new query; the old one stays as it is."""
 
     def __init__(
-        self, subscribe: Subscribe, collection: str, spec: Mapping[str, Any] | None = None, *, meta: bool = False
+        self,
+        subscribe: Subscribe,
+        collection: str,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        options: Mapping[str, bool] | None = None,
     ) -> None:
         self._subscribe = subscribe
         self._collection = collection
         self._spec = dict(spec or {})
-        self._meta = meta
+        self._options = dict(options or {})
 
     def __repr__(self) -> str:
         # Without the values of conditions and cursors, which may be anybody's.
@@ -110,8 +115,17 @@ class QueryBuilder:
         """With the annotations of transactions: ``Snapshot.meta`` is what ``realtime.annotate()`` was given by the one that
         made the changes.
         """
+        return self._subscribed("meta")
+
+    def fresh(self) -> Self:
+        """The first snapshot has all that was committed before it was asked for, as with ``get()``. Without it, it may be a
+        moment behind where others follow the same query, or did so until a moment ago; what it lacks follows.
+        """
+        return self._subscribed("fresh")
+
+    def _subscribed(self, option: str) -> Self:
         query = self._with()
-        query._meta = True
+        query._options = {**self._options, option: True}
         return query
 
     def _at(self, name: str, at: tuple[object, ...]) -> Self:

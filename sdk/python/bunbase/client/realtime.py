@@ -269,10 +269,12 @@ class Realtime(Emitter):
     ) -> None:
         await self.disconnect()
 
-    def _live(self, collection: str, spec: Mapping[str, Any], callback: Callback | None, meta: bool) -> LiveQuery:
+    def _live(
+        self, collection: str, spec: Mapping[str, Any], callback: Callback | None, options: Mapping[str, bool]
+    ) -> LiveQuery:
         self._start()
         self._queries += 1
-        state = LiveState(f"q{self._queries}-{self._mark}", f"db:collection:{collection}", spec, meta=meta)
+        state = LiveState(f"q{self._queries}-{self._mark}", f"db:collection:{collection}", spec, options)
         live = LiveQuery(self._manager, state, callback)
         self._manager.subscribe(live)
         return live

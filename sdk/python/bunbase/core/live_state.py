@@ -20,16 +20,18 @@ Base = tuple[list[Doc], str | None, str | None]
 
 
 class LiveState:
-    """See the module. ``id`` names the subscription on the connection."""
+    """See the module. ``id`` names the subscription on the connection; ``options`` of its request: ``meta``, ``fresh``."""
 
-    def __init__(self, id: str, channel: str, query: Mapping[str, Any], *, meta: bool = False) -> None:
+    def __init__(
+        self, id: str, channel: str, query: Mapping[str, Any], options: Mapping[str, bool] | None = None
+    ) -> None:
         self.id = id
         self.channel = channel
         self.strategy: str | None = None
         self.reason: str | None = None
         self.docs: list[Doc] = []
         self._query = dict(query)
-        self._meta = meta
+        self._options = dict(options or {})
         self._shown: str | None = None  # position of the application's list; None: it has no list yet
         self._feed: list[Doc] = self.docs  # the same object unless a list is to be reconciled
         self._feed_position: str | None = None
@@ -40,8 +42,7 @@ class LiveState:
         message: dict[str, Any] = {"type": "subscribe", "channel": self.channel, "id": self.id}
         if self._query:
             message["query"] = self._query
-        if self._meta:
-            message["meta"] = True
+        message |= self._options
         if self._shown and self._epoch:
             message |= {"since": self._shown, "epoch": self._epoch}
         return message

@@ -32,7 +32,7 @@ class SyncQuery(QueryBuilder):
         return self._thread.run(self._snapshots(timeout))
 
     def get(self, *, timeout: float = 30.0) -> Snapshot:
-        """The result as it is now. No subscription is left behind.
+        """The result as it is now: with all that was committed before. No subscription is left behind.
 
         Raises:
             RealtimeError: the query is rejected; ``RT_001``: it takes longer than ``timeout`` seconds.
@@ -60,7 +60,7 @@ class SyncQuery(QueryBuilder):
         return SyncIterator(self._thread, self._realtime, snapshots, snapshots.close, timeout)
 
     def _query(self) -> Query:
-        return Query(self._subscribe, self._collection, self._spec, meta=self._meta)
+        return Query(self._subscribe, self._collection, self._spec, options=self._options)
 
 
 class SyncDatabase:
