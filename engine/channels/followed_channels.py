@@ -42,7 +42,7 @@ class FollowedChannels:
     @property
     def all(self) -> bool:
         """Whether the messages of every channel are brought."""
-        return not self._interest.lacks_channels
+        return not self._interest.selective
 
     # -- subscriptions ---------------------------------------------------------------------------------------------
 

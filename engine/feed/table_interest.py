@@ -39,13 +39,12 @@ class TableInterest:
     """See the module. ``selective``: set by a feed that brings what is held; else everything is followed.
 
     ``wake``: called when a relation is waited for that the feed has not taken; ``messages``: the oid of the table of
-    messages, set by such a feed; ``everything_of_channels``: all topics of channels are held as long as the process runs.
+    messages, set by such a feed.
     """
 
     def __init__(self) -> None:
         self.selective = False
         self.messages = 0
-        self.everything_of_channels = False
         self.wake: Callable[[], None] = lambda: None
         self.tables: dict[int, int] = {}
         """The table of each relation that is held, or was."""
@@ -64,16 +63,6 @@ class TableInterest:
     def keep(self, holder: Hashable, relations: Mapping[int, int]) -> None:
         """``holder`` depends on these relations and no others any more."""
         self._keep(holder, dict(relations))
-
-    def hold_channels(self) -> None:
-        """Hold all topics of channels for good."""
-        self.everything_of_channels = True
-        self.hold("all channels", dict.fromkeys(CHANNEL_TOPICS, 0))
-
-    @property
-    def lacks_channels(self) -> bool:
-        """Whether the feed may leave out messages of some channels."""
-        return self.selective and not self.everything_of_channels
 
     def release(self, holder: Hashable) -> None:
         """``holder`` depends on nothing any more."""

@@ -32,18 +32,24 @@ class Analytics:
             self.counter = UsageCounter(self._clock, _USERS[settings.analytics_users](), countries.of)
 
     def follow(self, channels: Channels) -> None:
-        """Count the messages of these channels, from the first transaction on, if the settings want it."""
-        if self.counter is not None and self._settings.analytics_messages:
+        """Count the messages that the stream brings to these channels, from the first transaction on. A node of a cluster
+        has some of them; the leading relay has all, and of each minute the largest number is shown.
+        """
+        if self.counter is not None:
             channels.core.count = self.counter.messages
 
-    def start(self, node_id: str, registry: Registry, channels: Channels, stack: AsyncExitStack) -> None:
-        """Begin to write what is counted on the node; that is stopped with ``stack``."""
+    def start(self, node_id: str, registry: Registry | None, channels: Channels, stack: AsyncExitStack) -> None:
+        """Begin to write what is counted on the node; that is stopped with ``stack``. ``registry``: None has no clients."""
         if self.counter is None:
             return
         settings, database = self._settings, self._database
+
+        def total(name: str) -> int:
+            return 0 if registry is None else int(registry.value(name))
+
         source = UsageSource(
-            received=lambda: int(registry.value("realtime_messages_received_total")),
-            sent=lambda: int(registry.value("realtime_messages_sent_total")),
+            received=lambda: total("realtime_messages_received_total"),
+            sent=lambda: total("realtime_messages_sent_total"),
             subscribers=channels.core.hub.sizes,
             renew=(lambda: None) if database is None else database.renew,
         )

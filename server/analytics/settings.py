@@ -23,9 +23,6 @@ class AnalyticsSettings(BaseSettings):
     analytics_channels: int = Field(
         50, ge=0, le=1000, description="busiest channels that are listed by name, for each minute, hour and day"
     )
-    analytics_messages: bool = Field(
-        True, description="count messages, for which a node of a cluster receives those of all channels"
-    )
     analytics_interval: float = Field(60.0, ge=1, le=300, description="seconds between writes of what was counted")
     analytics_minutes_kept: float = Field(2.0, ge=1, le=3650, description="days for which minutes are kept")
     analytics_hours_kept: float = Field(90.0, ge=2, le=3650, description="days for which hours are kept")

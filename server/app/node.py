@@ -85,10 +85,7 @@ class Node:
         self._version = package_version()
         self._began = time.monotonic()
         self._insecure = insecure_settings(settings)
-        counted = settings.analytics and settings.analytics_messages
-        self._feed = feed_of(
-            dsn, settings.feed_settings, worker, package_version(), settings.cluster, every_message=counted
-        )
+        self._feed = feed_of(dsn, settings.feed_settings, worker, package_version(), settings.cluster)
         self._node_id = self._feed.settings.node
         self.metrics.engine.follow_feed(self._feed)
         self._analytics = Analytics(settings)

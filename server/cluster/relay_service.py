@@ -29,6 +29,7 @@ from engine.feed.settings import FeedSettings
 from engine.lsn import format_lsn
 from engine.postgres.reconnecting import Database
 from engine.tasks import end
+from server.analytics.settings import AnalyticsSettings
 from server.cluster.relay_term import RelayTerm
 
 __all__ = ["ENDINGS", "RelayService"]
@@ -67,8 +68,17 @@ class RelayService:
         problem: why it neither leads nor waits for its turn, in words; None: it does.
     """
 
-    def __init__(self, dsn: str, feed: FeedSettings, cluster: ClusterSettings, name: str, version: str) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        feed: FeedSettings,
+        cluster: ClusterSettings,
+        name: str,
+        version: str,
+        analytics: AnalyticsSettings,
+    ) -> None:
         self._dsn = dsn
+        self._analytics = analytics
         self._feed = feed
         self._cluster = cluster
         self._version = version
@@ -105,7 +115,9 @@ class RelayService:
         await self.election.won()
         self.role, self.problem = "leader", None
         self.terms += 1
-        self.term = term = RelayTerm(self._dsn, self._feed, self._cluster, self.name, database, self.election.prove)
+        self.term = term = RelayTerm(
+            self._dsn, self._feed, self._cluster, self.name, database, self.election.prove, self._analytics
+        )
         leading, holding = asyncio.create_task(term.run()), asyncio.create_task(self.election.hold())
         try:
             await asyncio.wait({leading, holding}, return_when=asyncio.FIRST_COMPLETED)

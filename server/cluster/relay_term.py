@@ -3,6 +3,9 @@
 The relay has the consumers of a node that concern what is stored: channels, which record where messages committed, end
 presence timeouts and keep the tables in order. It has no clients and no live queries. So the slot is confirmed only for what
 NATS has acknowledged, ``realtime.commits`` has, and every snapshot shows.
+
+It counts messages for the analytics, since it is the one that has those of all channels. All relays of a slot count under
+one name, so that each goes on behind what the one before it has written.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from engine.live.settings import LiveSettings
 from engine.lsn import Lsn
 from engine.stream.driver import StreamDriver
 from engine.tasks import end
+from server.analytics.service import Analytics
+from server.analytics.settings import AnalyticsSettings
 
 __all__ = ["RelayTerm"]
 
@@ -35,7 +40,7 @@ _OTHERS = 2.0  # seconds in which nodes record what a former relay had published
 
 class RelayTerm:
     """See the module. ``relay``: this relay's name; ``database``: whose slot it is; ``leads``: proves that it
-    leads, and raises ``FeedError`` if it does not.
+    leads, and raises ``FeedError`` if it does not; ``analytics``: whether messages are counted.
 
     ``publisher``: of this term; ``feed``: of the slot; ``channels``: None before they have begun.
     """
@@ -48,8 +53,10 @@ class RelayTerm:
         relay: str,
         database: DatabaseIdentity,
         leads: Callable[[], Awaitable[None]],
+        analytics: AnalyticsSettings,
     ) -> None:
         self._dsn = dsn
+        self._analytics = Analytics(analytics.model_copy(update={"country_database": None}))
         self._relay = relay
         self._database = database
         self.feed = Feed(dsn, replace(settings, shared=True, ephemeral=False))
@@ -84,6 +91,7 @@ class RelayTerm:
         tuning = ChannelSettings(node_id=self.feed.settings.node, connections=2, others_wait=_OTHERS)
         channels = Channels(self._dsn, stream, self.feed.lease, tuning)
         channels.recorder.on_recorded(self.publisher.beat)
+        self._analytics.follow(channels)
         self._starting = channels
         for service in (stream, channels):
             service.on_failure(self._fail)
@@ -93,6 +101,7 @@ class RelayTerm:
         stream.start()
         stack.push_async_callback(channels.stop)
         await channels.start()
+        self._analytics.start(f"relay {self.feed.settings.node}", None, channels, stack)
         self.channels = channels
         published.started()
         self.publisher.beat()

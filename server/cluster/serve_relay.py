@@ -34,7 +34,7 @@ async def _serve(settings: Settings, dsn: str, listener: socket.socket, ready: C
         raise SettingsError("a relay publishes to the primary region's NATS: nats_origin is for nodes of other regions")
     name = settings.name_in_cluster(settings.slot_name, listener.getsockname()[1])
     feed = replace(settings.feed_settings, node_id=None)
-    service = RelayService(dsn, feed, cluster, name, package_version())
+    service = RelayService(dsn, feed, cluster, name, package_version(), settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):

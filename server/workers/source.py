@@ -21,17 +21,14 @@ def feed_of(
     worker: Worker | None,
     version: str,
     cluster: ClusterSettings | None = None,
-    *,
-    every_message: bool = False,
 ) -> Feed | FollowedFeed:
     """The feed of a node: of the slot that the settings name. Workers share it; their relay has its name as a node, and they
-    have their numbers behind it. ``version``: of the package. ``cluster``: whose relay has the slot; ``every_message``: see
-    :func:`slot_feed`.
+    have their numbers behind it. ``version``: of the package. ``cluster``: whose relay has the slot.
     """
     if worker is not None:
         own = replace(settings, node_id=f"{settings.node}_{worker.number}")
         return RelayFeed(dsn, own, relay_socket(worker.directory), version)
-    return slot_feed(dsn, settings, cluster, selective=True, every_message=every_message)
+    return slot_feed(dsn, settings, cluster, selective=True)
 
 
 def slot_feed(
@@ -40,21 +37,17 @@ def slot_feed(
     cluster: ClusterSettings | None,
     *,
     selective: bool = False,
-    every_message: bool = False,
 ) -> Feed | FollowedFeed:
     """The feed of a process that follows the slot for itself or for the workers of its machine.
 
     ``selective``: behind NATS it takes the tables that its live queries look at and the channels that it has subscribers of
-    or publishes to; ``every_message``: those of all channels.
+    or publishes to.
     """
     if cluster is None:
         return Feed(dsn, settings)
     from engine.cluster.feed import ClusterFeed  # NATS' client is loaded in a cluster only
 
-    feed = ClusterFeed(dsn, settings, cluster, selective=selective)
-    if every_message:
-        feed.interest.hold_channels()
-    return feed
+    return ClusterFeed(dsn, settings, cluster, selective=selective)
 
 
 def relay_figures(directory: Path) -> Path:

@@ -172,7 +172,6 @@ class Parts:
             "nats_replicas": self._nats_replicas,
             "slot_name": self.slot,
             "trust_user_parameter": "true",
-            "analytics_messages": name.endswith("0"),  # the others take the channels that they have subscribers of
         }
         return Server(name, command, _either_of(ports, database), config)
 

@@ -1,5 +1,6 @@
 -- Analytics are counted by nodes (server/analytics) and kept in minutes, hours and days, all in UTC and by the clock of the database.
--- Rules: sums of a node are added once (usage_nodes). Every node sees all messages, so of those the largest number counts and not the sum.
+-- Rules: sums of a node are added once (usage_nodes). Every node sees all messages, in a cluster the relay does, so of those the largest number counts
+-- and not the sum.
 -- Distinct users are a sample of their hashes that can be united (k minimum values: Bar-Yossef et al., "Counting distinct elements in a data
 -- stream", 2002): exact below 1,024 users, above with a standard error of 1 / sqrt(1022), which is 3.1 %.
 

@@ -21,6 +21,7 @@ from engine.cluster.feed import ClusterFeed
 from engine.cluster.nats_stream import NatsStream, connected
 from engine.cluster.settings import ClusterSettings
 from engine.feed.settings import FeedSettings
+from engine.feed.table_interest import CHANNEL_TOPICS
 from engine.identity.principal import Principal
 from engine.live.settings import LiveSettings
 from server.cli.serving.local_nats import LocalNats
@@ -113,7 +114,7 @@ class Cluster:
         settings = FeedSettings(slot_name=self.slot, node_id=f"n_{uuid.uuid4().hex[:12]}", **feed)
         made = ClusterFeed(self.dsn, settings, self.settings, selective=True)
         if every_message:
-            made.interest.hold_channels()
+            made.interest.hold("every message", dict.fromkeys(CHANNEL_TOPICS, 0))
         async with made as source:
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await source.streaming()

@@ -80,14 +80,3 @@ def test_who_needs_the_table_of_messages_needs_every_channel() -> None:
     assert interest.follows({7}, number)
     interest.release("list")
     assert interest.held == set()
-
-
-def test_process_that_counts_messages_holds_every_channel_for_good() -> None:
-    interest, _ = selective()
-    assert interest.lacks_channels
-    interest.hold_channels()
-    interest.hold("one", {CHANNEL_TOPICS[3]: 0})
-    interest.release("one")
-    assert interest.held == set(CHANNEL_TOPICS)
-    assert not interest.lacks_channels
-    assert not TableInterest().lacks_channels
