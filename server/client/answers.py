@@ -98,7 +98,7 @@ class SeenRequests:
         self._written = written
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, message: Seen, opening: Collection[asyncio.Task[None]]) -> None:
+    def begin(self, message: Seen, opening: Collection[asyncio.Future[None]]) -> None:
         """Answer ``message`` later."""
         if len(self._tasks) >= _MAX_PENDING:
             about = RequestReference(ref=message.ref)
@@ -116,7 +116,7 @@ class SeenRequests:
         for task in self._tasks:
             task.cancel()
 
-    async def _answer(self, message: Seen, opening: Collection[asyncio.Task[None]]) -> None:
+    async def _answer(self, message: Seen, opening: Collection[asyncio.Future[None]]) -> None:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 position = await self._seen(message.position, opening)
@@ -128,7 +128,7 @@ class SeenRequests:
         else:
             self._written(QueuedAnswer(self._answers, server_messages.seen(position, message.ref)))
 
-    async def _seen(self, position: str, opening: Collection[asyncio.Task[None]]) -> Lsn:
+    async def _seen(self, position: str, opening: Collection[asyncio.Future[None]]) -> Lsn:
         if opening:
             await asyncio.wait(opening)
         passed = await self._services.channels.passed(position)

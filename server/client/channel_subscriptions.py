@@ -79,7 +79,7 @@ class ChannelSubscriptions:
         self._transport = transport
         self._intake = intake
         self._subscriptions: dict[ChannelRequest, ChannelSubscription] = {}
-        self._joining: dict[ChannelRequest, asyncio.Task[None]] = {}
+        self._joining: dict[ChannelRequest, asyncio.Future[None]] = {}
         self._owed = _NONE  # requested channels that could not be opened because of a fault of the server
         self.refused: tuple[str, tuple[int, int]] | None = None  # see Client.refused
         self._presence_lock: asyncio.Lock | None = None  # with the first change of presence
@@ -109,8 +109,8 @@ class ChannelSubscriptions:
         return any(held.waiting for held in self._subscriptions.values())
 
     @property
-    def opened(self) -> list[asyncio.Task[None]]:
-        """What opens channels."""
+    def opened(self) -> list[asyncio.Future[None]]:
+        """What is done when a channel is open."""
         return [*self._joining.values(), *self._opening.tasks.values()]
 
     def start(self) -> None:
@@ -122,8 +122,8 @@ class ChannelSubscriptions:
         self._answers.closed = True
         self._registration.close()
         self._opening.closed()
-        for task in self._joining.values():
-            task.cancel()
+        for joining in self._joining.values():
+            joining.cancel()
         for request in list(self._subscriptions):
             self._left(request)
         self._services.background.spawn(self._registration.end(list(self._joining.values()), clean=clean))
@@ -144,13 +144,18 @@ class ChannelSubscriptions:
     def join(self, request: ChannelRequest) -> None:
         """Open a channel."""
         self._intake.begun(request.size)
-        task = self._joining[request] = self._services.background.spawn(self._join(request))
-        task.add_done_callback(lambda _: self._joined(request))
-        self.opening(request.channel, task)
+        joining = self._joining[request] = self._services.joins.begin(self, lambda: self._begin(request))
+        joining.add_done_callback(lambda _: self._joined(request))
+        self.opening(request.channel, joining)
 
-    def opening(self, channel: str, task: asyncio.Task[None]) -> None:
-        """``task`` opens the channel, or has it opened: what is published there waits for that."""
-        self._opening.begin(channel, task)
+    def _begin(self, request: ChannelRequest) -> asyncio.Task[None]:
+        """It is the turn of ``request``: from now on its task is what is cancelled, and what its end waits for."""
+        task = self._joining[request] = self._services.background.spawn(self._join(request))
+        return task
+
+    def opening(self, channel: str, opened: asyncio.Future[None]) -> None:
+        """``opened`` is done when the channel is open: what is published there waits for that."""
+        self._opening.begin(channel, opened)
 
     def _joined(self, request: ChannelRequest) -> None:
         self._joining.pop(request, None)
@@ -201,13 +206,9 @@ class ChannelSubscriptions:
             self._reject(request, client_error(error, "subscribe_failed", channel=request.channel))
             return
         # No await from here on: the presence list is followed by every later change.
+        presence, epoch = subscription.presence_json(), services.channels.epoch
         answer = self._session.joined(
-            request,
-            subscription.position,
-            subscription.recovered,
-            subscription.since,
-            subscription.presence_json(),
-            epoch=services.channels.epoch,
+            request, subscription.position, subscription.recovered, subscription.since, presence, epoch=epoch
         )
         if answer is None:
             subscription.cancel()

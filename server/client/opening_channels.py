@@ -41,9 +41,9 @@ class OpeningChannels:
         self._publishing = publishing
         self._intake = intake
         self._held: dict[str, _Held] = {}
-        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.tasks: dict[str, asyncio.Future[None]] = {}
 
-    def begin(self, channel: str, task: asyncio.Task[None]) -> None:
+    def begin(self, channel: str, task: asyncio.Future[None]) -> None:
         """``task`` opens the channel, or begins another task that does."""
         self.tasks[channel] = task
         task.add_done_callback(partial(self._done, channel))
@@ -69,7 +69,7 @@ class OpeningChannels:
         for channel in list(self._held):
             self._publish(channel)
 
-    def _done(self, channel: str, task: asyncio.Task[None]) -> None:
+    def _done(self, channel: str, task: asyncio.Future[None]) -> None:
         if self.tasks.get(channel) is task:
             del self.tasks[channel]
             if not self.tasks:

@@ -54,7 +54,7 @@ class Registration:
         """No further attempts."""
         self._closed = True
 
-    async def end(self, before: Iterable[asyncio.Task[None]], *, clean: bool) -> None:
+    async def end(self, before: Iterable[asyncio.Future[None]], *, clean: bool) -> None:
         """Delete the row, once ``before`` and the attempt are done. ``clean``: its presence ends at once."""
         waited = [*before, *([] if self._attempt is None else [self._attempt])]
         if waited:

@@ -15,6 +15,7 @@ from server.client.credential_watch import CredentialWatch
 from server.client.intake import SharedIntake
 from server.content.hook import ContentHook
 from server.content.inspector import ContentInspector
+from server.limits.joins import Joins
 from server.limits.published_bytes import PublishedBytes
 from server.limits.query_accounts import QueryAccounts
 from server.limits.read_turns import ReadTurns
@@ -50,6 +51,7 @@ class SharedServices:
     content_hook: ContentHook | None = None
     background: Background = field(default_factory=Background)
     intake: SharedIntake = field(default_factory=SharedIntake)
+    joins: Joins = field(default_factory=Joins)
     wires: Wires = field(default_factory=Wires.make)
     write_turns: WriteTurns = field(default_factory=WriteTurns)
     read_turns: ReadTurns = field(default_factory=ReadTurns)
