@@ -6,6 +6,7 @@ same holds for the other forms: MessagePack frames, blocks of an event stream, a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from struct import pack
@@ -24,6 +25,9 @@ _FIN_TEXT = 0x81
 _FIN_BINARY = 0x82
 _KEPT_FRAMES = 1024
 _KEPT_BYTES = 1024 * 1024
+_PAST_FRAMES = 16 * 1024
+_PAST_BYTES = 16 * 1024 * 1024
+_PAST_FOR = 10.0  # seconds
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -106,10 +110,11 @@ class ChannelFrames:
     """The frames of recent channel events.
 
     A channel may deliver several events to one subscriber before it turns to the next one, so more than one is remembered.
+    Messages of the past, which many clients may ask for at once after a restart, are for some seconds, up to 16 MiB.
     ``joined``: a batch can be one frame.
     """
 
-    __slots__ = ("_build", "_frames", "_size", "_stages", "joined")
+    __slots__ = ("_build", "_frames", "_past", "_past_size", "_size", "_stages", "joined")
 
     def __init__(
         self, build: Callable[[bytes], bytes] = text_frame, *, joined: bool = False, stages: Stages | None = None
@@ -119,9 +124,13 @@ class ChannelFrames:
         self.joined = joined
         self._frames: dict[ChannelEvent | EventBatch, list[Frame]] = {}
         self._size = 0
+        self._past: dict[ChannelEvent, Frame] = {}
+        self._past_size = 0
 
     def frame(self, event: ChannelEvent) -> Frame:
         """The frame of ``event``."""
+        if event.committed_at is None and event.key is not None:
+            return self._of_past(event)
         frames = self._frames.get(event)
         if frames is None:
             frames = self._keep(event, self._made([event]))
@@ -157,6 +166,23 @@ class ChannelFrames:
             committed_at=first.committed_at,
             count=len(events),
         )
+
+    def _of_past(self, event: ChannelEvent) -> Frame:
+        frame = self._past.get(event)
+        if frame is None:
+            [frame] = self._made([event])
+            if not self._past:
+                asyncio.get_running_loop().call_later(_PAST_FOR, self._forget)
+            elif self._past_size > _PAST_BYTES or len(self._past) >= _PAST_FRAMES:
+                self._past.clear()
+                self._past_size = 0
+            self._past[event] = frame
+            self._past_size += len(frame.data)
+        return frame
+
+    def _forget(self) -> None:
+        self._past = {}
+        self._past_size = 0
 
     def _keep(self, key: ChannelEvent | EventBatch, frames: list[Frame]) -> list[Frame]:
         if self._size > _KEPT_BYTES or len(self._frames) >= _KEPT_FRAMES:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
-__all__ = ["Frame", "Opened"]
+__all__ = ["Frame", "Opened", "write_frames"]
+
+_COPIED: Final = 4096  # bytes of a frame: smaller ones are copied into one text, which takes less than a vector of them
 
 
 class Opened(NamedTuple):
@@ -39,3 +43,18 @@ class Frame(msgspec.Struct, eq=False, gc=False):
     count: int = 1
     opened: Opened | None = None
     encoded_at: int = 0
+
+
+def write_frames(transport: asyncio.WriteTransport, frames: Sequence[Frame]) -> int:
+    """Write frames in one call, and large ones without copying them. Returns their size in bytes."""
+    if len(frames) == 1:
+        data = frames[0].data
+        transport.write(data)
+        return len(data)
+    parts = [frame.data for frame in frames]
+    size = sum(map(len, parts))
+    if size >= _COPIED * len(parts):
+        transport.writelines(parts)
+    else:
+        transport.write(b"".join(parts))
+    return size

@@ -51,6 +51,7 @@ from server.transports.base.stall_timer import StallTimer
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
 from server.transports.websocket.closing import answer_close
 from server.transports.websocket.early import EarlyMessages
+from server.wire.frame import write_frames
 from server.wire.wheels import Wheel
 
 __all__ = ["WebSocketConnection"]
@@ -170,9 +171,7 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def _put(self, transport: asyncio.Transport, most: int) -> None:
         frames = self.queue.take(most)
-        data = frames[0].data if len(frames) == 1 else b"".join([frame.data for frame in frames])
-        transport.write(data)
-        self._wrote(frames, len(data))
+        self._wrote(frames, write_frames(transport, frames))
 
     def _put_all(self) -> None:
         assert self._transport is not None
