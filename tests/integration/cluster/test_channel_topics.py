@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator
 from itertools import count, pairwise
@@ -11,7 +12,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
-from engine.channels.core.messages.model import parse_position
+from engine.channels.core.messages.model import UnavailableError, parse_position
 from engine.feed.table_interest import CHANNEL_TOPICS, channel_topic
 from engine.lsn import parse_lsn
 from server.cli.serving.local_nats import LocalNats
@@ -184,11 +185,18 @@ class Readers:
         self._since: dict[tuple[int, str], str] = {}
 
     async def come(self, reader: int, channel: str) -> None:
-        """The reader of this number subscribes, at any node."""
+        """The reader of this number subscribes, at any node; again where it is refused, as clients do: a stream may be late
+        while another relay takes over.
+        """
         key = reader, channel
         node = self.random.choice(self.nodes)
         since = self._since.get(key)
-        self._open[key] = await (node.listen(channel, since=since) if since else node.listen(channel, history=1000))
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while key not in self._open:
+                with contextlib.suppress(UnavailableError):
+                    self._open[key] = await (
+                        node.listen(channel, since=since) if since else node.listen(channel, history=1000)
+                    )
 
     def go(self, key: tuple[int, str]) -> None:
         """A reader leaves."""
