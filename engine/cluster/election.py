@@ -7,8 +7,9 @@ takes the lock. A relay that is stopped or cut off keeps its session, as far as 
 statement four times in each ``lease``, and a standby that sees (``pg_stat_activity``) that there was none for a lease ends
 that session and the WAL sender of the slot. No table has the lease, and times are those of the database's clock.
 
-A database that answers slowly, as an overloaded one does, must not end one term after the other. So an answer may take
-several leases, and the time that a standby's own look takes is not counted as the leading relay's silence.
+A database that answers slowly, and a machine on which a relay waits for its turn, must not end one term after the other.
+So an answer may take several leases, the time that a standby's own look takes is not counted as the leading relay's silence,
+and a relay that has ended sessions lately tolerates more of it in the next one.
 
 A relay whose session has ended does not lead any more (:meth:`Election.hold` raises), and the stream refuses what it
 publishes (:mod:`engine.cluster.publisher`).
@@ -19,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from typing import Any, Final
 
 import psycopg
@@ -38,6 +40,8 @@ _log = structlog.get_logger(__name__)
 _LOOKS: Final = 10  # of a standby in each lease
 _BEATS: Final = 4  # of the leading relay
 _ANSWER: Final = 3  # leases that the database may take for an answer
+_LATELY: Final = 60  # leases
+_MAX_SILENCE: Final = 4  # leases
 
 
 class LeadershipLostError(FeedError):
@@ -58,6 +62,7 @@ class Election:
         self._relay = relay
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._proved_at = 0.0
+        self._deposed_at: deque[float] = deque(maxlen=_MAX_SILENCE)
         self.leader: str | None = None
         self.deposed = 0
 
@@ -77,12 +82,18 @@ class Election:
                 self.leader, self._proved_at = self._relay, time.monotonic()
                 _log.info("relay_leads", slot=self._settings.slot, relay=self._relay)
                 return
-            if row["silent"] is not None and row["silent"] > self._settings.lease + took:
+            if row["silent"] is not None and row["silent"] > self._tolerated(asked) + took:
                 _log.warning("relay_deposed", slot=self._settings.slot, relay=row["leader"], silent=row["silent"])
                 await self._ask("relay_depose", pid=row["pid"], slot=self._settings.slot)
                 self.deposed += 1
+                self._deposed_at.append(asked)
                 continue
             await asyncio.sleep(self._settings.lease / _LOOKS)
+
+    def _tolerated(self, now: float) -> float:
+        """Seconds of silence that end a term: a lease, and twice as much for each that this relay has ended lately."""
+        lately = sum(now - at < _LATELY * self._settings.lease for at in self._deposed_at)
+        return float(self._settings.lease * min(2**lately, _MAX_SILENCE))
 
     async def hold(self) -> None:
         """Keep the lease, until it is lost. Raises ``LeadershipLostError``."""

@@ -35,3 +35,33 @@ async def test_what_a_slow_look_takes_is_no_silence_of_the_leading_relay(monkeyp
     await one.won()
     assert asked == ["relay_try_lead", "relay_try_lead", "relay_depose", "relay_try_lead"]
     assert (one.leader, one.deposed) == ("second", 1)
+
+
+@pytest.mark.parametrize(
+    ("silence", "apart", "deposed"), [(1.5, 10, 1), (2.5, 10, 2), (3.5, 10, 2), (4.5, 10, 4), (1.5, 100, 4)]
+)
+async def test_relay_that_has_ended_terms_lately_ends_the_next_one_later(
+    monkeypatch: pytest.MonkeyPatch, silence: float, apart: int, deposed: int
+) -> None:
+    """Of a machine that has no time for a leading relay, whichever it is. ``silence``, ``apart``: in leases."""
+    now, silences = 1.0, 4
+
+    async def ask(name: str, **_: object) -> dict[str, Any]:
+        nonlocal silences
+        if name == "relay_depose":
+            await pass_by(0.0)
+            return {}
+        silences -= 1
+        silent = silence * LEASE if silences >= 0 else None
+        return {"leads": silences < 0, "leader": "first", "pid": 1, "silent": silent}
+
+    async def pass_by(_: float) -> None:
+        nonlocal now
+        now += apart * LEASE
+
+    monkeypatch.setattr(election, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(election, "asyncio", SimpleNamespace(sleep=pass_by))
+    one = Election("", ClusterSettings(urls=(), slot="s", lease=LEASE), "second")
+    monkeypatch.setattr(one, "_ask", ask)
+    await one.won()
+    assert one.deposed == deposed
