@@ -43,6 +43,7 @@ from engine.channels.db.store import Store
 from engine.channels.db.table_locks import TableLocks
 from engine.channels.followed_channels import FollowedChannels
 from engine.channels.history.epochs import Epochs
+from engine.channels.history.missed import MissedMessages
 from engine.channels.history.older import OlderPages
 from engine.channels.history.reader import HistoryReader
 from engine.channels.history.recorder import CommitRecorder
@@ -123,7 +124,8 @@ class Channels(BackgroundService):
             metrics=metrics,
         )
         history = HistoryReader(self._reader)
-        recovery = Recovery(self.core, stream, self.store, history, self._epochs, settings)
+        missed = MissedMessages(self.core, stream, self.store, history, self._epochs, self.recorder, settings)
+        recovery = Recovery(self.core, stream, self.store, history, self._epochs, settings, missed)
         older = OlderPages(self.core, recovery, history, settings)
         self._connections = ClientLifecycle(
             self.core, self.store, self._background.spawn, stream, lease, settings, self._failures

@@ -52,6 +52,13 @@ from (
 where p.before is null or p.before <= $5::bigint
 order by p.position desc, p.seq desc
 
+-- name: engine_replay_transaction
+-- The messages of a transaction ($2) in some channels, whether or not it is recorded where it committed.
+select '0/0', m.seq, m.channel, m.event, m.payload::text, m.sender, m.connection_id, m.id, m.audience, m.priority, m.inserted_at, m.xid, m.routed_from
+from realtime.messages m
+where m.channel = any ($1::text[]) and m.xid = $2::text::xid8 and m.inserted_at between $3::timestamptz and $4::timestamptz
+order by m.seq
+
 -- name: engine_replay_check
 -- The state of a position ($2) of some channels: up to where messages have been removed or are older than their ttl, whether a transaction
 -- committed there, how far the WAL is flushed, and the epoch of the database's history.

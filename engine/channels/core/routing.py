@@ -84,6 +84,10 @@ class Routes:
         """The table was emptied."""
         self._routes.clear()
 
+    def begin_at(self, channel: str) -> bool:
+        """Whether a route takes messages of ``channel``."""
+        return any(matches_pattern(route.from_channel, channel) for route in self._routes.values())
+
     def copies(self, rows: Iterable[MessageRow]) -> list[tuple[MessageRow, str]]:
         """The messages that also go to other channels, and to which, each once."""
         found: list[tuple[MessageRow, str]] = []

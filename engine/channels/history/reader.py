@@ -77,6 +77,10 @@ class HistoryReader:
         rows = _rows(read)[::-1]
         return HistoryPage(read.snapshot, rows, _size(rows) > size)
 
+    async def transaction(self, channel: str, xid: int, first: str, last: str) -> list[MessageRow]:
+        """The messages of a transaction (64-bit id) in ``channel``, stored between these times; their position is 0."""
+        return _rows(await self._read("engine_replay_transaction", channel, str(xid), first, last))
+
     async def check(self, channel: str, position: Position) -> ResumeCheck:
         """To be asked after the rows were read: what expires meanwhile is then not overlooked."""
         read = await self._read("engine_replay_check", channel, format_lsn(position.lsn))

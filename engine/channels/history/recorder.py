@@ -212,7 +212,7 @@ class CommitRecorder:
             entries = [entry for entry in entries if entry in self._left]
         entries = entries[: min(most, _MAX_TRANSACTIONS)]
         if entries:
-            await self._write(entries)
+            await self.write(entries, careful=self._careful)
             self._careful = False
             self._trouble.over()
             self._unrecorded.record(entries)
@@ -236,7 +236,10 @@ class CommitRecorder:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _write(self, entries: list[Entry]) -> None:
+    async def write(self, entries: list[Entry], *, careful: bool) -> None:
+        """Record ``entries`` and make their copies; ``careful``: except those that are refused. Raises ``psycopg.Error`` and
+        ``UnavailableError``.
+        """
         if refused := [row for entry in entries for row in _rows(entry, entry.refused)]:
             parameters = _columns(refused, ("channels", "xids", "positions", "first", "last"))
             del parameters["positions"]
@@ -246,7 +249,7 @@ class CommitRecorder:
         commits = [row for entry in entries for row in _rows(entry, entry.messages)]
         parameters = _columns(commits, ("channels", "xids", "positions", "first", "last"))
         if any(entry.copies for entry in entries):
-            copies = await self._ask("engine_record_and_route", **parameters, **_copies(entries), careful=self._careful)
+            copies = await self._ask("engine_record_and_route", **parameters, **_copies(entries), careful=careful)
             if copies["refused"]:
                 _log.error("routed_copies_refused", copies=copies["refused"])  # PostgreSQL's log has the reasons
         elif commits:

@@ -9,7 +9,7 @@ Theory of operation. Channels are *synced* (rooms, presence and routes are those
 - synced -> recovering: the stream reports a discontinuity, also at its start. ``interrupt`` marks all subscriptions as
   waiting, so that they queue events, and remembers from which position they miss messages.
 - recovering: ``recover`` checks the epoch (another one ends all subscriptions), gives transactions that no node has recorded
-  a position, reads rooms, presence, routes and rules again, ends subscriptions that are
+  a position (``missed.py``), reads rooms, presence, routes and rules again, ends subscriptions that are
   not allowed any more, and sends each channel's waiting subscriptions what they miss. What
   fails is repeated. New subscriptions wait.
 - recovering -> recovering: another discontinuity. ``_generation`` stops the older recovery; the new one begins at
@@ -25,7 +25,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
 
 import structlog
 
@@ -35,11 +34,11 @@ from engine.channels.core.messages.model import Position, UnavailableError, just
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.store import Store
-from engine.channels.history.epochs import OTHER_HISTORY, Epochs
+from engine.channels.history.epochs import Epochs
+from engine.channels.history.missed import MissedMessages
 from engine.channels.history.reader import HistoryPage, HistoryReader, ResumeCheck
 from engine.channels.history.shared_pasts import SharedPage, SharedPasts, judge
-from engine.feed.table_interest import channel_topic
-from engine.lsn import Lsn, format_lsn
+from engine.lsn import Lsn
 from engine.postgres.errors import AWAY, in_words
 from engine.stream.driver import StreamDriver
 
@@ -55,8 +54,6 @@ _TABLES = (
     "engine_rules",
     "engine_connection_rows",
 )
-_OTHERS = 30.0  # seconds to wait for other nodes before a position is made up
-_LOOK = 0.2
 _MAX_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
 _READS = 4  # pasts read at once: each may be as large as max_replay_bytes
 
@@ -72,9 +69,11 @@ class Recovery:
         replay: HistoryReader,
         epochs: Epochs,
         settings: ChannelSettings,
+        missed: MissedMessages,
     ) -> None:
         self._core = core
         self._epochs = epochs
+        self._missed = missed
         self._stream = stream
         self._store = store
         self._replay = replay
@@ -229,7 +228,7 @@ class Recovery:
                 return  # a cancellation can get lost in a failing query
             if (parted := await self._epochs.refresh()) is not None:
                 self._start_over(position, parted)
-            await self._repair(position)
+            await self._missed.record(position)
             await self._load()
             for _ in self._core.hub.review(self._core.hub.channels):
                 await asyncio.sleep(0)
@@ -290,55 +289,6 @@ class Recovery:
                 return
             finally:
                 self._core.unrecorded.end_read(ticket, page.snapshot if page is not None else None)
-
-    async def _repair(self, position: Lsn) -> None:
-        """Messages that committed while no node followed the WAL get the position just before ``position``.
-
-        What is recorded already is earlier, what the stream brings is later; among themselves they are ordered by their
-        numbers, the best order that is known. What others have delivered meanwhile keeps the position that they gave it.
-        """
-        rows = await self._store.rows("engine_unrecorded")
-        if not rows:
-            return
-        await self._stream.reached(await self._store.committed())
-        missing = [row for row in rows if self._core.unrecorded.position_of(int(row["xid"])) is None]
-        if not missing:
-            return
-        if not (missing := await self._left_by_others(missing, position)):
-            return
-        known = [self._stream.commit_of(int(row["xid"])) for row in missing]
-        if assigned := known.count(None):
-            _log.warning("commit_positions_assigned", transactions=assigned)
-            await self._epochs.guess()
-        [written] = await self._store.keep(
-            "engine_record_commits",
-            epoch=self._epochs.current,
-            channels=[row["channel"] for row in missing],
-            xids=[row["xid"] for row in missing],
-            positions=[format_lsn(position - 1 if at is None else at) for at in known],
-            first=[row["first_at"] for row in missing],
-            last=[row["last_at"] for row in missing],
-        )
-        if not written["ours"]:
-            raise UnavailableError(OTHER_HISTORY)
-
-    async def _left_by_others(self, missing: list[dict[str, Any]], position: Lsn) -> list[dict[str, Any]]:
-        """Another node may have followed the WAL all the time and is about to write the true positions: let it. Returns the
-        rows of ``missing`` that it has not recorded. Nodes behind NATS leave them to the relay.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _OTHERS
-        while loop.time() < deadline and await self._store.rows(  # noqa: ASYNC110 - another node is waited for
-            "engine_others_behind", node=self._settings.node_id, position=format_lsn(position)
-        ):
-            await asyncio.sleep(_LOOK)
-        deadline = loop.time() + (_OTHERS if self._stream.reports_recorded else self._settings.others_wait)
-        while True:
-            unknown = {(row["channel"], row["xid"]) for row in await self._store.rows("engine_unrecorded")}
-            missing = [row for row in missing if (row["channel"], row["xid"]) in unknown]
-            if not missing or loop.time() >= deadline:  # of channels that are not followed here, only the relay knows
-                return [row for row in missing if self._stream.follows({channel_topic(row["channel"])})]
-            await asyncio.sleep(_LOOK)
 
 
 _key = attrgetter("key")

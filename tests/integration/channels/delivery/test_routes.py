@@ -8,7 +8,8 @@ import pytest
 
 from tests.integration.conftest import Source
 from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
-from tests.support.postgres.sql import read, run, until
+from tests.support.nodes.live_node import drop_slot
+from tests.support.postgres.sql import read, run, run_each, until
 
 ROUTE = """insert into realtime.routes (from_channel, to_channel, match)
 values ('orders:*', 'admin', '[["data", ">", 100]]')"""
@@ -138,3 +139,21 @@ async def test_a_copy_that_a_trigger_refuses_is_skipped_and_delays_nothing(datab
         await one.channels.recorded()
         assert read(database, "select payload from realtime.history('a')") == [(1,)]
         await until(lambda: one.channels.problems == [])
+
+
+async def test_messages_that_committed_while_no_node_followed_are_routed_once(database: str) -> None:
+    run(database, ROUTE)
+    async with channel_node(database) as one:
+        assert (await one.publish("orders:1", 150)).position
+        await one.channels.recorded()
+        slot = one.feed.settings.slot_name
+    drop_slot(database, slot)
+    sent = "select realtime.broadcast('orders:1', 'sent', '{0}'), realtime.broadcast('orders:2', 'sent', '{0}')"
+    run_each(database, sent.format(200), sent.format(50), "select realtime.broadcast('elsewhere', 'sent', '300')")
+    for _ in range(2):
+        async with channel_node(database) as one:
+            await one.channels.recorded()
+            admin, orders = await one.listen("admin", history=10), await one.listen("orders:1", history=10)
+            await admin.until(lambda: len(admin.data) == 3)
+            assert (admin.data, orders.data) == ([150, 200, 200], [150, 200, 50])
+        drop_slot(database, slot)
