@@ -1,4 +1,4 @@
--- Live dashboard: requests of three services, what is measured of them, and alerts where a threshold is passed.
+-- Live dashboard: requests of three services, what is measured of them, alerts where a threshold is passed, and what has happened.
 
 create schema if not exists dashboard;
 
@@ -25,7 +25,36 @@ create table if not exists dashboard.alerts (
   raised_at timestamptz not null default now(),
   cleared_at timestamptz
 );
+alter table dashboard.alerts add column if not exists taken_by text;
 create unique index if not exists alerts_open on dashboard.alerts (service) where cleared_at is null;
+
+-- What has happened, and who did it: a user or a service.
+create table if not exists dashboard.activity (
+  id bigint generated always as identity primary key,
+  at timestamptz not null default now(),
+  actor text not null,
+  body text not null
+);
+
+-- Each change of an alert is activity, and a new one is a message to all who watch: in the transaction that it is about.
+create or replace function dashboard.report() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into dashboard.activity (actor, body) values (new.service, format('is slow: %s ms', new.milliseconds));
+    perform realtime.broadcast('dashboard:alerts', 'raised',
+                               jsonb_build_object('service', new.service, 'milliseconds', new.milliseconds));
+  elsif new.cleared_at is distinct from old.cleared_at then
+    insert into dashboard.activity (actor, body) values (new.service, 'is back to normal');
+  elsif new.taken_by is distinct from old.taken_by then
+    insert into dashboard.activity (actor, body)
+    values (coalesce(new.taken_by, old.taken_by),
+            format(case when new.taken_by is null then 'gave back the alert of %s' else 'took the alert of %s' end, new.service));
+  end if;
+  return null;
+end
+$$;
+create or replace trigger report after insert or update on dashboard.alerts
+  for each row execute function dashboard.report();
 
 -- After each statement that writes requests, in the same transaction: the last twenty requests of each service decide.
 create or replace function dashboard.judge() returns trigger language plpgsql as $$
@@ -59,15 +88,43 @@ create or replace function dashboard.simulate(uid text, args jsonb) returns void
   from unnest(array['checkout', 'search', 'catalog']) service, generate_series(1, 8 + (random() * 8)::int);
 $$;
 
+-- Take an open alert, or give it back. It stays with the user who has it.
+create or replace function dashboard.take(uid text, args jsonb) returns void language plpgsql as $$
+begin
+  update dashboard.alerts set taken_by = case when (args ->> 'take')::boolean then uid end
+  where id = (args ->> 'id')::bigint and cleared_at is null and coalesce(taken_by, uid) = uid;
+  if not found then
+    raise exception 'Another user has this alert, or it is over.';
+  end if;
+end
+$$;
+
+create or replace function dashboard.log(uid text, args jsonb) returns void language plpgsql as $$
+begin
+  if args ->> 'event' is null or args ->> 'event' not in ('started', 'stopped') then
+    raise exception 'There is no such event.';
+  end if;
+  insert into dashboard.activity (actor, body) values (uid, format('%s the simulator', args ->> 'event'));
+  delete from dashboard.activity where at < now() - interval '1 day';
+end
+$$;
+
 -- What the back end may do.
 grant usage on schema dashboard to examples;
 grant select on dashboard.thresholds to examples;
-grant select, insert, delete on dashboard.requests to examples;
+grant select, insert, delete on dashboard.requests, dashboard.activity to examples;
 grant select, insert, update on dashboard.alerts to examples;
 
 -- What clients may see.
 grant usage on schema dashboard to authenticated;
-grant select on dashboard.requests, dashboard.thresholds, dashboard.alerts to authenticated;
+grant select on dashboard.requests, dashboard.thresholds, dashboard.alerts, dashboard.activity to authenticated;
 select realtime.expose('dashboard.requests', name => 'requests');
 select realtime.expose('dashboard.thresholds', name => 'thresholds');
 select realtime.expose('dashboard.alerts', name => 'alerts', camel_case => true);
+select realtime.expose('dashboard.activity', name => 'activity');
+
+-- Who may use the channel: users receive alerts and are present. What is published comes from the trigger alone.
+select realtime.set_rules('{
+  "channel": "dashboard:alerts",
+  "rules": {"subscribe": "auth.uid != null", "presence": "auth.uid != null", "publish": false}
+}');

@@ -6,7 +6,7 @@ import { byId, caller, enter, h, problem } from "/shared/page.js";
 const INTERVAL = 100; // milliseconds between two messages
 const STEP = 2; // of a field of 100 by 100
 const REACH = 4;
-const CHEERS = ["Well done!", "Mine!", "Wait for me"];
+const SHOWN = 30; // messages of the chat
 
 const call = caller("game");
 const { user, realtime } = await enter();
@@ -39,8 +39,12 @@ const clamp = (value) => Math.min(98, Math.max(2, value));
 
 // The sender is known by its token; `player` in the data is only what conflation goes by.
 channel.on("move", ({ sender, data }) => sender !== user && put(sender, data ?? {}));
-channel.on("cheer", ({ sender, data }) => {
-  if (CHEERS.includes(data?.text)) byId("cheered").textContent = `${sender}: ${data.text}`;
+// What players write is text, and is shown as text.
+channel.on("chat", ({ sender, data }) => {
+  const list = byId("chat");
+  list.append(h("p", {}, h("b", {}, sender), ` ${data?.text}`));
+  while (list.children.length > SHOWN) list.firstElementChild.remove();
+  list.scrollTop = list.scrollHeight;
 });
 channel.on("presence:leave", ({ id }) => {
   players.get(id)?.element.remove();
@@ -55,10 +59,14 @@ async function drawPlayers() {
   byId("players").replaceChildren(...users.map(({ id }) => h("li", {}, id)));
 }
 
-for (const text of CHEERS)
-  byId("cheers").append(
-    h("button", { type: "button", class: "small", onclick: () => channel.send("cheer", { text }).catch(failed) }, text),
-  );
+byId("send").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = byId("text").value.trim();
+  if (!text) return;
+  byId("text").value = "";
+  problem();
+  channel.send("chat", { text }).catch(failed);
+});
 
 // Moving: what is held down, or the place that was touched.
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

@@ -21,7 +21,7 @@ create table if not exists game.scores (
 );
 create index if not exists scores_best on game.scores (score desc, player);
 
--- Positions and cheers are delivered and not kept.
+-- Positions and what players write are delivered and not kept.
 insert into realtime.channel_defaults (pattern, history, dynamic) values ('game:*', false, false)
 on conflict (pattern) do update set history = false, dynamic = false;
 
@@ -96,6 +96,15 @@ select realtime.set_rules('{
   "rules": {
     "subscribe": "auth.uid in data.members",
     "presence": "auth.uid in data.members",
-    "publish": "auth.uid in data.members && request.event in [''move'', ''cheer'']"
+    "publish": "auth.uid in data.members && request.event in [''move'', ''chat'']"
   }
 }');
+
+-- What players write is a text, and none writes faster than others read.
+insert into realtime.content_policies (name, channel, event, schema) values ('chat of the game', 'game:*', 'chat', '{
+  "type": "object",
+  "required": ["text"],
+  "properties": {"text": {"type": "string", "minLength": 1, "maxLength": 200}},
+  "additionalProperties": false
+}')
+on conflict (name) do update set schema = excluded.schema;

@@ -3,9 +3,21 @@
 import assert from "node:assert/strict";
 
 import { eventually } from "../../support/eventually.mjs";
-import { run, shows, sql, user } from "./users.mjs";
+import { call, refused, run, shows, sql, user } from "./users.mjs";
 
 let ada, bob;
+/** From now on the page is in the background, and has what it notifies the desktop of in `notified`. */
+const notified = (page) =>
+  page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { value: true });
+    window.Notification = class {
+      static permission = "granted";
+      constructor(title, { body }) {
+        window.notified = `${title}: ${body}`;
+      }
+    };
+  });
+
 const requests = '[data-figure="Requests"]';
 
 await run(
@@ -18,6 +30,7 @@ await run(
         for (const page of [ada, bob]) {
           await shows(page, requests, ["0"]);
           await shows(page, "#alerts li", ["None yet"]);
+          await shows(page, "#watchers", ["Watching: Ada, Bob"]);
         }
       },
     ],
@@ -26,8 +39,7 @@ await run(
       async () => {
         await ada.click("#run");
         for (const page of [ada, bob]) {
-          await page.waitForSelector("#rate .line");
-          await page.waitForSelector("#slowest .line");
+          await eventually(async () => assert.equal(await page.locator(".chart .line").count(), 2));
           await shows(page, "#services th", ["catalog", "checkout", "search"]);
         }
         await ada.click("#run");
@@ -36,18 +48,47 @@ await run(
       },
     ],
     [
-      "a threshold that is passed raises an alert on both, which is cleared when that is over",
+      "a threshold that is passed raises an alert on both, which one takes, and which is cleared when that is over",
       async () => {
+        await notified(bob);
         await ada.click("#slow");
         await ada.click("#run");
         for (const page of [ada, bob])
           await eventually(async () => assert.match(await page.textContent("#alarm"), /^checkout takes \d+ ms$/));
         await shows(bob, '[data-service="checkout"] td:last-child', ["slow"]);
+        await eventually(async () => assert.match(await bob.evaluate("notified"), /^checkout is slow: \d+ ms$/));
+        await ada.getByRole("button", { name: "Take it" }).click();
+        await eventually(async () => assert.match(await bob.textContent("#alerts"), /taken by Ada/));
+        const [[id]] = await sql("select max(id) from dashboard.alerts");
+        assert.deepEqual(await call(bob, "dashboard/take", { id, take: false }), {
+          error: "Another user has this alert, or it is over.",
+        });
         await ada.click("#slow");
         for (const page of [ada, bob]) await shows(page, "#alarm", [""]);
         await ada.click("#run");
         await eventually(async () => assert.match(await bob.textContent("#alerts"), /over at/));
       },
+    ],
+    [
+      "what users and services did is the activity of both",
+      async () => {
+        const happened = [
+          "Ada stopped the simulator",
+          "checkout is back to normal",
+          "Ada took the alert of checkout",
+          "checkout is slow",
+          "Ada started the simulator",
+        ];
+        for (const page of [ada, bob])
+          await eventually(async () => {
+            const shown = await page.locator("#activity li").allTextContents();
+            for (const [i, what] of happened.entries()) assert.ok(shown[i]?.includes(what), `${shown}`);
+          });
+      },
+    ],
+    [
+      "no user makes an alert",
+      async () => assert.equal(await refused(bob, "publish", "dashboard:alerts", "raised"), "RT_003"),
     ],
     [
       "rows that SQL writes count at once",

@@ -53,10 +53,13 @@ await run(
       },
     ],
     [
-      "a cheer is read by all in the room",
+      "what a player writes is read by all in the room, and markup in it is only text",
       async () => {
-        await bob.getByRole("button", { name: "Well done!" }).click();
-        for (const page of [ada, bob]) await shows(page, "#cheered", ["Bob: Well done!"]);
+        await bob.fill("#text", "Mine is <b>the last</b>");
+        await bob.press("#text", "Enter");
+        for (const page of [ada, bob]) await shows(page, "#chat p", ["Bob Mine is <b>the last</b>"]);
+        const [[room]] = await sql("select room from game.seats where player = 'Bob'");
+        assert.equal(await refused(bob, "publish", room, "chat", { text: "a".repeat(201) }), "RT_007");
       },
     ],
     [
