@@ -19,7 +19,7 @@ const frameworks = {
   },
 };
 
-/** Components of Svelte, which make their elements one by one: the pages' policy forbids markup from texts. */
+/** Components of Svelte. They make their elements one by one, because the pages' policy forbids markup from texts. */
 const svelte = {
   name: "svelte",
   setup({ onLoad }) {
@@ -39,7 +39,10 @@ await build({
   format: "esm",
   target: "es2022",
   jsx: "automatic",
-  define: { "process.env.NODE_ENV": '"production"' },
+  define: {
+    "process.env.NODE_ENV": '"production"',
+    "globalThis.window.trustedTypes": "undefined", // so Svelte asks for no policy for the markup that it does not make
+  },
   // Your application has these from npm. Here they are those of this tree, with nothing built before.
   alias: {
     "@bunbase/sdk": source("js/src/index"),

@@ -18,6 +18,7 @@ create table if not exists feed.notifications (
   created_at timestamptz not null default clock_timestamp(),
   read_at timestamptz
 );
+alter table feed.notifications add column if not exists kind text not null default 'mention' check (kind in ('mention', 'alert'));
 create index if not exists notifications_of on feed.notifications (user_id, id desc);
 
 create or replace function feed.notify_mentioned() returns trigger language plpgsql as $$
@@ -49,7 +50,13 @@ create or replace function feed.mark_all_read(uid text, args jsonb) returns void
   update feed.notifications set read_at = now() where user_id = uid and read_at is null;
 $$;
 
--- For operators: select feed.announce('Maintenance at 18:00');
+-- For operators: an alert to one user, which stays in its inbox. select feed.alert('Ada', 'Your card expires tomorrow')
+create or replace function feed.alert(user_id text, text text) returns void language sql as $$
+  insert into feed.notifications (user_id, kind, actor, body) values ($1, 'alert', 'the operators', $2);
+  select realtime.broadcast('private:user-' || $1, 'alert', jsonb_build_object('text', $2));
+$$;
+
+-- For operators, to all who are there and who come: select feed.announce('Maintenance at 18:00');
 create or replace function feed.announce(text) returns void language sql as $$
   select realtime.broadcast('public:announcements', 'announcement', jsonb_build_object('text', $1));
 $$;

@@ -3,21 +3,9 @@
 import assert from "node:assert/strict";
 
 import { eventually } from "../../support/eventually.mjs";
-import { call, refused, run, shows, sql, user } from "./users.mjs";
+import { call, inBackground, refused, run, shows, sql, user } from "./users.mjs";
 
 let ada, bob;
-/** From now on the page is in the background, and has what it notifies the desktop of in `notified`. */
-const notified = (page) =>
-  page.evaluate(() => {
-    Object.defineProperty(document, "hidden", { value: true });
-    window.Notification = class {
-      static permission = "granted";
-      constructor(title, { body }) {
-        window.notified = `${title}: ${body}`;
-      }
-    };
-  });
-
 const requests = '[data-figure="Requests"]';
 
 await run(
@@ -50,7 +38,7 @@ await run(
     [
       "a threshold that is passed raises an alert on both, which one takes, and which is cleared when that is over",
       async () => {
-        await notified(bob);
+        await inBackground(bob);
         await ada.click("#slow");
         await ada.click("#run");
         for (const page of [ada, bob])

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 
-import { call, refused, run, shows, sql, user } from "./users.mjs";
+import { eventually } from "../../support/eventually.mjs";
+import { call, inBackground, refused, run, shows, sql, user } from "./users.mjs";
 
 let ada, bob;
 
@@ -22,7 +23,7 @@ await run(
         await post("@Bob look: <i>tea</i>");
         for (const page of [ada, bob]) await shows(page, "#posts li p:last-child", ["@Bob look: <i>tea</i>"]);
         await shows(bob, "#unread", ["1 unread"]);
-        await shows(bob, "#inbox li > p", ["@Bob look: <i>tea</i>"]);
+        await shows(bob, "#inbox li > p:not(.quiet)", ["@Bob look: <i>tea</i>"]);
         await shows(bob, "#push", ["New: Ada mentioned you"]);
         await shows(ada, "#unread", ["0 unread"]);
         await shows(ada, "#inbox li", ["Nothing yet"]);
@@ -49,6 +50,28 @@ await run(
         await call(ada, "feed/mark_read", { id });
         const [[unread]] = await sql("select count(*)::int from feed.notifications where read_at is null");
         assert.equal(unread, 1);
+      },
+    ],
+    [
+      "a push reaches the desktop of a user who looks at another page",
+      async () => {
+        await inBackground(bob);
+        await post("@Bob tea is ready");
+        await eventually(async () =>
+          assert.equal(await bob.evaluate("notified"), "Ada mentioned you: @Bob tea is ready"),
+        );
+      },
+    ],
+    [
+      "an alert is for one user, stays in its inbox, and is dismissed",
+      async () => {
+        await sql("select feed.alert('Bob', 'Your card expires tomorrow')");
+        await shows(bob, "#alert p", ["Your card expires tomorrow"]);
+        await shows(bob, "#inbox li.alert b", ["Alert from the operators"]);
+        await eventually(async () => assert.equal(await bob.evaluate("notified"), "Alert: Your card expires tomorrow"));
+        await bob.getByRole("button", { name: "Dismiss" }).click();
+        await shows(bob, "#alert p", []);
+        await shows(ada, "#inbox li.alert", []);
       },
     ],
     [

@@ -46,6 +46,18 @@ export async function user(example, name, { where = context, hash = "" } = {}) {
 export const shows = (page, selector, expected) =>
   eventually(async () => assert.deepEqual(await page.locator(selector).allTextContents(), expected));
 
+/** From now on the page is in the background, and has what it notifies the desktop of in `notified`. */
+export const inBackground = (page) =>
+  page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { value: true });
+    window.Notification = class {
+      static permission = "granted";
+      constructor(title, { body }) {
+        window.notified = `${title}: ${body}`;
+      }
+    };
+  });
+
 /** What the back end answers to a call in the name of this tab's user. */
 export const call = (page, name, args) =>
   page.evaluate(
