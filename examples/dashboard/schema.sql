@@ -94,7 +94,7 @@ begin
   update dashboard.alerts set taken_by = case when (args ->> 'take')::boolean then uid end
   where id = (args ->> 'id')::bigint and cleared_at is null and coalesce(taken_by, uid) = uid;
   if not found then
-    raise exception 'Another user has this alert, or it is over.';
+    raise exception 'Another user has this alert, or it has ended.';
   end if;
 end
 $$;

@@ -49,7 +49,7 @@ await run(
         await eventually(async () => assert.match(await bob.textContent("#alerts"), /taken by Ada/));
         const [[id]] = await sql("select max(id) from dashboard.alerts");
         assert.deepEqual(await call(bob, "dashboard/take", { id, take: false }), {
-          error: "Another user has this alert, or it is over.",
+          error: "Another user has this alert, or it has ended.",
         });
         await ada.click("#slow");
         for (const page of [ada, bob]) await shows(page, "#alarm", [""]);

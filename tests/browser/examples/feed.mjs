@@ -63,13 +63,13 @@ await run(
       },
     ],
     [
-      "an alert is for one user, stays in its inbox, and is dismissed",
+      "an alert is for one user, stays in its inbox, and is closed",
       async () => {
         await sql("select feed.alert('Bob', 'Your card expires tomorrow')");
         await shows(bob, "#alert p", ["Your card expires tomorrow"]);
         await shows(bob, "#inbox li.alert b", ["Alert from the operators"]);
         await eventually(async () => assert.equal(await bob.evaluate("notified"), "Alert: Your card expires tomorrow"));
-        await bob.getByRole("button", { name: "Dismiss" }).click();
+        await bob.getByRole("button", { name: "Close" }).click();
         await shows(bob, "#alert p", []);
         await shows(ada, "#inbox li.alert", []);
       },
