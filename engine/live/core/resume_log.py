@@ -42,15 +42,14 @@ class ResumeLog:
     current list.
     """
 
-    __slots__ = ("_bytes", "_delivered", "_entries", "_floor", "_policed", "epoch")
+    __slots__ = ("_bytes", "_delivered", "_doubtful", "_events", "_floor", "_policed", "epoch")
 
     def __init__(self, *, policed: bool = False) -> None:
         """``policed``: policies decide which documents the subscribers may see."""
         self._policed = policed
         self.epoch = secrets.token_hex(8)
-        self._entries: deque[tuple[WindowEvent, bool]] = (
-            deque()
-        )  # with: does its position name the state before it, too?
+        self._events: deque[WindowEvent] = deque()
+        self._doubtful: set[WindowEvent] | None = None  # whose position names the state before, too; few
         self._bytes = 0
         self._floor: Lsn = 0  # the earliest position that can be resumed from; at first that of the first state
         self._delivered: Lsn = -1  # the last position that a state was delivered with
@@ -68,28 +67,37 @@ class ResumeLog:
 
     def add(self, event: WindowEvent) -> None:
         """Add the event of a change of the list."""
-        position, entries = event.position, self._entries
-        doubtful = position <= self._delivered
-        if not doubtful:
+        position, events = event.position, self._events
+        if position > self._delivered:
             if self._delivered < 0:
                 self._floor = position
             self._delivered = position
-        entries.append((event, doubtful))
+        else:
+            self._doubt(event)
+        events.append(event)
         size = self._bytes + event.size
-        while len(entries) > _MAX_EVENTS or size > _MAX_BYTES:
-            oldest, doubtful = entries.popleft()
+        while size > _MAX_BYTES or len(events) > _MAX_EVENTS:
+            oldest = events.popleft()
             size -= oldest.size
-            self._floor = oldest.position + 1 if doubtful else oldest.position
+            self._floor = oldest.position
+            if self._doubtful is not None and oldest in self._doubtful:
+                self._doubtful.discard(oldest)
+                self._floor += 1
         self._bytes = size
+
+    def _doubt(self, event: WindowEvent) -> None:
+        if self._doubtful is None:
+            self._doubtful = set()
+        self._doubtful.add(event)
 
     def since(self, resume: Resume) -> list[WindowEvent] | None:
         """The events after the state that ``resume`` names; None if they are unknown."""
         position = resume.position
         if resume.epoch != self.epoch or not self._floor <= position <= self._delivered:
             return None
-        if any(doubtful and event.position == position for event, doubtful in self._entries):
+        if self._doubtful and any(event.position == position for event in self._doubtful):
             return None
-        missed = [event.again() for event, _ in self._entries if event.position > position]
+        missed = [event.again() for event in self._events if event.position > position]
         return None if self._policed and _withdraws(missed) else missed
 
 
