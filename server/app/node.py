@@ -5,6 +5,7 @@ server), and reports its health.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -273,7 +274,7 @@ class Node:
             text = f"more than {usage.quota.amount:g} new connections per minute from this address"
             raise too_many(text, usage.wait, "max_connection_rate", rate_limit_headers(usage))
         principal = services.authenticator.identify(handshake)
-        id = f"{self._id}-{uuid.uuid4().hex}"
+        id = f"{self._id}-{os.urandom(16).hex()}"
         try:
             counted = self._limiter.enter(id, handshake.ip, None if principal is None else principal.user_id)
         except LimitExceededError as exceeded:

@@ -250,7 +250,7 @@ class Arrival(asyncio.Protocol):
     with the bytes that have come.
     """
 
-    __slots__ = ("_connections", "_due", "_handshakes", "_http", "_loop", "_timer", "_transport")
+    __slots__ = ("_connections", "_due", "_handshakes", "_http", "_loop", "_peer", "_timer", "_transport")
 
     def __init__(
         self,
@@ -266,12 +266,14 @@ class Arrival(asyncio.Protocol):
         self._connections: set[Any] = server_state.connections
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._peer: tuple[str, int] | None = None  # to ask the transport takes a socket object each time
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
-        if self._handshakes.floods(_address(transport)):
+        self._peer = _address(transport)
+        if self._handshakes.floods(self._peer):
             transport.abort()
             return
         self._transport = transport
@@ -289,7 +291,7 @@ class Arrival(asyncio.Protocol):
         if (plain := plain_head(data)) is not None:
             head, frames = plain
             try:
-                accepted = self._judge(head, _address(transport))
+                accepted = self._judge(head, self._peer)
             except HandshakeRejectedError as why:
                 refused = why.with_traceback(None)
             else:
