@@ -1,7 +1,9 @@
-// The dashboard beside the demo page, and how the demo page looks on each size of screen, in light and dark: screenshots, contrast, sizes of controls.
+// The dashboard beside the demo page, and how the demo page looks on each size of screen, in light and dark: screenshots, contrast, sizes of controls, axe.
+
+import assert from "node:assert/strict";
 
 import { ofDev } from "./dashboard/of-dev.mjs";
-import { fits, hasContrast, hasUsableControls, SIZES } from "./looks.mjs";
+import { fits, hasContrast, hasUsableControls, SIZES, violations } from "./looks.mjs";
 import { open, type } from "./pages.mjs";
 
 const SCHEMES = ["dark", "light"];
@@ -20,6 +22,7 @@ export function appearances(browser, url, complaints, folder) {
         await page.screenshot({ path: `${folder}/${name}-${what}.png` });
         await fits(page);
         await hasUsableControls(page);
+        assert.deepEqual(await violations(page), [], what);
       };
       await check("start");
       await page.click('.views [data-view="chat"]');

@@ -1,6 +1,11 @@
-// What can be checked about looks without eyes: nothing overflows, text has contrast, controls have names and fit fingers.
+// What can be checked about looks without eyes: nothing overflows, text has contrast, controls have names and fit fingers, axe finds nothing.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
 export const SIZES = [
   { name: "phone", viewport: { width: 360, height: 780 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 },
@@ -87,4 +92,18 @@ export async function hasUsableControls(page) {
       }),
   );
   assert.deepEqual(bad, []);
+}
+
+/** What axe finds in the page, or in the `part` of it that a selector names; with what is good practice beyond WCAG, if `strict`. */
+export async function violations(page, { part, strict = true } = {}) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE); // past the policy of the page
+  const { violations, passes } = await page.evaluate(
+    ([where, values]) =>
+      window.axe.run(where ?? document, { runOnly: { type: "tag", values }, resultTypes: ["violations"] }),
+    [part, strict ? [...RULES, "best-practice"] : RULES],
+  );
+  assert.ok(passes.length, "axe has looked at nothing");
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, any }) => `${id}: ${html.slice(0, 160)} ${any.map(({ message }) => message)}`),
+  );
 }
