@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Realtime } from "../src/client/realtime.js";
+import { RealtimeServer } from "../src/client/server.js";
 import { configure } from "../src/index.js";
 import { flush, FakeServer, type Wire } from "./fake_server.js";
 
@@ -199,6 +200,26 @@ test("a page whose own server does not answer learns within two seconds that it 
 test("an address that is none is refused at once", () => {
   for (const url of ["localhost:8410", "example.com", "/realtime", "ftp://host", "http://", ""])
     assert.throws(() => new Realtime({ url }), { name: "TypeError", message: /^url: / }, url);
-  assert.throws(() => new Realtime("http://test" as never), { name: "TypeError", message: /^options: / });
+  assert.throws(() => new Realtime("http://test" as never), { name: "TypeError", message: /^options: an object/ });
   assert.throws(() => configure({ url: "localhost" }), { name: "TypeError" });
+});
+
+test("a misspelt option is refused where it is given, or by the server: none is ignored in silence", async () => {
+  const refused = { name: "TypeError", message: /^options: .*"ulr"/ };
+  const misspelt = { ulr: "http://test" } as never;
+  assert.throws(() => new Realtime(misspelt), refused);
+  assert.throws(() => configure(misspelt), refused);
+  assert.throws(() => new RealtimeServer(misspelt), refused);
+  const server = new FakeServer();
+  const encrypted = { encrypt: {} } as never; // it would send in the clear
+  assert.throws(() => server.realtime.channel("chat:1", encrypted), { message: /"encrypt"/ });
+  server.realtime.channel("chat:1", { presence: false, history: 1, filter: {}, meta: true });
+  assert.throws(() => server.realtime.channel("chat:1", encrypted), { message: /"encrypt"/ });
+  server.realtime
+    .database()
+    .collection("todos")
+    .onSnapshot(() => {}, undefined, { mta: true } as never);
+  server.peer.hello();
+  await flush();
+  assert.equal(server.peer.of("subscribe")[0]!.mta, true);
 });

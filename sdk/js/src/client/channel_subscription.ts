@@ -132,16 +132,14 @@ export class ChannelSubscription implements Subscription {
   // Called by the subscription manager.
 
   _request(): object {
-    const { presence, history, filter, conflate, meta } = this._options;
+    const { presence, history, encryption, ...asked } = this._options;
     const since = this._since;
     const own = { ...(typeof presence === "object" ? presence : {}), ...this._own };
     return {
+      ...asked, // JSON skips what is undefined
       ...(since && { since, ...(this._epoch && { epoch: this._epoch }) }),
       // With since, it applies when that position is no longer stored; servers without epochs reject both together.
       ...(history && (!since || this._epoch) && { history }),
-      ...(filter && { filter }),
-      ...(conflate && { conflate }),
-      ...(meta && { meta }),
       ...(Object.keys(own).length ? { presence: own } : presence !== undefined && { presence }),
     };
   }

@@ -4,6 +4,7 @@ import type { Clock } from "../connection/clock.js";
 import type { ConnectionSettings } from "../connection/connection_manager.js";
 import type { TransportName, Untyped } from "../protocol/types.js";
 import type { Address, Transport } from "../transports/transport.js";
+import { onlyKnown } from "./known.js";
 import { ALL, settingsFor, usable } from "./options.js";
 
 /** Options of a client. Times are in milliseconds. */
@@ -62,47 +63,81 @@ export interface Internals {
 /** Loaded by those who want it: bundlers make it a file of its own. */
 const msgpack: Address["_packer"] = () => import("../protocol/msgpack.js");
 
-/** The transports that can be used here, of those that are wanted. @internal */
-export function transportsOf({ transports = ALL, WebSocket = globalThis.WebSocket }: RealtimeOptions): TransportName[] {
-  const names = usable(transports, WebSocket);
-  if (!names.length) throw new TypeError("none of the transports can be used here");
-  return names;
+/** What a client is made of. @internal */
+export interface ClientSettings {
+  /** The transports that can be used here, of those that are wanted. */
+  _names: TransportName[];
+  _connection: ConnectionSettings;
+  _queueLimit: number;
+  _autoConnect: boolean;
 }
 
-/** The settings of the connection. @internal */
-export function settingsOf(options: RealtimeOptions & Internals, names: TransportName[]): ConnectionSettings {
-  if (typeof options !== "object")
-    throw new TypeError('options: an object, such as { url: "https://realtime.example.com" }');
-  const { url, apiKey, user, attributes } = options;
+/** Reads all options, so that one that is left is misspelt: a `TypeError`. @internal */
+export function settingsOf({
+  url,
+  apiKey,
+  token,
+  getToken,
+  autoConnect = true,
+  reconnect,
+  reconnectDelay,
+  maxReconnectDelay,
+  maxReconnectAttempts,
+  transports = ALL,
+  connectTimeout,
+  heartbeatInterval,
+  heartbeatTimeout,
+  upgradeInterval,
+  queueLimit = 1000,
+  format,
+  WebSocket = globalThis.WebSocket,
+  fetch,
+  user,
+  attributes,
+  _clock,
+  _transports,
+  ...unknown
+}: RealtimeOptions & Internals): ClientSettings {
+  onlyKnown(unknown);
+  const names = usable(transports, WebSocket);
+  if (!names.length) throw new TypeError("none of the transports can be used here");
   const settings = settingsFor(names, { ...(url !== undefined && { url }), ...(apiKey !== undefined && { apiKey }) });
   const address = settings._address;
   const query = new URLSearchParams(address._query);
   if (user !== undefined) query.set("user", user);
   if (attributes) query.set("attributes", JSON.stringify(attributes));
   return {
-    _transports: options._transports ?? settings._transports,
-    _address: {
-      _url: address._url,
-      _query: `${query}`,
-      _packer: options.format === "msgpack" ? msgpack : undefined,
-      _WebSocket: options.WebSocket ?? address._WebSocket,
-      _token: tokenSource(options),
-      _fetch: options.fetch ?? address._fetch,
+    _names: names,
+    _queueLimit: queueLimit,
+    _autoConnect: autoConnect,
+    _connection: {
+      _transports: _transports ?? settings._transports,
+      _address: {
+        _url: address._url,
+        _query: `${query}`,
+        _packer: format === "msgpack" ? msgpack : undefined,
+        _WebSocket: WebSocket,
+        _token: tokenSource(token, getToken),
+        _fetch: fetch ?? address._fetch,
+      },
+      _guessed: settings._guessed,
+      _reconnect: reconnect ?? settings._reconnect,
+      _delay: reconnectDelay ?? settings._delay,
+      _maxDelay: maxReconnectDelay ?? settings._maxDelay,
+      _maxAttempts: maxReconnectAttempts ?? settings._maxAttempts,
+      _connectTimeout: connectTimeout ?? settings._connectTimeout,
+      _interval: heartbeatInterval ?? settings._interval,
+      _timeout: heartbeatTimeout ?? settings._timeout,
+      _upgradeInterval: upgradeInterval ?? settings._upgradeInterval,
+      _clock: _clock ?? settings._clock,
     },
-    _guessed: settings._guessed,
-    _reconnect: options.reconnect ?? settings._reconnect,
-    _delay: options.reconnectDelay ?? settings._delay,
-    _maxDelay: options.maxReconnectDelay ?? settings._maxDelay,
-    _maxAttempts: options.maxReconnectAttempts ?? settings._maxAttempts,
-    _connectTimeout: options.connectTimeout ?? settings._connectTimeout,
-    _interval: options.heartbeatInterval ?? settings._interval,
-    _timeout: options.heartbeatTimeout ?? settings._timeout,
-    _upgradeInterval: options.upgradeInterval ?? settings._upgradeInterval,
-    _clock: options._clock ?? settings._clock,
   };
 }
 
-function tokenSource({ token, getToken }: RealtimeOptions): (() => Promise<string>) | undefined {
+function tokenSource(
+  token: RealtimeOptions["token"],
+  getToken: RealtimeOptions["getToken"],
+): (() => Promise<string>) | undefined {
   const get = token === undefined ? getToken : (): string => token;
   if (!get) return undefined;
   return async () => {

@@ -199,8 +199,8 @@ class LiveList implements Subscription {
     const { _docs = [], _since, _epoch } = this._feed ?? {};
     slot._memo = { _docs, _since, _epoch } satisfies Feed;
     return {
+      ...this._options, // the server refuses what is unknown
       query: this._spec,
-      ...this._options,
       ...(_since && _epoch && { since: _since, epoch: _epoch }),
     };
   }

@@ -6,7 +6,8 @@ import { RealtimeError } from "../protocol/errors.js";
 import { Collection, type Database } from "./query.js";
 import { SendQueue } from "../core/send_queue.js";
 import { SubscriptionManager } from "../connection/subscription_manager.js";
-import { settingsOf, transportsOf, type RealtimeOptions } from "./client_options.js";
+import { settingsOf, type RealtimeOptions } from "./client_options.js";
+import { onlyKnown } from "./known.js";
 import { connect } from "./options.js";
 import { ErrorCode } from "../protocol/codes.js";
 import type {
@@ -41,11 +42,11 @@ export class Realtime<Collections = Untyped> {
   private _status: ConnectionStatus = { state: "closed" };
 
   constructor(options: RealtimeOptions = {}) {
-    this._names = transportsOf(options);
-    const settings = settingsOf(options, this._names);
-    this._manager = new SubscriptionManager(settings, this._events, new SendQueue(options.queueLimit ?? 1000));
+    const { _names, _connection, _queueLimit, _autoConnect } = settingsOf(options);
+    this._names = _names;
+    this._manager = new SubscriptionManager(_connection, this._events, new SendQueue(_queueLimit));
     this._events._add("", () => this._statusChanged());
-    if (options.autoConnect !== false) this.connect();
+    if (_autoConnect) this.connect();
   }
 
   /** The state of the connection. */
@@ -125,14 +126,16 @@ export class Realtime<Collections = Untyped> {
   }
 
   /**
-   * A channel by its name. The same name gives the same object; options hold from the next `subscribe()`. A `TypeError` for the names
-   * of collections, `db:…`, which {@link database} is for.
+   * A channel by its name. The same name gives the same object; options hold from the next `subscribe()`. A `TypeError` for an unknown
+   * option, and for the names of collections, `db:…`, which {@link database} is for.
    */
   channel<Events = Untyped, State = Untyped>(
     name: string,
     options: ChannelOptions<Events, State> = {},
   ): Channel<Events, State> {
     if (name.startsWith("db:")) throw new TypeError(`${name}: no channel; use database().collection()`);
+    const { presence, history, filter, conflate, meta, encryption, ...unknown } = options;
+    onlyKnown(unknown);
     let channel = this._channels.get(name);
     if (channel) channel._configure(options as ChannelOptions);
     else this._channels.set(name, (channel = new Channel(name, this._manager, { ...options } as ChannelOptions)));

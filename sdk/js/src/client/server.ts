@@ -3,6 +3,7 @@
 import { uuid } from "../core/ids.js";
 import type { Encryption } from "../protocol/crypto.js";
 import type { Message, Untyped } from "../protocol/types.js";
+import { onlyKnown } from "./known.js";
 import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions, type ServerOptions } from "./rest.js";
 import { endpoint } from "./settings.js";
 
@@ -68,10 +69,12 @@ export class ServerChannel extends RestChannel {
 
 /** The service, as a server of yours uses it. All methods throw {@link RealtimeError}. */
 export class RealtimeServer extends Rest {
-  /** A `TypeError` if `url` is no address. */
+  /** A `TypeError` for an unknown option, or if `url` is no address. */
   constructor(options: ServerOptions = {}) {
     super(options);
-    if (options.url !== undefined) endpoint(options.url);
+    const { url, apiKey, timeout, ...unknown } = options;
+    onlyKnown(unknown);
+    if (url !== undefined) endpoint(url);
   }
 
   /** A channel by its name. `encryption`: what is published there is encrypted. */

@@ -1,5 +1,7 @@
 /** The default address of the service: `configure()`, the environment, or the origin of the page. */
 
+import { onlyKnown } from "./known.js";
+
 /** The defaults. */
 export interface Defaults {
   /** The server's address, such as `https://realtime.example.com`. */
@@ -12,7 +14,9 @@ let configured: Defaults = {};
 
 /** @internal */
 export const setDefaults = (given: Defaults): void => {
-  if (given.url !== undefined) endpoint(given.url);
+  const { url, apiKey, ...unknown } = given;
+  onlyKnown(unknown);
+  if (url !== undefined) endpoint(url);
   configured = { ...configured, ...given };
 };
 

@@ -1,0 +1,6 @@
+/** Options that have no meaning: a misspelt one would change nothing, and nothing would fail. */
+
+/** A `TypeError` if anything is left of the options when all that have a meaning are taken away. @internal */
+export function onlyKnown(left: object): void {
+  for (const name in left) throw new TypeError(`options: an object without "${name}" is expected`);
+}
