@@ -11,12 +11,17 @@ import structlog
 
 from server.limits.token_bucket import TokenBucket
 
-__all__ = ["FAILED", "GIVEN_UP", "PoolLines"]
+__all__ = ["DISCARDED", "FAILED", "GIVEN_UP", "PoolLines"]
 
 FAILED: Final = "error connecting in %r: %s"
 """The pool's line of an attempt that has failed: its name, and the error."""
 GIVEN_UP: Final = "reconnection attempt in pool %r failed after %s sec"
 """Its line when it pauses between attempts: nothing that the others do not have."""
+
+DISCARDED: Final = "discarding closed connection: %s"
+"""Its line when a connection comes back closed. We close those whose use was cancelled, as at each stop, where a warning
+would look like a fault; where the database has closed it, the error of its use is reported.
+"""
 
 _EVERY: Final = 60.0  # seconds between two events of one pool
 
@@ -36,7 +41,7 @@ class PoolLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See :class:`logging.Filter`. All other lines of the pool pass."""
-        if record.msg == GIVEN_UP:
+        if record.msg in (GIVEN_UP, DISCARDED):
             return False
         if record.msg != FAILED or not isinstance(record.args, tuple):
             return True

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.logs.configure import configure_logs
-from server.logs.pool_lines import FAILED, GIVEN_UP, PoolLines
+from server.logs.pool_lines import DISCARDED, FAILED, GIVEN_UP, PoolLines
 
 
 def _record(text: str, *args: object) -> logging.LogRecord:
@@ -42,7 +42,11 @@ def test_the_lines_of_a_pool_that_cannot_connect_are_not_logged_one_by_one(capsy
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_connection_that_we_have_closed_is_no_warning() -> None:
+    assert not PoolLines().filter(_record(DISCARDED, "c"))
+
+
 def test_the_texts_are_those_of_this_pool() -> None:
     with open(pools.__file__) as source:  # they have no names there
         text = source.read()
-    assert [text.count(f'"{each}"') for each in (FAILED, GIVEN_UP)] == [1, 1]
+    assert [text.count(f'"{each}"') for each in (FAILED, GIVEN_UP, DISCARDED)] == [1, 1, 1]

@@ -7,6 +7,7 @@ import pytest
 from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports.base import Address
 from bunbase.transports.polling import PollingTransport
+from bunbase.transports.posting import refused
 
 
 def transport_over(answers: list[httpx.Response | httpx.HTTPError], taken: list[bytes]) -> PollingTransport:
@@ -44,3 +45,23 @@ async def test_a_transport_that_was_closed_meanwhile_has_ended() -> None:
     await transport.close(leave=False)
     with pytest.raises(ConnectionEndedError, match="closed"):
         await transport.send([{"type": "ping"}])
+
+
+PAGE = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>nginx</body>\r\n</html>"
+PROBLEM = {"type": "about:blank", "status": 429, "code": "RT_005", "detail": "too many connections"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (httpx.Response(502, html=PAGE), "SSE: HTTP 502 Bad Gateway"),
+        (httpx.Response(401, html=PAGE), "SSE: HTTP 401 Unauthorized"),
+        (httpx.Response(404, json=["no problem"]), "SSE: HTTP 404 Not Found"),
+        (httpx.Response(429, json=PROBLEM), "SSE: too many connections"),
+        (httpx.Response(599), "SSE: HTTP 599"),
+    ],
+)
+def test_a_proxy_s_page_is_reported_by_its_status_and_the_server_s_answer_by_its_detail(
+    answer: httpx.Response, text: str
+) -> None:
+    assert str(refused("SSE", answer)) == text

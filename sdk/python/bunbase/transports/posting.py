@@ -138,7 +138,15 @@ def refused(what: str, answer: httpx.Response) -> ConnectionEndedError:
     """An unexpected HTTP answer."""
     if answer.status_code == httpx.codes.NO_CONTENT:
         return ConnectionEndedError(f"{what}: the server asks not to come back", CloseCode.DISCONNECTED)
+    text = f"{what}: {_reason(answer)}"
     if answer.status_code == httpx.codes.UNAUTHORIZED:
-        return ConnectionEndedError(f"{what}: {answer.text[:200]}", CloseCode.AUTHENTICATION_FAILED)
-    text = f"{what}: HTTP {answer.status_code} {answer.text[:200]}"
+        return ConnectionEndedError(text, CloseCode.AUTHENTICATION_FAILED)
     return ConnectionEndedError(text, retry_after=retry_after_of(answer.headers))
+
+
+def _reason(answer: httpx.Response) -> str:
+    """The detail of the server's problem document; without one, as of a proxy's error page, the status."""
+    try:
+        return str(answer.json()["detail"])[:200]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code} {answer.reason_phrase}".strip()
