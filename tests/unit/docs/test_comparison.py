@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from markdown.extensions.toc import slugify  # type: ignore[import-untyped]
+
 PAGE = Path(__file__).parents[3] / "docs" / "guides" / "comparison.md"
 
 
@@ -20,6 +22,89 @@ def test_each_yes_has_a_link() -> None:
     features = ours()
     assert len(features) > 25
     assert [feature for feature, cell in features if not re.match(r"no\b", cell) and "](" not in cell] == []
+
+
+SHOWN = {
+    "What a client follows": "result",
+    "The list is kept for you": "oldIndex",
+    "Filter": "operator",
+    "Order and limit": "sort key",
+    "One document by its id": r"\.doc\(",
+    "Once, not followed": "await get",
+    "Counts": "count",
+    "Joins, aggregates, any SELECT": "sql",
+    "A document as a cursor": "startAfter",
+    "Pages that stay live": "loadMore",
+    "How a query is kept up to date": '"reason"',
+    "Written by whom": "insert",
+    "Row-level security": "removal",
+    "Resume after a break": "since",
+    "Commit order, whole transactions": "Commit order",
+    "Channels": "subscribe",
+    "In the same transaction as rows": "broadcast",
+    "History, and resuming after a break": "since",
+    "Rules per channel": "CEL",
+    "Messages from before the subscription": "before",
+    "Only some messages of a channel": "filter|audience|conflate",
+    "Presence": "typing",
+    "End-to-end encryption in the SDK": "Encryption",
+    "Writes from the client": "API",
+    "Optimistic state": "whenSeen",
+    "Works offline, local store": "offline",
+    "Types from the database": "realtime types",
+    "Fields, operators and values checked by the compiler": "error: no such field",
+    "Loading and error state of a query": "status",
+    "Errors without a handler": "console.error",
+    "An outage of any length": "reconnect|again",
+    "Rendering on servers": "Next",
+    "Hooks and composables": "useQuery|Query",
+    "Collection of TanStack DB": "collection",
+    "Loops over results, `for await`": "for await|async for",
+    "Languages of SDKs": "SDK",
+    "Transports": "WebSocket",
+    "Starter project": "quickstart|Quickstart",
+    "On the developer's machine": "make demo",
+    "Page that shows what happens inside": "Connections",
+    "Without npm": "<script",
+    "On your own machines": "systemd",
+    "Several nodes": "NATS",
+    "Metrics, tracing, alerts": "metrics|trac|alert",
+    "Slot that is lost, or pins WAL": "max_slot_wal_keep_size",
+}
+"""What the place has that a feature leads to, as a regular expression."""
+
+
+def place(link: str) -> str:
+    """The chapter that a link of the page leads to, with those inside it."""
+    path, _, anchor = link.partition("#")
+    lines = (PAGE.parent / path).read_text().splitlines()
+    if not anchor:
+        return "\n".join(lines)
+    heads = [(number, re.match(r"(#+) (.*)", line)) for number, line in enumerate(lines)]
+    titles = [(number, len(head[1]), head[2]) for number, head in heads if head]
+    [(begin, level)] = [(number, level) for number, level, title in titles if slugify(title, "-") == anchor]
+    ends = [number for number, other, _ in titles if number > begin and other <= level]
+    return "\n".join(lines[begin : min(ends, default=len(lines))])
+
+
+def test_each_link_leads_to_what_shows_the_feature() -> None:
+    linked = {feature: re.findall(r"\]\(([^)]+)\)", cell) for feature, cell in ours()}
+    linked = {feature: links for feature, links in linked.items() if links}
+    assert linked.keys() == SHOWN.keys()
+    wrong = [
+        (feature, link)
+        for feature, links in linked.items()
+        for link in links
+        if not re.search(SHOWN[feature], place(link))
+    ]
+    assert wrong == []
+
+
+def test_each_figure_of_others_has_its_source() -> None:
+    text = PAGE.read_text()
+    figures = text[text.index("## Figures") : text.index("## What is not there")]
+    for system in ("Supabase", "Electric", "Centrifugo", "Firestore"):
+        assert re.search(rf"^\| {system}.*\]\(https://.*\|$", figures, re.MULTILINE), system
 
 
 def test_it_has_a_date_and_names_what_is_missing() -> None:
