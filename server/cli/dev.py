@@ -33,6 +33,7 @@ __all__ = [
     "clients_of",
     "database_of",
     "embedded_programs",
+    "hint_of",
     "listener_of",
     "run_dev",
     "with_dashboard",
@@ -57,7 +58,7 @@ _NODES = """\
   Relay       {relay}/health
 """
 _WITH_EXAMPLES = "Change rows with psql, or in the page's SQL box, and watch every open page follow."
-_WITHOUT_EXAMPLES = "realtime expose TABLE lets clients subscribe to a table."
+_WITHOUT_EXAMPLES = "In psql, select realtime.expose('TABLE') lets clients subscribe to a table."
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def _nodes(settings: Settings, dsn: str, listener: socket.socket, count: int) ->
 
 def _welcome(settings: Settings, development: Development, dsn: str, url: str, nodes: Cluster) -> str:
     dashboard = f"{url.rstrip('/')}{PATH}" if settings.dashboard else "off (setting dashboard)"
-    page, hint = (f"{url}", _WITH_EXAMPLES) if development.examples else ("off (--examples)", _WITHOUT_EXAMPLES)
+    page = f"{url}" if development.examples else "off (--examples)"
     return _WELCOME.format(
         page=page,
         nodes=_NODES.format(nodes=", ".join(nodes.others), relay=nodes.relay) if nodes.others else "",
@@ -148,8 +149,13 @@ def _welcome(settings: Settings, development: Development, dsn: str, url: str, n
         dsn=without_secrets(dsn),
         psql=_psql(development),
         clients=clients_of(settings),
-        hint=hint,
+        hint=hint_of(development),
     )
+
+
+def hint_of(development: Development) -> str:
+    """What the developer may do next: nothing that needs the address of the database, which only ``psql`` finds itself."""
+    return _WITH_EXAMPLES if development.examples else _WITHOUT_EXAMPLES
 
 
 def clients_of(settings: Settings) -> str:

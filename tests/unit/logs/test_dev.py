@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+from pathlib import Path
 
 import pytest
 
 from server.app.loading import load_settings
-from server.cli.dev import listener_of, with_events_of_clients
+from server.cli.dev import Development, hint_of, listener_of, with_events_of_clients
 
 
 def test_a_taken_port_is_reported_with_who_has_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +23,13 @@ def test_a_taken_port_is_reported_with_who_has_it(capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().err
     assert printed.startswith(f"port {port} is taken by ")
     assert f"(process {os.getpid()}); using " in printed
+
+
+@pytest.mark.parametrize("examples", [True, False])
+def test_what_may_be_done_next_is_done_in_psql_which_finds_the_database_by_itself(examples: bool) -> None:
+    hint = hint_of(Development(Path("postgres"), examples=examples))
+    assert "psql" in hint
+    assert not re.search(r"\brealtime [a-z]", hint)  # other commands need --dsn
 
 
 def test_connections_and_subscriptions_are_logged_unless_the_setting_is_given() -> None:
