@@ -25,3 +25,5 @@ grant realtime_reader to realtime_server;
 grant create, connect, temporary on database :"DBNAME" to realtime_server;
 -- Only the owner of a table may publish it and grant its columns.
 grant :"owner" to realtime_server;
+-- What one read of a live query may write to temporary files (setting query_temporary_size): only a superuser may bound it.
+alter role realtime_server set temp_file_limit = '1GB';

@@ -226,6 +226,16 @@ order by xact_start limit 1
 select quote_literal(gid) as gid, owner::text, database::text, extract(epoch from now() - prepared)::float8 as seconds
 from pg_prepared_xacts order by prepared
 
+-- name: doctor_temporary_files
+-- What bounds temporary files of this role (kilobytes; negative: nothing), and whether it may set that for a session.
+select s.setting::bigint as kilobytes, has_parameter_privilege('temp_file_limit', 'set') as may_set, quote_ident(current_user) as role
+from pg_settings s where s.name = 'temp_file_limit'
+
+-- name: doctor_temporary_files_14
+-- As doctor_temporary_files, before privileges for settings.
+select s.setting::bigint as kilobytes, r.rolsuper as may_set, quote_ident(current_user) as role
+from pg_settings s, pg_roles r where s.name = 'temp_file_limit' and r.rolname = current_user
+
 -- name: doctor_try_plugin
 -- Whether the output plugin can be loaded: a temporary slot, which goes with the connection.
 select pg_create_logical_replication_slot('realtime_doctor_' || pg_backend_pid(), %s::text, true)

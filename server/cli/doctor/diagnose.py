@@ -31,6 +31,7 @@ from server.cli.doctor.finding import Finding, grouped
 from server.cli.doctor.nats_checks import nats_findings
 from server.cli.doctor.row_security import row_security_findings
 from server.cli.doctor.schema_checks import own_slots, schema_findings
+from server.cli.doctor.temporary_files import temporary_files_findings
 from server.cli.terminal.output import size_in_words
 from server.content.hook import SETTING as CONTENT_HOOK
 from server.operator_function import FunctionNameError, load_function
@@ -90,7 +91,7 @@ def _examine(dsn: str, connection: _Connection, settings: Settings) -> Iterator[
         return
     yield from (*_wal(server), *_synchronous(server), *_room(server), *_keep_size(server))
     yield from (*_role(connection), *_sender(dsn, connection))
-    yield from connection_findings(connection, settings)
+    yield from (*connection_findings(connection, settings), *temporary_files_findings(connection, settings))
     yield from (*_encoding(server, settings), *_collation(connection))
     yield from schema_findings(connection)
     yield from (*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings))
