@@ -1,6 +1,6 @@
 # Everything a developer does with this repository. `make demo` needs Python 3.11+ and nothing else.
 # Two locks: requirements.lock is what runs; requirements-dev.lock has what tests, checks and documents it, too. The examples have a small one
-# on top (examples/requirements.lock).
+# on top (examples/requirements.lock), and what fuzzes the REST API one of its own (tests/fuzz/requirements.lock).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo examples install install-development test matrix check coverage lint types style scripts compiled format fuzz newcomer bench bench-aims bench-peers docs lock clean system-packages node-packages
+.PHONY: help demo examples install install-development test matrix check coverage lint types style scripts compiled format fuzz newcomer bench bench-aims bench-peers docs lock clean schemathesis system-packages node-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +48,15 @@ $(DEVELOPMENT): requirements-dev.lock $(INSTALLED)
 	$(PIP) --require-hashes -r requirements-dev.lock
 	touch $@
 
-test: $(DEVELOPMENT) system-packages ## Check and test everything
+# What fuzzes the REST API needs another version of jsonschema-rs than the server, so it has an environment and a lock of its own.
+SCHEMATHESIS := .realtime/schemathesis
+schemathesis: $(SCHEMATHESIS)/.installed
+$(SCHEMATHESIS)/.installed: tests/fuzz/requirements.lock
+	test -x $(SCHEMATHESIS)/bin/python || $(PYTHON) -m venv $(SCHEMATHESIS)
+	$(SCHEMATHESIS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+test: $(DEVELOPMENT) schemathesis system-packages ## Check and test everything
 	$(MAKE) node-packages
 	$(MAKE) --jobs=2 --output-sync lint compiled
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
@@ -115,8 +123,9 @@ node-packages:
 	  ( cd $$each && { $(NPM_CI); } ) || exit 1; \
 	done; fi
 
-fuzz: $(DEVELOPMENT) ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_SECONDS (60) for each target
+fuzz: $(DEVELOPMENT) schemathesis ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_SECONDS (60) for each target, and as long for the REST API
 	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m pytest tests/fuzz/test_rest_description.py --fuzz-minutes $$(awk "BEGIN { print $${FUZZ_SECONDS:-60} / 60 }")
 
 newcomer: $(DEVELOPMENT) ## Go through the quickstart, the chat tutorial and the pages about frameworks with packages of this tree, and try these in Node, Bun and Deno: minutes
 	$(BIN)/python -m tests.newcomer
@@ -143,6 +152,7 @@ lock: $(DEVELOPMENT) ## Bring the lock files up to date with pyproject.toml
 	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --extra geo --group build -o requirements.lock
 	$(COMPILE) $(UPGRADE) pyproject.toml sdk/python/pyproject.toml --extra embedded --extra geo --group build --group examples --group dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) $(UPGRADE) --group examples -c requirements.lock -o examples/requirements.lock
+	$(COMPILE) $(UPGRADE) tests/fuzz/requirements.in -o tests/fuzz/requirements.lock
 
 clean: ## Remove what was made here, the demo's database included
 	-for each in .realtime/postgres .realtime/examples/postgres; do [ ! -f $$each/postmaster.pid ] || \

@@ -194,7 +194,7 @@ def wrong_fields(error: ValidationError) -> ProblemError:
 def _in_words(wrong: ErrorDetails) -> str:
     """pydantic's message, without a regular expression: those of this API match names, texts and positions."""
     if wrong["type"] != "string_pattern_mismatch":
-        return wrong["msg"]
+        return wrong["msg"].removeprefix("Value error, ")
     excludes = wrong["ctx"]["pattern"].startswith("^[^")
     return "control characters are not allowed" if excludes else "not a position; one is like 0/16B3790/42"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from pydantic import Field
@@ -15,6 +17,8 @@ from server.rest.pages import SortedPageQuery, read_sorted
 
 __all__ = ["ENDPOINTS"]
 
+_KEY: Final = re.compile(r"[0-9]{1,18}")  # a bigint
+
 
 class AlertQuery(SortedPageQuery):
     """Which alerts."""
@@ -24,6 +28,8 @@ class AlertQuery(SortedPageQuery):
 
 async def _list(call: Call) -> dict[str, object]:
     query = call.query_as(AlertQuery)
+    if query.after is not None and not _KEY.fullmatch(query.after):
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, "after: give what next of the page before is")
     page, following, count = await read_sorted(call, "rest_alerts", "id", query, by_key=True, open=query.open)
     alerts = [shown(Alert, row) for row in page]
     return shown(AlertList, {"alerts": alerts, "next": following, "count": count})

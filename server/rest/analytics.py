@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.auth.api_keys import READER
 from server.http.problems import ProblemError
@@ -29,6 +30,24 @@ from server.rest.description.endpoint import Call, Endpoint, shown
 __all__ = ["ENDPOINTS"]
 
 _MAX_POINTS: Final = 5_000
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 1, tzinfo=UTC)
+
+
+def _no_number(given: object) -> object:
+    """Pydantic takes numbers for seconds or milliseconds since 1970."""
+    if isinstance(given, str) and given.strip().lstrip("+-").replace(".", "", 1).isdecimal():
+        raise ValueError("a time is like 2026-11-29T20:00:00Z")
+    return given
+
+
+def _in_range(given: datetime) -> datetime:
+    """What a month before and after is a time, too, in PostgreSQL and in ISO 8601."""
+    if not _FIRST <= given <= _LAST:
+        raise ValueError("a time is between 1970 and 9999")
+    return given
+
+
+_Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(_in_range)]
 
 
 class UsageQuery(BaseModel):
@@ -37,10 +56,10 @@ class UsageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     bucket: Bucket = Field("hour", description="Which of the three levels is read.")
-    from_at: AwareDatetime | None = Field(
+    from_at: _Moment | None = Field(
         None, alias="from", description="From when on; omitted: an hour, a day or 30 days before `to`."
     )
-    to: AwareDatetime | None = Field(None, description="Up to when, without that itself; omitted: now.")
+    to: _Moment | None = Field(None, description="Up to when, without that itself; omitted: now.")
 
 
 class SeriesQuery(UsageQuery):

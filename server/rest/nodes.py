@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from server.auth.api_keys import READER
 from server.http.problems import ProblemError
 from server.protocol.error_codes import ErrorCode
 from server.rest.description.endpoint import Call, Endpoint, shown
 from server.rest.description.figures import Latencies, Move, Node, NodeList, Slot, SlotList, StageLatency
+from server.rest.description.models import Body
 from server.statistics.latencies import WINDOW
 
 __all__ = ["ENDPOINTS"]
@@ -21,10 +22,8 @@ async def _nodes(call: Call) -> dict[str, object]:
     return shown(NodeList, {"nodes": [shown(Node, row) for row in await call.rows("rest_nodes")]})
 
 
-class MoveOrder(BaseModel):
+class MoveOrder(Body):
     """How many clients, and within which time."""
-
-    model_config = ConfigDict(extra="forbid")
 
     share: float = Field(gt=0, le=1, description="Of the node's clients.")
     seconds: float = Field(10, ge=0, le=3600, description="Over which they connect again, each at a moment of its own.")

@@ -138,6 +138,35 @@ def _check(document: Mapping[str, Any], operation: Mapping[str, Any], answer: ht
         assert fits(document, schema, answer.json()), answer.text
 
 
+def test_bodies_are_read_strictly() -> None:
+    """A boolean is no number, and a number no text."""
+    assert [each.name for each in ENDPOINTS if each.body is not None and not each.body.model_config.get("strict")] == []
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("alerts?after=x", "after: give what next of the page before is"),
+        ("alerts?after=99999999999999999999", "after: give what next of the page before is"),
+        ("alerts?after=-1", "after: give what next of the page before is"),
+        ("analytics/summary?to=0.5", "to: a time is like 2026-11-29T20:00:00Z"),
+        ("analytics/series?from=1700000000", "from: a time is like 2026-11-29T20:00:00Z"),
+        ("analytics/channels?to=0001-01-01T00:00:00Z", "to: a time is between 1970 and 9999"),
+        ("analytics/countries?to=9999-12-31T23:59:59Z", "to: a time is between 1970 and 9999"),
+    ],
+)
+async def test_what_postgres_or_pydantic_would_take_in_another_way_is_refused(
+    http: httpx.AsyncClient, address: str, reason: str
+) -> None:
+    assert problem(await http.get(f"/realtime/{address}"), 400, "RT_007") == reason
+
+
+async def test_a_reason_is_not_introduced_by_the_name_of_an_exception(http: httpx.AsyncClient) -> None:
+    body = {"event": "e", "audience": {"where": [{}]}}
+    reason = problem(await http.post("/realtime/channels/a/broadcast", json=body), 400, "RT_007")
+    assert reason.startswith("audience.where: a group of conditions is ")
+
+
 @pytest.mark.parametrize("endpoint", [each for each in ENDPOINTS if "{" in each.path], ids=lambda each: each.name)
 async def test_a_name_that_is_longer_than_the_description_allows_is_refused(
     http: httpx.AsyncClient, endpoint: Any

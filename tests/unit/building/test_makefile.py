@@ -40,6 +40,8 @@ def tree(tmp_path: Path) -> Path:
     ):
         (tmp_path / folder).mkdir(parents=True)
     sources = ("requirements.lock", "requirements-dev.lock", "pyproject.toml", "sdk/python/pyproject.toml")
+    (tmp_path / "tests/fuzz").mkdir()
+    (tmp_path / "tests/fuzz/requirements.lock").touch()
     for age, names in enumerate(((".venv/.installed-development",), (".venv/.installed",), sources)):
         for name in names:
             (tmp_path / name).touch()
