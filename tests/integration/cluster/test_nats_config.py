@@ -239,6 +239,22 @@ async def test_doctor_is_content_with_it_and_finds_open_listeners(tmp_path: Path
     assert ["TLS" in texts[0], "any server" in texts[1], "leaf" in texts[2], "monitoring" in texts[3]] == [True] * 4
 
 
+async def test_doctor_finds_a_server_that_takes_whom_it_does_not_know_for_a_user(tmp_path: Path) -> None:
+    """``no_auth_user`` (GHSA-38x3-76xf-cq45), with which it asks for a password all the same."""
+    port = free_port()
+    (tmp_path / "nats.conf").write_text(
+        f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{tmp_path}/store" }}\nno_auth_user: realtime\n'
+        'authorization { users: [{ user: realtime, password: "x" }] }\n'
+    )
+    settings = Settings(nats_url=(f"nats://realtime:x@127.0.0.1:{port}",), slot_name="app")
+    texts: list[str] = []
+    with nats_server(nats_server_program(), tmp_path / "nats.conf"):
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while not any("does not speak TLS" in text for text in texts):  # it may not listen yet
+                texts = await asyncio.to_thread(lambda: [each.text for each in nats_findings(settings, OURS)])
+    assert f"NATS at nats://127.0.0.1:{port} lets in anyone, who may then read every row" in texts
+
+
 async def test_no_password_is_sent_to_a_server_that_does_not_speak_tls() -> None:
     received = bytearray()
 

@@ -136,6 +136,34 @@ async def test_a_key_that_the_issuer_removed_is_refused_after_the_age_of_a_set()
         assert verifier.verify_now(rs256(1, "2")) is not None
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_two_issuers_with_one_key_id_do_not_share_a_fetch(first: int) -> None:
+    """CVE-2026-49998 of another server: who waits for the keys of one issuer gets none of the other's."""
+    urls = [f"{ISSUER}/{name}" for name in ("one", "other")]
+    async with issuing(jwk("RS256", 0, kid="1")) as one, issuing(jwk("RS256", 1, kid="1")) as other:
+        issuers = [issuer(issuer=url, jwks_url=each.url) for url, each in zip(urls, (one, other), strict=True)]
+        verifier = TokenVerifier(
+            issuers, source_of=lambda each: RemoteKeys(str(each.jwks_url), ("RS256",), KeyFetchSettings(timeout=60))
+        )
+        for each in (one, other):
+            each.gate.clear()
+        # The key of each with the name of each, all waiting at the same time; the answer of ``first`` comes first.
+        waiting = {
+            (key, named): asyncio.create_task(verifier.verify(rs256(key, "1", iss=urls[named])))
+            for key in (0, 1)
+            for named in (0, 1)
+        }
+        await one.asked.wait()
+        await other.asked.wait()
+        (one, other)[first].gate.set()
+        assert (await waiting[first, first]).user_id == "ada"
+        (one, other)[1 - first].gate.set()
+        await asyncio.wait(waiting.values())
+        accepted = {pair for pair, task in waiting.items() if task.exception() is None}
+        assert accepted == {(0, 0), (1, 1)}
+        assert [len(each.requests) for each in (one, other)] == [1, 1]
+
+
 NOT_FETCHED = {
     "no token": "x.y",
     "wrong signature's form": rs256().rpartition(".")[0] + ".=",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -92,3 +93,51 @@ async def test_what_came_before_a_broken_frame_is_published_and_what_came_behind
                 await server.rooms.changed.wait_for(lambda number=number: len(server.rooms.gone) == number + 1)  # type: ignore[misc]
         await server.services.background.drain(GIVE_UP_AFTER)
         assert [each.data for each in server.rooms.published] == [b"0", b"10"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("message", {"channel": "c", "event": "e", "data": 1}),
+        ("message", {"channel": "{number}", "event": "e", "data": 1}),
+        ("presence:update", {"channel": "c", "data": {}}),
+        ("subscribe", {"channel": "{number}", "presence": True, "history": 10}),
+        ("subscribe", {"channel": "db:collection:items", "id": "{number}", "query": {}}),
+        ("unsubscribe", {"channel": "c"}),
+        ("history", {"channel": "c", "limit": 1000}),
+        ("auth", {"token": "t"}),
+        ("ping", {}),
+    ],
+)
+async def test_a_burst_of_requests_makes_few_tasks_and_timers(kind: str, fields: dict[str, Any]) -> None:
+    """As many as a hundred thousand, of which none is answered by the database meanwhile."""
+    loop = asyncio.get_running_loop()
+    async with fake_server() as server, asyncio.timeout(GIVE_UP_AFTER):
+        reader, writer = await handshake(server)
+        writer.write(text("subscribe", channel="c", presence=True))
+        assert json.loads((await read_frame(reader))[1])["type"] == "subscribed"
+        server.rooms.gate.clear()
+        peak = [0, 0]
+
+        def counted() -> tuple[int, int]:
+            return len(asyncio.all_tasks()), len(loop._scheduled)  # type: ignore[attr-defined]
+
+        idle = counted()
+
+        def look() -> None:
+            peak[:] = (max(most, now - before) for most, now, before in zip(peak, counted(), idle, strict=True))
+
+        with contextlib.suppress(ConnectionError):  # the server ends it
+            for number in range(1_000):
+                named = {name: str(number) if value == "{number}" else value for name, value in fields.items()}
+                writer.write(100 * text(kind, **named))
+                await asyncio.sleep(0)
+                look()
+                if writer.is_closing():
+                    break
+            while not reader.at_eof():
+                await reader.read(1 << 16)
+                look()
+        assert max(peak) < 200, "a connection may send a hundred messages at once"
+        server.rooms.gate.set()
+        writer.close()

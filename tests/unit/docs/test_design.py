@@ -21,6 +21,7 @@ def required() -> set[str]:
     for project in PYTHON:
         groups += [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
         groups += project.get("dependency-groups", {}).values()
+    groups.append((ROOT / "tests/fuzz/requirements.in").read_text().splitlines())
     python = {match[0] for group in groups for package in group if (match := re.match(r"[\w-]+", package))}
     groups_of_node = [each.get(group, {}) for each in JAVASCRIPT for group in ("dependencies", "devDependencies")]
     return python | {name for group in groups_of_node for name in group}
