@@ -35,6 +35,11 @@ export class FakeClock implements Clock {
 
   readonly random = (): number => this.chance;
 
+  /** The machine sleeps: no timer runs until it is awake, and all are late then. */
+  sleep(ms: number): void {
+    this.time += ms;
+  }
+
   /** Let time pass; what is due runs in order, and what waits for it gets its turn. */
   async pass(ms: number): Promise<void> {
     const end = this.time + ms;

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { Realtime } from "../src/client/realtime.js";
 import { RealtimeServer } from "../src/client/server.js";
 import { configure } from "../src/index.js";
-import { flush, FakeServer, type Wire } from "./fake_server.js";
+import type { Internals, RealtimeOptions } from "../src/client/client_options.js";
+import { FakeClock, FakeServer, flush, type Wire } from "./fake_server.js";
 
 /** The subprotocols and addresses of the sockets that were opened, and the headers and addresses of the requests. */
 class Network {
@@ -123,6 +124,38 @@ test("a client without tokens ignores the warning", async () => {
   server.peer.hello().send({ type: "auth:expiring", seconds: 60 });
   await flush();
   assert.deepEqual([server.peer.received, server.events], [[], ["connected"]]);
+});
+
+test("a client that has slept comes back with a token of now", async () => {
+  const network = new Network();
+  const sockets: { onmessage?: (event: { data: string }) => void }[] = [];
+  const clock = new FakeClock();
+  let calls = 0;
+  const options: RealtimeOptions & Internals = {
+    url: "http://test",
+    transports: ["websocket"],
+    getToken: () => `token ${++calls}`,
+    WebSocket: class extends network.WebSocket {
+      constructor(url: string, protocols?: string[]) {
+        super(url, protocols);
+        sockets.push(this as never);
+      }
+    },
+    _clock: clock,
+  };
+  const realtime = new Realtime(options);
+  await flush();
+  sockets[0]!.onmessage!({ data: '{"type":"connected","connectionId":"c","epoch":"e","pingInterval":25000}' });
+  assert.equal(realtime.state, "connected");
+  clock.sleep(8 * 3_600_000);
+  await clock.pass(10_000); // the server, which has closed the connection long ago, does not answer
+  assert.notEqual(realtime.state, "connected");
+  await clock.pass(10_000);
+  const tokens = network.opened.map(({ protocols }) =>
+    Buffer.from(protocols![1]!.slice("bunbase.token.".length), "base64url").toString(),
+  );
+  assert.deepEqual(tokens.slice(0, 2), ["token 1", "token 2"]);
+  realtime.disconnect();
 });
 
 test("a connection whose token has expired is replaced at once", () => {

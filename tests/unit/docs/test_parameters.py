@@ -37,7 +37,7 @@ _OF = {
 
 
 def test_no_example_puts_values_into_the_text_of_a_statement() -> None:
-    found = [(str(block), found[0]) for block in blocks() if (found := _put_together(block.language, block.text))]
+    found = [(str(block), found[0]) for block in blocks() if (found := _made_of_values(block.language, block.text))]
     assert found == []
 
 
@@ -60,8 +60,8 @@ def test_pages_have_examples_with_parameters() -> None:
         ("sql", "begin execute 'select ' || value; end"),
     ],
 )
-def test_a_statement_that_is_put_together_is_found(language: str, text: str) -> None:
-    assert _put_together(language, text)
+def test_a_statement_that_is_made_of_values_is_found(language: str, text: str) -> None:
+    assert _made_of_values(language, text)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_a_statement_that_is_put_together_is_found(language: str, text: str) -> 
     ],
 )
 def test_parameters_are_not(language: str, text: str) -> None:
-    assert not _put_together(language, text)
+    assert not _made_of_values(language, text)
 
 
-def _put_together(language: str, text: str) -> re.Match[str] | None:
+def _made_of_values(language: str, text: str) -> re.Match[str] | None:
     pattern = _OF.get(language)
     return None if pattern is None else pattern.search(text)
