@@ -135,7 +135,7 @@ def line(name: str, rows: int, turns: Sequence[tuple[Mapping[str, float], Mappin
 def main() -> None:
     """Measure, and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     plan = parser.parse_args()
     report("cluster_ceiling", uvloop.run(measure(plan.rounds, plan.rows)))

@@ -5,7 +5,9 @@ and take turns in short rounds. Messages are committed in SQL, one a transaction
 ``--many`` subscribers at each node. *node µs* is the processor time of all nodes per delivery, *of one* by that of a single
 node in the same turn: median, least and most of the turns. *message* and *delivery* are the two parts of what a node spends
 for a message: what it takes to receive it, and what each subscriber adds. Relay and NATS are per message. What all of them
-need without messages is taken off; *rest* is that of a node, in cores.
+need without messages is taken off; *rest* is that of a node, in cores. *deliveries/s* is what so many nodes deliver in a
+second with a core each. *p50* and *p99* are from the commit to the subscriber, in milliseconds; with more nodes than cores
+they have the wait for a core.
 
 The second table is a simulation: 100,000 connections, spread over so many nodes, in channels of 200 members, of which each
 gets a message in ten seconds; each node receives all messages. It has the cores that this takes by the figures of the first
@@ -127,6 +129,9 @@ def compared(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str, 
             {
                 "nodes": len(side.cluster.nodes),
                 "deliveries": round(side.median("many", "per message")),
+                "deliveries/s": round(len(side.cluster.nodes) * 1e6 / statistics.median(ours for ours, _ in each)),
+                "p50": side.median("many", "p50"),
+                "p99": side.median("many", "p99"),
                 "node µs": statistics.median(ours for ours, _ in each),
                 "of one": statistics.median(ratios),
                 "least": min(ratios),
