@@ -100,7 +100,7 @@ select realtime.set_rules('{
   }
 }');
 
--- What players write is a text, and none writes faster than others read.
+-- What players write is a text, which the server judges before it delivers it.
 insert into realtime.content_policies (name, channel, event, schema) values ('chat of the game', 'game:*', 'chat', '{
   "type": "object",
   "required": ["text"],

@@ -67,29 +67,26 @@ function Root({ title, schema, children }: { title: string; schema: string; chil
         };
         return { user, report, call };
     }, [user, schema, report]);
-    return (
+    const page = (
         <>
             <header className="top">
                 <h1>{title}</h1>
                 <b id="who">{user}</b>
-                {application && (
-                    <RealtimeProvider client={client}>
-                        <Connection />
-                    </RealtimeProvider>
-                )}
+                {application && <Connection />}
             </header>
             <p id="problem" role="alert">
                 {problem}
             </p>
             {application ? (
-                <RealtimeProvider client={client}>
-                    <Context value={application}>{children}</Context>
-                </RealtimeProvider>
+                <Context value={application}>{children}</Context>
             ) : (
-                <SignIn onUser={setUser} report={report} />
+                <main>
+                    <SignIn onUser={setUser} report={report} />
+                </main>
             )}
         </>
     );
+    return application ? <RealtimeProvider client={client}>{page}</RealtimeProvider> : page;
 }
 
 function Connection() {

@@ -42,14 +42,14 @@ export async function enter() {
   realtime.on("error", (error) => problem(error.message));
   show(realtime.status.state);
   byId("who").textContent = user;
-  byId("sign-in").hidden = true;
+  byId("sign-in").parentElement.hidden = true;
   byId("main").hidden = false;
   return { user, realtime };
 }
 
 function askName() {
   const form = byId("sign-in");
-  form.hidden = false;
+  form.parentElement.hidden = false;
   form.elements.name.focus();
   return new Promise((resolve) => {
     form.addEventListener("submit", async (event) => {

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 
 import { eventually } from "../../support/eventually.mjs";
-import { call, refused, run, shows, sql, user } from "./users.mjs";
+import { call, during, refused, run, shows, sql, user, visitor, withoutToken } from "./users.mjs";
 
-let ada, bob;
+let ada, bob, list, signIn;
 const bodies = "#messages .body";
 const last = (page) => page.locator("#messages > li").last();
 
@@ -93,8 +93,13 @@ await run(
       },
     ],
     [
-      "clients publish nothing by themselves",
-      async () => assert.equal(await refused(bob, "publish", "chat:lounge", "message"), "RT_003"),
+      "clients publish nothing by themselves, and without a token there is no connection",
+      async () => {
+        assert.equal(await refused(bob, "publish", "chat:lounge", "message"), "RT_003");
+        list = await visitor("/");
+        signIn = await visitor("/chat/");
+        await during(/401|WebSocket|4401/, async () => assert.equal(await withoutToken(list), "RT_002"));
+      },
     ],
     [
       "a new message is scrolled to",
@@ -108,5 +113,5 @@ await run(
       },
     ],
   ],
-  () => ({ chat: ada }),
+  () => ({ chat: ada, list, "sign-in": signIn }),
 );

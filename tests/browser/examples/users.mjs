@@ -46,6 +46,14 @@ export async function user(example, name, { where = context, hash = "" } = {}) {
 export const shows = (page, selector, expected) =>
   eventually(async () => assert.deepEqual(await page.locator(selector).allTextContents(), expected));
 
+/** A tab of a user who has not signed in, at `path`. */
+export async function visitor(path) {
+  const page = await context.newPage();
+  watch.look(page);
+  await page.goto(`${address}${path}`);
+  return page;
+}
+
 /** From now on the page is in the background, and has what it notifies the desktop of in `notified`. */
 export const inBackground = (page) =>
   page.evaluate(() => {
@@ -68,6 +76,16 @@ export const call = (page, name, args) =>
     },
     [`/call/${name}`, args],
   );
+
+/** What becomes of a client without a token. */
+export const withoutToken = (page) =>
+  page.evaluate(async () => {
+    const { Realtime, url } = await import("/realtime.js");
+    const realtime = new Realtime({ url, reconnect: false });
+    const { code } = await new Promise((resolve) => realtime.on("error", resolve));
+    realtime.disconnect();
+    return code;
+  });
 
 /** The code of the error with which the server refuses what `ask` does with a client, a `Realtime`, of this tab's user. */
 export const refused = (page, ask, ...given) =>
