@@ -99,7 +99,11 @@ def keep(lines: list[Line], seconds: float) -> None:
     }
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / "aims.json"
-    before = json.loads(file.read_text())["lines"] if file.exists() else []
+    before: list[dict[str, Any]] = []
+    if file.exists():
+        old = json.loads(file.read_text())
+        when = {"at": old["about"]["at"], "load": old["about"]["load_average"][0]}
+        before = [when | line for line in old["lines"]]  # lines of an earlier form had no time of their own
     found = merged(before, [asdict(line) for line in lines], list(_MEASURES))
     file.write_text(json.dumps({"about": about, "lines": found}, indent=2) + "\n")
 
