@@ -85,7 +85,7 @@ async def measure(plan: argparse.Namespace) -> list[Side]:
         postgres, nats = stack.enter_context(servers(max_connections="500"))
         sides = []
         for nodes in NODES:
-            made = await stack.enter_async_context(cluster(postgres, nats, nodes, f"bench_{nodes}"))
+            made = await stack.enter_async_context(cluster(postgres, nats, nodes, f"bench_{nodes}", relay_lease=10))
             load = await Child.start("tests.bench.cluster.load_nodes", urls=made.urls, channels=channels)
             stack.push_async_callback(load.end)
             await load.receive()

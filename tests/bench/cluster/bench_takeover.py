@@ -2,7 +2,7 @@
 
 Rows are inserted every few milliseconds, and a node's feed notes when each arrives. Each fault is done again and again to a
 cluster of a PostgreSQL, NATS servers and two relays. The time is that of the first row whose insertion began after it.
-Run with ``python -m tests.bench.cluster.bench_takeover``: five minutes on a quiet machine.
+Run with ``python -m tests.bench.cluster.bench_takeover``: four minutes on a quiet machine.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def distribution(seconds: list[float]) -> dict[str, Any]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=12)
+    parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--nats", type=int, default=3, help="NATS servers")
     parser.add_argument("--faults", nargs="*", default=list(FAULTS), choices=FAULTS, metavar="FAULT")
     arguments = parser.parse_args()
