@@ -292,5 +292,5 @@ def test_another_timeline_begins_another_epoch_in_which_what_was_recorded_before
     assert named(db, "engine_adopt_cluster") == [{"adopted": False}]
     assert value(db, "select realtime.epoch()") != first
     last = value(db, "select max(position)::text from realtime.commits")
-    assert named(db, "engine_epoch_ended", epoch=first) == [{"ended": last}]
+    assert named(db, "engine_epoch_ended", epoch=first) == [{"ended": last, "parted": last}]
     assert texts(db, "'r'") == [1]
