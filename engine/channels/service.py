@@ -179,8 +179,8 @@ class Channels(BackgroundService):
             async with asyncio.timeout(_LAST_RECORDS):
                 await self.recorder.finish()
         await self._background.stop()
-        await self._reader.close()
-        await self.store.close()
+        for each in (self._epochs, self._reader, self.store):
+            await each.close()
 
     def status(self) -> Mapping[str, int]:
         """Figures for ``/health``. ``malformed``: rows and logical messages that made no sense;

@@ -80,10 +80,10 @@ select (select g.position::text || '/' || g.seq
        pg_current_wal_flush_lsn()::text as flushed,
        coalesce(realtime.epoch(), '') as epoch
 
--- name: engine_epoch_ended
--- The last position of an earlier epoch that means the same in the present one; no row: none does. parted: it may become this one, once all messages
--- from before are recorded (see realtime.extend_epochs()).
-select ended::text as ended, coalesce(parted, ended)::text as parted from realtime.epochs where epoch = %(epoch)s
+-- name: engine_epochs_ended
+-- The last positions of earlier epochs that mean the same in the present one. parted: it may become this one, once all messages from before are
+-- recorded (see realtime.extend_epochs()).
+select epoch, ended::text as ended, coalesce(parted, ended)::text as parted from realtime.epochs
 
 -- name: engine_extend_epochs
 -- Whether messages from before the histories parted have their true positions; not exact: some get others now (see realtime.extend_epochs()).

@@ -15,6 +15,7 @@ from typing import Final
 
 from engine.channels.db.store import Store
 from engine.lsn import Lsn, parse_lsn
+from engine.shared_look import SharedLook
 
 __all__ = ["OTHER_HISTORY", "Epochs"]
 
@@ -31,7 +32,7 @@ class Epochs:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.current = ""
-        self._extending = asyncio.Lock()
+        self._ends = SharedLook(self._look)  # after a promotion all clients ask at once
 
     async def refresh(self) -> Lsn | None:
         """Learn the epoch; if the database was restored, a new one begins. If it is not what this node knew: the last
@@ -41,8 +42,7 @@ class Epochs:
         before, self.current = self.current, (await self._store.rows("engine_settings"))[0]["epoch"]
         if before in ("", self.current):
             return None
-        _, parted = await self._bounds(before) or (0, 0)
-        return parted
+        return (await self._read()).get(before, (0, 0))[1]
 
     async def covers(self, epoch: str | None, position: Lsn) -> bool:
         """Whether ``position`` of ``epoch`` means the same today; None: the client named none, so it is accepted."""
@@ -51,22 +51,31 @@ class Epochs:
         if epoch is None or epoch == self.current:
             return True
         deadline = asyncio.get_running_loop().time() + _RECORDED
-        while (bounds := await self._bounds(epoch)) is not None:
+        while (bounds := (await self._ends()).get(epoch)) is not None:
             ended, parted = bounds
             if position <= ended:
                 return True
             if position > parted or asyncio.get_running_loop().time() > deadline:
                 return False
-            async with self._extending:  # one at a time looks, for all that wait
-                await self._store.keep("engine_extend_epochs", exact=True)
-                await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_LOOK)
         return False
 
     async def guess(self) -> None:
         """Messages are about to get positions that are not the true ones."""
         await self._store.keep("engine_extend_epochs", exact=False)
 
-    async def _bounds(self, epoch: str) -> tuple[Lsn, Lsn] | None:
-        """Up to where positions of an earlier epoch are good, and up to where they may become good."""
-        rows = await self._store.rows("engine_epoch_ended", epoch=epoch)
-        return (parse_lsn(rows[0]["ended"]), parse_lsn(rows[0]["parted"])) if rows else None
+    async def close(self) -> None:
+        """End the looks that are under way."""
+        await self._ends.close()
+
+    async def _look(self) -> dict[str, tuple[Lsn, Lsn]]:
+        ends = await self._read()
+        if any(ended < parted for ended, parted in ends.values()):
+            await self._store.keep("engine_extend_epochs", exact=True)
+            ends = await self._read()
+        return ends
+
+    async def _read(self) -> dict[str, tuple[Lsn, Lsn]]:
+        """Up to where positions of earlier epochs are good, and up to where they may become good."""
+        rows = await self._store.rows("engine_epochs_ended")
+        return {row["epoch"]: (parse_lsn(row["ended"]), parse_lsn(row["parted"])) for row in rows}

@@ -292,5 +292,33 @@ def test_another_timeline_begins_another_epoch_in_which_what_was_recorded_before
     assert named(db, "engine_adopt_cluster") == [{"adopted": False}]
     assert value(db, "select realtime.epoch()") != first
     last = value(db, "select max(position)::text from realtime.commits")
-    assert named(db, "engine_epoch_ended", epoch=first) == [{"ended": last, "parted": last}]
+    assert named(db, "engine_epochs_ended") == [{"epoch": first, "ended": last, "parted": last}]
     assert texts(db, "'r'") == [1]
+
+
+def test_positions_before_the_place_where_timelines_parted_count_once_all_messages_have_theirs(db: Connection) -> None:
+    def ends() -> tuple[str, str]:
+        [row] = named(db, "engine_epochs_ended")
+        return row["ended"], row["parted"]
+
+    insert(db, "r", "0", 1)
+    record(db)
+    named(db, "engine_adopt_cluster")
+    insert(db, "r", "0", 2)
+    named(db, "feed_note_timelines", ended='{"000000FE": "F0/10"}')
+    run(db, "update realtime.settings set timeline = '000000FE'")
+    assert named(db, "engine_adopt_cluster") == [{"adopted": True}]
+    last = value(db, "select max(position)::text from realtime.commits")
+    insert(db, "r", "0", 3)  # of the new history
+    named(db, "engine_extend_epochs", exact=True)
+    assert ends() == (last, "F0/F")
+    run(
+        db,
+        "insert into realtime.commits (channel, xid, position, first_at, last_at) "
+        "select channel, xid, '0/20', inserted_at, inserted_at from realtime.messages where payload = '2'",
+    )
+    named(db, "engine_extend_epochs", exact=True)
+    assert ends() == ("F0/F", "F0/F")
+    run(db, "update realtime.epochs set ended = '0/1'")
+    named(db, "engine_extend_epochs", exact=False)
+    assert ends() == ("0/1", "0/1")

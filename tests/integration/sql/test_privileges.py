@@ -235,7 +235,9 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
         named(db, "engine_outcome", channels=["r"], ids=["x"], scopes=[""], ages=[60])
         named(db, "engine_release_ids", channels=["r"], ids=["x"], scopes=[""])
         named(db, "engine_emit", notes=['{"payload": 1}'])
-        named(db, "engine_epoch_ended", epoch="e")
+        named(db, "engine_epochs_ended")
+        named(db, "engine_extend_epochs", exact=True)
+        named(db, "feed_note_timelines", ended="{}")
         nothing: list[str] = []
         commits = dict.fromkeys(("channels", "xids", "first", "last"), nothing)
         named(db, "engine_remove_refused", epoch="e", **commits)
