@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -114,6 +115,9 @@ def _keep(folder: Path, parts: Parts, load: Load, schedule: Schedule, problems: 
         (folder / f"{client.name}.json").write_text(json.dumps(facts))
     for server in parts.servers:
         (folder / f"{server.name}.log").write_text("".join(server.log))
+    for postgres in parts.databases.servers:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(postgres.data_dir / "server.log", folder / f"{postgres.data_dir.name}.log")
 
 
 def main() -> int:
