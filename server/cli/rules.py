@@ -15,7 +15,7 @@ from engine.postgres.connections.opening import connect_now
 from engine.postgres.statements.named_queries import query
 from engine.values.exact_json import exact_decoder
 from server.auth.authorizer import Action, Circumstances, NameRules
-from server.cli.prelude import dsn_of, read_settings
+from server.cli.prelude import found_dsn, read_settings
 from server.cli.terminal import options
 from server.cli.terminal.output import print_table
 from server.rules.explain import Explanation, explain, imagined
@@ -60,7 +60,7 @@ class _SavedRules:
 @rules_app.command("list")
 def list_rules(config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
     """List every condition, and why it cannot be compiled, or with what a server failed last."""
-    saved = _SavedRules(dsn_of(read_settings(config, dsn=dsn)))
+    saved = _SavedRules(found_dsn(read_settings(config, dsn=dsn)))
     print_table(
         _HEADS,
         [
@@ -75,7 +75,7 @@ def list_rules(config: options.ConfigFile = None, dsn: options.Dsn = None) -> No
 @rules_app.command("check")
 def check_rules(config: options.ConfigFile = None, dsn: options.Dsn = None) -> None:
     """Print the rules that do not compile, and exit with 1 if there are any."""
-    rules = _SavedRules(dsn_of(read_settings(config, dsn=dsn))).rules
+    rules = _SavedRules(found_dsn(read_settings(config, dsn=dsn))).rules
     found = rule_problems(rules)
     print("\n".join(found) or f"{len(rules)} rows, all of them compile")
     if found:
@@ -98,7 +98,7 @@ def try_request(  # noqa: PLR0913
 ) -> None:
     """Evaluate the rules as a server does, and print which one decides and why. Exits with 1 if it is denied."""
     settings = read_settings(config, dsn=dsn)
-    saved = _SavedRules(dsn_of(settings), channel)
+    saved = _SavedRules(found_dsn(settings), channel)
     principal = imagined(user, role, _object(claims, "--claims"), _object(attributes, "--attributes"))
     names = NameRules(settings.open_channels, settings.anonymous_channels)
     about = Circumstances(ip, transport, event)

@@ -18,7 +18,7 @@ from engine.errors import FeedError, RealtimeError
 from engine.feed.slots import SlotInfo, drop_slot, list_slots
 from engine.postgres.connections.conninfo import answer_timeout
 from engine.postgres.connections.opening import connect
-from server.cli.prelude import dsn_of, read_settings
+from server.cli.prelude import found_dsn, read_settings
 from server.cli.terminal import options
 from server.cli.terminal.output import print_json, print_table, size_in_words
 
@@ -103,7 +103,7 @@ def slots(
     """List replication slots, or drop one."""
     context.obj = (config, dsn)
     if context.invoked_subcommand is None:
-        asyncio.run(print_slots(dsn_of(read_settings(config, dsn=dsn)), as_json=as_json))
+        asyncio.run(print_slots(found_dsn(read_settings(config, dsn=dsn)), as_json=as_json))
 
 
 @slots_app.command("list")
@@ -112,7 +112,7 @@ def slots_list(
 ) -> None:
     """List replication slots, as ``realtime slots`` does."""
     config_before, dsn_before = context.obj
-    address = dsn_of(read_settings(config or config_before, dsn=dsn or dsn_before))
+    address = found_dsn(read_settings(config or config_before, dsn=dsn or dsn_before))
     asyncio.run(print_slots(address, as_json=as_json))
 
 
@@ -129,6 +129,6 @@ def slots_drop(
 ) -> None:
     """Drop a slot that is not in use."""
     config_before, dsn_before = context.obj
-    address = dsn_of(read_settings(config or config_before, dsn=dsn or dsn_before))
+    address = found_dsn(read_settings(config or config_before, dsn=dsn or dsn_before))
     asyncio.run(drop(address, name, force, ask=input))
     print(f"{name} is dropped")

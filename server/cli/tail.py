@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Annotated, Any, Final
 
 import httpx
@@ -17,7 +19,9 @@ from server.logs.printable import printable
 
 __all__ = ["TailError", "tail"]
 
-_TIMEOUT: Final = httpx.Timeout(10.0, read=90.0)  # a server sends something every 25 seconds by default
+_TIMEOUT: Final = 10.0  # seconds for a server to answer
+_SILENT: Final = 90.0  # seconds of an open stream; a server sends something every 25 by default
+_WORD_AFTER: Final = 2.0  # seconds without an answer after which a line has what is waited for
 _LASTING: Final = 4001  # close codes from here on do not pass by connecting again
 _REFUSED: Final = frozenset({400, 401, 403, 404})  # also of a connection that is to be resumed
 _PAUSE: Final = 1.0  # seconds before a lost connection is made again
@@ -102,11 +106,11 @@ def _subscription(channel: str, query: str | None, history: int) -> dict[str, An
 def _messages(url: str, parameters: dict[str, str], headers: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The messages of the stream, which is resumed when the connection is lost. Raises ``TailError``."""
     place, opened, lost = "", False, False
-    with httpx.Client(timeout=_TIMEOUT) as client:
+    with httpx.Client() as client:
         while True:
             resumed = headers | ({"Last-Event-ID": place} if place else {})
             try:
-                with client.stream("GET", url, params=parameters, headers=resumed) as answer:
+                with _stream(client, client.build_request("GET", url, params=parameters, headers=resumed)) as answer:
                     if answer.status_code != httpx.codes.OK and (not opened or answer.status_code in _REFUSED):
                         raise TailError(_reason(answer))
                     for data, id in _received(answer):
@@ -117,13 +121,32 @@ def _messages(url: str, parameters: dict[str, str], headers: dict[str, str]) -> 
                             yield json.loads(data)
             except httpx.TransportError as error:
                 if not opened:
-                    raise TailError(f"{url} cannot be reached: {error}") from None
+                    late = isinstance(error, httpx.TimeoutException)
+                    reason = f"it did not answer within {_TIMEOUT:g} s" if late else str(error)
+                    raise TailError(f"{url} cannot be reached: {reason}") from None
             if not opened:
                 raise TailError(f"{url} ended its stream before the first message: is this the address of a server?")
             if not lost:
                 report("the connection was lost; trying again until it is back")
             lost = True
             time.sleep(_PAUSE)
+
+
+@contextmanager
+def _stream(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Response]:
+    """The answer of a server, which has less time to begin it than to go on. A line reports what is waited for."""
+    limits = httpx.Timeout(_TIMEOUT).as_dict()
+    request.extensions = {**request.extensions, "timeout": limits}
+    word = threading.Timer(_WORD_AFTER, report, [f"waiting for {request.url.copy_with(query=None)} to answer"])
+    word.daemon = True
+    word.start()
+    try:
+        answer = client.send(request, stream=True)
+    finally:
+        word.cancel()
+    limits["read"] = _SILENT  # is read again when the body is
+    with closing(answer):
+        yield answer
 
 
 def _received(answer: httpx.Response) -> Iterator[tuple[str, str]]:

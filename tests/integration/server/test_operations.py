@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from websockets.asyncio.client import connect
 
+from server.cli.local_postgres import LocalPostgres
 from server.cli.migration.migrate import MigrationError, check_served, migrate
 from tests.integration.channels.faults.test_blocked import holding, set_read_only
 from tests.support.clients.list_client import list_client, slot_name
@@ -141,3 +142,20 @@ def test_every_command_gives_up_on_a_database_that_stays_silent_with_a_message()
             assert "waiting_for_database" in reported, command
             assert "127.0.0.1 port" in reported, command
             assert "did not answer within 3 s (connect_timeout)" in reported, command
+
+
+@pytest.mark.long
+def test_psql_gives_up_on_a_database_that_stays_silent(pg18: LocalPostgres) -> None:
+    with silent() as dsn:  # without a limit in the address: ours is used, as that of the environment would be
+        done = subprocess.run(
+            [sys.executable, "-m", "server", "psql", "--dsn", dsn.partition("?")[0]],
+            cwd=ROOT,
+            text=True,
+            capture_output=True,
+            timeout=GIVE_UP_AFTER,
+            check=False,
+        )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("realtime: psql connects to 127.0.0.1 port ")
+    assert "it gives up after 10 s (connect_timeout)" in done.stderr
+    assert "timeout expired" in done.stderr

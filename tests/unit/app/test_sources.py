@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from server.app.loading import load_settings, settings_with_places, unknown_variables
 from server.app.settings import WITH_SECRETS, Settings, SettingsError
+from server.cli import prelude
+from server.cli.main import app
 from server.cli.reference.settings import MASK, effective, example_file
+from server.cli.terminal.psql import connecting, psql_command
 
 URL = "postgresql://app:secret@db.example/app"
 
@@ -62,6 +67,42 @@ def test_the_database_of_other_tools_counts_where_there_is_no_setting(
 def test_a_database_of_another_kind_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "sqlite:///db.sqlite3")
     assert load_settings().dsn is None
+
+
+@pytest.mark.parametrize("command", ["slots", "doctor", "expose t", "rules check", "psql"])
+def test_without_a_database_commands_use_that_of_a_running_development_server(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(prelude, "running_in", lambda folder: "postgresql://postgres@127.0.0.1:1/postgres")
+    monkeypatch.setattr(os, "execve", lambda program, arguments, environment: ran.append(arguments))
+    done = CliRunner().invoke(app, command.split())
+    assert done.stderr.startswith(
+        "realtime: no database is given, so it is that of the `realtime dev` in .realtime/postgres: 127.0.0.1 port 1\n"
+    )
+    assert "127.0.0.1" in f"{done.exception}{ran}"
+
+
+def test_commands_that_find_no_development_server_name_the_ways_to_give_a_database() -> None:
+    done = CliRunner().invoke(app, ["slots"])
+    assert isinstance(done.exception, SettingsError)
+    assert str(done.exception).startswith("no database is given: use --dsn, ")
+    assert str(done.exception).endswith("; and no `realtime dev` runs in .realtime/postgres")
+
+
+@pytest.mark.parametrize("address", ["host=a password=secret", "host=a password=secret connect_timeout=4"])
+def test_psql_has_our_time_limit_unless_another_is_set(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
+    arguments, environment = psql_command("/bin/psql", address)
+    assert (environment["PGCONNECT_TIMEOUT"], environment["PGPASSWORD"]) == ("10", "secret")
+    assert "secret" not in " ".join(arguments)
+    limit = 4 if "connect_timeout" in address else 10
+    assert (
+        connecting(address, environment)
+        == f"psql connects to a port 5432; it gives up after {limit} s (connect_timeout)"
+    )
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")
+    assert psql_command("/bin/psql", address)[1]["PGCONNECT_TIMEOUT"] == "2"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -86,3 +89,33 @@ def test_a_lost_connection_is_resumed_once_something_is_received_again(monkeypat
         "realtime: the connection was lost; trying again until it is back",
         "realtime: the connection is resumed",
     ]
+
+
+def test_a_server_that_stays_silent_is_named_while_it_is_waited_for_and_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(command, "_WORD_AFTER", 0.0)
+    monkeypatch.setattr(command, "_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/realtime/sse"
+        done = CliRunner().invoke(app, ["tail", "chat:1", "--url", address.removesuffix("/realtime/sse")])
+    assert isinstance(done.exception, TailError)
+    assert str(done.exception) == f"{address} cannot be reached: it did not answer within 0.5 s"
+    assert done.stderr == f"realtime: waiting for {address} to answer\n"
+
+
+def test_an_open_stream_may_be_silent_for_longer_than_a_server_may_take_to_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[object] = []
+
+    class Client(httpx.Client):
+        def send(self, request: httpx.Request, **more: Any) -> httpx.Response:
+            limits.extend((request.extensions["timeout"], request.extensions["timeout"]["read"]))
+            return super().send(request, **more)
+
+    monkeypatch.setattr(httpx, "Client", Client)
+    with answering((200, STREAM, MESSAGE)) as url:
+        CliRunner().invoke(app, ["tail", "chat:1", "--count", "1", "--url", url])
+    live, before = limits
+    assert (before, live["read"]) == (10.0, 90.0)  # type: ignore[index]
