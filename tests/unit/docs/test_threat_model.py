@@ -24,6 +24,12 @@ def test_each_threat_names_what_stops_it_and_a_test() -> None:
         assert NAMED.sub("", row[2]).strip(" ,") == "", row[0]
 
 
+def test_each_row_stands_in_a_table_with_a_head() -> None:
+    for table in re.split(r"\n{2,}", PAGE):
+        if table.startswith("|"):
+            assert table.split("\n")[1].startswith("| ---"), table[:80]
+
+
 def test_each_test_that_the_page_names_exists() -> None:
     named = NAMED.findall(PAGE)
     missing = [path for path, _ in named if not (ROOT / path).is_file()]
