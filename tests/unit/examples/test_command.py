@@ -63,7 +63,7 @@ def test_an_example_that_there_is_not_is_refused(
 
 def test_make_passes_the_name_on() -> None:
     done = subprocess.run(
-        ["make", "--dry-run", "examples", "EXAMPLE=chat", "PORT=8081"],
+        ["make", "--dry-run", "--no-print-directory", "examples", "EXAMPLE=chat", "PORT=8081"],
         cwd=ROOT,
         capture_output=True,
         text=True,
