@@ -14,7 +14,7 @@ from bunbase.core.status import ConnectionStatus
 from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
-from bunbase.protocol.model import Ack, Change, Doc, History, Message, Presence, Snapshot, User
+from bunbase.protocol.model import Ack, Change, Count, Doc, History, Message, Presence, Snapshot, User
 from bunbase.rest import (
     AsyncRealtimeServer,
     AsyncServerChannel,
@@ -35,6 +35,7 @@ __all__ = [
     "CloseCode",
     "Connection",
     "ConnectionStatus",
+    "Count",
     "Database",
     "Doc",
     "Encryption",

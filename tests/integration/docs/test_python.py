@@ -228,5 +228,11 @@ async def test_documents_have_the_types_that_are_written(
     assert done.returncode == 0, done.stderr
     importable(monkeypatch, tmp_path)
     doc = SimpleNamespace(data=json.loads('{"id": 1, "createdAt": "2026-01-25T09:00:00+00:00"}'))
-    await run(text_of("docs/sdk/types.md", "app.collections"), {"snapshot": SimpleNamespace(docs=[doc])})
+    queries: list[Any] = []
+    query = SimpleNamespace(where=lambda *condition: SimpleNamespace(on_snapshot=queries.append))
+    known = SimpleNamespace(database=lambda: SimpleNamespace(collection=lambda name, document: query))
+    names = await run(text_of("docs/sdk/types.md", "app.collections"), {"realtime": known})
+    [show] = queries
+    assert show is names["show"]
+    show(SimpleNamespace(docs=[doc]))
     assert capsys.readouterr().out == "2026-01-25T09:00:00+00:00\n"

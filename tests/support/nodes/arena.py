@@ -106,7 +106,7 @@ class Client:
     def _take(self, frame: bytes) -> None:
         message = _snapshots.decode(frame)
         self.deltas += sum("changed" in change["doc"] for change in message["changes"])
-        documents = [] if message.get("reset") else [Doc(id, _fields.decode(doc)) for id, doc in self.list]
+        documents: list[Doc] = [] if message.get("reset") else [Doc(id, _fields.decode(doc)) for id, doc in self.list]
         take(documents, message["changes"])
         self.list = [(doc.id, _written(doc.data)) for doc in documents]
 

@@ -44,7 +44,7 @@ def test_equal_lists_have_no_difference(same: list[Doc]) -> None:
 
 
 def test_a_document_that_moves_is_one_change_however_far_it_goes() -> None:
-    old = [Doc(str(n), {}) for n in range(100)]
+    old: list[Doc] = [Doc(str(n), {}) for n in range(100)]
     [change] = difference(old, [*old[1:], old[0]])
     assert (change.type, change.doc.id, change.old_index, change.new_index) == ("modified", "0", 0, 99)
 

@@ -67,6 +67,7 @@ OWN_EXPORTS = {
     "AsyncServerChannel": "as AsyncRealtimeServer",
     "BunbaseError": "the base of errors of this package, such as those of decryption",
     "Connection": "TypeScript: ConnectionInfo, as Connection would be the browser's word for another thing",
+    "Count": "TypeScript: `{ count: number }`",
     "Snapshots": "TypeScript: an AsyncGenerator",
     "SyncChannel": "TypeScript has promises only",
     "SyncDatabase": "as SyncChannel",

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 from weakref import WeakSet
 
 from bunbase.client.emitter import Emitter
@@ -18,6 +18,7 @@ from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Ack, History, Presence
+from bunbase.protocol.type_variables import T
 
 __all__ = ["Channel"]
 
@@ -42,7 +43,7 @@ class Channel(Emitter):
         self._ready: asyncio.Future[None] | None = None  # of the subscription, from its first use on
         self._leaving = 0  # calls of unsubscribe that wait for the server
         self._events = HeldEvents(self._deliver_one)
-        self._readers = WeakSet[Messages]()
+        self._readers = WeakSet[Messages[Any]]()
 
     def __repr__(self) -> str:
         return f"<Channel {self.name!r} {'subscribed' if self.is_subscribed else 'not subscribed'}>"
@@ -212,14 +213,36 @@ class Channel(Emitter):
             self._uses = max(0, self._uses - 1)  # the list alone is no use of the channel
         return self.presence
 
+    @overload
     def messages(
         self, event: str | None = None, *, buffer: int = 1000, overflow: Literal["error", "drop-oldest"] = "error"
-    ) -> Messages:
+    ) -> Messages: ...
+
+    @overload
+    def messages(
+        self,
+        event: str | None,
+        data: type[T],
+        *,
+        buffer: int = 1000,
+        overflow: Literal["error", "drop-oldest"] = "error",
+    ) -> Messages[T]: ...
+
+    def messages(
+        self,
+        event: str | None = None,
+        data: type[object] | None = None,
+        *,
+        buffer: int = 1000,
+        overflow: Literal["error", "drop-oldest"] = "error",
+    ) -> Messages[Any]:
         """An async iterator over the messages from now on, and those that have waited for the first listener; it ends when
         the channel is unsubscribed.
 
         Args:
             event: only messages with this event; all by default.
+            data: the type of their data, such as a ``TypedDict``, for type checkers: nothing is checked or converted when
+                the program runs.
             buffer: how many messages may wait for the loop's body.
             overflow: the reaction to a full buffer: ``error`` ends the iteration with a ``RealtimeError``
                 (RT_001) after those that wait; ``drop-oldest`` skips the oldest, and counts them in ``dropped``.

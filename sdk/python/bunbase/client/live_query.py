@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Generic, Protocol, Self, cast
 
 from bunbase.client.emitter import Emitter, Listener
 from bunbase.connection.subscription import Raw
@@ -15,19 +15,20 @@ from bunbase.core.lists import difference
 from bunbase.core.live_state import Base, LiveState
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Doc, Snapshot
+from bunbase.protocol.type_variables import D, D_co
 
 __all__ = ["Callback", "Followed", "LiveQuery", "Snapshots"]
 
-Callback = Callable[[Snapshot], Awaitable[None] | None]
+Callback = Callable[[Snapshot[D]], Awaitable[None] | None]
 
 
-class LiveQuery(Emitter):
+class LiveQuery(Emitter, Generic[D_co]):
     """A subscription to a query, made by ``Query.on_snapshot``.
 
     Events: ``snapshot`` with a ``Snapshot``; ``error`` with the ``RealtimeError`` that ended it.
     """
 
-    def __init__(self, manager: SubscriptionManager, state: LiveState, callback: Callback | None) -> None:
+    def __init__(self, manager: SubscriptionManager, state: LiveState, callback: Callback[D_co] | None) -> None:
         super().__init__()
         self._manager = manager
         self._state = state
@@ -40,9 +41,9 @@ class LiveQuery(Emitter):
         return f"<LiveQuery {self._state.channel}, {len(self._state.docs)} documents>"
 
     @property
-    def docs(self) -> tuple[Doc, ...]:
+    def docs(self) -> tuple[Doc[D_co], ...]:
         """The list as it is now."""
-        return tuple(self._state.docs)
+        return cast("tuple[Doc[D_co], ...]", tuple(self._state.docs))
 
     @property
     def strategy(self) -> str | None:
@@ -123,14 +124,14 @@ class Followed(Protocol):
         """No more snapshots."""
 
 
-class Snapshots:
+class Snapshots(Generic[D_co]):
     """See ``Query.snapshots``. Never holds more than the list itself."""
 
     def __init__(self, live: Followed) -> None:
         self._live = live
-        self._seen: tuple[Doc, ...] = ()
+        self._seen: tuple[Doc[D_co], ...] = ()
         self._first = True
-        self._latest: Snapshot | None = None
+        self._latest: Snapshot[D_co] | None = None
         self._changed = asyncio.Event()
         self._closed = False
         live.on("snapshot", self._take)
@@ -156,7 +157,7 @@ class Snapshots:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Snapshot:
+    async def __anext__(self) -> Snapshot[D_co]:
         while True:
             if self._closed:
                 raise StopAsyncIteration
@@ -167,14 +168,14 @@ class Snapshots:
             self._changed.clear()
             await self._changed.wait()
 
-    def _next(self, latest: Snapshot) -> Snapshot | None:
+    def _next(self, latest: Snapshot[D_co]) -> Snapshot[D_co] | None:
         self._latest = None
         first, self._first = self._first, False
         changes = difference(self._seen, latest.docs)
         self._seen = latest.docs
         return replace(latest, changes=changes) if changes or first else None
 
-    def _take(self, snapshot: Snapshot) -> None:
+    def _take(self, snapshot: Snapshot[D_co]) -> None:
         # The difference to what was seen last is of one transaction only if this snapshot is the only one since then.
         self._latest = snapshot if self._latest is None else replace(snapshot, meta=None)
         self._changed.set()

@@ -5,27 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import MutableSet
-from typing import Literal, Self
+from typing import Any, Generic, Literal, Self
 
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Message
+from bunbase.protocol.type_variables import T_co
 
 __all__ = ["Messages"]
 
 
-class Messages:
+class Messages(Generic[T_co]):
     """See ``Channel.messages``. Collects from the moment it is made until ``close`` or the end of the channel."""
 
     def __init__(
-        self, readers: MutableSet[Messages], event: str | None, buffer: int, overflow: Literal["error", "drop-oldest"]
+        self,
+        readers: MutableSet[Messages[Any]],
+        event: str | None,
+        buffer: int,
+        overflow: Literal["error", "drop-oldest"],
     ) -> None:
         self.dropped = 0
         self._readers = readers
         self._event = event
         self._buffer = buffer
         self._overflow = overflow
-        self._waiting: deque[Message] = deque()
+        self._waiting: deque[Message[T_co]] = deque()
         self._changed = asyncio.Event()
         self._over = False
         self._error: RealtimeError | None = None
@@ -64,7 +69,7 @@ class Messages:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Message:
+    async def __anext__(self) -> Message[T_co]:
         while not self._waiting:
             if self._over:
                 error, self._error = self._error, None

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Generic
 
 from bunbase.client.emitter import Emitter
 from bunbase.client.live_query import LiveQuery
 from bunbase.core.lists import difference
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Doc, Snapshot
+from bunbase.protocol.type_variables import D_co
 
 __all__ = ["Pages"]
 
 
-class Pages(Emitter):
+class Pages(Emitter, Generic[D_co]):
     """Made by ``Query.pages``. All that is loaded is one live list: exact, without gaps between pages.
 
     Events: ``snapshot`` with a ``Snapshot`` of all that is loaded; ``error`` with a ``RealtimeError``: the query was
     rejected or has ended, or the next page was rejected.
     """
 
-    def __init__(self, follow: Callable[[int], LiveQuery], size: int) -> None:
+    def __init__(self, follow: Callable[[int], LiveQuery[D_co]], size: int) -> None:
         super().__init__()
         self._follow = follow
         self._size = size
         self._loaded = 0  # documents of the list that is shown
-        self._shown: tuple[Doc, ...] | None = None
+        self._shown: tuple[Doc[D_co], ...] | None = None
         self._has_more = self._over = False
         self.error: RealtimeError | None = None
-        self._current: LiveQuery | None = None
-        self._next: LiveQuery | None = self._begin(size)
+        self._current: LiveQuery[D_co] | None = None
+        self._next: LiveQuery[D_co] | None = self._begin(size)
 
     def __repr__(self) -> str:
         return f"<Pages, {len(self.docs)} documents{', more after them' if self._has_more else ''}>"
 
     @property
-    def docs(self) -> tuple[Doc, ...]:
+    def docs(self) -> tuple[Doc[D_co], ...]:
         """All that is loaded, as it is now."""
         return self._shown or ()
 
@@ -59,14 +61,14 @@ class Pages(Emitter):
                 live.off("snapshot")
                 await live.unsubscribe()
 
-    def _begin(self, limit: int) -> LiveQuery:
+    def _begin(self, limit: int) -> LiveQuery[D_co]:
         # One document more than is shown, for has_more. The longer list takes over with its first snapshot.
         live = self._follow(limit + 1)
         live.on("snapshot", lambda snapshot: self._take(limit, snapshot))
         live.on("error", lambda error: self._failed(limit, error))
         return live
 
-    async def _take(self, limit: int, snapshot: Snapshot) -> None:
+    async def _take(self, limit: int, snapshot: Snapshot[D_co]) -> None:
         former = None
         if limit > self._loaded:
             former, self._current, self._next, self._loaded = self._current, self._next, None, limit

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any, cast, overload
 
 from bunbase.client.live_query import Callback, LiveQuery, Snapshots
 from bunbase.client.pages import Pages
 from bunbase.client.query_builder import QueryBuilder, Subscribe
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
-from bunbase.protocol.model import Snapshot
+from bunbase.protocol.model import Count, Snapshot
+from bunbase.protocol.type_variables import D, D_co
 
 __all__ = ["Database", "Query", "counted"]
 
 
-class Query(QueryBuilder):
-    """A query over one collection. Each method of its conditions and order returns a new query."""
+class Query(QueryBuilder[D_co]):
+    """A query over one collection. Each method of its conditions and order returns a new query.
 
-    def on_snapshot(self, callback: Callback) -> LiveQuery:
+    In brackets the type of its documents, for type checkers, as ``Database.collection`` was given it.
+    """
+
+    def on_snapshot(self, callback: Callback[D_co]) -> LiveQuery[D_co]:
         """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
 
         ``error`` listeners of the result are called if the query is rejected or ends.
         """
         return self._subscribe(self._collection, self._spec, callback, self._options)
 
-    def snapshots(self) -> Snapshots:
+    def snapshots(self) -> Snapshots[D_co]:
         """Subscribe, as an async iterator (and context manager) of ``Snapshot``.
 
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
         """
         return Snapshots(self._subscribe(self._collection, self._spec, None, self._options))
 
-    async def get(self, *, timeout: float = 30.0) -> Snapshot:
+    async def get(self, *, timeout: float = 30.0) -> Snapshot[D_co]:
         """The result as it is now: with all that was committed before. No subscription is left behind.
 
         Raises:
@@ -44,6 +50,10 @@ class Query(QueryBuilder):
             except TimeoutError:
                 raise RealtimeError(ErrorCode.CONNECTION_FAILED, f"no result within {timeout:g} s") from None
 
+    def live_count(self) -> Query[Count]:
+        """The number of the documents, as a query of one document: ``{"count": 3}``."""
+        return cast("Query[Count]", self._with(count=True))
+
     async def count(self, *, timeout: float = 30.0) -> int:
         """How many documents there are now, of those that the user may see; with a limit at most so many.
 
@@ -52,12 +62,12 @@ class Query(QueryBuilder):
         """
         return counted(await self.live_count().get(timeout=timeout))
 
-    def pages(self, size: int, callback: Callback | None = None) -> Pages:
+    def pages(self, size: int, callback: Callback[D_co] | None = None) -> Pages[D_co]:
         """Subscribe to the first ``size`` documents, and to more with each ``load_more()``: at most 9,999.
 
         ``callback`` is called with every ``Snapshot`` of all that is loaded.
         """
-        pages = Pages(
+        pages: Pages[D_co] = Pages(
             lambda count: self._subscribe(self._collection, {**self._spec, "limit": count}, None, self._options), size
         )
         if callback is not None:
@@ -65,10 +75,9 @@ class Query(QueryBuilder):
         return pages
 
 
-def counted(snapshot: Snapshot) -> int:
+def counted(snapshot: Snapshot[Count]) -> int:
     """The number in the one document of a count."""
-    count: int = snapshot.docs[0].data["count"]
-    return count
+    return snapshot.docs[0].data["count"]
 
 
 class Database:
@@ -80,6 +89,18 @@ class Database:
     def __repr__(self) -> str:
         return "<Database>"
 
-    def collection(self, name: str) -> Query:
-        """All rows of a table that was exposed under ``name``."""
+    @overload
+    def collection(self, name: str) -> Query: ...
+
+    @overload
+    def collection(self, name: str, document: type[D]) -> Query[D]: ...
+
+    def collection(self, name: str, document: type[Mapping[str, Any]] | None = None) -> Query[Any]:
+        """All rows of a table that was exposed under ``name``.
+
+        Args:
+            name: of the collection.
+            document: the type of its documents, such as a ``TypedDict`` that ``realtime types --py`` has written. It is for
+                type checkers: nothing is checked or converted when the program runs.
+        """
         return Query(self._subscribe, name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Generic, Literal, Self
 
 from bunbase.client.live_query import Callback, LiveQuery
 from bunbase.core.cursor import cursor
+from bunbase.protocol.type_variables import D_co
 
 __all__ = ["KeyValue", "QueryBuilder", "Subscribe"]
 
@@ -20,11 +21,11 @@ Operator = Literal[
 ]  # fmt: skip
 """The operators of conditions, see the guide to live queries."""
 
-Subscribe = Callable[[str, Mapping[str, Any], Callback | None, Mapping[str, bool]], LiveQuery]
+Subscribe = Callable[[str, Mapping[str, Any], Callback[Any] | None, Mapping[str, bool]], LiveQuery[Any]]
 """Opens a live query: of a collection, for a query in the protocol's form, with a listener, with ``meta`` or ``fresh``."""
 
 
-class QueryBuilder:
+class QueryBuilder(Generic[D_co]):
     """A query over one collection, as it is written. Each method returns a new query; the old one stays as it is."""
 
     def __init__(
@@ -100,10 +101,6 @@ class QueryBuilder:
     def doc(self, id: KeyValue, *more: KeyValue) -> Self:
         """One document, ``Snapshot.doc``, by its ``id``; or by the values of its primary key, in the order of the key."""
         return self._with(doc=[id, *more])
-
-    def live_count(self) -> Self:
-        """The number of the documents, as a query of one document: ``{"count": 3}``."""
-        return self._with(count=True)
 
     def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Self:
         """One ``SELECT`` in place of conditions; ``$1`` … are ``params``."""

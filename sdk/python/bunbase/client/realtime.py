@@ -270,12 +270,12 @@ class Realtime(Emitter):
         await self.disconnect()
 
     def _live(
-        self, collection: str, spec: Mapping[str, Any], callback: Callback | None, options: Mapping[str, bool]
-    ) -> LiveQuery:
+        self, collection: str, spec: Mapping[str, Any], callback: Callback[Any] | None, options: Mapping[str, bool]
+    ) -> LiveQuery[Any]:
         self._start()
         self._queries += 1
         state = LiveState(f"q{self._queries}-{self._mark}", f"db:collection:{collection}", spec, options)
-        live = LiveQuery(self._manager, state, callback)
+        live: LiveQuery[Any] = LiveQuery(self._manager, state, callback)
         self._manager.subscribe(live)
         return live
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bunbase.protocol.model import Change, Doc
+from bunbase.protocol.type_variables import D
 
 __all__ = ["apply", "difference", "take"]
 
@@ -44,7 +45,7 @@ def apply(docs: list[Doc], changes: Iterable[Change]) -> None:
             docs.insert(change.new_index, change.doc)
 
 
-def difference(old: Sequence[Doc], new: Sequence[Doc]) -> tuple[Change, ...]:
+def difference(old: Sequence[Doc[D]], new: Sequence[Doc[D]]) -> tuple[Change[D], ...]:
     """The changes that lead from ``old`` to ``new``: one per document at most, and no more moves than needed."""
     wanted = {doc.id for doc in new}
     changes = [  # from the back, so that indexes stay true
@@ -70,7 +71,7 @@ def difference(old: Sequence[Doc], new: Sequence[Doc]) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def _staying(ids: Sequence[str], new: Sequence[Doc]) -> set[str]:
+def _staying(ids: Sequence[str], new: Sequence[Doc[D]]) -> set[str]:
     """A largest set of ids that stand in the same order in both: a longest increasing subsequence."""
     place = {id: index for index, id in enumerate(ids)}
     ends: list[int] = []  # the smallest end of an increasing subsequence of each length

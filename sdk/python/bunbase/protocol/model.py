@@ -5,9 +5,11 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypedDict
 
-__all__ = ["Ack", "Change", "Doc", "History", "Message", "Presence", "Snapshot", "User"]
+from bunbase.protocol.type_variables import D_co, T_co
+
+__all__ = ["Ack", "Change", "Count", "Doc", "History", "Message", "Presence", "Snapshot", "User"]
 
 
 _SHORT = reprlib.Repr()
@@ -21,8 +23,8 @@ def _short(data: object) -> str:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Message:
-    """A message of a channel.
+class Message(Generic[T_co]):
+    """A message of a channel. In brackets the type of its data, for type checkers: ``Message[NewMessage]``; without, any.
 
     Attributes:
         channel: where it was published; ``*`` if it was sent to this connection itself.
@@ -37,7 +39,7 @@ class Message:
 
     channel: str
     event: str
-    data: Any
+    data: T_co
     timestamp: str | None = None
     sender: str | None = None
     id: str | None = None
@@ -47,10 +49,11 @@ class Message:
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Message:
         """From the protocol's form."""
+        data: Any = raw.get("data")
         return cls(
             raw["channel"],
             raw["event"],
-            raw.get("data"),
+            data,
             raw.get("timestamp"),
             raw.get("sender"),
             raw.get("id"),
@@ -116,18 +119,21 @@ class Presence:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Doc:
-    """A document of a live query: its ``id`` is unique in the list, ``data`` a JSON object."""
+class Doc(Generic[D_co]):
+    """A document of a live query: its ``id`` is unique in the list, ``data`` a JSON object.
+
+    In brackets the type of ``data``, for type checkers, as ``Database.collection`` was given it.
+    """
 
     id: str
-    data: Mapping[str, Any]
+    data: D_co
 
     def __repr__(self) -> str:
         return f"<Doc {self.id!r}: {_short(self.data)}>"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(Generic[D_co]):
     """One step from the list before to the list after: remove at ``old_index``, then insert at ``new_index``.
 
     -1: it was not in the list (``old_index``), or leaves it (``new_index``). Indexes refer to the list after the
@@ -135,13 +141,13 @@ class Change:
     """
 
     type: Literal["added", "modified", "removed"]
-    doc: Doc
+    doc: Doc[D_co]
     old_index: int
     new_index: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Snapshot:
+class Snapshot(Generic[D_co]):
     """A live query's list, and how it came about: ``changes`` applied in order to the list before give ``docs``.
 
     ``meta``: the annotation of the transaction that made the changes, of a query ``with_meta()``; None if it has none, or
@@ -149,17 +155,23 @@ class Snapshot:
     ``reason``: why it is read again, in words.
     """
 
-    docs: tuple[Doc, ...]
-    changes: tuple[Change, ...]
+    docs: tuple[Doc[D_co], ...]
+    changes: tuple[Change[D_co], ...]
     position: str
     meta: Mapping[str, Any] | None = None
     strategy: str | None = None
     reason: str | None = None
 
     @property
-    def doc(self) -> Doc | None:
+    def doc(self) -> Doc[D_co] | None:
         """The first document, of ``Query.doc`` the only one; None: there is none, or none that the user may see."""
         return self.docs[0] if self.docs else None
 
     def __repr__(self) -> str:
         return f"<Snapshot of {len(self.docs)} documents at {self.position}, {len(self.changes)} changes>"
+
+
+class Count(TypedDict):
+    """The document of ``Query.live_count``."""
+
+    count: int

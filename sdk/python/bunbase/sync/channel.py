@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 from bunbase.client.channel import Channel
 from bunbase.client.realtime import Realtime
 from bunbase.protocol.model import Ack, History, Message, Presence
+from bunbase.protocol.type_variables import T
 from bunbase.sync.iterator import SyncIterator
 from bunbase.sync.loop_thread import LoopThread
 
@@ -61,6 +62,7 @@ class SyncChannel:
         """The present users; subscribes first if needed."""
         return self._thread.run(self._channel.get_presence())
 
+    @overload
     def messages(
         self,
         event: str | None = None,
@@ -68,12 +70,34 @@ class SyncChannel:
         timeout: float | None = None,
         buffer: int = 1000,
         overflow: Literal["error", "drop-oldest"] = "error",
-    ) -> SyncIterator[Message]:
+    ) -> SyncIterator[Message]: ...
+
+    @overload
+    def messages(
+        self,
+        event: str | None,
+        data: type[T],
+        *,
+        timeout: float | None = None,
+        buffer: int = 1000,
+        overflow: Literal["error", "drop-oldest"] = "error",
+    ) -> SyncIterator[Message[T]]: ...
+
+    def messages(
+        self,
+        event: str | None = None,
+        data: type[object] | None = None,
+        *,
+        timeout: float | None = None,
+        buffer: int = 1000,
+        overflow: Literal["error", "drop-oldest"] = "error",
+    ) -> SyncIterator[Message[Any]]:
         """An iterator over the messages from now on, and those that have waited for it; it ends when the channel is
         unsubscribed.
 
         Args:
             event: only messages with this event; all by default.
+            data: the type of their data, see ``Channel.messages``.
             timeout: seconds without a message after which the iteration ends; without it, it goes on.
             buffer: how many messages may wait for the loop's body.
             overflow: the reaction to a full buffer, see ``Channel.messages``.

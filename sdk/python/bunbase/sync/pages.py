@@ -6,13 +6,14 @@ from bunbase.client.live_query import Snapshots
 from bunbase.client.pages import Pages
 from bunbase.client.realtime import Realtime
 from bunbase.protocol.model import Doc, Snapshot
+from bunbase.protocol.type_variables import D_co
 from bunbase.sync.iterator import SyncIterator
 from bunbase.sync.loop_thread import LoopThread
 
 __all__ = ["SyncPages"]
 
 
-class SyncPages(SyncIterator[Snapshot]):
+class SyncPages(SyncIterator[Snapshot[D_co]]):
     """Made by ``SyncQuery.pages``: an iterator (and context manager) of ``Snapshot``, each of all that is loaded.
 
     Raises:
@@ -20,16 +21,16 @@ class SyncPages(SyncIterator[Snapshot]):
             good.
     """
 
-    def __init__(self, thread: LoopThread, realtime: Realtime, pages: Pages, timeout: float | None) -> None:
+    def __init__(self, thread: LoopThread, realtime: Realtime, pages: Pages[D_co], timeout: float | None) -> None:
         self._pages = pages
-        snapshots = Snapshots(pages)
+        snapshots: Snapshots[D_co] = Snapshots(pages)
         super().__init__(thread, realtime, snapshots, snapshots.close, timeout)
 
     def __repr__(self) -> str:
         return repr(self._pages).replace("<", "<Sync", 1)
 
     @property
-    def docs(self) -> tuple[Doc, ...]:
+    def docs(self) -> tuple[Doc[D_co], ...]:
         """All that is loaded, as it is now."""
         return self._pages.docs
 

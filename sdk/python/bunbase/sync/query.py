@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast, overload
+
 from bunbase.client.query import Query
 from bunbase.client.query_builder import QueryBuilder
 from bunbase.client.realtime import Realtime
-from bunbase.protocol.model import Snapshot
+from bunbase.protocol.model import Count, Snapshot
+from bunbase.protocol.type_variables import D, D_co
 from bunbase.sync.iterator import SyncIterator
 from bunbase.sync.loop_thread import LoopThread
 from bunbase.sync.pages import SyncPages
@@ -13,15 +17,18 @@ from bunbase.sync.pages import SyncPages
 __all__ = ["SyncDatabase", "SyncQuery"]
 
 
-class SyncQuery(QueryBuilder):
-    """A query over one collection. Each method of its conditions and order returns a new query."""
+class SyncQuery(QueryBuilder[D_co]):
+    """A query over one collection. Each method of its conditions and order returns a new query.
+
+    In brackets the type of its documents, for type checkers, as ``SyncDatabase.collection`` was given it.
+    """
 
     def __init__(self, thread: LoopThread, realtime: Realtime, collection: str) -> None:
         super().__init__(realtime._live, collection)
         self._thread = thread
         self._realtime = realtime
 
-    def snapshots(self, *, timeout: float | None = None) -> SyncIterator[Snapshot]:
+    def snapshots(self, *, timeout: float | None = None) -> SyncIterator[Snapshot[D_co]]:
         """Subscribe, as an iterator (and context manager) of ``Snapshot``.
 
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
@@ -31,7 +38,7 @@ class SyncQuery(QueryBuilder):
         """
         return self._thread.run(self._snapshots(timeout))
 
-    def get(self, *, timeout: float = 30.0) -> Snapshot:
+    def get(self, *, timeout: float = 30.0) -> Snapshot[D_co]:
         """The result as it is now: with all that was committed before. No subscription is left behind.
 
         Raises:
@@ -39,11 +46,15 @@ class SyncQuery(QueryBuilder):
         """
         return self._thread.run(self._query().get(timeout=timeout))
 
+    def live_count(self) -> SyncQuery[Count]:
+        """The number of the documents, see ``Query.live_count``."""
+        return cast("SyncQuery[Count]", self._with(count=True))
+
     def count(self, *, timeout: float = 30.0) -> int:
         """How many documents there are now, see ``Query.count``."""
         return self._thread.run(self._query().count(timeout=timeout))
 
-    def pages(self, size: int, *, timeout: float | None = None) -> SyncPages:
+    def pages(self, size: int, *, timeout: float | None = None) -> SyncPages[D_co]:
         """Subscribe to the first ``size`` documents, and to more with each ``load_more()``: at most 9,999.
 
         Args:
@@ -52,14 +63,14 @@ class SyncQuery(QueryBuilder):
         """
         return self._thread.run(self._pages(size, timeout))
 
-    async def _pages(self, size: int, timeout: float | None) -> SyncPages:
+    async def _pages(self, size: int, timeout: float | None) -> SyncPages[D_co]:
         return SyncPages(self._thread, self._realtime, self._query().pages(size), timeout)
 
-    async def _snapshots(self, timeout: float | None) -> SyncIterator[Snapshot]:
+    async def _snapshots(self, timeout: float | None) -> SyncIterator[Snapshot[D_co]]:
         snapshots = self._query().snapshots()
         return SyncIterator(self._thread, self._realtime, snapshots, snapshots.close, timeout)
 
-    def _query(self) -> Query:
+    def _query(self) -> Query[D_co]:
         return Query(self._subscribe, self._collection, self._spec, options=self._options)
 
 
@@ -73,6 +84,12 @@ class SyncDatabase:
     def __repr__(self) -> str:
         return f"<SyncDatabase of {self._realtime!r}>"
 
-    def collection(self, name: str) -> SyncQuery:
-        """All rows of a table that was exposed under ``name``."""
+    @overload
+    def collection(self, name: str) -> SyncQuery: ...
+
+    @overload
+    def collection(self, name: str, document: type[D]) -> SyncQuery[D]: ...
+
+    def collection(self, name: str, document: type[Mapping[str, Any]] | None = None) -> SyncQuery[Any]:
+        """All rows of a table that was exposed under ``name``. ``document``: as of ``Database.collection``."""
         return SyncQuery(self._thread, self._realtime, name)
