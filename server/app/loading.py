@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from server.app.settings import PREFIX, WITH_SECRETS, Settings, SettingsError
-from server.app.sources.layers import CONFIG_FILE, DOTENV_FILE, layers_of, place_of, variables_of
-from server.app.sources.words import in_words, near
+from server.app.sources.layers import CONFIG_FILE, DOTENV_FILE, NotJsonError, layers_of, place_of, variables_of
+from server.app.sources.words import in_words
+from server.protocol.value_words import near
 
 __all__ = ["load_settings", "public_settings", "settings_with_places", "unknown_variables"]
 
@@ -43,9 +44,9 @@ def settings_with_places(config: Path | None = None, **flags: object) -> tuple[S
         settings = Settings(_build_sources=(layers, {}))
     except ValidationError as wrong:
         place = {name: place_of(layers, name) for layer in layers for name in layer.given}
-        raise SettingsError(in_words(wrong, list(Settings.model_fields), WITH_SECRETS, place.get)) from wrong
-    except ValueError as wrong:  # broken JSON in an environment variable
-        raise SettingsError(f"the settings cannot be read: {wrong}") from wrong
+        raise SettingsError(in_words(wrong, Settings, WITH_SECRETS, place.get)) from wrong
+    except NotJsonError as wrong:
+        raise SettingsError(f"wrong settings: {wrong}") from None
     places = {name: place_of(layers, name) for name in Settings.model_fields}
     return settings, {name: place for name, place in places.items() if place is not None}
 

@@ -36,6 +36,7 @@ from server.cli.slots import slots_app
 from server.cli.tail import tail
 from server.cli.terminal import options
 from server.cli.terminal.output import print_json
+from server.cli.terminal.words import Commands
 from server.cli.token import token
 from server.cli.top import top
 from server.cli.uninstall import uninstall_command
@@ -46,6 +47,7 @@ __all__ = ["main"]
 _log = structlog.get_logger("realtime.node")
 
 app = typer.Typer(
+    cls=Commands,
     help="Live queries over PostgreSQL.",
     epilog="Exit codes: 0 done; 1 failed, or doctor found a problem; 2 wrong usage or settings; 3 the database "
     "cannot be reached or refused; 130 interrupted.",
@@ -154,8 +156,7 @@ def psql_command_(
     from server.cli.dev import embedded_programs
     from server.cli.terminal.psql import connecting, psql_command, psql_program
 
-    settings = read_settings(config, dsn=dsn)
-    address = found_dsn(settings, data_dir)
+    address = found_dsn(read_settings(config, dsn=dsn), data_dir)
     arguments, environment = psql_command(psql_program(embedded_programs()), address, context.args)
     report(connecting(address, environment))
     os.execve(arguments[0], arguments, environment)

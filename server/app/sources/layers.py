@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,18 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-__all__ = ["CONFIG_FILE", "DATABASE_URL", "DOTENV_FILE", "Layer", "layers_of", "place_of", "variables_of"]
+from engine.errors import BunbaseError
+
+__all__ = [
+    "CONFIG_FILE",
+    "DATABASE_URL",
+    "DOTENV_FILE",
+    "Layer",
+    "NotJsonError",
+    "layers_of",
+    "place_of",
+    "variables_of",
+]
 
 CONFIG_FILE: Final = Path("realtime.toml")
 """Read in the current folder, unless another file is named."""
@@ -33,6 +45,37 @@ DATABASE_URL: Final = "DATABASE_URL"
 
 _ADDRESS: Final = re.compile(r"postgres(ql)?://")
 _FLAGS: Final = {"allowed_origins": "--allowed-origin"}
+
+
+class NotJsonError(BunbaseError):
+    """A variable of a setting that is a list or an object is no JSON; the message names both, and not the value.
+
+    ``setting``: its name. ``position``: of the character, counted from 1, from which on it is none.
+    """
+
+    def __init__(self, setting: str, position: int, place: str = "") -> None:
+        where = f"{place}: " if place else ""
+        super().__init__(f"{where}{setting} must be JSON, and is none from character {position} on")
+        self.setting = setting
+        self.position = position
+
+
+class _Environment(EnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+        return _decoded(super().decode_complex_value, field_name, field, value)
+
+
+class _Dotenv(DotEnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+        return _decoded(super().decode_complex_value, field_name, field, value)
+
+
+def _decoded(decode: Callable[[str, Any, Any], Any], name: str, field: Any, value: Any) -> Any:
+    """Raises ``NotJsonError``: pydantic's own error hides the reason, and names no variable."""
+    try:
+        return decode(name, field, value)
+    except JSONDecodeError as wrong:
+        raise NotJsonError(name, wrong.pos + 1) from None
 
 
 class Layer(PydanticBaseSettingsSource):
@@ -54,8 +97,11 @@ class Layer(PydanticBaseSettingsSource):
         return self.given.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """What the source has."""
-        self.given = dict(self._read())
+        """What the source has. Raises ``NotJsonError``, with the place."""
+        try:
+            self.given = dict(self._read())
+        except NotJsonError as wrong:
+            raise NotJsonError(wrong.setting, wrong.position, self.place(wrong.setting)) from None
         return self.given
 
 
@@ -75,10 +121,10 @@ def layers_of(
         return f"{prefix}{name.upper()}"
 
     toml = config or CONFIG_FILE
-    dotenv = DotEnvSettingsSource(settings, env_file=DOTENV_FILE, dotenv_filtering="only_existing")
+    dotenv = _Dotenv(settings, env_file=DOTENV_FILE, dotenv_filtering="only_existing")
     return (
         Layer(settings, InitSettingsSource(settings, dict(flags)), _flag),
-        Layer(settings, EnvSettingsSource(settings), variable),
+        Layer(settings, _Environment(settings), variable),
         Layer(settings, dotenv, lambda name: _in_file(DOTENV_FILE, _assignment(variable(name)))),
         Layer(settings, _toml(settings, toml), lambda name: _in_file(toml, _key(name))),
         Layer(settings, lambda: _url(os.environ), lambda name: DATABASE_URL),

@@ -127,6 +127,56 @@ def test_what_is_wrong_is_in_our_words_with_its_place(
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("serve --port abc", "Invalid value for '--port': must be a whole number, not 'abc'"),
+        ("dev --nodes 9", "Invalid value for '--nodes': must be at most 8, not '9'"),
+        ("tail x --count 0", "Invalid value for '--count': must be at least 1, not '0'"),
+        ("keys list --port 1", "No such option: --port"),
+        (
+            "serve --log-level inf",
+            "Invalid value for '--log-level': must be one of 'debug', 'info', 'warning', 'error', not 'inf'; "
+            "did you mean info?",
+        ),
+    ],
+)
+def test_a_wrong_flag_is_refused_in_the_words_of_settings(line: str, words: str) -> None:
+    done = CliRunner().invoke(app, line.split())
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"Error: {words}")
+
+
+def test_a_variable_that_has_to_be_json_is_named_without_its_value(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".env").write_text("\nREALTIME_AUTH_ISSUERS=[{secret}]\n")
+    with pytest.raises(SettingsError) as wrong:
+        load_settings()
+    assert str(wrong.value) == "wrong settings: .env:2: auth_issuers must be JSON, and is none from character 3 on"
+    monkeypatch.setenv("REALTIME_AUTH_ISSUERS", "x")
+    with pytest.raises(SettingsError) as wrong:
+        load_settings()
+    assert str(wrong.value) == (
+        "wrong settings: REALTIME_AUTH_ISSUERS: auth_issuers must be JSON, and is none from character 1 on"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("auth_issuers", [{"isuer": "a"}], "auth_issuers.0.isuer is no setting; did you mean issuer?"),
+        ("auth_handler", {"ulr": "https://a"}, "auth_handler.ulr is no setting; did you mean url?"),
+        ("auth_issuers", [{"zzz": "a"}], "auth_issuers.0.zzz is no setting"),
+    ],
+)
+def test_a_misspelt_name_inside_a_setting_is_named_with_the_one_that_is_near(
+    name: str, value: object, words: str
+) -> None:
+    with pytest.raises(SettingsError) as wrong:
+        load_settings(None, **{name: value})
+    assert f"{words}; " in f"{wrong.value}; "
+
+
 def test_a_broken_file_is_named(folder: Path) -> None:
     (folder / "realtime.toml").write_text("port = \n")
     with pytest.raises(SettingsError, match=r"realtime\.toml cannot be read: .*line 1"):
