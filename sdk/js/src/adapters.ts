@@ -13,6 +13,7 @@ export {
   presenceStore,
   type ChannelState,
   type Listeners,
+  type PresenceState,
 } from "./adapters/channel.js";
 export { queryStore, type CollectionsOf, type QueryResult } from "./adapters/query.js";
 export type { Store } from "./adapters/shared.js";

@@ -46,7 +46,7 @@ export function useChannel<Events = any, State = any>(
   return { channel: client.channel<Events, State>(name), ...state };
 }
 
-/** The users in a channel. */
+/** The users in a channel. `error` is also why they are not known, or why the own presence was refused. */
 export interface PresenceResult<State> extends ChannelState {
   /** The users. */
   users: readonly User<Seen<State>>[];
@@ -62,9 +62,10 @@ export interface PresenceResult<State> extends ChannelState {
 export function usePresence<State = any>(name: string, own?: PresenceData<Seen<State>>): PresenceResult<State> {
   const client = useRealtime();
   const state = useStore(client, channelStore(client, name, { presence: own ?? true }));
-  const users = useStore(client, presenceStore(client, name)) as readonly User<Seen<State>>[];
+  const present = useStore(client, presenceStore(client, name));
+  const users = present.users as readonly User<Seen<State>>[];
   const update = useRef<ReturnType<typeof ownPresence>>(undefined);
   update.current ??= ownPresence(own);
-  useEffect(() => update.current!(client.channel(name), state, own));
-  return { users, count: users.length, ...state };
+  useEffect(() => update.current!(client, name, state, own));
+  return { users, count: users.length, ...state, error: state.error ?? present.error };
 }

@@ -52,7 +52,7 @@ export function useChannel<Events = any, State = any>(
   };
 }
 
-/** The users in a channel. Its fields are read when they are used: do not destructure it. */
+/** The users in a channel. `error` is also why they are not known, or why the own presence was refused. Its fields are read when they are used: do not destructure it. */
 export interface PresenceResult<State> extends Readonly<ChannelState> {
   /** The users. */
   readonly users: readonly User<Seen<State>>[];
@@ -76,26 +76,26 @@ export function usePresence<State = any>(
   const subscription = (): ReturnType<typeof channelStore> =>
     channelStore(client, nameNow(), { presence: ownNow() ?? true });
   const read = reader(subscription);
-  const users = reader(() => presenceStore(client, nameNow()));
+  const present = reader(() => presenceStore(client, nameNow()));
   const update = ownPresence(ownNow());
   whileMounted(nameNow, () => subscription().subscribe(nothing));
   // What it depends on is read in it, and it does nothing twice.
   whileMounted(
-    () => update(client.channel(nameNow()), read(), ownNow()),
+    () => update(client, nameNow(), read(), ownNow()),
     () => nothing,
   );
   return {
     get users() {
-      return users() as readonly User<Seen<State>>[];
+      return present().users as readonly User<Seen<State>>[];
     },
     get count() {
-      return users().length;
+      return present().users.length;
     },
     get status() {
       return read().status;
     },
     get error() {
-      return read().error;
+      return read().error ?? present().error;
     },
   };
 }

@@ -6,6 +6,7 @@ import { writable } from "svelte/store";
 import Room from "./components/Room.svelte";
 import Rooms from "./components/Rooms.svelte";
 import Users from "./components/Users.svelte";
+import Absent from "./components/Absent.svelte";
 import { Page } from "./page.js";
 
 test("components share a channel, each with its listeners, and go to another one", async () => {
@@ -55,5 +56,13 @@ test("the users of a channel are kept, and the own presence is sent when it chan
   assert.equal(page.text, "subscribed 2 ada:red,ben:blue");
   await page.after(() => color.set("green"));
   assert.deepEqual(peer.of("presence:update").map(({ data }) => data), [{ color: "green" }]); // prettier-ignore
+  await page.close();
+});
+
+test("users of a channel that was subscribed to without presence are an error", async (context) => {
+  context.mock.method(console, "error", () => {});
+  const page = new Page(Absent, {});
+  await page.after(() => page.server.peer.hello().subscribed("room"));
+  assert.equal(page.text, "subscribed subscribed 0 RT_009");
   await page.close();
 });

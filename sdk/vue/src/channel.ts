@@ -54,7 +54,7 @@ export function useChannel<Events = any, State = any>(
   return { channel: computed(() => client.channel<Events, State>(toValue(name))), ...refs(state) };
 }
 
-/** The users in a channel. */
+/** The users in a channel. `error` is also why they are not known, or why the own presence was refused. */
 export interface PresenceResult<State> extends SubscriptionState {
   /** The users. */
   users: ComputedRef<readonly User<Seen<State>>[]>;
@@ -73,12 +73,13 @@ export function usePresence<State = any>(
 ): PresenceResult<State> {
   const client = useRealtime();
   const state = useStore(() => channelStore(client, toValue(name), { presence: toValue(own) ?? true }));
-  const users = useStore(() => presenceStore(client, toValue(name)));
+  const present = useStore(() => presenceStore(client, toValue(name)));
   const update = ownPresence(toValue(own));
-  watchPostEffect(() => update(client.channel(toValue(name)), state.value, toValue(own)));
+  watchPostEffect(() => update(client, toValue(name), state.value, toValue(own)));
   return {
-    users: computed(() => users.value as readonly User<Seen<State>>[]),
-    count: computed(() => users.value.length),
+    users: computed(() => present.value.users as readonly User<Seen<State>>[]),
+    count: computed(() => present.value.users.length),
     ...refs(state),
+    error: computed(() => state.value.error ?? present.value.error),
   };
 }

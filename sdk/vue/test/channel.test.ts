@@ -76,3 +76,17 @@ test("the users of a channel are kept, and the own presence is sent when it chan
   assert.deepEqual(peer.of("presence:update").map(({ data }) => data), [{ color: "green" }]); // prettier-ignore
   page.close();
 });
+
+test("users of a channel that was subscribed to without presence are an error", async (context) => {
+  context.mock.method(console, "error", () => {});
+  const page = new Page({
+    setup() {
+      useChannel("room");
+      return usePresence("room");
+    },
+    template: `{{ status }} {{ count }} {{ error?.code }}`,
+  });
+  await page.after(() => page.server.peer.hello().subscribed("room"));
+  assert.equal(page.text, "subscribed 0 RT_009");
+  page.close();
+});

@@ -6,7 +6,7 @@ import type { AnyMessage } from "../client/typed_channel.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import { ErrorCode } from "../protocol/codes.js";
 import type { Message, PresenceData, Untyped, User } from "../protocol/types.js";
-import { canonical, perClient, Shared, type Store } from "./shared.js";
+import { canonical, perClient, report, Shared, type Store } from "./shared.js";
 
 /** Listeners of a channel by their events. */
 export type Listeners<Events> = (unknown extends Events
@@ -44,15 +44,17 @@ export function channelStore<Events, State>(
   return channelsOf(client).store(name, (set) => {
     const channel = client.channel(name, options);
     let over = false;
-    const fail = (error: RealtimeError): void => set({ status: "error", error }, (over = true));
+    const fail = (status: "subscribed" | "error", error: RealtimeError): void => {
+      over = status === "error";
+      set({ status, error }, over);
+      report(error); // a page may not show it
+    };
     const removers = [
       channel.on("subscribed", () => set({ status: "subscribed", error: undefined })),
       // A message that cannot be decrypted ends nothing.
-      channel.on("error", (error) =>
-        error.code === ErrorCode.InvalidMessage ? set({ status: "subscribed", error }) : fail(error),
-      ),
+      channel.on("error", (error) => fail(error.code === ErrorCode.InvalidMessage ? "subscribed" : "error", error)),
     ];
-    channel.subscribe().catch(fail);
+    channel.subscribe().catch((error: RealtimeError) => fail("error", error));
     return () => {
       removers.forEach((remove) => remove());
       if (!over) void channel.unsubscribe();
@@ -70,20 +72,38 @@ export function listen(
   return () => removers.forEach((remove) => remove());
 }
 
-const NO_USERS: readonly User[] = [];
-const usersOf = perClient(() => new Shared(NO_USERS));
+/** The users in a channel. */
+export interface PresenceState {
+  users: readonly User[];
+  /** Why they are not known, or why the own presence was refused last. */
+  error: RealtimeError | undefined;
+}
+
+const usersOf = perClient(() => new Shared<PresenceState>({ users: [], error: undefined }));
 
 /** The users in a channel that is subscribed to with presence. */
-export function presenceStore(client: Realtime, name: string): Store<readonly User[]> {
-  return usersOf(client).store(name, (set) => {
+export function presenceStore(client: Realtime, name: string): Store<PresenceState> {
+  const all = usersOf(client);
+  return all.store(name, (set) => {
     const channel = client.channel(name);
     const look = (): void =>
       void channel.getPresence().then(
-        ({ users }) => set(users),
-        () => {},
+        ({ users }) => set({ ...all.get(name), users }),
+        (error: RealtimeError) => {
+          // Before that it is asked for once more when it is; and why it is not, the channel's own store has.
+          if (channelsOf(client).get(name).status !== "subscribed") return;
+          set({ users: [], error });
+          report(error);
+        },
       );
-    const events = ["presence:join", "presence:update", "presence:leave", "subscribed"] as const;
-    const removers = events.map((event) => channel.on(event as "presence:join", look));
+    const events = ["presence:join", "presence:update", "presence:leave"] as const;
+    const removers = events.map((event) => channel.on(event, look));
+    removers.push(
+      channel.on("subscribed", () => {
+        set({ ...all.get(name), error: undefined });
+        look();
+      }),
+    );
     look();
     return () => removers.forEach((remove) => remove());
   });
@@ -91,16 +111,29 @@ export function presenceStore(client: Realtime, name: string): Store<readonly Us
 
 /**
  * What sends the own presence again when it has changed. `first` is what the channel is subscribed to with. The result is to be
- * called with what is wanted now, whenever that or the state of the subscription may have changed.
+ * called with what is wanted now, whenever that or the state of the subscription may have changed. A refusal is in the
+ * {@link presenceStore} until one is accepted.
  */
 export function ownPresence(
   first: PresenceData | undefined,
-): (channel: Channel, state: ChannelState, own: PresenceData | undefined) => void {
+): (client: Realtime, name: string, state: ChannelState, own: PresenceData | undefined) => void {
   let sent = canonical(first);
-  return (channel, { status }, own) => {
+  return (client, name, { status }, own) => {
     const wanted = canonical(own);
     if (status !== "subscribed" || sent === wanted || !own) return;
     sent = wanted;
-    channel.updatePresence(own).catch(() => {}); // refused: the next change is tried
+    const done = (error?: RealtimeError): void => usersOf(client).change(name, (state) => ({ ...state, error }));
+    client
+      .channel(name)
+      .updatePresence(own)
+      .then(
+        () => usersOf(client).get(name).error && done(),
+        (error: RealtimeError) => {
+          // One that was only cut off goes with the next subscription; after a refusal the next change is tried.
+          if (error.code === ErrorCode.ConnectionFailed) return;
+          done(error);
+          report(error);
+        },
+      );
   };
 }

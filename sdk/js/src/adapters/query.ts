@@ -5,7 +5,7 @@ import type { Realtime } from "../client/realtime.js";
 import type { Doc } from "../core/snapshot.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import type { Untyped } from "../protocol/types.js";
-import { canonical, perClient, Shared, type Store } from "./shared.js";
+import { canonical, perClient, report, Shared, type Store } from "./shared.js";
 
 /** The collections' types that an adapter's `Register` has; without them everything is open. */
 export type CollectionsOf<R> = R extends { collections: infer C } ? C : Untyped;
@@ -36,7 +36,10 @@ export function queryStore<T>(client: Realtime, query: LiveQuery<T> | null): Sto
   return stores.store(key, (set) => {
     const subscription = query.onSnapshot(
       ({ docs, strategy }) => set({ docs, status: "live", error: undefined, strategy }),
-      (error) => set({ ...stores.get(key), status: "error", error }, true),
+      (error) => {
+        set({ ...stores.get(key), status: "error", error }, true);
+        report(error); // a page may show only `docs`
+      },
     );
     return () => subscription.unsubscribe();
   });

@@ -1,5 +1,7 @@
 /** What several parts of an application share: begun by the first that follows it, ended a moment after the last. */
 
+import type { RealtimeError } from "../protocol/errors.js";
+
 /** How long what is not followed any more is kept, for a component that is mounted again: ms. */
 export const GRACE = 1000;
 
@@ -50,6 +52,14 @@ export class Shared<S> {
     return this.entries.get(key)?.state ?? this.initial;
   }
 
+  /** Change the value of a key, if it has begun. */
+  change(key: string, by: (state: S) => S): void {
+    const entry = this.entries.get(key);
+    if (!entry) return;
+    entry.state = by(entry.state);
+    for (const listener of [...entry.listeners]) listener();
+  }
+
   private use(key: string, begin: (set: SetState<S>) => () => void, given: () => void): () => void {
     const entry = this.entries.get(key) ?? this.begin(key, begin);
     const listener = (): void => given(); // its own, also if one is given twice
@@ -68,9 +78,8 @@ export class Shared<S> {
     const entry: Entry<S> = { state: this.initial, over: false, listeners: new Set(), end: () => {}, timer: undefined };
     this.entries.set(key, entry);
     entry.end = begin((state, over = false) => {
-      entry.state = state;
       entry.over = over;
-      for (const listener of [...entry.listeners]) listener();
+      if (this.entries.get(key) === entry) this.change(key, () => state);
     });
     return entry;
   }
@@ -90,6 +99,11 @@ export function perClient<T>(make: () => T): (client: object) => T {
     if (found === undefined) made.set(client, (found = make()));
     return found;
   };
+}
+
+/** Log an error, as the SDK does with one that has no listener. */
+export function report({ code, channel, message }: RealtimeError): void {
+  console.error(`[bunbase] ${code}${channel ? ` ${channel}` : ""}: ${message}`);
 }
 
 /** JSON that is equal for equal values: keys in their order, integers of any size. */
