@@ -29,6 +29,7 @@ from server.client.transport import Transport
 from server.ports.channels import Member
 from server.ports.live_queries import LiveEvent, LiveSubscription
 from server.protocol.client_messages import COLLECTION_PREFIX, Publish, Seen
+from server.protocol.server_messages import ErrorPayload
 from server.session.actions import (
     Authenticate,
     CancelSubscription,
@@ -120,6 +121,8 @@ class Client:
                 case Publish():
                     self._channels.publish([output])
                 case bytes():
+                    if isinstance(output, ErrorPayload):
+                        self._log.refused(self.member, output.about, output.code, output.message)
                     self._send(output)
                 case SubscribeQuery(request):
                     self._intake.begun(request.size)
@@ -140,8 +143,9 @@ class Client:
             case Seen():
                 self._see(request)
             case ReadHistory():
-                if self._history is None:
-                    self._history = HistoryRequests(self._transport, self._channels.subscription_of, self._in_turn)
+                self._history = self._history or HistoryRequests(
+                    self._transport, self._channels.subscription_of, self._in_turn
+                )
                 self._history.begin(request)
             case Authenticate():
                 self._renew(request)
@@ -164,8 +168,7 @@ class Client:
     def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """A task that ends with the connection."""
         task = asyncio.create_task(work)
-        if self._tasks is None:
-            self._tasks = set()
+        self._tasks = self._tasks or set()
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -286,14 +289,8 @@ class Client:
             _log.warning("subscribe_failed", collection=request.collection, error=str(error))
             self._reject(request, UnavailableError("the database cannot be reached now; try again"))
             return
-        answer = self.session.accepted(
-            request,
-            subscription.position,
-            subscription.strategy,
-            subscription.reason,
-            epoch=subscription.epoch,
-            recovered=subscription.recovered,
-        )
+        followed = subscription.position, subscription.strategy, subscription.reason
+        answer = self.session.accepted(request, *followed, epoch=subscription.epoch, recovered=subscription.recovered)
         if answer is None:
             subscription.cancel()
             return

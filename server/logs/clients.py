@@ -35,6 +35,10 @@ KINDS: Final[tuple[Kind, ...]] = (
 
 REFUSALS_PER_SECOND: Final = 20.0
 
+_QUERY: Final = "query"  # the action of a live query
+_PASSING: Final = frozenset({ErrorCode.CONNECTION_FAILED, ErrorCode.RATE_LIMITED})
+"""What a client is to try again: the server logs the cause of the first itself, and a metric counts the second."""
+
 _log = structlog.get_logger("realtime.client")
 
 
@@ -79,15 +83,23 @@ class ClientLog:
         self._refused("renewal_refused", **_who(client), error=str(error))
 
     def rejected_request(self, client: Member, action: str, target: str, error: RealtimeError) -> None:
-        """A request was answered with ``error``: logged if that is for lack of a right, or refuses a query for good, and
-        such are logged.
-        """
+        """A request was answered with ``error``: logged if it refuses the request for good, and such are logged."""
         if not self.authorization:
             return
         if error.code is ErrorCode.PERMISSION_DENIED:
             self.denied(client, action, target, error)
-        elif isinstance(error, QueryRejectedError):
-            self._refused("query_refused", **_who(client), target=target, code=error.code.value, error=str(error))
+        elif action == _QUERY:
+            if isinstance(error, QueryRejectedError):
+                self._refused("query_refused", **_who(client), target=target, code=error.code.value, error=str(error))
+        else:
+            self.refused(client, target, error.code, str(error))
+
+    def refused(self, client: Member, target: str, code: ErrorCode, text: str) -> None:
+        """A request about the channel ``target`` ("": it names none) was answered with an error: logged unless that passes
+        with time, and if such are logged.
+        """
+        if self.authorization and code not in _PASSING:
+            self._refused("request_refused", **_who(client), target=target, code=code.value, error=text)
 
     def denied(self, client: Member, action: str, target: str, error: Exception) -> None:
         """``action`` on a channel or collection is not allowed to it, or not any more."""

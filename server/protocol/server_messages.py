@@ -137,11 +137,13 @@ class _Error(Struct, tag="error"):
 
 
 class ErrorPayload(bytes):
-    """The message of an error, with its ``code`` and the ``limit`` that was reached: so what writes messages can count
-    errors without reading them.
+    """The message of an error, with its ``code``, its text, the channel that it is ``about`` ("" if it names none) and the
+    ``limit`` that was reached: so what writes messages can count and log errors without reading them.
     """
 
     code: ErrorCode
+    message: str
+    about: str
     limit: str
 
 
@@ -291,5 +293,6 @@ def error(
         # A driver's message can carry undecodable bytes as lone surrogates; they have no place in JSON.
         safe = message.encode(errors="replace").decode()
         payload = ErrorPayload(_encode(_Error(code, safe, about.channel, about.id, about.ref, wait)))
-    payload.code, payload.limit = code, limit
+    payload.code, payload.limit, payload.message = code, limit, message
+    payload.about = "" if about.channel is UNSET else about.channel
     return payload

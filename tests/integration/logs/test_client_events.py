@@ -104,8 +104,24 @@ async def test_only_refusals_are_logged_where_nothing_else_is_set(database: str)
         async with transport_client(server.url, "websocket", token=token(sub="ada")) as ada:
             await ada.join("chat:1", presence={})
             await ada.join("private:user-bob")
+            for request in (
+                {"type": "presence:update", "channel": "chat:2", "data": {}},
+                {"type": "history", "channel": "chat:3"},
+                {"type": "message", "channel": "chat:4", "data": {"text": "secret"}},
+                {"type": "message", "channel": "*", "event": "e", "data": 1},
+            ):
+                await ada.send(**request)
+                await ada.receive("error")
             await ada.leave()
         await server.connections(0)
         await server.end()
     of_clients = [each["event"] for each in events(server) if each["logger"] == "realtime.client"]
-    assert of_clients == ["authorization_denied"]
+    assert of_clients == ["authorization_denied", *["request_refused"] * 4]
+    refused = [each for each in events(server) if each["event"] == "request_refused"]
+    assert [(each["target"], each["code"]) for each in refused] == [
+        ("chat:2", "RT_009"),
+        ("chat:3", "RT_004"),
+        ("chat:4", "RT_007"),
+        ("*", "RT_004"),
+    ]
+    assert "secret" not in "".join(server.lines)

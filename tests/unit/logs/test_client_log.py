@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from engine.channels.core.messages.model import Member
+from engine.channels.core.messages.model import Member, PresenceRefusedError, UnavailableError
 from engine.errors import ErrorCode, UnknownCollectionError
 from server.logs import clients
 from server.logs.clients import REFUSALS_PER_SECOND, ClientLog
@@ -45,6 +45,20 @@ def test_a_refused_query_is_one_line_with_its_reason() -> None:
         "info",
     )
     assert line["error"] == "no collection is named 'todo'"
+
+
+def test_other_requests_are_logged_as_refused_unless_they_may_be_tried_again() -> None:
+    log = ClientLog(["authorization"])
+    with capture_logs() as logs:
+        log.rejected_request(ADA, "be present in", "chat:1", PresenceRefusedError("no state"))
+        log.rejected_request(ADA, "publish to", "chat:1", UnavailableError("try again"))
+        log.refused(ADA, "chat:2", ErrorCode.RATE_LIMITED, "too many")
+        log.refused(ADA, "chat:2", ErrorCode.NOT_FOUND, "not subscribed")
+        ClientLog(["channels"]).refused(ADA, "chat:2", ErrorCode.NOT_FOUND, "not subscribed")
+    assert [(each["event"], each["target"], each["code"], each["error"]) for each in logs] == [
+        ("request_refused", "chat:1", ErrorCode.PRESENCE_REJECTED, "no state"),
+        ("request_refused", "chat:2", ErrorCode.NOT_FOUND, "not subscribed"),
+    ]
 
 
 def test_a_kind_that_is_not_set_is_off() -> None:
