@@ -3,8 +3,8 @@
 A message adds its points to what is left of the score, which halves every ``half_life`` seconds. A message that would bring
 it above the threshold is refused and adds nothing, or is flagged. Scores are of one node and of a bounded number of senders.
 
-SDKs send a message again that is refused with ``RT_006``, and others wait behind it. So that code is for messages that pass
-within some seconds; one that does not is refused with a code after which it is given up.
+``RT_006`` has the seconds after which the same message passes. SDKs send it again by themselves where that is at most one,
+as others wait behind it; else the application decides. So that code is for messages that pass within some seconds.
 """
 
 from __future__ import annotations
@@ -29,15 +29,19 @@ __all__ = ["SpamBlockedError", "SpamError", "SpamScores"]
 
 _MAX_SENDERS: Final = 10_000  # about 1 KB each; the one that was silent longest goes first
 _REMEMBERED: Final = 8  # messages of a sender that a new one is compared with
-_SOON: Final = 10.0  # seconds for which an SDK is to hold a message back and send it again
+_SOON: Final = 10.0  # seconds after which it may be worthwhile to send a message again
 _LINKS: Final = TextSearch((), [r"https?://|\bwww\."])
 
 
 class SpamError(RealtimeError):
-    """A sender publishes too much; the text names the seconds after which the same message passes."""
+    """A sender publishes too much; the same message passes after ``retry_after`` seconds, which the text names, too."""
 
     code = ErrorCode.RATE_LIMITED
     limit = "spam"
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class SpamBlockedError(RealtimeError):
@@ -93,4 +97,4 @@ class SpamScores:
             return ContentRefusedError("data: it has too many links or repetitions")
         seconds = self._half_life * math.log2(left / room)
         text = f"too many messages, repetitions or links; try again in {seconds:.1f} s"
-        return SpamError(text) if seconds <= _SOON else SpamBlockedError(text)
+        return SpamError(text, seconds) if seconds <= _SOON else SpamBlockedError(text)

@@ -63,6 +63,20 @@ test("a rejected message rejects its own call only, and a rate-limited one is se
   assert.equal((await good).id, second!.id);
 });
 
+test("a message that is refused for seconds rejects with them, and others are sent meanwhile", async () => {
+  const { server, channel } = await subscribedChannel();
+  const spam = channel.send("n", 1);
+  const { ref } = server.peer.of("message")[0]!;
+  server.peer.send({ type: "error", code: "RT_006", message: "too many", channel: "room", ref, retryAfter: 4.5 });
+  await assert.rejects(spam, { code: "RT_006", ref, retryAfter: 4.5 });
+  void channel.send("n", 2);
+  await server.clock.pass(10_000);
+  assert.deepEqual(
+    server.peer.of("message").map(({ data }) => data),
+    [1, 2],
+  );
+});
+
 test("whenSeen resolves with the answer, is asked again on a new connection, and ends in time", async () => {
   const server = new FakeServer();
   const client = server.realtime;

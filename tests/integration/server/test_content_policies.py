@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 
 import httpx
 import psycopg
 import pytest
+from websockets.asyncio.client import connect
 
 from tests.support.clients.list_client import read, write
-from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
-from tests.support.clients.users import rest_client, running_server, user_client
+from tests.support.clients.transports import TRANSPORTS, Message, TransportClient, transport_client
+from tests.support.clients.users import UserClient, rest_client, running_server, user_client
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess
+from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
 SCHEMA = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "maxLength": 5}}}
 STORED = "select payload::text from realtime.messages order by seq"
@@ -151,6 +154,33 @@ async def test_a_sender_of_spam_is_refused_on_all_connections_and_others_are_not
         assert await publish(bob, "hello") == ("ack", "")
         assert (await publish(bob, "Hello"))[0] == "RT_003", "it repeats itself"
         assert await publish(ada, "elsewhere", "other") == ("ack", "")
+
+
+async def test_a_burst_is_answered_with_the_seconds_after_which_the_message_passes(database: str) -> None:
+    spam = {"threshold": 6, "half_life": 5}
+    columns = "insert into realtime.content_policies (name, channel, spam) values"
+    write(database, f"{columns} ('spam', 'chat:*', '{json.dumps(spam)}')")
+    issuers = json.dumps([{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}])
+    headers = {"Authorization": f"Bearer {token()}"}
+    async with (
+        running_server(database, auth_issuers=issuers) as server,
+        connect(server.websocket, additional_headers=headers) as socket,
+        rest_client(server) as http,
+    ):
+        await in_force(server, 1)
+        ada = UserClient(socket)
+        body = {"type": "message", "channel": "chat:1", "event": "e", "ref": "r"}
+        refused: Message = {"type": "ack"}
+        while refused["type"] == "ack":
+            refused = await ada.ask(**body, data="more")
+        assert refused["code"] == "RT_006"
+        assert 0 < refused["retryAfter"] <= 8
+        answer = await http.post("/channels/chat:1/broadcast", json={"event": "e", "data": "more"}, headers=headers)
+        while answer.status_code == 201:
+            answer = await http.post("/channels/chat:1/broadcast", json={"event": "e", "data": "more"}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (429, "RT_006")
+        assert 0 < answer.json()["retryAfter"] <= 8
+        assert answer.headers["Retry-After"] == str(math.ceil(answer.json()["retryAfter"]))
 
 
 async def test_the_hook_is_asked_about_messages_after_the_policies(database: str) -> None:

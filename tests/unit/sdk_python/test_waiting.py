@@ -9,6 +9,7 @@ from bunbase import ErrorCode, RealtimeError
 from bunbase.connection.connection_manager import ConnectionManager
 from bunbase.connection.link import Link, LinkHandler
 from bunbase.connection.options import Options
+from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.protocol.codes import CloseCode
 from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports import Address
@@ -110,6 +111,20 @@ async def test_a_limit_of_the_number_of_something_does_not_hold_back_other_reque
         assert (link.pacer.wait(time.monotonic()) > 0) is blocked
         assert ended.retry_after == 0
         await link.close()
+
+
+async def test_a_message_that_is_refused_for_seconds_fails_with_them_and_is_not_sent_again() -> None:
+    nothing: Any = None
+    manager = SubscriptionManager(10)
+    link = manager.active = Link(LimitedTransport({}), OPTIONS, manager, nothing)
+    for wait, sent_again in ((4.5, False), (0.5, True)):
+        answers: list[Any] = []
+        entry = manager.send_queue.add({"type": "message", "channel": "c"}, answers.append, online=True)
+        assert manager.next_message(link) == entry.message
+        error = {"type": "error", "code": "RT_006", "message": "too many", "channel": "c", "ref": entry.message["ref"]}
+        manager.received(link, {**error, "retryAfter": wait})
+        assert [answer.retry_after for answer in answers] == ([] if sent_again else [wait])
+        assert manager.next_message(link) == (entry.message if sent_again else None)
 
 
 def test_an_error_has_the_seconds_after_which_the_request_may_be_repeated() -> None:

@@ -283,11 +283,11 @@ export class SubscriptionManager implements ConnectionHandler {
   private _error(link: Link, message: Rejected): void {
     const { code, ref, id, message: text, retryAfter = 0 } = message;
     const error = new RealtimeError(code, text, message);
-    // Of a rate: a token comes within a second. A longer time is about the number of something, and stops no other request.
-    if (isLimit(message) && retryAfter <= 1)
-      link._pacer?._block(this._settings._clock.now() + (retryAfter || 1) * 1000);
-    if (ref !== undefined)
-      return isLimit(message) ? this._sendQueue?._again(ref) : this._sendQueue?._answered(ref, error);
+    // Of a rate: a token comes within a second. A longer time is about the number of something, or about one message, and stops
+    // no other request.
+    const soon = isLimit(message) && retryAfter <= 1;
+    if (soon) link._pacer?._block(this._settings._clock.now() + (retryAfter || 1) * 1000);
+    if (ref !== undefined) return soon ? this._sendQueue?._again(ref) : this._sendQueue?._answered(ref, error);
     const subscription = this._slotsOf(link)._find(message);
     // With an id without an entry it answers an `unsubscribe`; without an id it concerns the connection.
     if (!subscription && id !== undefined) return link._left(id);

@@ -42,7 +42,7 @@ from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.errors import ConnectionEndedError
 from bunbase.transports import Transport
 
-__all__ = ["Heartbeat", "Link", "LinkHandler"]
+__all__ = ["RETRY_LIMITED", "Heartbeat", "Link", "LinkHandler"]
 
 Message = dict[str, Any]
 
@@ -51,7 +51,7 @@ _OWN = frozenset(("pong", "close", "reconnect", "authenticated", "auth:expiring"
 _MAX_BATCH = 50
 _DEFAULT_RATE = 100.0
 _DEFAULT_SIZE = 128 * 1024  # bytes of one message
-_RETRY_LIMITED = 1.0  # seconds after which a server's bucket is full again
+RETRY_LIMITED = 1.0  # seconds after which a server's bucket is full again
 
 
 class LinkHandler(Protocol):
@@ -210,13 +210,13 @@ class Link:
             self._handler.received(self, message)
 
     def _limited(self, message: Message) -> None:
-        """A limit was exceeded: of a rate, for which a token comes within a second, of the number of something, which stops
-        no other request, or by this connection itself, which the server ends then.
+        """A limit was exceeded: of a rate, for which a token comes within a second, of the number of something or for one
+        message, which stops no other request, or by this connection itself, which the server ends then.
         """
-        wait = float(message.get("retryAfter", _RETRY_LIMITED))
+        wait = float(message.get("retryAfter", RETRY_LIMITED))
         if not message.keys() & {"ref", "id", "channel"}:
             self._retry_after = wait
-        elif wait <= _RETRY_LIMITED:
+        elif wait <= RETRY_LIMITED:
             self.pacer.block(time.monotonic() + wait)
 
     def _process_own(self, message: Message) -> None:

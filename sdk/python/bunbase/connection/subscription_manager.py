@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 
-from bunbase.connection.link import Link
+from bunbase.connection.link import RETRY_LIMITED, Link
 from bunbase.connection.subscription import Raw, Subscription
 from bunbase.core.backoff import full_jitter
 from bunbase.core.recent_ids import RecentIds
@@ -228,7 +228,8 @@ class SubscriptionManager:
     def _error(self, message: Raw) -> None:
         error, ref = RealtimeError.of(message), message.get("ref", "")
         if ref:  # about a message; one without an entry was answered before
-            if not (error.code == ErrorCode.RATE_LIMITED and self.send_queue.refused(ref)):
+            soon = error.code == ErrorCode.RATE_LIMITED and (error.retry_after or 0.0) <= RETRY_LIMITED
+            if not (soon and self.send_queue.refused(ref)):
                 self.send_queue.answered(ref, error)
             return
         key = message.get("id") or message.get("channel", "")
