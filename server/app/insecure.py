@@ -22,6 +22,11 @@ __all__ = ["insecure_settings"]
 
 _WIDEST: Final = {4: 8, 6: 7}  # as 10.0.0.0/8 and fc00::/7: a network of addresses that are no one's on the internet
 _MIN_KEY: Final = 32  # characters
+_SHARES: Final = {
+    "max_reading_share": "one address",
+    "max_refused_share": "what is refused of one address",
+    "max_work_share": "users who have had much done lately",
+}
 _CHOSEN: Final = re.compile(r"(\w+\.)*(raw_)?user_?meta_?data\b")  # of Supabase and Auth0: what users write themselves
 
 
@@ -138,7 +143,8 @@ def _rest(settings: Settings) -> _Findings:
             f"a key of fewer than {_MIN_KEY} characters can be guessed, and it may do everything; "
             "take 32 random bytes, for instance from: openssl rand -base64 32",
         )
-    if key is None and not settings.require_api_key and settings.trusted_proxies:
+    local_alone = settings.trust_user_parameter and _local(settings) and not settings.trusted_proxies  # as in ``dev``
+    if key is None and not settings.require_api_key and not local_alone:
         yield (
             "require_api_key",
             "REST answers programs of this machine without a key, and a proxy on it that adds no X-Forwarded-For passes "
@@ -180,6 +186,28 @@ def _databases(settings: Settings) -> _Findings:
                 )
 
 
+def _limits_off(settings: Settings) -> _Findings:
+    if settings.max_query_cost == 0:
+        yield (
+            "max_query_cost",
+            "0 lets a client subscribe to a query of any cost, which is read again after each change of its tables; "
+            "set a bound, 100000 unless measured otherwise",
+        )
+    if settings.query_temporary_size == 0:
+        yield (
+            "query_temporary_size",
+            "0 lets a client's query fill the disk of the database with temporary files; set a bound in megabytes",
+        )
+    for name, whose in _SHARES.items():
+        if getattr(settings, name) == 1:
+            yield (name, f"1 lets {whose} take all of the processor, so that others wait; take a smaller part of it")
+    if settings.tracing and settings.trace_trusted_parents == "all":
+        yield (
+            "trace_trusted_parents",
+            "all lets each client decide that its messages are recorded, whatever trace_sample_ratio is; set it to servers",
+        )
+
+
 def _hook(settings: Settings) -> _Findings:
     if settings.content_hook is not None and settings.content_hook_errors == "allow":
         yield (
@@ -199,5 +227,6 @@ _CHECKS: Final[tuple[Callable[[Settings], _Findings], ...]] = (
     _rest,
     _nats,
     _databases,
+    _limits_off,
     _hook,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +40,10 @@ INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "trusted_proxies": tuple({"trusted_proxies": (each,)} for each in ("0.0.0.0/0", "::/0", "128.0.0.0/1")),
     "host": ({"host": "0.0.0.0", "trusted_proxies": ()},),
     "rest_key": ({"rest_key": "correct horse"},),
-    "require_api_key": ({"require_api_key": False},),
+    "require_api_key": (
+        {"require_api_key": False},
+        {"require_api_key": False, "host": "127.0.0.1", "trusted_proxies": ()},  # a proxy that is not declared
+    ),
     "nats_url": (
         {"nats_url": ("nats://user:password@nats.example.com:4222",)},
         {"nats_url": ("tls://nats.example.com:4222",)},
@@ -49,17 +51,37 @@ INSECURE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     ),
     "dsn": ({"dsn": "postgresql://user:password@db.example.com/x?sslmode=disable"},),
     "pooled_dsn": ({"pooled_dsn": "host=10.1.1.1 sslmode=disable"},),
+    "max_query_cost": ({"max_query_cost": 0},),
+    "query_temporary_size": ({"query_temporary_size": 0},),
+    "max_reading_share": ({"max_reading_share": 1},),
+    "max_refused_share": ({"max_refused_share": 1},),
+    "max_work_share": ({"max_work_share": 1},),
+    "trace_trusted_parents": ({"tracing": True, "trace_trusted_parents": "all"},),
     "content_hook_errors": ({"content_hook": "module:function", "content_hook_errors": "allow"},),
 }
 """By the setting that is named: what makes it insecure, beside ``STRICT``."""
 
-HARMLESS = re.compile(
-    r"max_\w+|planned_connections|\w+_(?:dsn|name|size|timeout|interval|time|level|format|pings|setting|ips)|content_hook|\w+_channels|port|"
-    r"ephemeral|throw\w+|tls_\w+|session_validation|auth_handler|decoder|lease|proxy_protocol|auth_leeway|log_events|alert_webhook|"
-    r"analytics|analytics_\w+|country_\w+|respect_do_not_track|"
-    r"nats_(?!url)\w+|relay_lease|node_url|node_region|balance_share|dashboard|metrics|workers|tracing|trace_\w+"
-)
-"""Settings whose values let no client do more than the others allow: bounds, names, how the server works."""
+_NAMES = """
+alert_interval alert_webhook allowed_ips analytics analytics_channels analytics_days_kept analytics_hours_kept
+analytics_interval analytics_minutes_kept analytics_users anonymous_channels auth_handler auth_leeway
+authentication_timeout balance_share channels_pool_size claims_setting content_hook content_hook_timeout
+country_database country_header dashboard decoder definitions_interval denied_ips drain_time ephemeral
+heartbeat_interval lease log_events log_format log_level max_backlog max_buffer_size max_connection_rate
+max_connections_per_ip max_connections_per_user max_early_size max_message_rate max_message_size max_presence_rate
+max_published_bytes max_query_rows max_reads_per_user max_reread_queries max_reread_queries_per_user max_rest_rate
+max_subscriptions max_windows max_windows_per_user metrics missed_pings nats_ca nats_max_bytes nats_origin
+nats_replicas node_name node_region node_url open_channels ping_interval planned_connections pool_size port
+proxy_protocol query_memory_size query_timeout relay_lease respect_do_not_track rest_pool_size session_timeout
+session_validation slot_name stall_timeout tls_certificate tls_key trace_names trace_sample_ratio tracing
+workers
+"""
+_FORMER = {
+    name for name, field in Settings.model_fields.items() if str(field.description).startswith("the former name of")
+}
+HARMLESS = frozenset(_NAMES.split()) | _FORMER
+"""Settings whose values let no client do more than the others allow: bounds that no value turns off, names, how the server
+works.
+"""
 
 
 def keys_of(case: str | dict[str, Any]) -> str:
@@ -68,9 +90,10 @@ def keys_of(case: str | dict[str, Any]) -> str:
 
 
 def test_each_setting_is_either_judged_or_known_to_be_harmless() -> None:
-    unjudged = {name for name in Settings.model_fields if name not in INSECURE and not HARMLESS.fullmatch(name)}
+    unjudged = Settings.model_fields.keys() - INSECURE.keys() - HARMLESS
     assert unjudged == set(), "judge them in server/app/insecure.py, or list them here as harmless"
-    assert INSECURE.keys() <= Settings.model_fields.keys()
+    assert INSECURE.keys() | HARMLESS <= Settings.model_fields.keys()
+    assert not INSECURE.keys() & HARMLESS
 
 
 @pytest.mark.parametrize(
@@ -90,8 +113,9 @@ def test_an_insecure_setting_is_named_alone_with_a_reason_and_a_remedy(named: st
     [
         STRICT,
         {**STRICT, "host": "0.0.0.0"},
-        {"host": "::1", "allowed_origins": ("https://a.example",)},
-        {"host": "localhost", "allowed_origins": ("https://a.example",)},
+        {"host": "::1", "allowed_origins": ("https://a.example",), "require_api_key": True},
+        {"host": "localhost", "allowed_origins": ("https://a.example",), "rest_key": "k" * 32},
+        {**STRICT, "trace_trusted_parents": "all"},
         {**STRICT, "trusted_proxies": ("10.0.0.0/8", "fc00::/7"), "rest_key": "k" * 32},
         {**STRICT, "auth_issuers": ({"issuer": ISSUER, "audience": AUDIENCE, "public_key": pem("RS256")},)},
         {**STRICT, "content_hook_errors": "allow"},
@@ -106,3 +130,9 @@ def test_an_insecure_setting_is_named_alone_with_a_reason_and_a_remedy(named: st
 )
 def test_settings_for_the_open_internet_are_not_named(settings: dict[str, Any]) -> None:
     assert insecure_settings(load_settings(None, **settings)) == {}
+
+
+@pytest.mark.parametrize("more", [{}, {"host": "0.0.0.0"}, {"trusted_proxies": ("10.0.0.1",)}], ids=keys_of)
+def test_rest_without_a_key_is_named_but_where_a_developer_is_alone(more: dict[str, Any]) -> None:
+    found = insecure_settings(load_settings(None, trust_user_parameter=True, **more))
+    assert ("require_api_key" in found) is bool(more)
