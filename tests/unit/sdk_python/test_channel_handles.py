@@ -141,15 +141,48 @@ async def test_a_channel_that_two_parts_of_an_application_use_is_left_with_the_s
     assert manager.subscriptions == {}
 
 
-async def test_reading_the_presence_is_no_use_that_keeps_a_channel() -> None:
-    _, channel = made(presence=True)
-    reading = asyncio.create_task(channel.get_presence())
+async def test_presence_and_history_wait_for_a_subscribe_that_is_under_way() -> None:
+    manager, channel = made(presence=True)
+    subscribing = asyncio.create_task(channel.subscribe())
     await turn()
-    begin(channel, presence={"users": []})
-    await reading
-    await channel.subscribe()
-    await channel.unsubscribe()
+    reading = asyncio.create_task(channel.get_presence())
+    updating = asyncio.create_task(channel.update_presence(status="away"))
+    asking = asyncio.create_task(channel.history(limit=1))
+    await turn()
+    assert (reading.done(), manager.send_queue.next()) == (False, None)
+    begin(channel, presence={"users": [{"id": "ada"}]})
+    assert [user.id for user in (await reading).users] == ["ada"]
+    await turn()
+    sent = [entry.message["type"] for entry in (manager.send_queue.next(), manager.send_queue.next()) if entry]
+    assert sent == ["presence:update", "history"]
+    manager.send_queue.fail(GONE)
+    assert list(await asyncio.gather(updating, asking, return_exceptions=True)) == [GONE, GONE]
+    await subscribing
+    await channel.unsubscribe()  # which reading and asking were no uses that keep it
     assert not channel.is_subscribed
+
+
+async def test_presence_and_history_of_a_channel_that_is_not_subscribed_are_errors_at_once() -> None:
+    manager, channel = made(presence=True)
+    wanted = [
+        (channel.get_presence(), ErrorCode.PRESENCE_REJECTED),
+        (channel.update_presence(status="away"), ErrorCode.PRESENCE_REJECTED),
+        (channel.history(), ErrorCode.NOT_FOUND),
+    ]
+    for call, code in wanted:
+        with pytest.raises(RealtimeError, match="subscribe to the channel first") as refused:
+            await call
+        assert (refused.value.code, refused.value.channel) == (code, "chat:1")
+    assert manager.subscriptions == {}
+
+
+async def test_what_waits_for_a_subscribe_that_is_refused_raises_that_error() -> None:
+    manager, channel = made(presence=True)
+    calls = (channel.subscribe(), channel.get_presence(), channel.history())
+    waiting = asyncio.gather(*calls, return_exceptions=True)
+    await turn()
+    manager.fail(GONE)
+    assert list(await waiting) == [GONE, GONE, GONE]
 
 
 async def test_a_subscribe_that_is_superseded_returns_quietly() -> None:

@@ -56,6 +56,13 @@ def test_an_address_that_is_none_is_refused_with_what_to_do(client: Any, url: st
     assert "give an address such as 'https://realtime.example.com', or set BUNBASE_REALTIME_URL" in text
 
 
+def test_a_format_that_is_none_is_refused() -> None:
+    wrong: Any = "xml"
+    for client in (Realtime, SyncRealtime):
+        with pytest.raises(ValueError, match="format: 'xml'; known are json, msgpack"):
+            client("http://localhost", format=wrong)
+
+
 def test_without_an_address_that_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BUNBASE_REALTIME_URL", raising=False)
     monkeypatch.delenv("BUNBASE_REALTIME_KEY", raising=False)

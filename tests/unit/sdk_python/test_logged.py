@@ -63,7 +63,8 @@ async def test_the_first_failure_names_the_address_once(caplog: pytest.LogCaptur
     address = Address("http://localhost:8410")
     await UnreachableManager(address, options, nothing, lambda state, error: reasons.append(str(error)), nothing).run()
     (record,) = caplog.records
-    assert "cannot reach http://localhost:8410/realtime (HTTP 404)" in record.getMessage()
+    text = "cannot reach http://localhost:8410/realtime (HTTP 404): is that the server's address? set url"
+    assert text in record.getMessage()
     assert "http://localhost:8410/realtime" in reasons[-1]
 
 

@@ -163,7 +163,8 @@ class Channel(Emitter):
         """Messages from before the subscription, a page at a time: those that it would have received, by its filter too.
 
         With a filter a page may have few messages, or none, although there are earlier ones: ``before`` of the page shows
-        that. What cannot be decrypted is skipped, and emitted as ``error``. Sent again after a reconnect.
+        that. What cannot be decrypted is skipped, and emitted as ``error``. Waits for a ``subscribe`` that is under way, and
+        is sent again after a reconnect.
 
         Args:
             before: the ``before`` of the last page, or the position of a message; the latest messages without it.
@@ -172,7 +173,7 @@ class Channel(Emitter):
         Raises:
             RealtimeError: ``RT_004``: not subscribed; ``RT_007``: ``before`` or ``limit`` is invalid.
         """
-        if not self.is_subscribed:
+        if not await self._is_settled():
             raise RealtimeError(ErrorCode.NOT_FOUND, "subscribe to the channel first", self.name)
         request = {"type": "history", "channel": self.name, "limit": limit}
         if before is not None:
@@ -189,6 +190,7 @@ class Channel(Emitter):
         Raises:
             RealtimeError: ``RT_009``: not subscribed with presence, or the data is invalid.
         """
+        await self._require_subscription()
         update = {**(data or {}), **fields}
         await self._manager.send({"type": "presence:update", "channel": self.name, "data": update})
         self._state.keep_presence(update)
@@ -199,19 +201,27 @@ class Channel(Emitter):
         return self._state.presence.current
 
     async def get_presence(self) -> Presence:
-        """The present users; subscribes first if needed.
+        """The present users, kept from the server's messages: no request. Waits for a ``subscribe`` that is under way.
 
         Raises:
-            RealtimeError: ``RT_009``: the channel was made without ``presence``; or as in ``subscribe``.
+            RealtimeError: ``RT_009``: not subscribed, or the channel was made without ``presence``.
         """
         if not self._state.with_presence:
             raise RealtimeError(
                 ErrorCode.PRESENCE_REJECTED, "make the channel with presence=True to see who is there", self.name
             )
-        if not self.is_subscribed:
-            await self.subscribe()
-            self._uses = max(0, self._uses - 1)  # the list alone is no use of the channel
+        await self._require_subscription()
         return self.presence
+
+    async def _require_subscription(self) -> None:
+        if not await self._is_settled():
+            raise RealtimeError(ErrorCode.PRESENCE_REJECTED, "subscribe to the channel first", self.name)
+
+    async def _is_settled(self) -> bool:
+        """Whether it is subscribed to, once a ``subscribe`` that is under way has its answer. Raises what that raises."""
+        if self._ready is not None:
+            await asyncio.shield(self._ready)
+        return self.is_subscribed
 
     @overload
     def messages(

@@ -59,7 +59,7 @@ class SyncChannel:
         return self._thread.run(self._channel.history(before=before, limit=limit))
 
     def get_presence(self) -> Presence:
-        """The present users; subscribes first if needed."""
+        """The present users of a channel that is subscribed to with presence, see ``Channel.get_presence``."""
         return self._thread.run(self._channel.get_presence())
 
     @overload

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode, urlsplit
 
 from bunbase.protocol.codec import Format
@@ -42,6 +42,8 @@ class Address:
                 f"url: {self.url!r} {problem}; give an address such as 'https://realtime.example.com', "
                 f"or set {URL_VARIABLE}"
             )
+        if self.format not in get_args(Format):
+            raise ValueError(f"format: {self.format!r}; known are {', '.join(get_args(Format))}")
 
     @property
     def http(self) -> str:
