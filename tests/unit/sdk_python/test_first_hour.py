@@ -12,6 +12,7 @@ from bunbase import (
     Channel,
     Doc,
     Encryption,
+    ErrorCode,
     LiveQuery,
     Message,
     Pages,
@@ -54,6 +55,15 @@ def test_an_address_that_is_none_is_refused_with_what_to_do(client: Any, url: st
     assert repr(url) in text
     assert problem in text
     assert "give an address such as 'https://realtime.example.com', or set BUNBASE_REALTIME_URL" in text
+
+
+def test_a_code_is_of_the_enumeration_and_equals_its_text_and_one_of_a_newer_server_is_a_string() -> None:
+    text = ErrorCode.NOT_FOUND.value
+    error = RealtimeError.of({"type": "error", "code": text, "message": "no such room"})
+    assert error.code is ErrorCode.NOT_FOUND
+    assert error.code == text
+    assert (str(error.code), str(error)) == (text, f"{text}: no such room")
+    assert type(RealtimeError.of({"code": "RT_999", "message": "of a later version"}).code) is str
 
 
 def test_a_format_that_is_none_is_refused() -> None:

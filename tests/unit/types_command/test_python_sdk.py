@@ -16,8 +16,8 @@ TYPES = '''
 from typing import Any, Literal, TypedDict
 
 from bunbase import (
-    Change, Channel, Count, Database, Doc, LiveQuery, Message, Messages, Pages, Query, Realtime, Snapshot, Snapshots,
-    SyncDatabase, SyncPages, SyncQuery, SyncRealtime,
+    Change, Count, Doc, ErrorCode, LiveQuery, Message, Messages, Pages, Query, Realtime, RealtimeError, Snapshot, Snapshots,
+    SyncPages, SyncQuery, SyncRealtime,
 )
 
 
@@ -79,6 +79,11 @@ assert_type(sync_todos.pages(2), SyncPages[Todo])
 assert_type(next(sync_todos.pages(2)).changes, tuple[Change[Todo], ...])
 assert_type(sync_todos.live_count(), SyncQuery[Count])
 assert_type(next(sync.channel("chat:1").messages("new-message", NewMessage)).data["text"], str)
+
+
+@realtime.on("error")
+def failed(error: RealtimeError) -> bool:
+    return error.code is ErrorCode.NOT_FOUND or error.code == ErrorCode.NOT_FOUND.value
 """
 
 UNTYPED = """
