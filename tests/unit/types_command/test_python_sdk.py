@@ -182,7 +182,8 @@ def test_a_type_changes_nothing_when_the_program_runs() -> None:
         from bunbase import Doc, Message, Realtime, Snapshot
         todos = Realtime("http://localhost").database().collection("todos", dict)
         assert repr(todos) == "<Query of todos>" and todos.spec == {}
-        assert Doc("1", {"a": 1}) == Doc("1", {"a": 1}) and Snapshot[dict] and Message[dict]
+        assert Doc[dict]("1", {"a": 1}) == Doc("1", {"a": 1})
+        assert Snapshot[dict]((), (), "0/1") == Snapshot((), (), "0/1") and Message[dict]("c", "e", {})
         assert "typing_extensions" not in sys.modules
     """
     text = "\n".join(line.strip() for line in program.splitlines())

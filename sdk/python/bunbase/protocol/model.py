@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any, Generic, Literal, TypedDict
 
 from bunbase.protocol.type_variables import D_co, T_co
@@ -175,3 +175,13 @@ class Count(TypedDict):
     """The document of ``Query.live_count``."""
 
     count: int
+
+
+def _refuse(self: object, name: str, value: object) -> None:
+    raise FrozenInstanceError(f"cannot assign to {name!r} of {self!r}")
+
+
+# What `dataclass` writes for frozen classes with slots raises TypeError for a name that is no field. `Doc[Todo](…)` sets
+# one, and expects an AttributeError (Python 3.11, `_BaseGenericAlias.__call__` of typing.py).
+for _each in (Message, Doc, Change, Snapshot):
+    _each.__setattr__ = _refuse  # type: ignore[method-assign]
