@@ -175,3 +175,15 @@ test("a broadcast carries the trace context in headers, and none is sent without
   await assert.rejects(channel.broadcast("e", 1, { tracestate: "a\r\nb" }), TypeError);
   assert.equal(requests.length, 2);
 });
+
+test("a request that is refused for seconds rejects with them", async (t) => {
+  const problem = { code: "RT_006", detail: "too many requests", retryAfter: 30 };
+  const server = createServer((_, response) =>
+    response.writeHead(429, { "Retry-After": 30 }).end(JSON.stringify(problem)),
+  );
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  t.after(() => server.close().closeAllConnections());
+  const { port } = server.address() as AddressInfo;
+  const channel = new RealtimeServer({ url: `http://127.0.0.1:${port}` }).channel("room");
+  await assert.rejects(channel.broadcast("e"), { code: "RT_006", message: problem.detail, retryAfter: 30 });
+});

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bunbase import ErrorCode, RealtimeError
+import httpx
+import pytest
+from bunbase import AsyncRealtimeServer, ErrorCode, RealtimeError, RealtimeServer
 from bunbase.connection.connection_manager import ConnectionManager
 from bunbase.connection.link import Link, LinkHandler
 from bunbase.connection.options import Options
@@ -137,3 +139,55 @@ def test_the_header_is_seconds_and_anything_else_is_ignored() -> None:
     values = ("10", "", "soon", "-1", "Wed, 21 Oct 2026 07:28:00 GMT")
     assert [retry_after_of({"Retry-After": value}) for value in values] == [10.0, 0, 0, 0, 0]
     assert retry_after_of({}) == 0
+
+
+BUSY = {"code": "RT_006", "detail": "more than 1000 requests per second"}
+
+
+class Server:
+    """Answers 429 with the times that it is given, and then with a presence."""
+
+    def __init__(self, *waits: float) -> None:
+        self.waits = list(waits)
+        self.requests = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        if not self.waits:
+            return httpx.Response(200, json={"users": [], "count": 0})
+        wait = self.waits.pop(0)
+        return httpx.Response(429, json={**BUSY, "retryAfter": wait}, headers={"Retry-After": f"{wait:.0f}"})
+
+
+def client_of(server: Server) -> RealtimeServer:
+    client = RealtimeServer("http://realtime.test", timeout=10.0)
+    client._http = httpx.Client(transport=httpx.MockTransport(server), base_url="http://realtime.test", timeout=10.0)
+    return client
+
+
+def test_a_time_that_fits_the_timeout_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", naps.append)
+    server = Server(2.5, 0.2)
+    with client_of(server) as client:
+        assert client.channel("chat:1").get_presence().count == 0
+    assert server.requests == 3
+    assert 2.5 <= naps[0] <= 7.5
+    assert 0.2 <= naps[1] <= 5.2
+
+
+def test_a_longer_time_is_raised_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    server = Server(*[30.0] * 9)
+    with client_of(server) as client, pytest.raises(RealtimeError) as busy:
+        client.channel("chat:1").get_presence()
+    assert (busy.value.code, busy.value.retry_after, server.requests) == ("RT_006", 30.0, 1)
+
+
+async def test_of_an_answer_without_a_document_it_is_the_header() -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(429, headers={"Retry-After": "60"}))
+    async with AsyncRealtimeServer("http://realtime.test") as client:
+        client._http = httpx.AsyncClient(transport=transport, base_url="http://realtime.test", timeout=10.0)
+        with pytest.raises(RealtimeError) as busy:
+            await client.channel("chat:1").get_presence()
+    assert (busy.value.code, busy.value.retry_after) == ("RT_001", 60.0)

@@ -181,6 +181,7 @@ export class Rest {
 async function read<T>(response: Response): Promise<T> {
   const text = await response.text();
   if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
-  const { code = ErrorCode.ConnectionFailed, detail = `HTTP status ${response.status}` } = problemOf(text);
-  throw new RealtimeError(code, detail);
+  const problem = problemOf(text);
+  const { code = ErrorCode.ConnectionFailed, detail = `HTTP status ${response.status}` } = problem;
+  throw new RealtimeError(code, detail, problem);
 }

@@ -22,7 +22,8 @@ T = TypeVar("T")
 class AsyncRealtimeServer:
     """A server's client for asyncio. ``async with AsyncRealtimeServer(…) as server:`` closes it.
 
-    Requests that cannot do harm twice are repeated, after waits at random, when the network or the server fails.
+    Requests that cannot do harm twice are repeated, after waits at random, when the network or the server fails. If the
+    server asks for a longer wait it is that; one that is longer than ``timeout`` is raised at once, as ``retry_after``.
 
     Args:
         url: the server, such as ``https://realtime.example.com``. Default: ``BUNBASE_REALTIME_URL``, or that of
@@ -115,7 +116,7 @@ class AsyncRealtimeServer:
         await self.aclose()
 
     async def _call(self, call: calls.Call[T]) -> T:
-        retrying = AsyncRetrying(**calls.retry_options(call, self._attempts))
+        retrying = AsyncRetrying(**calls.retry_options(call, self._attempts, self._http.timeout.read))
         with calls.plain_errors(self._http.base_url):
             answer: T = await retrying(self._once, call)
             return answer

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
-from tenacity import retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from bunbase.protocol.codec import decode_text, encode_text
 from bunbase.protocol.codes import ErrorCode
@@ -19,7 +19,7 @@ from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
 from bunbase.protocol.model import History, Presence, User
 from bunbase.rest.resources import Connection, Room
-from bunbase.transports.base import Address, given_or_set
+from bunbase.transports.base import Address, given_or_set, retry_after_of
 
 __all__ = [
     "Call",
@@ -48,6 +48,7 @@ T = TypeVar("T")
 _PAGE = 1000
 _HEADER = re.compile(r"[\t -~]*")
 _BUSY = frozenset((429, 502, 503, 504))
+_JITTER = wait_random_exponential(multiplier=0.1, max=5)
 _SETTINGS = {
     "max_messages": "maxMessages",
     "presence_timeout": "presenceTimeout",
@@ -93,18 +94,24 @@ def read(call: Call[T], answer: httpx.Response) -> T:
     try:
         problem = answer.json()
         error = RealtimeError(str(problem["code"]), str(problem.get("detail") or problem.get("title")))
+        error.retry_after = problem.get("retryAfter")
     except (ValueError, KeyError, TypeError):
         error = RealtimeError(ErrorCode.CONNECTION_FAILED, f"HTTP {answer.status_code} {answer.reason_phrase}")
+        error.retry_after = retry_after_of(answer.headers) or None
     if call.repeatable and answer.status_code in _BUSY:
         raise RateLimitedError(error)
     raise error
 
 
-def worth_repeating(call: Call[Any], error: BaseException) -> bool:
-    """Whether to try again after ``error``: always if the server was not reached, else if repeating is harmless."""
+def worth_repeating(call: Call[Any], error: BaseException, timeout: float | None) -> bool:
+    """Whether to try again after ``error``: always if the server was not reached, else if repeating is harmless. Not if the
+    server asks to wait for longer than ``timeout`` seconds.
+    """
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return True
-    return isinstance(error, RateLimitedError) or (call.repeatable and isinstance(error, httpx.TransportError))
+    if isinstance(error, RateLimitedError):
+        return timeout is None or (error.error.retry_after or 0.0) <= timeout
+    return call.repeatable and isinstance(error, httpx.TransportError)
 
 
 def client_options(url: str | None, api_key: str | None, timeout: float) -> dict[str, Any]:
@@ -114,14 +121,19 @@ def client_options(url: str | None, api_key: str | None, timeout: float) -> dict
     return {"base_url": Address(url).http, "headers": headers, "timeout": timeout}
 
 
-def retry_options(call: Call[Any], attempts: int) -> dict[str, Any]:
-    """How tenacity repeats a call."""
+def retry_options(call: Call[Any], attempts: int, timeout: float | None) -> dict[str, Any]:
+    """How tenacity repeats a call: after as long as the server asks for, if that is at most ``timeout`` seconds."""
     return {
-        "retry": retry_if_exception(lambda error: worth_repeating(call, error)),
-        "wait": wait_random_exponential(multiplier=0.1, max=5),
+        "retry": retry_if_exception(lambda error: worth_repeating(call, error, timeout)),
+        "wait": lambda state: _asked(state) + _JITTER(state),
         "stop": stop_after_attempt(attempts),
         "reraise": True,
     }
+
+
+def _asked(state: RetryCallState) -> float:
+    error = None if state.outcome is None else state.outcome.exception()
+    return (error.error.retry_after or 0.0) if isinstance(error, RateLimitedError) else 0.0
 
 
 @contextmanager

@@ -25,7 +25,8 @@ T = TypeVar("T")
 class RealtimeServer:
     """A server's client, which threads may share. ``with RealtimeServer(…) as server:`` closes it.
 
-    Requests that cannot do harm twice are repeated, after waits at random, when the network or the server fails.
+    Requests that cannot do harm twice are repeated, after waits at random, when the network or the server fails. If the
+    server asks for a longer wait it is that; one that is longer than ``timeout`` is raised at once, as ``retry_after``.
 
     Args:
         url: the server, such as ``https://realtime.example.com``. Default: ``BUNBASE_REALTIME_URL``, or that of
@@ -116,7 +117,7 @@ class RealtimeServer:
         self.close()
 
     def _call(self, call: calls.Call[T]) -> T:
-        retrying = Retrying(**calls.retry_options(call, self._attempts))
+        retrying = Retrying(**calls.retry_options(call, self._attempts, self._http.timeout.read))
         with calls.plain_errors(self._http.base_url):
             answer: T = retrying(self._once, call)
             return answer
