@@ -20,8 +20,8 @@ _QUOTED: Final = re.compile(r""":? (?:bytearray\()?b?['"]""")
 
 class ServerConnection(h11.Connection):
     """It remembers why a request could not be read, makes a path of the absolute form (RFC 9112, 3.2.2: servers must accept
-    it), ignores empty lines before a request (2.2), and limits a head also if it arrives at once: h11 does while its end is
-    missing.
+    it), ignores empty lines before a request (2.2), refuses one whose body has two ends (6.1), and limits a head also if it
+    arrives at once: h11 does while its end is missing.
     """
 
     wrong: h11.RemoteProtocolError | None = None
@@ -41,6 +41,9 @@ class ServerConnection(h11.Connection):
         except h11.RemoteProtocolError as wrong:
             self.wrong = wrong
             raise
+        if isinstance(event, h11.Request) and _has_two_ends(event):
+            self.wrong = h11.RemoteProtocolError("Content-Length and Transfer-Encoding exclude each other")
+            raise self.wrong
         if isinstance(event, h11.Request) and (status := _problem_of(event)) is not None:
             self.wrong = h11.RemoteProtocolError("refused", error_status_hint=status)
             raise self.wrong
@@ -58,6 +61,11 @@ class ServerConnection(h11.Connection):
 def reason_of(wrong: h11.RemoteProtocolError) -> str:
     """h11's text without the bytes that it quotes: a token may be among them."""
     return _QUOTED.split(str(wrong), maxsplit=1)[0]
+
+
+def _has_two_ends(request: h11.Request) -> bool:
+    """A proxy may have taken the other one, and what we take for a further request for a part of the body."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}
 
 
 def _problem_of(request: h11.Request) -> HTTPStatus | None:
