@@ -133,15 +133,15 @@ def _messages(url: str, parameters: dict[str, str], headers: dict[str, str]) -> 
 
 
 @contextmanager
-def _stream(client: httpx.Client, request: httpx.Request) -> Iterator[httpx.Response]:
+def _stream(client: httpx.Client, asked: httpx.Request) -> Iterator[httpx.Response]:
     """The answer of a server, which has less time to begin it than to go on. A line reports what is waited for."""
     limits = httpx.Timeout(_TIMEOUT).as_dict()
-    request.extensions = {**request.extensions, "timeout": limits}
-    word = threading.Timer(_WORD_AFTER, report, [f"waiting for {request.url.copy_with(query=None)} to answer"])
+    asked.extensions = {**asked.extensions, "timeout": limits}
+    word = threading.Timer(_WORD_AFTER, report, [f"waiting for {asked.url.copy_with(query=None)} to answer"])
     word.daemon = True
     word.start()
     try:
-        answer = client.send(request, stream=True)
+        answer = client.send(asked, stream=True)
     finally:
         word.cancel()
     limits["read"] = _SILENT  # is read again when the body is

@@ -18,6 +18,7 @@ from engine.postgres.errors import AWAY, in_words, is_clients, is_raised, reason
 from server.auth.identity import HandshakeRejectedError
 from server.http.rate_limits import retry_after_header
 from server.protocol.error_codes import ErrorCode
+from server.protocol.value_words import is_wrong, near_field
 
 __all__ = [
     "BY_CODE",
@@ -183,20 +184,27 @@ def problem_of(error: Exception) -> ProblemError | None:
     return None
 
 
-def wrong_fields(error: ValidationError) -> ProblemError:
-    """Which fields are wrong, and why."""
-    message = "; ".join(
-        f"{'.'.join(map(str, each['loc'])) or 'body'}: {_in_words(each)}" for each in error.errors(include_url=False)
-    )
+def wrong_fields(error: ValidationError, model: type[BaseModel]) -> ProblemError:
+    """Which fields of ``model`` are wrong, and why."""
+    message = "; ".join(_in_words(each, model) for each in error.errors(include_url=False))
     return ProblemError(ErrorCode.INVALID_MESSAGE, message)
 
 
-def _in_words(wrong: ErrorDetails) -> str:
-    """pydantic's message, without a regular expression: those of this API match names, texts and positions."""
-    if wrong["type"] != "string_pattern_mismatch":
-        return wrong["msg"].removeprefix("Value error, ")
-    excludes = wrong["ctx"]["pattern"].startswith("^[^")
-    return "control characters are not allowed" if excludes else "not a position; one is like 0/16B3790/42"
+def _in_words(wrong: ErrorDetails, model: type[BaseModel]) -> str:
+    """Without the value, which may be long, and without a regular expression: those of this API match names, texts and
+    positions.
+    """
+    name = ".".join(map(str, wrong["loc"])) or "body"
+    if wrong["type"] == "extra_forbidden":
+        return f"{name} is no field here{near_field(model, wrong['loc'])}"
+    if wrong["type"] == "value_error":
+        return f"{name}: {wrong['msg'].removeprefix('Value error, ')}"
+    if wrong["type"] == "string_pattern_mismatch":
+        excludes = wrong["ctx"]["pattern"].startswith("^[^")
+        return f"{name}: " + (
+            "control characters are not allowed" if excludes else "not a position; one is like 0/16B3790/42"
+        )
+    return f"{name} {is_wrong(wrong, hidden=True)}"
 
 
 def _refused_by_sql(error: psycopg.Error) -> ProblemError | None:

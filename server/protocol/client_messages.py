@@ -7,7 +7,8 @@ refused with ``RT_007``, never ignored. The messages of the server are in :mod:`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from itertools import chain
+from typing import Annotated, Any, Final, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -15,6 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from engine.values.exact_json import exact_decoder
 from engine.values.levels import deeper_than
 from server.protocol.validation import MAX_DEPTH, InvalidMessageError, check_payload
+from server.protocol.value_words import decoding_in_words
 
 __all__ = [
     "COLLECTION_PREFIX",
@@ -136,6 +138,10 @@ class Ping(Struct, tag="ping", forbid_unknown_fields=True, frozen=True):
 
 ClientMessage = Subscribe | Unsubscribe | Publish | PresenceUpdate | Auth | Seen | History | Ping
 
+_KINDS: Final[tuple[type[Struct], ...]] = get_args(ClientMessage)
+_TAGS: Final = tuple(str(each.__struct_config__.tag) for each in _KINDS)
+_FIELDS: Final = frozenset(chain(Filter.__struct_encode_fields__, *(each.__struct_encode_fields__ for each in _KINDS)))
+
 
 class RequestReference(Struct, frozen=True):
     """The fields of a request that its error message repeats; ``UNSET`` where the request has none."""
@@ -159,7 +165,7 @@ def decode(data: bytes) -> ClientMessage:
     except RecursionError as wrong:
         raise InvalidMessageError("the message is nested too deeply") from wrong
     except msgspec.MsgspecError as wrong:
-        raise InvalidMessageError(_in_words(str(wrong))) from wrong
+        raise InvalidMessageError(decoding_in_words(str(wrong), _FIELDS, _TAGS)) from wrong
     if isinstance(message, Publish):
         check_payload(bytes(message.data))
     elif (
@@ -170,14 +176,6 @@ def decode(data: bytes) -> ClientMessage:
         if message.filter is not UNSET and deeper_than(message.filter.where, MAX_DEPTH):
             raise InvalidMessageError(f"the filter is nested more than {MAX_DEPTH} levels deep")
     return message
-
-
-def _in_words(problem: str) -> str:
-    """msgspec's message without the regular expression: each of them excludes control characters."""
-    if "matching regex" not in problem:
-        return problem
-    _, at, where = problem.partition(" - at ")
-    return f"Expected text without control characters{at}{where}"
 
 
 def names_in(data: bytes) -> RequestReference:

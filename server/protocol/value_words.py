@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-__all__ = ["is_wrong", "near", "near_field"]
+__all__ = ["decoding_in_words", "is_wrong", "near", "near_field"]
 
 _WORDS: Final = {
     "int_parsing": "must be a whole number",
@@ -35,8 +36,8 @@ _WORDS: Final = {
     "string_pattern_mismatch": "must match {pattern}",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must have at least {min_length} entries",
-    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
     "datetime_type": "must be a time such as 2026-11-29T12:00:00Z",
     "datetime_parsing": "must be a time such as 2026-11-29T12:00:00Z",
     "datetime_from_date_parsing": "must be a time such as 2026-11-29T12:00:00Z",
@@ -45,6 +46,7 @@ _WORDS: Final = {
 }
 """By pydantic's type of error: https://docs.pydantic.dev/latest/errors/validation_errors/."""
 
+_ONE: Final = re.compile(r"\b1 (character|item)s")
 _OWN: Final = "Value error, "
 """Before the messages of our validators."""
 
@@ -55,7 +57,8 @@ def is_wrong(problem: ErrorDetails, *, hidden: bool = False) -> str:
     got = "" if hidden or problem["type"] == "missing" else f", not {problem['input']!r}"
     if words is None:
         return f"is wrong: {problem['msg'].removeprefix(_OWN)}{got}"
-    return f"{words.format_map(problem.get('ctx', {}))}{got}"
+    wanted = words.format_map(problem.get("ctx", {}))
+    return _ONE.sub(r"1 \1", wanted) + got
 
 
 def near(name: str, names: Collection[str]) -> str:
@@ -83,3 +86,60 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
+
+
+_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<place>[^`]*)`)?$", re.S)
+_NAMED: Final = re.compile(r"^Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`$", re.S)
+_NO_CHOICE: Final = re.compile(r"^Invalid value '(?P<given>.*)'$", re.S)
+_EXPECTED: Final = re.compile(
+    r"^Expected `(?P<types>[a-z |]+)`(?: of length)?(?: (?P<bound>[<>]=) (?P<limit>\d+))?(?:, got `(?P<got>\w+)`)?$"
+)
+_TYPES: Final = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+_UNITS: Final = {"str": " characters", "array": " items"}
+
+
+def decoding_in_words(problem: str, names: Collection[str], choices: Collection[str] = ()) -> str:
+    """msgspec's message about a document in our words; one that is not known stays as it is.
+
+    ``names``: of the fields that documents of this kind may have; ``choices``: the values that one field may have.
+    """
+    found = _AT.match(problem)
+    assert found is not None, "any text matches"
+    words = _wanted(found["what"], names, choices)
+    if words is None:
+        return problem
+    place = found["place"]
+    if not place:
+        return words if not words.startswith("must") else f"it {words}"
+    return f"{place} {words}" if words.startswith("must") else f"{place}: {words}"
+
+
+def _wanted(what: str, names: Collection[str], choices: Collection[str]) -> str | None:
+    if named := _NAMED.match(what):
+        name = named["name"]
+        return (
+            f"{name} is missing" if named["what"] == "missing required" else f"{name!r} is no field{near(name, names)}"
+        )
+    if choice := _NO_CHOICE.match(what):
+        return f"must be one of {', '.join(choices)}, not {choice['given']!r}{near(choice['given'], choices)}"
+    if "matching regex" in what:  # each that this protocol has excludes control characters
+        return "must be a text without control characters"
+    if expected := _EXPECTED.match(what):
+        types = expected["types"].split(" | ")
+        wanted = " or ".join(_TYPES.get(each, each) for each in types)
+        if expected["bound"]:
+            least = "at least" if expected["bound"] == ">=" else "at most"
+            unit = _UNITS.get(types[0], "")
+            wanted = _ONE.sub(r"1 \1", f"{wanted} of {least} {expected['limit']}{unit}")
+        return f"must be {wanted}" + (
+            f", not {_TYPES.get(expected['got'], expected['got'])}" if expected["got"] else ""
+        )
+    return None

@@ -42,6 +42,7 @@ from server.http.rate_limits import rate_limit_headers
 from server.limits.network_rates import NetworkRates, Usage
 from server.protocol.error_codes import ErrorCode
 from server.protocol.validation import InvalidMessageError, check_storable
+from server.protocol.value_words import decoding_in_words
 from server.rest import activity, alerts, analytics, broadcast, channels, connections, nodes, rules, sessions
 from server.rest.access import NOT_AN_OPERATOR, Access
 from server.rest.clients import AdmittedClient, Clients
@@ -247,7 +248,7 @@ class Rest:
         except RecursionError as wrong:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, "body: nested too deeply") from wrong
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidMessageError) as wrong:
-            raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {wrong}") from wrong
+            raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {decoding_in_words(str(wrong), ())}") from wrong
         return _checked(endpoint.body, content), raw
 
 
@@ -346,4 +347,4 @@ def _checked(model: type[BaseModel], given: bytes | Mapping[str, str]) -> BaseMo
     try:
         return model.model_validate_json(given) if isinstance(given, bytes) else model.model_validate(given)
     except ValidationError as wrong:
-        raise wrong_fields(wrong) from wrong
+        raise wrong_fields(wrong, model) from wrong

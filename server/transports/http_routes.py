@@ -28,6 +28,7 @@ from server.http.cors import cross_origin
 from server.http.problems import ProblemError, problem_of
 from server.http.visitor import Visitor
 from server.protocol.error_codes import ErrorCode
+from server.protocol.value_words import decoding_in_words
 from server.transports.http_sessions import HttpSessions, OtherWorkers, ended
 from server.transports.sse.request import read_request
 from server.transports.sse.sse_connection import GONE_ID
@@ -252,7 +253,8 @@ async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> tuple
     try:
         return decoder.decode(content), content
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {wrong}") from wrong
+        names = getattr(decoder.type, "__struct_encode_fields__", ())
+        raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {decoding_in_words(str(wrong), names)}") from wrong
 
 
 def _answer(cursor: int, messages: list[bytes], secret: str | None = None) -> Response:

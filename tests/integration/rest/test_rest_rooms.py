@@ -172,3 +172,19 @@ async def test_history_has_the_numbers_and_the_times_that_postgres_has(http: htt
     )
     answer = await http.get("/realtime/channels/c/messages")
     assert b'"data":12345678901234567890.123456789012345678901,"timestamp":"infinityZ"' in answer.content
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"name": "r", "capasity": 3}, "capasity is no field here; did you mean capacity?"),
+        ({"name": "r", "capacity": "3"}, "capacity must be a whole number"),
+        ({"name": "r", "capacity": 0}, "capacity must be more than 0"),
+        ({"name": ""}, "name must have at least 1 character"),
+        ({}, "name is missing"),
+        ([], "body: it must be an object, not a list"),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_in_our_words(http: httpx.AsyncClient, body: object, detail: str) -> None:
+    answer = await http.post("/realtime/channels", json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (400, detail)

@@ -118,14 +118,14 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_opened(wrong: dict[st
 
 def test_an_invalid_name_is_explained() -> None:
     rejected = answer(receive(session(), type="subscribe", channel="a\nb"))
-    assert rejected["message"] == "invalid message: Expected text without control characters - at `$.channel`"
+    assert rejected["message"] == "invalid message: channel must be a text without control characters"
 
 
 @pytest.mark.parametrize("field", ["since", "epoch", "auth"])
 def test_a_text_with_nul_is_refused_by_the_name_of_its_field(field: str) -> None:
     wrong = {"since": "0/1/1", "epoch": "e"} | {field: "a\0"}
     rejected = answer(receive(session(), type="subscribe", channel="chat:1", **wrong))
-    assert (rejected["code"], rejected["message"].endswith(f"at `$.{field}`")) == ("RT_007", True)
+    assert (rejected["code"], rejected["message"].startswith(f"invalid message: {field} must be ")) == ("RT_007", True)
 
 
 @pytest.mark.parametrize(
@@ -239,11 +239,11 @@ def test_a_history_is_read_for_an_open_subscription_only() -> None:
     [
         ({"before": "nonsense"}, "is no position"),
         ({"before": "0/16B3790/x"}, "is no position"),
-        ({"before": 5}, "Expected `str | null`"),
-        ({"limit": 0}, "Expected `int` >= 1"),
-        ({"limit": 1001}, "Expected `int` <= 1000"),
-        ({"limit": 1.5}, "Expected `int`"),
-        ({"after": "0/1"}, "unknown field"),
+        ({"before": 5}, "before must be a text or null, not a whole number"),
+        ({"limit": 0}, "limit must be a whole number of at least 1"),
+        ({"limit": 1001}, "limit must be a whole number of at most 1000"),
+        ({"limit": 1.5}, "limit must be a whole number, not a number"),
+        ({"after": "0/1"}, "'after' is no field"),
     ],
 )
 def test_a_history_that_cannot_be_is_refused_with_the_reason(asked: dict[str, object], reason: str) -> None:
@@ -252,3 +252,27 @@ def test_a_history_that_cannot_be_is_refused_with_the_reason(asked: dict[str, ob
     refused = answer(receive(target, type="history", channel="chat:1", ref="h", **asked))
     assert (refused["type"], refused["code"], refused["ref"]) == ("error", "RT_007", "h")
     assert reason in refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"type": "message", "channel": "", "event": "e"}, "channel must be a text of at least 1 character"),
+        ({"type": "message", "chanl": "a", "event": "e"}, "'chanl' is no field; did you mean channel?"),
+        ({"type": "message", "channel": "a"}, "event is missing"),
+        (
+            {"type": "subscribe", "channel": "a", "filter": {"wheres": []}},
+            "filter: 'wheres' is no field; did you mean where?",
+        ),
+        ({"type": "subscribe", "channel": "a", "fresh": 5}, "fresh must be true or false, not a whole number"),
+        ({"channel": "a"}, "type is missing"),
+    ],
+)
+def test_a_wrong_message_is_explained_in_our_words(message: dict[str, object], words: str) -> None:
+    assert answer(receive(session(), **message))["message"] == f"invalid message: {words}"
+
+
+def test_a_misspelt_type_is_named_with_the_one_that_is_near() -> None:
+    rejected = answer(receive(session(), type="messages"))["message"]
+    assert rejected.startswith("invalid message: type must be one of subscribe, unsubscribe, message, ")
+    assert rejected.endswith(", not 'messages'; did you mean message?")
