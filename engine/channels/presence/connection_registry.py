@@ -73,8 +73,8 @@ class ConnectionRegistry:
         return None if client is None else client.member
 
     def connected(self) -> list[tuple[Member, Deliver]]:
-        """Connections that other nodes can see."""
-        return [(client.member, client.deliver) for client in self._clients.values() if client.written or client.shown]
+        """The connections of this node, also those whose row is about to be committed: their clients have been greeted."""
+        return [(client.member, client.deliver) for client in self._clients.values()]
 
     async def connect(self, member: Member, deliver: Deliver) -> None:
         """Insert the connection's row, and keep ``deliver``. May be repeated. Raises ``UnavailableError``."""

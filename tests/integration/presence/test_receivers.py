@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+from engine.channels.core.messages.model import Member
 from tests.integration.conftest import Source
-from tests.support.nodes.channel_node import channel_node
-from tests.support.postgres.sql import run
+from tests.support.nodes.channel_node import ChannelSubscriber, channel_node
+from tests.support.postgres.sql import connect, run, until
 
 
 async def test_a_room_sends_its_lifecycle_to_subscribers(source: Source) -> None:
@@ -41,6 +43,21 @@ async def test_a_broadcast_to_users_or_all_reaches_connections(source: Source) -
         assert message["channel"] == "*"
         assert message.keys() == {"type", "channel", "event", "data", "timestamp", "sender", "id", "position"}
         assert message["timestamp"].endswith("Z")
+
+
+async def test_a_broadcast_to_all_reaches_a_connection_whose_row_is_about_to_be_committed(source: Source) -> None:
+    """Its client has been greeted, and its application may have asked for the broadcast already."""
+    async with channel_node(source.dsn, decoder=source.decoder) as one:
+        member = Member("greeted", "ann")
+        greeted = ChannelSubscriber(one, member)
+        with connect(source.dsn) as sql, sql.transaction():
+            sql.execute("lock table realtime.connections in share mode")
+            connecting = asyncio.create_task(one.channels.connect(member, greeted.deliver))
+            await until(lambda: sql.execute("select from pg_locks where not granted").fetchone() is not None)
+            run(source.dsn, "select realtime.broadcast_all('news', '1')")
+            await greeted.until(lambda: greeted.data == [1])
+            assert not connecting.done()
+        await connecting
 
 
 async def test_audiences_filters_mutes_and_routes_choose_the_receivers(source: Source) -> None:
