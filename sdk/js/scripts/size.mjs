@@ -5,12 +5,17 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const BOUNDS = [
-  ["all of @bunbase/sdk", 'export * from "./dist/index.js";', 12.75 * 1024],
+  ["all of @bunbase/sdk", 'export * from "./dist/index.js";', 13.25 * 1024],
   ["a live query", 'import { db } from "./dist/index.js"; db.collection("c").onSnapshot(console.log);', 8 * 1024],
   ["an error", 'export { RealtimeError } from "./dist/index.js";', 512],
   ["all of @bunbase/sdk/server", 'export * from "./dist/server.js";', 3 * 1024],
   ["all of @bunbase/sdk/crypto", 'export * from "./dist/crypto.js";', 2 * 1024],
   ["all of @bunbase/sdk/adapters", 'export * from "./dist/adapters.js";', 1536],
+  ...["react", "vue", "svelte"].map((name) => [
+    `all of @bunbase/${name}`,
+    `export * from "../${name}/src/index.ts";`,
+    1024,
+  ]),
 ];
 
 for (const [what, code, most] of BOUNDS) {
@@ -24,13 +29,14 @@ for (const [what, code, most] of BOUNDS) {
     splitting: true,
     outdir: "x",
     write: false,
+    external: ["react", "vue", "svelte", "@bunbase/*"],
   };
   const { outputFiles, metafile } = await build({ stdin, ...output, metafile: true });
   const needed = new Set();
   const need = (name) => {
     needed.add(name);
-    for (const { path, kind } of metafile.outputs[name].imports)
-      if (kind === "import-statement" && !needed.has(path)) need(path);
+    for (const { path, kind, external } of metafile.outputs[name].imports)
+      if (!external && kind === "import-statement" && !needed.has(path)) need(path);
   };
   need(Object.keys(metafile.outputs).find((name) => metafile.outputs[name].entryPoint));
   const contents = outputFiles.filter(({ path }) => needed.has(relative(".", path))).map(({ contents }) => contents);

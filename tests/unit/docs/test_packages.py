@@ -26,3 +26,12 @@ def test_the_size_that_is_promised_is_the_bound_that_is_tested() -> None:
     assert bound
     for page in ("sdk/js/README.md", "docs/sdk/js.md"):
         assert f"{bound[1]} KB" in (ROOT / page).read_text(), page
+
+
+def test_the_sizes_that_the_adapters_promise_are_bounds_that_are_tested() -> None:
+    sizes = (ROOT / "sdk/js/scripts/size.mjs").read_text()
+    assert re.search(r'"all of @bunbase/sdk/adapters".*?, 1536\]', sizes)
+    assert re.search(r'\["react", "vue", "svelte"\].*?"\.\./\$\{name\}/src/index\.ts".*?,\s*1024', sizes, re.DOTALL)
+    for page in ("react", "vue", "svelte"):
+        text = (ROOT / f"docs/sdk/{page}.md").read_text()
+        assert "1 KB compressed at most, beside the SDK and 1.5 KB of it that adapters share" in text, page

@@ -4,8 +4,10 @@ import type { Clock } from "../connection/clock.js";
 import type { ConnectionSettings } from "../connection/connection_manager.js";
 import type { TransportName, Untyped } from "../protocol/types.js";
 import type { Address, Transport } from "../transports/transport.js";
+import { checkValues } from "./checks.js";
 import { onlyKnown } from "./known.js";
 import { ALL, settingsFor, usable } from "./options.js";
+import { checkUrl } from "./settings.js";
 
 /** Options of a client. Times are in milliseconds. */
 export interface RealtimeOptions {
@@ -72,8 +74,13 @@ export interface ClientSettings {
   _autoConnect: boolean;
 }
 
-/** Reads all options, so that one that is left is misspelt: a `TypeError`. @internal */
-export function settingsOf({
+/** Reads all options, so that one that is left is misspelt: a `TypeError`, as is a wrong value. @internal */
+export function settingsOf(options: RealtimeOptions & Internals): ClientSettings {
+  checkValues(options);
+  return read(options);
+}
+
+function read({
   url,
   apiKey,
   token,
@@ -99,6 +106,7 @@ export function settingsOf({
   ...unknown
 }: RealtimeOptions & Internals): ClientSettings {
   onlyKnown(unknown);
+  if (url !== undefined) checkUrl(url);
   const names = usable(transports, WebSocket);
   if (!names.length) throw new TypeError("none of the transports can be used here");
   const settings = settingsFor(names, { ...(url !== undefined && { url }), ...(apiKey !== undefined && { apiKey }) });

@@ -43,6 +43,8 @@ export function liveCount<T = Untyped>(query: Query<T>): LiveQuery<{ count: numb
   return query._with({ count: true }) as LiveQuery<unknown> as LiveQuery<{ count: number }>;
 }
 
+const LIMIT = 9999; // documents: the server's limit of a query, less the one by which it is known whether there are more
+
 /** The pages that are loaded, as one list. */
 export interface PagesSnapshot<T = Untyped> extends Snapshot<T> {
   /** There are documents after these. */
@@ -63,16 +65,23 @@ export interface Pages<T = Untyped> {
 
 /**
  * Follow the first `size` documents of a query, and more with each {@link Pages.loadMore}. All that is loaded is one live list: exact, without gaps
- * between pages whatever is inserted or removed. At most 9,999 documents.
+ * between pages whatever is inserted or removed. At most 9,999 documents: the last page ends there. A longer list is another query
+ * for the server, which reads all its rows.
  *
- * @param onError the query was rejected, or was ended by the server; or the next page was.
+ * @param size a whole number from 1 to 9,999; else a `TypeError`.
+ * @param onError the query was rejected, or was ended by the server; or the next page was, or it would be beyond 9,999. Without it,
+ * the client emits `error`.
  */
 export function pages<T = Untyped>(
   query: Query<T>,
   size: number,
   onNext: (snapshot: PagesSnapshot<T>) => void,
-  onError: (error: RealtimeError) => void,
+  onError?: (error: RealtimeError) => void,
 ): Pages<T> {
+  if (!Number.isInteger(size) || size < 1 || size > LIMIT)
+    throw new TypeError(`size: a whole number from 1 to ${LIMIT} is expected, not ${size}`);
+  const manager = query._getManager();
+  const fail = (error: RealtimeError): void => (onError ? onError(error) : manager._report(error));
   let loaded = 0; // documents of the list that is shown
   let shown: readonly Doc<T>[] | undefined;
   let hasMore = false;
@@ -96,7 +105,7 @@ export function pages<T = Untyped>(
       },
       (error) => {
         if (limit > loaded) next = undefined;
-        onError(error);
+        fail(error);
       },
     );
 
@@ -109,7 +118,9 @@ export function pages<T = Untyped>(
       return hasMore;
     },
     loadMore: () => {
-      if (hasMore && !next) next = follow(loaded + size);
+      if (!hasMore || next) return;
+      if (loaded < LIMIT) next = follow(Math.min(loaded + size, LIMIT));
+      else fail(new RealtimeError(ErrorCode.InvalidMessage, `pages: at most ${LIMIT} documents can be loaded`));
     },
     unsubscribe: () => {
       next?.unsubscribe();

@@ -38,7 +38,7 @@ export class LiveQuery<T = Untyped> {
   /** @internal */
   constructor(
     /** @internal */
-    protected _getManager: () => SubscriptionManager,
+    readonly _getManager: () => SubscriptionManager,
     /** @internal */
     protected _collection: string,
     /** The form of the protocol. @internal */

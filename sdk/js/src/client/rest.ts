@@ -6,6 +6,7 @@ import { RealtimeError } from "../protocol/errors.js";
 import { requestPause } from "../core/backoff.js";
 import { uuid } from "../core/ids.js";
 import { stringify } from "../protocol/json.js";
+import type { Caused } from "../transports/http.js";
 import { defaults, endpoint } from "./settings.js";
 import type { Presence, Untyped, User } from "../protocol/types.js";
 
@@ -170,7 +171,7 @@ export class Rest {
         if (last)
           throw new RealtimeError(
             ErrorCode.ConnectionFailed,
-            `the server cannot be reached at ${href}: ${String(error)}`,
+            `the server cannot be reached at ${href}: ${String((error as Caused).cause?.code ?? error)}`,
           );
       }
       await new Promise((resolve) => setTimeout(resolve, requestPause(attempt)));

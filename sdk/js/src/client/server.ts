@@ -5,7 +5,7 @@ import type { Encryption } from "../protocol/crypto.js";
 import type { Message, Untyped } from "../protocol/types.js";
 import { onlyKnown } from "./known.js";
 import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions, type ServerOptions } from "./rest.js";
-import { endpoint } from "./settings.js";
+import { checkUrl } from "./settings.js";
 
 /** A room: a channel with settings of its own. `null` for a limit: there is none. Durations are seconds. */
 export interface ServerRoom {
@@ -74,7 +74,7 @@ export class RealtimeServer extends Rest {
     super(options);
     const { url, apiKey, timeout, ...unknown } = options;
     onlyKnown(unknown);
-    if (url !== undefined) endpoint(url);
+    if (url !== undefined) checkUrl(url);
   }
 
   /** A channel by its name. `encryption`: what is published there is encrypted. */

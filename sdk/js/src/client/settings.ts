@@ -16,7 +16,7 @@ let configured: Defaults = {};
 export const setDefaults = (given: Defaults): void => {
   const { url, apiKey, ...unknown } = given;
   onlyKnown(unknown);
-  if (url !== undefined) endpoint(url);
+  if (url !== undefined) checkUrl(url);
   configured = { ...configured, ...given };
 };
 
@@ -36,8 +36,13 @@ export function defaults(): { url: string; apiKey: string | undefined } {
 /** The endpoint of an address: with `http` or `https`, and `/realtime` at the end of its path. Throws a `TypeError`. @internal */
 export function endpoint(url: string): URL {
   if (!/^(http|ws)s?:\/\/./.test(url) || !URL.canParse(url))
-    throw new TypeError(`url: ${JSON.stringify(url)} is not an address such as "https://realtime.example.com"`);
+    throw new TypeError(`url: ${JSON.stringify(url)} is not an address like "https://host"`);
   const address = new URL(url.replace(/^ws/, "http"));
   address.pathname = address.pathname.replace(/\/+$/, "").replace(/(\/realtime)?$/, "/realtime");
   return address;
+}
+
+/** What {@link endpoint} takes, and with a port that can be connected to. Throws a `TypeError`. @internal */
+export function checkUrl(url: string): void {
+  if (endpoint(url).port === "0") throw new TypeError(`url: a port from 1 is expected, not ${url}`);
 }

@@ -18,14 +18,16 @@ export class Failure extends Error {
   }
 }
 
+/** What `fetch` of Node throws is "fetch failed"; why, such as `ECONNREFUSED`, is in the cause. @internal */
+export interface Caused extends Error {
+  cause?: { code?: string };
+}
+
 /** Fetch; throws a `Failure` unless the answer is a success. @internal */
 export async function request(address: Address, url: string, init: RequestInit): Promise<Response> {
-  let response;
-  try {
-    response = await address._fetch(url, { cache: "no-store", ...init });
-  } catch (error) {
-    throw new Failure(0, String(error));
-  }
+  const response = await address._fetch(url, { cache: "no-store", ...init }).catch((error: Caused) => {
+    throw new Failure(0, String(error.cause?.code ?? error));
+  });
   if (response.ok && response.status !== 204) return response;
   throw await failureOf(response);
 }

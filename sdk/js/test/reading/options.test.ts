@@ -1,0 +1,70 @@
+// The values of a client's options: a wrong one is a TypeError with its name and what is expected.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import { once } from "node:events";
+import { test } from "node:test";
+
+import { Realtime } from "../../src/client/realtime.js";
+import { Rest } from "../../src/client/rest.js";
+import { RealtimeServer } from "../../src/client/server.js";
+import { setDefaults } from "../../src/client/settings.js";
+import { request } from "../../src/transports/http.js";
+import type { Address } from "../../src/transports/transport.js";
+
+const WRONG: [options: object, message: string][] = [
+  [{ reconnectDelay: "x" }, "reconnectDelay: a number from 0 is expected, not x"],
+  [{ maxReconnectAttempts: NaN }, "maxReconnectAttempts: a number from 0 is expected, not NaN"],
+  [{ queueLimit: -1 }, "queueLimit: a number from 0 is expected, not -1"],
+  [{ heartbeatInterval: -1 }, "heartbeatInterval: a number above 0 is expected, not -1"],
+  [{ connectTimeout: 0 }, "connectTimeout: a number above 0 is expected, not 0"],
+  [{ reconnect: "no" }, "reconnect: true or false is expected, not no"],
+  [{ token: 5 }, "token: a string is expected, not 5"],
+  [{ getToken: "x" }, "getToken: a function is expected, not x"],
+  [{ token: "x", getToken: () => "x" }, "token: not with getToken"],
+  [{ transports: ["ws"] }, "transports: a list of websocket, sse, polling is expected, not ws"],
+  [{ transports: [] }, "transports: a list of websocket, sse, polling is expected, not "],
+  [{ transports: "sse" }, "transports: a list of websocket, sse, polling is expected, not sse"],
+  [{ format: "xml" }, "format: json or msgpack is expected, not xml"],
+  [{ url: "http://localhost:0" }, "url: a port from 1 is expected, not http://localhost:0"],
+];
+
+test("a wrong value of an option is a TypeError", () => {
+  for (const [options, message] of WRONG)
+    assert.throws(
+      () => new Realtime({ url: "http://test", autoConnect: false, ...options }),
+      { name: "TypeError", message },
+      message,
+    );
+  const url = "http://localhost:0";
+  assert.throws(() => new RealtimeServer({ url }), /^TypeError: url: a port/);
+  assert.throws(() => setDefaults({ url }), /^TypeError: url: a port/);
+});
+
+test("undefined is an option that is not given, and bounds belong to the values", () => {
+  new Realtime({
+    url: "http://test",
+    autoConnect: false,
+    reconnectDelay: 0,
+    maxReconnectAttempts: Infinity,
+    transports: ["sse"],
+    format: undefined as never,
+    token: undefined as never,
+    getToken: () => "x",
+  });
+});
+
+test("why Node could not connect is in the error", async (context) => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  const url = `http://127.0.0.1:${port}`;
+  const address = { _fetch: fetch } as Address;
+  await assert.rejects(request(address, url, {}), { message: "ECONNREFUSED" });
+  context.mock.method(Math, "random", () => 0); // without pauses
+  await assert.rejects(new Rest({ url }).getConnections(), {
+    code: "RT_001",
+    message: `the server cannot be reached at ${url}/realtime: ECONNREFUSED`,
+  });
+});
