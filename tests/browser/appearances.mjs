@@ -8,9 +8,9 @@ import { open, type } from "./pages.mjs";
 
 const SCHEMES = ["dark", "light"];
 
-/** A step for the dashboard, then one for each size, in both colour schemes; screenshots go to `folder`. */
+/** A step for the dashboard, one for the page about the REST API, then one for each size, in both colour schemes; screenshots go to `folder`. */
 export function appearances(browser, url, complaints, folder) {
-  const steps = [ofDev(browser, url, complaints)];
+  const steps = [ofDev(browser, url, complaints), ofRestDocs(browser, url, complaints)];
   for (const { name, ...size } of SIZES) {
     const run = async () => {
       const page = await open(browser, url, complaints, size);
@@ -42,4 +42,17 @@ export function appearances(browser, url, complaints, folder) {
     steps.push({ name: `the page looks as it should on a ${name}`, run });
   }
   return steps;
+}
+
+function ofRestDocs(browser, url, complaints) {
+  const run = async () => {
+    for (const colorScheme of SCHEMES) {
+      const page = await browser.newPage({ colorScheme });
+      complaints.watch(page);
+      await page.goto(`${url}realtime/docs`);
+      assert.deepEqual(await violations(page), [], colorScheme);
+      await page.close();
+    }
+  };
+  return { name: "axe finds nothing on the page about the REST API, in light and in dark", run };
 }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 
 import { eventually } from "../support/eventually.mjs";
 import { launch, watch } from "./launch.mjs";
+import { violations } from "./looks.mjs";
 
 const [url] = process.argv.slice(2);
 await eventually(async () => assert.ok((await fetch(url)).ok));
@@ -24,6 +25,7 @@ try {
   for (const page of windows) await page.locator("li", { hasText: "Buy <b>tea</b>" }).waitFor();
   await two.getByRole("checkbox").check();
   await one.locator("input:checked").waitFor();
+  assert.deepEqual(await violations(one, { strict: false }), []);
   console.log("RUN SQL");
   for (const page of windows) {
     await page.locator("li", { hasText: "Water the plants" }).locator("input:checked").waitFor();

@@ -108,8 +108,17 @@ def test_each_job_that_runs_the_tests_of_the_javascript_sdk_sets_up_the_supporte
     missing = []
     for name, job in jobs.items():
         commands = " ".join(step.get("run", "") for step in job["steps"])
-        needs_node = any(each in commands for each in (".ci/run", "make check", "make coverage", "node-packages"))
+        needs_node = any(
+            each in commands for each in (".ci/run", "make check", "make coverage", "make newcomer", "node-packages")
+        )
         set_up = [step["with"]["node-version"] for step in job["steps"] if "setup-node" in step.get("uses", "")]
         if needs_node and set_up != [SUPPORTED]:
             missing.append(name)
     assert missing == []
+
+
+def test_the_newcomer_goes_through_the_documentation_each_night() -> None:
+    nightly = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text())
+    assert "schedule" in nightly[True]  # YAML 1.1 reads `on` as true
+    commands = [step.get("run", "") for job in nightly["jobs"].values() for step in job["steps"]]
+    assert any(command.endswith("make newcomer") for command in commands)
