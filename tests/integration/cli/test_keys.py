@@ -62,7 +62,7 @@ def test_keys_are_made_listed_and_revoked(database: str) -> None:
         (("create", "x", "--kind", "secret", "--scope", "all"), 3, "scopes are of publish, history, presence"),
         (("create", ""), 3, "name has 1 to 100 characters"),
         (("create", "x", "--expires", "soon"), 2, "'soon' is no time such as 30s"),
-        (("create", "x", "--kind", "private"), 2, "'private' is not one of"),
+        (("create", "x", "--kind", "private"), 2, "must be one of 'publishable', 'secret', not 'private'"),
         (("create", "x", "--allow-ip", "10.0.0.0/40"), 3, 'invalid input syntax for type inet: "10.0.0.0/40"'),
     ],
 )
