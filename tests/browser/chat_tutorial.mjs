@@ -86,7 +86,8 @@ try {
   console.log("RUN removed");
   await refusal.waitFor();
   for (const page of [ada, grace]) await here(page, ["ada", "grace"]);
-  assert.deepEqual(errors, []);
+  const ofRule = (text) => text.startsWith("[bunbase] RT_003 chat:lounge: you may not subscribe"); // before, and at the end
+  assert.deepEqual([errors.filter(ofRule).length > 1, errors.filter((text) => !ofRule(text))], [true, []]);
 
   // A server that is away for a while.
   if (process.env.RESTARTS) {
