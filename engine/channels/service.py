@@ -219,9 +219,9 @@ class Channels(BackgroundService):
             await self.recorder.recorded(0 if self._followed.all else committed)
 
     async def caught_up(self) -> None:
-        """Wait until everything that is committed now has been taken from the stream. Raises ``UnavailableError``."""
+        """As ``passed(None)``, for at most some seconds. Raises ``UnavailableError``."""
         async with in_time():
-            await self._stream.reached(await self.store.committed())
+            await self._commits.passed(None)
 
     async def passed(self, position: str | None) -> Lsn:
         """Wait for a transaction or a position; see :meth:`engine.channels.commit_waits.CommitWaits.passed`."""

@@ -272,7 +272,7 @@ class Client:
             await self._services.authorizer.authorize(self._principal, Action.QUERY, request.collection)
             claims = self._principal.claims
             deliver = _Receiver(self, request, self._transport).deliver
-            if request.fresh:  # a query that others follow has the rows as of the stream
+            if request.fresh:  # a query that others follow has the rows as of the stream; the client limits the wait
                 await self._services.channels.passed(None)
             subscription = await self._services.live_queries.subscribe(
                 self._principal, request.collection, request.query, deliver, request.resume, self._account
