@@ -101,7 +101,7 @@ class LocalPostgres:
     @property
     def running(self) -> bool:
         """True if a server runs in the data folder."""
-        return self._pg_ctl("status", check=False) == 0
+        return self._pg_ctl("status", check=False) == 0 and not self._has_ended()
 
     def start(self) -> None:
         """Initialise if needed, and start. No effect if it is running."""
@@ -126,6 +126,15 @@ class LocalPostgres:
         """Stop and remove the data folder."""
         self.stop("immediate")
         shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def _has_ended(self) -> bool:
+        """Whether the postmaster was killed and its parent has not noticed yet; ``pg_ctl`` takes it for one that runs."""
+        try:
+            pid = int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError):
+            return False  # nothing is known: there is no /proc, or the file went away
+        return state == "Z"
 
     def _initdb(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)

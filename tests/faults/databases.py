@@ -80,13 +80,21 @@ class Databases:
             while any(_parent(pid) is not None for pid in pids):  # noqa: ASYNC110 - other processes are waited for
                 await asyncio.sleep(0.02)
 
+    async def stop(self, mode: str) -> None:
+        """Stop the primary. One that takes too long, since its WAL senders wait for receivers, is killed."""
+        await asyncio.to_thread(self.primary.stop, mode)
+        if await asyncio.to_thread(lambda: self.primary.running):
+            await self.kill()
+
     async def run_again(self) -> None:
-        """Start the primary, once its former processes are gone."""
+        """Start the primary, once its former processes are gone, and wait until it answers."""
         async with asyncio.timeout(GIVE_UP_AFTER):
             while True:
                 try:
                     await asyncio.to_thread(self.primary.start)
-                except LocalPostgresError:
+                    async with await psycopg.AsyncConnection.connect(self.primary.dsn) as connection:
+                        await connection.execute("select")
+                except (LocalPostgresError, psycopg.Error):  # a former process is not quite gone, or it recovers still
                     await asyncio.sleep(0.2)
                 else:
                     return

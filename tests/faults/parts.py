@@ -201,8 +201,9 @@ class Parts:
         return None
 
     async def recovered(self) -> None:
-        """Wait until a relay leads and every node follows. Raises ``AssertionError`` with what does not."""
+        """Wait until PostgreSQL answers, a relay leads and nodes follow. Raises ``AssertionError`` with what does not."""
         began = time.monotonic()
+        await self._wait(began, "PostgreSQL does not answer", self._answers)
         await self._wait(began, "no relay leads", self._leads)
         for node in self.nodes:
             await self._wait(began, f"{node.name} does not follow", partial(self._follows, node))
@@ -215,6 +216,11 @@ class Parts:
                     body.pop("configuration", None)
                 raise AssertionError(f"{what} {RECOVERS:.0f} s after the last fault: {health}")
             await asyncio.sleep(0.2)
+
+    async def _answers(self) -> bool:
+        with contextlib.suppress(psycopg.Error, OSError, TimeoutError):
+            return bool(await self.sql("select 1"))
+        return False
 
     async def _leads(self) -> bool:
         health = [await each.health() for each in self.relays]

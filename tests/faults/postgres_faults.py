@@ -43,7 +43,7 @@ async def restart_postgres(run: Schedule) -> None:
         with run.using("postgres"):
             mode = run.chance.choice(("fast", "immediate"))
             run.note(f"restart of PostgreSQL, {mode}")
-            await asyncio.to_thread(run.parts.databases.primary.stop, mode)
+            await run.parts.databases.stop(mode)
             await run.pause(2.0)
             await run.parts.databases.run_again()
             run.note("PostgreSQL runs")

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
+from server.cli.serving.local_nats import LocalNats
 from tests.conftest import fresh_database, postgres_18, started
 from tests.integration.dba.catalogs import run
 from tests.integration.dba.standby import SLOT as STANDBY
@@ -19,7 +20,7 @@ from tests.support.clients.users import UserClient, user_client
 from tests.support.ports import free_port
 from tests.support.postgres.sql import until
 from tests.support.servers.commands import realtime
-from tests.support.servers.processes import serving
+from tests.support.servers.processes import serving, start
 
 SLOT = "kept"
 ITEMS = "create table items (id int primary key); insert into items values (1); select realtime.expose('items')"
@@ -156,3 +157,52 @@ async def test_messages_of_both_histories_need_not_be_recorded_before_a_standby_
             await publish(ada, 4)
             page = await ada.join("chat:2")
             assert page["epoch"] != epoch
+
+
+@pytest.mark.long
+@pytest.mark.since(17)
+async def test_a_relay_goes_on_with_the_slot_of_the_promoted_standby(scratch: Path, tmp_path: Path) -> None:
+    """Neither relay nor node is started again; clients have what both servers committed, once."""
+    nats = LocalNats(tmp_path / "nats", free_port())
+    with (
+        started(postgres_18(scratch / "relay_failover")) as primary,
+        streaming_standby(primary, {"sync_replication_slots": "on"}) as standby,
+    ):
+        dsn = fresh_database(primary)
+        run(dsn, ITEMS)
+        run(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput', failover => true)")
+        run(dsn, f"alter system set synchronized_standby_slots = '{STANDBY}'")
+        run(dsn, "select pg_reload_conf()")
+        either = either_of(dsn, primary, standby)
+        config: dict[str, Any] = {"slot_name": SLOT, "nats_url": nats.url}
+        await asyncio.to_thread(nats.start)
+        relay = await start("relay", "--dsn", either, port=free_port(), config=config)
+        try:
+            await relay.healthy()
+            served = serving(either, free_port(), trust_user_parameter="true", **config)
+            async with served as server, user_client(server, "ada") as ada:
+                epoch = (await ada.join("chat:1"))["epoch"]
+                await ada.join("db:collection:items", id="items", query={"orderBy": ["id"]})
+                await ada.receive("snapshot")
+                positions = await publish(ada, 0, 1, 2)
+                await is_copied(dsn, standby)
+
+                await asyncio.to_thread(primary.stop, "immediate")
+                there = standby.dsn_for(dsn.rpartition("/")[2])
+                run(there, "select pg_promote(true, 60)")
+                run(there, "alter system set synchronized_standby_slots = ''")
+                run(there, "select pg_reload_conf()")
+                assert (await ada.receive("error"))["channel"] == "chat:1"
+                again = await ada.join("chat:1", since=positions[0], epoch=epoch)
+                assert again["recovered"] is True
+                assert [(await ada.receive("message"))["data"] for _ in range(2)] == [1, 2]
+                await publish(ada, 3)
+                run(there, "insert into items values (3)")
+                [change] = (await ada.receive("snapshot"))["changes"]
+                assert (change["type"], change["doc"]["id"]) == ("added", "3")
+                slots = run(there, "select slot_name, failover from pg_replication_slots where slot_type = 'logical'")
+                assert slots == [(SLOT, True)]
+            assert relay.process.returncode is None
+        finally:
+            await relay.end()
+            await asyncio.to_thread(nats.kill)
