@@ -18,7 +18,7 @@ from engine.catalog.model import Table
 from engine.errors import PrivilegeLostError
 from engine.postgres.errors import is_raised
 from engine.postgres.statements.one_statement import describe
-from engine.query.compile.to_sql import calls_own, render_documents, used_columns
+from engine.query.compile.to_sql import calls_own, render_documents
 from engine.query.ir.model import Query
 from engine.query.sql.safety.dry_run import SqlSession, sql_session
 from engine.query.sql.safety.functions import refuse_unsafe
@@ -50,7 +50,7 @@ async def asking(query: Query, table: Table, types: Sequence[str], connection: C
     Raises ``InvalidQueryError`` if it calls functions that a client's query may not call, ``PrivilegeLostError`` if
     ``realtime_reader`` may not use what the query's columns are made of.
     """
-    if not calls_own(used_columns(query, table)):
+    if not calls_own(query, table):
         yield _Directly(connection)
         return
     async with sql_session(connection) as session:

@@ -17,7 +17,7 @@ from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
 from engine.query.asking import Asking, asking
 from engine.query.compile.plan import IncrementalPlan, compile_incremental
-from engine.query.compile.to_sql import calls_own, used_columns
+from engine.query.compile.to_sql import calls_own
 from engine.query.ir.model import And, Bound, Compare, Not, Or, Predicate, Query, compares
 from engine.query.ir.sort_order import sort_keys
 from engine.query.operators import check_operators
@@ -60,7 +60,7 @@ def is_canonical(query: Query, table: Table) -> bool:
     """Whether every value is known to be as PostgreSQL prints it, without it being asked (docs: "Numeric Types", "Boolean
     Type", "UUID Type"). Text is what it is in ASCII, which every encoding of a database has.
     """
-    if calls_own(used_columns(query, table)):
+    if calls_own(query, table):
         return False
     found = literals(query, table)
     check_length(literal.text for literal in found)

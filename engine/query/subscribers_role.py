@@ -21,13 +21,13 @@ def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -
     With another table among those of the plan, or functions that may read claims, the statement runs as the role.
     """
     if viewer.role not in seen.roles:
-        return replace(plan, visibility=viewer.visibility)
+        return _for_all_with(viewer.visibility, plan)
     oids = plan.dependencies if isinstance(plan, ReReadPlan) else {plan.table.oid}
     tables = [seen.by_oid[oid] for oid in oids]
     policed = [table for table in tables if table.policed is not None]
     if isinstance(plan, IncrementalPlan) or not (policed or plan.calls_own):
         assert not policed  # see the planner: such a plan is read again otherwise
-        return replace(plan, visibility=Visibility(viewer.role))
+        return _for_all_with(Visibility(viewer.role), plan)
     settings = seen.settings.get(viewer.role, ())
     visibility = viewer.reads(None if plan.calls_own else claims_read(policed), rights_on(policed, settings))
     policies = [table.policies for table in policed if table.policies is not None]
@@ -42,6 +42,10 @@ def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -
         time_dependent=plan.time_dependent or any(each.clock for each in policies),
         visibility=visibility,
     )
+
+
+def _for_all_with(visibility: Visibility, plan: IncrementalPlan | ReReadPlan) -> IncrementalPlan | ReReadPlan:
+    return plan if plan.visibility == visibility else replace(plan, visibility=visibility)
 
 
 def is_for_any_claims(plan: IncrementalPlan | ReReadPlan) -> bool:

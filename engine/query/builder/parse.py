@@ -46,7 +46,7 @@ def parse_query(spec: Mapping[str, object], table: Table) -> Query:
     )
     start = _bound(spec, "startAt", "startAfter", query, table)
     end = _bound(spec, "endAt", "endBefore", query, table)
-    return replace(query, start=start, end=end)
+    return query if start is end is None else replace(query, start=start, end=end)
 
 
 def _where(spec: Mapping[str, object], table: Table) -> Predicate | None:

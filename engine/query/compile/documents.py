@@ -23,6 +23,11 @@ def projection(query: Query, table: Table) -> tuple[tuple[str, str], ...]:
     """(column, output name) of the documents: the query's own, or every exposed column under its client name."""
     if query.projection is not None:
         return query.projection
+    return _everything(table)
+
+
+@lru_cache(maxsize=256)
+def _everything(table: Table) -> tuple[tuple[str, str], ...]:
     return tuple((column.name, column.field) for column in table.exposed_columns)
 
 

@@ -144,7 +144,7 @@ def compile_incremental(query: Query, table: Table) -> IncrementalPlan | NotIncr
 def _compile(query: Query, table: Table) -> IncrementalPlan:
     doc_id = document_id(table)
     keys = sort_keys(query, table)
-    parts = key_parts(keys, table)
+    parts = key_parts(query, table)
     if isinstance(parts, SortKey):
         raise NotIncrementalError(f"the order of {describe(parts.column)} cannot be reproduced")
     needs = {part.index for part in parts}

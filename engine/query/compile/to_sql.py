@@ -6,8 +6,10 @@ explicitly, and the order ends with the primary key: the statement means what th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import compress
 
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError, PermissionDeniedError
@@ -36,13 +38,22 @@ def render_rows(
     those that the role may not read, for the table as a role sees it. ``parameters_type``: how the SQL names its values.
     """
     parameters = parameters_type()
-    read = [column for column in table.columns if table.policed is None or column.attnum in table.readable]
-    columns = ", ".join(column_sql(c) if c in read else f"null::{c.type.name}" for c in table.columns)
-    origin = _origin(table, read)
-    types = tuple(column.type.name for column in table.columns)
+    columns, origin, types = _layout(table)
     rest = _rest(query, table, limit, parameters, view=origin is not None and bool(origin.view))
-    by_path = calls_own(used_columns(query, table))
+    by_path = calls_own(query, table)
     return Statement(f"select {columns} {rest}", parameters.values, by_path=by_path, origin=origin, types=types)
+
+
+@lru_cache(maxsize=256)
+def _layout(table: Table) -> tuple[str, Origin | None, tuple[str, ...]]:
+    """What all statements that read rows of the table have alike: the columns, what they must mean, and their types."""
+    readable = [table.policed is None or column.attnum in table.readable for column in table.columns]
+    columns = [
+        column_sql(column) if read else f"null::{column.type.name}"
+        for column, read in zip(table.columns, readable, strict=True)
+    ]
+    origin = _origin(table, list(compress(table.columns, readable)))
+    return ", ".join(columns), origin, tuple(column.type.name for column in table.columns)
 
 
 def render_reread(query: Query, table: Table) -> Statement:
@@ -54,16 +65,25 @@ def render_reread(query: Query, table: Table) -> Statement:
         statement = _counted(query, table, view=view)
     else:
         statement = _documents(query, table, view=view, apart=used if table.settings else ())
-    return replace(statement, by_path=calls_own(used), origin=origin)
+    return replace(statement, by_path=calls_own(query, table), origin=origin)
 
 
-def calls_own(columns: Iterable[Column]) -> bool:
-    """Whether values of these columns can call functions that did not come with PostgreSQL: operators of base types, checks
-    of domains, casts to json. (Enums, and what is made of built-in types, are compared and shown by built-in functions.)
+def calls_own(query: Query, table: Table) -> bool:
+    """Whether values of the columns that a query uses can call functions that did not come with PostgreSQL."""
+    return _any_calls_own(table) and any(_calls_own(column) for column in used_columns(query, table))
+
+
+@lru_cache(maxsize=256)
+def _any_calls_own(table: Table) -> bool:
+    return any(_calls_own(column) for column in table.by_name.values())
+
+
+def _calls_own(column: Column) -> bool:
+    """Operators of base types, checks of domains, casts to json. (Enums, and what is made of built-in types, are compared
+    and shown by built-in functions.)
     """
     return any(
         part.json_cast or (part.oid >= _FIRST_OWN and part.kind in ("base", "domain", "range"))
-        for column in columns
         for part in column.type.parts()
     )
 

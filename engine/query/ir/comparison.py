@@ -13,7 +13,7 @@ from typing import Any
 from engine.catalog.model import Table
 from engine.errors import BunbaseError
 from engine.query.ir.model import Compare
-from engine.values import Codec, column_codec
+from engine.values import Codec
 from engine.values.pg_types import Column
 from engine.values.sort_keys import ascending_numeric
 
@@ -109,7 +109,7 @@ def indexed_column(name: str, table: Table) -> tuple[Column, int]:
 def comparison_of(compare: Compare, table: Table) -> Comparison:
     """The comparison behind ``== != < <= > >= in not-in``. Raises ``NotIncrementalError``."""
     column, index = indexed_column(compare.column, table)
-    own = column_codec(column)
+    own = table.codecs[index]
     type_, literal = column.type.compared.name, compare.type
     if literal in (type_, column.type.name) or {type_, literal} <= _TEXT_NAMES or {type_, literal} <= INTEGER_NAMES:
         return Comparison(column, index, own, own)

@@ -16,7 +16,7 @@ __all__ = ["normalise"]
 def normalise(query: Query) -> Query:
     """The query in its one spelling. Values must be canonical already."""
     where = None if query.where is None else _normal(query.where)
-    return replace(query, where=None if where == And(()) else where)
+    return query if where is query.where else replace(query, where=None if where == And(()) else where)
 
 
 def _normal(predicate: Predicate) -> Predicate:

@@ -15,7 +15,7 @@ from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
 from engine.postgres.oids import TEXT_OIDS
 from engine.query.ir.comparison import INTEGER_NAMES, NotIncrementalError, describe
-from engine.query.ir.model import Bound, Query
+from engine.query.ir.model import Bound, OrderBy, Query
 from engine.transaction import Row, Value
 from engine.values import Codec, codec_for, column_codec
 from engine.values.pg_types import Collation, Column
@@ -23,6 +23,7 @@ from engine.values.sort_keys import ascending_numeric, descending_numeric
 
 __all__ = ["KeyPart", "SortKey", "bound_key", "key_parts", "row_key", "sort_keys", "value_key"]
 
+_ORDERS = 256  # orders of tables whose keys are kept: queries that differ in their values alone have one
 _C = Collation("C", deterministic=True, bytewise=True, ascii_case=True)
 
 
@@ -58,8 +59,13 @@ def sort_keys(query: Query, table: Table) -> tuple[SortKey, ...]:
 
     Raises ``InvalidQueryError`` for a column the table does not have.
     """
+    return _sort_keys(query.order_by, table)
+
+
+@lru_cache(maxsize=_ORDERS)
+def _sort_keys(order_by: tuple[OrderBy, ...], table: Table) -> tuple[SortKey, ...]:
     keys: dict[str, SortKey] = {}
-    for order in query.order_by:
+    for order in order_by:
         column = table.by_name.get(order.column)
         if column is None:
             raise InvalidQueryError(f"{table.collection} has no column {order.column!r} to order by")
@@ -71,10 +77,15 @@ def sort_keys(query: Query, table: Table) -> tuple[SortKey, ...]:
     return tuple(keys.values())
 
 
-def key_parts(keys: Sequence[SortKey], table: Table) -> tuple[KeyPart, ...] | SortKey:
-    """The parts of the Python key, or the sort key whose order cannot be reproduced."""
+def key_parts(query: Query, table: Table) -> tuple[KeyPart, ...] | SortKey:
+    """The parts of the Python key, or the sort key whose order cannot be reproduced. Raises as :func:`sort_keys`."""
+    return _key_parts(query.order_by, table)
+
+
+@lru_cache(maxsize=_ORDERS)
+def _key_parts(order_by: tuple[OrderBy, ...], table: Table) -> tuple[KeyPart, ...] | SortKey:
     parts: list[KeyPart] = []
-    for key in keys:
+    for key in _sort_keys(order_by, table):
         function = key.codec.descend if key.descending else key.codec.sort
         if function is None or not key.column.streamed:
             return key
