@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from fnmatch import translate
+from operator import is_
 from re import Pattern
 from re import compile as compile_pattern
 from typing import Final, Protocol
@@ -26,6 +27,7 @@ __all__ = [
     "UNKNOWN",
     "Action",
     "Authorizer",
+    "Basis",
     "ChannelNotFoundError",
     "Circumstances",
     "NameRules",
@@ -71,6 +73,26 @@ UNKNOWN: Final = Circumstances()
 _NEVER: Final = "(?!)"  # a regular expression that matches nothing
 
 
+class Basis:
+    """The objects that a decision rests on. Equal if they are the same ones: then the decision would be, too, but for what
+    a condition makes of the time.
+    """
+
+    __slots__ = ("_objects",)
+
+    def __init__(self, *objects: object) -> None:
+        self._objects = objects
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Basis)
+            and len(self._objects) == len(other._objects)
+            and all(map(is_, self._objects, other._objects))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Authorizer(Protocol):
     """Decides. Called once per request, in the order of a connection's requests."""
 
@@ -86,6 +108,10 @@ class Authorizer(Protocol):
 
     def judge(self, principal: Principal, action: Action, resource: str, about: Circumstances = UNKNOWN) -> None:
         """The same as of what this node knows now. For subscriptions that are open, when rules may have changed."""
+        ...
+
+    def basis(self, principal: Principal, action: Action, resource: str) -> Basis:
+        """What a decision rests on now. As long as it does, it need not be made again."""
         ...
 
 
@@ -123,6 +149,10 @@ class NameRules:
             _check_watching(action, resource)
         elif action is not Action.QUERY:
             self._check(principal, action, resource)
+
+    def basis(self, principal: Principal, action: Action, resource: str) -> Basis:
+        """See ``Authorizer``."""
+        return Basis(principal.claims, principal.attributes, principal.visibility, principal.administrator)
 
     def _check(self, principal: Principal, action: Action, channel: str) -> None:
         kind = channel.partition(":")[0]

@@ -14,10 +14,11 @@ from typing import Final
 from engine.channels.core.messages.model import PresenceRefusedError, UnavailableError, format_position
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
-from server.auth.authorizer import Action, Circumstances
+from server.auth.authorizer import Action
 from server.client.answers import Answers
 from server.client.failures import client_error
 from server.client.intake import Intake
+from server.client.judgement import SubscriptionRights
 from server.client.opening_channels import OpeningChannels
 from server.client.publishing import PublishQueue
 from server.client.registration import Registration
@@ -43,7 +44,6 @@ class ChannelSubscriptions:
 
     __slots__ = (
         "_answers",
-        "_circumstances",
         "_intake",
         "_joining",
         "_log",
@@ -51,9 +51,9 @@ class ChannelSubscriptions:
         "_opening",
         "_owed",
         "_presence_lock",
-        "_principal",
         "_publishing",
         "_registration",
+        "_rights",
         "_services",
         "_session",
         "_subscriptions",
@@ -71,9 +71,8 @@ class ChannelSubscriptions:
         intake: Intake,
     ) -> None:
         self._session = session
-        self._principal = principal
         self._member = member
-        self._circumstances = Circumstances(member.ip, member.transport)
+        self._rights = SubscriptionRights(services.authorizer, principal, member)
         self._services = services
         self._log = services.log
         self._transport = transport
@@ -189,8 +188,7 @@ class ChannelSubscriptions:
     async def _join(self, request: ChannelRequest) -> None:
         services, member = self._services, self._member
         try:
-            for action in _actions(request):
-                await services.authorizer.authorize(self._principal, action, request.channel, self._circumstances)
+            basis = await self._rights.authorize(request)
             options = request.options
             if options.presence is not None:
                 shown = services.content.presence(member, request.channel, options.presence)
@@ -199,7 +197,7 @@ class ChannelSubscriptions:
             await self._registration.wait()
             receiver = _Receiver(self, request, self._transport, self._log)
             subscription = await services.channels.subscribe(request.channel, options, member, receiver)
-            if (lost := receiver.access()) is not None:  # rules may have changed meanwhile
+            if (lost := self._rights.lost(request, basis)) is not None:  # rules may have changed meanwhile
                 subscription.cancel()
                 raise lost
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
@@ -227,12 +225,7 @@ class ChannelSubscriptions:
 
     def access(self, request: ChannelRequest) -> RealtimeError | None:
         """Why the client may not have an open channel any more; None: it may."""
-        try:
-            for action in _actions(request):
-                self._services.authorizer.judge(self._principal, action, request.channel, self._circumstances)
-        except RealtimeError as refused:
-            return refused
-        return None
+        return self._rights.lost(request)
 
     def review(self) -> None:
         """The client's identity has changed: end what it may not have any more."""
@@ -285,9 +278,7 @@ class ChannelSubscriptions:
                     await asyncio.wait({joining})
                 if change.request.ended or self._answers.closed:
                     raise PresenceRefusedError(f"this connection is not subscribed to {message.channel!r} any more")
-                await self._services.authorizer.authorize(
-                    self._principal, Action.PRESENCE, message.channel, self._circumstances
-                )
+                await self._rights.authorize_presence(message.channel)
                 data = self._services.content.presence(self._member, message.channel, change.data)
                 await self._services.channels.set_presence(message.channel, self._member, data)
         except Exception as error:  # noqa: BLE001 - whatever happens, the request is answered
@@ -342,8 +333,3 @@ class _Receiver:
 
     def access(self) -> RealtimeError | None:
         return self._channels.access(self._request)
-
-
-def _actions(request: ChannelRequest) -> tuple[Action, ...]:
-    """What a subscriber has to be allowed to do."""
-    return (Action.SUBSCRIBE,) if request.options.presence is None else (Action.SUBSCRIBE, Action.PRESENCE)

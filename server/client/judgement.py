@@ -1,14 +1,61 @@
-"""The judgement of a message that a client publishes: the same for every way on which it comes."""
+"""The judgement of a message that a client publishes, the same for every way on which it comes, and of a subscription to a
+channel.
+"""
 
 from __future__ import annotations
 
+from engine.errors import RealtimeError
 from engine.identity.principal import Principal
-from server.auth.authorizer import Action, Circumstances, NotAllowedError
+from server.auth.authorizer import Action, Authorizer, Basis, Circumstances, NotAllowedError
 from server.client.shared import SharedServices
 from server.ports.channels import Member
 from server.protocol.client_messages import Publish
+from server.session.subscriptions import ChannelRequest
 
-__all__ = ["judge_at_once", "judge_message"]
+__all__ = ["SubscriptionRights", "judge_at_once", "judge_message"]
+
+
+class SubscriptionRights:
+    """Whether a client may have channels: as of now when a subscription is asked for and when it is open, and whenever what
+    decides may have changed. It is evaluated a second time only if that has changed.
+    """
+
+    __slots__ = ("_about", "_authorizer", "_principal")
+
+    def __init__(self, authorizer: Authorizer, principal: Principal, member: Member) -> None:
+        self._authorizer = authorizer
+        self._principal = principal
+        self._about = Circumstances(member.ip, member.transport)
+
+    async def authorize(self, request: ChannelRequest) -> list[Basis]:
+        """Raises ``RealtimeError`` if the client may not have it. Returns what the decision rests on."""
+        basis = self._basis(request)
+        for action in _actions(request):
+            await self._authorizer.authorize(self._principal, action, request.channel, self._about)
+        return basis
+
+    async def authorize_presence(self, channel: str) -> None:
+        """Raises ``RealtimeError`` if the client may not change its presence there."""
+        await self._authorizer.authorize(self._principal, Action.PRESENCE, channel, self._about)
+
+    def lost(self, request: ChannelRequest, basis: list[Basis] | None = None) -> RealtimeError | None:
+        """Why the client may not have it any more; None: it may. ``basis``: what a decision that allowed it rested on."""
+        if basis is not None and basis == self._basis(request):
+            return None
+        try:
+            for action in _actions(request):
+                self._authorizer.judge(self._principal, action, request.channel, self._about)
+        except RealtimeError as refused:
+            return refused
+        return None
+
+    def _basis(self, request: ChannelRequest) -> list[Basis]:
+        return [self._authorizer.basis(self._principal, action, request.channel) for action in _actions(request)]
+
+
+def _actions(request: ChannelRequest) -> tuple[Action, ...]:
+    """What a subscriber has to be allowed to do."""
+    return (Action.SUBSCRIBE,) if request.options.presence is None else (Action.SUBSCRIBE, Action.PRESENCE)
 
 
 async def judge_message(services: SharedServices, principal: Principal, member: Member, message: Publish) -> bytes:

@@ -73,6 +73,7 @@ class CountedAuthorizer:
 
     def __init__(self, within: Authorizer, refusals: Refusals) -> None:
         self.judge = within.judge
+        self.basis = within.basis
         self._within = within
         self._refusals = refusals
 

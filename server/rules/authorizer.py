@@ -12,7 +12,7 @@ from engine.channels.core.access_rules import AccessRule
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
 from engine.shared_look import SharedLook
-from server.auth.authorizer import UNKNOWN, Action, Circumstances, NameRules, NotAllowedError
+from server.auth.authorizer import UNKNOWN, Action, Basis, Circumstances, NameRules, NotAllowedError
 from server.protocol.client_messages import COLLECTION_PREFIX
 from server.rules.explain import Explanation, explain
 from server.rules.judge import RuleJudge, RuleSource
@@ -76,6 +76,11 @@ class RuleAuthorizer:
             raise NotAllowedError(
                 f"you may not {action.value} {resource!r}: the rule of {decision.rule.pattern!r} does not allow it"
             )
+
+    def basis(self, principal: Principal, action: Action, resource: str) -> Basis:
+        """See ``Authorizer``: the rule that decides (None: the kind does), the room and the principal's fields."""
+        rule, row = self._judge.rule_of(action, resource), self._source.room(resource)
+        return Basis(rule, row, principal.claims, principal.attributes, principal.visibility, principal.administrator)
 
     async def explain(self, principal: Principal, action: Action, channel: str, about: Circumstances) -> Explanation:
         """The decision as of what is committed now, and its reason. Raises ``UnavailableError`` if that is not known."""

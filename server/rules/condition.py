@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import RealtimeError
@@ -79,6 +80,10 @@ _MAX_ITERATED: Final = 1_000
 _MAX_DEPTH: Final = 32
 _COMPILED: Final = 10_000
 _INT64: Final = range(-(2**63), 2**63)
+_AS_THEY_ARE: Final = frozenset((str, bool, float, type(None)))
+_OBJECTS: Final = (dict, Mapping)  # the usual one first: to ask for a Mapping is slow
+_NESTING: Final = (dict, list, tuple, Mapping)
+_NO_VALUES: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class ConditionError(RealtimeError):
@@ -90,22 +95,18 @@ class ConditionError(RealtimeError):
 class Scope:
     """Values of variables. ``elements``: of how many values each variable consists.
 
-    The library converts all variables of a context again when one of them is set. So those that last are kept in the
-    context, and those of one decision are given when an expression asks for them.
+    The library converts all variables of a context again when one of them is set, and one that is given each time that an
+    expression names it. So those that last are kept in the context, and those of one decision are given when an expression
+    asks for them. Without any that last, ``values`` has all of one decision, which is the fastest.
     """
 
     __slots__ = ("_passing", "context", "elements")
 
-    def __init__(self) -> None:
-        import cel  # with the first rule: it brings a command line of its own, 20 MB
-
-        logging.getLogger(
-            "cel"
-        ).disabled = True  # it logs each failure of `includes`, which clients can cause as they like
-        self.context = cel.Context(functions={"includes": _includes})
+    def __init__(self, values: Mapping[str, object] = _NO_VALUES) -> None:
         self.elements: dict[str, int] = {}
-        self._passing: dict[str, object] = {}
-        self.context.set_variable_resolver(self._passing.get)
+        converted = {name: self._checked(name, value) for name, value in values.items()}
+        self.context: cel.Context = _library().Context(converted, {"includes": _includes})
+        self._passing: dict[str, object] | None = None
 
     def keep(self, name: str, value: object) -> None:
         """Set a variable to a value of JSON for many decisions; numbers that are no 64-bit integers become doubles.
@@ -116,6 +117,9 @@ class Scope:
 
     def give(self, name: str, value: object) -> None:
         """Set another variable for the next decision, to a value of JSON or a time. Raises as ``keep`` does."""
+        if self._passing is None:
+            self._passing = {}
+            self.context.set_variable_resolver(self._passing.get)
         self._passing[name] = self._checked(name, value)
 
     def _checked(self, name: str, value: object) -> object:
@@ -127,15 +131,18 @@ class Scope:
 
 
 class CompiledCondition:
-    """See the module. ``variables``: those of ``VARIABLES`` that it reads; ``auth_fields``: of ``auth`` (None: any)."""
+    """See the module. ``variables``: those of ``VARIABLES`` that it reads; ``auth_fields``: of ``auth`` (None: any),
+    ``claims``: of ``auth.claims``.
+    """
 
-    __slots__ = ("_most", "_program", "auth_fields", "text", "variables")
+    __slots__ = ("_most", "_program", "auth_fields", "claims", "text", "variables")
 
     def __init__(self, text: str, program: cel.Program) -> None:
         self.text = text
         self._program = program
         self._most = _MAX_ITERATED if iterates(text) else _MAX_ELEMENTS
         self.auth_fields = fields_of(text, "auth")
+        self.claims = None if self.auth_fields is None else fields_of(text, "auth.claims")
         self.variables = frozenset(program.variables()) & frozenset(VARIABLES)
 
     def evaluate(self, scope: Scope) -> bool:
@@ -166,10 +173,8 @@ def compile_condition(text: str) -> CompiledCondition:
 def _compiled(text: str) -> CompiledCondition | str:
     if (wrong := form_problem(text)) is not None:
         return wrong
-    import cel
-
     try:
-        program = cel.compile(text)
+        program = _library().compile(text)
     except BaseException as problem:
         if not isinstance(problem, Exception) and not _is_panic(problem):
             raise
@@ -181,12 +186,23 @@ def _compiled(text: str) -> CompiledCondition | str:
     return CompiledCondition(text, program)
 
 
+@cache
+def _library() -> Any:
+    """The library, with the first rule: it brings a command line of its own, 20 MB."""
+    import cel
+
+    logging.getLogger("cel").disabled = True  # it logs each failure of `includes`, which clients can cause as they like
+    return cel
+
+
 def _converted(value: object, depth: int) -> tuple[Any, int]:
-    if isinstance(value, Mapping | list | tuple):
+    if type(value) in _AS_THEY_ARE:
+        return value, 1
+    if isinstance(value, _NESTING):
         if depth == 0:
             raise ConditionError(f"a value is nested more than {_MAX_DEPTH} levels deep")
         elements = 1
-        if isinstance(value, Mapping):
+        if isinstance(value, _OBJECTS):
             object: dict[str, Any] = {}
             for name, item in value.items():
                 object[name], more = _converted(item, depth - 1)

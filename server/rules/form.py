@@ -54,9 +54,12 @@ def bound_names(text: str) -> frozenset[str]:
 
 
 def fields_of(text: str, variable: str) -> frozenset[str] | None:
-    """The fields of ``variable`` that the expression names; None if it may use the variable in another way."""
-    named = re.findall(rf"\b{variable}\.([A-Za-z_]\w*)", text)
-    return frozenset(named) if len(named) == len(re.findall(rf"\b{variable}\b", text)) else None
+    """The fields of ``variable`` (or of a field, as ``auth.claims``) that the expression names; None if it may use it in
+    another way.
+    """
+    path = re.escape(variable)
+    named = re.findall(rf"\b{path}\.([A-Za-z_]\w*)\b(?!{_SPACE}\()", text)
+    return frozenset(named) if len(named) == len(re.findall(rf"\b{path}\b", text)) else None
 
 
 def parts_of(text: str) -> list[str]:

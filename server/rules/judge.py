@@ -13,7 +13,7 @@ Variables of a condition:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -24,11 +24,12 @@ from engine.channels.core.access_rules import AccessRule, AccessRules
 from engine.identity.principal import Principal
 from engine.values.exact_json import exact_decoder
 from server.auth.authorizer import Action, Circumstances
-from server.rules.condition import ConditionError, Scope, compile_condition
+from server.rules.condition import CompiledCondition, ConditionError, Scope, compile_condition
 
 __all__ = ["Decision", "RuleJudge", "RuleSource"]
 
 _WORDS: Final = {Action.SUBSCRIBE: "subscribe", Action.PUBLISH: "publish", Action.PRESENCE: "presence"}
+_OF_CHANNEL: Final = frozenset({"channel", "data"})
 _MAX_SCOPES: Final = 10_000
 _metadata: Final[msgspec.json.Decoder[dict[str, Any]]] = exact_decoder(dict[str, Any])
 
@@ -59,7 +60,7 @@ class Decision:
 
 
 class RuleJudge:
-    """See the module. Metadata is converted once for each channel, until it changes."""
+    """See the module. Metadata is converted once for each channel, until it changes, and where it is read."""
 
     def __init__(self, source: RuleSource) -> None:
         self._source = source
@@ -67,22 +68,31 @@ class RuleJudge:
 
     def decide(self, principal: Principal, action: Action, channel: str, about: Circumstances) -> Decision | None:
         """The decision of the rule that applies; None: no row does. Does not raise."""
-        word = _WORDS.get(action)
-        rule = None if word is None else self._source.rules.find(channel, word)
+        rule = self.rule_of(action, channel)
         if rule is None:
             return None
         if isinstance(rule.condition, bool):
             return Decision(rule, rule.condition)
         try:
             condition = compile_condition(rule.condition)
-            scope = self._scope(channel)
+            values: dict[str, object] = {}
             if "auth" in condition.variables:
-                scope.give("auth", _auth(principal, condition.auth_fields))
+                values["auth"] = _auth(principal, condition)
             if "request" in condition.variables:
-                scope.give("request", _request(rule.action, about))
+                values["request"] = _request(rule.action, about)
+            if condition.variables.isdisjoint(_OF_CHANNEL):
+                return Decision(rule, condition.evaluate(Scope(values)))
+            scope = self._scope(channel)
+            for name, value in values.items():
+                scope.give(name, value)
             return Decision(rule, condition.evaluate(scope))
         except ConditionError as problem:
             return Decision(rule, False, str(problem))
+
+    def rule_of(self, action: Action, channel: str) -> AccessRule | None:
+        """The rule that applies; None: no row does."""
+        word = _WORDS.get(action)
+        return None if word is None else self._source.rules.find(channel, word)
 
     def scope(self, principal: Principal, action: str, channel: str, about: Circumstances) -> Scope:
         """A scope with all variables. Raises ``ConditionError`` for values that no condition may read."""
@@ -106,16 +116,22 @@ class RuleJudge:
         return scope
 
 
-def _auth(principal: Principal, fields: Collection[str] | None = None) -> Mapping[str, object]:
-    """The variable; only these fields, since converting the claims takes most of the time of a decision."""
-    values: dict[str, object] = {
-        "uid": principal.user_id if principal.authenticated else None,
-        "role": principal.visibility.role,
-        "claims": principal.claims,
-        "anonymous": not principal.authenticated,
-        "attributes": principal.attributes,
-    }
-    return values if fields is None else {name: value for name, value in values.items() if name in fields}
+_AUTH: Final[Mapping[str, Callable[[Principal], object]]] = {
+    "uid": lambda principal: principal.user_id if principal.authenticated else None,
+    "role": lambda principal: principal.visibility.role,
+    "claims": lambda principal: principal.claims,
+    "anonymous": lambda principal: not principal.authenticated,
+    "attributes": lambda principal: principal.attributes,
+}
+
+
+def _auth(principal: Principal, condition: CompiledCondition | None = None) -> Mapping[str, object]:
+    """The variable; only what ``condition`` reads of it: converting the claims takes most of the time of a decision."""
+    fields = None if condition is None else condition.auth_fields
+    values = {name: value(principal) for name, value in _AUTH.items() if fields is None or name in fields}
+    if condition is not None and condition.claims is not None and "claims" in values:
+        values["claims"] = {name: principal.claims[name] for name in condition.claims if name in principal.claims}
+    return values
 
 
 def _channel(name: str, row: Mapping[str, str | None] | None) -> Mapping[str, object]:

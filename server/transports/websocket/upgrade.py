@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import Mapping, MutableMapping
-from functools import cache
+from hashlib import sha1
 from http import HTTPStatus
 from time import thread_time
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from server.limits.read_turns import LEAST, TURN, next_read, size_in_turn
 from server.protocol.close_codes import CloseCode
 from server.transports.websocket.handshakes import Accepted
 from server.transports.websocket.websocket_connection import WebSocketConnection
+from server.wire.frame import Frame
 
 __all__ = ["become_websocket"]
 
@@ -65,30 +67,33 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
 _log = _Log(logging.getLogger("realtime.ws"), {})
 
 
-class _Answer:
-    """The answer to a handshake, in place of picows': one for all connections, whose key picows puts in just before it is
-    written.
+class _NoAnswer:
+    """In place of picows' answer to a handshake, for all connections: nothing is written for it. Ours is written with the
+    first messages, since two writes cost twice as much, at both ends.
     """
 
-    __slots__ = ("_start", "headers")
+    __slots__ = ("headers",)
 
     status: Final = HTTPStatus.SWITCHING_PROTOCOLS
 
-    def __init__(self, agreed: str | None) -> None:
-        protocol = "" if agreed is None else f"Sec-WebSocket-Protocol: {agreed}\r\n"
-        start = f"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n{protocol}"
-        self._start = start.encode()
+    def __init__(self) -> None:
         self.headers: dict[str, str] = {}
 
     def to_bytes(self) -> bytearray:
-        """The whole answer."""
-        key = self.headers["Sec-WebSocket-Accept"]
-        return bytearray(b"%bSec-WebSocket-Accept: %b\r\n\r\n" % (self._start, key.encode()))
+        """Nothing."""
+        return bytearray()
 
 
-@cache
-def _answer(agreed: str | None) -> WSUpgradeResponse:
-    return cast("WSUpgradeResponse", _Answer(agreed))
+_NO_ANSWER: Final = cast("WSUpgradeResponse", _NoAnswer())
+_ANSWER: Final = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+_ID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+
+
+def _answer(key: bytes, agreed: str | None) -> bytes:
+    """The answer to a handshake with this key (RFC 6455, 4.2.2). ``agreed``: the subprotocol."""
+    protocol = b"" if agreed is None else b"Sec-WebSocket-Protocol: %b\r\n" % agreed.encode()
+    accept = b64encode(sha1(key + _ID, usedforsecurity=False).digest())
+    return b"%b%bSec-WebSocket-Accept: %b\r\n\r\n" % (_ANSWER, protocol, accept)
 
 
 class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
@@ -133,15 +138,22 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
 
     def begin(self, key: bytes, frames: bytes) -> None:
         """Answer the handshake with this key, and read the client's ``frames`` that arrived with it."""
-        rest = memoryview(_REQUEST % key + frames)
+        self._connection.queue.add(Frame(_answer(key, self._agreed), count=0))  # nothing may be written before it
+        self._take(_REQUEST % key)
+        self._connection.write_queued()
+        if frames:
+            self._take(frames)
+        if self.transport.request is not None:
+            self.transport.request.headers = _NO_HEADERS  # they are ours, and the connection may stay for days
+
+    def _take(self, data: bytes) -> None:
+        rest = memoryview(data)
         while rest:
             room = self.get_buffer(len(rest))
             size = min(len(room), len(rest))
             room[:size] = rest[:size]
             rest = rest[size:]
             self.buffer_updated(size)
-        if self.transport.request is not None:
-            self.transport.request.headers = _NO_HEADERS  # they are ours, and the connection may stay for days
 
     def get_buffer(self, size_hint: int) -> memoryview:
         """Where the next bytes go. picows' own buffer grows with the messages, and one read could fill it with many."""
@@ -190,7 +202,7 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             self._asyncio_transport.pause_reading()
 
     def _listen(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        return WSUpgradeResponseWithListener(_answer(self._agreed), self._connection)
+        return WSUpgradeResponseWithListener(_NO_ANSWER, self._connection)
 
 
 def become_websocket(transport: asyncio.Transport, accepted: Accepted, connections: set[Any], frames: bytes) -> None:

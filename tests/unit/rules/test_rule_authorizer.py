@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,7 +14,7 @@ from engine.channels.core.access_rules import AccessRules
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
 from engine.identity.visibility import Visibility
-from server.auth.authorizer import Action, Circumstances, NameRules, NotAllowedError
+from server.auth.authorizer import Action, Basis, Circumstances, NameRules, NotAllowedError
 from server.rules.authorizer import RuleAuthorizer
 from server.rules.problems import RuleProblems
 
@@ -120,6 +122,52 @@ def test_a_condition_reads_the_request() -> None:
     assert allowed(source, ANN, Action.PUBLISH, "events:1", event="sent", ip="10.0.0.2", transport="sse")
     assert not allowed(source, ANN, Action.PUBLISH, "events:1", event="left", ip="10.0.0.2", transport="sse")
     assert not allowed(source, ANN, Action.PUBLISH, "events:1", event="sent", ip="10.0.0.1", transport="sse")
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("auth.claims.org == 'acme'", True),
+        ("auth.claims['org'] == 'acme'", True),
+        ("has(auth.claims.org) && !has(auth.claims.plan)", True),
+        ("auth.claims.exists(name, name == 'sub')", True),
+        ("auth.claims.exists (name, name == 'sub')", True),
+        ("auth.claims.org == 'acme' && size(auth.claims) == 2", True),
+        ("auth.claims.all(name, name == 'org') && auth.claims.org == 'acme'", False),
+        ("auth.exists(field, field == 'role')", True),
+        ("auth.claims.plan == 'free'", False),
+    ],
+)
+def test_a_condition_gets_the_claims_that_it_reads(condition: str, expected: bool) -> None:
+    ann = Principal("ann", claims={"org": "acme", "sub": "ann"}, authenticated=True)
+    source = Source({"public:x": json.dumps({"subscribe": condition})})
+    assert allowed(source, ann, Action.SUBSCRIBE, "public:x") is expected
+
+
+def test_metadata_that_cannot_be_read_denies_only_where_it_is_read() -> None:
+    rules = {"read:*": '{"subscribe": "data.open || true"}', "other:*": '{"subscribe": "auth.uid == \'ann\'"}'}
+    source = Source(rules, {"read:1": "1", "other:1": "1"})
+    assert not allowed(source, ANN, Action.SUBSCRIBE, "read:1")
+    assert allowed(source, ANN, Action.SUBSCRIBE, "other:1")
+
+
+def test_a_decision_rests_on_the_rule_the_room_and_the_principal() -> None:
+    source = Source(RULES, ROOMS)
+    authorizer = RuleAuthorizer(source, NameRules())
+    ann = replace(ANN)
+
+    def basis() -> Basis:
+        return authorizer.basis(ann, Action.SUBSCRIBE, "private:room-1")
+
+    first = basis()
+    assert first == basis()
+    assert first != authorizer.basis(ann, Action.PUBLISH, "private:room-1")
+    ann.claims = dict(ann.claims)
+    assert first != (renewed := basis())
+    source.rooms["private:room-1"] = dict(source.rooms["private:room-1"])
+    assert renewed != (room_changed := basis())
+    source.put(RULES)
+    assert room_changed != basis()
 
 
 def test_decisions_about_one_channel_do_not_mix_users_nor_former_metadata() -> None:
