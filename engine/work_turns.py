@@ -7,15 +7,19 @@ of them. So a turn has one part, of users one after the other.
 Users who have had much done lately (:class:`engine.time_budget.TimeBudget`) wait behind the others, and all of them together
 have a bounded share of the processor: what a few of them ask for cannot fill the event loop, and each goes on. Others' work
 begins at once.
+
+Work that waits for other things in between, as opening a live query does, is not cut into parts: it is measured, and busy
+users wait for their turn before it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from time import thread_time
+from types import coroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from engine.time_budget import TimeBudget
@@ -50,8 +54,9 @@ def work_budget() -> TimeBudget:
 class _Job(Generic[_Result]):
     """``seconds``: of the processor, that it has had so far. ``done`` is set in its last part."""
 
-    def __init__(self, steps: Generator[None, None, _Result], user: User | None) -> None:
+    def __init__(self, steps: Generator[None, None, _Result], user: User | None, *, begins: bool = False) -> None:
         self._steps = steps
+        self.begins = begins  # what is measured: the job itself is nothing
         self._context = copy_context()  # of the task that awaits it
         self.user = user
         self.seconds = 0.0
@@ -108,6 +113,11 @@ class _Line:
         return job
 
 
+def _nothing() -> Generator[None, None, None]:
+    return
+    yield
+
+
 class WorkTurns:
     """See the module.
 
@@ -121,6 +131,8 @@ class WorkTurns:
         self._rests = 1 / share - 1  # seconds for each one of work
         self._line = _Line()
         self._behind = _Line()  # the jobs of those users
+        self._worked = 0.0  # seconds of all parts
+        self._owed = 0.0  # seconds that were measured of those users since the last rest began
         self._under_way = False  # the next part of ``_line`` is due in the next turn of the loop
         self._rest: asyncio.TimerHandle | None = None
 
@@ -135,13 +147,60 @@ class WorkTurns:
         """
         job = _Job(steps, user)
         if at_once and not job.waits:
-            job.step(self._clock)
+            self._step(job)
         if not job.done.done():
             self._wait(job)
         try:
             return await job.done
         finally:
             steps.close()  # if this was cancelled
+
+    async def in_turn(self, work: Coroutine[Any, None, _Result], user: User | None) -> _Result:
+        """Await ``work`` as :meth:`measured`; of a user who has had much done lately it begins when it is its turn."""
+        if user is not None and user.work.left < 0:
+            turn: _Job[None] = _Job(_nothing(), user, begins=True)
+            self._wait(turn)
+            try:
+                await turn.done
+            except BaseException:
+                work.close()
+                raise
+        return await self.measured(work, user)
+
+    @coroutine
+    def measured(self, work: Coroutine[Any, None, _Result], user: User | None) -> Generator[Any, None, _Result]:
+        """Await ``work``, and count for ``user`` what the processor does at it, without what else goes on while it waits."""
+        thrown: BaseException | None = None
+        try:
+            while True:
+                parts, began = self._worked, self._clock()
+                try:
+                    awaited = work.send(None) if thrown is None else work.throw(thrown)
+                except StopIteration as last:
+                    result: _Result = last.value
+                    return result
+                finally:
+                    thrown = None
+                    if user is not None:
+                        self._count(user, self._clock() - began - (self._worked - parts))
+                try:
+                    yield awaited
+                except BaseException as error:  # noqa: BLE001 - raised in ``work``
+                    thrown = error
+        finally:
+            work.close()
+
+    def _count(self, user: User, seconds: float) -> None:
+        user.work.charge(seconds)
+        if user.work.left < 0:
+            self._owed += seconds
+            if self._rest is None:
+                self._rest_for(0.0)
+
+    def _step(self, job: _Job[Any]) -> float:
+        took = job.step(self._clock)
+        self._worked += took
+        return took
 
     def _wait(self, job: _Job[Any], *, first: bool = False) -> None:
         loop = asyncio.get_running_loop()
@@ -161,7 +220,7 @@ class WorkTurns:
         while self._line:
             job = self._line.next()
             worked = not job.done.done()
-            job.step(self._clock)
+            self._step(job)
             if not job.done.done():
                 self._wait(job, first=True)
             if worked:
@@ -171,15 +230,21 @@ class WorkTurns:
             asyncio.get_running_loop().call_soon(self._do_next)
 
     def _do_behind(self) -> None:
-        """Parts of one user's job, then a rest."""
-        took = 0.0
-        while self._behind and took < _PART:
+        """Parts of one user's job, or one thing that is measured begins; then a rest. What was measured since the last
+        rest comes first: nothing more is done then.
+        """
+        self._rest = None
+        took, begun = 0.0, bool(self._owed)
+        while self._behind and took < _PART and not begun:
             job = self._behind.next()
             while took < _PART and not job.done.done():
-                took += job.step(self._clock)
+                begun = job.begins
+                took += self._step(job)
             if not job.done.done():
                 self._behind.add(job, first=True)
-        self._rest = None
-        if self._behind:
-            rest = max(took * self._rests, _LEAST)
-            self._rest = asyncio.get_running_loop().call_later(rest, self._do_behind)
+        if self._behind or took or self._owed:
+            self._rest_for(took)
+
+    def _rest_for(self, took: float) -> None:
+        rest, self._owed = max((took + self._owed) * self._rests, _LEAST), 0.0
+        self._rest = asyncio.get_running_loop().call_later(rest, self._do_behind)

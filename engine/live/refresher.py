@@ -40,7 +40,7 @@ from engine.live.core.result_set import ResultSet, too_deep_in
 from engine.live.core.shared_query import LiveQuery
 from engine.live.failed_reads import FailedReads, rejection_of
 from engine.live.plan_cache import Plan
-from engine.live.query_accounts import ASKING, until_within_budget
+from engine.live.query_accounts import ASKING, spared, until_within_budget
 from engine.live.read_state import READ_TIMEOUT, FollowedTables, ReadState, RightsChangedError, Wait
 from engine.live.reads import REFUSED, QueryReads, ReadList, TooSlowError, fits, why_reread
 from engine.live.settings import LiveSettings
@@ -165,7 +165,8 @@ class Refresher:
                 state.again = False
                 state.last_read = time.monotonic()
                 due = query.due
-                if done := await self._attempt(query, state, wait.rounds):
+                opener = None if state.ready.done() else spared(query.holders)
+                if done := await self._reader.turns.measured(self._attempt(query, state, wait.rounds), opener):
                     state.was_read()
                     self._background.changed()
                 if done and state.rests(query):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from time import monotonic
 
 import psycopg
@@ -19,10 +20,7 @@ import structlog
 from engine.background import BackgroundService
 from engine.catalog.rights import ADMINISTRATORS
 from engine.catalog.watcher import CatalogWatcher
-from engine.errors import (
-    PrivilegeLostError,
-    QueryRejectedError,
-)
+from engine.errors import PrivilegeLostError, QueryRejectedError
 from engine.identity.principal import Principal, viewer_of
 from engine.identity.visibility import Viewer
 from engine.live.core.dispatcher import Dispatcher
@@ -226,11 +224,8 @@ class LiveQueries(BackgroundService):
         Raises ``QueryRejectedError`` (with the protocol's code) if the query cannot be accepted.
         """
         viewer = viewer_of(principal, self.settings.anonymous_role)
-        while True:
-            try:
-                return await self._subscribe(viewer, collection, spec, deliver, resume, account)
-            except RightsChangedError:
-                continue
+        opening = _as_rights_are(partial(self._subscribe, viewer, collection, spec, deliver, resume, account))
+        return await self._reader.turns.in_turn(opening, None if account is None else account.user)
 
     async def _subscribe(
         self,
@@ -290,11 +285,9 @@ class LiveQueries(BackgroundService):
 
     async def _move(self, subscription: Subscription, viewer: Viewer) -> None:
         former = subscription.query
-        hold: Subscription | None = None
+        subscribe = partial(self._subscribe, viewer, former.collection, former.spec, lambda *_: None)
         try:
-            while hold is None:
-                with contextlib.suppress(RightsChangedError):
-                    hold = await self._subscribe(viewer, former.collection, former.spec, lambda *_: None)
+            hold = await _as_rights_are(subscribe)
         except (QueryRejectedError, psycopg.Error, OSError) as error:
             if subscription.viewer is viewer:
                 subscription.fail(WindowEvent(self.position, False, (), rejection_of(error)))
@@ -348,3 +341,10 @@ class LiveQueries(BackgroundService):
             for query in self._refresher:
                 if isinstance(query.plan, ReReadPlan) and query.plan.time_dependent and query.subscriptions:
                     self._refresher.refresh(query)
+
+
+async def _as_rights_are(subscribe: Callable[[], Awaitable[Subscription]]) -> Subscription:
+    """What ``subscribe`` makes, again while rights change as it does."""
+    while True:
+        with contextlib.suppress(RightsChangedError):
+            return await subscribe()

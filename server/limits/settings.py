@@ -45,7 +45,7 @@ class LimitSettings(BaseSettings):
         WORK_SHARE,
         gt=0,
         le=1,
-        description="part of the processor for long lists and queries of all users who have had much done lately",
+        description="part of the processor for queries opened and long lists of users who have had much done lately",
     )
     max_rest_rate: int = Field(1000, ge=1, description="REST requests per second from one address")
     max_windows: int = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -210,3 +211,18 @@ async def test_a_users_lists_wait_for_its_budget_and_a_list_that_another_user_ha
         assert b"3" in own.list[0][1]
         now += 100_000.0
         await node.check(own, *shared)
+
+
+async def test_of_a_user_who_has_had_much_done_no_query_is_begun_before_its_turn(base: str) -> None:
+    async with live_node(base, live=QUICK) as node:
+        user, other = UserAccount(), UserAccount()
+        user.work.charge(3600.0)
+        turns = node.live._reader.turns
+        turns._rest = asyncio.get_running_loop().call_later(3600, turns._do_behind)
+        waiting = asyncio.create_task(subscribe(node, ConnectionAccount(user, LIMITS), window(1)))
+        held = await subscribe(node, ConnectionAccount(other, LIMITS), window(2))
+        assert [query.spec for query in node.live.queries] == [window(2)], "neither planned nor read"
+        turns._rest.cancel()
+        turns._do_behind()
+        assert (await waiting).query.spec == window(1)
+        held.cancel()

@@ -84,7 +84,92 @@ async def test_busy_users_wait_behind_others_and_rest_after_each_part(monkeypatc
     assert played.parts[0] == "a"
     await asyncio.gather(*tasks)
     assert "".join(played.parts).replace("a", "") == "xyxyxy"
-    assert rests[1:] == [pytest.approx(0.003)] * 5, "a quarter of the processor, of both together"
+    assert rests[1:] == [pytest.approx(0.003)] * 6, "a quarter of the processor, of both together"
+
+
+async def test_what_is_measured_counts_without_what_else_goes_on_meanwhile() -> None:
+    played, user = _Played(), _User()
+    answered = asyncio.get_running_loop().create_future()
+
+    async def opening() -> str:
+        played.now += 0.01
+        await answered
+        await played.turns.do(played.steps("part", 2), user)  # counts by itself, and once
+        played.now += 0.02
+        return "opened"
+
+    task = asyncio.create_task(played.turns.in_turn(opening(), user))
+    await asyncio.sleep(0)
+    played.now += 5  # others'
+    answered.set_result(None)
+    assert await task == "opened"
+    assert user.work.left == pytest.approx(0.25 - 0.032)
+
+
+async def test_what_is_measured_may_fail_and_be_cancelled() -> None:
+    played, user = _Played(), _User()
+    seen = list[str]()
+
+    async def opening() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("ended")
+            played.now += 0.01
+
+    async def failing() -> None:
+        raise ValueError("x")
+
+    task = asyncio.create_task(played.turns.in_turn(opening(), user))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["ended"]
+    assert user.work.left == pytest.approx(0.24)
+    with pytest.raises(ValueError, match="x"):
+        await played.turns.in_turn(failing(), None)
+
+
+async def test_busy_users_begin_one_after_the_other_and_rest_for_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played, busy = _Played(), [_User(busy=True), _User(busy=True)]
+    timers = list[tuple[float, Callable[[], None]]]()
+
+    def later(delay: float, do: Callable[[], None]) -> object:
+        timers.append((delay, do))
+        return timers
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", later)
+    begun = list[str]()
+
+    async def opening(name: str, seconds: float) -> None:
+        begun.append(name)
+        played.now += seconds
+
+    tasks = [
+        asyncio.create_task(played.turns.in_turn(opening(name, 0.01), user))
+        for name, user in zip("xyxy", busy * 2, strict=True)
+    ]
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    await asyncio.sleep(0)
+    rests = list[float]()
+    while timers:
+        delay, do = timers.pop()
+        rests.append(delay)
+        do()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(timers) <= 1
+    assert "".join(begun) == "xyy"
+    assert all(task.done() for task in tasks)
+    assert [rest for rest in rests if rest > 0.001] == [pytest.approx(0.03)] * 3, "a quarter of the processor"
+
+    quick = _User()
+    await played.turns.in_turn(opening("a", 0.01), quick)
+    assert begun[-1] == "a", "others begin at once"
 
 
 async def test_a_user_who_has_much_done_becomes_a_busy_one() -> None:
