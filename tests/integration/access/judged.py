@@ -166,6 +166,12 @@ def credentials(dsn: str) -> Mapping[str, Credential]:
             token(role=ADMIN), keys["revoked"], who=None, reason="API key revoked"
         ),
         "revoked key": Credential(key=keys["revoked"], who=None, reason="API key revoked"),
+        "expired key": Credential(key=keys["expired"], who=None, reason="API key expired"),
+        "ada, with an expired key": Credential(token(sub="ada"), keys["expired"], who=None, reason="API key expired"),
+        "an administrator, with an expired key": Credential(
+            token(role=ADMIN), keys["expired"], who=None, reason="API key expired"
+        ),
+        "expired secret key": Credential(key=keys["expired secret"], who=None, reason="API key expired"),
         "unknown key": Credential(key=api_key(9), who=None, reason="unknown API key"),
         "secret key": _server_key(keys["secret"], ALL_SCOPES),
         **{f"secret key for {scope}": _server_key(keys[scope], {scope}) for scope in sorted(ALL_SCOPES)},
@@ -181,9 +187,11 @@ def _server_key(
 
 def _keys(dsn: str) -> dict[str, str]:
     wanted = {"publishable": "'publishable'", "revoked": "'publishable'", "secret": "'secret'"}
+    wanted |= {"expired": "'publishable'", "expired secret": "'secret'"}
     wanted |= {scope: f"'secret', '{{{scope}}}'" for scope in ALL_SCOPES}
     keys = {name: read(dsn, f"select realtime.create_api_key('{name}', {made})")[0][0] for name, made in wanted.items()}
     write(dsn, f"select realtime.revoke_api_key('{keys['revoked'][:15]}')")
+    write(dsn, "update realtime.api_keys set expires_at = now() - interval '1 minute' where name like 'expired%'")
     return keys
 
 

@@ -33,6 +33,33 @@ def subscribe(channel: str, **options: object) -> _Do:
     return do
 
 
+def leave(channel: str) -> _Do:
+    """Leave what was not joined."""
+
+    async def do(client: TransportClient) -> str:
+        await client.send(type="unsubscribe", channel=channel, ref="r")
+        answer = await client.receive("unsubscribed", "error")
+        return str(answer.get("code", "done"))
+
+    return do
+
+
+def page(channel: str) -> _Do:
+    """A page of the past: with a subscription, and of a client that is refused one without it."""
+
+    async def do(client: TransportClient) -> str:
+        joined = await client.join(channel, id="p")
+        await client.send(type="history", channel=channel, limit=5, ref="p")
+        answer = await client.receive("history", "error")
+        if answer["type"] == "error":
+            return f"{joined['code']}, {answer['code']}"
+        await client.send(type="unsubscribe", channel=channel, id="p")
+        await client.receive("unsubscribed")
+        return "read" if answer["messages"] else "nothing"
+
+    return do
+
+
 def publish(channel: str) -> _Do:
     async def do(client: TransportClient) -> str:
         answer = await client.ask(type="message", channel=channel, event="e", data=1, ref="r")
@@ -78,6 +105,14 @@ ACTIONS: dict[str, tuple[_Do, dict[str, str]]] = {
     "subscribe to all": (subscribe("*"), allowed(otherwise="RT_004")),
     "read the history of an open channel": (subscribe("chat:past", history=5), allowed(*ALL)),
     "read the history of a room of ada's": (subscribe("private:room-1", history=5), allowed("ada")),
+    "ask for a page of an open channel": (page("chat:past"), dict.fromkeys(ALL, "read")),
+    "ask for a page of a room of ada's": (
+        page("private:room-1"),
+        {user: "read" if user == "ada" else "RT_003, RT_004" for user in ALL},
+    ),
+    "leave an open channel that it has not joined": (leave("chat:1"), allowed(otherwise="RT_007")),
+    "leave a private channel that it has not joined": (leave("private:user-bob"), allowed(otherwise="RT_007")),
+    "leave a live query that it has not opened": (leave("db:collection:secret"), allowed(otherwise="RT_007")),
     "be present in a presence channel": (subscribe("presence:lobby", presence=True), allowed(*ALL)),
     "be present in a room of ada's": (subscribe("private:room-1", presence=True), allowed("ada")),
     "be present where users may": (subscribe("private:board", presence={"name": "N"}), allowed("ada", "bob", "ops")),
