@@ -75,10 +75,10 @@ proxy_protocol query_memory_size query_timeout relay_lease respect_do_not_track 
 session_validation slot_name stall_timeout tls_certificate tls_key trace_names trace_sample_ratio tracing
 workers
 """
-_FORMER = {
+FORMER = {
     name for name, field in Settings.model_fields.items() if str(field.description).startswith("the former name of")
 }
-HARMLESS = frozenset(_NAMES.split()) | _FORMER
+HARMLESS = frozenset(_NAMES.split()) | FORMER
 """Settings whose values let no client do more than the others allow: bounds that no value turns off, names, how the server
 works.
 """
