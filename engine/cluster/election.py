@@ -9,7 +9,7 @@ that session and the WAL sender of the slot. No table has the lease, and times a
 
 A database that answers slowly, and a machine on which a relay waits for its turn, must not end one term after the other.
 So an answer may take several leases, the time that a standby's own look takes is not counted as the leading relay's silence,
-and a relay that has ended sessions lately tolerates more of it in the next one.
+a relay that has ended sessions lately tolerates more of it in the next one, and one that got no answer lately waits longer.
 
 A relay whose session has ended does not lead any more (:meth:`Election.hold` raises), and the stream refuses what it
 publishes (:mod:`engine.cluster.publisher`).
@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final
 
 import psycopg
@@ -29,7 +30,7 @@ from psycopg.rows import DictRow, dict_row
 
 from engine.cluster.settings import ClusterSettings
 from engine.errors import FeedError
-from engine.postgres.connections.opening import connect
+from engine.postgres.connections.opening import UnansweredError, connect
 from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.statements.named_queries import query
 
@@ -41,7 +42,7 @@ _LOOKS: Final = 10  # of a standby in each lease
 _BEATS: Final = 4  # of the leading relay
 _ANSWER: Final = 3  # leases that the database may take for an answer
 _LATELY: Final = 60  # leases
-_MAX_SILENCE: Final = 4  # leases
+_MAX_FACTOR: Final = 4  # times what is waited for otherwise
 
 
 class LeadershipLostError(FeedError):
@@ -62,7 +63,8 @@ class Election:
         self._relay = relay
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._proved_at = 0.0
-        self._deposed_at: deque[float] = deque(maxlen=_MAX_SILENCE)
+        self._deposed_at: deque[float] = deque(maxlen=_MAX_FACTOR)
+        self._unanswered_at: deque[float] = deque(maxlen=_MAX_FACTOR)
         self.leader: str | None = None
         self.deposed = 0
 
@@ -92,8 +94,12 @@ class Election:
 
     def _tolerated(self, now: float) -> float:
         """Seconds of silence that end a term: a lease, and twice as much for each that this relay has ended lately."""
-        lately = sum(now - at < _LATELY * self._settings.lease for at in self._deposed_at)
-        return float(self._settings.lease * min(2**lately, _MAX_SILENCE))
+        return self._settings.lease * self._factor(self._deposed_at, now)
+
+    def _factor(self, failures: Iterable[float], now: float) -> float:
+        """How many times as long as otherwise is waited, after ``failures`` at these times."""
+        lately = sum(now - at < _LATELY * self._settings.lease for at in failures)
+        return float(min(2**lately, _MAX_FACTOR))
 
     async def hold(self) -> None:
         """Keep the lease, until it is lost. Raises ``LeadershipLostError``."""
@@ -120,12 +126,20 @@ class Election:
                 await connection.close()
 
     async def _ask(self, name: str, **parameters: object) -> dict[str, Any]:
+        try:
+            return await self._answer(name, **parameters)
+        except UnansweredError:
+            self._unanswered_at.append(time.monotonic())
+            raise
+
+    async def _answer(self, name: str, **parameters: object) -> dict[str, Any]:
         if self._connection is None or self._connection.closed:
+            factor = self._factor(self._unanswered_at, time.monotonic())
             self._connection = await connect(
                 self._dsn,
                 f"realtime relay {self._relay}",
                 READS_ANYWAY,
-                answer_timeout=_ANSWER * self._settings.lease,
+                answer_timeout=_ANSWER * self._settings.lease * factor,
                 autocommit=True,
                 row_factory=dict_row,
             )

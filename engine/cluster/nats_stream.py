@@ -11,12 +11,15 @@ import contextlib
 import json
 import random
 import ssl
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -28,7 +31,7 @@ from nats.js.api import (
     StreamConfig,
     StreamInfo,
 )
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from engine.cluster.consumer import Consumer, Meter
 from engine.cluster.messages import Sent, sent_of
@@ -37,18 +40,27 @@ from engine.cluster.settings import ClusterSettings
 
 __all__ = ["Found", "NatsFailedError", "NatsStream", "StreamState", "connected", "sequence_of", "without_password"]
 
+_log = structlog.get_logger(__name__)
+
 _TIMEOUT: Final = 2.0  # seconds for a connection, and for an answer
+_REPLICAS: Final = 30.0  # seconds between two attempts to have all replicas
 _DUPLICATES: Final = 1.0  # seconds; ids of messages are not used
+_NO_PEERS: Final = (
+    10005  # JSClusterNoPeersErrF: fewer servers of the cluster are there (nats-server, server/errors.json)
+)
 
 
 class StreamState(NamedTuple):
-    """``created``: distinguishes streams of one name; ``first`` and ``last``: sequences; ``messages``: how many."""
+    """``created``: distinguishes streams of one name; ``first`` and ``last``: sequences; ``messages``: how many;
+    ``replicas``: servers that have it.
+    """
 
     created: datetime | None
     first: int
     last: int
     messages: int
     size: int
+    replicas: int = 1
 
 
 class _Client(Client):
@@ -80,11 +92,16 @@ def without_password(url: str) -> str:
 
 
 class NatsStream:
-    """The stream over one connection. Every method raises ``NatsFailedError``, also once the connection has ended."""
+    """The stream over one connection. Every method raises ``NatsFailedError``, also once the connection has ended.
+
+    ``lacks_replicas``: fewer servers than are wanted had it when it was made, or looked at by :meth:`complete`.
+    """
 
     def __init__(self, client: Client, settings: ClusterSettings) -> None:
         self.client = client
         self.closed = asyncio.Event()
+        self.lacks_replicas = False
+        self._counted_at = 0.0
         self.meter = Meter()
         self._settings = settings
         self._jetstream: JetStreamContext = client.jetstream(timeout=_TIMEOUT)
@@ -118,18 +135,36 @@ class NatsStream:
                 return None
 
     async def complete(self) -> None:
-        """Let a stream that a relay of an earlier version has made have the subjects of this one."""
+        """Let a stream that a relay of an earlier version has made have the subjects of this one, and one that was made
+        while servers were away as many replicas as are wanted, if these are there now.
+        """
         with explained():
             config = (await self._jetstream.stream_info(self._settings.stream)).config
             if set(config.subjects or ()) != set(self._subjects):
-                await self._jetstream.update_stream(config, subjects=self._subjects)
+                config = (await self._jetstream.update_stream(config, subjects=self._subjects)).config
+            if (config.num_replicas or 1) < self._settings.replicas:
+                with contextlib.suppress(APIError):
+                    config = (await self._jetstream.update_stream(config, num_replicas=self._settings.replicas)).config
+        self._count(config)
+
+    async def try_replicas(self, now: float) -> None:
+        """:meth:`complete` a stream that lacks replicas, from time to time. ``now``: monotonic."""
+        if self.lacks_replicas and now - self._counted_at >= _REPLICAS:
+            await self.complete()
+
+    def _count(self, config: StreamConfig) -> None:
+        wanted, replicas = self._settings.replicas, config.num_replicas or 1
+        self._counted_at = time.monotonic()
+        self.lacks_replicas = replicas < wanted
+        if self.lacks_replicas:
+            _log.warning("stream_lacks_replicas", stream=self._settings.stream, replicas=replicas, wanted=wanted)
 
     @property
     def _subjects(self) -> list[str]:
         return [self._settings.events, self._settings.tables, self._settings.channels, self._settings.pulses]
 
     async def make(self) -> StreamState:
-        """Make the stream, empty."""
+        """Make the stream, empty. It is a cache: where servers are away, it has as many replicas as there are servers."""
         settings = self._settings
         config = StreamConfig(
             name=settings.stream,
@@ -143,7 +178,19 @@ class NatsStream:
             allow_direct=True,
         )
         with explained():
-            return _state_of(await self._jetstream.add_stream(config))
+            info = await self._add(config)
+        self._count(info.config)
+        return _state_of(info)
+
+    async def _add(self, config: StreamConfig) -> StreamInfo:
+        while True:
+            try:
+                return await self._jetstream.add_stream(config)
+            except APIError as error:
+                fewer = (config.num_replicas or 1) - 1
+                if error.err_code != _NO_PEERS or not fewer:
+                    raise
+                config = replace(config, num_replicas=fewer)
 
     async def purge(self) -> None:
         """Remove every message."""
@@ -265,4 +312,5 @@ async def _ignore(error: Exception) -> None:
 
 def _state_of(info: StreamInfo) -> StreamState:
     state = info.state
-    return StreamState(info.created, state.first_seq, state.last_seq, state.messages, state.bytes)
+    replicas = info.config.num_replicas or 1
+    return StreamState(info.created, state.first_seq, state.last_seq, state.messages, state.bytes, replicas)

@@ -220,6 +220,7 @@ class Publisher:
         while True:
             now = time.monotonic()
             self._check(stream, now)
+            await stream.try_replicas(now)
             if now - beaten >= self._pause:
                 beaten, self._wanted = now, False
                 self.beat()

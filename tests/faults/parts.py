@@ -13,7 +13,10 @@ from typing import Any
 
 import httpx
 import psycopg
+from nats.errors import Error as NatsError
 
+from engine.cluster.nats_stream import NatsFailedError, connected
+from engine.cluster.settings import ClusterSettings
 from engine.tasks import end
 from server.cli.serving.local_nats import LocalNats
 from tests.faults.databases import Databases
@@ -199,6 +202,17 @@ class Parts:
             if (await each.health()).get("role") == "leader":
                 return each
         return None
+
+    async def all_have_the_stream(self) -> bool:
+        """Whether every NATS server has all of it."""
+        settings = ClusterSettings(urls=tuple(each.url for each in self.nats.all), slot=self.slot)
+        try:
+            async with connected(settings, "the faults") as stream:
+                cluster = (await stream.client.jetstream().stream_info(settings.stream)).cluster
+        except (NatsFailedError, NatsError, TimeoutError):
+            return False
+        others = (cluster and cluster.replicas) or []
+        return len(others) + 1 == len(self.nats.all) and all(each.current for each in others)
 
     async def recovered(self) -> None:
         """Wait until PostgreSQL answers, a relay leads and nodes follow. Raises ``AssertionError`` with what does not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from engine.cluster.identity import DatabaseIdentity, OtherDatabaseError, check_same
@@ -14,6 +14,9 @@ from engine.cluster.settings import ClusterSettings
 from server.app.settings import Settings
 from server.cli.doctor.finding import Finding
 from server.cli.doctor.nats_listeners import listener_findings
+
+if TYPE_CHECKING:
+    from engine.cluster.nats_stream import StreamState
 
 __all__ = ["nats_findings"]
 
@@ -66,12 +69,16 @@ async def _examine(cluster: ClusterSettings, ours: DatabaseIdentity) -> list[Fin
         return [*found, Finding("problem", f"{name}: {error}", "Let relays, nodes and this command be of one version.")]
     except NatsFailedError as error:
         return [*found, Finding("problem", f"{name}: {error}", "Start it with JetStream, and correct nats_url.")]
+    return [*found, _of_stream(name, cluster, state)]
+
+
+def _of_stream(name: str, cluster: ClusterSettings, state: StreamState | None) -> Finding:
     if state is None:
-        return [
-            *found,
-            Finding("warn", f"{name} has no stream {cluster.stream}", "Start `realtime relay`, which makes it."),
-        ]
-    return [*found, Finding("ok", f"{name} has the stream {cluster.stream} with {state.messages} messages")]
+        return Finding("warn", f"{name} has no stream {cluster.stream}", "Start `realtime relay`, which makes it.")
+    if state.replicas < cluster.replicas and cluster.origin is None:
+        text = f"{name}: {state.replicas} of {cluster.replicas} NATS servers (nats_replicas) have the stream"
+        return Finding("warn", text, "Let all NATS servers run; the leading relay then adds them to it.")
+    return Finding("ok", f"{name} has the stream {cluster.stream} with {state.messages} messages")
 
 
 async def _lets_in_anyone(anonymous: ClusterSettings) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from engine.cluster import election
 from engine.cluster.election import Election
 from engine.cluster.settings import ClusterSettings
+from engine.postgres.connections.opening import UnansweredError
 
 LEASE = 0.01
 
@@ -65,3 +66,23 @@ async def test_relay_that_has_ended_terms_lately_ends_the_next_one_later(
     monkeypatch.setattr(one, "_ask", ask)
     await one.won()
     assert one.deposed == deposed
+
+
+async def test_relay_that_got_no_answer_lately_waits_longer_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, timeouts = 1.0, list[float]()
+
+    async def connect(*_: object, answer_timeout: float, **__: object) -> None:
+        timeouts.append(round(answer_timeout / LEASE))
+        raise UnansweredError("the database did not answer")
+
+    monkeypatch.setattr(election, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(election, "connect", connect)
+    one = Election("", ClusterSettings(urls=(), slot="s", lease=LEASE), "first")
+    for _ in range(5):
+        with pytest.raises(UnansweredError):
+            await one.won()
+        now += 2 * LEASE
+    now += 100 * LEASE
+    with pytest.raises(UnansweredError):
+        await one.won()
+    assert timeouts == [3, 6, 12, 12, 12, 3]
