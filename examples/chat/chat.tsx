@@ -1,11 +1,10 @@
 // Live chat: messages and read receipts are live queries, presence and typing are the channel's.
 
-import { useChannel, usePresence, useQuery, useRealtime } from "@bunbase/react";
+import { useChannel, usePages, usePresence, useQuery, useRealtime } from "@bunbase/react";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { start, useApplication, useReport } from "../shared/application.js";
 import { Composer, type Draft } from "./composer.js";
 import { MessageItem, type Message } from "./message.js";
-import { usePages } from "./use_pages.js";
 
 const ROOM = "lounge";
 const CHANNEL = `chat:${ROOM}`;
@@ -71,19 +70,13 @@ interface ConversationProps {
 function Conversation({ visible, typing, setTyping }: ConversationProps) {
     const { user, call, report } = useApplication();
     const client = useRealtime();
-    const newest = useMemo(
-        () =>
-            client
-                .database()
-                .collection<Message>("chat_messages")
-                .where("room", "==", ROOM)
-                .orderBy("createdAt", "desc"),
-        [client],
-    );
     // History: the newest messages, and older ones with each loadMore(). All that is loaded stays live.
-    const history = usePages(newest, PAGE, report);
+    const history = usePages(
+        (db) => db.collection<Message>("chat_messages").where("room", "==", ROOM).orderBy("createdAt", "desc"),
+        PAGE,
+    );
     const reads = useQuery((db) => db.collection<Read>("chat_reads").where("room", "==", ROOM).orderBy("reader"));
-    useReport(reads.error);
+    useReport(reads.error, history.error);
     const shown = useMemo(() => history.docs.map((doc) => doc.data()).reverse(), [history.docs]);
 
     // A message is shown at once, and is that of the live query when this has passed the write.

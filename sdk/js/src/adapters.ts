@@ -15,6 +15,6 @@ export {
   type Listeners,
   type PresenceState,
 } from "./adapters/channel.js";
-export { queryStore, type CollectionsOf, type QueryResult } from "./adapters/query.js";
+export { pagesStore, queryStore, type CollectionsOf, type PagesResult, type QueryResult } from "./adapters/query.js";
 export type { Store } from "./adapters/shared.js";
 export { statusStore } from "./adapters/status.js";

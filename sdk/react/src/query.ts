@@ -1,11 +1,11 @@
 /** Live queries. */
 
-import type { Database, LiveQuery } from "@bunbase/sdk";
-import { queryStore, type CollectionsOf, type QueryResult } from "@bunbase/sdk/adapters";
+import { pages, type Database, type LiveQuery, type Query } from "@bunbase/sdk";
+import { pagesStore, queryStore, type CollectionsOf, type PagesResult, type QueryResult } from "@bunbase/sdk/adapters";
 import { useRealtime } from "./provider.js";
 import { useStore } from "./store.js";
 
-export type { QueryResult } from "@bunbase/sdk/adapters";
+export type { PagesResult, QueryResult } from "@bunbase/sdk/adapters";
 
 /** What is registered for all hooks; see {@link Collections}. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- applications add to it
@@ -31,4 +31,22 @@ export type Collections = CollectionsOf<Register>;
 export function useQuery<T>(build: ((db: Database<Collections>) => LiveQuery<T> | null) | null): QueryResult<T> {
   const client = useRealtime();
   return useStore(client, queryStore(client, build ? build(client.database() as Database<Collections>) : null));
+}
+
+/**
+ * Follow the first `size` documents of a query, and more with each `loadMore()`: `usePages((db) => db.collection("todos").orderBy("at"), 20)`.
+ * All that is loaded is one live list, as that of `pages` of the SDK. `null` in the query's place is none.
+ *
+ * Components with equal queries and sizes share the list, with what any of them has loaded. With another query or size it begins
+ * anew with the first page.
+ *
+ * @param size documents of a page, from 1 to 9,999; else a `TypeError`.
+ */
+export function usePages<T>(
+  build: ((db: Database<Collections>) => Query<T> | null) | null,
+  size: number,
+): PagesResult<T> {
+  const client = useRealtime();
+  const query = build && build(client.database() as Database<Collections>);
+  return useStore(client, pagesStore(client, query, size, pages));
 }

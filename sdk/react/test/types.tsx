@@ -1,6 +1,6 @@
 // What compiles, and what does not. Checked by `npm run typecheck`; nothing here is run.
 
-import { useChannel, usePresence, useQuery } from "@bunbase/react";
+import { useChannel, usePages, usePresence, useQuery } from "@bunbase/react";
 import type { Database } from "@bunbase/sdk";
 
 interface Todo {
@@ -31,7 +31,12 @@ export function Registered() {
         db.collection("todos").sql<{ n: number }>("select count(*) as n from todos"),
     );
     useQuery(null);
-    return <p>{String(done)}</p>;
+    const { docs: loaded, hasMore } = usePages((db) => db.collection("todos").orderBy("done"), 10);
+    const first: boolean | undefined = hasMore && loaded[0]?.data().done;
+    // @ts-expect-error SQL has no pages
+    usePages((db) => db.collection("todos").sql<{ n: number }>("select 1 as n"), 10);
+    usePages(null, 10);
+    return <p>{String(done ?? first)}</p>;
 }
 
 export function Channels() {

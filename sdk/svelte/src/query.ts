@@ -1,11 +1,11 @@
 /** Live queries. */
 
-import type { Database, LiveQuery } from "@bunbase/sdk";
-import { queryStore, type CollectionsOf, type QueryResult } from "@bunbase/sdk/adapters";
+import { pages, type Database, type LiveQuery, type Query } from "@bunbase/sdk";
+import { pagesStore, queryStore, type CollectionsOf, type PagesResult, type QueryResult } from "@bunbase/sdk/adapters";
 import { useRealtime } from "./client.js";
-import { reader } from "./store.js";
+import { getterOf, reader, type MaybeGetter } from "./store.js";
 
-export type { QueryResult } from "@bunbase/sdk/adapters";
+export type { PagesResult, QueryResult } from "@bunbase/sdk/adapters";
 
 /** What is registered for all components; see {@link Collections}. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- applications add to it
@@ -48,5 +48,42 @@ export function useQuery<T>(build: (db: Database<Collections>) => LiveQuery<T> |
     get strategy() {
       return read().strategy;
     },
+  };
+}
+
+/**
+ * The first `size` documents of a query, and more with each `loadMore()`: `usePages((db) => db.collection("todos").orderBy("at"), 20)`.
+ * All that is loaded is one live list, as that of `pages` of the SDK. It is followed as that of {@link useQuery}; `null` in the
+ * query's place is none.
+ *
+ * Components with equal queries and sizes share the list, with what any of them has loaded. With another query or size it begins
+ * anew with the first page.
+ *
+ * @param size documents of a page, from 1 to 9,999; else a `TypeError`. Also a function.
+ */
+export function usePages<T>(
+  build: (db: Database<Collections>) => Query<T> | null,
+  size: MaybeGetter<number>,
+): Readonly<PagesResult<T>> {
+  const client = useRealtime();
+  const sizeNow = getterOf(size);
+  const read = reader(() => pagesStore(client, build(client.database() as Database<Collections>), sizeNow(), pages));
+  return {
+    get docs() {
+      return read().docs;
+    },
+    get status() {
+      return read().status;
+    },
+    get error() {
+      return read().error;
+    },
+    get strategy() {
+      return read().strategy;
+    },
+    get hasMore() {
+      return read().hasMore;
+    },
+    loadMore: () => read().loadMore(),
   };
 }

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { render } from "svelte/server";
 import { FakeServer, flush } from "../../js/test/fake_server.js";
 import Both from "./components/Both.svelte";
+import Paged from "./components/Paged.svelte";
 import Rooms from "./components/Rooms.svelte";
 import Root from "./components/Root.svelte";
 import Users from "./components/Users.svelte";
@@ -21,6 +22,8 @@ test("everything is loading, and no connection is opened", async () => {
   const { text, server } = await rendered(Both, {});
   assert.equal(text, "loading closed");
   assert.deepEqual([server.peers.length, server.clock.waiting], [0, 0]);
+  const paged = await rendered(Paged, { room: readable("a"), size: readable(2) });
+  assert.deepEqual([paged.text, paged.server.peers.length], ["loading", 0]);
 });
 
 test("channels are not subscribed to", async () => {

@@ -1,6 +1,6 @@
 // What compiles, and what does not. Checked by `npm run typecheck`; nothing here is run.
 
-import { useChannel, usePresence, useQuery } from "@bunbase/svelte";
+import { useChannel, usePages, usePresence, useQuery } from "@bunbase/svelte";
 import type { Database } from "@bunbase/sdk";
 
 interface Todo {
@@ -28,7 +28,14 @@ export function registered(): boolean | undefined {
   useQuery((db) => db.collection<{ n: number }>("todos").where("n", "==", 1));
   useQuery((db: Database<Collections>) => db.collection("todos").sql<{ n: number }>("select count(*) as n from todos"));
   useQuery(() => null);
-  return docs[0]?.data().done;
+  const list = usePages(
+    (db) => db.collection("todos").orderBy("done"),
+    () => 10,
+  );
+  // @ts-expect-error SQL has no pages
+  usePages((db) => db.collection("todos").sql<{ n: number }>("select 1 as n"), 10);
+  usePages(() => null, 10);
+  return list.hasMore ? list.docs[0]?.data().done : docs[0]?.data().done;
 }
 
 export function channels(): string | undefined {

@@ -1,8 +1,14 @@
 /** Live queries. */
 
-import type { Database, LiveQuery } from "@bunbase/sdk";
-import { queryStore, type CollectionsOf, type QueryResult as Result } from "@bunbase/sdk/adapters";
-import { computed, type ComputedRef } from "vue";
+import { pages, type Database, type LiveQuery, type Query } from "@bunbase/sdk";
+import {
+  pagesStore,
+  queryStore,
+  type CollectionsOf,
+  type PagesResult as Loaded,
+  type QueryResult as Result,
+} from "@bunbase/sdk/adapters";
+import { computed, toValue, type ComputedRef, type MaybeRefOrGetter } from "vue";
 import { useRealtime } from "./client.js";
 import { useStore } from "./store.js";
 
@@ -24,6 +30,22 @@ export type Collections = CollectionsOf<Register>;
 /** A live query's result: a ref for each field. */
 export type QueryResult<T> = { [F in keyof Result<T>]: ComputedRef<Result<T>[F]> };
 
+/** What is loaded of a live query: as {@link QueryResult}. After a page that was refused it is `live` with an `error`, and can load again. */
+export interface PagesResult<T> extends QueryResult<T> {
+  /** There are documents after these. */
+  hasMore: ComputedRef<boolean>;
+  /** Load the next page; without effect while one is being loaded, and where there is none. */
+  loadMore: () => void;
+}
+
+/** A ref for each field of a result. */
+const refs = <T>(result: ComputedRef<Result<T>>): QueryResult<T> => ({
+  docs: computed(() => result.value.docs),
+  status: computed(() => result.value.status),
+  error: computed(() => result.value.error),
+  strategy: computed(() => result.value.strategy),
+});
+
 /**
  * Follow a live query: `useQuery((db) => db.collection("todos").where("done", "==", props.done))`. With what it reads of refs, props
  * and other reactive state it becomes another query; `null` is none.
@@ -33,11 +55,25 @@ export type QueryResult<T> = { [F in keyof Result<T>]: ComputedRef<Result<T>[F]>
  */
 export function useQuery<T>(build: (db: Database<Collections>) => LiveQuery<T> | null): QueryResult<T> {
   const client = useRealtime();
-  const result = useStore(() => queryStore(client, build(client.database() as Database<Collections>)));
-  return {
-    docs: computed(() => result.value.docs),
-    status: computed(() => result.value.status),
-    error: computed(() => result.value.error),
-    strategy: computed(() => result.value.strategy),
-  };
+  return refs(useStore(() => queryStore(client, build(client.database() as Database<Collections>))));
+}
+
+/**
+ * Follow the first `size` documents of a query, and more with each `loadMore()`: `usePages((db) => db.collection("todos").orderBy("at"), 20)`.
+ * All that is loaded is one live list, as that of `pages` of the SDK. `null` in the query's place is none.
+ *
+ * Components with equal queries and sizes share the list, with what any of them has loaded. With another query or size it begins
+ * anew with the first page.
+ *
+ * @param size documents of a page, from 1 to 9,999; else a `TypeError`. Also a ref or a function.
+ */
+export function usePages<T>(
+  build: (db: Database<Collections>) => Query<T> | null,
+  size: MaybeRefOrGetter<number>,
+): PagesResult<T> {
+  const client = useRealtime();
+  const result = useStore<Loaded<T>>(() =>
+    pagesStore(client, build(client.database() as Database<Collections>), toValue(size), pages),
+  );
+  return { ...refs(result), hasMore: computed(() => result.value.hasMore), loadMore: () => result.value.loadMore() };
 }

@@ -1,6 +1,6 @@
 // What compiles, and what does not. Checked by `npm run typecheck`; nothing here is run.
 
-import { useChannel, usePresence, useQuery } from "@bunbase/vue";
+import { useChannel, usePages, usePresence, useQuery } from "@bunbase/vue";
 import type { Database } from "@bunbase/sdk";
 import { ref, type Ref } from "vue";
 
@@ -29,7 +29,11 @@ export function registered(): boolean | undefined {
   useQuery((db) => db.collection<{ n: number }>("todos").where("n", "==", 1));
   useQuery((db: Database<Collections>) => db.collection("todos").sql<{ n: number }>("select count(*) as n from todos"));
   useQuery(() => null);
-  return docs.value[0]?.data().done;
+  const { docs: loaded, hasMore } = usePages((db) => db.collection("todos").orderBy("done"), ref(10));
+  // @ts-expect-error SQL has no pages
+  usePages((db) => db.collection("todos").sql<{ n: number }>("select 1 as n"), 10);
+  usePages(() => null, 10);
+  return hasMore.value ? loaded.value[0]?.data().done : docs.value[0]?.data().done;
 }
 
 export function channels(): string | undefined {

@@ -1,6 +1,7 @@
 /** Live queries as stores. */
 
-import type { LiveQuery } from "../client/query.js";
+import type { Pages, pages } from "../client/pages.js";
+import type { LiveQuery, Query } from "../client/query.js";
 import type { Realtime } from "../client/realtime.js";
 import type { Doc } from "../core/snapshot.js";
 import type { RealtimeError } from "../protocol/errors.js";
@@ -22,11 +23,25 @@ export interface QueryResult<T> {
   strategy: string | undefined;
 }
 
+/** What is loaded of a live query. After a page that was refused it is `live` with an `error`, and can load again. */
+export interface PagesResult<T> extends QueryResult<T> {
+  /** There are documents after these. */
+  hasMore: boolean;
+  /** Load the next page; without effect while one is being loaded, and where there is none. */
+  loadMore: () => void;
+}
+
 const LOADING: QueryResult<never> = { docs: [], status: "loading", error: undefined, strategy: undefined };
 const IDLE: QueryResult<never> = { ...LOADING, status: "idle" };
-const NONE: Store<QueryResult<never>> = { key: "", initial: IDLE, get: () => IDLE, subscribe: () => () => {} };
+const NO_PAGES = { hasMore: false, loadMore: () => {} };
+
+/** A store of what never changes. */
+const still = <S>(initial: S): Store<S> => ({ key: "", initial, get: () => initial, subscribe: () => () => {} });
+const NONE = still(IDLE);
+const NONE_PAGED = still<PagesResult<never>>({ ...IDLE, ...NO_PAGES });
 
 const storesOf = perClient(() => new Shared<QueryResult<Untyped>>(LOADING));
+const pagedOf = perClient(() => new Shared<PagesResult<Untyped>>({ ...LOADING, ...NO_PAGES }));
 
 /** The result of a query of this client's `database()`. Equal queries, however they are written, share one subscription. */
 export function queryStore<T>(client: Realtime, query: LiveQuery<T> | null): Store<QueryResult<T>> {
@@ -42,5 +57,36 @@ export function queryStore<T>(client: Realtime, query: LiveQuery<T> | null): Sto
       },
     );
     return () => subscription.unsubscribe();
+  });
+}
+
+/**
+ * What is loaded of a query, `size` documents first. Equal queries with equal sizes share it: a page that one loads, all have.
+ *
+ * @param follow `pages` of the SDK.
+ */
+export function pagesStore<T>(
+  client: Realtime,
+  query: Query<T> | null,
+  size: number,
+  follow: typeof pages,
+): Store<PagesResult<T>> {
+  if (!query) return NONE_PAGED;
+  const stores = pagedOf(client) as Shared<PagesResult<T>>;
+  const key = canonical([query, size]);
+  return stores.store(key, (set) => {
+    let followed: Pages<T> | undefined = undefined; // it may be refused at once
+    const loadMore = (): void => followed?.loadMore();
+    followed = follow(
+      query,
+      size,
+      ({ docs, strategy, hasMore }) => set({ docs, status: "live", error: undefined, strategy, hasMore, loadMore }),
+      (error) => {
+        const hasMore = !!followed?.hasMore; // then only a page was refused
+        set({ ...stores.get(key), status: hasMore ? "live" : "error", error, hasMore }, !hasMore);
+        report(error);
+      },
+    );
+    return () => followed?.unsubscribe();
   });
 }

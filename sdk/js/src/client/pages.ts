@@ -55,7 +55,7 @@ export interface PagesSnapshot<T = Untyped> extends Snapshot<T> {
 export interface Pages<T = Untyped> {
   /** All that is loaded, as it is now. */
   readonly docs: readonly Doc<T>[];
-  /** There are documents after these. */
+  /** There are documents after these. False after an error that has ended the list. */
   readonly hasMore: boolean;
   /** Load the next page; without effect while one is being loaded, and where there is none. */
   loadMore(): void;
@@ -105,6 +105,7 @@ export function pages<T = Untyped>(
       },
       (error) => {
         if (limit > loaded) next = undefined;
+        else hasMore = false;
         fail(error);
       },
     );

@@ -44,7 +44,7 @@ class Pages(Emitter, Generic[D_co]):
 
     @property
     def has_more(self) -> bool:
-        """There are documents after these."""
+        """There are documents after these. False after an error that has ended the list."""
         return self._has_more
 
     def load_more(self) -> None:
@@ -86,5 +86,7 @@ class Pages(Emitter, Generic[D_co]):
     def _failed(self, limit: int, error: RealtimeError) -> None:
         if limit > self._loaded:
             self._next = None
+        else:
+            self._has_more = False
         self.error = error
         self._report_error(error)
