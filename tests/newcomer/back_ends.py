@@ -1,140 +1,130 @@
-"""The page about FastAPI, Django and Flask: each in a folder of its own, and what its users get."""
+"""The pages about FastAPI, Django and Flask: each in an empty folder, by what the page has, and what its users get."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
-from tests.newcomer.workshop import Workshop, block, printed_dsn, started
+from tests.newcomer.workshop import Workshop, played, printed_dsn, started
 from tests.support.doc_blocks import blocks
 from tests.support.ports import free_port
 
 __all__ = ["django", "fastapi", "flask"]
 
-PAGE = "docs/guides/backends.md"
-INSTALL, DEV, PREPARE, FASTAPI, UVICORN, TAIL, COMPLETE, START_PROJECT, MAKE, MIGRATE, RUN_DJANGO, FLASK, RUN_FLASK = (
-    each.text for each in blocks("sh", page=PAGE)
-)
-"""The commands of the page, in its order."""
+FASTAPI, DJANGO, FLASK = "docs/frameworks/fastapi.md", "docs/frameworks/django.md", "docs/frameworks/flask.md"
+ACTIVATE = "source .venv/bin/activate\n"
 
 
 @dataclass
 class _Reader:
-    """The reader of the page, in an empty folder, with a server that runs and what is exported in the second terminal."""
+    """The reader of a page, in a folder, with a server that runs and what is exported in the second terminal."""
 
     workshop: Workshop
+    page: str
     folder: Path
     server: int
-    exported: str
+    secret: str
+    exported: str = ""
 
     def write(self, *titles: str) -> None:
         """Files of the page, whose titles begin so; the settings of Django are added to what there is."""
         for title in titles:
-            for each in blocks("python", title, page=PAGE):
+            for each in blocks(title=title, page=self.page):
                 path = self.folder / each.title
                 begun = path.read_text() if each.title == "mysite/settings.py" else ""
-                path.write_text(begun + each.text)
+                text = each.text.replace(":8000", f":{self.server}").replace('"…"', f'"{self.secret}"')
+                path.write_text(begun + text)
+
+    def second_terminal(self, commands: str, dsn: str) -> None:
+        """What the page has run there first; its variables stay."""
+        lines = commands.replace("…", self.secret).splitlines()
+        exports = "\n".join(each for each in lines if each.startswith("export "))
+        self.exported = re.sub(r"(?<=DATABASE_URL=')[^']*", dsn, exports) + "\n"
+        self.bash("\n".join(each for each in lines if not each.startswith("export ")))
 
     def bash(self, commands: str, **environment: str) -> str:
         """Run them in the second terminal."""
-        text = f"source .venv/bin/activate\n{self.exported}{commands}"
-        return self.workshop.bash(text, self.folder, **environment)
+        return self.workshop.bash(ACTIVATE + self.exported + commands, self.folder, **environment)
 
     @contextmanager
-    def started(self, command: str, until: str) -> Iterator[str]:
-        """The application, on a port of its own; its address."""
+    def started(self, commands: str, until: str) -> Iterator[str]:
+        """The application, on a port of its own; its address. What is exported before it stays."""
         port = free_port()
-        *before, last = command.strip().replace("3000", str(port)).splitlines()
-        text = "\n".join(["source .venv/bin/activate", self.exported, *before, f"exec {last}"])
-        with started(["bash", "-c", text.replace("…", secrets.token_urlsafe(24))], until, self.folder):
+        *before, last = commands.strip().replace("3000", str(port)).splitlines()
+        self.exported += "".join(f"{each}\n" for each in before).replace("…", secrets.token_urlsafe(24))
+        text = f"{ACTIVATE}{self.exported}exec {last}"
+        with started(["bash", "-c", text], until, self.folder):
             yield f"http://localhost:{port}"
 
-    def check(self, token: str, answer: httpx.Response, user: str) -> None:
-        """The user of the token gets the message that the request has published."""
-        assert answer.json()["position"].startswith("xid:")
-        (self.folder / "user.token").write_text(token)
-        options = f"--history 1 --count 1 --url http://localhost:{self.server}"
-        shown = self.bash(f"realtime tail list:home --token-file user.token {options}")
-        assert f'"by":"{user}"' in shown.replace(" ", ""), shown
+    def play(self, row: str, url: str) -> None:
+        """Two windows, and the row by SQL that the page adds."""
+        played(lambda _: print(self.bash(row), end=""), "browser/docs/back_end.mjs", Path(self.page).stem, url)
 
 
-def _in_a_folder(workshop: Workshop, name: str, work: Callable[[_Reader], None], *, table: bool = True) -> None:
-    shared, folder = workshop.folder / "back-ends", workshop.folder / name
-    if not shared.exists():  # the chapters share what is set up once
-        shared.mkdir()
-        workshop.bash(INSTALL, shared)
+@contextmanager
+def _reading(workshop: Workshop, page: str, install: str, dev: str) -> Iterator[tuple[_Reader, str]]:
+    """The page up to the server that runs; the reader, and the address of the database."""
+    folder = workshop.folder / Path(page).stem
     folder.mkdir()
-    (folder / ".venv").symlink_to(shared / ".venv")
-    server, secret = free_port(), secrets.token_urlsafe(48)
-    (folder / "realtime.toml").write_text(block(PAGE, "toml").text.replace("…", secret))
-    (folder / "todos.sql").write_text(block(PAGE, "sql", "todos.sql").text)
-    dev = f"source .venv/bin/activate\nexec {DEV.strip()} --port {server}"
-    with started(["bash", "-c", dev], "Ctrl+C stops", folder) as printed:
-        psql, exported = PREPARE.split("\n", 1)
-        exported = re.sub(r"(?<=DATABASE_URL=')[^']*", printed_dsn(printed), exported).replace("…", secret)
-        reader = _Reader(workshop, folder, server, exported)
-        if table:
-            reader.bash(psql)
-        reader.write("realtime_token.py")
-        work(reader)
+    workshop.bash(install, folder)
+    reader = _Reader(workshop, page, folder, free_port(), secrets.token_urlsafe(48))
+    reader.write("realtime.toml", "todos.sql")
+    command = ["bash", "-c", f"{ACTIVATE}exec {dev.strip()} --port {reader.server}"]
+    with started(command, "Ctrl+C stops", folder) as printed:
+        yield reader, printed_dsn(printed)
+
+
+def _commands(page: str) -> list[str]:
+    return [each.text for each in blocks("sh", page=page)]
 
 
 def fastapi(workshop: Workshop) -> None:
     """FastAPI with SQLAlchemy; the token goes from ``curl`` to ``realtime tail``, as the page has it."""
-
-    def work(reader: _Reader) -> None:
-        reader.bash(FASTAPI)
-        reader.write("models.py", "auth.py", "fastapi_app.py")
-        with reader.started(UVICORN, "running on") as url:
-            reader.bash(COMPLETE.replace("http://localhost:3000", url))
+    install, dev, prepare, run, row, tail, tests = _commands(FASTAPI)
+    with _reading(workshop, FASTAPI, install, dev) as (reader, dsn):
+        reader.second_terminal(prepare, dsn)
+        reader.write("realtime_token.py", "models.py", "auth.py", "fastapi_app.py", "index.html")
+        with reader.started(run, "running on") as url:
+            reader.play(row, url)
             options = f"--history 1 --count 1 --url http://localhost:{reader.server}"
-            shown = reader.bash(f"{TAIL.strip().replace('http://localhost:3000', url)} {options}")
+            shown = reader.bash(f"{tail.strip().replace('http://localhost:3000', url)} {options}")
             assert "all-done" in shown, shown
-
-    _in_a_folder(workshop, "fastapi", work)
+        reader.write("test_complete.py")
+        reader.bash(tests)
 
 
 def flask(workshop: Workshop) -> None:
     """Flask with SQLAlchemy."""
-
-    def work(reader: _Reader) -> None:
-        reader.bash(FLASK)
-        reader.write("models.py", "flask_app.py")
-        with reader.started(RUN_FLASK, "Running on") as url, httpx.Client(base_url=url) as http:
-            assert http.post("/realtime-token").status_code == 401
-            http.post("/sign-in", data={"user": "ada"}).raise_for_status()
-            reader.check(http.post("/realtime-token").text, http.post("/lists/home/complete"), "ada")
-
-    _in_a_folder(workshop, "flask", work)
+    install, dev, prepare, run, row, tests = _commands(FLASK)
+    with _reading(workshop, FLASK, install, dev) as (reader, dsn):
+        reader.second_terminal(prepare, dsn)
+        reader.write("realtime_token.py", "models.py", "flask_app.py", "index.html")
+        with reader.started(run, "Running on") as url:
+            reader.play(row, url)
+        reader.write("test_complete.py")
+        reader.bash(tests)
 
 
 def django(workshop: Workshop) -> None:
-    """Django with its migrations, and its pages for administrators, where the user signs in."""
-
-    def work(reader: _Reader) -> None:
-        reader.bash(START_PROJECT)
+    """Django with its migrations, its pages for administrators, where the user signs in, and its tests."""
+    install, dev, prepare, project, make, migrate, run, row, template, tests = _commands(DJANGO)
+    with _reading(workshop, DJANGO, install, dev) as (reader, dsn):
+        reader.second_terminal(prepare, dsn)
+        reader.write("realtime_token.py")
+        reader.bash(project)
         reader.write("mysite/settings.py", "todos/models.py")
-        reader.bash(MAKE)
-        reader.write("todos/migrations/", "todos/views.py", "mysite/urls.py")
-        reader.bash(MIGRATE)
-        user, serve = RUN_DJANGO.splitlines()
+        reader.bash(make)
+        reader.write("todos/migrations/")
+        reader.bash(migrate)
+        reader.write("todos/views.py", "mysite/urls.py", "todos/templates/")
+        user, serve = run.splitlines()
         reader.bash(f"{user} --noinput", DJANGO_SUPERUSER_PASSWORD="tea")
-        with reader.started(f"{serve} --noreload", "Quit the server") as url, httpx.Client(base_url=url) as http:
-            http.get("/admin/login/")
-            http.post("/admin/login/", data={"username": "ada", "password": "tea", **_csrf(http)})
-            headers = {"X-CSRFToken": http.cookies["csrftoken"]}
-            token = http.post("/realtime-token", headers=headers)
-            assert token.status_code == 200, token.text
-            reader.check(token.text, http.post("/lists/home/complete", headers=headers), "1")
-
-    _in_a_folder(workshop, "django", work, table=False)
-
-
-def _csrf(http: httpx.Client) -> dict[str, str]:
-    return {"csrfmiddlewaretoken": http.cookies["csrftoken"]}
+        with reader.started(f"{serve} --noreload", "Quit the server") as url:
+            reader.play(row, url)
+        reader.bash(template)
+        reader.write("todos/tests.py")
+        reader.bash(tests)

@@ -15,6 +15,7 @@ from tests.support.ports import free_port
 __all__ = ["next_js", "react", "svelte", "tanstack", "vue"]
 
 FRAMEWORKS = "docs/guides/frameworks.md"
+NEXT = "docs/frameworks/nextjs.md"
 TANSTACK = "docs/sdk/tanstack-db.md"
 
 
@@ -91,29 +92,31 @@ def tanstack(workshop: Workshop) -> None:
 
 
 def next_js(workshop: Workshop) -> None:
-    """The chapter about Next.js: the first rows from the server, and those that follow."""
-    create, run = [each.text for each in blocks("sh", page=FRAMEWORKS)]
+    """The page about Next.js: the first rows from the server, those that follow, and what a server action writes."""
+    create, start, tables, run, row = [each.text for each in blocks("sh", page=NEXT)]
     assert run == "npm run dev\n"
     workshop.bash(create, workshop.folder, NEXT_TELEMETRY_DISABLED="1")
     project = workshop.folder / "my-app"
     server, secret = free_port(), secrets.token_urlsafe(48)
-    for each in blocks(title="app/", page=FRAMEWORKS):
-        path = project / each.title
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(each.text)
-    settings = block("docs/guides/backends.md", "toml", "realtime.toml").text
-    (project / "realtime.toml").write_text(settings.replace("…", secret))
-    with _server_of_the_quickstart(workshop, project, server) as dsn:
-        lines = [f"TOKEN_SECRET={secret}", f"DATABASE_URL={dsn}", f"NEXT_PUBLIC_REALTIME_URL=http://localhost:{server}"]
-        (project / ".env.local").write_text("\n".join(lines))
+    for each in blocks(page=NEXT):
+        if each.title:
+            path = project / each.title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(each.text.replace("…", secret).replace(":8000", f":{server}"))
+    activate = "source .venv/bin/activate\n"
+    command = ["bash", "-c", f"{activate}exec {start.strip()} --port {server}"]
+    with started(command, "Ctrl+C stops", project) as printed:
+        workshop.bash(activate + tables, project)
+        local = project / ".env.local"
+        local.write_text(re.sub(r"(?m)^DATABASE_URL=.*", f"DATABASE_URL={printed_dsn(printed)}", local.read_text()))
         workshop.run("npm", "run", "build", cwd=project, NEXT_TELEMETRY_DISABLED="1")
 
         def order(title: str) -> None:
-            (project / "typed.sql").write_text(f"insert into todos (id, title) values (gen_random_uuid(), '{title}')")
-            workshop.bash(_activated(workshop, "realtime psql < typed.sql"), project)
+            workshop.bash(activate + row.replace("Water the plants", title), project)
 
         with _pages(project) as url:
             played(order, "newcomer/next.mjs", url)
+            played(lambda _: order("Water the plants"), "browser/docs/back_end.mjs", "nextjs", url)
 
 
 def _activated(workshop: Workshop, commands: str) -> str:

@@ -1,4 +1,4 @@
-// The application of the chapter about Next.js: node next.mjs URL. Its server renders the rows of now, and the browser follows them.
+// The application of the page about Next.js: node next.mjs URL. Its server renders the rows of now, and the browser follows them.
 // `RUN TITLE` asks for a row.
 
 import assert from "node:assert/strict";

@@ -17,7 +17,7 @@ const SEARCHES = {
   vue: "sdk/vue.html",
   svelte: "sdk/svelte.html",
   tanstack: "sdk/tanstack-db.html",
-  "next.js": "guides/frameworks.html",
+  "next.js": "frameworks/nextjs.html",
   optimistic: "guides/writing.html",
   uninstall: "operations.html",
   RDS: "operations.html",
@@ -26,7 +26,11 @@ const SEARCHES = {
   prometheus: "operations/metrics.html",
   troubleshooting: "guides/troubleshooting.html",
   supabase: "guides/comparison.html",
-  django: "guides/backends.html",
+  django: "frameworks/django.html",
+  fastapi: "frameworks/fastapi.html",
+  flask: "frameworks/flask.html",
+  "react native": "frameworks/react-native.html",
+  rails: "guides/backends.html",
 };
 
 const browser = await launch();

@@ -1,12 +1,10 @@
-"""The examples for FastAPI, Django and Flask: tokens that a server accepts, rows and messages in one commit."""
+"""The pages about FastAPI, Django and Flask: tokens that a server accepts, rows and messages in one commit, their tests."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +14,17 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from server.auth.issuers import TokenIssuer
 from server.auth.tokens import TokenVerifier
-from tests.support.browsers import need
+from tests.support.back_ends import make_django, needed, python, write
 from tests.support.doc_blocks import blocks
 from tests.support.importing import importable
+from tests.support.servers.commands import realtime
 from tests.support.values.tokens import SECRET
 
-PAGE = "docs/guides/backends.md"
+FASTAPI, DJANGO, FLASK = "docs/frameworks/fastapi.md", "docs/frameworks/django.md", "docs/frameworks/flask.md"
 ISSUER = TokenIssuer(issuer="https://app.example.com", audience="realtime", secret=SECRET)
 SETTINGS = """
 ALLOWED_HOSTS = ["testserver"]
@@ -50,18 +50,10 @@ assert "connect-src" in answer.headers["Content-Security-Policy"]
 """
 
 
-def write(folder: Path) -> None:
-    """The modules of the page, by their titles."""
-    for block in blocks("python"):
-        if block.page == PAGE and block.title:
-            path = folder / block.title
-            path.parent.mkdir(parents=True, exist_ok=True)
-            begun = path.read_text() if block.title == "mysite/settings.py" and path.exists() else ""
-            path.write_text(begun + block.text)
-
-
-def installed(name: str) -> None:
-    need(importlib.util.find_spec(name) is not None, f"{name} is not installed")
+def environment(dsn: str, folder: Path) -> dict[str, str]:
+    """What the reader exports."""
+    given = {"DATABASE_URL": dsn, "TOKEN_SECRET": SECRET, "FLASK_SECRET_KEY": "of the tests"}
+    return os.environ | given | {"DJANGO_SETTINGS_MODULE": "mysite.settings", "PYTHONPATH": str(folder)}
 
 
 def run_sql(dsn: str, sql: str) -> list[Any]:
@@ -71,15 +63,17 @@ def run_sql(dsn: str, sql: str) -> list[Any]:
 
 
 @pytest.fixture
-def site(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The modules can be imported, and the tables are there; the DSN."""
-    write(tmp_path)
+def site(
+    request: pytest.FixtureRequest, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The modules of the page that the test names can be imported, and its table is there; the DSN."""
+    needed(request.param)
+    write(request.param, tmp_path)
     importable(monkeypatch, tmp_path)
-    monkeypatch.setenv("DATABASE_URL", database)
-    monkeypatch.setenv("TOKEN_SECRET", SECRET)
-    monkeypatch.setenv("FLASK_SECRET_KEY", "of the tests")
-    [tables] = [block.text for block in blocks("sql", "todos.sql", page=PAGE)]
-    run_sql(database, tables)
+    for name in ("DATABASE_URL", "TOKEN_SECRET", "FLASK_SECRET_KEY"):
+        monkeypatch.setenv(name, environment(database, tmp_path)[name])
+    monkeypatch.chdir(tmp_path)
+    run_sql(database, (tmp_path / "todos.sql").read_text())
     run_sql(database, "insert into todos (list_id, title) values ('home', 'Water the plants')")
     before = set(sys.modules)
     yield database
@@ -109,33 +103,41 @@ def check_complete(dsn: str, position: str, user: str, table: str = "todos") -> 
     assert position == f"xid:{written[0][3]}"
 
 
+@pytest.mark.parametrize("site", [FASTAPI], indirect=True)
 async def test_fastapi(site: str) -> None:
-    installed("fastapi")
-    installed("sqlalchemy")
     app = module("fastapi_app").app
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://app") as http:
         assert (await http.post("/realtime-token")).status_code == 401
         ada = {"X-User": "ada"}
         assert await accepted((await http.post("/realtime-token", headers=ada)).text) == "ada"
         answer = await http.post("/lists/home/complete", headers=ada)
+        assert "whenSeen" in (await http.get("/")).text
     check_complete(site, answer.json()["position"], "ada")
 
 
+@pytest.mark.parametrize("site", [FLASK], indirect=True)
 async def test_flask(site: str) -> None:
-    installed("flask")
-    installed("sqlalchemy")
     client = module("flask_app").app.test_client()
     assert client.post("/realtime-token").status_code == 401
-    assert client.post("/sign-in", data={"user": "ada"}).status_code == 204
+    assert client.post("/sign-in", data={"user": "ada"}).location == "/"
     assert await accepted(client.post("/realtime-token").text) == "ada"
     check_complete(site, client.post("/lists/home/complete").json["position"], "ada")
+    with client.get("/") as page:
+        assert "whenSeen" in page.text
     module("flask_app").Database.kw["bind"].dispose()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("site", [FASTAPI, FLASK], indirect=True)
+def test_the_tests_of_the_pages_pass(site: str, tmp_path: Path) -> None:
+    given = environment(site, tmp_path)
+    python(tmp_path, given, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_complete.py")
 
 
 async def test_the_api_of_the_page_about_tanstack_db(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed("fastapi")
+    needed(FASTAPI)
     [tables] = [block.text for block in blocks("sql", "todos.sql", page="docs/guides/quickstart.md")]
     [program] = [block.text for block in blocks("python", "api.py", page="docs/sdk/tanstack-db.md")]
     run_sql(database, tables)
@@ -156,35 +158,32 @@ async def test_the_api_of_the_page_about_tanstack_db(
 
 @pytest.mark.long
 async def test_django(database: str, tmp_path: Path) -> None:
-    installed("django")
-    environment = os.environ | {
-        "DATABASE_URL": database,
-        "TOKEN_SECRET": SECRET,
-        "DJANGO_SETTINGS_MODULE": "mysite.settings",
-        "PYTHONPATH": str(tmp_path),
-    }
-
-    def python(*arguments: str) -> str:
-        command = [sys.executable, *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    python("-m", "django", "startproject", "mysite", ".")
-    python("manage.py", "startapp", "todos")
-    write(tmp_path)
+    needed(DJANGO)
+    given = environment(database, tmp_path)
+    make_django(tmp_path, given)
+    [policy] = [block.text for block in blocks("python", "csp.py", page="docs/guides/backends.md")]
+    (tmp_path / "csp.py").write_text(policy)
     with (tmp_path / "mysite" / "settings.py").open("a") as settings:
         settings.write(SETTINGS)
-    exposing = tmp_path / "todos" / "migrations" / "0002_realtime.py"
-    text = exposing.read_text()
-    exposing.unlink()  # Django makes the first migration
-    python("manage.py", "makemigrations", "todos")
-    exposing.write_text(text)
-    python("manage.py", "migrate")
     assert run_sql(database, "select name from realtime.collections") == [("todos",)]
-    unknown, token, position = json.loads(python("-c", DRIVE))
+    unknown, token, position = json.loads(python(tmp_path, given, "-c", DRIVE))
     assert unknown == 401
     assert await accepted(token) == "7"
-    check_complete(database, position, "7", "todos_todo")
-    python("manage.py", "migrate", "todos", "0001")
+    check_complete(database, position, "ada", "todos_todo")
+    check_tests_of_django(database, tmp_path, given)
+    python(tmp_path, given, "manage.py", "migrate", "todos", "0001")
     assert run_sql(database, "select name from realtime.collections") == []
+
+
+def check_tests_of_django(dsn: str, folder: Path, given: dict[str, str]) -> None:
+    """They run in a database that Django copies from the template of the page."""
+    name = f"template_{conninfo_to_dict(dsn)['dbname']}"
+    settings = folder / "mysite" / "settings.py"
+    settings.write_text(settings.read_text().replace('"realtime_template"', f'"{name}"'))
+    run_sql(dsn, f"create database {name}")
+    try:
+        done = realtime("migrate", "--dsn", f"{dsn.rpartition('/')[0]}/{name}")
+        assert done.returncode == 0, done.stderr
+        python(folder, given, "manage.py", "test")
+    finally:
+        run_sql(dsn, f"drop database {name}")

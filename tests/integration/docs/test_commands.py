@@ -35,13 +35,27 @@ OTHERS = {
     "pg_dumpall",
     "pg_restore",
     "psql",
+    "pytest",
     "python",
     "source",
     "uvicorn",
 }
 NPM = {"create": r"(vite|next-app)@latest", "run": r"dev|build|start"}
 """Commands of npm, and one of their words."""
-PACKAGES_OF_OTHERS = {"django", "fastapi", "flask", "pyjwt", "sqlalchemy", "@tanstack/db", "@types/pg", "jose", "pg"}
+PACKAGES_OF_OTHERS = {
+    "django",
+    "fastapi",
+    "flask",
+    "httpx",
+    "pyjwt",
+    "pytest",
+    "sqlalchemy",
+    "@tanstack/db",
+    "@types/pg",
+    "jose",
+    "pg",
+}
+PACKAGES_OF_OTHERS |= {"react-native-get-random-values", "react-native-url-polyfill"}
 OPTIONS_OF_PYTEST = {"-n", "--dist", "-x", "-q", "--hypothesis-profile"}  # and of its plugins
 
 

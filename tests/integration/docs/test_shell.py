@@ -25,9 +25,12 @@ REST, TRANSPORTS, CLUSTER = "docs/reference/rest.md", "docs/reference/transports
 SECURITY, DEPLOYMENT, PERFORMANCE = "docs/security.md", "docs/operations/deployment.md", "docs/performance.md"
 NOT_HERE = {
     "CONTRIBUTING.md": "they are the tests",
-    "docs/guides/backends.md": "tests/newcomer; test_backends has the applications",
+    "docs/frameworks/django.md": "tests/newcomer; test_backends has the application",
+    "docs/frameworks/fastapi.md": "tests/newcomer; test_backends has the application",
+    "docs/frameworks/flask.md": "tests/newcomer; test_backends has the application",
+    "docs/frameworks/nextjs.md": "tests/newcomer",
+    "docs/frameworks/react-native.md": "they are Expo's, for a device",
     "docs/guides/chat-tutorial.md": "tests/browser/test_chat_tutorial.py and tests/newcomer",
-    "docs/guides/frameworks.md": "tests/newcomer",
     "docs/guides/quickstart.md": "tests/browser/test_quickstart.py and tests/newcomer",
     "docs/operations/tracing.md": "a server for good, and a container",
     "docs/sdk/tanstack-db.md": "tests/newcomer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,8 +11,14 @@ import pytest
 
 from tests.integration.sdk_js.scenario_server import ROOT, SDK
 from tests.support.browsers import need
+from tests.support.doc_blocks import blocks
 
-PAGES = {"docs/guides/frameworks.md": 8, "docs/guides/chat-tutorial.md": 6}
+PAGES = {
+    "docs/frameworks/nextjs.md": 8,
+    "docs/frameworks/react-native.md": 2,
+    "docs/guides/chat-tutorial.md": 6,
+    "docs/guides/frameworks.md": 5,
+}
 """How many modules they have at least."""
 REACT = ROOT / "sdk" / "react"
 VUE = ROOT / "sdk" / "vue"
@@ -25,8 +32,13 @@ declare module "@vitejs/plugin-react" { export default function react(): object 
 declare module "*.css" {}
 declare module "next/server" { export function connection(): Promise<void> }
 declare module "pg" {
+  class Client {
+    query<Row = unknown>(text: string, values?: unknown[]): Promise<{ rows: Row[] }>;
+    release(): void;
+  }
   export class Pool {
     constructor(config: { connectionString?: string });
+    connect(): Promise<Client>;
     query<Row>(text: string): Promise<{ rows: Row[] }>;
   }
 }
@@ -42,6 +54,15 @@ declare module "jose" {
   }
 }
 declare module "react-native" {
+  import type { ReactElement, ReactNode } from "react";
+  export function Button(props: { title: string; onPress: () => void }): ReactElement;
+  export function FlatList<Item>(props: {
+    data: readonly Item[];
+    keyExtractor: (item: Item) => string;
+    renderItem: (row: { item: Item }) => ReactElement;
+  }): ReactElement;
+  export function SafeAreaView(props: { children: ReactNode }): ReactElement;
+  export function Text(props: { accessibilityRole?: "alert"; children: ReactNode }): ReactElement;
   export const AppState: { addEventListener(event: "change", listener: (state: string) => void): unknown };
 }
 declare module "react-native-get-random-values" {}
@@ -84,3 +105,10 @@ def test_the_types_of_the_examples_are_right(page: str, tmp_path: Path) -> None:
     command = ["node", str(SDK / "node_modules" / "typescript" / "bin" / "tsc"), "--noEmit", "-p", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_environment_of_next_js_has_what_its_modules_read() -> None:
+    page = (ROOT / "docs/frameworks/nextjs.md").read_text()
+    [written] = [block.text for block in blocks("ini", ".env.local", page="docs/frameworks/nextjs.md")]
+    names = [line.partition("=")[0] for line in written.splitlines()]
+    assert sorted(names) == sorted(set(re.findall(r"process\.env\.([A-Z_]+)", page)))

@@ -56,7 +56,7 @@ SHOWN = {
     "Loading and error state of a query": "status",
     "Errors without a handler": "console.error",
     "An outage of any length": "reconnect|again",
-    "Rendering on servers": "Next",
+    "Rendering on servers": "autoConnect: false",
     "Hooks and composables": "useQuery|Query",
     "Collection of TanStack DB": "collection",
     "Loops over results, `for await`": "for await|async for",

@@ -32,6 +32,9 @@ OF_LANGUAGES = {
 """Languages of which a test has all blocks of all pages."""
 OF_PAGES = {
     ("css", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",
+    ("html", "docs/frameworks/django.md"): "tests/browser/docs/test_back_ends.py",
+    ("html", "docs/frameworks/fastapi.md"): "tests/browser/docs/test_back_ends.py",
+    ("html", "docs/frameworks/flask.md"): "tests/browser/docs/test_back_ends.py",
     ("html", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("html", "docs/guides/quickstart.md"): "tests/browser/test_quickstart.py",
     ("html", "docs/reference/transports.md"): "tests/browser/docs/test_shown_pages.py",
@@ -40,6 +43,9 @@ OF_PAGES = {
     ("js", "docs/reference/transports.md"): "tests/browser/docs/test_shown_pages.py",
     ("js", "docs/sdk/js-reference.md"): "sdk/js/scripts/reference.mjs",  # it is generated
     ("python", "docs/getting-started.md"): f"{HERE}/test_python.py",
+    ("python", "docs/frameworks/django.md"): f"{HERE}/test_backends.py",
+    ("python", "docs/frameworks/fastapi.md"): f"{HERE}/test_backends.py",
+    ("python", "docs/frameworks/flask.md"): f"{HERE}/test_backends.py",
     ("python", "docs/guides/backends.md"): f"{HERE}/test_backends.py",
     ("python", "docs/guides/channels.md"): f"{HERE}/test_python.py",
     ("python", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",
@@ -55,9 +61,13 @@ OF_PAGES = {
     ("text", "docs/operations/replication-slots.md"): f"{HERE}/test_configurations.py",
     ("text", "docs/reference/transports.md"): f"{HERE}/test_shell.py",
     ("text", "docs/security.md"): f"{HERE}/test_shell.py",
+    ("ts", "docs/frameworks/nextjs.md"): "tests/integration/sdk_js/test_frameworks.py",
+    ("ts", "docs/frameworks/react-native.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("ts", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",  # and test_frameworks.py
     ("ts", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("ts", "docs/sdk/js-reference.md"): "sdk/js/scripts/reference.mjs",  # it is generated
+    ("tsx", "docs/frameworks/nextjs.md"): "tests/integration/sdk_js/test_frameworks.py",
+    ("tsx", "docs/frameworks/react-native.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("tsx", "docs/guides/chat-tutorial.md"): "tests/browser/test_chat_tutorial.py",  # and test_frameworks.py
     ("tsx", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
     ("vue", "docs/guides/frameworks.md"): "tests/integration/sdk_js/test_frameworks.py",
@@ -65,6 +75,7 @@ OF_PAGES = {
 """Code and texts, of which a test has all blocks of one page; others are in ``tests/support/doc_programs.py``."""
 AUTHENTICATION = "docs/guides/authentication.md"
 OF_TITLES = {
+    ("ini", "docs/frameworks/nextjs.md", ".env.local"): "tests/integration/sdk_js/test_frameworks.py",
     ("python", AUTHENTICATION, ""): f"{HERE}/test_python.py",
     ("python", AUTHENTICATION, "auth_handler.py"): "tests/unit/auth_handler/test_clients.py",
     ("python", AUTHENTICATION, "webhook.py"): "tests/unit/auth_handler/test_clients.py",
