@@ -111,7 +111,9 @@ def handshake_of(
     method only) or key.
     """
     given = list(parameters)
-    query: Mapping[str, str] = {name: value for name, value in given if name not in ("token", API_KEY)} or _NO_QUERY
+    query: Mapping[str, str] = _NO_QUERY
+    if given:
+        query = {name: value for name, value in given if name not in ("token", API_KEY)} or _NO_QUERY
     schemes = (each.partition(" ") for each in authorization)
     tokens = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
     tokens += [_unwrapped(each) for each in protocols if each.startswith(TOKEN_PROTOCOL)]
@@ -140,6 +142,8 @@ def _unwrapped(protocol: str) -> str:
 
 def query_of(text: bytes) -> list[tuple[str, str]]:
     """The parameters of a query string. Raises ``HandshakeRejectedError`` if they are no text."""
+    if not text:
+        return []
     if len(text) > _MAX_QUERY:
         raise HandshakeRejectedError(
             HTTPStatus.REQUEST_URI_TOO_LONG, f"the query string is longer than {_MAX_QUERY} bytes"

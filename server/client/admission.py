@@ -7,8 +7,9 @@ HTTP status. Then the authenticator, which may need a round trip, finds the prin
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from engine.channels.core.messages.model import UnavailableError
 from engine.identity.principal import Principal
@@ -59,8 +60,7 @@ async def authenticated(
         raise shown from error
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     """The parameters of an accepted connection.
 
     ``transport``: ``websocket``, ``sse`` or ``poll``. ``principal``: None if it has to be authenticated first.

@@ -35,10 +35,9 @@ Callers: the transport passes in messages (``receive…``) and carries out the a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from sys import intern
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
 
 from engine.errors import QueryRejectedError, RealtimeError
 from engine.lsn import Lsn
@@ -83,8 +82,7 @@ from server.session.subscriptions import ChannelRequest, LiveRequest, Request
 __all__ = ["Greeting", "Session"]
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(Struct, frozen=True):
     """The fields of the first message to a client besides its limits.
 
     ``epoch``: positions are comparable within it; ``ping_interval`` in seconds; ``secret``: names the session in the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-from base64 import b64decode
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
@@ -24,18 +23,33 @@ PROTOCOL: Final = "bunbase"
 _VERSION: Final = b"13"
 _KEY_BYTES: Final = 16
 _OLDEST_HTTP: Final = b"1.1"
+_CHECKED: Final = frozenset(
+    (b"sec-websocket-version", b"sec-websocket-key", b"transfer-encoding", b"content-length", b"origin")
+)
 
 
 def elements(headers: Headers, name: bytes) -> list[bytes]:
     """The elements of a header that is a list, from all its lines (RFC 9110, 5.3 and 5.6.1)."""
-    lines = (value for each, value in headers if each == name)
-    return [part for line in lines for element in line.split(b",") if (part := element.strip(b" \t"))]
+    return [
+        part
+        for each, value in headers
+        if each == name
+        for element in value.split(b",")
+        if (part := element.strip(b" \t"))
+    ]
 
 
 def asks_for_websocket(headers: Headers) -> bool:
     """Whether a request wants to become a WebSocket: other upgrades are not made, and ignored (RFC 9110, 7.8)."""
-    upgrade, connection = elements(headers, b"upgrade"), elements(headers, b"connection")
-    return b"websocket" in map(bytes.lower, upgrade) and b"upgrade" in map(bytes.lower, connection)
+    return _names(headers, b"upgrade", b"websocket") and _names(headers, b"connection", b"upgrade")
+
+
+def _names(headers: Headers, name: bytes, token: bytes) -> bool:
+    """Whether a header that is a list has an element ``token``, in any case."""
+    for each, value in headers:
+        if each == name and (value.lower() == token or token in map(bytes.lower, elements(((name, value),), name))):
+            return True
+    return False
 
 
 def protocols(headers: Headers) -> list[str]:
@@ -52,33 +66,31 @@ def handshake_key(method: bytes, http_version: bytes, headers: Headers) -> bytes
     if http_version < _OLDEST_HTTP:
         text = f"a WebSocket handshake needs HTTP/1.1 or newer, not HTTP/{http_version.decode()}"
         raise HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
-    versions = _values(headers, b"sec-websocket-version")
+    given: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _CHECKED:
+            given.setdefault(name, []).append(value)
+    versions = given.get(b"sec-websocket-version", [])
     if versions != [_VERSION]:
         text = f"Sec-WebSocket-Version is 13 here, not {_shown(versions)}"
         needed = {"Sec-WebSocket-Version": _VERSION.decode()}
         raise HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426 | needed)
-    if _values(headers, b"transfer-encoding") or any(
-        value.strip(b"0") for value in _values(headers, b"content-length")
-    ):
+    if b"transfer-encoding" in given or any(value.strip(b"0") for value in given.get(b"content-length", ())):
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "a WebSocket handshake has no body")
-    if len(_values(headers, b"origin")) > 1:
+    if len(given.get(b"origin", ())) > 1:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "Origin: a request has one")
-    return _key(_values(headers, b"sec-websocket-key"))
+    return _key(given.get(b"sec-websocket-key", []))
 
 
 def _key(values: Sequence[bytes]) -> bytes:
     try:
         [key] = values
-        if len(b64decode(key, validate=True)) == _KEY_BYTES:
+        if len(binascii.a2b_base64(key, strict_mode=True)) == _KEY_BYTES:
             return key
     except (ValueError, binascii.Error):  # none, several, or not base64
         pass
     text = f"Sec-WebSocket-Key: {_KEY_BYTES} bytes in base64, once, not {_shown(values)}"
     raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, text)
-
-
-def _values(headers: Headers, name: bytes) -> list[bytes]:
-    return [value for each, value in headers if each == name]
 
 
 def _shown(values: Sequence[bytes]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from server.auth.identity import API_KEY, HandshakeRequest, handshake_of, query_of
 from server.http.client_address import TrustedProxies
@@ -23,6 +25,7 @@ _NO_VISITORS: Final = VisitorHeaders()
 _PLAIN: Final = re.compile(
     rb"GET /realtime(?:\?([!-~]*+))? HTTP/1\.1\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]++:[\t -~]*+\r\n)++)\r\n"
 )
+_LINES: Final = re.compile(rb"([^:]++):([^\r]*+)\r\n")
 _LONGEST_PLAIN: Final = 16 * 1024  # bytes
 _MAX_PLAIN_HEADERS: Final = 100
 _NOT_PLAIN: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
@@ -44,22 +47,27 @@ class HandshakeHandler(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
     """The head of a request. ``version``: of HTTP, as in ``1.1``; ``query``: of the address, as it came."""
 
-    method: bytes
-    version: bytes
-    query: bytes
-    headers: Headers
+    __slots__ = ("_lines", "headers", "method", "query", "version")
 
-    def values(self, name: bytes) -> list[str]:
+    def __init__(self, method: bytes, version: bytes, query: bytes, headers: Headers) -> None:
+        self.method = method
+        self.version = version
+        self.query = query
+        self.headers = headers
+        self._lines: dict[bytes, list[bytes]] = {}  # of each header
+        for name, value in headers:
+            self._lines.setdefault(name, []).append(value)
+
+    def values(self, name: bytes) -> Sequence[str]:
         """The values of a header, one for each of its lines."""
-        return [value.decode("latin-1") for each, value in self.headers if each == name]
+        lines = self._lines.get(name)
+        return () if lines is None else [value.decode("latin-1") for value in lines]
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """A handshake that was accepted. ``agreed``: the subprotocol that the answer names."""
 
     connection: WebSocketConnection
@@ -118,19 +126,10 @@ def plain_head(data: bytes) -> tuple[Head, bytes] | None:
     found = _PLAIN.match(data) if len(data) <= _LONGEST_PLAIN else None
     if found is None:
         return None
-    lines = found[2].split(b"\r\n")
-    del lines[-1]
-    if len(lines) > _MAX_PLAIN_HEADERS:
+    headers = [(name.lower(), value.strip(b" \t")) for name, value in _LINES.findall(found[2])]
+    if len(headers) > _MAX_PLAIN_HEADERS:
         return None
-    headers = []
-    hosts = 0
-    for line in lines:
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        if name in _NOT_PLAIN:
-            return None
-        hosts += name == b"host"
-        headers.append((name, value.strip(b" \t")))
-    if hosts != 1 or not asks_for_websocket(headers):
+    names = [name for name, _ in headers]
+    if names.count(b"host") != 1 or not _NOT_PLAIN.isdisjoint(names) or not asks_for_websocket(headers):
         return None
     return Head(b"GET", b"1.1", found[1] or b"", headers), data[found.end() :]
