@@ -21,7 +21,6 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable
 from typing import Any, Final
 
 import psycopg
@@ -34,19 +33,38 @@ from engine.postgres.connections.opening import UnansweredError, connect
 from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.statements.named_queries import query
 
-__all__ = ["Election", "LeadershipLostError"]
+__all__ = ["LATELY", "Allowance", "Election", "LeadershipLostError"]
 
 _log = structlog.get_logger(__name__)
 
 _LOOKS: Final = 10  # of a standby in each lease
 _BEATS: Final = 4  # of the leading relay
 _ANSWER: Final = 3  # leases that the database may take for an answer
-_LATELY: Final = 60  # leases
+LATELY: Final = 60
+"""Leases for which a failure counts."""
 _MAX_FACTOR: Final = 4  # times what is waited for otherwise
 
 
 class LeadershipLostError(FeedError):
     """The session that holds the lock has ended."""
+
+
+class Allowance:
+    """How many times as long as otherwise is waited for what has failed lately, since it may only be slow: twice for each
+    failure, four times at most. ``window``: seconds for which a failure counts.
+    """
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._failed_at: deque[float] = deque(maxlen=_MAX_FACTOR)
+
+    def failed(self, now: float) -> None:
+        """It has failed. ``now``: monotonic."""
+        self._failed_at.append(now)
+
+    def factor(self, now: float) -> float:
+        """See the class."""
+        return float(min(2 ** sum(now - at < self._window for at in self._failed_at), _MAX_FACTOR))
 
 
 class Election:
@@ -63,8 +81,7 @@ class Election:
         self._relay = relay
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._proved_at = 0.0
-        self._deposed_at: deque[float] = deque(maxlen=_MAX_FACTOR)
-        self._unanswered_at: deque[float] = deque(maxlen=_MAX_FACTOR)
+        self._silence, self._answers = (Allowance(LATELY * settings.lease) for _ in range(2))
         self.leader: str | None = None
         self.deposed = 0
 
@@ -88,18 +105,13 @@ class Election:
                 _log.warning("relay_deposed", slot=self._settings.slot, relay=row["leader"], silent=row["silent"])
                 await self._ask("relay_depose", pid=row["pid"], slot=self._settings.slot)
                 self.deposed += 1
-                self._deposed_at.append(asked)
+                self._silence.failed(asked)
                 continue
             await asyncio.sleep(self._settings.lease / _LOOKS)
 
     def _tolerated(self, now: float) -> float:
         """Seconds of silence that end a term: a lease, and twice as much for each that this relay has ended lately."""
-        return self._settings.lease * self._factor(self._deposed_at, now)
-
-    def _factor(self, failures: Iterable[float], now: float) -> float:
-        """How many times as long as otherwise is waited, after ``failures`` at these times."""
-        lately = sum(now - at < _LATELY * self._settings.lease for at in failures)
-        return float(min(2**lately, _MAX_FACTOR))
+        return self._settings.lease * self._silence.factor(now)
 
     async def hold(self) -> None:
         """Keep the lease, until it is lost. Raises ``LeadershipLostError``."""
@@ -129,17 +141,16 @@ class Election:
         try:
             return await self._answer(name, **parameters)
         except UnansweredError:
-            self._unanswered_at.append(time.monotonic())
+            self._answers.failed(time.monotonic())
             raise
 
     async def _answer(self, name: str, **parameters: object) -> dict[str, Any]:
         if self._connection is None or self._connection.closed:
-            factor = self._factor(self._unanswered_at, time.monotonic())
             self._connection = await connect(
                 self._dsn,
                 f"realtime relay {self._relay}",
                 READS_ANYWAY,
-                answer_timeout=_ANSWER * self._settings.lease * factor,
+                answer_timeout=_ANSWER * self._settings.lease * self._answers.factor(time.monotonic()),
                 autocommit=True,
                 row_factory=dict_row,
             )

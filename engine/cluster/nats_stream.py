@@ -42,7 +42,6 @@ __all__ = ["Found", "NatsFailedError", "NatsStream", "StreamState", "connected",
 
 _log = structlog.get_logger(__name__)
 
-_TIMEOUT: Final = 2.0  # seconds for a connection, and for an answer
 _REPLICAS: Final = 30.0  # seconds between two attempts to have all replicas
 _DUPLICATES: Final = 1.0  # seconds; ids of messages are not used
 _NO_PEERS: Final = (
@@ -104,7 +103,7 @@ class NatsStream:
         self._counted_at = 0.0
         self.meter = Meter()
         self._settings = settings
-        self._jetstream: JetStreamContext = client.jetstream(timeout=_TIMEOUT)
+        self._jetstream: JetStreamContext = client.jetstream(timeout=settings.answer)
 
     @property
     def max_payload(self) -> int:
@@ -260,7 +259,7 @@ async def connected(settings: ClusterSettings, name: str) -> AsyncIterator[NatsS
         yield found
     finally:
         with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
-            async with asyncio.timeout(_TIMEOUT):
+            async with asyncio.timeout(settings.answer):
                 await client.close()
 
 
@@ -279,7 +278,7 @@ async def _connect(settings: ClusterSettings, name: str) -> tuple[Client, NatsSt
                 each.closed.set()
 
         try:
-            async with asyncio.timeout(2 * _TIMEOUT):
+            async with asyncio.timeout(2 * settings.answer):
                 await client.connect(
                     url,
                     name=name,
@@ -287,7 +286,7 @@ async def _connect(settings: ClusterSettings, name: str) -> tuple[Client, NatsSt
                     closed_cb=ended,
                     disconnected_cb=ended,
                     allow_reconnect=False,
-                    connect_timeout=int(_TIMEOUT),
+                    connect_timeout=int(settings.answer),
                     ping_interval=2,
                     max_outstanding_pings=2,
                     tls=tls,

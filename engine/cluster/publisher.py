@@ -50,7 +50,6 @@ __all__ = ["FencedError", "Publisher"]
 _log = structlog.get_logger(__name__)
 
 _PAUSE: Final = wait_exponential(multiplier=0.05, max=1.0) + wait_random(0, 0.05)  # seconds between two attempts
-_ACKNOWLEDGED: Final = 2.0  # seconds in which NATS has to acknowledge
 _HEALTHY_AFTER: Final = 10.0  # seconds of a session after which its end is not counted with earlier ones
 _ASKED: Final = 0.01  # seconds between two signs of life that nodes ask for
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
@@ -251,8 +250,8 @@ class Publisher:
             raise NatsFailedError("the connection to NATS was closed")
         if not self.queue:
             self._stored_at = now
-        elif now - self._stored_at > _ACKNOWLEDGED:
-            raise NatsFailedError(f"NATS has acknowledged nothing for {_ACKNOWLEDGED:g} s")
+        elif now - self._stored_at > self._settings.answer:
+            raise NatsFailedError(f"NATS has acknowledged nothing for {self._settings.answer:g} s")
 
     async def _take(self, message: Msg) -> None:
         """An acknowledgement."""

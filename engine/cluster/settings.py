@@ -27,6 +27,7 @@ class ClusterSettings:
         silence: after this time without a message the relay counts as away.
         lease: after this time without a sign of life another relay takes the place of the leading one.
         publish_timeout: a leading relay that cannot publish for this time gives its place to another one.
+        answer: NATS has this time for a connection, for an answer and for an acknowledgement.
         window: messages that wait for the acknowledgement of NATS are no more than these bytes.
         index: after this time a sign of life follows an event that not all nodes take.
         cool_down: a node goes on to take the transactions of a table, or of channels, for this time after it has looked at
@@ -44,6 +45,7 @@ class ClusterSettings:
     silence: float = 5.0
     lease: float = 1.0
     publish_timeout: float = 5.0
+    answer: float = 2.0
     window: int = 16 << 20
     index: float = 0.1
     cool_down: float = 30.0

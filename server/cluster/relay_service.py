@@ -13,12 +13,13 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any, Literal
 
 import psycopg
 import structlog
 
-from engine.cluster.election import Election, LeadershipLostError
+from engine.cluster.election import LATELY, Allowance, Election, LeadershipLostError
 from engine.cluster.identity import DatabaseIdentity, OtherDatabaseError, check_same, identity_of
 from engine.cluster.messages import pulse_of
 from engine.cluster.nats_stream import NatsFailedError, connected
@@ -91,6 +92,7 @@ class RelayService:
         self.problem: str | None = None
         self.term: RelayTerm | None = None
         self.election = Election(dsn, cluster, name)
+        self._nats = Allowance(LATELY * cluster.lease)
 
     async def run(self) -> None:
         """Until the task is cancelled."""
@@ -103,11 +105,23 @@ class RelayService:
                 self.problem = str(error).strip().split("\n", 1)[0]
                 _log.warning("relay_term_ended", slot=self._cluster.slot, relay=self.name, reason=self.problem)
                 if self.role == "leader":
-                    self.ended[_ending_of(error)] += 1
+                    self._count(_ending_of(error))
             finally:
                 self.role = "standby"
                 await self.election.resign()
             await asyncio.sleep(pause)
+
+    def _count(self, ending: str) -> None:
+        self.ended[ending] += 1
+        if ending == "nats":
+            self._nats.failed(time.monotonic())
+
+    def _of_term(self) -> ClusterSettings:
+        """NATS that was not reached in time may be slow, as all of a machine that has much to do. A term that ends for that
+        is followed by one that needs as long for its begin, so the next ones give it more time.
+        """
+        cluster, factor = self._cluster, self._nats.factor(time.monotonic())
+        return replace(cluster, publish_timeout=factor * cluster.publish_timeout, answer=factor * cluster.answer)
 
     async def _once(self) -> None:
         database = await self._own_stream()
@@ -116,7 +130,7 @@ class RelayService:
         self.role, self.problem = "leader", None
         self.terms += 1
         self.term = term = RelayTerm(
-            self._dsn, self._feed, self._cluster, self.name, database, self.election.prove, self._analytics
+            self._dsn, self._feed, self._of_term(), self.name, database, self.election.prove, self._analytics
         )
         leading, holding = asyncio.create_task(term.run()), asyncio.create_task(self.election.hold())
         try:
