@@ -1,8 +1,8 @@
 """``realtime doctor``: the other listeners of a NATS server, as far as they are reached from here at their usual ports.
 
 Rule: the first line of a listener for servers or leaf nodes names its terms (``INFO``, docs.nats.io, "Client protocol").
-One for servers that demands TLS sends nothing before it, and one for leaf nodes always claims to ask
-for a password.
+One for servers that demands TLS sends nothing before it, and always asks for a certificate. One for leaf nodes always claims
+to ask for a password, so it is tried whether that is so.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ async def listener_findings(
     cluster, leaf, monitoring = ports
     return [
         *_of_cluster(f"{name}: its listener for servers (port {cluster})", await _info(host, cluster)),
-        *_of_leaf(f"{name}: its listener for leaf nodes (port {leaf})", await _info(host, leaf)),
+        *await _of_leaf(f"{name}: its listener for leaf nodes (port {leaf})", host, leaf),
         *await _of_monitoring(f"{name}: its monitoring (port {monitoring})", host, monitoring),
     ]
 
@@ -45,9 +46,35 @@ def _of_cluster(name: str, info: Mapping[str, Any] | None) -> Iterator[Finding]:
         yield Finding("problem", f"{name} lets in any server, which may then read every row", remedy)
 
 
-def _of_leaf(name: str, info: Mapping[str, Any] | None) -> Iterator[Finding]:
-    if info is not None and not info.get("tls_required"):
-        yield Finding("problem", f"{name} does not demand TLS", "Add tls to its leafnodes block, or remove that.")
+async def _of_leaf(name: str, host: str, port: int) -> list[Finding]:
+    info = await _info(host, port)
+    if info is None:
+        return []
+    if not info.get("tls_required"):
+        return [Finding("problem", f"{name} does not demand TLS", "Add tls to its leafnodes block, or remove that.")]
+    if not await _lets_in_any_leaf(host, port):
+        return []
+    remedy = "Give it users with passwords (authorization in its configuration); `realtime nats-config` writes them."
+    return [Finding("problem", f"{name} lets in any server, which may then read every row", remedy)]
+
+
+async def _lets_in_any_leaf(host: str, port: int) -> bool:
+    """Whether one without a password is accepted. It is closed at once, and has asked for no subject."""
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE  # nothing is sent that has to be hidden
+    with contextlib.suppress(OSError, TimeoutError, ValueError):
+        async with asyncio.timeout(3 * _TIMEOUT):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                await reader.readline()
+                await writer.start_tls(unchecked)
+                writer.write(b'CONNECT {"name":"realtime doctor"}\r\nPING\r\n')
+                while line := await reader.readline():
+                    if line.startswith((b"PONG", b"-ERR")):
+                        return line.startswith(b"PONG")
+            finally:
+                writer.transport.abort()
+    return False
 
 
 async def _of_monitoring(name: str, host: str, port: int) -> list[Finding]:

@@ -21,6 +21,7 @@ from nats.errors import Error as NatsError
 from engine.cluster.nats_stream import NatsFailedError, connected
 from engine.cluster.settings import ClusterSettings
 from server.app.settings import Settings
+from server.cli.doctor.finding import Finding
 from server.cli.doctor.nats_checks import nats_findings
 from server.cli.doctor.nats_listeners import listener_findings
 from server.cli.serving.local_nats import nats_server_program
@@ -237,6 +238,21 @@ async def test_doctor_is_content_with_it_and_finds_open_listeners(tmp_path: Path
             while len(texts) < 4:
                 texts = [each.text for each in await listener_findings("NATS", "127.0.0.2", ports)]
     assert ["TLS" in texts[0], "any server" in texts[1], "leaf" in texts[2], "monitoring" in texts[3]] == [True] * 4
+
+
+async def test_doctor_finds_a_listener_for_leaf_nodes_that_asks_for_no_password(tmp_path: Path) -> None:
+    """Its greeting claims that it does."""
+    made, file = Made(tmp_path, "127.0.0.1"), tmp_path / "leaf.conf"
+    tls = f'tls {{ cert_file: "{made.folder}/127.0.0.1.pem", key_file: "{made.folder}/127.0.0.1.key" }}'
+    file.write_text(f'listen: "127.0.0.1:{made.client}"\nleafnodes {{ listen: "127.0.0.1:{made.leaf}", {tls} }}\n')
+    ports = free_port(), made.leaf, free_port()
+    found: list[Finding] = []
+    with nats_server(nats_server_program(), file):
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            while not found:  # it may not listen yet
+                found = await listener_findings("NATS", "127.0.0.1", ports)
+    [(level, text)] = [(each.level, each.text) for each in found]
+    assert (level, "leaf" in text, "lets in any server" in text) == ("problem", True, True)
 
 
 async def test_doctor_finds_a_server_that_takes_whom_it_does_not_know_for_a_user(tmp_path: Path) -> None:
