@@ -39,6 +39,7 @@ from server.dashboard import dashboard_routes
 from server.http.client_address import TrustedProxies
 from server.http.visitor import VisitorHeaders
 from server.limits.network_rates import NetworkRates, Quota
+from server.limits.sockets import NetworkSockets
 from server.observe.health import health_routes
 from server.observe.meters import HTTP
 from server.rest import Rest
@@ -223,6 +224,7 @@ def _http_protocol(settings: Settings, node: Node) -> Any:
         proxies=TrustedProxies(settings.trusted_proxies),
         proxy_protocol=settings.proxy_protocol,
         visitors=VisitorHeaders(settings.country_header, respect_do_not_track=settings.respect_do_not_track),
+        sockets=NetworkSockets(settings.sockets_per_ip),
     )
 
 

@@ -31,6 +31,7 @@ from server.http.problems import MEDIA_TYPE, problem_document
 from server.http.proxy_header import InvalidProxyHeaderError, ProxyHeader
 from server.http.security_headers import SECURITY_HEADERS
 from server.http.visitor import VisitorHeaders
+from server.limits.sockets import CountedSocket, NetworkSockets
 from server.transports.websocket.handshake import asks_for_websocket
 from server.transports.websocket.handshakes import (
     WEBSOCKET_PATH,
@@ -65,10 +66,10 @@ _DETAILS: Final = {
 
 
 class HttpProtocol(H11Protocol):
-    """See the module. ``acceptor``, ``proxies``, ``proxy_protocol`` (connections of the proxies begin with its header) and
-    ``visitors`` are bound with ``functools.partial``; uvicorn passes the rest.
+    """See the module. ``handshakes`` and ``proxy_protocol`` (connections of trusted proxies begin with its header) are bound
+    with ``functools.partial``; uvicorn passes the rest.
 
-    The application sees the client behind the ``proxies`` in ``scope["client"]``, and what headers have of it for analytics
+    The application sees the client behind the proxies in ``scope["client"]``, and what headers have of it for analytics
     in ``scope["state"]["visitor"]``.
     """
 
@@ -77,32 +78,30 @@ class HttpProtocol(H11Protocol):
 
     def __init__(
         self,
-        acceptor: HandshakeHandler,
+        handshakes: Handshakes,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        proxies: TrustedProxies | None = None,
         proxy_protocol: bool = False,
-        visitors: VisitorHeaders | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._handshakes = Handshakes(acceptor, proxies, visitors)
+        self._handshakes = handshakes
+        self._socket: CountedSocket | None = None
         self._proxy_protocol = proxy_protocol
         self._proxy_header: ProxyHeader | None = None  # it is still to come
         self._accepted: Accepted | None = None
         self._refused: HandshakeRejectedError | None = None  # the first request, which an ``Arrival`` has judged
         self._head_due: float | None = None  # when its head must have come
         self._lingering = False
-        self._dropped = False
         self._head_timer: asyncio.TimerHandle | None = None
         self.conn = self._http = ServerConnection(h11.SERVER, LONGEST_HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
-        self._dropped = self._handshakes.floods(transport.get_extra_info("peername"))
-        if self._dropped:
+        self._socket = self._handshakes.enter(_address(transport))
+        if self._socket is None:
             transport.abort()
             return
         self.app_state = {**self.app_state, "transport": transport}
@@ -115,15 +114,16 @@ class HttpProtocol(H11Protocol):
         """Bytes arrived."""
         if self._proxy_header is not None:
             data = self._take_proxy_header(self._proxy_header, data)
-        if data and not (self._lingering or self._dropped):
+        if data and self._socket is not None and not self._lingering:
             super().data_received(data)
             if self.conn.trailing_data[0]:  # the beginning of another request on the same connection
                 self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
-        if self._dropped:
+        if self._socket is None:
             return
+        self._socket.leave()
         self._stop_head_timer()
         super().connection_lost(exc)
 
@@ -139,9 +139,10 @@ class HttpProtocol(H11Protocol):
             return b""
         self._proxy_header = None
         self.client = header.client or self.client
-        if self._handshakes.floods(header.client):
+        if (socket := self._handshakes.enter(header.client)) is None:
             self.transport.abort()
             return b""
+        self._socket = socket  # in place of the proxy's, which does not count
         return rest
 
     # Slow heads.
@@ -198,10 +199,11 @@ class HttpProtocol(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The request was let in: from here on the transport is a WebSocket's. Or it is one of a flood."""
-        if self._accepted is None:
+        if self._accepted is None or self._socket is None:
             self._answer_flood()
             return
         self.connections.discard(self)
+        self._socket.leave()
         # Frames may stand behind the request already, from a client that did not wait.
         become_websocket(self.transport, self._accepted, self.connections, self.conn.trailing_data[0])
 
@@ -250,7 +252,7 @@ class Arrival(asyncio.Protocol):
     with the bytes that have come.
     """
 
-    __slots__ = ("_connections", "_due", "_handshakes", "_http", "_loop", "_peer", "_timer", "_transport")
+    __slots__ = ("_connections", "_due", "_handshakes", "_http", "_loop", "_peer", "_socket", "_timer", "_transport")
 
     def __init__(
         self,
@@ -266,6 +268,7 @@ class Arrival(asyncio.Protocol):
         self._connections: set[Any] = server_state.connections
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._socket: CountedSocket | None = None
         self._peer: tuple[str, int] | None = None  # to ask the transport takes a socket object each time
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -273,7 +276,8 @@ class Arrival(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
         self._peer = _address(transport)
-        if self._handshakes.floods(self._peer):
+        self._socket = self._handshakes.enter(self._peer)
+        if self._socket is None:
             transport.abort()
             return
         self._transport = transport
@@ -319,6 +323,8 @@ class Arrival(asyncio.Protocol):
     def _leave(self) -> None:
         self._connections.discard(self)
         self._transport = None
+        if self._socket is not None:
+            self._socket.leave()  # an ``HttpProtocol`` that goes on counts it again
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -335,7 +341,9 @@ def arrivals(
     proxies: TrustedProxies | None = None,
     proxy_protocol: bool = False,
     visitors: VisitorHeaders | None = None,
+    sockets: NetworkSockets | None = None,
 ) -> Any:
-    """What uvicorn makes a protocol of for each connection. The parameters are those of ``HttpProtocol``."""
-    http = partial(HttpProtocol, acceptor, proxies=proxies, proxy_protocol=proxy_protocol, visitors=visitors)
-    return http if proxy_protocol else partial(Arrival, Handshakes(acceptor, proxies, visitors), http)
+    """What uvicorn makes a protocol of for each connection; parameters as of ``Handshakes`` and ``HttpProtocol``."""
+    handshakes = Handshakes(acceptor, proxies, visitors, sockets)
+    http = partial(HttpProtocol, handshakes, proxy_protocol=proxy_protocol)
+    return http if proxy_protocol else partial(Arrival, handshakes, http)

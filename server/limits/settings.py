@@ -14,6 +14,9 @@ from server.limits.reading_shares import REFUSED_SHARE
 __all__ = ["LimitSettings"]
 
 
+_SOCKETS_PER_CONNECTION = 3  # an event stream, and requests beside it
+
+
 class LimitSettings(BaseSettings):
     """A part of :class:`server.app.settings.Settings`."""
 
@@ -33,6 +36,11 @@ class LimitSettings(BaseSettings):
     max_connections_per_user: int = Field(10, ge=1, description="connections of one user, on all nodes together")
     max_connections_per_ip: int = Field(
         100, ge=1, description="connections from one address (IPv6: one /64), on all nodes together"
+    )
+    max_sockets_per_ip: int | None = Field(
+        None,
+        ge=1,
+        description="sockets from one address that are no WebSockets; without it, three times max_connections_per_ip",
     )
     max_connection_rate: int = Field(100, ge=1, description="new connections per minute from one address")
     max_reading_share: float = Field(
@@ -109,6 +117,11 @@ class LimitSettings(BaseSettings):
     def arrival_limits(self) -> ArrivalLimits:
         """Limits of the connections of one user, and of one address."""
         return ArrivalLimits(self.max_connections_per_user, self.max_connections_per_ip, self.max_connection_rate)
+
+    @property
+    def sockets_per_ip(self) -> int:
+        """How many sockets of one address may be open before a request, with one, or between two."""
+        return self.max_sockets_per_ip or _SOCKETS_PER_CONNECTION * self.max_connections_per_ip
 
     @property
     def query_limits(self) -> QueryLimits:

@@ -12,6 +12,7 @@ from server.auth.identity import API_KEY, HandshakeRequest, handshake_of, query_
 from server.http.client_address import TrustedProxies
 from server.http.own_requests import placed
 from server.http.visitor import Visitor, VisitorHeaders
+from server.limits.sockets import CountedSocket, NetworkSockets
 from server.transports.websocket.handshake import PROTOCOL, Headers, asks_for_websocket, handshake_key, protocols
 from server.transports.websocket.websocket_connection import WebSocketConnection
 
@@ -21,6 +22,7 @@ WEBSOCKET_PATH: Final = "/realtime"
 
 _NO_PROXIES: Final = TrustedProxies()
 _NO_VISITORS: Final = VisitorHeaders()
+_NO_BOUND: Final = NetworkSockets(1 << 31)
 
 _PLAIN: Final = re.compile(
     rb"GET /realtime(?:\?([!-~]*+))? HTTP/1\.1\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]++:[\t -~]*+\r\n)++)\r\n"
@@ -77,12 +79,17 @@ class Accepted(Struct, frozen=True):
 
 
 class Handshakes:
-    """See the module. ``acceptor`` decides about those in the right form."""
+    """See the module. ``acceptor`` decides about those in the right form, ``sockets`` how many may be open before that."""
 
     def __init__(
-        self, acceptor: HandshakeHandler, proxies: TrustedProxies | None = None, visitors: VisitorHeaders | None = None
+        self,
+        acceptor: HandshakeHandler,
+        proxies: TrustedProxies | None = None,
+        visitors: VisitorHeaders | None = None,
+        sockets: NetworkSockets | None = None,
     ) -> None:
         self._acceptor = acceptor
+        self._sockets = _NO_BOUND if sockets is None else sockets
         self._proxies = proxies or _NO_PROXIES
         self._visitors = visitors or _NO_VISITORS
 
@@ -91,8 +98,16 @@ class Handshakes:
         return self._proxies.trusts(peer)
 
     def floods(self, peer: tuple[str, int] | None) -> bool:
-        """Whether the client is dropped before anything of it is read. A trusted proxy has other clients, too."""
+        """Whether the client goes on although it was refused again and again. A trusted proxy has other clients, too."""
         return peer is not None and not self._proxies.trusts(peer[0]) and self._acceptor.floods(peer[0])
+
+    def enter(self, peer: tuple[str, int] | None) -> CountedSocket | None:
+        """Count a new socket. None: it is dropped before anything of it is read, as its client has too many or floods. Those
+        of a trusted proxy are of many clients.
+        """
+        if self.floods(peer):
+            return None
+        return self._sockets.enter(None if peer is None or self._proxies.trusts(peer[0]) else peer[0])
 
     def client_of(self, head: Head, peer: tuple[str, int]) -> tuple[str, int]:
         """The client behind the proxies."""

@@ -12,36 +12,10 @@ from uvicorn.server import ServerState
 
 from server.app.uvicorn_http import HttpProtocol
 from server.http.client_address import TrustedProxies
+from server.transports.websocket.handshakes import Handshakes
+from tests.support.fakes.opened import Opened
 
 PROXY, FLOODING = "192.0.2.1", "198.51.100.7"
-
-
-class Opened(asyncio.Transport):
-    """A connection of the proxy: whether it was aborted or closed, and what was written."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": (PROXY, 4711), "sockname": ("192.0.2.2", 80)})
-        self.aborted = False
-        self.closed = False
-        self.written = b""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def abort(self) -> None:
-        self.aborted = True
-
-    def close(self) -> None:
-        self.closed = True
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
-    def is_closing(self) -> bool:
-        return self.aborted
 
 
 @pytest.mark.parametrize(("client", "dropped"), [(FLOODING, True), ("198.51.100.8", False), (PROXY, False)])
@@ -51,10 +25,10 @@ async def test_a_flood_that_a_proxy_header_names_is_dropped_unread(client: str, 
     acceptor = cast(Any, SimpleNamespace(floods=lambda ip: ip in (FLOODING, PROXY)))
     config = uvicorn.Config(app=lambda: None, lifespan="off", log_config=None)
     config.load()
-    proxies = TrustedProxies([PROXY])
-    protocol = HttpProtocol(acceptor, config, ServerState(), {}, proxies=proxies, proxy_protocol=True)
+    handshakes = Handshakes(acceptor, TrustedProxies([PROXY]))
+    protocol = HttpProtocol(handshakes, config, ServerState(), {}, proxy_protocol=True)
     protocol.handle_events = lambda: read.append(b"read")  # type: ignore[method-assign]
-    opened = Opened()
+    opened = Opened(PROXY)
     protocol.connection_made(opened)
     data = f"PROXY TCP4 {client} 192.0.2.2 4711 80\r\nGET /health HTTP/1.1\r\n".encode()
     for piece in (data[:cut], data[cut:]):
@@ -77,8 +51,8 @@ async def test_a_flood_behind_an_http_proxy_is_answered_without_the_application(
 
     config = uvicorn.Config(app=app, lifespan="off", log_config=None)
     config.load()
-    protocol = HttpProtocol(acceptor, config, ServerState(), {}, proxies=TrustedProxies([PROXY]))
-    opened = Opened()
+    protocol = HttpProtocol(Handshakes(acceptor, TrustedProxies([PROXY])), config, ServerState(), {})
+    opened = Opened(PROXY)
     protocol.connection_made(opened)
     request = f"GET /realtime/sse HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
     protocol.data_received(request + request)
