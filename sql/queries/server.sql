@@ -143,6 +143,9 @@ with wanted (relation, name, fires) as (
                ('nodes', 'skip_replicated', 'R'), ('connections', 'skip_replicated', 'R'), ('presence', 'skip_replicated', 'R'),
                ('messages', 'take_local_xid', 'R'), ('message_ids', 'take_local_xid', 'R')) w (relation, name, fires)
   union all
+  select 'realtime.presence', o.name, 'A'
+  from unnest('{room_occupied,room_vacated}'::text[]) o (name) where exists (select from realtime.occupancy)
+  union all
   select p.relid, 'realtime_truncate', 'A'
   from realtime.collections c join pg_partitioned_table t on t.partrelid = c.relation, realtime.leaves(c.relation) p (relid)
   where p.relid <> c.relation
@@ -245,7 +248,7 @@ select pg_create_logical_replication_slot('realtime_doctor_' || pg_backend_pid()
 select array(
   select t.name from unnest(array['migrations', 'collections', 'nodes', 'slots', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
-    'preferences', 'epochs', 'server_roles', 'content_policies', 'rules', 'rule_failures',
+    'preferences', 'occupancy', 'epochs', 'server_roles', 'content_policies', 'rules', 'rule_failures',
     'api_keys', 'sessions', 'node_stats', 'node_channels', 'node_queries', 'node_loads', 'moves', 'changed_identities',
     'made_grants', 'alert_rules', 'alerts', 'alert_notices', 'alert_pending', 'lost_nodes',
     'usage_totals', 'usage_users', 'usage_channels', 'usage_countries', 'usage_nodes', 'usage_salts']) t (name)

@@ -5,6 +5,7 @@ select realtime.keep_trigger('realtime.collections', 'collections_changed', 'A',
   'CREATE TRIGGER collections_changed AFTER INSERT OR DELETE OR UPDATE ON realtime.collections FOR EACH ROW EXECUTE FUNCTION realtime.collections_changed()');
 select realtime.keep_trigger('realtime.presence', 'presence_removed', 'A',
   'CREATE TRIGGER presence_removed AFTER DELETE ON realtime.presence REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION realtime.presence_removed()');
+select realtime.keep_occupancy();
 select realtime.keep_trigger('realtime.nodes', 'node_removed', 'A',
   'CREATE TRIGGER node_removed BEFORE DELETE ON realtime.nodes FOR EACH ROW EXECUTE FUNCTION realtime.node_removed()');
 

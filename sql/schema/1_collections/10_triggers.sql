@@ -31,11 +31,12 @@ begin
   ) then
     return false;
   end if;
-  execute format('alter table %s enable %s trigger %I', relation, case fires when 'A' then 'always' when 'R' then 'replica' else '' end, keep_trigger.name);
-  raise info 'made or enabled the trigger % on %', keep_trigger.name, relation;
+  execute format('alter table %s %s trigger %I', relation,
+    case fires when 'A' then 'enable always' when 'R' then 'enable replica' when 'D' then 'disable' else 'enable' end, keep_trigger.name);
+  raise info '% the trigger % on %', case fires when 'D' then 'disabled' else 'made or enabled' end, keep_trigger.name, relation;
   return true;
 end
 $$;
 comment on function realtime.keep_trigger(regclass, name, "char", text) is
   'Makes a trigger, or enables it again, unless it is as pg_get_triggerdef() would write it and fires as wanted '
-  '(O: ordinary, A: always, R: only in an apply worker, as in pg_trigger.tgenabled). Returns false, and takes no lock, where nothing differs';
+  '(O: ordinary, A: always, R: only in an apply worker, D: never, as in pg_trigger.tgenabled). Returns false, and takes no lock, where nothing differs';

@@ -93,6 +93,11 @@ def test_a_migrate_that_needs_a_lock_lets_others_pass_and_names_the_process_in_t
         ("drop event trigger realtime_ddl_drop", "made or enabled the event trigger realtime_ddl_drop"),
         ("alter event trigger realtime_ddl_end enable", "made or enabled the event trigger realtime_ddl_end"),
         ("alter table realtime.presence disable trigger all", "made or enabled the trigger presence_removed"),
+        (
+            "select realtime.announce_occupancy('game:*'); alter table realtime.presence disable trigger room_vacated",
+            "made or enabled the trigger room_vacated",
+        ),
+        ("drop trigger room_occupied on realtime.presence", "disabled the trigger room_occupied"),
         ("drop trigger node_removed on realtime.nodes", "made or enabled the trigger node_removed"),
     ],
 )

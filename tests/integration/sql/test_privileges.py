@@ -112,6 +112,7 @@ OURS = {
     "node_removed()",
     "note_timelines(jsonb)",
     "note_ddl()",
+    "occupancy_changed()",
     "presence_removed()",
     "send(text,text,jsonb,text,text,jsonb,integer,text,text,text)",
     "send_change(text,text,jsonb)",

@@ -1,17 +1,13 @@
-"""The recipes of the documentation do what their page states, also when several sessions are at it at once."""
+"""The recipes of the documentation do what their page states."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
-from tests.integration.sql.conftest import Connect, Connection, run, value
-from tests.integration.sql.test_rooms import connection, join, node
+from tests.integration.sql.conftest import Connection, run, value
 from tests.support.doc_blocks import blocks
 
 PAGE = "docs/guides/recipes.md"
-ROOM = "game:1"
 
 
 @pytest.fixture
@@ -19,54 +15,6 @@ def recipes(db: Connection) -> Connection:
     for block in blocks("sql", page=PAGE):
         run(db, block.text)
     return db
-
-
-def announced(db: Connection) -> list[str]:
-    found = run(db, "select event, payload from realtime.messages where channel = 'occupancy' order by seq")
-    assert all(row["payload"] == {"room": ROOM} for row in found)
-    return [row["event"] for row in found]
-
-
-def test_the_first_connection_occupies_a_room_and_the_last_one_vacates_it(recipes: Connection) -> None:
-    node(recipes)
-    for name in ("c1", "c2", "elsewhere"):
-        connection(recipes, name, "ann")
-    assert join(recipes, ROOM, "c1", "ann")
-    assert join(recipes, ROOM, "c1", "ann")  # again: an update
-    assert join(recipes, ROOM, "c2", "ann")
-    assert join(recipes, "lobby", "elsewhere", "ann")
-    run(recipes, "delete from realtime.presence where connection_id = 'c1'")
-    assert announced(recipes) == ["room:occupied"]
-    run(recipes, "delete from realtime.connections where id = 'c2'")
-    assert announced(recipes) == ["room:occupied", "room:vacated"]
-
-
-def test_a_node_that_is_removed_vacates_its_rooms(recipes: Connection) -> None:
-    node(recipes)
-    for name in ("c1", "c2"):
-        connection(recipes, name, name)
-        assert join(recipes, ROOM, name, name)
-    run(recipes, "delete from realtime.nodes")
-    assert announced(recipes) == ["room:occupied", "room:vacated"]
-
-
-def test_the_events_alternate_when_many_come_and_go_at_once(recipes: Connection, connect: Connect) -> None:
-    node(recipes)
-    names = [f"c{n}" for n in range(6)]
-    for name in names:
-        connection(recipes, name, name)
-    sessions = {name: connect() for name in names}
-
-    def come_and_go(name: str) -> None:
-        for _ in range(10):
-            assert join(sessions[name], ROOM, name, name)
-            run(sessions[name], "delete from realtime.presence where connection_id = %s", name)
-
-    with ThreadPoolExecutor(len(names)) as pool:
-        list(pool.map(come_and_go, names))
-    events = announced(recipes)
-    assert events
-    assert events == ["room:occupied", "room:vacated"] * (len(events) // 2)
 
 
 def test_messages_are_edited_by_their_author_alone(recipes: Connection) -> None:

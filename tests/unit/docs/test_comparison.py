@@ -47,6 +47,7 @@ SHOWN = {
     "Messages from before the subscription": "before",
     "Only some messages of a channel": "filter|audience|conflate",
     "Presence": "typing",
+    "Rooms that become occupied and vacated": "room:vacated",
     "End-to-end encryption in the SDK": "Encryption",
     "Writes from the client": "API",
     "Optimistic state": "whenSeen",
