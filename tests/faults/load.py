@@ -18,6 +18,7 @@ from bunbase import Snapshot
 from engine.errors import ErrorCode
 from tests.faultproxy.actors import CHANNEL, PythonActor
 from tests.faults.parts import RECOVERS, Parts
+from tests.faults.time_limit import TimeLimit
 from tests.support.clients.list_client import TABLE
 from tests.support.servers.processes import GIVE_UP_AFTER
 
@@ -187,9 +188,10 @@ class Load:
 
     async def _truth(self) -> list[Sent]:
         """What is stored, once all of it has its position."""
-        for _ in range(int(RECOVERS)):
+        limit = TimeLimit(RECOVERS)
+        while True:
             found = await self.parts.sql(_MESSAGES)
-            if all(position is not None for _, _, position in found):
+            if limit.over or all(position is not None for _, _, position in found):
                 break
             await asyncio.sleep(1)
         return [(str(sender), int(number), str(position)) for sender, number, position in found]
@@ -217,13 +219,15 @@ class Load:
         problems.extend(f"{client.name}: {error}" for error in client.errors)
 
     async def _until(self, client: Client, problems: list[str], what: str, holds: Callable[[], bool]) -> None:
-        try:
-            async with asyncio.timeout(5 if problems else RECOVERS):
-                while not holds():
-                    client.changed.clear()
+        limit = TimeLimit(5 if problems else RECOVERS)
+        while not holds():
+            client.changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
                     await client.changed.wait()
-        except TimeoutError:
-            problems.append(f"{client.name} {what}")
+            if limit.over and not holds():
+                problems.append(f"{client.name} {what}")
+                break
 
 
 def difference(received: list[Sent], truth: list[Sent], gaps: Sequence[int] = ()) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from engine.tasks import end
 from server.cli.serving.local_nats import LocalNats
 from tests.faults.databases import Databases
 from tests.faults.links import Links
+from tests.faults.time_limit import TimeLimit
 from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
 
@@ -30,7 +30,7 @@ CLIENTS = "clients"
 """What links call all clients."""
 
 RECOVERS = 120.0
-"""Seconds in which everything has to work again after the faults."""
+"""Seconds in which everything has to work again after the faults: a :class:`tests.faults.time_limit.TimeLimit`."""
 
 
 class Server:
@@ -216,15 +216,15 @@ class Parts:
 
     async def recovered(self) -> None:
         """Wait until PostgreSQL answers, a relay leads and nodes follow. Raises ``AssertionError`` with what does not."""
-        began = time.monotonic()
-        await self._wait(began, "PostgreSQL does not answer", self._answers)
-        await self._wait(began, "no relay leads", self._leads)
+        limit = TimeLimit(RECOVERS)
+        await self._wait(limit, "PostgreSQL does not answer", self._answers)
+        await self._wait(limit, "no relay leads", self._leads)
         for node in self.nodes:
-            await self._wait(began, f"{node.name} does not follow", partial(self._follows, node))
+            await self._wait(limit, f"{node.name} does not follow", partial(self._follows, node))
 
-    async def _wait(self, began: float, what: str, holds: Callable[[], Awaitable[bool]]) -> None:
+    async def _wait(self, limit: TimeLimit, what: str, holds: Callable[[], Awaitable[bool]]) -> None:
         while not await holds():
-            if time.monotonic() - began > RECOVERS:
+            if limit.over:
                 health = {each.name: await each.health() for each in self.servers}
                 for body in health.values():
                     body.pop("configuration", None)

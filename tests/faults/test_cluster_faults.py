@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
+from tests.faults import time_limit
 from tests.faults.cluster import run_faults
 from tests.faults.databases import Databases
 from tests.faults.load import SETUP, difference
+from tests.faults.time_limit import TimeLimit
 
 SEED = 1
 
@@ -56,3 +59,15 @@ def test_a_history_that_differs_from_what_is_stored_is_noticed(
     found = difference(received, messages(1, 2, 3, 4), gaps)
     assert found.startswith(wrong)
     assert bool(found) == bool(wrong)
+
+
+@pytest.mark.parametrize(("passed", "waited", "over"), [(9, 0, False), (11, 0, True), (49, 49, False), (51, 51, True)])
+def test_time_in_which_processes_wait_for_a_processor_counts_little(
+    monkeypatch: pytest.MonkeyPatch, passed: float, waited: float, over: bool
+) -> None:
+    now, stalled = 100.0, 50.0
+    monkeypatch.setattr(time_limit, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(time_limit, "_stalled", lambda: stalled)
+    limit = TimeLimit(10)
+    now, stalled = now + passed, stalled + waited
+    assert limit.over is over
