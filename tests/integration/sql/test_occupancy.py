@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from server.cli.migration.migrate import migrate
-from tests.integration.sql.conftest import Connect, Connection, run, value
+from tests.integration.sql.conftest import Connect, Connection, named, run, value
 from tests.integration.sql.test_rooms import connection, join, node
 
 ROOM = "game:1"
@@ -119,9 +119,11 @@ def test_a_room_can_be_joined_while_the_channel_of_its_events_is_closed(rooms: C
 
 def test_triggers_are_enabled_while_there_is_a_pattern_also_after_a_migration(db: Connection, dsn: str) -> None:
     assert triggers(db) == ["D", "D"]
+    assert named(db, "doctor_triggers") == []
     run(db, "select realtime.announce_occupancy('game:*')")
     assert triggers(db) == ["A", "A"]
     run(db, "alter table realtime.presence disable trigger room_vacated")
+    assert [(row["name"], row["what"]) for row in named(db, "doctor_triggers")] == [("room_vacated", "is disabled")]
     migrate(dsn)
     assert triggers(db) == ["A", "A"]
     assert value(db, "select realtime.silence_occupancy('other:*')") is False
