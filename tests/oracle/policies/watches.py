@@ -59,9 +59,9 @@ class Watch(Follower):
     def deliver(self, subscription: Subscription, event: WindowEvent) -> None:
         had = versions_in(self.list)
         super().deliver(subscription, event)
-        if event.error is None:  # a removed document comes as the subscriber had it
-            removed = versions_in([each for each in event.changes if each.type == REMOVED])
-            versions = versions_in([each for each in event.changes if each.type != REMOVED])
+        if event.error is None:  # a removed document comes as the subscriber had it; what it was before is not written
+            removed = versions_in([each.json() for each in event.changes if each.type == REMOVED])
+            versions = versions_in([each.json() for each in event.changes if each.type != REMOVED])
             versions |= removed - had
             self.era.received.append(([json.loads(doc) for _, doc in self.list], versions))
 
