@@ -112,6 +112,7 @@ async def test_fastapi(site: str) -> None:
         assert await accepted((await http.post("/realtime-token", headers=ada)).text) == "ada"
         answer = await http.post("/lists/home/complete", headers=ada)
         assert "whenSeen" in (await http.get("/")).text
+    await module("fastapi_app").Session.kw["bind"].dispose()
     check_complete(site, answer.json()["position"], "ada")
 
 
