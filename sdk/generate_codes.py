@@ -72,6 +72,11 @@ def _python() -> str:
 def _typescript() -> str:
     errors = [f'  /** {_capital(code.meaning)}. */\n  {_pascal(code.name)}: "{code.value}",' for code in ErrorCode]
     closes = [f"  /** {_sentence(code, _error(code))} */\n  {_pascal(code.name)}: {code.value}," for code in CloseCode]
+    other = [
+        f"  {code.value}: ErrorCode.{_pascal(code.error.name)},"
+        for code in CloseCode
+        if code.error not in (None, ErrorCode.CONNECTION_FAILED)
+    ]
     return "\n".join(
         (
             f"/**\n * Error and close codes of the protocol.\n *\n * {ORIGIN}\n */\n",
@@ -86,7 +91,11 @@ def _typescript() -> str:
             *closes,
             "} as const;\n",
             "/** One of the values of the constant of that name. */",
-            "export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];",
+            "export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];\n",
+            "/** The errors of close codes where that is not `RT_001`; none of code 1000. @internal */",
+            "export const CLOSE_ERRORS: Record<number, ErrorCode> = {",
+            *other,
+            "};",
             "",
         )
     )

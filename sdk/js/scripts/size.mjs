@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const BOUNDS = [
-  ["all of @bunbase/sdk", 'export * from "./dist/index.js";', 13.25 * 1024],
+  ["all of @bunbase/sdk", 'export * from "./dist/index.js";', 13.5 * 1024],
   ["a live query", 'import { db } from "./dist/index.js"; db.collection("c").onSnapshot(console.log);', 8 * 1024],
   ["an error", 'export { RealtimeError } from "./dist/index.js";', 512],
   ["all of @bunbase/sdk/server", 'export * from "./dist/server.js";', 3 * 1024],

@@ -86,11 +86,33 @@ test("presence is sent again as it was last, but without the typing state", asyn
     server.peer.of("presence:update").map(({ data }) => data),
     [{ status: "away", typing: true }],
   );
-  const peer = await reconnect(server);
-  assert.deepEqual(peer.of("subscribe")[0]!.presence, { name: "Ada", status: "away" });
+  const updates = (): unknown[] => server.peer.of("presence:update").map(({ data }) => data);
+  assert.deepEqual((await reconnect(server)).of("subscribe")[0]!.presence, { name: "Ada" });
+  assert.deepEqual(updates(), [{ status: "away" }]);
+  server.peer.send({ type: "ack", ref: server.peer.of("presence:update")[0]!.ref });
+  await flush();
+  assert.deepEqual((await reconnect(server)).of("subscribe")[0]!.presence, { name: "Ada", status: "away" });
+  assert.deepEqual(updates(), []);
+});
+
+test("presence that was refused is not sent again", async () => {
+  const { server, channel } = await subscribedChannel({ presence: { name: "Ada" } });
+  const answers = ["away", "x".repeat(300), "online"].map((status) => channel.updatePresence({ status }));
+  const outcomes = Promise.allSettled(answers);
+  await flush();
+  const [away, long, online] = server.peer.of("presence:update").map(({ ref }) => ref as string);
+  server.peer.send({ type: "ack", ref: away });
+  server.peer.send({ type: "error", code: "RT_009", message: "status is too long", channel: "room", ref: long });
+  await flush();
+  assert.deepEqual((await reconnect(server)).of("subscribe")[0]!.presence, { name: "Ada", status: "away" });
   assert.deepEqual(
-    peer.of("presence:update").map(({ data }) => data),
-    [{ status: "away" }],
+    server.peer.of("presence:update").map(({ data }) => data),
+    [{ status: "online" }],
+  );
+  server.peer.send({ type: "ack", ref: online });
+  assert.deepEqual(
+    (await outcomes).map(({ status }) => status),
+    ["fulfilled", "rejected", "fulfilled"],
   );
 });
 
@@ -213,7 +235,7 @@ test("disconnect() ends waiting calls of subscribe() without an error; connect()
 test("an idle listener is called when nothing has been subscribed to for a while", async () => {
   const { server, channel } = await subscribedChannel();
   const idle: number[] = [];
-  server.realtime._manager._idle = () => idle.push(server.clock.now());
+  server.realtime._manager._idle = () => idle.push(server.clock._now());
   const leave = (): void => void channel.unsubscribe();
   leave();
   const again = channel.subscribe(); // in time

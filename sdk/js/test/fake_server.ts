@@ -16,11 +16,11 @@ export class FakeClock implements Clock {
   private timers: { at: number; run: () => void }[] = [];
   chance = 1;
 
-  now(): number {
+  _now(): number {
     return this.time;
   }
 
-  after(ms: number, run: () => void): () => void {
+  _after(ms: number, run: () => void): () => void {
     const timer = { at: this.time + ms, run };
     this.timers.push(timer);
     return () => {
@@ -33,7 +33,7 @@ export class FakeClock implements Clock {
     return this.timers.length;
   }
 
-  readonly random = (): number => this.chance;
+  readonly _random = (): number => this.chance;
 
   /** The machine sleeps: no timer runs until it is awake, and all are late then. */
   sleep(ms: number): void {

@@ -2,12 +2,14 @@
 // server publishes by REST carries its trace context.
 
 import assert from "node:assert/strict";
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 
 import { RealtimeServer } from "../src/client/server.js";
+import { polling } from "../src/transports/polling.js";
+import { sse } from "../src/transports/sse.js";
 import { flush, FakeServer, type Wire } from "./fake_server.js";
 import { subscribedChannel } from "./helpers.js";
 
@@ -176,14 +178,59 @@ test("a broadcast carries the trace context in headers, and none is sent without
   assert.equal(requests.length, 2);
 });
 
-test("a request that is refused for seconds rejects with them", async (t) => {
-  const problem = { code: "RT_006", detail: "too many requests", retryAfter: 30 };
-  const server = createServer((_, response) =>
-    response.writeHead(429, { "Retry-After": 30 }).end(JSON.stringify(problem)),
-  );
+/** A channel of a server that answers with these, and then 200; and how long the client waited before each repetition. */
+async function answering(t: TestContext, ...answers: [status: number, headers: object, body?: string][]) {
+  const server = createServer((_, response) => {
+    const [status, headers, body] = answers.shift() ?? [200, {}, '{"id": "1"}'];
+    response.writeHead(status, headers as OutgoingHttpHeaders).end(body);
+  });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   t.after(() => server.close().closeAllConnections());
+  const waits: number[] = [];
+  t.mock.method(Math, "random", () => 0);
+  const wait = setTimeout;
+  t.mock.method(globalThis, "setTimeout", (run: () => void, ms: number, ...given: unknown[]) => {
+    if (ms !== 2500 && ms !== 7000) return wait(run, ms, ...given); // Node's own
+    waits.push(ms);
+    return wait(run);
+  });
   const { port } = server.address() as AddressInfo;
-  const channel = new RealtimeServer({ url: `http://127.0.0.1:${port}` }).channel("room");
+  return { channel: new RealtimeServer({ url: `http://127.0.0.1:${port}` }).channel("room"), waits };
+}
+
+const page = "<h1>Slow down</h1>"; // of a proxy
+
+test("a request is repeated when the server, or a proxy, wants it", async (t) => {
+  const problem = JSON.stringify({ code: "RT_006", detail: "too many requests", retryAfter: 2.5 });
+  const { channel, waits } = await answering(t, [429, {}, problem], [503, { "Retry-After": "7" }, page]);
+  assert.deepEqual(await channel.broadcast("e"), { id: "1" });
+  assert.deepEqual(waits, [2500, 7000]);
+});
+
+test("a request that is refused for longer than its timeout rejects with the seconds", async (t) => {
+  const problem = { code: "RT_006", detail: "too many requests", retryAfter: 30 };
+  const { channel, waits } = await answering(
+    t,
+    [429, { "Retry-After": 30 }, JSON.stringify(problem)],
+    [503, { "Retry-After": "60" }, page],
+    [500, { "Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT" }, page],
+  );
   await assert.rejects(channel.broadcast("e"), { code: "RT_006", message: problem.detail, retryAfter: 30 });
+  await assert.rejects(channel.broadcast("e"), { code: "RT_001", message: "HTTP status 503", retryAfter: 60 });
+  await assert.rejects(channel.broadcast("e"), { code: "RT_001", message: "HTTP status 500", retryAfter: undefined });
+  assert.deepEqual(waits, []);
+});
+
+test("a transport whose requests a proxy refuses ends with the seconds that it asks for", async () => {
+  const ends: unknown[] = [];
+  for (const transport of [sse, polling]) {
+    const _fetch = (): Promise<Response> =>
+      Promise.resolve(new Response(page, { status: 429, headers: { "Retry-After": "7" } }));
+    const address = { _url: "http://x/realtime", _query: "", _packer: undefined, _WebSocket: undefined, _token: undefined, _fetch }; // prettier-ignore
+    await new Promise<void>((ended) => {
+      const _closed = (...how: unknown[]): void => (ends.push(how), ended());
+      transport(address, { _message: () => {}, _received: () => {}, _closed });
+    });
+  }
+  assert.deepEqual(ends, Array(2).fill([1006, "HTTP status 429", undefined, 7]));
 });

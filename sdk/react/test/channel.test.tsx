@@ -81,3 +81,20 @@ test("users of a channel that was subscribed to without presence are an error", 
     assert.equal(page.text, "subscribed 0 RT_009");
     page.close();
 });
+
+test("a change of the own presence that was cut off is sent with the next subscription", async () => {
+    const page = new Page();
+    function Me({ color }: { color: string }) {
+        return <p>{usePresence<{ color: string }>("room", { color }).status}</p>;
+    }
+    page.show(<Me color="red" />);
+    await page.after(() => page.server.peer.hello().subscribed("room", { presence: { users: [], count: 0 } }));
+    page.show(<Me color="blue" />);
+    await page.after(() => page.server.realtime.disconnect());
+    await page.after(() => page.server.realtime.connect());
+    await page.after(() => page.server.peer.hello().subscribed("room", { presence: { users: [], count: 0 } }));
+    const { peer } = page.server;
+    assert.deepEqual(peer.of("subscribe").at(-1)!.presence, { color: "red" });
+    assert.deepEqual(peer.of("presence:update").map(({ data }) => data), [{ color: "blue" }]); // prettier-ignore
+    page.close();
+});

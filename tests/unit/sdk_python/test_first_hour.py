@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bunbase import (
@@ -209,3 +209,19 @@ def test_an_answer_that_refuses_a_call_has_a_short_traceback(monkeypatch: pytest
     shown = "".join(traceback.format_exception(refused.value))
     assert "tenacity" not in shown
     assert shown.count("File ") <= 6, shown
+
+
+async def test_a_page_and_the_whole_list_have_at_most_9999_documents() -> None:
+    query = Realtime("http://localhost:8410").database().collection("c")
+    for size in (0, -1, 10_000, 1.5):
+        with pytest.raises(ValueError, match=f"size: a whole number from 1 to 9999 is expected, not {size}"):
+            query.pages(cast("int", size))
+    pages, errors = query.pages(6000), list[str]()
+    pages.on("error", lambda error: errors.append(error.message))
+    followed = list[int]()
+    pages._begin = lambda limit: followed.append(limit)  # type: ignore[assignment,method-assign,return-value]
+    for loaded in (6000, 9999):
+        pages._loaded, pages._next, pages._has_more = loaded, None, True
+        pages.load_more()
+    assert (followed, errors) == ([9999], ["pages: at most 9999 documents can be loaded"])
+    assert pages.has_more

@@ -1,8 +1,9 @@
-"""The status of a client is whether it has a connection, and why not."""
+"""The status of a client is whether it has a connection, and why not; which error a close of the server is; its events."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -10,11 +11,16 @@ from bunbase import ConnectionStatus, ErrorCode, Realtime, RealtimeError
 from bunbase.protocol.codes import CloseCode
 from bunbase.protocol.errors import ConnectionEndedError
 
+from server.protocol.close_codes import CloseCode as ServerCloseCode
+from server.protocol.close_codes import Reconnect
+from tests.support import VECTORS
 from tests.support.fakes.server import fake_server
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 LOST = RealtimeError(ErrorCode.CONNECTION_FAILED, "it was cut")
 REFUSED = RealtimeError(ErrorCode.AUTHENTICATION_FAILED, "the token has expired")
+CLOSES: list[dict[str, Any]] = json.loads((VECTORS / "closes.json").read_text())["closes"]
+WHEN = {Reconnect.AT_ONCE: "at once", Reconnect.NEVER: "never"}
 
 
 @pytest.mark.parametrize(
@@ -113,3 +119,64 @@ async def test_a_connection_is_open_until_it_is_closed() -> None:
         async with realtime:
             assert repr(realtime) == f"<Realtime http://127.0.0.1:{server.port}/realtime open over websocket>"
         assert [(each.state, each.reason) for each in seen] == [("connecting", None), ("open", None), ("closed", None)]
+
+
+def test_the_vector_has_what_the_server_means() -> None:
+    given = {each["code"]: (each["error"], each["reconnect"]) for each in CLOSES}
+    meant = {
+        code.value: (str(code.error.value), WHEN.get(code.reconnect, "later"))
+        for code in ServerCloseCode
+        if code.error is not None
+    }
+    assert {code: given[code] for code in meant} == meant
+    assert {each for code, each in given.items() if code not in meant} == {(ErrorCode.CONNECTION_FAILED, "later")}
+
+
+@pytest.mark.parametrize("close", CLOSES, ids=lambda close: str(close["code"]))
+async def test_a_close_is_the_error_of_its_code(monkeypatch: pytest.MonkeyPatch, close: dict[str, Any]) -> None:
+    realtime = Realtime("http://localhost:8410")
+    attempts: list[tuple[bool, float]] = []
+    seen: list[RealtimeError] = []
+    failed: list[str] = []
+    over = asyncio.Event()
+    nothing: Any = None
+
+    async def establish(*wait: Any) -> Any:
+        attempts.append(wait)
+        if len(attempts) > 1:
+            over.set()
+            await asyncio.Event().wait()
+        return nothing, "a link"
+
+    async def serve(_: object) -> ConnectionEndedError:
+        realtime._on_state("connected", None)
+        return ConnectionEndedError("why", close["code"])
+
+    def failing(error: RealtimeError) -> None:
+        failed.append(error.code)
+        over.set()
+
+    monkeypatch.setattr(realtime._connection, "_establish", establish)
+    monkeypatch.setattr(realtime._connection, "_serve", serve)
+    realtime.on("disconnected", seen.append)
+    realtime.on("error", failing)
+    connecting = asyncio.create_task(realtime.connect())
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        await over.wait()
+    assert [(error.code, error.message.endswith(": why")) for error in seen] == [(close["error"], True)]
+    assert failed == ([close["error"]] if close["reconnect"] == "never" else [])
+    waits = [waited for waited, _ in attempts[1:]]
+    assert waits == {"never": [], "at once": [False], "later": [True]}[close["reconnect"]]
+    await realtime.disconnect()
+    await asyncio.gather(connecting, return_exceptions=True)
+
+
+async def test_an_event_that_there_is_not_is_an_error_with_the_one_that_was_meant() -> None:
+    realtime = Realtime("http://localhost:8410")
+    with pytest.raises(
+        ValueError, match=r"no event is named 'disconnect'; did you mean 'disconnected'\? There are connected, "
+    ):
+        realtime.on("disconnect")
+    with pytest.raises(ValueError, match=r"no event is named 'x'\. There are connected, disconnected, "):
+        realtime.on("x", print)
+    realtime.channel("room").on("disconnect", print)  # the names of messages are free

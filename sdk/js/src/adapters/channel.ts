@@ -129,8 +129,8 @@ export function ownPresence(
       .then(
         () => usersOf(client).get(name).error && done(),
         (error: RealtimeError) => {
-          // One that was only cut off goes with the next subscription; after a refusal the next change is tried.
-          if (error.code === ErrorCode.ConnectionFailed) return;
+          // One that was only cut off is sent with the next subscription; after a refusal the next change is tried.
+          if (error.code === ErrorCode.ConnectionFailed) return void (sent = "");
           done(error);
           report(error);
         },

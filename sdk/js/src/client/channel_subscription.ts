@@ -42,7 +42,7 @@ const HELD = 1000; // messages that wait for the first listener; the oldest are 
 export class ChannelSubscription implements Subscription {
   readonly _isChannel = true;
   _begun = false;
-  _ready: { promise: Promise<void>; resolve: () => void; reject: (error: RealtimeError) => void } | undefined;
+  _ready: { _promise: Promise<void>; _resolve: () => void; _reject: (error: RealtimeError) => void } | undefined;
   private _presence = new PresenceState();
   private _own: PresenceData = {};
   private _since: string | undefined; // what a resume goes on after: the last message, or where the first request began
@@ -64,13 +64,13 @@ export class ChannelSubscription implements Subscription {
 
   _start(): Promise<void> {
     this._uses++;
-    if (this._ready) return this._ready.promise;
-    let resolve!: () => void;
-    let reject!: (error: RealtimeError) => void;
-    const promise = new Promise<void>((yes, no) => ((resolve = yes), (reject = no)));
-    this._ready = { promise, resolve, reject };
+    if (this._ready) return this._ready._promise;
+    let _resolve!: () => void;
+    let _reject!: (error: RealtimeError) => void;
+    const _promise = new Promise<void>((yes, no) => ((_resolve = yes), (_reject = no)));
+    this._ready = { _promise, _resolve, _reject };
     this._manager._want(this);
-    return promise;
+    return _promise;
   }
 
   _stop(): Promise<void> {
@@ -79,7 +79,7 @@ export class ChannelSubscription implements Subscription {
     this._forget();
     this._jobs = []; // pending deliveries are dropped
     this._events._deliver(""); // iterators end
-    ready?.resolve(); // superseded, which its caller has asked for
+    ready?._resolve(); // superseded, which its caller has asked for
     return this._manager._unwant(this);
   }
 
@@ -93,10 +93,11 @@ export class ChannelSubscription implements Subscription {
     await this._subscribed0();
     const { typing, ...lasting } = data;
     if (lasting.status === "typing") delete lasting.status;
-    this._own = { ...this._own, ...lasting };
+    const own = (): PresenceData => ({ ...this._own, ...lasting });
     const message = { type: "presence:update", channel: this._name } as const;
-    // A repeated update has the current state, without typing.
-    await this._manager._send({ ...message, data }, () => ({ ...message, data: this._own }));
+    // A repeated update has the whole state, without typing.
+    await this._manager._send({ ...message, data }, () => ({ ...message, data: own() }));
+    this._own = own(); // what was refused is not sent again
   }
 
   async _getPresence(): Promise<Presence> {
@@ -107,7 +108,7 @@ export class ChannelSubscription implements Subscription {
   }
 
   async _history(page: { before?: string | null; limit?: number }): Promise<HistoryPage> {
-    await this._ready?.promise; // if it has not subscribed, the server refuses it
+    await this._ready?._promise; // if it has not subscribed, the server refuses it
     const answer = await this._manager._send({ type: "history", channel: this._name, ...page });
     const messages: Message[] = [];
     for (const message of answer.messages!) {
@@ -122,7 +123,7 @@ export class ChannelSubscription implements Subscription {
   }
 
   private _subscribed0(): Promise<void> {
-    return this._ready?.promise ?? Promise.reject(this._refused("subscribe to the channel first"));
+    return this._ready?._promise ?? Promise.reject(this._refused("subscribe to the channel first"));
   }
 
   private _refused(text: string): RealtimeError {
@@ -159,7 +160,7 @@ export class ChannelSubscription implements Subscription {
       if (gap) this._events._deliver("gap");
       const events = presence ? this._presence._replace(presence.users) : [];
       if (!first) this._deliverPresence(events);
-      this._ready?.resolve();
+      this._ready?._resolve();
       this._events._deliver("subscribed");
       // The caller that awaits it can add listeners before the first message.
       return first ? new Promise((resolve) => setTimeout(resolve)) : undefined;
@@ -180,8 +181,8 @@ export class ChannelSubscription implements Subscription {
       const read = this._events._deliver("", error);
       if (error && begun) this._error(error, read);
     });
-    if (!error) ready?.resolve();
-    else if (!begun) ready?.reject(error);
+    if (!error) ready?._resolve();
+    else if (!begun) ready?._reject(error);
   }
 
   private _forget(): void {

@@ -76,6 +76,7 @@ export interface ClientSettings {
 
 /** Reads all options, so that one that is left is misspelt: a `TypeError`, as is a wrong value. @internal */
 export function settingsOf(options: RealtimeOptions & Internals): ClientSettings {
+  if (typeof options !== "object") throw new TypeError("options: an object is expected, such as { url }");
   checkValues(options);
   return read(options);
 }
@@ -119,16 +120,16 @@ function read({
     _queueLimit: queueLimit,
     _autoConnect: autoConnect,
     _connection: {
-      _transports: _transports ?? settings._transports,
+      ...settings,
+      ...(_transports && { _transports }),
       _address: {
-        _url: address._url,
+        ...address,
         _query: `${query}`,
         _packer: format === "msgpack" ? msgpack : undefined,
         _WebSocket: WebSocket,
         _token: tokenSource(token, getToken),
         _fetch: fetch ?? address._fetch,
       },
-      _guessed: settings._guessed,
       _reconnect: reconnect ?? settings._reconnect,
       _delay: reconnectDelay ?? settings._delay,
       _maxDelay: maxReconnectDelay ?? settings._maxDelay,

@@ -9,7 +9,7 @@ import { SubscriptionManager } from "../connection/subscription_manager.js";
 import { settingsOf, type RealtimeOptions } from "./client_options.js";
 import { onlyKnown } from "./known.js";
 import { connect } from "./options.js";
-import { ErrorCode } from "../protocol/codes.js";
+import { CLOSE_ERRORS, CloseCode, ErrorCode } from "../protocol/codes.js";
 import type {
   ConnectionState,
   ConnectionStatus,
@@ -18,6 +18,18 @@ import type {
   TransportName,
   Untyped,
 } from "../protocol/types.js";
+
+const EVENTS = ["connected", "disconnected", "error", "status", "state", "transport", "message"];
+
+/** Its listeners. The end of a connection comes as an error, too. */
+class ClientEvents extends Emitter {
+  override _deliver(event: string, value?: unknown): boolean {
+    const how = value as Disconnection;
+    if (event === "disconnected" && how.code !== CloseCode.Normal)
+      how.error = new RealtimeError(CLOSE_ERRORS[how.code] ?? ErrorCode.ConnectionFailed, how.reason);
+    return super._deliver(event, value);
+  }
+}
 
 /**
  * A client with one connection, which all its channels and live queries share.
@@ -33,7 +45,7 @@ import type {
  * `Collections` has the types of the documents by the collections' names, as `realtime types` writes them.
  */
 export class Realtime<Collections = Untyped> {
-  private _events = new Emitter();
+  private _events = new ClientEvents();
   /** @internal */
   readonly _manager: SubscriptionManager;
   private _channels = new Map<string, Channel>();
@@ -114,9 +126,10 @@ export class Realtime<Collections = Untyped> {
   on(event: "state", listener: (state: ConnectionState) => void): () => void;
   /** Another connection is in use, perhaps over another transport. */
   on(event: "transport", listener: () => void): () => void;
-  /** A message to this connection or user rather than to a channel. */
+  /** A message to this connection or user rather than to a channel. A `TypeError` for an event that there is not. */
   on(event: "message", listener: (message: Message) => void): () => void;
   on(event: string, listener: (value: Untyped) => void): () => void {
+    if (!EVENTS.includes(event)) throw new TypeError(`event: one of ${EVENTS.join(", ")} is expected, not ${event}`);
     return this._events._add(event, listener);
   }
 

@@ -69,6 +69,7 @@ export interface Call {
 }
 
 const RETRIES = 2;
+const BUSY = [429, 502, 503, 504]; // the server, or a proxy, could not do it now
 
 /** A channel, as a server uses it. */
 export class RestChannel {
@@ -162,27 +163,24 @@ export class Rest {
     const { href } = endpoint(url);
     const init: RequestInit = { method: _method, headers, ...(_body && { body: stringify(_body) }) };
     for (let attempt = 0; ; attempt++) {
-      const last = _once || attempt === RETRIES;
+      let failed: RealtimeError;
+      let again = true;
+      let wait = 0;
       try {
         const response = await fetch(href + path, { ...init, signal: AbortSignal.timeout(timeout) });
-        if (last || response.status < 500) return await read(response);
+        const text = await response.text();
+        if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
+        const problem = problemOf(text, response);
+        const { code = ErrorCode.ConnectionFailed, detail = `HTTP status ${response.status}` } = problem;
+        failed = new RealtimeError(code, detail, problem);
+        wait = (problem.retryAfter ?? 0) * 1000;
+        again = BUSY.includes(response.status) && wait <= timeout;
       } catch (error) {
-        if (error instanceof RealtimeError) throw error;
-        if (last)
-          throw new RealtimeError(
-            ErrorCode.ConnectionFailed,
-            `the server cannot be reached at ${href}: ${String((error as Caused).cause?.code ?? error)}`,
-          );
+        const reason = String((error as Caused).cause?.code ?? error);
+        failed = new RealtimeError(ErrorCode.ConnectionFailed, `the server cannot be reached at ${href}: ${reason}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, requestPause(attempt)));
+      if (_once || !again || attempt === RETRIES) throw failed;
+      await new Promise((resolve) => setTimeout(resolve, wait + requestPause(attempt)));
     }
   }
-}
-
-async function read<T>(response: Response): Promise<T> {
-  const text = await response.text();
-  if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
-  const problem = problemOf(text);
-  const { code = ErrorCode.ConnectionFailed, detail = `HTTP status ${response.status}` } = problem;
-  throw new RealtimeError(code, detail, problem);
 }

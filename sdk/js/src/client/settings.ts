@@ -38,7 +38,7 @@ export function endpoint(url: string): URL {
   if (!/^(http|ws)s?:\/\/./.test(url) || !URL.canParse(url))
     throw new TypeError(`url: ${JSON.stringify(url)} is not an address like "https://host"`);
   const address = new URL(url.replace(/^ws/, "http"));
-  address.pathname = address.pathname.replace(/\/+$/, "").replace(/(\/realtime)?$/, "/realtime");
+  address.pathname = address.pathname.replace(/(\/realtime)?\/*$/, "/realtime");
   return address;
 }
 

@@ -3,19 +3,19 @@
 /** @internal */
 export interface Clock {
   /** Milliseconds; monotonic. */
-  now(): number;
+  _now(): number;
   /** Call `run` after `ms` milliseconds; the result cancels it. */
-  after(ms: number, run: () => void): () => void;
+  _after(ms: number, run: () => void): () => void;
   /** At least 0, less than 1. */
-  readonly random: () => number;
+  readonly _random: () => number;
 }
 
 /** @internal */
 export const systemClock: Clock = {
-  now: () => performance.now(),
-  after(ms, run) {
+  _now: () => performance.now(),
+  _after(ms, run) {
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);
   },
-  random: Math.random,
+  _random: Math.random,
 };

@@ -97,7 +97,7 @@ export class ConnectionManager implements LinkOwner {
     this._set("connecting");
     const { _clock, _guessed } = this._settings;
     if (_guessed && this._last === undefined)
-      this._cancelWarning = _clock.after(WARN_AFTER, () => this._warn("no answer yet"));
+      this._cancelWarning = _clock._after(WARN_AFTER, () => this._warn("no answer yet"));
     this._attempt();
   }
 
@@ -138,7 +138,7 @@ export class ConnectionManager implements LinkOwner {
     this._cancelWarning?.();
     this._attempts = this._retryAfter = 0;
     if (!this._active) return this._use(link, false);
-    this._cancelPrepare = this._settings._clock.after(PREPARE_TIMEOUT, () => {
+    this._cancelPrepare = this._settings._clock._after(PREPARE_TIMEOUT, () => {
       link._close();
       this._ended(link);
     });
@@ -218,13 +218,13 @@ export class ConnectionManager implements LinkOwner {
         new RealtimeError(ErrorCode.ConnectionFailed, `cannot connect to ${_address._url}: ${this._reason}`),
       );
     }
-    const delay = this._retryAfter * 1000 + fullJitter(this._attempts++, _delay, _maxDelay, _clock.random);
+    const delay = this._retryAfter * 1000 + fullJitter(this._attempts++, _delay, _maxDelay, _clock._random);
     this._retryAfter = 0;
     // Offline: `_reconnectNow` will be called. Without such an event, `onLine` is not false.
     if (globalThis.navigator?.onLine === false) this._cancelRetry = () => {};
     else {
-      this._retryAt = _clock.now() + delay;
-      this._cancelRetry = _clock.after(delay, () => this._attempt());
+      this._retryAt = _clock._now() + delay;
+      this._cancelRetry = _clock._after(delay, () => this._attempt());
     }
   }
 
@@ -246,7 +246,7 @@ export class ConnectionManager implements LinkOwner {
   /** After `delay`, open another link beside the one in use: only over a better transport, or over any. */
   private _replace(delay: number, better: boolean): void {
     this._cancelReplace?.();
-    this._cancelReplace = this._settings._clock.after(delay, () => {
+    this._cancelReplace = this._settings._clock._after(delay, () => {
       const active = this._active;
       if (!active || this._next) return;
       const all = this._settings._transports.map((_, index) => index);

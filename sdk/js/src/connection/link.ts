@@ -97,12 +97,12 @@ export class Link {
     private _clock: Clock,
     private _owner: LinkOwner,
   ) {
-    this._timer = _clock.after(_vigilance._connectTimeout, () =>
+    this._timer = _clock._after(_vigilance._connectTimeout, () =>
       this._end({ _code: CloseCode.Abnormal, _reason: "no answer in time" }),
     );
     this._carrier = transport(_address, {
       _message: (message) => this._message(message),
-      _received: () => (this._receivedAt = _clock.now()),
+      _received: () => (this._receivedAt = _clock._now()),
       _closed: (_code, _reason, _refused, _retryAfter = this._retryAfter) =>
         this._end({ _code, _reason, _refused, _retryAfter }),
     });
@@ -124,9 +124,9 @@ export class Link {
     this._send(PING);
     if (this._probing && !most) return;
     this._probing = true;
-    const sent = (this._receivedAt = this._clock.now() - 1);
+    const sent = (this._receivedAt = this._clock._now() - 1);
     this._timer();
-    this._timer = this._clock.after(Math.min(this._vigilance._timeout, most ?? Infinity), () => {
+    this._timer = this._clock._after(Math.min(this._vigilance._timeout, most ?? Infinity), () => {
       if (this._receivedAt === sent) return this._end({ _code: CloseCode.Abnormal, _reason: "the server is silent" });
       this._probing = false;
       this._watch();
@@ -152,14 +152,14 @@ export class Link {
 
   private _watch(): void {
     const interval = Math.min(this._vigilance._interval, this._hello!.pingInterval ?? Infinity);
-    const rest = this._receivedAt + interval - this._clock.now();
-    if (rest > 0) this._timer = this._clock.after(rest, () => this._watch());
+    const rest = this._receivedAt + interval - this._clock._now();
+    if (rest > 0) this._timer = this._clock._after(rest, () => this._watch());
     else this._ping();
   }
 
   private _message(message: ServerMessage): void {
     if (!this._open) return;
-    this._receivedAt = this._clock.now();
+    this._receivedAt = this._clock._now();
     if (message.type === "connected") this._greet(message);
     else if (message.type === "pong") this._pongs.splice(0).forEach((then) => then());
     else if (message.type === "auth:expiring") this._renew();
@@ -180,7 +180,7 @@ export class Link {
   private _greet(hello: Connected): void {
     this._timer();
     this._hello = hello;
-    this._pacer = new Pacer(hello.limits?.messagesPerSecond ?? 100, this._clock.now());
+    this._pacer = new Pacer(hello.limits?.messagesPerSecond ?? 100, this._clock._now());
     this._watch();
     this._owner._connected(this);
   }

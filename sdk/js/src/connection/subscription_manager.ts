@@ -84,7 +84,7 @@ export class SubscriptionManager implements ConnectionHandler {
 
   /** Call `run` after `ms` milliseconds; the result cancels it. */
   _after(ms: number, run: () => unknown): () => void {
-    return this._settings._clock.after(ms, run);
+    return this._settings._clock._after(ms, run);
   }
 
   _disconnect(): void {
@@ -117,7 +117,7 @@ export class SubscriptionManager implements ConnectionHandler {
           cancel();
           ready(); // harmless a second time
         };
-        const cancel = this._settings._clock.after(HANDOVER, once);
+        const cancel = this._settings._clock._after(HANDOVER, once);
         this._connection._active?._ping(once);
       });
     };
@@ -236,9 +236,9 @@ export class SubscriptionManager implements ConnectionHandler {
     link._pump?.();
     link._pump = undefined;
     for (;;) {
-      const wait = link._pacer._wait(this._settings._clock.now());
+      const wait = link._pacer._wait(this._settings._clock._now());
       if (wait > 0) {
-        if (wait < Infinity) link._pump = this._settings._clock.after(wait, () => this._pump(link));
+        if (wait < Infinity) link._pump = this._settings._clock._after(wait, () => this._pump(link));
         return;
       }
       const text = this._nextText(link);
@@ -286,7 +286,7 @@ export class SubscriptionManager implements ConnectionHandler {
     // Of a rate: a token comes within a second. A longer time is about the number of something, or about one message, and stops
     // no other request.
     const soon = isLimit(message) && retryAfter <= 1;
-    if (soon) link._pacer?._block(this._settings._clock.now() + (retryAfter || 1) * 1000);
+    if (soon) link._pacer?._block(this._settings._clock._now() + (retryAfter || 1) * 1000);
     if (ref !== undefined) return soon ? this._sendQueue?._again(ref) : this._sendQueue?._answered(ref, error);
     const subscription = this._slotsOf(link)._find(message);
     // With an id without an entry it answers an `unsubscribe`; without an id it concerns the connection.
@@ -308,8 +308,8 @@ export class SubscriptionManager implements ConnectionHandler {
     slots._forget(subscription);
     if (retryAfter && retryAfter <= 1) return this._ask(link, slots, subscription);
     const { _clock, _delay } = this._settings;
-    const delay = retryAfter * 1000 + fullJitter(this._failures++, _delay, RETRY_CAP, _clock.random);
-    link._again ??= _clock.after(delay, () => {
+    const delay = retryAfter * 1000 + fullJitter(this._failures++, _delay, RETRY_CAP, _clock._random);
+    link._again ??= _clock._after(delay, () => {
       link._again = undefined;
       this._sync();
     });

@@ -104,7 +104,7 @@ export function difference(old: readonly Doc[], now: readonly Doc[]): Change[] {
 /** A largest set of ids that stand in the same order in both: a longest increasing subsequence of their places. */
 function longestOrdered(ids: readonly string[], now: readonly Doc[]): Set<string> {
   const places = new Map(ids.map((id, place) => [id, place]));
-  type Link = { id: string; place: number; before: Link | undefined };
+  type Link = { _id: string; _place: number; _before: Link | undefined };
   const tops: Link[] = []; // the smallest end of an increasing subsequence of each length
   for (const { id } of now) {
     const place = places.get(id);
@@ -112,12 +112,12 @@ function longestOrdered(ids: readonly string[], now: readonly Doc[]): Set<string
     let low = 0;
     for (let high = tops.length; low < high;) {
       const middle = (low + high) >> 1;
-      if (tops[middle]!.place < place) low = middle + 1;
+      if (tops[middle]!._place < place) low = middle + 1;
       else high = middle;
     }
-    tops[low] = { id, place, before: tops[low - 1] };
+    tops[low] = { _id: id, _place: place, _before: tops[low - 1] };
   }
   const staying = new Set<string>();
-  for (let link = tops.at(-1); link; link = link.before) staying.add(link.id);
+  for (let link = tops.at(-1); link; link = link._before) staying.add(link._id);
   return staying;
 }

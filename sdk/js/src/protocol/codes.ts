@@ -65,3 +65,13 @@ export const CloseCode = {
 
 /** One of the values of the constant of that name. */
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
+
+/** The errors of close codes where that is not `RT_001`; none of code 1000. @internal */
+export const CLOSE_ERRORS: Record<number, ErrorCode> = {
+  1002: ErrorCode.InvalidMessage,
+  1007: ErrorCode.InvalidMessage,
+  1008: ErrorCode.RateLimited,
+  1009: ErrorCode.MessageTooLarge,
+  4401: ErrorCode.AuthenticationFailed,
+  4402: ErrorCode.AuthenticationFailed,
+};

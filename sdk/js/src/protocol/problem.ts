@@ -5,12 +5,14 @@ export interface Problem {
   retryAfter?: number;
 }
 
-/** The problem document in an answer; empty if the answer is not the server's. @internal */
-export function problemOf(text: string): Problem {
+/**
+ * The problem document in an answer. If that is not the server's, what `Retry-After` has: seconds. Dates are ignored. @internal
+ */
+export function problemOf(text: string, { headers }: Response): Problem {
   try {
     return (JSON.parse(text) ?? {}) as Problem;
   } catch {
     // A proxy's error page, for instance: no JSON, so not our server's.
-    return {};
+    return { retryAfter: +headers.get("Retry-After")! || undefined };
   }
 }

@@ -1,5 +1,7 @@
 /** The values that applications see. */
 
+import type { RealtimeError } from "./errors.js";
+
 /** Data of the application, whose type this package does not know. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- with `unknown` every reader would have to cast
 export type Untyped = any;
@@ -78,6 +80,8 @@ export interface Disconnection {
   /** The WebSocket close code, for every transport; 1006 if there was none. */
   code: number;
   reason: string;
+  /** The same as an error, whose `code` is that of the protocol; without it the application has closed the connection. */
+  error?: RealtimeError;
 }
 
 /** How a connection is carried. */

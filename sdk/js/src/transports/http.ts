@@ -6,13 +6,13 @@ import { problemOf } from "../protocol/problem.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { type Address, type Carrier, type Events } from "./transport.js";
 
-/** An answer that is not a success. `status` 0: there was none. @internal */
+/** An answer that is not a success. `_status` 0: there was none. @internal */
 export class Failure extends Error {
   constructor(
-    readonly status: number,
+    readonly _status: number,
     message: string,
-    readonly refused?: RealtimeError,
-    readonly retryAfter?: number,
+    readonly _refused?: RealtimeError,
+    readonly _retryAfter?: number,
   ) {
     super(message);
   }
@@ -40,8 +40,8 @@ export async function authorization({ _token }: Address): Promise<Record<string,
 /** Only the server itself answers with a code; a proxy's error page is no reason to stop trying. */
 async function failureOf(response: Response): Promise<Failure> {
   const { status } = response;
-  const text = await response.text().catch(() => ""); // the connection broke meanwhile: the status is sufficient
-  const { code, detail: reason = `HTTP status ${status}`, retryAfter } = problemOf(text);
+  const text = await response.text().catch(String); // the connection broke meanwhile: the status is sufficient
+  const { code, detail: reason = `HTTP status ${status}`, retryAfter } = problemOf(text, response);
   const final = status === 204 || (code && (status === 401 || status === 403));
   const refused = final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined;
   return new Failure(status, reason, refused, retryAfter);
@@ -59,19 +59,17 @@ export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
     signal.addEventListener("abort", done);
   });
 
-const RETRIES = 3;
 const LEAVE_TIMEOUT = 2000; // ms
 const MAX_BYTES = 900_000; // of one batch; the server takes 1 MiB
 
-/** Repeat `once` if there was no answer, or the server failed: several times, then throw. At once if it asks to wait. @internal */
+/** Repeat `once` if there was no answer, or the server failed: three times, then throw. At once if it asks to wait. @internal */
 export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await once();
     } catch (error) {
-      const { status, retryAfter } = error as Failure;
-      if (signal.aborted || attempt === RETRIES || retryAfter || (status && status < 500 && status !== 429))
-        throw error;
+      const { _status, _retryAfter } = error as Failure;
+      if (signal.aborted || attempt > 2 || _retryAfter || (_status && _status < 500 && _status !== 429)) throw error;
       await pause(requestPause(attempt), signal);
     }
   }
@@ -79,8 +77,8 @@ export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Pr
 
 /** Report the end of a connection whose request failed. @internal */
 export function broken(events: Events, error: unknown): void {
-  const { message = String(error), refused, retryAfter } = error as Partial<Failure>;
-  events._closed(CloseCode.Abnormal, message, refused, retryAfter);
+  const { message = String(error), _refused, _retryAfter } = error as Partial<Failure>;
+  events._closed(CloseCode.Abnormal, message, _refused, _retryAfter);
 }
 
 /** Sends messages of a session in order: messages that are added during a request are sent with the next one. @internal */

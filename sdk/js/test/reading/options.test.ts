@@ -68,3 +68,8 @@ test("why Node could not connect is in the error", async (context) => {
     message: `the server cannot be reached at ${url}/realtime: ECONNREFUSED`,
   });
 });
+
+test("an address in the place of the options is named as that", () => {
+  const text = "options: an object is expected, such as { url }";
+  assert.throws(() => new Realtime("http://test" as never), { name: "TypeError", message: text });
+});

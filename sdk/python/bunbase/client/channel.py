@@ -185,7 +185,7 @@ class Channel(Emitter):
         return History(tuple(payload for kind, payload in events if kind == "message"), answer["before"])
 
     async def update_presence(self, data: Mapping[str, Any] | None = None, **fields: Any) -> None:
-        """Change the presence of this client; other fields stay. Sent again after a reconnect.
+        """Change the presence of this client; other fields stay. Sent again after a reconnect, unless it was refused.
 
         Raises:
             RealtimeError: ``RT_009``: not subscribed with presence, or the data is invalid.

@@ -11,7 +11,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, overload
+from difflib import get_close_matches
+from typing import Any, ClassVar, TypeVar, overload
 
 from bunbase.protocol.errors import RealtimeError
 
@@ -26,6 +27,9 @@ L = TypeVar("L", bound=Listener)
 class Emitter:
     """Base of classes with events."""
 
+    _EVENTS: ClassVar[tuple[str, ...]] = ()
+    """The names of all events; empty where they are free, as of a channel."""
+
     def __init__(self) -> None:
         self._listeners: dict[str, list[Listener]] = {}
         self._waiting: deque[Awaitable[object]] = deque()
@@ -38,7 +42,15 @@ class Emitter:
     def on(self, event: str) -> Callable[[L], L]: ...
 
     def on(self, event: str, listener: L | None = None) -> L | Callable[[L], L]:
-        """Call ``listener`` whenever ``event`` happens; without a listener it is a decorator."""
+        """Call ``listener`` whenever ``event`` happens; without a listener it is a decorator.
+
+        Raises:
+            ValueError: there is no such event.
+        """
+        if self._EVENTS and event not in self._EVENTS:
+            near = get_close_matches(event, self._EVENTS, n=1)
+            guess = f"; did you mean {near[0]!r}?" if near else "."
+            raise ValueError(f"no event is named {event!r}{guess} There are {', '.join(self._EVENTS)}")
         if listener is None:
             return lambda function: self.on(event, function)
         self._listeners.setdefault(event, []).append(listener)

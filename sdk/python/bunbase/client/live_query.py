@@ -28,6 +28,8 @@ class LiveQuery(Emitter, Generic[D_co]):
     Events: ``snapshot`` with a ``Snapshot``; ``error`` with the ``RealtimeError`` that ended it.
     """
 
+    _EVENTS = ("snapshot", "error")
+
     def __init__(self, manager: SubscriptionManager, state: LiveState, callback: Callback[D_co] | None) -> None:
         super().__init__()
         self._manager = manager

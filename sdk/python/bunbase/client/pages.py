@@ -9,11 +9,15 @@ from typing import Generic
 from bunbase.client.emitter import Emitter
 from bunbase.client.live_query import LiveQuery
 from bunbase.core.lists import difference
+from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Doc, Snapshot
 from bunbase.protocol.type_variables import D_co
 
-__all__ = ["Pages"]
+__all__ = ["LIMIT", "Pages"]
+
+LIMIT = 9999
+"""Documents: the server's limit of a query, less the one by which it is known whether there are more."""
 
 
 class Pages(Emitter, Generic[D_co]):
@@ -22,6 +26,8 @@ class Pages(Emitter, Generic[D_co]):
     Events: ``snapshot`` with a ``Snapshot`` of all that is loaded; ``error`` with a ``RealtimeError``: the query was
     rejected or has ended, or the next page was rejected.
     """
+
+    _EVENTS = ("snapshot", "error")
 
     def __init__(self, follow: Callable[[int], LiveQuery[D_co]], size: int) -> None:
         super().__init__()
@@ -48,10 +54,17 @@ class Pages(Emitter, Generic[D_co]):
         return self._has_more
 
     def load_more(self) -> None:
-        """Load the next page, which comes as a ``snapshot``. Without effect while one is loaded, and where there is none."""
-        if self._has_more and self._next is None:
-            self.error = None
-            self._next = self._begin(self._loaded + self._size)
+        """Load the next page, which comes as a ``snapshot``. Without effect while one is loaded, and where there is none.
+        Beyond 9,999 documents it is an ``error``.
+        """
+        if not self._has_more or self._next is not None:
+            return
+        self.error = None
+        if self._loaded < LIMIT:
+            self._next = self._begin(min(self._loaded + self._size, LIMIT))
+        else:
+            text = f"pages: at most {LIMIT} documents can be loaded"
+            self._failed(LIMIT + 1, RealtimeError(ErrorCode.INVALID_MESSAGE, text))
 
     async def unsubscribe(self) -> None:
         """No more snapshots."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast, overload
 
 from bunbase.client.live_query import Callback, LiveQuery, Snapshots
-from bunbase.client.pages import Pages
+from bunbase.client.pages import LIMIT, Pages
 from bunbase.client.query_builder import QueryBuilder, Subscribe
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
@@ -66,7 +66,12 @@ class Query(QueryBuilder[D_co]):
         """Subscribe to the first ``size`` documents, and to more with each ``load_more()``: at most 9,999.
 
         ``callback`` is called with every ``Snapshot`` of all that is loaded.
+
+        Raises:
+            ValueError: ``size`` is no whole number from 1 to 9,999.
         """
+        if not isinstance(size, int) or not 1 <= size <= LIMIT:
+            raise ValueError(f"size: a whole number from 1 to {LIMIT} is expected, not {size!r}")
         pages: Pages[D_co] = Pages(
             lambda count: self._subscribe(self._collection, {**self._spec, "limit": count}, None, self._options), size
         )

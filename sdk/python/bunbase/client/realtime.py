@@ -67,8 +67,10 @@ class Realtime(Emitter):
         ``status`` with a ``ConnectionStatus``: the state, or the reason for it, has changed;
         ``transport`` with the transport's name: another connection has taken over without interruption;
         ``error`` with a ``RealtimeError``, which is logged where there is no listener;
-        ``message`` with a ``Message`` for this connection itself.
+        ``message`` with a ``Message`` for this connection itself. Another name is a ``ValueError``.
     """
+
+    _EVENTS = ("connected", "disconnected", "reconnecting", "error", "status", "state", "transport", "message")
 
     def __init__(  # noqa: PLR0913
         self,

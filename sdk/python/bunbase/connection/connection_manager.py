@@ -100,11 +100,11 @@ class ConnectionManager:
                     self._report("failed", f"the server ended this connection: {ended}", _error_of(ended))
                     return
                 if not self._options.reconnect:
-                    self._report("closed", f"the connection was lost: {ended}")
+                    self._report("closed", f"the connection was lost: {ended}", _error_of(ended))
                     return
                 asked = ended.retry_after
                 wait = ended.code not in (CloseCode.RESUME, CloseCode.TOKEN_EXPIRED)
-                self._report("reconnecting", f"the connection was lost: {ended}")
+                self._report("reconnecting", f"the connection was lost: {ended}", _error_of(ended))
         finally:
             if self.current is not None:
                 self._drop(self.current)
@@ -263,4 +263,6 @@ class ConnectionManager:
 
 
 def _error_of(ended: ConnectionEndedError) -> ErrorCode:
-    return CloseCode(ended.code).error or ErrorCode.CONNECTION_FAILED
+    """The error of its close code; a connection that was not to end has failed, too, and so has one with an unknown code."""
+    known = ended.code in CloseCode.__members__.values()
+    return (CloseCode(ended.code).error if known else None) or ErrorCode.CONNECTION_FAILED
