@@ -51,9 +51,10 @@ assert "connect-src" in answer.headers["Content-Security-Policy"]
 
 
 def environment(dsn: str, folder: Path) -> dict[str, str]:
-    """What the reader exports."""
+    """What the reader exports; nothing of what this run of pytest was given."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     given = {"DATABASE_URL": dsn, "TOKEN_SECRET": SECRET, "FLASK_SECRET_KEY": "of the tests"}
-    return os.environ | given | {"DJANGO_SETTINGS_MODULE": "mysite.settings", "PYTHONPATH": str(folder)}
+    return outside | given | {"DJANGO_SETTINGS_MODULE": "mysite.settings", "PYTHONPATH": str(folder)}
 
 
 def run_sql(dsn: str, sql: str) -> list[Any]:
