@@ -89,6 +89,7 @@ def test_one_of_several_functions_of_a_name_is_missed(database: str) -> None:
 
 def test_every_trigger_that_was_dropped_is_named_and_made_again(database: str) -> None:
     run_sql(database, TABLES)
+    run_sql(database, "select realtime.announce_occupancy('room:*')")  # its triggers are missed where rooms announce it
     run_sql(database, "alter event trigger realtime_ddl_end disable")  # it would make that of parts_1 again at once
     kept = "select tgname, tgrelid::regclass::text from pg_trigger where not tgisinternal and tgparentid = 0"
     triggers = rows(database, kept)
