@@ -55,6 +55,9 @@ from server.workers.worker import Worker
 
 __all__ = ["NodeFailedError", "serve"]
 
+_IDLE_TIMEOUT = (
+    120  # seconds for a connection without a request: longer than proxies keep theirs (docs: "Load balancing")
+)
 _SHUTDOWN_TIMEOUT = 8  # seconds for connections to close; above the close timeout of a WebSocket
 _MAX_DATA = 1024 * 1024  # upper bound of realtime.settings.max_payload
 _SIGNALS = tuple(
@@ -188,6 +191,7 @@ def _config(app: ASGIApp, http: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_IDLE_TIMEOUT,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
     )
 

@@ -14,7 +14,9 @@ import pytest
 import yaml
 from bunbase import Realtime
 from bunbase.transports import posting
+from starlette.applications import Starlette
 
+from server.app.server import _config
 from tests.integration.proxies.balancers import FILES, Behind, behind
 from tests.support.clients.list_client import read
 from tests.support.postgres.sql import until
@@ -158,3 +160,15 @@ def test_files_for_the_other_proxies_are_yaml_with_both_nodes(name: str) -> None
     assert yaml.safe_load(text)
     assert "10.0.0.1" in text
     assert "10.0.0.2" in text
+
+
+def test_idle_connections_are_ended_by_proxies_and_not_under_a_request_of_theirs() -> None:
+    [cluster] = [
+        each
+        for each in yaml.safe_load((FILES / "envoy.yml").read_text())["static_resources"]["clusters"]
+        if each["name"] == "sessions"
+    ]
+    [options] = cluster["typed_extension_protocol_options"].values()
+    envoy = int(options["common_http_protocol_options"]["idle_timeout"].removesuffix("s"))
+    traefik, nginx = 90, 60  # their defaults
+    assert _config(Starlette(), "h11").timeout_keep_alive > max(envoy, traefik, nginx)
