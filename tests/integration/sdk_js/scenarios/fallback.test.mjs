@@ -114,7 +114,9 @@ test("a half-open connection is noticed within the configured time", async () =>
   await control("freeze");
   const lost = await once(realtime, "disconnected");
   await control("thaw");
-  assert.deepEqual(lost, { code: 1006, reason: "the server is silent" });
+  const { error, ...close } = lost;
+  assert.deepEqual(close, { code: 1006, reason: "the server is silent" });
+  assert.deepEqual([error.code, error.message], ["RT_001", close.reason]);
   await once(realtime, "connected");
 });
 
