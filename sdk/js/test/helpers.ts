@@ -58,3 +58,21 @@ export function sendSnapshot(peer: Peer, position: string, reset: boolean, chang
   const { id } = peer.of("subscribe").at(-1)!;
   peer.send({ type: "snapshot", channel: "db:collection:c", id, position, reset, changes, ...more });
 }
+
+/** Accepts the last subscription of a page to the collection `c`, with these documents. */
+export function accept({ server: { peer } }: { server: FakeServer }, position: string, ...ids: string[]): void {
+  peer.subscribed("db:collection:c", { strategy: "incremental" });
+  sendSnapshot(peer, position, true, added(...ids));
+}
+
+/** Refuses a subscription of a page to the collection `c`: the last one, unless it is named. */
+export function refuse(
+  { server: { peer } }: { server: FakeServer },
+  id: unknown = peer.of("subscribe").at(-1)!.id,
+): void {
+  peer.send({ type: "error", code: "RT_004", message: "no", channel: "db:collection:c", id });
+}
+
+/** The limit of each query that a page has asked for. */
+export const limits = ({ server: { peer } }: { server: FakeServer }): unknown[] =>
+  peer.of("subscribe").map(({ query }) => query.limit);

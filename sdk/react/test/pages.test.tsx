@@ -6,7 +6,7 @@ import { act } from "react";
 import { renderToString } from "react-dom/server";
 import { RealtimeProvider, usePages } from "../src/index.js";
 import { FakeServer } from "../../js/test/fake_server.js";
-import { added, sendSnapshot } from "../../js/test/helpers.js";
+import { accept, limits, refuse } from "../../js/test/helpers.js";
 import { Page } from "./page.js";
 
 function Paged({ room = "a" }: { room?: string | null }) {
@@ -16,14 +16,7 @@ function Paged({ room = "a" }: { room?: string | null }) {
     return <button onClick={loadMore}>{shown.filter(Boolean).join(" ")}</button>;
 }
 
-const accept = ({ server: { peer } }: Page, position: string, ...ids: string[]): void => {
-    peer.subscribed("db:collection:c", { strategy: "incremental" });
-    sendSnapshot(peer, position, true, added(...ids));
-};
-const refuse = ({ server: { peer } }: Page, id = peer.of("subscribe").at(-1)!.id): void =>
-    peer.send({ type: "error", code: "RT_004", message: "no", channel: "db:collection:c", id });
 const press = (page: Page): void => act(() => page.element.querySelector("button")!.click());
-const limits = ({ server: { peer } }: Page): unknown[] => peer.of("subscribe").map(({ query }) => query.limit);
 
 for (const strict of [false, true])
     test(`components share what is loaded${strict ? " in StrictMode" : ""}`, async () => {

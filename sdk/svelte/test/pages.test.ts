@@ -3,19 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { writable } from "svelte/store";
-import { added, sendSnapshot } from "../../js/test/helpers.js";
+import { accept, limits, refuse } from "../../js/test/helpers.js";
 import Paged from "./components/Paged.svelte";
 import PagedTwice from "./components/PagedTwice.svelte";
 import { Page } from "./page.js";
 
-const accept = ({ server: { peer } }: Page, position: string, ...ids: string[]): void => {
-  peer.subscribed("db:collection:c", { strategy: "incremental" });
-  sendSnapshot(peer, position, true, added(...ids));
-};
-const refuse = ({ server: { peer } }: Page, id = peer.of("subscribe").at(-1)!.id): void =>
-  peer.send({ type: "error", code: "RT_004", message: "no", channel: "db:collection:c", id });
 const press = (page: Page): void => page.element.querySelector("button")!.click();
-const limits = ({ server: { peer } }: Page): unknown[] => peer.of("subscribe").map(({ query }) => query.limit);
 
 test("components share what is loaded", async () => {
   const page = new Page(PagedTwice, { room: writable("a"), size: writable(2) });

@@ -6,7 +6,7 @@ import { createSSRApp, defineComponent, ref, type Ref } from "vue";
 import { renderToString } from "vue/server-renderer";
 import { RealtimePlugin, usePages } from "../src/index.js";
 import { FakeServer } from "../../js/test/fake_server.js";
-import { added, sendSnapshot } from "../../js/test/helpers.js";
+import { accept, limits, refuse } from "../../js/test/helpers.js";
 import { Page } from "./page.js";
 
 const paged = (room: Ref<string | null>, size: Ref<number> = ref(2)) => ({
@@ -15,14 +15,7 @@ const paged = (room: Ref<string | null>, size: Ref<number> = ref(2)) => ({
   template: `<button @click="loadMore">{{ [status, docs.map(({ id }) => id).join(""), hasMore ? "more" : "", error?.code].filter(Boolean).join(" ") }}</button>`,
 });
 
-const accept = ({ server: { peer } }: Page, position: string, ...ids: string[]): void => {
-  peer.subscribed("db:collection:c", { strategy: "incremental" });
-  sendSnapshot(peer, position, true, added(...ids));
-};
-const refuse = ({ server: { peer } }: Page, id = peer.of("subscribe").at(-1)!.id): void =>
-  peer.send({ type: "error", code: "RT_004", message: "no", channel: "db:collection:c", id });
 const press = (page: Page): void => page.element.querySelector("button")!.click();
-const limits = ({ server: { peer } }: Page): unknown[] => peer.of("subscribe").map(({ query }) => query.limit);
 
 test("components share what is loaded", async () => {
   const Paged = defineComponent(paged(ref("a")));

@@ -73,6 +73,16 @@ def look(standby: LocalPostgres, dsn: str) -> None:
     assert run(standby.dsn, SYNCED) == [(True,)]
 
 
+def with_failover_slot(primary: LocalPostgres) -> str:
+    """A database with the items and a failover slot, which is sent no commit that the standby lacks."""
+    dsn = fresh_database(primary)
+    run(dsn, ITEMS)
+    run(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput', failover => true)")
+    run(dsn, f"alter system set synchronized_standby_slots = '{STANDBY}'")
+    run(dsn, "select pg_reload_conf()")
+    return dsn
+
+
 @pytest.mark.long
 @pytest.mark.since(17)
 async def test_a_promoted_standby_with_a_copy_of_the_slot_has_all_that_clients_have_seen(scratch: Path) -> None:
@@ -80,11 +90,7 @@ async def test_a_promoted_standby_with_a_copy_of_the_slot_has_all_that_clients_h
         started(postgres_18(scratch / "failover_slots")) as primary,
         streaming_standby(primary, {"sync_replication_slots": "on"}) as standby,
     ):
-        dsn = fresh_database(primary)
-        run(dsn, ITEMS)
-        run(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput', failover => true)")
-        run(dsn, f"alter system set synchronized_standby_slots = '{STANDBY}'")
-        run(dsn, "select pg_reload_conf()")
+        dsn = with_failover_slot(primary)
         config: dict[str, Any] = {"slot_name": SLOT, "trust_user_parameter": "true"}
         async with (
             serving(either_of(dsn, primary, standby), free_port(), **config) as server,
@@ -168,11 +174,7 @@ async def test_a_relay_goes_on_with_the_slot_of_the_promoted_standby(scratch: Pa
         started(postgres_18(scratch / "relay_failover")) as primary,
         streaming_standby(primary, {"sync_replication_slots": "on"}) as standby,
     ):
-        dsn = fresh_database(primary)
-        run(dsn, ITEMS)
-        run(dsn, f"select pg_create_logical_replication_slot('{SLOT}', 'pgoutput', failover => true)")
-        run(dsn, f"alter system set synchronized_standby_slots = '{STANDBY}'")
-        run(dsn, "select pg_reload_conf()")
+        dsn = with_failover_slot(primary)
         either = either_of(dsn, primary, standby)
         config: dict[str, Any] = {"slot_name": SLOT, "nats_url": nats.url}
         await asyncio.to_thread(nats.start)
