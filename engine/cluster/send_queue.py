@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass
 
@@ -43,12 +44,15 @@ class SendQueue:
     Attributes:
         size: bytes of all messages.
         acknowledged: messages that have left it; ``acknowledged_bytes``: of their contents.
+        begun: set once NATS has a message of this queue. No relay before this one publishes then, so what it has seen of
+            the stream when it began is all that they did.
         stored: the topics since the last sign of life that NATS has.
     """
 
     def __init__(self) -> None:
         self.size = 0
         self.acknowledged = self.acknowledged_bytes = 0
+        self.begun = asyncio.Event()
         self.stored = TopicIndex()
         self._all: deque[Queued] = deque()
         self._unsent: deque[Queued] = deque()
@@ -98,6 +102,7 @@ class SendQueue:
             stored = self._all.popleft()
             self.size -= len(stored.data)
             self.acknowledged += 1
+            self.begun.set()
             self.acknowledged_bytes += len(stored.data)
             reached = max(reached, stored.reached)
             if stored.pulse:

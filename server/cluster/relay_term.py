@@ -100,6 +100,7 @@ class RelayTerm:
         stack.push_async_callback(stream.stop)
         stream.start()
         stack.push_async_callback(channels.stop)
+        await self.publisher.queue.begun.wait()  # from here on what the stream lacks may get positions that are made up
         await channels.start()
         self._analytics.start(f"relay {self.feed.settings.node}", None, channels, stack)
         self.channels = channels

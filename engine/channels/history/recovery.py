@@ -8,13 +8,18 @@ Theory of operation. Channels are *synced* (rooms, presence and routes are those
 
 - synced -> recovering: the stream reports a discontinuity, also at its start. ``interrupt`` marks all subscriptions as
   waiting, so that they queue events, and remembers from which position they miss messages.
-- recovering: ``recover`` checks the epoch (another one ends all subscriptions), gives transactions that no node has recorded
-  a position (``missed.py``), reads rooms, presence, routes and rules again, ends subscriptions that are
-  not allowed any more, and sends each channel's waiting subscriptions what they miss. What
-  fails is repeated. New subscriptions wait.
+- recovering: ``recover`` checks the epoch (another one ends all subscriptions, and the stream is followed up to the present
+  first), gives transactions that no node has recorded a position (``missed.py``), reads rooms, presence, routes and rules
+  again, ends subscriptions that are not allowed any more, and sends each channel's waiting subscriptions what they miss.
+  What fails is repeated. New subscriptions wait.
 - recovering -> recovering: another discontinuity. ``_generation`` stops the older recovery; the new one begins at
   the older one's position.
 - recovering -> synced: all channels have caught up.
+
+In another history the stream may go back. The copy of a slot that a promoted standby has can be older than the slot that it
+is a copy of was when it was dropped, and brings again transactions that have got other positions than the stream's meanwhile
+(``missed.py``). What is recorded counts, since clients have it. So no subscription begins before the stream has passed all
+that may have been recorded, and a read prefers the recorded position (:mod:`engine.channels.history.shared_pasts`).
 """
 
 from __future__ import annotations
@@ -80,6 +85,7 @@ class Recovery:
         self._settings = settings
         self._synced = asyncio.Event()
         self._generation = 0
+        self._repeats = False  # the stream may bring again what has been recorded
         self._pasts = SharedPasts(core.unrecorded, _READS)
         self._resume: Lsn | None = None
 
@@ -228,6 +234,8 @@ class Recovery:
                 return  # a cancellation can get lost in a failing query
             if (parted := await self._epochs.refresh()) is not None:
                 self._start_over(position, parted)
+            if self._repeats:
+                await self._stream.reached(await self._store.flushed())
             await self._missed.record(position)
             await self._load()
             for _ in self._core.hub.review(self._core.hub.channels):
@@ -235,7 +243,7 @@ class Recovery:
             for channel in self._core.hub.channels:
                 await self._catch_up(channel, Position(resume))
             if generation == self._generation:
-                self._resume = None
+                self._resume, self._repeats = None, False
                 self._synced.set()  # not before: a new subscriber would get what earlier ones still miss
 
         await self._store.insistence.done("the recovery of channels", attempt)
@@ -245,6 +253,7 @@ class Recovery:
         _log.warning("epoch_changed", epoch=self._epochs.current)
         self._core.unrecorded.keep(parted)
         self._core.position = position - 1
+        self._repeats = True
         error = UnavailableError("the database was restored or another one took over; subscribe again")
         for subscription in list(self._core.hub):
             subscription.finish(EndEvent(error, subscription.channel))

@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.delivery.judging import judge_ahead
 from engine.channels.core.delivery.subscription import Subscription
+from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import Position
 from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.channels.history.reader import HistoryPage
@@ -40,12 +41,20 @@ class SharedPage:
         self._whole: tuple[Lsn, list[MessageEvent]] | None = None
 
     def up_to(self, position: Lsn, unrecorded: UnrecordedMessages) -> list[MessageEvent]:
-        """Every message of the past, and of ``unrecorded``, up to ``position``, that of the stream: in order, each once."""
+        """Every message of the past, and of ``unrecorded``, up to ``position``, that of the stream: in order, each once.
+
+        One that has a position in the table keeps it, whatever the stream's is: others may have received it there.
+        """
         if self._whole is None or self._whole[0] != position:
             events = {event.key: event for event in self.events if event.row.lsn <= position}
+            recorded = {_identity(event.row) for event in events.values()}
             for entry in unrecorded:
                 for row in entry.messages:
-                    if row.channel == self._channel and (row.lsn, row.seq) not in events:
+                    if (
+                        row.channel == self._channel
+                        and (row.lsn, row.seq) not in events
+                        and _identity(row) not in recorded
+                    ):
                         events[row.lsn, row.seq] = MessageEvent(row)
             self._whole = position, [events[key] for key in sorted(events)]
         return self._whole[1]
@@ -145,6 +154,11 @@ class SharedPasts:
         elif read.page.exception() is None:
             snapshot = read.page.result().page.snapshot
         self._unrecorded.end_read(read.ticket, snapshot)
+
+
+def _identity(row: MessageRow) -> tuple[str, int]:
+    """The primary key of ``realtime.messages``."""
+    return row.inserted_at, row.seq
 
 
 async def judge(events: Sequence[MessageEvent], subscriptions: Sequence[Subscription]) -> None:

@@ -102,15 +102,19 @@ class Cluster:
                                 return each
                 await asyncio.sleep(0.05)
 
-    async def node(self, live: LiveSettings = LIVE, *, every_message: bool = False, **feed: Any) -> ClusterNode:
+    async def node(
+        self, live: LiveSettings = LIVE, *, every_message: bool = False, trim_interval: float = 0.05, **feed: Any
+    ) -> ClusterNode:
         """A node in this process."""
-        return await self._stack.enter_async_context(self.passing_node(live, every_message=every_message, **feed))
+        return await self._stack.enter_async_context(
+            self.passing_node(live, every_message=every_message, trim_interval=trim_interval, **feed)
+        )
 
     @asynccontextmanager
     async def passing_node(
-        self, live: LiveSettings = LIVE, *, every_message: bool = False, **feed: Any
+        self, live: LiveSettings = LIVE, *, every_message: bool = False, trim_interval: float = 0.05, **feed: Any
     ) -> AsyncIterator[ClusterNode]:
-        """A node in this process that ends with the block."""
+        """A node in this process that ends with the block. ``trim_interval``: see ``ChannelSettings``."""
         settings = FeedSettings(slot_name=self.slot, node_id=f"n_{uuid.uuid4().hex[:12]}", **feed)
         made = ClusterFeed(self.dsn, settings, self.settings, selective=True)
         if every_message:
@@ -123,7 +127,7 @@ class Cluster:
                 self.dsn,
                 following.stream,
                 source.lease,
-                ChannelSettings(node_id=settings.node, trim_interval=0.05),
+                ChannelSettings(node_id=settings.node, trim_interval=trim_interval),
             )
             try:
                 await following.start()

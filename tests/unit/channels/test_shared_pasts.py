@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from engine.channels.core.messages.decode import DecodedTransaction, MessageRow
 from engine.channels.core.messages.model import Position
 from engine.channels.core.unrecorded import UnrecordedMessages
 from engine.channels.history.reader import HistoryPage
-from engine.channels.history.shared_pasts import SharedPasts
+from engine.channels.history.shared_pasts import SharedPage, SharedPasts
 from engine.postgres.snapshot import Snapshot
 
 FAILS = 1_000
@@ -128,3 +129,16 @@ async def test_a_read_that_has_begun_is_not_cut_off_and_serves_who_asks_meanwhil
     await here.finish(6)
     assert not here.pasts._running
     assert not here.unrecorded._reads._running
+
+
+def message(lsn: int, seq: int, inserted_at: str = "2026-11-30 01:00:00+00") -> MessageRow:
+    return MessageRow(lsn, seq, "c", "sent", b"1", None, None, str(seq), None, 0, inserted_at)
+
+
+def test_a_message_that_is_recorded_elsewhere_than_the_stream_brings_it_keeps_that_position() -> None:
+    unrecorded = UnrecordedMessages()
+    copied = message(130, 2, "2026-11-29 01:00:00+00")  # another one, from another cluster, with the same number
+    for xid, row in enumerate((message(100, 2), message(110, 1), message(120, 3), copied)):
+        unrecorded.append(DecodedTransaction(row.lsn, row.lsn + 8, 0, xid, [row], full_xid=xid + 1))
+    page = SharedPage("c", HistoryPage(_SNAPSHOT, [message(115, 1), message(115, 2)]))
+    assert [event.key for event in page.up_to(140, unrecorded)] == [(115, 1), (115, 2), (120, 3), (130, 2)]
