@@ -6,11 +6,21 @@ import asyncio
 import signal
 from collections.abc import Collection
 
+import pytest
+from nats.aio.msg import Msg
+
 from engine.channels.core.messages.model import parse_position
+from engine.channels.service import Channels
 from engine.cluster.identity import identity_of
 from engine.cluster.messages import pulse_of
+from engine.cluster.publisher import Publisher
+from engine.feed.settings import FeedSettings
 from engine.lsn import Lsn
 from engine.postgres.reconnecting import Database
+from engine.stream.driver import StreamDriver
+from engine.tasks import end
+from server.analytics.settings import AnalyticsSettings
+from server.cluster.relay_term import RelayTerm
 from tests.integration.cluster.conftest import Cluster, ClusterNode
 from tests.integration.cluster.made_up_terms import content, publisher, publishing
 from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run, run_each, until
@@ -137,3 +147,46 @@ async def test_position_that_only_the_stream_has_is_kept_where_relay_slot_and_no
     assert positions[:2] == [first, delivered]
     resumed = await late.listen("room", since=delivered)
     await resumed.until(lambda: resumed.data == ["between"])
+
+
+async def test_a_relay_makes_up_no_position_before_nats_has_stored_a_message_of_its_term(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the relay before it may publish, and nodes receive where that has committed."""
+    async with Database(cluster.dsn, "a test") as database:
+        ours = await identity_of(database)
+    stored, begins = asyncio.Event(), asyncio.Event()
+    acknowledged: list[int] = []
+    take, start, drive = Publisher._take, Channels.start, StreamDriver.start
+
+    async def take_later(self: Publisher, message: Msg) -> None:
+        await stored.wait()
+        await take(self, message)
+
+    async def note(self: Channels) -> None:
+        acknowledged.append(term.publisher.queue.acknowledged)
+        await start(self)
+
+    def begin(self: StreamDriver) -> None:
+        drive(self)
+        begins.set()
+
+    monkeypatch.setattr(Publisher, "_take", take_later)
+    monkeypatch.setattr(Channels, "start", note)
+    monkeypatch.setattr(StreamDriver, "start", begin)
+
+    async def leads() -> None:
+        pass
+
+    settings = FeedSettings(slot_name=cluster.slot, node_id="relay")
+    term = RelayTerm(cluster.dsn, settings, cluster.settings, "relay", ours, leads, AnalyticsSettings(analytics=False))
+    leading = asyncio.create_task(term.run())
+    try:
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            await begins.wait()
+        stored.set()
+        await until(lambda: term.channels is not None)
+        assert acknowledged
+        assert acknowledged[0] > 0
+    finally:
+        await end([leading])
