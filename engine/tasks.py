@@ -49,12 +49,20 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
     A cancellation can get lost: a database driver that is cancelled while its query fails may raise the query's error,
     and a loop that retries after errors continues. So tasks that are still running after a moment are cancelled again.
+    One that ends others in turn is so, too: a cancellation of this call is raised once its tasks have ended, none of which
+    may go on by itself.
     """
-    left = set(tasks)
+    left, cancelled = set(tasks), None
     while left:
         for task in left:
             task.cancel()
-        done, left = await asyncio.wait(left, timeout=_AGAIN)
+        try:
+            done, left = await asyncio.wait(left, timeout=_AGAIN)
+        except asyncio.CancelledError as error:
+            cancelled, done = error, {task for task in left if task.done()}
+            left -= done
         for task in done:
             if not task.cancelled():
                 task.exception()  # retrieved, so that asyncio does not log it
+    if cancelled is not None:
+        raise cancelled
