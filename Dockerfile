@@ -20,7 +20,7 @@ COPY engine engine
 COPY server server
 COPY sql sql
 COPY migrations migrations
-COPY docs/reference/errors.md docs/reference/errors.md
+COPY docs docs
 RUN /opt/realtime/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm AS server

@@ -12,5 +12,6 @@ A ``protocol`` message enters a ``session``, whose actions a ``client`` carries 
 * ``workers`` are several nodes on one port, each a process, and their supervisor; ``cluster`` is the relay of several
   machines;
 * ``app`` runs it all, ``bench`` loads a server and measures it, ``cli`` is the ``realtime`` command, ``demo`` the page of
-  ``realtime dev``, ``dashboard`` that of operators, ``browser_sdk`` serves the SDK to pages.
+  ``realtime dev``, ``manual`` its documentation, ``dashboard`` the page of operators, ``browser_sdk`` serves the SDK to
+  pages.
 """

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from server import demo
+from server import demo, manual
 from server.app.listening import holder_of, listen, listen_near
 from server.app.settings import Settings, SettingsError
 from server.auth.origins import LOCAL_ORIGINS
@@ -43,6 +43,7 @@ __all__ = [
 _WELCOME = """
   Demo page   {page}
   Dashboard   {dashboard}
+  Docs        {docs}
   Postgres    {dsn}
               {psql} opens it
 {nodes}  Clients     {clients}
@@ -103,7 +104,7 @@ def run_dev(settings: Settings, development: Development) -> None:
                 if development.open_page and _has_display():
                     webbrowser.open(url if development.examples else f"{url.rstrip('/')}{PATH}")
 
-            routes = demo.routes(dsn) if development.examples else ()
+            routes = [*manual.routes(), *(demo.routes(dsn) if development.examples else ())]
             serve_with_workers(Served(nodes.settings, dsn, routes, ready, listener), exit_of)
 
 
@@ -134,6 +135,7 @@ def _welcome(settings: Settings, development: Development, dsn: str, url: str, n
         page=page,
         nodes=_NODES.format(nodes=", ".join(nodes.others), relay=nodes.relay) if nodes.others else "",
         dashboard=dashboard,
+        docs=f"{url.rstrip('/')}/docs",
         dsn=without_secrets(dsn),
         psql=_psql(development),
         clients=clients_of(settings),

@@ -6,6 +6,9 @@ the database. That is for a developer's own machine; ``realtime serve`` never mo
 
 from __future__ import annotations
 
+import asyncio
+from functools import cache
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +22,7 @@ from engine.postgres.statements.named_queries import query
 from server.demo.guard import refuse_cross_site
 from server.demo.statement import endpoint
 from server.http.pages import page_response, static_files
+from server.repository_address import repository_address
 
 __all__ = ["CHANNELS", "routes", "seed"]
 
@@ -54,7 +58,10 @@ def routes(dsn: str, *, allowed_hosts: frozenset[str] = frozenset()) -> list[Bas
         return page_response(_HERE / "static" / "index.html", sockets=True)
 
     async def about(request: Request) -> Response:
-        return JSONResponse({"dsn": _without_password(dsn)}, headers={"Cache-Control": "no-store"})
+        repository = await asyncio.to_thread(_repository)
+        return JSONResponse(
+            {"dsn": _without_password(dsn), "repository": repository}, headers={"Cache-Control": "no-store"}
+        )
 
     return [
         Route("/", page),
@@ -62,6 +69,15 @@ def routes(dsn: str, *, allowed_hosts: frozenset[str] = frozenset()) -> list[Bas
         Route("/demo/sql", refuse_cross_site(endpoint(dsn), allowed_hosts), methods=["POST"]),
         *static_files("/demo/static", _HERE / "static"),
     ]
+
+
+@cache
+def _repository() -> str | None:
+    try:
+        named = metadata("bunbase-realtime").get_all("Project-URL") or ()
+    except PackageNotFoundError:
+        named = ()
+    return repository_address(named, _HERE.parents[1])
 
 
 def _without_password(dsn: str) -> str:

@@ -8,9 +8,13 @@ import { open, type } from "./pages.mjs";
 
 const SCHEMES = ["dark", "light"];
 
-/** A step for the dashboard, one for the page about the REST API, then one for each size, in both colour schemes; screenshots go to `folder`. */
+/** A step for the dashboard, one for the page about the REST API, one for the documentation, then one for each size, in both colour schemes; screenshots go to `folder`. */
 export function appearances(browser, url, complaints, folder) {
-  const steps = [ofDev(browser, url, complaints), ofRestDocs(browser, url, complaints)];
+  const steps = [
+    ofDev(browser, url, complaints),
+    ofRestDocs(browser, url, complaints),
+    ofDocs(browser, url, complaints, folder),
+  ];
   for (const { name, ...size } of SIZES) {
     const run = async () => {
       const page = await open(browser, url, complaints, size);
@@ -55,4 +59,31 @@ function ofRestDocs(browser, url, complaints) {
     }
   };
   return { name: "axe finds nothing on the page about the REST API, in light and in dark", run };
+}
+
+function ofDocs(browser, url, complaints, folder) {
+  const run = async () => {
+    const demo = await open(browser, url, complaints);
+    await demo.click(".about a:text-is('Documentation')");
+    await demo.waitForURL(`${url}docs/index.md`);
+    await demo.click("main a:text-is('Quickstart')");
+    assert.match(await demo.title(), /^Quickstart/);
+    await demo.context().close();
+    for (const { name, ...size } of [SIZES[0], SIZES[2]]) {
+      const page = await browser.newPage(size);
+      complaints.watch(page);
+      for (const path of ["index", "getting-started", "operations/scaling"]) {
+        await page.goto(`${url}docs/${path}.md`);
+        for (const colorScheme of SCHEMES) {
+          await page.emulateMedia({ colorScheme });
+          await hasContrast(page);
+        }
+        await page.screenshot({ path: `${folder}/${name}-docs-${path.replace("/", "-")}.png` });
+        await fits(page);
+        assert.deepEqual(await violations(page), [], `${path} on a ${name}`);
+      }
+      await page.close();
+    }
+  };
+  return { name: "the demo page leads to the documentation, which fits and has contrast", run };
 }

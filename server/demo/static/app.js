@@ -30,13 +30,17 @@ startChat({ realtime, feed });
 startSales({ realtime, feed });
 startConsole({ database, room });
 startViews({ feed });
-showAddress();
+showAddresses();
 
-/** How to reach the same database from a terminal. */
-async function showAddress() {
+/** How to reach the same database from a terminal, and where the repository is, if that has a public address. */
+async function showAddresses() {
   const response = await fetch("/demo/about");
   if (!response.ok) return;
-  const { dsn } = await response.json();
+  const { dsn, repository } = await response.json();
+  if (repository) {
+    byId("repository").href = repository;
+    byId("repository").hidden = false;
+  }
   setText(byId("psql"), `psql '${dsn}'`);
   byId("elsewhere").hidden = false;
   byId("copy").addEventListener("click", async () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from email.message import Message
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from engine.lsn import parse_lsn
+from server import demo
 from server.demo import routes, seed
 
 HERE = "http://localhost:8000"
@@ -174,3 +176,16 @@ async def test_the_address_for_psql_carries_no_password() -> None:
         about = (await http.get("/demo/about")).json()
     assert "secret" not in about["dsn"]
     assert "dev" in about["dsn"]
+
+
+async def test_the_page_names_the_repository_where_the_package_does(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = Message()
+    package["Project-URL"] = "Repository, https://git.example.org/team/realtime"
+    monkeypatch.setattr(demo, "metadata", lambda name: package)
+    demo._repository.cache_clear()
+    try:
+        assert (await client.get("/demo/about")).json()["repository"] == "https://git.example.org/team/realtime"
+    finally:
+        demo._repository.cache_clear()

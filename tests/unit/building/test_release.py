@@ -7,6 +7,7 @@ import os
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,12 +37,14 @@ def clone(tmp_path: Path) -> Path:
     """A repository on ``main`` with the files of this checkout that a release touches."""
     node = [f"sdk/{each}/{name}" for each in NODE for name in ("package.json", "package-lock.json")]
     files = ["pyproject.toml", "sdk/python/pyproject.toml", *node]
-    for name in [*files, "CHANGELOG.md", ".ci/release", "sql/schema/VERSION", *INTERFACES]:
+    code = [".ci/release", "server/__init__.py", "server/repository_address.py"]
+    for name in [*files, *code, "CHANGELOG.md", "mkdocs.yml", "sql/schema/VERSION", *INTERFACES]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n\n### Added\n\n- Something.\n")
     (tmp_path / ".ci/release").chmod(0o755)
-    for command in ("init --quiet --initial-branch main", "add .", "commit --quiet --message start"):
+    remote = "remote add origin git@git.example.org:team/realtime.git"
+    for command in ("init --quiet --initial-branch main", remote, "add .", "commit --quiet --message start"):
         assert run(tmp_path, "git", *command.split()).returncode == 0
     return tmp_path
 
@@ -62,6 +65,47 @@ def test_a_release_sets_one_version_dates_the_changelog_commits_and_tags(clone: 
     assert run(clone, "git", "status", "--porcelain").stdout == ""
     assert run(clone, ".ci/release", "99.1.0-rc.1").stderr == "99.1.0-rc.1 is not later than 99.1.0-rc.2\n"
     assert "nothing under Unreleased" in run(clone, ".ci/release", "99.1.0").stderr
+
+
+def manifests(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads((folder / f"sdk/{each}/package.json").read_text()) for each in NODE]
+
+
+def test_a_release_links_every_package_to_the_repository_it_is_made_in(clone: Path) -> None:
+    assert run(clone, ".ci/release", "99.1.0").returncode == 0
+    address = "https://git.example.org/team/realtime"
+    changelog = {"Changelog": f"{address}/blob/main/CHANGELOG.md"}
+    wanted = {"Homepage": address, "Repository": address, "Issues": f"{address}/issues"} | changelog
+    for name in ("pyproject.toml", "sdk/python/pyproject.toml"):
+        assert tomllib.loads((clone / name).read_text())["project"]["urls"] == wanted
+    for each, package in zip(NODE, manifests(clone), strict=True):
+        repository = {"type": "git", "url": f"git+{address}.git", "directory": f"sdk/{each}"}
+        links = {"homepage": f"{address}#readme", "repository": repository, "bugs": {"url": f"{address}/issues"}}
+        assert package == package | links
+    assert f"repo_url: {address}\n" in (clone / "mkdocs.yml").read_text()
+
+
+def test_a_later_release_elsewhere_links_there_and_changes_nothing_else(clone: Path) -> None:
+    assert run(clone, ".ci/release", "99.1.0").returncode == 0
+    changelog = clone / "CHANGELOG.md"
+    changelog.write_text(changelog.read_text().replace("## [Unreleased]\n", "## [Unreleased]\n\n- More.\n"))
+    run(clone, "git", "commit", "--all", "--quiet", "--message", "more")
+    first = {name: (clone / name).read_text() for name in ("pyproject.toml", "sdk/js/package.json", "mkdocs.yml")}
+    done = run(clone, ".ci/release", "99.2.0", "--repository", "https://example.net:8443/realtime/")
+    assert done.returncode == 0, done.stderr
+    for name, text in first.items():
+        moved = text.replace("https://git.example.org/team/realtime", "https://example.net:8443/realtime")
+        assert (clone / name).read_text() == moved.replace("99.1.0", "99.2.0")
+
+
+@pytest.mark.parametrize("remote", [None, "/srv/realtime.git", "file:///srv/realtime", "buildhost:realtime.git"])
+def test_a_release_without_a_public_address_is_refused_and_nothing_changes(clone: Path, remote: str | None) -> None:
+    run(clone, "git", "remote", "remove", "origin")
+    if remote is not None:
+        run(clone, "git", "remote", "add", "origin", remote)
+    refused = run(clone, ".ci/release", "99.1.0")
+    assert (refused.returncode, "--repository https://" in refused.stderr) == (1, True)
+    assert run(clone, "git", "status", "--porcelain").stdout + run(clone, "git", "tag").stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Tests of what builds, checks and releases the project."""
