@@ -198,6 +198,15 @@ test("messages of reserved names cannot pose as events", async () => {
   assert.equal(all.length, 5);
 });
 
+test("rooms that become occupied and vacated are messages, with a listener for each", async () => {
+  const { server, channel } = await subscribedChannel();
+  const seen: string[] = [];
+  for (const name of ["room:occupied", "room:vacated"]) channel.on(name, ({ event }) => seen.push(event));
+  for (const [index, event] of ["room:occupied", "room:vacated"].entries())
+    server.peer.message("room", index, { event });
+  assert.deepEqual(seen, ["room:occupied", "room:vacated"]);
+});
+
 test("after unsubscribe() nothing is received, not even what had come before", async () => {
   const { server, channel, received } = await subscribedChannel();
   channel.on("n", () => void channel.unsubscribe().catch(assert.fail));

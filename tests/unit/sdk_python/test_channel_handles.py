@@ -270,3 +270,15 @@ async def test_other_options_of_a_subscribed_channel_are_logged_and_hold_from_th
 def test_a_collection_is_no_channel_and_its_name_is_refused_with_what_to_use() -> None:
     with pytest.raises(ValueError, match=r"db:collection:todos: no channel; use database\(\)\.collection\(\)"):
         Realtime("http://localhost").channel("db:collection:todos")
+
+
+async def test_rooms_that_become_occupied_and_vacated_are_messages_with_a_listener_for_each() -> None:
+    _, channel = made()
+    got: list[str] = []
+    for event in ("room:occupied", "room:vacated"):
+        channel.on(event, lambda message: got.append(message.event))
+    await subscribed(channel)
+    for number, event in enumerate(("room:occupied", "room:vacated")):
+        send(channel, number, event)
+    await turn()
+    assert got == ["room:occupied", "room:vacated"]

@@ -33,8 +33,11 @@ export interface ChannelOptions<Events = Untyped, State = Untyped> {
   encryption?: Encryption;
 }
 
-/** Events of a channel besides its messages. A message of such a name is delivered under `*` only. @internal */
-export const RESERVED = /^(error|gap|subscribed|\*)$|^(presence|room):/;
+/**
+ * Events of a channel besides its messages. A message of such a name is delivered under `*` only; those that `realtime.announce_occupancy()`
+ * publishes are messages. @internal
+ */
+export const RESERVED = /^(error|gap|subscribed|\*)$|^(presence|room):(?!(occupied|vacated)$)/;
 const REMEMBERED = 1000; // ids of messages
 const HELD = 1000; // messages that wait for the first listener; the oldest are dropped
 

@@ -17,13 +17,15 @@ __all__ = ["HeldEvents", "is_reserved"]
 
 _MAX_HELD = 1000  # messages; the oldest are dropped
 _TURNS = 8  # of the loop. A caller goes on in the next one; each task or gather() around subscribe() takes two more
-_RESERVED = re.compile(r"(error|gap|subscribed|\*)$|(presence|room):")
+_RESERVED = re.compile(r"(error|gap|subscribed|\*)$|(presence|room):(?!(occupied|vacated)$)")
 
 Event = tuple[str, *tuple[Any, ...]]
 
 
 def is_reserved(event: str) -> bool:
-    """Whether it is an event of channels besides their messages. A message of such a name is delivered under ``*`` only."""
+    """Whether it is an event of channels besides their messages. A message of such a name is delivered under ``*`` only;
+    those that ``realtime.announce_occupancy()`` publishes are messages.
+    """
     return _RESERVED.match(event) is not None
 
 
