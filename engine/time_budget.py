@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 
 __all__ = ["TimeBudget"]
 
 
 class TimeBudget:
-    """``burst`` seconds of work at once, and ``rate`` of a second per second after that. ``clock``: seconds, monotonic."""
+    """``burst`` seconds of work at once, and ``rate`` of a second per second after that. ``clock``: seconds, monotonic.
 
-    __slots__ = ("_at", "_burst", "_clock", "_left", "_rate")
+    ``debt``: seconds of work beyond the budget that are remembered at most.
+    """
 
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+    __slots__ = ("_at", "_burst", "_clock", "_debt", "_left", "_rate")
+
+    def __init__(
+        self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic, *, debt: float = inf
+    ) -> None:
         self._rate = rate
         self._burst = burst
+        self._debt = debt
         self._clock = clock
         self._at = clock()
         self._left = burst
@@ -38,6 +45,13 @@ class TimeBudget:
         """Whether nothing of it has been used lately."""
         return self.left >= self._burst
 
-    def charge(self, seconds: float) -> None:
-        """Work has taken ``seconds``."""
-        self._left = self.left - seconds
+    def charge(self, seconds: float) -> float:
+        """Work has taken ``seconds``. Returns what is ``left``."""
+        now = self._clock()
+        left = self._left + (now - self._at) * self._rate
+        if left > self._burst:
+            left = self._burst
+        left -= seconds
+        self._left = left = left if left > -self._debt else -self._debt
+        self._at = now
+        return left

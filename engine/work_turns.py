@@ -4,12 +4,12 @@ A list of ten thousand documents takes the processor tens of milliseconds: so it
 millisecond. Parts alone do not keep a turn of the event loop short: with a hundred lists at a time it would have a hundred
 of them. So a turn has one part, of users one after the other.
 
-Users who have had much done lately (:class:`engine.time_budget.TimeBudget`) wait behind the others, and all of them together
-have a bounded share of the processor: what a few of them ask for cannot fill the event loop, and each goes on. Others' work
-begins at once.
+Users who have had much done lately (*busy* users, :class:`engine.time_budget.TimeBudget`) wait behind the others, and all of
+them together have a bounded share of the processor (:mod:`engine.work_share`): what a few of them ask for cannot fill the
+event loop, and each goes on. Others' work begins at once.
 
-Work that waits for other things in between, as opening a live query does, is not cut into parts: it is measured, and busy
-users wait for their turn before it.
+Work that waits for other things in between, as opening a live query does, or that cannot be cut, as reading a message, is
+measured, and busy users wait for their turn before it. All their work has the same share, so its kinds do not add up.
 """
 
 from __future__ import annotations
@@ -18,22 +18,20 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
-from time import thread_time
+from time import monotonic, thread_time
 from types import coroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from engine.time_budget import TimeBudget
+from engine.work_share import WorkShare
 
-__all__ = ["WORK_SHARE", "User", "WorkTurns", "work_budget"]
+__all__ = ["User", "WorkTurns", "work_budget"]
 
 _Result = TypeVar("_Result")
 
-WORK_SHARE: Final = 0.25
-"""Of the processor, that users together may have who have had much done lately."""
-
-_RATE: Final = 0.05  # of the processor: who has no more done does not wait behind others
-_BURST: Final = 0.25  # seconds of it at once
-_PART: Final = 0.001  # seconds that a user who has had much done has at once
+_RATE: Final = 0.01  # of the processor: who has no more done does not wait behind others
+_BURST: Final = 0.1  # seconds of it at once; and beyond it, that are remembered
+_PART: Final = 0.001  # seconds that busy users have at once
 _LEAST: Final = 0.001  # seconds: timers of uvloop count milliseconds
 
 
@@ -46,26 +44,20 @@ class User(Protocol):
         ...
 
 
-def work_budget() -> TimeBudget:
-    """That of a new user."""
-    return TimeBudget(_RATE, _BURST)
+def work_budget(clock: Callable[[], float] = monotonic) -> TimeBudget:
+    """That of a new user. ``clock``: seconds, monotonic."""
+    return TimeBudget(_RATE, _BURST, clock, debt=_BURST)
 
 
 class _Job(Generic[_Result]):
     """``seconds``: of the processor, that it has had so far. ``done`` is set in its last part."""
 
-    def __init__(self, steps: Generator[None, None, _Result], user: User | None, *, begins: bool = False) -> None:
+    def __init__(self, steps: Generator[None, None, _Result], user: User | None) -> None:
         self._steps = steps
-        self.begins = begins  # what is measured: the job itself is nothing
         self._context = copy_context()  # of the task that awaits it
         self.user = user
         self.seconds = 0.0
         self.done: asyncio.Future[tuple[_Result, float]] = asyncio.get_running_loop().create_future()
-
-    @property
-    def waits(self) -> bool:
-        """Whether its user has had much done lately."""
-        return self.user is not None and self.user.work.left < 0
 
     def step(self, clock: Callable[[], float]) -> float:
         """Do a part. Returns how many seconds that took."""
@@ -88,21 +80,40 @@ class _Job(Generic[_Result]):
         return took
 
 
-class _Line:
+class _Beginning:
+    """Something of a busy user that is measured, and begins with ``begin()``. It is expected to take ``seconds``."""
+
+    __slots__ = ("begin", "seconds", "user")
+
+    def __init__(self, user: User, seconds: float, begin: Callable[[], None]) -> None:
+        self.user = user
+        self.seconds = seconds
+        self.begin = begin
+
+
+def _busy(user: User | None) -> bool:
+    """Whether it has had much done lately."""
+    return user is not None and user.work.left < 0
+
+
+_Waiting = TypeVar("_Waiting", bound="_Job[Any] | _Beginning")
+
+
+class _Line(Generic[_Waiting]):
     """Jobs by user: of each user the first one has its part, then it is the next user's turn."""
 
     def __init__(self) -> None:
-        self._users: OrderedDict[User | None, deque[_Job[Any]]] = OrderedDict()
+        self._users: OrderedDict[User | None, deque[_Waiting]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._users)
 
-    def add(self, job: _Job[Any], *, first: bool = False) -> None:
+    def add(self, job: _Waiting, *, first: bool = False) -> None:
         """``first``: before the others of its user."""
         jobs = self._users.setdefault(job.user, deque())
         (jobs.appendleft if first else jobs.append)(job)
 
-    def next(self) -> _Job[Any]:
+    def next(self) -> _Waiting:
         """Take the one whose turn it is out; its user is the last one now."""
         user, jobs = next(iter(self._users.items()))
         job = jobs.popleft()
@@ -113,24 +124,19 @@ class _Line:
         return job
 
 
-def _nothing() -> Generator[None, None, None]:
-    return
-    yield
-
-
 class WorkTurns:
     """See the module.
 
     Args:
-        share: the part of the processor that users together may have who have had much done lately.
+        share: the part of the processor that busy users may have together.
         clock: seconds of the processor.
     """
 
-    def __init__(self, share: float = WORK_SHARE, clock: Callable[[], float] = thread_time) -> None:
+    def __init__(self, share: WorkShare | None = None, clock: Callable[[], float] = thread_time) -> None:
         self._clock = clock
-        self._rests = 1 / share - 1  # seconds for each one of work
-        self._line = _Line()
-        self._behind = _Line()  # the jobs of those users
+        self._share = share or WorkShare()
+        self._line = _Line[_Job[Any]]()
+        self._behind = _Line[_Job[Any] | _Beginning]()  # the work of busy users
         self._worked = 0.0  # seconds of all parts
         self._owed = 0.0  # seconds that were measured of those users since the last rest began
         self._under_way = False  # the next part of ``_line`` is due in the next turn of the loop
@@ -142,11 +148,11 @@ class WorkTurns:
         """What ``steps`` returns, whose yields end its parts; and how many seconds the processor worked at it. Raises what
         ``steps`` raises.
 
-        ``user``: None for the service itself. ``at_once``: the first part need not wait for its turn, unless the user has
-        had much done.
+        ``user``: None for the service itself. ``at_once``: the first part need not wait for its turn, unless the user is a
+        busy one.
         """
         job = _Job(steps, user)
-        if at_once and not job.waits:
+        if at_once and not _busy(user):
             self._step(job)
         if not job.done.done():
             self._wait(job)
@@ -157,15 +163,27 @@ class WorkTurns:
 
     async def in_turn(self, work: Coroutine[Any, None, _Result], user: User | None) -> _Result:
         """Await ``work`` as :meth:`measured`; of a user who has had much done lately it begins when it is its turn."""
-        if user is not None and user.work.left < 0:
-            turn: _Job[None] = _Job(_nothing(), user, begins=True)
-            self._wait(turn)
-            try:
-                await turn.done
-            except BaseException:
-                work.close()
-                raise
+        try:
+            await self.turn_of(user)
+        except BaseException:
+            work.close()
+            raise
         return await self.measured(work, user)
+
+    async def turn_of(self, user: User | None) -> None:
+        """Wait until something may begin that is measured and takes long; a busy user waits while others of them rest."""
+        if user is None or not (_busy(user) and self._occupied):
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.begin_in_turn(user, _PART, lambda: None if turn.done() else turn.set_result(None))
+        await turn
+
+    def begin_in_turn(self, user: User, seconds: float, begin: Callable[[], None]) -> None:
+        """Call ``begin`` when it is the turn of ``user``, a busy one, to have something done that is counted and is expected
+        to take ``seconds`` of the processor.
+        """
+        self._behind.add(_Beginning(user, seconds, begin))
+        self._rest_for(0.0)
 
     @coroutine
     def measured(self, work: Coroutine[Any, None, _Result], user: User | None) -> Generator[Any, None, _Result]:
@@ -181,8 +199,9 @@ class WorkTurns:
                     return result
                 finally:
                     thrown = None
-                    if user is not None:
-                        self._count(user, self._clock() - began - (self._worked - parts))
+                    took = self._clock() - began - (self._worked - parts)
+                    if user is not None and user.work.charge(took) < 0:
+                        self.worked(took)
                 try:
                     yield awaited
                 except BaseException as error:  # noqa: BLE001 - raised in ``work``
@@ -190,12 +209,16 @@ class WorkTurns:
         finally:
             work.close()
 
-    def _count(self, user: User, seconds: float) -> None:
-        user.work.charge(seconds)
-        if user.work.left < 0:
-            self._owed += seconds
-            if self._rest is None:
-                self._rest_for(0.0)
+    def worked(self, seconds: float) -> bool:
+        """The processor has worked for ``seconds`` for a busy user. Returns whether it has to wait for its turn now."""
+        self._owed += seconds
+        self._rest_for(0.0)
+        return self._occupied
+
+    @property
+    def _occupied(self) -> bool:
+        """Whether busy users rest, or wait for their turn."""
+        return self._rest is not None or bool(self._behind)
 
     def _step(self, job: _Job[Any]) -> float:
         took = job.step(self._clock)
@@ -204,10 +227,9 @@ class WorkTurns:
 
     def _wait(self, job: _Job[Any], *, first: bool = False) -> None:
         loop = asyncio.get_running_loop()
-        if job.waits:
+        if _busy(job.user):
             self._behind.add(job, first=first)
-            if self._rest is None:
-                self._rest = loop.call_later(_LEAST, self._do_behind)
+            self._rest_for(0.0)
         else:
             self._line.add(job, first=first)
             if not self._under_way:
@@ -230,21 +252,31 @@ class WorkTurns:
             asyncio.get_running_loop().call_soon(self._do_next)
 
     def _do_behind(self) -> None:
-        """Parts of one user's job, or one thing that is measured begins; then a rest. What was measured since the last
+        """Parts of one user's job, or something that is measured begins; then a rest. What was measured since the last
         rest comes first: nothing more is done then.
         """
-        self._rest = None
-        took, begun = 0.0, bool(self._owed)
-        while self._behind and took < _PART and not begun:
-            job = self._behind.next()
-            while took < _PART and not job.done.done():
-                begun = job.begins
-                took += self._step(job)
-            if not job.done.done():
-                self._behind.add(job, first=True)
-        if self._behind or took or self._owed:
-            self._rest_for(took)
+        took, begun = 0.0, 0.0
+        try:
+            while self._behind and took + begun < _PART and not self._owed:
+                job = self._behind.next()
+                if isinstance(job, _Beginning):
+                    begun += job.seconds
+                    job.begin()
+                    continue
+                while took + begun < _PART and not job.done.done():
+                    took += self._step(job)
+                if not job.done.done():
+                    self._behind.add(job, first=True)
+        finally:
+            self._rest = None
+            if self._behind or took or self._owed:
+                self._rest_for(took)
 
     def _rest_for(self, took: float) -> None:
-        rest, self._owed = max((took + self._owed) * self._rests, _LEAST), 0.0
-        self._rest = asyncio.get_running_loop().call_later(rest, self._do_behind)
+        """Have those who wait go on after a rest, unless that is due already."""
+        if self._rest is not None:
+            return
+        took, self._owed = took + self._owed, 0.0
+        rest = self._share.rest(took)
+        if rest or self._behind:
+            self._rest = asyncio.get_running_loop().call_later(max(rest, _LEAST), self._do_behind)

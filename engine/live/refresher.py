@@ -162,11 +162,12 @@ class Refresher:
             while query in self._states:
                 if query.strategy == "re-read":
                     await self._paced(query, state)
+                user, turns = spared(query.holders), self._reader.turns
+                await turns.turn_of(user if state.ready.done() else None)
                 state.again = False
                 state.last_read = time.monotonic()
                 due = query.due
-                opener = None if state.ready.done() else spared(query.holders)
-                if done := await self._reader.turns.measured(self._attempt(query, state, wait.rounds), opener):
+                if done := await turns.measured(self._attempt(query, state, wait.rounds), user):
                     state.was_read()
                     self._background.changed()
                 if done and state.rests(query):

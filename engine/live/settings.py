@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.work_turns import WORK_SHARE
+from engine.work_share import TARGET
 
 __all__ = ["LiveSettings"]
 
@@ -30,8 +30,8 @@ class LiveSettings:
     :mod:`engine.live.batched_reads`); ``batch_timeout_ms``: longest time of such a statement.
     ``stream_generated``: whether the decoder sends generated columns. ``watch_interval``: seconds between two looks at
     definitions whose changes were not announced. ``anonymous_role``: the role of subscribers without token, if it is served.
-    ``claims_setting``: where policies find the claims of a token. ``work_share``: part of the processor for long work of all
-    users together who have had much done lately (:mod:`engine.work_turns`).
+    ``claims_setting``: where policies find the claims of a token. ``work_share``: part of the processor for all
+    users together who have had much done lately (:mod:`engine.work_share`).
     """
 
     idle_ttl: float = 15.0
@@ -57,4 +57,4 @@ class LiveSettings:
     stream_generated: bool = True
     anonymous_role: str = "anonymous"
     claims_setting: str = "request.jwt.claims"
-    work_share: float = WORK_SHARE
+    work_share: float = TARGET

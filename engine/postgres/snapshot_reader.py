@@ -33,7 +33,8 @@ from engine.postgres.reading import (
 from engine.postgres.snapshot import ReadResult, Snapshot
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import Statement
-from engine.work_turns import WORK_SHARE, User, WorkTurns
+from engine.work_share import TARGET, WorkShare
+from engine.work_turns import User, WorkTurns
 
 __all__ = ["Reader", "ResultTooLargeError"]
 
@@ -63,7 +64,7 @@ class Reader:
         saw: called with position and timeline of each snapshot before it is made use of; it may refuse them by raising.
         silent: called when a connection has died without a word.
         pooled: ``dsn`` is that of a pooler.
-        work_share: see :class:`engine.work_turns.WorkTurns`.
+        work_share: of the processor, see :class:`engine.work_share.WorkShare`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -80,10 +81,10 @@ class Reader:
         saw: Callable[[Lsn, int], None] = lambda *_: None,
         silent: Callable[[], None] = lambda: None,
         pooled: bool = False,
-        work_share: float = WORK_SHARE,
+        work_share: float = TARGET,
     ) -> None:
         self._saw = saw
-        self.turns = WorkTurns(work_share)
+        self.turns = WorkTurns(WorkShare(work_share))
         """When the event loop works at what was read."""
         self.lanes = Lanes(size, each)
         self.connections = self.lanes.most + 1  # that the pool may have

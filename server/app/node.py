@@ -93,13 +93,13 @@ class Node:
         self._live: LiveQueries | None = None
         self._channels: Channels | None = None
         self._services: SharedServices | None = None
+        self._shares: ReadingShares | None = None
         self._authorizer: RuleAuthorizer | None = None
         self._rules: RuleProblems | None = None
         self._connections = Connections()
         self._log = ClientLog(settings.log_events)
         self.addresses = AddressLists(settings.allowed_ips, settings.denied_ips)
         self._limiter = ConnectionLimiter(settings.arrival_limits)
-        self._shares = ReadingShares(settings.max_reading_share, refused=settings.max_refused_share)
         self.keys = KeyRing()
         self.sessions = HttpSessions(self, settings.session_timeout)
         self._stack = AsyncExitStack()
@@ -128,6 +128,8 @@ class Node:
             await check_pooler(self._dsn, pooled)
         tuning = self._settings.live_settings(stream_generated=self._feed.plugin != "wal2json")
         reader = make_reader(pooled or self._dsn, self._feed, tuning, pooled=pooled is not None)
+        reading, refused = self._settings.max_reading_share, self._settings.max_refused_share
+        self._shares = ReadingShares(reading, refused=refused, turns=reader.turns)
         stream = StreamDriver(self._feed, reader, stages=stages)
         live = LiveQueries(stream, reader, tuning, self.metrics.live)
         channels = Channels(
@@ -288,7 +290,7 @@ class Node:
             self._limits,
             principal,
             counted,
-            self._shares.of(handshake.ip),
+            None if self._shares is None else self._shares.of(handshake.ip),
         )
 
     def accepted(self, connection: Connection) -> None:

@@ -49,14 +49,6 @@ _LINGER: Final = 2.0
 """Seconds in which a refused client may go on sending: unread bytes at a close destroy the answer (TCP's RST)."""
 
 _log = structlog.get_logger("realtime.http")
-_FLOOD_ANSWER: Final = b"".join(
-    (
-        b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\nConnection: close\r\n",
-        *(b"%b: %b\r\n" % header for header in SECURITY_HEADERS),
-        b"\r\n",
-    )
-)
-"""An address that floods has its whole quota again after a minute without a request."""
 
 _DETAILS: Final = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the request line and the headers are too long",
@@ -200,21 +192,13 @@ class HttpProtocol(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The request was let in: from here on the transport is a WebSocket's. Or it is one of a flood."""
         if self._accepted is None or self._socket is None:
-            self._answer_flood()
+            self._lingering = True
+            self._handshakes.answer_flood(self.transport)
             return
         self.connections.discard(self)
         self._socket.leave()
         # Frames may stand behind the request already, from a client that did not wait.
         become_websocket(self.transport, self._accepted, self.connections, self.conn.trailing_data[0])
-
-    def _answer_flood(self) -> None:
-        """What a client behind a proxy gets in place of being dropped, which the proxy would take for a failing server.
-
-        The bytes are always the same: neither the application nor a task has a part in it.
-        """
-        self._lingering = True
-        self.transport.write(_FLOOD_ANSWER)
-        self.transport.close()
 
     # Input that is no HTTP.
 
@@ -299,9 +283,11 @@ class Arrival(asyncio.Protocol):
             except HandshakeRejectedError as why:
                 refused = why.with_traceback(None)
             else:
-                if accepted is not None:
+                if accepted is None:
+                    self._handshakes.answer_flood(transport)
+                else:
                     become_websocket(transport, accepted, self._connections, frames)
-                    return
+                return
         self._http().take_over(transport, data, self._due, refused)
 
     def _judge(self, head: Head, peer: tuple[str, int] | None) -> Accepted | None:

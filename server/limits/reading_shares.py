@@ -8,6 +8,9 @@ connections are then read one after the other: all at once would take as many tu
 What is refused (no message of the protocol, too large, beyond the rate, sent after the close) has its own share, a tenth
 of that by default, as well-behaved clients send next to nothing of the kind. When it is used up, the connections that go on
 sending such things wait in the same way, and not those of others behind the same address.
+
+What several addresses send within their shares would add up. So an address of which much was read lately is read in turn
+with all other work of busy users, within the share of these (:mod:`engine.work_turns`).
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from engine.identity.networks import network_of
+from engine.work_turns import WorkTurns, work_budget
 
-__all__ = ["REFUSED_SHARE", "Reader", "ReadingShare", "ReadingShares"]
+__all__ = ["REFUSED_SHARE", "Reader", "ReadingShare", "ReadingShares", "Wait"]
 
 REFUSED_SHARE: Final = 0.01
 """Of the processor, for reading what is refused."""
@@ -37,13 +41,60 @@ class Reader(Protocol):
         """It may be read again."""
 
 
+class Wait(Protocol):
+    """What a connection waits for until it is read again."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether its address has used all that it may."""
+
+    def wait(self, reader: Reader) -> None:
+        """Call ``reader.read_on()`` when it may be read again."""
+
+
+class _BusyAddress:
+    """A user for whom work is done: an address of which is read. ``work``: beyond it the address is a busy one."""
+
+    __slots__ = ("_seconds", "_turns", "work")
+
+    limited = False
+
+    def __init__(self, turns: WorkTurns, clock: Callable[[], float]) -> None:
+        self.work = work_budget(clock)
+        self._turns = turns
+        self._seconds = 0.0
+
+    def read(self, seconds: float) -> bool:
+        """Reading, and what follows from it, takes ``seconds``. Returns whether it is a busy address now."""
+        if self.work.charge(seconds) >= 0:
+            return False
+        self._seconds = seconds
+        return self._turns.worked(seconds)
+
+    def wait(self, reader: Reader) -> None:
+        """Call ``reader.read_on()`` when it is the turn of this address."""
+        self._turns.begin_in_turn(self, self._seconds, reader.read_on)
+
+
 class ReadingShare:
-    """Processor time of one address, in seconds: ``rate`` of it per second; of that ``refused`` for what is refused."""
+    """Processor time of one address, in seconds: ``rate`` of it per second; of that ``refused`` for what is refused.
 
-    __slots__ = ("_at", "_clock", "_left", "_rate", "_timer", "_waiting", "refused")
+    ``turns``: those of busy users; None: it has no turns with them.
+    """
 
-    def __init__(self, rate: float, clock: Callable[[], float], refused: float | None = None) -> None:
+    __slots__ = ("_at", "_busy", "_clock", "_left", "_rate", "_timer", "_waiting", "refused")
+
+    limited = True
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float],
+        refused: float | None = None,
+        turns: WorkTurns | None = None,
+    ) -> None:
         self.refused = None if refused is None else ReadingShare(refused, clock)
+        self._busy = None if turns is None else _BusyAddress(turns, clock)
         self._rate = rate
         self._clock = clock
         self._left = _BURST * rate
@@ -55,7 +106,8 @@ class ReadingShare:
     def full(self) -> bool:
         """Whether nothing of it has been used lately."""
         self.charge(0.0)
-        return self._left >= _BURST * self._rate and (self.refused is None or self.refused.full)
+        full = self._left >= _BURST * self._rate and (self._busy is None or self._busy.work.full)
+        return full and (self.refused is None or self.refused.full)
 
     def charge(self, seconds: float) -> float:
         """Reading has taken ``seconds`` (0: look only). Returns for how many seconds nothing more is to be read."""
@@ -76,11 +128,14 @@ class ReadingShare:
         if self.refused is not None:
             self.refused.leave(reader)
 
-    def exhausted(self, seconds: float, refused: float) -> ReadingShare | None:
+    def exhausted(self, seconds: float, refused: float, later: float = 0.0) -> Wait | None:
         """Reading has taken ``seconds``, the part ``refused`` of them (0 to 1) for what is refused. Returns the share that
-        has nothing left, to wait for; None: there is time.
+        has nothing left, or the turn of a busy address, to wait for; None: there is time.
+
+        ``later``: what is still to be done for what was read takes the processor as many seconds more.
         """
-        without = self if self.charge(seconds) else None
+        busy = self._busy is not None and self._busy.read(seconds + later)
+        without: Wait | None = self if self.charge(seconds) else self._busy if busy else None
         if refused and self.refused is not None and self.refused.charge(seconds * refused):
             without = self.refused
         return without
@@ -109,8 +164,14 @@ class ReadingShares:
     """
 
     def __init__(
-        self, rate: float, clock: Callable[[], float] = time.monotonic, *, refused: float = REFUSED_SHARE
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        refused: float = REFUSED_SHARE,
+        turns: WorkTurns | None = None,
     ) -> None:
+        self._turns = turns
         self._rate = rate
         self._refused = refused
         self._clock = clock
@@ -128,7 +189,7 @@ class ReadingShares:
         self._forget(now)
         share, _ = self._shares.pop(network, (None, 0.0))
         if share is None:
-            share = ReadingShare(self._rate, self._clock, self._refused)
+            share = ReadingShare(self._rate, self._clock, self._refused, self._turns)
         self._shares[network] = share, now
         return share
 

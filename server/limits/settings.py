@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from engine.live.query_accounts import QueryLimits
-from engine.work_turns import WORK_SHARE
+from engine.work_share import TARGET
 from server.limits.connection_limiter import ArrivalLimits
 from server.limits.connection_limits import ConnectionLimits, SessionLimits
 from server.limits.reading_shares import REFUSED_SHARE
@@ -50,10 +50,10 @@ class LimitSettings(BaseSettings):
         REFUSED_SHARE, gt=0, le=1, description="part of the processor that reading what is refused of it may take"
     )
     max_work_share: float = Field(
-        WORK_SHARE,
+        TARGET,
         gt=0,
         le=1,
-        description="part of the processor for queries opened and long lists of users who have had much done lately",
+        description="part of the processor for all users and addresses together that have had much done lately",
     )
     max_rest_rate: int = Field(1000, ge=1, description="REST requests per second from one address")
     max_windows: int = Field(

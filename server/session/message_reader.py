@@ -11,7 +11,7 @@ from typing import TypeVar
 from server.limits.connection_limits import SessionLimits
 from server.limits.token_bucket import TokenBucket
 from server.protocol import client_messages, server_messages
-from server.protocol.client_messages import ClientMessage, InvalidMessageError, RequestReference
+from server.protocol.client_messages import ClientMessage, InvalidMessageError, Publish, RequestReference
 from server.protocol.close_codes import CloseCode
 from server.protocol.error_codes import ErrorCode
 from server.protocol.msgpack import json_of, names_text
@@ -21,6 +21,7 @@ __all__ = ["MessageReader", "Read"]
 
 _FLOOD_SECONDS = 10
 _MESSAGE = 256  # bytes whose reading takes about as long as what each message takes, however short it is
+_PUBLISHED = 30e-6, 10e-9  # seconds of the processor for a message, and for a byte of it, after it was read
 
 Read = tuple[ClientMessage, int] | list[Output]
 """A message and its size in bytes of JSON, or the answers to what is not a message that is carried out."""
@@ -31,12 +32,13 @@ Answer = TypeVar("Answer", bound=Read | None)
 class MessageReader:
     """Reads the messages of one connection. ``now`` is in seconds, monotonic. Never raises, for any bytes."""
 
-    __slots__ = ("_bucket", "_limits", "_read", "_refused")
+    __slots__ = ("_bucket", "_later", "_limits", "_read", "_refused")
 
     def __init__(self, limits: SessionLimits) -> None:
         self._limits = limits
         self._bucket = TokenBucket(limits.message_rate)
         self._read = self._refused = 0  # bytes since the last ``refused_part``, and ``_MESSAGE`` for each message
+        self._later = 0.0  # seconds since the last ``later``
 
     def text(self, data: bytes, now: float) -> Read:
         """A text message arrived."""
@@ -52,10 +54,19 @@ class MessageReader:
         self._read = self._refused = 0
         return part
 
+    def later(self) -> float:
+        """About how many seconds the processor will work at the messages to be published that arrived since the last call:
+        they are written, brought back by the stream, kept and delivered. Measured with messages of up to 50 KB.
+        """
+        seconds, self._later = self._later, 0.0
+        return seconds
+
     def _counted(self, size: int, read: Answer) -> Answer:
         self._read += size + _MESSAGE
         if isinstance(read, list):
             self._refused += size + _MESSAGE
+        elif read is not None and isinstance(read[0], Publish):
+            self._later += _PUBLISHED[0] + size * _PUBLISHED[1]
         return read
 
     def _text(self, data: bytes, now: float) -> Read:

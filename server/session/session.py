@@ -162,6 +162,10 @@ class Session:
         """See :meth:`server.session.message_reader.MessageReader.refused_part`."""
         return self._reader.refused_part()
 
+    def later(self) -> float:
+        """See :meth:`server.session.message_reader.MessageReader.later`."""
+        return self._reader.later()
+
     def accepted(
         self,
         request: LiveRequest,

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from server.auth.identity import API_KEY, HandshakeRequest, handshake_of, query_of
 from server.http.client_address import TrustedProxies
+from server.http.floods import FloodAnswers
 from server.http.own_requests import placed
 from server.http.visitor import Visitor, VisitorHeaders
 from server.limits.sockets import CountedSocket, NetworkSockets
@@ -89,6 +90,8 @@ class Handshakes:
         sockets: NetworkSockets | None = None,
     ) -> None:
         self._acceptor = acceptor
+        self.answer_flood = FloodAnswers().answer
+        """Answers a request of a client that floods, and closes; see :mod:`server.http.floods`."""
         self._sockets = _NO_BOUND if sockets is None else sockets
         self._proxies = proxies or _NO_PROXIES
         self._visitors = visitors or _NO_VISITORS

@@ -17,7 +17,7 @@ the socket is closed          CLOSED; also after ``close_timeout``, and for a cl
                               time: then FLOWING, or BLOCKED again
 a turn of the loop ends       what it put into the queue is written (:mod:`server.wire.write_turns`), unless BLOCKED
 much is read at once          ``pauses``: TURN, until the next turn
-an address used up its share  SHARE, until it has processor time again
+an address used up its share  SHARE, until it has processor time again; of a busy one until its turn has come
 much came before OPEN         EARLY, until it is carried out
 ============================  ==============================================================================================
 
@@ -240,11 +240,12 @@ class WebSocketConnection(ClientConnection, WSListener):
     def read_for(self, seconds: float) -> None:
         """Reading what arrived has taken so many seconds of the processor."""
         refused = 1.0 if self._read_closing > LEAST else self.session.refused_part()
-        if self._share is None or (without := self._share.exhausted(seconds, refused)) is None:
+        later = self.session.later()
+        if self._share is None or (without := self._share.exhausted(seconds, refused, later)) is None:
             return
-        if self.state.ending:
+        if self.state.ending and without.limited:
             self._drop()  # it goes on sending after the close frame
-        elif Pause.SHARE not in self.pauses:
+        elif not self.state.ending and Pause.SHARE not in self.pauses:
             self._pause_reading(Pause.SHARE)
             without.wait(self)
 

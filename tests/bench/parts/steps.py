@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
@@ -92,7 +93,6 @@ class Turns:
     def _write(self) -> None:
         lengths, self._lengths = sorted(self._lengths), []
         collections, self._collections = self._collections, []
-        total = self._all.total() or 1
         line = {
             "turns": len(lengths),
             "longest ms": [round(each * 1000, 1) for each in lengths[-10:]],
@@ -103,7 +103,8 @@ class Turns:
             "longest collection ms": round(max(collections, default=0.0) * 1000, 1),
             "all collections ms": round(sum(collections) * 1000),
             "long turns, ms by name": dict(self._named.most_common(_NAMED)),
-            "all turns, % by name": {name: round(100 * n / total, 1) for name, n in self._all.most_common(_NAMED)},
+            "all turns, % by task": _percent(self._all, lambda name: name.partition(" … ")[0]),
+            "all turns, % by name": _percent(self._all, str),
             "longest by name": [f"{took:.1f} {name}" for took, name in self._longest],
         }
         self._named.clear()
@@ -111,6 +112,14 @@ class Turns:
         self._longest = []
         sys.stderr.write(PREFIX + json.dumps(line) + "\n")
         sys.stderr.flush()
+
+
+def _percent(looks: Counter[str], key: Callable[[str], str]) -> dict[str, float]:
+    """``looks`` by the key of their names, the most frequent ones, in percent."""
+    keyed, total = Counter[str](), looks.total() or 1
+    for name, count in looks.items():
+        keyed[key(name)] += count
+    return {name: round(100 * count / total, 1) for name, count in keyed.most_common(2 * _NAMED)}
 
 
 def _name(frame: FrameType | None) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable
 
 import pytest
 
+from engine.work_share import WorkShare
+from engine.work_turns import WorkTurns
 from server.limits.connection_limiter import ArrivalLimits, ConnectionLimiter
 from server.limits.connection_limits import SessionLimits
 from server.limits.reading_shares import ReadingShare, ReadingShares
@@ -137,18 +140,18 @@ async def test_what_is_refused_has_a_share_of_its_own_and_counts_for_the_whole_o
 
 async def test_a_connection_that_has_ended_does_not_wait_for_what_is_refused() -> None:
     share = ReadingShare(0.1, lambda: 100.0, refused=0.01)
-    without = share.exhausted(0.05, 1.0)
-    assert without is not None
-    assert without is share.refused
+    refused = share.refused
+    assert refused is not None
+    assert share.exhausted(0.05, 1.0) is refused
 
     class Gone:
         def read_on(self) -> None:
             raise AssertionError
 
     gone = Gone()
-    without.wait(gone)
+    refused.wait(gone)
     share.leave(gone)
-    assert not without._waiting
+    assert not refused._waiting
 
 
 def test_the_part_that_is_refused_is_known_by_bytes_and_messages() -> None:
@@ -170,3 +173,97 @@ def test_the_part_that_is_refused_is_known_by_bytes_and_messages() -> None:
     for refused in (lambda: reader.text(ping, 0.0), lambda: reader.admit(0.0), lambda: reader.packed(ping, 0.0)):
         refused()
         assert reader.refused_part() == 1.0, "beyond the rate"
+
+
+def test_what_is_published_counts_with_what_it_takes_after_it_was_read() -> None:
+    reader = MessageReader(SessionLimits())
+    reader.text(b'{"type":"ping"}', 0.0)
+    reader.text(b"no message", 0.0)
+    assert reader.later() == 0.0
+    small, large = (
+        b'{"type":"message","channel":"c","event":"e","data":"' + b"x" * size + b'"}' for size in (1, 50_000)
+    )
+    reader.text(small, 0.0)
+    short = reader.later()
+    reader.text(large, 0.0)
+    assert 0 < short < reader.later() / 5
+    assert reader.later() == 0.0, "since the last call"
+
+
+class _Played:
+    """A processor that does nothing else, and the turns of busy users on it. Timers run one after the other."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.computed = 100.0
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: self)
+        share = WorkShare(computed=lambda: self.computed, clock=lambda: self.now)
+        self.turns = WorkTurns(share, lambda: self.computed)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> object:
+        heapq.heappush(self._timers, (self.now + seconds, len(self._timers), call))
+        return self
+
+    def compute(self, seconds: float) -> None:
+        self.now += seconds
+        self.computed += seconds
+
+    def run_until(self, end: float) -> None:
+        while self._timers and self._timers[0][0] <= end:
+            at, _, call = heapq.heappop(self._timers)
+            self.now = max(self.now, at)
+            call()
+        self.now = max(self.now, end)
+
+
+class _Sending:
+    """A connection that has always more to read, ``seconds`` at a time."""
+
+    def __init__(self, played: _Played, share: ReadingShare, seconds: float) -> None:
+        self._played, self._share, self._seconds = played, share, seconds
+        self.read = 0.0
+
+    def read_on(self) -> None:
+        while True:
+            self._played.compute(self._seconds)
+            self.read += self._seconds
+            if (without := self._share.exhausted(self._seconds, 0.0)) is not None:
+                return without.wait(self)
+
+
+def test_addresses_of_which_much_is_read_have_one_share_and_each_of_them_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played = _Played(monkeypatch)
+    shares = ReadingShares(0.1, lambda: played.now, turns=played.turns)
+    addresses = [shares.of(f"198.51.100.{number}") for number in range(20)]
+    sending = [_Sending(played, share, 0.001) for share in addresses if share is not None for _ in range(3)]
+    for each in sending:
+        each.read_on()
+    bursts = sum(each.read for each in sending)
+    assert bursts == pytest.approx(20 * 0.1, rel=0.05), "then each of them is a busy one"
+    began = played.now
+    played.run_until(began + 30)
+    read = [each.read for each in sending]
+    assert sum(read) - bursts == pytest.approx(30 * 0.5, rel=0.1), "of twenty times a tenth"
+    one_each = [sum(read[number : number + 3]) for number in range(0, 60, 3)]
+    assert min(one_each) > 0.9 * max(one_each)
+
+
+def test_an_address_of_which_little_is_read_is_read_at_once_whatever_the_others_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played = _Played(monkeypatch)
+    shares = ReadingShares(0.1, lambda: played.now, turns=played.turns)
+    busy, quiet = shares.of("198.51.100.1"), shares.of("198.51.100.2")
+    assert busy is not None
+    assert quiet is not None
+    greedy = _Sending(played, busy, 0.001)
+    greedy.read_on()
+    for second in range(1, 10):
+        assert quiet.exhausted(0.01, 0.0) is None
+        played.run_until(100.0 + second)
+    assert quiet.exhausted(0.001, 0.0, later=0.2) is not None, "it counts with what follows from it"
+    without = busy.exhausted(0.0, 0.0)
+    assert without is not None
+    assert not without.limited, "a connection that ends is not dropped for it"

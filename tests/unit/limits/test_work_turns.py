@@ -1,4 +1,6 @@
-"""Long work is done part by part: one part in a turn of the event loop, and of busy users in a bounded share of the time."""
+"""Long work is done part by part: one part in a turn of the event loop, and of busy users in a bounded share of the time,
+which depends on what the others need.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from collections.abc import Callable, Generator
 import pytest
 
 from engine.time_budget import TimeBudget
+from engine.work_share import LEAST, TARGET, WorkShare
 from engine.work_turns import WorkTurns
 
 
@@ -22,9 +25,11 @@ class _Played:
     """Parts of a millisecond each, noted by the name of their job."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = self.rested = 0.0
+        share = WorkShare(0.25, lambda: self.now, lambda: self.now + self.rested, burst=0.0)
+        self.rested = 100.0  # in which nothing was done
         self.parts: list[str] = []
-        self.turns = WorkTurns(0.25, lambda: self.now)
+        self.turns = WorkTurns(share, lambda: self.now)
 
     def steps(self, name: str, parts: int) -> Generator[None, None, str]:
         for number in range(parts):
@@ -72,6 +77,7 @@ async def test_busy_users_wait_behind_others_and_rest_after_each_part(monkeypatc
 
     def noting(delay: float, *args: object) -> asyncio.TimerHandle:
         rests.append(delay)
+        played.rested += delay
         return call_later(0, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "call_later", noting)
@@ -159,6 +165,7 @@ async def test_busy_users_begin_one_after_the_other_and_rest_for_what_was_measur
     while timers:
         delay, do = timers.pop()
         rests.append(delay)
+        played.rested += delay
         do()
         for _ in range(3):
             await asyncio.sleep(0)
@@ -205,3 +212,57 @@ async def test_work_that_is_given_up_is_not_done(busy: bool) -> None:
     assert (await played.begin("a", 3, _User()))[0] == "a"
     assert (await played.begin("b", 3, _User(busy=True)))[0] == "b"
     assert "x" not in played.parts[seen:]
+
+
+class _Loop:
+    def __init__(self, most: float = TARGET) -> None:
+        self.now = self.computed = 100.0
+        self.share = WorkShare(most, lambda: self.computed, lambda: self.now)
+
+    def pass_seconds(self, seconds: float, *, others: float, busy: float = 0.0) -> float:
+        """Parts of the processor that users have for so many seconds; returns that of busy ones afterwards."""
+        for _ in range(round(seconds * 10)):
+            self.now += 0.1
+            self.computed += 0.1 * (others + busy)
+            self.share.rest(0.1 * busy)
+        return self.share.now
+
+
+def test_busy_users_have_what_the_others_leave_of_half_the_processor() -> None:
+    loop = _Loop()
+    assert loop.share.now == LEAST, "until it is known what the others need"
+    assert loop.pass_seconds(10, others=0.0) == pytest.approx(TARGET, abs=0.001)
+    assert loop.pass_seconds(10, others=0.0, busy=0.5) == pytest.approx(TARGET, abs=0.001)
+    assert loop.pass_seconds(10, others=0.2, busy=0.3) == pytest.approx(0.3, abs=0.001)
+    assert loop.pass_seconds(1, others=0.4, busy=0.2) < 0.2, "within a second"
+
+
+def test_however_much_the_others_need_busy_users_have_a_least_part() -> None:
+    assert _Loop().pass_seconds(10, others=0.9, busy=0.1) == LEAST
+
+
+def test_they_have_no_more_than_they_may_and_all_of_it_where_there_is_no_bound() -> None:
+    assert _Loop(0.25).pass_seconds(10, others=0.0) == 0.25
+    assert _Loop(0.05).pass_seconds(10, others=0.9) == 0.05
+    assert _Loop(1.0).pass_seconds(10, others=0.9) == 1.0
+
+
+def test_a_long_time_without_a_look_counts_as_a_whole() -> None:
+    loop = _Loop()
+    loop.now += 60
+    loop.computed += 60 * 0.3
+    assert loop.share.now == pytest.approx(TARGET - 0.3, abs=0.001)
+
+
+def test_after_work_busy_users_rest_as_long_as_makes_it_their_part_and_what_they_seldom_ask_for_is_done_at_once() -> (
+    None
+):
+    loop = _Loop()
+    loop.pass_seconds(20, others=0.0)
+    assert loop.share.rest(0.004) == 0.0
+    assert loop.share.rest(0.004) == 0.0
+    before = loop.share.rest(0.004)
+    assert before > 0.0, "the burst is used up"
+    assert loop.share.rest(0.01) - before == pytest.approx(0.01 / TARGET, abs=0.001)
+    loop.now += 1
+    assert loop.share.rest(0.01) == 0.0, "again"
