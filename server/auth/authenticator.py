@@ -77,7 +77,9 @@ class TokenAuthenticator:
 
     def identify(self, handshake: HandshakeRequest) -> Principal | None:
         """See ``Authenticator``. A token that is refused is left to ``authenticate``, so that the client gets the reason."""
-        nameless = self._without.identify(handshake)
+        nameless = None
+        if handshake.token is None or handshake.query:  # which may be in a wrong form
+            nameless = self._without.identify(handshake)
         if handshake.token is None:
             return nameless if self._allow_anonymous or (nameless and nameless.authenticated) else None
         try:

@@ -112,19 +112,25 @@ def handshake_of(
     """
     given = list(parameters)
     query: Mapping[str, str] = _NO_QUERY
+    tokens: list[str] = []
+    for each in authorization:
+        scheme, _, text = each.partition(" ")
+        if scheme.lower() == "bearer":
+            tokens.append(text.strip())
+    if protocols:
+        tokens += [_unwrapped(each) for each in protocols if each.startswith(TOKEN_PROTOCOL)]
+    in_address: list[str] = []
+    keys = list(api_keys)
     if given:
         query = {name: value for name, value in given if name not in ("token", API_KEY)} or _NO_QUERY
-    schemes = (each.partition(" ") for each in authorization)
-    tokens = [token.strip() for scheme, _, token in schemes if scheme.lower() == "bearer"]
-    tokens += [_unwrapped(each) for each in protocols if each.startswith(TOKEN_PROTOCOL)]
-    in_address = [value for name, value in given if name == "token"]
-    tokens += in_address
+        in_address = [value for name, value in given if name == "token"]
+        tokens += in_address
+        keys += [value for name, value in given if name == API_KEY]
     if len(tokens) > 1:
         raise HandshakeRejectedError(
             HTTPStatus.BAD_REQUEST,
             "token: one is accepted, in the header Authorization, as a subprotocol or in the address",
         )
-    keys = [*api_keys, *(value for name, value in given if name == API_KEY)]
     if len(keys) > 1:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "apikey: one is accepted, as a header or in the address")
     token, key = (tokens[0] if tokens else None), (keys[0] if keys else None)

@@ -45,6 +45,8 @@ def _claim(claims: Mapping[str, Any], name: str) -> Any:
     """The claim ``name``; if there is none and the name has dots, the field of an object that it leads to."""
     if name in claims:
         return claims[name]
+    if "." not in name:
+        return _MISSING
     value: Any = claims
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:

@@ -16,6 +16,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
+import msgspec
+
 from engine.errors import BunbaseError
 from engine.values.levels import deeper_than
 from server.auth.jwk import ALGORITHMS, MAX_KEY_ID
@@ -30,7 +32,7 @@ _MAX_DEPTH: Final = 16
 _FORM: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _PARTS: Final = 3
 _TYPES: Final = ("jwt", "at+jwt", "application/jwt", "application/at+jwt")
-_TIMES: Final = ("exp", "nbf", "iat")
+_TIMES: Final = {name: f"the claim {name}" for name in ("exp", "nbf", "iat")}
 _MAX_TIME: Final = 2.0**53
 _LAST: Final = (None, None, "AQgw", "AEIMQUYcgkosw048")
 """What the last character can be, by the characters beyond groups of four: bits that stand for nothing are 0. One character
@@ -43,7 +45,7 @@ class _FormError(BunbaseError, ValueError):
     """The JSON of a token is not acceptable."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class UnverifiedToken:
     """The claims of a token, and of what they have a ``signature``. ``expires_at``, ``times`` (of ``exp``, ``nbf`` and
     ``iat``, as far as the token has them): seconds since the Unix epoch.
@@ -73,7 +75,7 @@ def read_token(text: str) -> UnverifiedToken:
     header, payload, signature = found.groups()
     algorithm, key_id = _usual_header(header) if len(header) <= _USUAL_HEADER else _header(header)
     claims = _object(payload, "claims")
-    times: dict[str, float] = {name: read_time(claims[name], f"the claim {name}") for name in _TIMES if name in claims}
+    times: dict[str, float] = {name: read_time(claims[name], _TIMES[name]) for name in _TIMES if name in claims}
     if "exp" not in times:
         raise AuthenticationError("the token lacks the claim exp", "claims")
     issuer = claims.get("iss")
@@ -132,7 +134,7 @@ def read_time(value: object, name: str) -> float:
     """A time (RFC 7519, 2: a number of seconds). PyJWT would accept text, and fail on infinity. Raises
     ``AuthenticationError``; ``name``: of the claim or field.
     """
-    if isinstance(value, int | Decimal) and not isinstance(value, bool) and -_MAX_TIME <= value <= _MAX_TIME:
+    if (type(value) is int or isinstance(value, Decimal)) and -_MAX_TIME <= value <= _MAX_TIME:
         return float(value)
     raise AuthenticationError(f"{name} is not a number of seconds")
 
@@ -140,7 +142,9 @@ def read_time(value: object, name: str) -> float:
 def _object(part: str, name: str) -> dict[str, Any]:
     """The JSON object of one part."""
     try:
-        return read_object(_decoded(part).decode())
+        data = _decoded(part)
+        plain = _plain_object(data)
+        return read_object(data.decode()) if plain is None else plain
     except (ValueError, RecursionError) as wrong:
         reason = str(wrong) if isinstance(wrong, _FormError) else "no JSON in base64url"
         raise AuthenticationError(f"the {name} of the token cannot be read: {reason}") from wrong
@@ -177,6 +181,30 @@ def read_object(text: str) -> dict[str, Any]:
     return value
 
 
+def _plain_object(data: bytes) -> dict[str, Any] | None:
+    """What ``read_object`` makes of ``data``, in a sixth of the time, if that is plain: without an escape, and so flat that
+    its depth needs no look. None: it is not, or something is wrong with it.
+
+    msgspec takes names that occur twice. Each name in the text ends with a quotation mark before a colon, so where there
+    are as many of these as names in the value, or fewer, none occurred twice; a text with the same characters is in doubt.
+    """
+    if b"\\" in data or data.count(b"{") + data.count(b"[") > _MAX_DEPTH:
+        return None
+    try:
+        value = _plain_decoder.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    names = len(_NAMES.findall(data))
+    return value if names <= len(value) or names <= _names(value) else None
+
+
+def _names(value: object) -> int:
+    """How many names the objects in ``value`` have."""
+    if isinstance(value, dict):
+        return len(value) + sum([_names(each) for each in value.values() if isinstance(each, dict | list)])
+    return sum([_names(each) for each in value if isinstance(each, dict | list)]) if isinstance(value, list) else 0
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -195,4 +223,6 @@ def _no_number(text: str) -> NoReturn:
     raise _FormError("NaN and infinity are no JSON numbers")
 
 
+_NAMES: Final = re.compile(rb'"[ \t\n\r]*+:')
+_plain_decoder: Final = msgspec.json.Decoder(dict[str, Any], float_hook=_decimal)
 _decoder: Final = json.JSONDecoder(object_pairs_hook=_distinct, parse_float=_decimal, parse_constant=_no_number)

@@ -123,19 +123,22 @@ class TokenVerifier:
         """Steps 4 and 5."""
         if not keys:
             raise AuthenticationError("unknown key: the issuer has none with this kid", "signature")
-        if not any(key.verify(read.signed, read.signature) for key in keys):
+        for key in keys:
+            if key.verify(read.signed, read.signature):
+                break
+        else:
             raise AuthenticationError("wrong signature", "signature")
         now = time.time()
-        if read.expires_at <= now - self._leeway:  # the key set may have had to be fetched since
+        times, claims, expires_at = read.times, read.claims, read.expires_at
+        if expires_at <= now - self._leeway:  # the key set may have had to be fetched since
             raise AuthenticationError("token expired", "expired")
-        for name in ("nbf", "iat"):
-            if read.times.get(name, now) > now + self._leeway:
-                raise AuthenticationError("token not valid yet", "claims")
-        _check_audience(read.claims.get("aud"), settings.audience)
+        if max(times.get("nbf", now), times.get("iat", now)) > now + self._leeway:
+            raise AuthenticationError("token not valid yet", "claims")
+        _check_audience(claims.get("aud"), settings.audience)
         for name in _TEXTS:
-            if not isinstance(read.claims.get(name, ""), str):
+            if not isinstance(claims.get(name, ""), str):
                 raise AuthenticationError(f"the claim {name} is no text", "claims")
-        return principal_from(read.claims, settings, read.expires_at + self._leeway)
+        return principal_from(claims, settings, expires_at + self._leeway)
 
 
 def _check_audience(named: object, accepted: Sequence[str]) -> None:
@@ -143,6 +146,8 @@ def _check_audience(named: object, accepted: Sequence[str]) -> None:
     if not named:
         if accepted:
             raise AuthenticationError("the token lacks the claim aud", "claims")
+        return
+    if isinstance(named, str) and named in accepted:
         return
     audiences = named if isinstance(named, list) else [named]
     if not all(isinstance(each, str) for each in audiences) or not any(each in audiences for each in accepted):
