@@ -128,7 +128,7 @@ class Channels(BackgroundService):
         recovery = Recovery(self.core, stream, self.store, history, self._epochs, settings, missed)
         older = OlderPages(self.core, recovery, history, settings)
         self._connections = ClientLifecycle(
-            self.core, self.store, self._background.spawn, stream, lease, settings, self._failures
+            self.core, self.store, self._background.spawn, stream, lease, settings, self._failures, self._schema
         )
         self._retention = Retention(self.store, settings)
         self._followed = FollowedChannels(stream, self.core, settings.publish_timeout)
@@ -229,10 +229,9 @@ class Channels(BackgroundService):
 
     # -- connections and presence ----------------------------------------------------------------------------------
 
-    async def connect(self, member: Member, deliver: Deliver) -> None:
+    def connect(self, member: Member, deliver: Deliver) -> asyncio.Future[None]:
         """Make the connection known. ``deliver`` gets what is sent to it without a subscription, and its end."""
-        with refusals("the user of this connection", self._schema):
-            await self._connections.connect(member, deliver)
+        return self._connections.connect(member, deliver)
 
     async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
         """The connection has ended. Its presence may return within the channel's timeout, unless the close was ``clean``."""

@@ -20,7 +20,9 @@ def network_of(address: str | None) -> str | None:
     The server's own machine is not limited: it is a local proxy, whose clients are known only where it is trusted, or a
     program of the operator. An IPv4 address in IPv6 form (``::ffff:192.0.2.1``) is that IPv4 address.
     """
-    text = (address or "").partition("%")[0]
+    if address is None:
+        return None
+    text = address.partition("%")[0] if "%" in address else address
     return _network(text) if len(text) <= LONGEST_ADDRESS else None
 
 

@@ -25,12 +25,16 @@ class Background:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def spawn(self, work: Coroutine[object, object, _Result]) -> asyncio.Task[_Result]:
+    def spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Start ``work``. Tasks begin in the order in which they were spawned."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+        self.follow(task)
         return task
+
+    def follow(self, work: asyncio.Future[Any]) -> None:
+        """As ``spawn``, for what is under way."""
+        self._tasks.add(work)
+        work.add_done_callback(self._done)
 
     def keep(self, work: asyncio.Future[_Result]) -> None:
         """Wait for ``work``, too, when the server stops. Its failure is its owner's to handle."""
@@ -47,7 +51,7 @@ class Background:
         if late:
             await asyncio.wait(late)
 
-    def _done(self, task: asyncio.Task[object]) -> None:
+    def _done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         if task.cancelled() or (failure := task.exception()) is None:
             return

@@ -31,15 +31,17 @@ class Registration:
         self._services = services
         self._transport = transport
         self._answers = answers
-        self._attempt: asyncio.Task[None] | None = None  # the one under way, or that failed
+        self._attempt: asyncio.Future[None] | None = None  # the one under way, or that failed
         self._written = False
         self._failures = 0
         self._closed = False
 
     def start(self) -> None:
         """Write the row, without waiting for it."""
-        self._attempt = self._services.background.spawn(self._services.channels.connect(self._member, self._deliver))
-        self._attempt.add_done_callback(self._attempted)
+        attempt = asyncio.ensure_future(self._services.channels.connect(self._member, self._deliver))
+        self._services.background.follow(attempt)
+        self._attempt = attempt
+        attempt.add_done_callback(self._attempted)
 
     async def wait(self) -> None:
         """Wait until the connection is registered; retry if that failed before. Raises what the attempt raises."""
@@ -61,7 +63,7 @@ class Registration:
             await asyncio.wait(waited)
         await self._services.channels.disconnect(self._member.connection_id, clean=clean)
 
-    def _attempted(self, attempt: asyncio.Task[None]) -> None:
+    def _attempted(self, attempt: asyncio.Future[None]) -> None:
         """A row that could not be written, because the database was away or read-only, is written later."""
         if not attempt.cancelled() and attempt.exception() is None:
             self._written = True
@@ -74,7 +76,7 @@ class Registration:
         self._failures += 1
         asyncio.get_running_loop().call_later(delay, self._retry, attempt)
 
-    def _retry(self, attempt: asyncio.Task[None]) -> None:
+    def _retry(self, attempt: asyncio.Future[None]) -> None:
         if not self._closed and self._attempt is attempt:
             self.start()
 

@@ -88,11 +88,12 @@ class ChannelSubscription(Protocol):
 class ChannelService(Protocol):
     """The channel service. Every method raises ``RealtimeError`` with the protocol's code if it is refused."""
 
-    async def connect(self, member: Member, deliver: Deliver) -> None:
+    def connect(self, member: Member, deliver: Deliver) -> Awaitable[None]:
         """Register the connection. ``deliver`` gets its messages without a subscription, and the reason if it must end.
 
-        Returns when the connection's row is committed.
+        Done when the connection's row is committed.
         """
+        ...
 
     async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
         """The connection has ended, and with it its subscriptions.

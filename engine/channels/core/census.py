@@ -29,11 +29,11 @@ class ConnectionCensus:
 
     def of_user(self, user_id: str) -> int:
         """The user's connections on other nodes."""
-        return self._users[user_id]
+        return self._users.get(user_id, 0)
 
     def of_network(self, network: str) -> int:
         """The connections from a network (see :func:`engine.identity.networks.network_of`) on other nodes."""
-        return self._networks[network]
+        return self._networks.get(network, 0)
 
     def load(self, rows: Iterable[_Row]) -> None:
         """Start from what a query of all rows shows."""

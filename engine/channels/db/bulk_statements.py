@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from engine.postgres.statements.arrays import text_array
+
 __all__ = ["BULK", "BulkStatement"]
 
 Rows = list[dict[str, Any]]
@@ -30,7 +32,9 @@ class BulkStatement:
 
     def parameters(self, of_each: Sequence[Parameters]) -> dict[str, object]:
         """The parameters of the bulk form."""
-        arrays: dict[str, object] = {array: [each[one] for each in of_each] for one, array in self.arrays.items()}
+        arrays: dict[str, object] = {
+            array: text_array([_text(each[one]) for each in of_each]) for one, array in self.arrays.items()
+        }
         return arrays | {name: of_each[0][name] for name in self.shared}
 
     def results(self, of_each: Sequence[Parameters], rows: Rows) -> list[Rows]:
@@ -41,6 +45,11 @@ class BulkStatement:
         for row in rows:
             found.setdefault(row[self.key], []).append(row)
         return [found.get(each[self.key], []) for each in of_each]
+
+
+def _text(value: object) -> str | None:
+    """A value as PostgreSQL reads it: a text, a boolean, or none."""
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 BULK: Final[Mapping[str, BulkStatement]] = {

@@ -6,6 +6,7 @@ confirmed and clients are answered because of these rows, so a crash must not ta
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -226,17 +227,17 @@ class Store:
 
         return await self.attempt(run, begins=True)
 
-    async def connect(self, member: Member) -> None:
-        """Write the connection's row."""
-        await self._batcher.rows(
-            "engine_connect",
-            id=member.connection_id,
-            node=self._node,
-            user=member.user_id,
-            attributes=_json(dict(member.attributes)),
-            transport=member.transport,
-            ip=member.ip,
-        )
+    def connect(self, member: Member) -> asyncio.Future[list[dict[str, Any]]]:
+        """Write the connection's row. Raises as ``WriteBatcher.begin``."""
+        parameters: dict[str, object] = {
+            "id": member.connection_id,
+            "node": self._node,
+            "user": member.user_id,
+            "attributes": _json(dict(member.attributes)) if member.attributes else "{}",
+            "transport": member.transport,
+            "ip": member.ip,
+        }
+        return self._batcher.begin("engine_connect", parameters)
 
     async def join(self, channel: str, member: Member, data: Mapping[str, Any], limited: bool) -> None:
         """Become present. Raises ``ChannelFullError``, or ``PresenceRefusedError`` for what cannot be stored."""

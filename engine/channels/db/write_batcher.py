@@ -74,7 +74,11 @@ class WriteBatcher:
         self._task: asyncio.Task[None] | None = None
 
     async def rows(self, name: str, **parameters: object) -> Rows:
-        """Run a named query. Returns its rows when they are committed; raises what it raises when run by itself.
+        """Run a named query. Returns its rows when they are committed; raises what it raises when run by itself."""
+        return await self.begin(name, parameters)
+
+    def begin(self, name: str, parameters: dict[str, object]) -> asyncio.Future[Rows]:
+        """The same, as a future; a query whose future is cancelled before its turn is not run.
 
         Raises ``UnavailableError`` at once for a query that has just met a locked table.
         """
@@ -85,7 +89,7 @@ class WriteBatcher:
             self._haste.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        return await write.done
+        return write.done
 
     async def _run(self) -> None:
         try:

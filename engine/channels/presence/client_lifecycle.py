@@ -44,6 +44,8 @@ from engine.channels.core.messages.model import (
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.db.insistence import REFUSED
+from engine.channels.db.refusals import refusals
+from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.channels.presence.connection_registry import ConnectionRegistry, Follower
 from engine.channels.presence.membership import Membership
@@ -63,7 +65,7 @@ _ALL: Final = "*"  # the channel of what is sent to connections
 class ClientLifecycle:
     """See the module. ``spawn`` runs a coroutine as a task of the service; ``clients``: the connections' rows."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         core: ChannelCore,
         store: Store,
@@ -72,9 +74,11 @@ class ClientLifecycle:
         lease: NodeLease,
         settings: ChannelSettings,
         failures: FaultBarrier,
+        schema: SchemaWatch,
     ) -> None:
         self._core = core
         self._failures = failures
+        self._schema = schema
         self._watchers: list[Callable[[ConnectionInserted], None]] = []
         self._store = store
         self._spawn = spawn
@@ -83,9 +87,16 @@ class ClientLifecycle:
         self._mute_rules = MuteRules(store, stream.reached)
         self.sweeper = PresenceSweeper(core.presence, self.clients, store, settings.node_id)
 
-    async def connect(self, member: Member, deliver: Deliver) -> None:
-        """Insert the connection's row and keep ``deliver`` for its events."""
-        await self.clients.connect(member, deliver)
+    def connect(self, member: Member, deliver: Deliver) -> asyncio.Future[None]:
+        """Insert the connection's row and keep ``deliver`` for its events. Done when the row is committed; raises
+        ``UnavailableError`` or ``InvalidQueryError``.
+        """
+        begun = self.clients.begin(member, deliver, self._connect)
+        return asyncio.create_task(self._connect(member, deliver)) if begun is None else begun
+
+    async def _connect(self, member: Member, deliver: Deliver) -> None:
+        with refusals("the user of this connection", self._schema):
+            await self.clients.connect(member, deliver)
 
     async def disconnect(self, connection_id: str, clean: bool) -> None:
         """The connection broke, or its close was ``clean``; see ``Store.drop``. Repeated until the database has it."""

@@ -9,10 +9,10 @@ stream, asks the table.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 
@@ -23,6 +23,9 @@ from engine.feed.leases import NodeLease
 from engine.lsn import Lsn
 
 __all__ = ["ConnectionRegistry", "Follower"]
+
+
+Again = Callable[[Member, Deliver], Coroutine[Any, Any, None]]
 
 
 class Follower(Protocol):
@@ -62,6 +65,7 @@ class ConnectionRegistry:
         self._mine: set[str] = set()  # rows of this node, also of broken connections
         self._incarnation: str | None = None  # of this node's own row, on which the others hang; None: not known
         self._noting: asyncio.Task[None] | None = None
+        self._repeated: set[asyncio.Task[None]] = set()
 
     def __contains__(self, connection_id: object) -> bool:
         """Whether the row is this node's; it may be that of a connection that broke."""
@@ -76,32 +80,78 @@ class ConnectionRegistry:
         """The connections of this node, also those whose row is about to be committed: their clients have been greeted."""
         return [(client.member, client.deliver) for client in self._clients.values()]
 
+    def begin(self, member: Member, deliver: Deliver, again: Again) -> asyncio.Future[None] | None:
+        """As ``connect``, without a task. If that fails ``again``, which does all of it, finds out why. None: something has
+        to be waited for first, and nothing was done.
+        """
+        if self._incarnation is None:
+            return None
+        try:
+            write = self._store.connect(member)
+        except UnavailableError:
+            return None
+        client = self._keep(member, deliver)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writing.add(done)
+        write.add_done_callback(partial(self._begun, client, done, again))
+        return done
+
+    def _begun(self, client: _Client, done: asyncio.Future[None], again: Again, write: asyncio.Future[Any]) -> None:
+        failed = write.cancelled() or write.exception() is not None
+        if failed and not done.done():
+            task = asyncio.create_task(again(client.member, client.deliver))
+            self._repeated.add(task)
+            task.add_done_callback(partial(self._ended_again, done))
+            return
+        self._writing.discard(done)
+        client.written = client.written or not failed
+        if not done.done():
+            done.set_result(None)
+
+    def _ended_again(self, done: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        self._repeated.discard(task)
+        self._writing.discard(done)
+        if done.done():
+            _seen(task)
+        elif task.cancelled():
+            done.cancel()
+        elif (failure := task.exception()) is not None:
+            done.set_exception(failure)
+        else:
+            done.set_result(None)
+
+    def _keep(self, member: Member, deliver: Deliver) -> _Client:
+        self._mine.add(member.connection_id)
+        client = self._clients.get(member.connection_id)
+        if client is None:
+            client = self._clients[member.connection_id] = _Client(member, deliver)
+        client.deliver = deliver
+        return client
+
     async def connect(self, member: Member, deliver: Deliver) -> None:
         """Insert the connection's row, and keep ``deliver``. May be repeated. Raises ``UnavailableError``."""
-        self._mine.add(member.connection_id)
-        client = self._clients.setdefault(member.connection_id, _Client(member, deliver))
-        client.deliver = deliver
+        client = self._keep(member, deliver)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writing.add(written)
         try:
-            await self._write(member)
+            if self._incarnation is None:
+                await asyncio.shield(self._noted())  # one that gives up must not end the read of the others
+            await self._store.connect(member)
+            client.written = True
+        except psycopg.errors.ForeignKeyViolation:  # this node was removed, and has not registered again
+            await self._write_again(member)
             client.written = True
         finally:
             self._writing.discard(written)
             written.set_result(None)
 
-    async def _write(self, member: Member) -> None:
+    async def _write_again(self, member: Member) -> None:
         try:
-            if self._incarnation is None:
-                await asyncio.shield(self._noted())  # one that gives up must not end the read of the others
+            await self._lease.renew()
+            await self._note_incarnation()
             await self._store.connect(member)
-        except psycopg.errors.ForeignKeyViolation:  # this node was removed, and has not registered again
-            try:
-                await self._lease.renew()
-                await self._note_incarnation()
-                await self._store.connect(member)
-            except (psycopg.Error, FeedError, OSError) as error:
-                raise UnavailableError("this server is about to take its place again; try again") from error
+        except (psycopg.Error, FeedError, OSError) as error:
+            raise UnavailableError("this server is about to take its place again; try again") from error
 
     def _noted(self) -> asyncio.Task[None]:
         """The read of the incarnation that is under way: many connect at once to a node that has just started."""

@@ -116,11 +116,11 @@ async def test_a_connection_whose_row_is_deleted_before_its_insert_returned_is_e
             await write(member)
             await received.wait()
 
-        monkeypatch.setattr(store, "connect", write_and_linger)
+        monkeypatch.setattr(store, "connect", lambda member: asyncio.ensure_future(write_and_linger(member)))
         for statement in ("delete from realtime.connections", "truncate realtime.connections cascade"):
             received.clear()
             ann = Ended(one, Member(f"ann {statement}"))
-            coming = asyncio.create_task(one.channels.connect(ann.member, ann.deliver))
+            coming = one.channels.connect(ann.member, ann.deliver)
             await until(lambda: read(database, "select from realtime.connections"))
             run(database, statement)
             assert await ann.end() is DisconnectedError

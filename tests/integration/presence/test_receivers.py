@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 from engine.channels.core.messages.model import Member
@@ -52,7 +51,7 @@ async def test_a_broadcast_to_all_reaches_a_connection_whose_row_is_about_to_be_
         greeted = ChannelSubscriber(one, member)
         with connect(source.dsn) as sql, sql.transaction():
             sql.execute("lock table realtime.connections in share mode")
-            connecting = asyncio.create_task(one.channels.connect(member, greeted.deliver))
+            connecting = one.channels.connect(member, greeted.deliver)
             await until(lambda: sql.execute("select from pg_locks where not granted").fetchone() is not None)
             run(source.dsn, "select realtime.broadcast_all('news', '1')")
             await greeted.until(lambda: greeted.data == [1])

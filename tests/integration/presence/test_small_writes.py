@@ -58,7 +58,7 @@ async def test_one_that_cannot_be_written_fails_alone(store: Store, database: st
     *done, failure = await asyncio.gather(
         *(store.connect(member(number)) for number in range(3)), store.connect(bad), return_exceptions=True
     )
-    assert done == [None] * 3
+    assert done == [[]] * 3
     assert isinstance(failure, psycopg.DataError)
     assert query(database, "select id from realtime.connections order by id") == [("c00",), ("c01",), ("c02",)]
 

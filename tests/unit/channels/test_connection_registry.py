@@ -89,3 +89,59 @@ async def test_a_read_that_began_before_the_removal_of_the_node_counts_for_no_la
     assert rows.asked == 2
     rows.answer.set()
     await asyncio.gather(*first, *second)
+
+
+class Writes(Rows):
+    """Rows that are written when the test has it so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer.set()
+        self.writes: list[asyncio.Future[list[dict[str, Any]]]] = []
+
+    def connect(self, member: Member) -> asyncio.Future[list[dict[str, Any]]]:  # type: ignore[override]
+        self.written.append(member.connection_id)
+        self.writes.append(asyncio.get_running_loop().create_future())
+        return self.writes[-1]
+
+
+async def begun(writes: Writes, again: Any) -> tuple[ConnectionRegistry, asyncio.Future[None]]:
+    """A connection whose row is being written, of a node that knows its incarnation."""
+    connections = registry(writes)
+    assert connections.begin(Member("a"), lambda _: None, again) is None  # the incarnation has to be read first
+    await connections._note_incarnation()
+    done = connections.begin(Member("a"), lambda _: None, again)
+    assert done is not None
+    return connections, done
+
+
+async def test_a_row_that_is_written_takes_no_task() -> None:
+    writes = Writes()
+    connections, done = await begun(writes, None)
+    assert connections.find("a") is not None  # from now on it gets what is sent to it
+    assert not done.done()
+    tasks = asyncio.all_tasks()
+    writes.writes[0].set_result([])
+    await done
+    assert asyncio.all_tasks() == tasks
+    assert connections._clients["a"].written
+
+
+async def test_a_row_that_could_not_be_written_is_tried_again_which_finds_the_reason() -> None:
+    async def again(member: Member, _: Any) -> None:
+        assert member.connection_id == "a"
+        tried.append(member)
+        if len(tried) == 1:
+            raise ValueError("the reason")
+
+    tried: list[Member] = []
+    for expected in (ValueError, None):
+        writes = Writes()
+        _, done = await begun(writes, again)
+        writes.writes[0].set_exception(OSError("of all that were written together"))
+        if expected is None:
+            await done
+        else:
+            with pytest.raises(expected, match="the reason"):
+                await done
+    assert len(tried) == 2

@@ -197,6 +197,7 @@ class RecordReader:
 
     def __init__(self) -> None:
         self._layouts: dict[Relation, _Layout] = {}
+        self._names: dict[Relation, list[str]] = {}  # of the columns of each
         self.faults = FaultBarrier()
         self.key: str | None = None
 
@@ -231,8 +232,9 @@ class RecordReader:
         layout = self._layouts.get(change.relation)
         if layout is None:
             layout = self._layouts[change.relation] = _layout(change.relation)
+            self._names[change.relation] = [column.name for column in change.relation.columns]
         if layout is True:
-            into.changes.append(_row_change(change))
+            into.changes.append(_row_change(change, self._names[change.relation]))
         elif layout is not False and change.kind is Kind.INSERT:
             row = change.new()
             assert row is not None
@@ -317,8 +319,7 @@ def _layout(relation: Relation) -> _Layout:
     return itemgetter(*(names.index(name) for name in MESSAGE_COLUMNS))
 
 
-def _row_change(change: Change) -> RowChange:
-    names = [column.name for column in change.relation.columns]
+def _row_change(change: Change, names: list[str]) -> RowChange:
     old, new = change.old(), change.new()
     return RowChange(change.kind, change.relation.name, _named(names, old), _named(names, new))
 
@@ -326,7 +327,11 @@ def _row_change(change: Change) -> RowChange:
 def _named(names: list[str], row: tuple[Value, ...] | None) -> dict[str, str | None] | None:
     if row is None:
         return None
-    return {name: _text(value) for name, value in zip(names, row, strict=True) if value is None or type(value) is bytes}
+    return {
+        name: None if value is None else value.decode()
+        for name, value in zip(names, row, strict=True)
+        if value is not UNCHANGED
+    }
 
 
 def _text(value: Value) -> str | None:
