@@ -71,9 +71,10 @@ class UsageCounter:
 
     def opened(self, principal: Principal, handshake: HandshakeRequest) -> Visit:
         """A client was authenticated and greeted. The result is for ``closed``."""
-        minute = self._now()
+        minute = self._minute(int(self._clock() // 60))
         self._open += 1
-        minute.connections = max(minute.connections, self._open)
+        if minute.connections < self._open:
+            minute.connections = self._open
         if handshake.opts_out or principal.claims.get("analytics") is False:
             return Visit(None, counted=False)
         minute.sessions += 1

@@ -3,16 +3,15 @@
 ASGI has no way to drop a client that does not read: returning waits until everything has been sent. So each request finds
 its transport in ``scope["state"]["transport"]``; an event stream watches it and aborts it if the client stalls.
 
-A WebSocket handshake is checked and accepted here, before any answer, and mostly without h11 (``Arrival``). A rejected
-handshake goes to the application as any other request does, with the reason in ``scope["state"]["refused"]``: so the
-rejection is an ordinary HTTP answer. Input that is no HTTP is answered by a problem document, too, and the client gets the
-time to read it.
+A WebSocket handshake is checked and accepted before any answer, and mostly without h11
+(:mod:`server.transports.websocket.arrival`). A rejected handshake goes to the application as any other request does, with
+the reason in ``scope["state"]["refused"]``: so the rejection is an ordinary HTTP answer. Input that is no HTTP is answered
+by a problem document, too, and the client gets the time to read it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
@@ -32,6 +31,7 @@ from server.http.proxy_header import InvalidProxyHeaderError, ProxyHeader
 from server.http.security_headers import SECURITY_HEADERS
 from server.http.visitor import VisitorHeaders
 from server.limits.sockets import CountedSocket, NetworkSockets
+from server.transports.websocket.arrival import Arrival, Heads, address_of
 from server.transports.websocket.handshake import asks_for_websocket
 from server.transports.websocket.handshakes import (
     WEBSOCKET_PATH,
@@ -39,11 +39,10 @@ from server.transports.websocket.handshakes import (
     HandshakeHandler,
     Handshakes,
     Head,
-    plain_head,
 )
 from server.transports.websocket.upgrade import become_websocket
 
-__all__ = ["Arrival", "HttpProtocol", "arrivals"]
+__all__ = ["HttpProtocol", "arrivals"]
 
 _LINGER: Final = 2.0
 """Seconds in which a refused client may go on sending: unread bytes at a close destroy the answer (TCP's RST)."""
@@ -92,7 +91,7 @@ class HttpProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
-        self._socket = self._handshakes.enter(_address(transport))
+        self._socket = self._handshakes.enter(address_of(transport))
         if self._socket is None:
             transport.abort()
             return
@@ -178,7 +177,7 @@ class HttpProtocol(H11Protocol):
             if self._handshakes.floods(scope["client"]):
                 return True
         visitor = scope["state"]["visitor"] = self._handshakes.visitor_of(head, self.client)
-        if scope["path"] != WEBSOCKET_PATH or not asks_for_websocket(self.headers):
+        if scope["path"] != WEBSOCKET_PATH or not asks_for_websocket(head.lines):
             return False
         try:
             if earlier is not None:
@@ -230,97 +229,6 @@ class HttpProtocol(H11Protocol):
         self.loop.call_later(_LINGER, self.transport.close)
 
 
-class Arrival(asyncio.Protocol):
-    """A connection on which nothing has come. The handshake of a WebSocket that comes whole, in the plain form of almost all
-    clients, is read here: it would cost h11 and uvicorn several times as much. Everything else is left to ``HttpProtocol``,
-    with the bytes that have come.
-    """
-
-    __slots__ = ("_connections", "_due", "_handshakes", "_http", "_loop", "_peer", "_socket", "_timer", "_transport")
-
-    def __init__(
-        self,
-        handshakes: Handshakes,
-        http: Callable[..., HttpProtocol],
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        self._handshakes = handshakes
-        self._http = partial(http, config, server_state, app_state)
-        self._connections: set[Any] = server_state.connections
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._socket: CountedSocket | None = None
-        self._peer: tuple[str, int] | None = None  # to ask the transport takes a socket object each time
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connected."""
-        self._peer = _address(transport)
-        self._socket = self._handshakes.enter(self._peer)
-        if self._socket is None:
-            transport.abort()
-            return
-        self._transport = transport
-        self._connections.add(self)
-        self._due = self._loop.time() + HttpProtocol.head_timeout
-        self._timer = self._loop.call_at(self._due, transport.close)
-
-    def data_received(self, data: bytes) -> None:
-        """The first bytes arrived."""
-        transport = self._transport
-        if transport is None:
-            return
-        self._leave()
-        refused: HandshakeRejectedError | None = None
-        if (plain := plain_head(data)) is not None:
-            head, frames = plain
-            try:
-                accepted = self._judge(head, self._peer)
-            except HandshakeRejectedError as why:
-                refused = why.with_traceback(None)
-            else:
-                if accepted is None:
-                    self._handshakes.answer_flood(transport)
-                else:
-                    become_websocket(transport, accepted, self._connections, frames)
-                return
-        self._http().take_over(transport, data, self._due, refused)
-
-    def _judge(self, head: Head, peer: tuple[str, int] | None) -> Accepted | None:
-        """None: its client floods. Raises ``HandshakeRejectedError``."""
-        client = None if peer is None else self._handshakes.client_of(head, peer)
-        if self._handshakes.floods(client):
-            return None
-        return self._handshakes.accept(head, client, self._handshakes.visitor_of(head, peer))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed."""
-        self._leave()
-
-    def shutdown(self) -> None:
-        """uvicorn shuts down."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def _leave(self) -> None:
-        self._connections.discard(self)
-        self._transport = None
-        if self._socket is not None:
-            self._socket.leave()  # an ``HttpProtocol`` that goes on counts it again
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-def _address(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
-    peer = transport.get_extra_info("peername")
-    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
-
-
 def arrivals(
     acceptor: HandshakeHandler,
     *,
@@ -332,4 +240,4 @@ def arrivals(
     """What uvicorn makes a protocol of for each connection; parameters as of ``Handshakes`` and ``HttpProtocol``."""
     handshakes = Handshakes(acceptor, proxies, visitors, sockets)
     http = partial(HttpProtocol, handshakes, proxy_protocol=proxy_protocol)
-    return http if proxy_protocol else partial(Arrival, handshakes, http)
+    return http if proxy_protocol else partial(Arrival, handshakes, http, Heads(HttpProtocol.head_timeout))

@@ -51,5 +51,5 @@ class VisitorHeaders:
         country: str | None = None
         if proxied and self._country is not None:
             [country] = named if len(named := header(self._country)) == 1 else [None]
-        opts_out = self._respected and any("1" in header(name) for name in (b"dnt", b"sec-gpc"))
+        opts_out = self._respected and ("1" in header(b"dnt") or "1" in header(b"sec-gpc"))
         return Visitor(country, opts_out) if opts_out or country is not None else _ANYONE

@@ -12,7 +12,6 @@ The rate of new connections is counted per node when a client asks, and again fr
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -87,15 +86,21 @@ class _Counts:
     """Connections of this node per user and network."""
 
     def __init__(self) -> None:
-        self.users: Counter[str] = Counter()
-        self.networks: Counter[str] = Counter()
+        self.users: dict[str, int] = {}
+        self.networks: dict[str, int] = {}
 
     def add(self, user_id: str | None, network: str | None, by: int) -> None:
-        for counts, key in ((self.users, user_id), (self.networks, network)):
-            if key is not None:
-                counts[key] += by
-                if not counts[key]:
-                    del counts[key]
+        if user_id is not None:
+            _add(self.users, user_id, by)
+        if network is not None:
+            _add(self.networks, network, by)
+
+
+def _add(counts: dict[str, int], key: str, by: int) -> None:
+    if (now := counts.get(key, 0) + by) != 0:
+        counts[key] = now
+    else:
+        counts.pop(key, None)
 
 
 class ConnectionLimiter:
@@ -172,9 +177,11 @@ class ConnectionLimiter:
     def _check(self, counts: _Counts, user_id: str | None, network: str | None, more: int) -> None:
         """Raise ``LimitExceededError`` if ``more`` connections beyond ``counts`` and those elsewhere would be too many."""
         limits, others = self._limits, self._others
-        if network is not None and counts.networks[network] + others.of_network(network) + more > limits.per_network:
-            raise _full(f"address {network}", limits.per_network, "max_connections_per_ip")
-        if user_id is not None and counts.users[user_id] + others.of_user(user_id) + more > limits.per_user:
+        if network is not None:
+            found = counts.networks.get(network, 0)
+            if found + others.of_network(network) + more > limits.per_network:
+                raise _full(f"address {network}", limits.per_network, "max_connections_per_ip")
+        if user_id is not None and counts.users.get(user_id, 0) + others.of_user(user_id) + more > limits.per_user:
             raise _full("user", limits.per_user, "max_connections_per_user")
 
 

@@ -3,7 +3,8 @@
 A connection has the meter of its transport, and calls it once per message that arrives and once per write. Both are on the
 hot path of every delivery, so the meter only adds to attributes; the registry reads them when it is asked. What was written
 is kept until the turn of the event loop ends, or ``_WRITES`` writes long, and then counted by frame: the receivers of one
-frame cost one addition, and their latencies are measured up to so many writes too late.
+frame cost one addition, and their latencies are measured up to so many writes too late. A few answers alone are counted at
+once.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ HTTP: Final = "http"
 _DURATIONS: Final = (1, 5, 15, 60, 300, 900, 3_600, 4 * 3_600, 86_400, 7 * 86_400)
 _CODES: Final = frozenset(CloseCode)
 _WRITES: Final = 64
+_FEW: Final = 4
 
 
 class WrittenFrame(TracedFrame, Protocol):
@@ -183,6 +185,15 @@ class TransportMeter:
     def wrote(self, frames: Sequence[WrittenFrame], size: int) -> None:
         """``frames`` were written as ``size`` bytes."""
         self._bytes_sent.value += size
+        if len(frames) <= _FEW:  # answers are no commit's effect: what is written to a client that arrives
+            count = 0
+            for frame in frames:
+                if frame.committed_at is not None:
+                    break
+                count += frame.count
+            else:
+                self._messages_sent.value += count
+                return
         written = self._written
         written.append(frames)
         if len(written) == 1:
@@ -195,7 +206,7 @@ class TransportMeter:
         if not self._written:
             return
         written, self._written = self._written, []
-        alone = len(written) == 1 and len(written[0]) == 1  # as when a client arrives: a Counter takes longer
+        alone = len(written) == 1 and len(written[0]) == 1  # a Counter takes longer
         counts = {written[0][0]: 1} if alone else Counter(chain.from_iterable(written))
         now, messages = time_ns() // 1000, 0
         for frame, times in counts.items():

@@ -43,6 +43,7 @@ __all__ = [
 PONG: Final = b'{"type":"pong"}'
 
 _encode = msgspec.json.Encoder().encode
+_ID: Final = "0"  # in place of the id of a connection
 
 
 class _Limits(Struct):
@@ -155,6 +156,22 @@ def connected(
     secret: str | None,
 ) -> bytes:
     """The first message on every connection. ``ping_interval`` in seconds; ``secret``: how requests name the session."""
+    if secret is not None:
+        return _connected(connection_id, epoch, ping_interval, limits, secret)
+    before, behind = _around_id(epoch, ping_interval, limits)
+    return b"%b%b%b" % (before, _encode(connection_id), behind)
+
+
+@lru_cache(maxsize=16)
+def _around_id(epoch: str, ping_interval: float, limits: SessionLimits) -> tuple[bytes, bytes]:
+    """The first message, before the id of the connection and behind it: the same for all connections of a server."""
+    before, _, behind = _connected(_ID, epoch, ping_interval, limits, None).partition(_encode(_ID))
+    return before, behind
+
+
+def _connected(
+    connection_id: str, epoch: str, ping_interval: float, limits: SessionLimits, secret: str | None
+) -> bytes:
     return _encode(
         _Connected(
             connection_id,

@@ -44,10 +44,13 @@ class Wheel:
     def enter(self, member: Member) -> int:
         """Call ``member.beat()`` until it leaves. Returns its place."""
         loop = asyncio.get_running_loop()
+        now = loop.time()
         if self._timer is None:
-            self._at = loop.time()
+            self._at = now
             self._stop_after(len(self._places), loop)
-        passed = min(int((loop.time() - self._at) / self._step), self._ahead - 1)
+        passed = int((now - self._at) / self._step)
+        if passed >= self._ahead:
+            passed = self._ahead - 1
         place = (self._last + passed) % len(self._places)
         self._places[place].add(member)
         return place

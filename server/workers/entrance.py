@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
@@ -63,18 +64,19 @@ class Server(uvicorn.Server):
     async def _listen(self, listener: socket.socket) -> None:
         listener.setblocking(False)
         server = await asyncio.get_running_loop().create_server(
-            self._protocol, sock=listener, backlog=self.config.backlog, **self._tls
+            self._protocols(), sock=listener, backlog=self.config.backlog, **self._tls
         )
         self.servers.append(server)
         self._listening.append(listener)
 
     async def _take(self, connection: socket.socket) -> None:
         with suppress(OSError):  # its client has gone, or does not end its TLS handshake
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection, **self._tls)
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocols(), connection, **self._tls)
 
-    def _protocol(self) -> asyncio.Protocol:
+    def _protocols(self) -> Callable[[], asyncio.Protocol]:
+        """Makes the protocol of each connection; none of ours writes into the state of the application."""
         make = cast("Any", self.config.http_protocol_class)
-        return cast("asyncio.Protocol", make(config=self.config, server_state=self.server_state, app_state={}))
+        return partial(make, config=self.config, server_state=self.server_state, app_state={})
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

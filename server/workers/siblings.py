@@ -185,7 +185,7 @@ class _LocalServer(Server):
     async def startup(self, sockets: list[Any] | None = None) -> None:
         """Take the place of a worker's that has ended."""
         self._path.unlink(missing_ok=True)
-        server = await asyncio.get_running_loop().create_unix_server(self._protocol, str(self._path))
+        server = await asyncio.get_running_loop().create_unix_server(self._protocols(), str(self._path))
         self.servers.append(server)
         self.started = True
 

@@ -46,11 +46,13 @@ class ExpiryTimer:
 
     def start(self, expires_at: float, owner: Expiring) -> None:
         """Begin, or begin again. ``expires_at``: seconds since the Unix epoch. Calls nothing by itself."""
-        self.stop()
+        if self._owner is not None:
+            self.stop()
         self._owner = owner
         self._expires_at = expires_at
-        self._warn_at = expires_at - min(_WARNING, (expires_at - time.time()) / 3)
-        self._wait()
+        now = time.time()
+        self._warn_at = expires_at - min(_WARNING, (expires_at - now) / 3)
+        self._wait(now)
 
     def stop(self) -> None:
         """Call nothing any more."""
@@ -62,9 +64,9 @@ class ExpiryTimer:
             self._wheels.every(_CHECK).leave(self, self._place)
             self._place = None
 
-    def _wait(self) -> None:
+    def _wait(self, now: float) -> None:
         at = self._expires_at if self._warn_at is None else self._warn_at
-        left = max(at - time.time(), 0)
+        left = max(at - now, 0)
         if left > _SOON:
             if self._place is None:
                 self._place = self._wheels.every(_CHECK).enter(self)
@@ -80,14 +82,15 @@ class ExpiryTimer:
         if owner is None:
             return
         self._timer = None
-        left = self._expires_at - time.time()
+        now = time.time()
+        left = self._expires_at - now
         if left <= 0:
             self.stop()
             owner.expire()
             return
-        due = self._warn_at is not None and time.time() >= self._warn_at
+        due = self._warn_at is not None and now >= self._warn_at
         if due:
             self._warn_at = None
-        self._wait()
+        self._wait(now)
         if due:
             owner.warn_of_expiry(left)

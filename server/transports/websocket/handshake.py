@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
 from server.auth.identity import HandshakeRejectedError
 
-__all__ = ["HEADERS_OF_426", "PROTOCOL", "Headers", "asks_for_websocket", "elements", "handshake_key", "protocols"]
+__all__ = [
+    "HEADERS_OF_426",
+    "PROTOCOL",
+    "Headers",
+    "Lines",
+    "asks_for_websocket",
+    "elements",
+    "handshake_key",
+    "protocols",
+]
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Names in lower case, as ASGI has them."""
+
+Lines = Mapping[bytes, Sequence[bytes]]
+"""The values of each header, one for each of its lines."""
 
 HEADERS_OF_426: Final = {"Upgrade": "websocket", "Connection": "Upgrade"}
 """The header that RFC 9110, 15.5.22, requires with that status."""
@@ -23,41 +35,30 @@ PROTOCOL: Final = "bunbase"
 _VERSION: Final = b"13"
 _KEY_BYTES: Final = 16
 _OLDEST_HTTP: Final = b"1.1"
-_CHECKED: Final = frozenset(
-    (b"sec-websocket-version", b"sec-websocket-key", b"transfer-encoding", b"content-length", b"origin")
-)
 
 
-def elements(headers: Headers, name: bytes) -> list[bytes]:
+def elements(lines: Sequence[bytes]) -> list[bytes]:
     """The elements of a header that is a list, from all its lines (RFC 9110, 5.3 and 5.6.1)."""
-    return [
-        part
-        for each, value in headers
-        if each == name
-        for element in value.split(b",")
-        if (part := element.strip(b" \t"))
-    ]
+    return [part for line in lines for element in line.split(b",") if (part := element.strip(b" \t"))]
 
 
-def asks_for_websocket(headers: Headers) -> bool:
+def asks_for_websocket(lines: Lines) -> bool:
     """Whether a request wants to become a WebSocket: other upgrades are not made, and ignored (RFC 9110, 7.8)."""
-    return _names(headers, b"upgrade", b"websocket") and _names(headers, b"connection", b"upgrade")
+    return _names(lines.get(b"upgrade", ()), b"websocket") and _names(lines.get(b"connection", ()), b"upgrade")
 
 
-def _names(headers: Headers, name: bytes, token: bytes) -> bool:
+def _names(lines: Sequence[bytes], token: bytes) -> bool:
     """Whether a header that is a list has an element ``token``, in any case."""
-    for each, value in headers:
-        if each == name and (value.lower() == token or token in map(bytes.lower, elements(((name, value),), name))):
-            return True
-    return False
+    return (len(lines) == 1 and lines[0].lower() == token) or token in map(bytes.lower, elements(lines))
 
 
-def protocols(headers: Headers) -> list[str]:
+def protocols(lines: Lines) -> list[str]:
     """The subprotocols that the client offers."""
-    return [each.decode("latin-1") for each in elements(headers, b"sec-websocket-protocol")]
+    offered = lines.get(b"sec-websocket-protocol")
+    return [] if offered is None else [each.decode("latin-1") for each in elements(offered)]
 
 
-def handshake_key(method: bytes, http_version: bytes, headers: Headers) -> bytes:
+def handshake_key(method: bytes, http_version: bytes, given: Lines) -> bytes:
     """The ``Sec-WebSocket-Key`` of a handshake. Raises ``HandshakeRejectedError`` for an invalid one."""
     if method != b"GET":
         raise HandshakeRejectedError(
@@ -66,12 +67,8 @@ def handshake_key(method: bytes, http_version: bytes, headers: Headers) -> bytes
     if http_version < _OLDEST_HTTP:
         text = f"a WebSocket handshake needs HTTP/1.1 or newer, not HTTP/{http_version.decode()}"
         raise HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426)
-    given: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        if name in _CHECKED:
-            given.setdefault(name, []).append(value)
-    versions = given.get(b"sec-websocket-version", [])
-    if versions != [_VERSION]:
+    versions = given.get(b"sec-websocket-version", ())
+    if [*versions] != [_VERSION]:
         text = f"Sec-WebSocket-Version is 13 here, not {_shown(versions)}"
         needed = {"Sec-WebSocket-Version": _VERSION.decode()}
         raise HandshakeRejectedError(HTTPStatus.UPGRADE_REQUIRED, text, HEADERS_OF_426 | needed)
@@ -79,7 +76,7 @@ def handshake_key(method: bytes, http_version: bytes, headers: Headers) -> bytes
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "a WebSocket handshake has no body")
     if len(given.get(b"origin", ())) > 1:
         raise HandshakeRejectedError(HTTPStatus.BAD_REQUEST, "Origin: a request has one")
-    return _key(given.get(b"sec-websocket-key", []))
+    return _key(given.get(b"sec-websocket-key", ()))
 
 
 def _key(values: Sequence[bytes]) -> bytes:

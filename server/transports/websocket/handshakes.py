@@ -29,6 +29,7 @@ _PLAIN: Final = re.compile(
     rb"GET /realtime(?:\?([!-~]*+))? HTTP/1\.1\r\n((?:[-!#$%&'*+.^_`|~0-9A-Za-z]++:[\t -~]*+\r\n)++)\r\n"
 )
 _LINES: Final = re.compile(rb"([^:]++):([^\r]*+)\r\n")
+_KEY_HEADER: Final = API_KEY.encode()
 _LONGEST_PLAIN: Final = 16 * 1024  # bytes
 _MAX_PLAIN_HEADERS: Final = 100
 _NOT_PLAIN: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
@@ -51,22 +52,27 @@ class HandshakeHandler(Protocol):
 
 
 class Head:
-    """The head of a request. ``version``: of HTTP, as in ``1.1``; ``query``: of the address, as it came."""
+    """The head of a request. ``version``: of HTTP, as in ``1.1``; ``query``: of the address, as it came; ``lines``: the
+    values of each header.
+    """
 
-    __slots__ = ("_lines", "headers", "method", "query", "version")
+    __slots__ = ("headers", "lines", "method", "query", "version")
 
     def __init__(self, method: bytes, version: bytes, query: bytes, headers: Headers) -> None:
         self.method = method
         self.version = version
         self.query = query
         self.headers = headers
-        self._lines: dict[bytes, list[bytes]] = {}  # of each header
+        self.lines: dict[bytes, list[bytes]] = {}
         for name, value in headers:
-            self._lines.setdefault(name, []).append(value)
+            if name in self.lines:
+                self.lines[name].append(value)
+            else:
+                self.lines[name] = [value]
 
     def values(self, name: bytes) -> Sequence[str]:
         """The values of a header, one for each of its lines."""
-        lines = self._lines.get(name)
+        lines = self.lines.get(name)
         return () if lines is None else [value.decode("latin-1") for value in lines]
 
 
@@ -108,9 +114,9 @@ class Handshakes:
         """Count a new socket. None: it is dropped before anything of it is read, as its client has too many or floods. Those
         of a trusted proxy are of many clients.
         """
-        if self.floods(peer):
-            return None
-        return self._sockets.enter(None if peer is None or self._proxies.trusts(peer[0]) else peer[0])
+        if peer is None or self._proxies.trusts(peer[0]):
+            return self._sockets.enter(None)
+        return None if self._acceptor.floods(peer[0]) else self._sockets.enter(peer[0])
 
     def client_of(self, head: Head, peer: tuple[str, int]) -> tuple[str, int]:
         """The client behind the proxies."""
@@ -122,11 +128,11 @@ class Handshakes:
 
     def accept(self, head: Head, client: tuple[str, int] | None, visitor: Visitor) -> Accepted:
         """Accept a request that wants to become a WebSocket. Raises ``HandshakeRejectedError``."""
-        key = handshake_key(head.method, head.version, head.headers)
+        key = handshake_key(head.method, head.version, head.lines)
         origin = next(iter(head.values(b"origin")), None)
-        offered = protocols(head.headers)
+        offered = protocols(head.lines)
         ip = None if client is None else client[0]
-        authorization, keys = head.values(b"authorization"), head.values(API_KEY.encode())
+        authorization, keys = head.values(b"authorization"), head.values(_KEY_HEADER)
         handshake = handshake_of(origin, query_of(head.query), ip, authorization, offered, keys)
         scope = {"type": "http", "headers": head.headers, "client": client}
         connection = self._acceptor.accept(placed(visitor.added_to(handshake), scope))
@@ -147,7 +153,8 @@ def plain_head(data: bytes) -> tuple[Head, bytes] | None:
     headers = [(name.lower(), value.strip(b" \t")) for name, value in _LINES.findall(found[2])]
     if len(headers) > _MAX_PLAIN_HEADERS:
         return None
-    names = [name for name, _ in headers]
-    if names.count(b"host") != 1 or not _NOT_PLAIN.isdisjoint(names) or not asks_for_websocket(headers):
+    head = Head(b"GET", b"1.1", found[1] or b"", headers)
+    lines = head.lines
+    if len(lines.get(b"host", ())) != 1 or not _NOT_PLAIN.isdisjoint(lines) or not asks_for_websocket(lines):
         return None
-    return Head(b"GET", b"1.1", found[1] or b"", headers), data[found.end() :]
+    return head, data[found.end() :]

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from base64 import b64encode
 from collections.abc import Mapping, MutableMapping
-from hashlib import sha1
 from http import HTTPStatus
 from time import thread_time
 from types import MappingProxyType
@@ -23,6 +21,7 @@ from picows.api import WSProtocol  # type: ignore[attr-defined]
 from server.limits.read_turns import LEAST, TURN, next_read, size_in_turn
 from server.protocol.close_codes import CloseCode
 from server.transports.websocket.handshakes import Accepted
+from server.transports.websocket.quiet_transport import QuietTransport, may_be_quiet
 from server.transports.websocket.websocket_connection import WebSocketConnection
 from server.wire.frame import Frame
 
@@ -48,6 +47,10 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
     A frame against the protocol is the client's error, not ours.
     """
 
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__(logger, {})
+        self.isEnabledFor = logger.isEnabledFor  # type: ignore[method-assign]  # asked four times of each connection
+
     def info(self, msg: object, *args: object, **kwargs: Any) -> None:
         """Of each connection, when it comes and when it goes."""
         if self.isEnabledFor(logging.INFO):
@@ -64,36 +67,38 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-_log = _Log(logging.getLogger("realtime.ws"), {})
+_log = _Log(logging.getLogger("realtime.ws"))
 
 
-class _NoAnswer:
-    """In place of picows' answer to a handshake, for all connections: nothing is written for it. Ours is written with the
-    first messages, since two writes cost twice as much, at both ends.
+class _QueuedAnswer:
+    """The answer to a handshake (RFC 6455, 4.2.2): put into the queue of ``connection``, and so written with the first
+    messages, since two writes cost twice as much, at both ends. picows is given nothing to write.
+
+    It is one for all connections, since picows asks for ``connection`` and writes the answer without a turn in between.
+    ``agreed``: the subprotocol.
     """
 
-    __slots__ = ("headers",)
+    __slots__ = ("agreed", "connection", "headers")
 
     status: Final = HTTPStatus.SWITCHING_PROTOCOLS
 
     def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
+        self.headers: dict[str, str] = {}  # picows adds the proof that the key was read
+        self.connection: WebSocketConnection | None = None
+        self.agreed: str | None = None
 
     def to_bytes(self) -> bytearray:
         """Nothing."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            protocol = "" if self.agreed is None else f"Sec-WebSocket-Protocol: {self.agreed}\r\n"
+            text = f"{_ANSWER}{protocol}Sec-WebSocket-Accept: {self.headers['Sec-WebSocket-Accept']}\r\n\r\n"
+            connection.queue.add(Frame(text.encode(), count=0))
         return bytearray()
 
 
-_NO_ANSWER: Final = cast("WSUpgradeResponse", _NoAnswer())
-_ANSWER: Final = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
-_ID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
-
-
-def _answer(key: bytes, agreed: str | None) -> bytes:
-    """The answer to a handshake with this key (RFC 6455, 4.2.2). ``agreed``: the subprotocol."""
-    protocol = b"" if agreed is None else b"Sec-WebSocket-Protocol: %b\r\n" % agreed.encode()
-    accept = b64encode(sha1(key + _ID, usedforsecurity=False).digest())
-    return b"%b%bSec-WebSocket-Accept: %b\r\n\r\n" % (_ANSWER, protocol, accept)
+_answer: Final = _QueuedAnswer()
+_ANSWER: Final = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
 
 
 class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
@@ -134,11 +139,11 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
         """uvicorn hands over its transport."""
         self._asyncio_transport = transport
         self._connections.add(self)
-        super().connection_made(transport)
+        quiet = may_be_quiet(transport) and not _log.isEnabledFor(logging.INFO)
+        super().connection_made(QuietTransport(transport) if quiet else transport)
 
     def begin(self, key: bytes, frames: bytes) -> None:
         """Answer the handshake with this key, and read the client's ``frames`` that arrived with it."""
-        self._connection.queue.add(Frame(_answer(key, self._agreed), count=0))  # nothing may be written before it
         self._take(_REQUEST % key)
         self._connection.write_queued()
         if frames:
@@ -202,7 +207,8 @@ class RealtimeProtocol(WSProtocol):  # type: ignore[misc]
             self._asyncio_transport.pause_reading()
 
     def _listen(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        return WSUpgradeResponseWithListener(_NO_ANSWER, self._connection)
+        _answer.connection, _answer.agreed = self._connection, self._agreed
+        return WSUpgradeResponseWithListener(cast("WSUpgradeResponse", _answer), self._connection)
 
 
 def become_websocket(transport: asyncio.Transport, accepted: Accepted, connections: set[Any], frames: bytes) -> None:

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from server.app import uvicorn_http
 from server.http.client_address import TrustedProxies
 from server.limits.sockets import NetworkSockets
+from server.transports.websocket import arrival
 from tests.support.fakes.opened import Opened
 
 PROXY, CLIENT, OTHER = "192.0.2.1", "198.51.100.7", "198.51.100.8"
@@ -91,7 +92,8 @@ async def test_sockets_without_a_request_are_bounded_and_the_ones_beyond_are_clo
 @pytest.mark.parametrize("proxied", [False, True], ids=["directly", "through a proxy"])
 async def test_a_websocket_is_no_such_socket_any_more(proxied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     upgraded: list[bytes] = []
-    monkeypatch.setattr(uvicorn_http, "become_websocket", lambda *_: upgraded.append(b"websocket"))
+    for module in (uvicorn_http, arrival):
+        monkeypatch.setattr(module, "become_websocket", lambda *_: upgraded.append(b"websocket"))
     opened = opening(NetworkSockets(1), proxy_protocol=proxied)
     header = f"PROXY TCP4 {CLIENT} 192.0.2.2 4711 80\r\n".encode() if proxied else b""
     for number in range(3):
