@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final, Self
 
-__all__ = ["StallTimer"]
+__all__ = ["NO_STALLS", "StallTimer"]
 
 
 class StallTimer:
@@ -14,17 +15,17 @@ class StallTimer:
     While it is stopped it has nothing of its owner: a cycle is left to the cyclic collector.
     """
 
-    __slots__ = ("_loop", "_timeout", "_timer")
+    __slots__ = ("_timeout", "_timer")
 
     def __init__(self, timeout: float) -> None:
-        self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, unsent: Callable[[], int], drop: Callable[[], None]) -> None:
-        """Bytes wait from now on. ``drop`` is called if ``unsent`` bytes do not get fewer."""
+    def start(self, unsent: Callable[[], int], drop: Callable[[], None]) -> Self:
+        """Bytes wait from now on. ``drop`` is called if ``unsent`` bytes do not get fewer. Returns itself."""
         self.stop()
-        self._timer = self._loop.call_later(self._timeout, self._check, unsent, drop, unsent())
+        self._timer = asyncio.get_running_loop().call_later(self._timeout, self._check, unsent, drop, unsent())
+        return self
 
     def stop(self) -> None:
         """They were taken."""
@@ -38,4 +39,8 @@ class StallTimer:
             self._timer = None
             drop()
         else:
-            self._timer = self._loop.call_later(self._timeout, self._check, unsent, drop, now)
+            self._timer = asyncio.get_running_loop().call_later(self._timeout, self._check, unsent, drop, now)
+
+
+NO_STALLS: Final = StallTimer(0.0)
+"""Of connections that have not been congested: it is never started."""

@@ -47,7 +47,7 @@ from server.session.actions import Output
 from server.session.lifecycle import State
 from server.transports.base.backpressure import Pause, Writing
 from server.transports.base.client_connection import ClientConnection, close_code_of
-from server.transports.base.stall_timer import StallTimer
+from server.transports.base.stall_timer import NO_STALLS, StallTimer
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
 from server.transports.websocket.closing import answer_close
 from server.transports.websocket.early import EarlyMessages
@@ -68,6 +68,7 @@ class WebSocketConnection(ClientConnection, WSListener):
     """
 
     _read_closing = 0  # bytes
+    _stall = NO_STALLS  # until the first congestion
 
     def __init__(
         self, admission: Admission, closed: Callable[[WebSocketConnection], None], *, packed: bool = False
@@ -84,7 +85,6 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._arrived: list[Message] | None = None  # in the read that is being taken apart
         self._silent = 0  # pings since the client's last sign of life
         self._place: int | None = None  # on the wheel of pings
-        self._stall = StallTimer(limits.stall_timeout)
 
     # Callbacks of picows.
 
@@ -181,7 +181,7 @@ class WebSocketConnection(ClientConnection, WSListener):
     def _pause_queries(self, writing: Writing) -> None:
         if not self._disconnected():
             if self.writing is Writing.FLOWING:
-                self._stall.start(self._backlog, self._drop)
+                self._stall = StallTimer(self._limits.stall_timeout).start(self._backlog, self._drop)
             super()._pause_queries(writing)
 
     def _resume_queries(self) -> None:
