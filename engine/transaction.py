@@ -182,12 +182,15 @@ class Discontinuity:
     ``other_history``: the server has another history (a standby was promoted, a backup restored), which may lack
     transactions that were delivered. Delivered transactions that it contains are visible to every later snapshot.
     ``safe``: where ``missing`` is false, results of snapshots that show nothing beyond this position are right.
+    ``whole``: where ``missing`` is true, no transaction was missing that committed before this position, though some behind
+    it may have been delivered; None: none before the last one that was delivered.
     """
 
     reason: str
     missing: bool = True
     other_history: bool = False
     safe: Lsn = 0
+    whole: Lsn | None = None
 
 
 FeedEvent = Transaction | Progress | Discontinuity

@@ -321,7 +321,7 @@ class Channels(BackgroundService):
         if event.missing:
             self._publisher.uncertain()
             self.recorder.interrupted()
-        self._recovery.restart(position)
+        self._recovery.restart(position, event.whole)
 
     async def _recovered(self) -> None:
         self.recorder.wake()

@@ -257,7 +257,9 @@ class ClusterFeed(FollowedFeed):
             if place is None:
                 raise NatsFailedError("the stream in NATS has changed; it is looked at again")
         self._assembler = Assembler()
-        self._stream.welcome(Welcome(generation, place.chain, resumed, reason, elsewhere, pulse.plugin, pulse.server))
+        whole = None if self._chains is None else self._chains.proven
+        welcome = Welcome(generation, place.chain, resumed, reason, elsewhere, pulse.plugin, pulse.server)
+        self._stream.welcome(welcome, whole)
         self._begin(place, selective=selective, resumed=resumed)
         before, self._pulse = self._pulse, pulse
         self.sessions += 1

@@ -82,12 +82,13 @@ class WorkerStream:
         """What the consumer has confirmed."""
         return Confirmed(self._generation, self.positions.confirmed)
 
-    def welcome(self, message: Welcome) -> None:
-        """A session has begun."""
+    def welcome(self, message: Welcome, whole: Lsn | None = None) -> None:
+        """A session has begun. ``whole``: see :class:`Discontinuity`."""
         if not self._begun:
             self.positions.start(message.position)
         elif not message.resumed:
-            self._start_over(message.position, message.reason or _BY_A_HOLE, other_history=message.other_history)
+            reason = message.reason or _BY_A_HOLE
+            self._start_over(message.position, reason, other_history=message.other_history, whole=whole)
         else:
             self.check_survival(message.server)
         if self.plugin != message.plugin or self._decoder is None:
@@ -146,10 +147,10 @@ class WorkerStream:
         else:
             self._note_crash(message.safe, message.reason)
 
-    def _start_over(self, position: Lsn, reason: str, *, other_history: bool) -> None:
+    def _start_over(self, position: Lsn, reason: str, *, other_history: bool, whole: Lsn | None = None) -> None:
         self.seen = 0
         self.positions.start_over(position)
-        self._buffer.put(Discontinuity(reason, other_history=other_history), EVENT_OVERHEAD)
+        self._buffer.put(Discontinuity(reason, other_history=other_history, whole=whole), EVENT_OVERHEAD)
 
     def _note_crash(self, safe: Lsn, reason: str) -> None:
         """The server has lost what was not on its disk, which is nothing up to ``safe``."""

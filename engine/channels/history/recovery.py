@@ -210,12 +210,15 @@ class Recovery:
 
     # -- discontinuities of the stream -----------------------------------------------------------------------------
 
-    def interrupt(self, position: Lsn) -> Lsn:
-        """The stream continues at ``position``. Returns the position from which subscribers have to catch up."""
+    def interrupt(self, position: Lsn, whole: Lsn | None = None) -> Lsn:
+        """The stream continues at ``position``; ``whole``: see :class:`engine.transaction.Discontinuity`. Returns the
+        position from which subscribers have to catch up.
+        """
         self._synced.clear()
         self._core.unrecorded.distrust()
         self._generation += 1
-        self._resume = self._core.position if self._resume is None else min(self._resume, self._core.position)
+        known = self._core.position if whole is None else min(self._core.position, whole - 1)
+        self._resume = known if self._resume is None else min(self._resume, known)
         # What is in the tables and not in the stream gets a position just before that.
         self._core.position = max(self._core.position, position - 1)
         self._core.hub.conflation.flush()  # what is held is from before: no read brings it again

@@ -37,9 +37,9 @@ class RecoveryRuns:
             await asyncio.wait({latest})
         await latest
 
-    def restart(self, position: Lsn) -> None:
-        """The stream has reported a discontinuity, and goes on at ``position``."""
-        resume = self._recovery.interrupt(position)
+    def restart(self, position: Lsn, whole: Lsn | None = None) -> None:
+        """The stream has reported a discontinuity, and goes on at ``position``; see :meth:`Recovery.interrupt`."""
+        resume = self._recovery.interrupt(position, whole)
         if self._latest is not None:
             self._latest.cancel()
         self._latest = self._spawn(self._recover(position, resume))
