@@ -25,7 +25,7 @@ async def _nodes(call: Call) -> dict[str, object]:
 class MoveOrder(Body):
     """How many clients, and within which time."""
 
-    share: float = Field(gt=0, le=1, description="Of the node's clients.")
+    share: float = Field(gt=0, le=1, description="Of the node's clients.", examples=[0.5])
     seconds: float = Field(10, ge=0, le=3600, description="Over which they connect again, each at a moment of its own.")
 
 

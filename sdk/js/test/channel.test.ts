@@ -198,6 +198,13 @@ test("messages of reserved names cannot pose as events", async () => {
   assert.equal(all.length, 5);
 });
 
+test("an event of presence or of rooms that there is none is refused", async () => {
+  const { channel } = await subscribedChannel();
+  for (const name of ["presence:joined", "room:", "room:occupieds"])
+    assert.throws(() => channel.on(name, () => {}), new TypeError(`event: there is no ${name}`));
+  for (const name of ["presence:join", "room:closed", "presence", "rooms:made", "error"]) channel.on(name, () => {});
+});
+
 test("rooms that become occupied and vacated are messages, with a listener for each", async () => {
   const { server, channel } = await subscribedChannel();
   const seen: string[] = [];

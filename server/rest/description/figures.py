@@ -243,7 +243,7 @@ _Level = Annotated[float, Field(ge=0, le=1e18)]
 class AlertRuleChanges(Body):
     """The fields to change; omitted fields stay."""
 
-    threshold: _Level = Field(0, description="Raised while the measure is above it; shares are 0 to 1.")
+    threshold: _Level = Field(0, description="Raised while the measure is above it; shares are 0 to 1.", examples=[0.9])
     clear_at: _Level | None = Field(None, description="Cleared when the measure is not above it; null: the threshold.")
     hold: Annotated[float, Field(ge=0, le=86400)] = Field(0, description="Seconds for which it must have been above.")
     severity: Literal["info", "warning", "critical"] = Field("warning", description="For those who get the alert.")

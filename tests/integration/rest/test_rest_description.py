@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from server.rest import ENDPOINTS
+from server.rest.description.docs import _example
 from tests.support.clients.list_client import write
 from tests.support.servers.rest_api import FIGURES, USER_ROWS
 
@@ -144,3 +145,10 @@ async def test_the_page_lists_every_endpoint_and_loads_nothing(keyed: httpx.Asyn
     for endpoint in ENDPOINTS:
         assert f'id="{endpoint.name}"' in answer.text
     assert not re.search(r"<script|<link|src=|url\(|https?://(?!localhost)", answer.text)
+
+
+def test_the_endpoints_take_the_bodies_of_their_examples() -> None:
+    for endpoint in ENDPOINTS:
+        if endpoint.body is not None:
+            [body] = re.findall("--json '(.*)'", _example(endpoint, {"security": [{}]}))
+            endpoint.body.model_validate_json(body)

@@ -282,3 +282,12 @@ async def test_rooms_that_become_occupied_and_vacated_are_messages_with_a_listen
         send(channel, number, event)
     await turn()
     assert got == ["room:occupied", "room:vacated"]
+
+
+@pytest.mark.parametrize(("event", "guess"), [("presence:joined", "presence:join"), ("room:close", "room:closed")])
+async def test_an_event_of_presence_or_of_rooms_that_there_is_none_is_refused(event: str, guess: str) -> None:
+    _, channel = made()
+    with pytest.raises(ValueError, match=f"no event is named '{event}'; did you mean '{guess}'"):
+        channel.on(event, print)
+    for known in ("presence:leave", "room:closed", "presence", "rooms:made", "error", "new-message"):
+        channel.on(known, print)

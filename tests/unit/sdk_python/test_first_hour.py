@@ -225,3 +225,9 @@ async def test_a_page_and_the_whole_list_have_at_most_9999_documents() -> None:
         pages.load_more()
     assert (followed, errors) == ([9999], ["pages: at most 9999 documents can be loaded"])
     assert pages.has_more
+
+
+def test_a_live_query_outside_of_asyncio_names_the_client_that_needs_none() -> None:
+    query = Realtime("http://localhost:8000").database().collection("todos")
+    with pytest.raises(RuntimeError, match="in a coroutine, or take SyncRealtime"):
+        query.on_snapshot(print)

@@ -121,6 +121,8 @@ export class Channel<Events = Untyped, State = Untyped> {
   /** A message with this event, in a channel without types; `*` is any. */
   on<T = Untyped>(event: unknown extends Events ? string : never, listener: (message: Message<T>) => void): () => void;
   on(event: string, listener: (value: Untyped) => void): () => void {
+    if (/^(presence|room):(?!(join|leave|update|created|updated|closed|occupied|vacated)$)/.test(event))
+      throw new TypeError(`event: there is no ${event}`);
     const remove = this._events._add(event, listener);
     if (event === "*" || !RESERVED.test(event)) this._subscription._release();
     return remove;

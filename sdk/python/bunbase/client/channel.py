@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, overload
 from weakref import WeakSet
 
 from bunbase.client.emitter import Emitter
-from bunbase.client.held_events import HeldEvents, is_reserved
+from bunbase.client.held_events import EVENTS, OWN, HeldEvents, is_reserved
 from bunbase.client.messages import Messages
 from bunbase.connection.subscription import Raw
 from bunbase.connection.subscription_manager import SubscriptionManager
@@ -34,6 +34,8 @@ class Channel(Emitter):
         ``gap``: messages between the given position and now have been lost, since they had expired; read the page anew.
         ``error``: a ``RealtimeError``: the subscription has ended, or a message could not be decrypted (``RT_007``).
     """
+
+    _EVENTS, _OWN = EVENTS, OWN
 
     def __init__(self, manager: SubscriptionManager, state: ChannelState) -> None:
         super().__init__()

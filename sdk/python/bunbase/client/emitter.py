@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
@@ -28,7 +29,9 @@ class Emitter:
     """Base of classes with events."""
 
     _EVENTS: ClassVar[tuple[str, ...]] = ()
-    """The names of all events; empty where they are free, as of a channel."""
+    """The names of all events of its own; empty where they are free."""
+    _OWN: ClassVar[re.Pattern[str]] = re.compile("")
+    """What names of events of its own begin with: others are free."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, list[Listener]] = {}
@@ -47,7 +50,7 @@ class Emitter:
         Raises:
             ValueError: there is no such event.
         """
-        if self._EVENTS and event not in self._EVENTS:
+        if self._EVENTS and event not in self._EVENTS and self._OWN.match(event):
             near = get_close_matches(event, self._EVENTS, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"no event is named {event!r}{guess} There are {', '.join(self._EVENTS)}")

@@ -13,11 +13,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["HeldEvents", "is_reserved"]
+__all__ = ["EVENTS", "OWN", "HeldEvents", "is_reserved"]
+
+EVENTS = ("presence:join", "presence:update", "presence:leave", "room:created", "room:updated", "room:closed")
+"""Those of a channel that have two parts, as names of messages may have them."""
+OWN = re.compile(r"(presence|room):(?!(occupied|vacated)$)")
+"""Begins the names of these."""
 
 _MAX_HELD = 1000  # messages; the oldest are dropped
 _TURNS = 8  # of the loop. A caller goes on in the next one; each task or gather() around subscribe() takes two more
-_RESERVED = re.compile(r"(error|gap|subscribed|\*)$|(presence|room):(?!(occupied|vacated)$)")
+_RESERVED = re.compile(rf"(error|gap|subscribed|\*)$|{OWN.pattern}")
 
 Event = tuple[str, *tuple[Any, ...]]
 

@@ -285,8 +285,12 @@ class Realtime(Emitter):
         if self._ending is not None:  # requests made from now on are rejected when the connection has ended
             return
         if self._task is None or self._task.done():
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                raise RuntimeError("Realtime needs asyncio: call it in a coroutine, or take SyncRealtime") from None
             self._set_state("connecting", None)
-            self._task = asyncio.create_task(self._connection.run())
+            self._task = loop.create_task(self._connection.run())
             self._task.add_done_callback(self._stopped)
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
