@@ -115,7 +115,7 @@ def test_the_demo_page_in_a_real_browser(server: DevServer, tmp_path: Path, brow
     assert scenario.returncode == 0, (
         f"{''.join(lines)}\nscreenshots: {pictures}\n{(tmp_path / 'server.log').read_text()}"
     )
-    assert len(list(pictures.glob("*.png"))) == (10 if browser == "chromium" else 0)
+    assert len(list(pictures.glob("*.png"))) == (16 if browser == "chromium" else 0)
 
 
 @pytest.mark.long

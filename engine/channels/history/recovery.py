@@ -105,7 +105,7 @@ class Recovery:
         history = min(history, self._settings.max_history)
         if since is None and not history:
             await self.loaded()
-            return self._core.hub.add(subscription)
+            return self._add(subscription)
         await self.reach(since)
         while not await self._began(subscription, since, history):
             pass
@@ -132,10 +132,18 @@ class Recovery:
                 subscription.replay(events)
                 if subscription.filters:
                     _delivered(events)
-                self._core.hub.add(subscription)
+                self._add(subscription, since if recovered else None)
                 return True
         except AWAY as error:
             raise UnavailableError(in_words(error)) from error
+
+    def _add(self, subscription: Subscription, since: Position | None = None) -> None:
+        """It has its past, and takes part from here on: what is read again after a discontinuity is from before. What gets
+        the stream's own position then is not: it committed while nothing followed the stream.
+        """
+        for lsn, seq in ((self._core.position, 0), since or (0, 0)):
+            subscription.last = max(subscription.last, (lsn, 0 if seq == Position(0).seq else seq))
+        self._core.hub.add(subscription)
 
     async def reach(self, since: Position | None) -> None:
         """Wait for the position ``since``, or for all that is committed. Another node may have delivered or acknowledged a
@@ -239,6 +247,7 @@ class Recovery:
                 self._start_over(position, parted)
             if self._repeats:
                 await self._stream.reached(await self._store.flushed())
+                self._core.reach(self._stream.passed - 1)  # also without a transaction there: recorded positions may be
             await self._missed.record(position)
             await self._load()
             for _ in self._core.hub.review(self._core.hub.channels):

@@ -1,4 +1,4 @@
-"""What a discontinuity of the stream does to a recovery that is under way."""
+"""What a discontinuity of the stream does to a recovery that is under way, and to subscriptions that began before it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from engine.channels.core.messages.model import parse_position
 from engine.channels.db.store import Store
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
 from engine.transaction import Discontinuity
-from tests.support.nodes.channel_node import ChannelNode
+from tests.support.nodes.channel_node import ChannelNode, channel_node
 from tests.support.nodes.stream_and_live import StreamAndLive
-from tests.support.postgres.sql import GIVE_UP_AFTER
+from tests.support.postgres.sql import GIVE_UP_AFTER, run
 
 
 async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_wait_for_the_next(
@@ -67,3 +68,24 @@ async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_w
         finally:
             await channels.stop()
             await following.stop()
+
+
+async def test_what_is_read_again_after_a_hole_is_not_for_those_who_came_later(database: str) -> None:
+    async with channel_node(database) as one, asyncio.timeout(GIVE_UP_AFTER):
+        first = await one.listen("room")
+        for text in ("early", "held", "last"):
+            run(database, "select realtime.broadcast('room', 'sent', to_jsonb(%s::text))", text)
+        await first.until(lambda: first.data == ["early", "held", "last"])
+        run(database, "select realtime.broadcast('elsewhere', 'sent', '1')")
+        await one.caught_up()
+        late, resumed = await one.listen("room"), await one.listen("room", since=first.positions[1])
+        assert resumed.data == ["last"]
+        whole = parse_position(first.positions[0]).lsn
+        one.channels.discontinuity(Discontinuity("a test", whole=whole), one.stream.position)
+        await one.publish("room", "next")
+        await late.until(lambda: "next" in late.data)
+        assert (first.data, late.data, resumed.data) == (
+            ["early", "held", "last", "next"],
+            ["next"],
+            ["last", "next"],
+        )
