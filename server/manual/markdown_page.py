@@ -19,7 +19,9 @@ __all__ = ["ManualPage", "page_of"]
 
 _BLOCK: Final = re.compile(r'^(?:===|!!! \w+) "(?P<title>[^"]+)"\n(?P<body>(?:\n|    [^\n]*\n)+)', re.MULTILINE)
 _GENERATED: Final = re.compile(r"^::: (?P<module>[\w.]+)\n(?:    [^\n]*\n?)*", re.MULTILINE)
-_IN_PYDOC: Final = r"`make docs` builds this page; `python -m pydoc \g<module>` shows the same docstrings.\n"
+_IN_PYDOC: Final = (
+    r"This page is made from docstrings: `make docs` builds it, and `python -m pydoc \g<module>` shows them.\n"
+)
 _TITLE: Final = re.compile(r'(?P<language>\w*) title="(?P<title>[^"]*)"')
 
 
@@ -52,10 +54,7 @@ def page_of(markdown: str) -> ManualPage:
 
 def _plain(markdown: str) -> str:
     """With what CommonMark does not know in other words: tabs and admonitions one after the other, below their titles."""
-    markdown = _GENERATED.sub(
-        r"This page is made from docstrings: `make docs` builds it, and `python -m pydoc \g<module>` shows them.\n",
-        markdown,
-    )
+    markdown = _GENERATED.sub(_IN_PYDOC, markdown)
     return _BLOCK.sub(lambda found: f"**{found['title']}**\n{_dedented(found['body'])}", markdown)
 
 
