@@ -41,7 +41,7 @@ RECORD: Final = b"record"
 """What a node sends over the control subject if what committed until now is to be recorded at once."""
 
 TOPICS: Final = 2
-"""The version of the rule by which events have topics (:func:`engine.relay.topic.topic_of`); 1 had none for channels."""
+"""The version of the rule by which events have topics (:func:`engine.relay.topic.topics_of`); 1 had none for channels."""
 
 OVERHEAD: Final = 4096
 """Bytes of a message of NATS beside the content: headers of JetStream, and the fields of :class:`Sent`."""
@@ -79,6 +79,8 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
         data: the chunk.
         prior: the position before its event on its topic (:mod:`engine.cluster.topics`); -1: of a version without topics.
         index: of a sign of life; None: of an event, or of such a version.
+        others: of an event, in its first chunk: the positions before it on other topics that it is about
+            (:mod:`engine.cluster.topics`); None: there are none, or of a version that does not send them.
     """
 
     generation: int
@@ -92,6 +94,7 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
     data: bytes
     prior: Lsn = -1
     index: Index | None = None
+    others: dict[int, Lsn] | None = None
 
     @property
     def reached(self) -> Lsn:

@@ -11,7 +11,7 @@ from engine.feed.table_interest import TableInterest
 from engine.lsn import Lsn
 from engine.relay.codec import parts_of
 from engine.relay.messages import Break, Part, Passed, ToWorker
-from engine.relay.topic import COMMON, topic_of
+from engine.relay.topic import UNTOUCHED, topics_of
 from engine.transaction import FeedEvent, Progress, Transaction
 
 __all__ = ["PublishedFeed"]
@@ -109,11 +109,11 @@ class PublishedFeed:
         return event
 
     async def _publish(self, event: Transaction | Progress, end: Lsn) -> None:
-        first, topic = True, COMMON
+        first, topics = True, UNTOUCHED
         if isinstance(event, Transaction):
-            topic = topic_of(self._feed.plugin or "", event)
+            topics = topics_of(self._feed.plugin or "", event)
         for message, last in self._messages(event):
-            await self._publisher.publish(message, end, topic, first=first, last=last)
+            await self._publisher.publish(message, end, topics, first=first, last=last)
             first = False
 
     def _messages(self, event: Transaction | Progress) -> Iterator[tuple[ToWorker, bool]]:

@@ -44,6 +44,7 @@ from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn
 from engine.postgres.retry import error_of, until_done
 from engine.relay.messages import ToWorker, new_generation
+from engine.relay.topic import UNTOUCHED, Topics
 
 __all__ = ["FencedError", "Publisher"]
 
@@ -113,10 +114,8 @@ class Publisher:
         self._index = TopicIndex()
         self._open = False  # an event was published in part
         self._pulsed: Pulse | None = None  # the last sign of life
-        self._wanted = False  # a node waits for one
-        self._due = False  # another one, once the event is complete
-        self._more = asyncio.Event()
-        self._room = asyncio.Event()
+        self._wanted = self._due = False  # a node waits for one; another one follows once the event is complete
+        self._more, self._room = asyncio.Event(), asyncio.Event()
         self._begun = asyncio.Event()
         self._started = asyncio.Event()
         self._failure: NatsFailedError | FencedError | None = None
@@ -130,17 +129,19 @@ class Publisher:
         await self._begun.wait()
 
     async def publish(
-        self, message: ToWorker, position: Lsn, topic: int = COMMON, *, first: bool = True, last: bool = True
+        self, message: ToWorker, position: Lsn, topics: Topics = UNTOUCHED, *, first: bool = True, last: bool = True
     ) -> None:
         """Publish an event that ends at ``position``, or a message of it (``first``, ``last``). Waits for room."""
-        previous, prior = self.position, self._index.prior(topic)
+        topic, previous = topics.own, self.position
+        prior, others = self._index.prior(topic), self._index.others(*topics)
         for number, more, data in cut(message, self._chunk):
             while self.queue.size >= self._settings.window:
                 self._room.clear()
                 await self._room.wait()
             ends = last and not more
             begins = first and number == 0
-            sent = Sent(self.generation, self._term, previous, position, begins, ends, number, more, data, prior)
+            place = self.generation, self._term, previous, position, begins, ends, number, more
+            sent = Sent(*place, data, prior, others=others if begins else None)
             self._add(self._settings.subject(topic), sent, topic)
             self._open = not ends
         if last:

@@ -155,7 +155,7 @@ class Selection:
         else:
             topic, again = self._settings.topic(message.subject), sequence <= self._until
             takes = topic in self._adding if again else self._takes(topic)
-            takes = takes and self._chains.takes(topic, sent, late=again)
+            takes = takes and self._chains.takes(topic, sent, self._takes, late=again)
             if takes and again:
                 self._take_late(sent, topic)
                 takes = False
@@ -210,7 +210,7 @@ class Selection:
                     chains.check(sent, adding.__contains__)
                     continue
                 topic = self._settings.topic(message.subject)
-                if topic in adding and chains.takes(topic, sent):
+                if topic in adding and chains.takes(topic, sent, adding.__contains__):
                     self._take_late(sent, topic)
 
     def _cold(self) -> set[int]:

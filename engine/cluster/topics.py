@@ -7,20 +7,24 @@ table. One that brings nothing but messages of channels whose names have one has
 is *common* and taken by every node (:mod:`engine.relay.topic` decides). Each topic has a subject of NATS of its own, and all
 subjects are in one stream, so their order is the order of commits.
 
-Positions chain over the whole stream, which is no proof for a node that takes a part of it. So two things more travel:
+Positions chain over the whole stream, which is no proof for a node that takes a part of it. So three things more travel:
 
 * each event names the position before it on its topic (``prior``): nothing of that topic is between the two;
+* what is about a channel or a table comes on two topics, its own and the common one, so each event names the position before
+  it on the other ones, too (``others``): an event of a topic the common one's, a common event those of the topics that it
+  touches. No more is named than had events since the last sign of life: for the rest the position of that (``ANY``) will do;
 * each sign of life has an *index*: the position of the sign of life before it, and for each topic that had events since then
   the position of the last one. All nodes take signs of life.
 
-An event whose ``prior`` a node has not reached, and an index that names what it does not have, is a hole. With each index a
-node knows that it has all of its topics up to there, so the relay keeps no more than the topics since the last one.
+An event that names a position which a node has not reached, and an index that names what it does not have, is a hole. With
+each index a node knows that it has all of its topics up to there, so the relay keeps no more than the topics since the last
+one.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 
 from engine.cluster.messages import Index, Sent
@@ -28,7 +32,10 @@ from engine.errors import FeedError
 from engine.lsn import Lsn, format_lsn
 from engine.relay.topic import COMMON
 
-__all__ = ["COMMON", "PulseHistory", "StreamBrokenError", "TopicChains", "TopicHoleError", "TopicIndex"]
+__all__ = ["ANY", "COMMON", "PulseHistory", "StreamBrokenError", "TopicChains", "TopicHoleError", "TopicIndex"]
+
+ANY: Final = -1
+"""In the place of each topic that has had no event since the last sign of life."""
 
 _REMEMBERED: Final = 4096  # signs of life
 _LATELY: Final = 32  # the same
@@ -58,6 +65,17 @@ class TopicIndex:
     def prior(self, topic: int) -> Lsn:
         """The position before the next event of ``topic``."""
         return self._last.get(topic, self.since)
+
+    def others(self, topic: int, touched: Set[int] | None) -> dict[int, Lsn] | None:
+        """The positions before the next event of ``topic`` on other topics that it is about. ``touched``: by a common one;
+        None: any.
+        """
+        if topic != COMMON:
+            return {COMMON: self.prior(COMMON)}
+        if touched is not None and not touched:
+            return None
+        named = self._last.keys() - {COMMON} if touched is None else self._last.keys() & touched
+        return {ANY: self.since, **{each: self._last[each] for each in named}}
 
     def note(self, topic: int, position: Lsn) -> None:
         """An event of ``topic`` is complete and ends at ``position``."""
@@ -106,10 +124,10 @@ class TopicChains:
         """All events of ``topic`` up to there were taken."""
         return max(self._have.get(topic, self.proven), self.proven)
 
-    def takes(self, topic: int, sent: Sent, *, late: bool = False) -> bool:
+    def takes(self, topic: int, sent: Sent, also: Callable[[int], bool], *, late: bool = False) -> bool:
         """The next message of ``topic``; False if its event was taken already. Raises ``TopicHoleError``.
 
-        ``late``: events of other topics behind it may have been taken.
+        ``also``: whether another topic is taken, too; ``late``: events of other topics behind it may have been taken.
         """
         reached = self.reached(topic)
         if sent.position <= reached and sent.position != sent.previous:
@@ -117,6 +135,11 @@ class TopicChains:
         if not 0 <= sent.prior <= reached:
             found, expected = format_lsn(max(0, sent.prior)), format_lsn(reached)
             raise TopicHoleError(f"what follows {found} of topic {topic} came where {expected} was reached")
+        for other, before in (sent.others or {}).items():
+            if (self.proven if other == ANY else self.reached(other)) < before and (other == ANY or also(other)):
+                raise TopicHoleError(
+                    f"the event of topic {other} at {format_lsn(before)} is missing before one of {topic}"
+                )
         if not late:
             if sent.position < self._last:
                 raise TopicHoleError(f"an event before {format_lsn(self._last)} had been missing")

@@ -105,7 +105,7 @@ class Recovery:
         history = min(history, self._settings.max_history)
         if since is None and not history:
             await self.loaded()
-            return self._add(subscription)
+            return self._add(subscription, (self._core.position, 0))
         await self.reach(since)
         while not await self._began(subscription, since, history):
             pass
@@ -120,7 +120,9 @@ class Recovery:
                 if generation != self._generation:
                     return False
                 events = past.up_to(self._core.position, self._core.unrecorded)
+                last = events[-1].key if events else (self._core.position, 0)
                 if since is not None and recovered:
+                    last = max(last, since) if events else since
                     events = events[bisect_right(events, since, key=_key) :]
                 else:
                     if past.page.more:  # cut by its size: unrecorded messages from before that would leave a hole
@@ -132,17 +134,19 @@ class Recovery:
                 subscription.replay(events)
                 if subscription.filters:
                     _delivered(events)
-                self._add(subscription, since if recovered else None)
+                self._add(subscription, last)
                 return True
         except AWAY as error:
             raise UnavailableError(in_words(error)) from error
 
-    def _add(self, subscription: Subscription, since: Position | None = None) -> None:
-        """It has its past, and takes part from here on: what is read again after a discontinuity is from before. What gets
-        the stream's own position then is not: it committed while nothing followed the stream.
+    def _add(self, subscription: Subscription, last: tuple[Lsn, int]) -> None:
+        """It has its past up to ``last``, and takes part from here on: of what is read again after a discontinuity it gets
+        what is behind. That may be from before the stream's position: where the stream lacks a message and nothing has shown
+        it yet, the past may lack it, too. What gets the stream's own position then committed while nothing followed it.
         """
-        for lsn, seq in ((self._core.position, 0), since or (0, 0)):
-            subscription.last = max(subscription.last, (lsn, 0 if seq == Position(0).seq else seq))
+        if last == Position(self._core.position):
+            last = (last[0], 0)
+        subscription.last = max(subscription.last, last)
         self._core.hub.add(subscription)
 
     async def reach(self, since: Position | None) -> None:

@@ -17,6 +17,7 @@ from engine.transaction import Kind, Relation, Transaction, Value
 
 __all__ = [
     "CHANNEL_MESSAGE_PREFIX",
+    "COMMAND_PREFIX",
     "DDL_PREFIX",
     "HEARTBEAT_PREFIX",
     "MESSAGE_PREFIX",
@@ -38,6 +39,9 @@ MESSAGE_PREFIX: Final = "realtime."
 
 CHANNEL_MESSAGE_PREFIX: Final = "realtime.message"
 """Messages of channels without history, which are in no table."""
+
+COMMAND_PREFIX: Final = "realtime.command"
+"""Logical messages to nodes: kicks, messages to connections, the removal of a node."""
 
 DDL_PREFIX: Final = "realtime.ddl"
 HEARTBEAT_PREFIX: Final = "realtime.heartbeat"

@@ -13,14 +13,13 @@ import pytest
 import pytest_asyncio
 
 from engine.channels.core.messages.model import UnavailableError, parse_position
-from engine.cluster.nats_stream import NatsStream
 from engine.feed.table_interest import CHANNEL_TOPICS, channel_topic
 from engine.lsn import parse_lsn
 from server.cli.serving.local_nats import LocalNats
-from tests.integration.cluster.conftest import ChannelSubscriber, Cluster, ClusterNode, cluster_of, ids
+from tests.integration.cluster.conftest import ChannelSubscriber, Cluster, ClusterNode, cluster_of
 from tests.integration.cluster.test_topics import caught_up
 from tests.support.nodes.live_node import held
-from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, run, until
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, read, until
 
 
 @pytest_asyncio.fixture
@@ -275,35 +274,3 @@ async def test_node_that_knows_no_topics_of_channels_takes_everything(
     await room.until(lambda: room.data == ["1"])
     assert node.channels.core.messages == 129
     assert node.stream.interruptions == 0
-
-
-async def of_channel(cluster: Cluster, stream: NatsStream, sequence: int) -> int:
-    """The last message of the stream up to ``sequence`` that is of a channel."""
-    while True:
-        found = await stream._jetstream.get_msg(cluster.settings.stream, seq=sequence)
-        if ".channel." in (found.subject or ""):
-            return sequence
-        sequence -= 1
-
-
-async def test_a_lost_message_that_other_topics_have_passed_comes_from_its_table(cluster: Cluster) -> None:
-    await cluster.relay()
-    node, other_node = await cluster.node(buffer_bytes=1), await cluster.node()
-    rows, room, seen = await node.follow(), await node.listen("room"), await other_node.listen("room")
-    cluster.insert(1)
-    await rows.until(lambda: ids(rows) == [1])
-    async with node.stream.apply_lock:  # it takes no more than has been asked for: 512 messages
-        cluster.insert(*range(2, 802))
-        run(cluster.dsn, "select realtime.broadcast('room', 'sent', '\"lost\"')")
-        cluster.insert(*range(802, 812))
-        run(cluster.dsn, "select realtime.broadcast('room', 'sent', '\"next\"')")
-        await seen.until(lambda: seen.data == ["lost", "next"])
-        async with cluster.stream() as stream:
-            state = await stream.state()
-            assert state is not None
-            lost = await of_channel(cluster, stream, await of_channel(cluster, stream, state.last) - 1)
-            await stream._jetstream.delete_msg(cluster.settings.stream, lost)
-    await room.until(lambda: "next" in room.data)
-    assert (room.data, room.positions) == (seen.data, seen.positions)
-    await rows.until(lambda: ids(rows) == [*range(1, 812)])
-    assert (node.stream.interruptions, other_node.stream.interruptions) == (1, 0)

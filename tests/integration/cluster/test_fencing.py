@@ -21,6 +21,7 @@ from engine.feed.decoders.frames import WalFrames
 from engine.feed.settings import FeedSettings
 from engine.postgres.reconnecting import Database
 from engine.relay.messages import Part, Passed
+from engine.relay.topic import Topics
 from engine.transaction import Discontinuity, Progress
 from server.cli.serving.local_nats import LocalNats
 from tests.integration.cluster.conftest import Cluster, ids
@@ -99,7 +100,7 @@ async def test_term_begins_with_what_the_one_before_has_published_and_not_record
         for part in range(parts):
             last = part == parts - 1
             frames = WalFrames(position - 10, position, xid, 0, part, not last, (), (payload,))
-            await before.publish(Part(previous, frames), position, 16384, first=not part, last=last)
+            await before.publish(Part(previous, frames), position, Topics(16384), first=not part, last=last)
 
     async with publishing(before, 500, server()):
         await commit(7, 500, 600)

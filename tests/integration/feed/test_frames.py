@@ -15,7 +15,7 @@ import pytest
 from engine.feed.decoders.frames import FramesDecoder, FramesError, WalFrames, frames_of, pack, unpack
 from engine.feed.decoders.pgoutput_messages import read_relation, relation_message
 from engine.feed.decoders.wal2json_frames import JsonFramesDecoder, json_frames_of
-from engine.relay.topic import COMMON, topic_of
+from engine.relay.topic import COMMON, topics_of
 from engine.transaction import UNCHANGED, Kind, Message, Relation, Transaction
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -172,7 +172,7 @@ async def test_wal2json_is_decoded_in_a_second_place_with_what_the_catalog_answe
     assert any(UNCHANGED in (change.new() or ()) for change in rows)
     for transaction in transactions:
         concerned = {COMMON if isinstance(each, Message) else each.relation.oid for each in transaction.changes}
-        assert topic_of("wal2json", transaction) == (concerned.pop() if len(concerned) == 1 else COMMON)
+        assert topics_of("wal2json", transaction).own == (concerned.pop() if len(concerned) == 1 else COMMON)
     frames = [unpack(pack(part)) for transaction in transactions for part in json_frames_of(transaction, PART)]
     assert max(part.part for part in frames) > 1
     decoder = JsonFramesDecoder(MEMORY_LIMIT)

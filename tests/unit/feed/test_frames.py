@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.feed.decoders.base import MalformedStreamError
 from engine.feed.decoders.frames import FramesDecoder, FramesError, WalFrames, frames_of, pack, unpack
 from engine.feed.decoders.pgoutput import PgOutputDecoder
-from engine.relay.topic import COMMON, topic_of
+from engine.relay.topic import COMMON, topics_of
 from engine.transaction import Message, Transaction, Value
 from tests.unit.feed.test_decoders import BEGIN, COMMIT, relation_message, tuple_data, values
 
@@ -66,7 +66,7 @@ def test_frames_give_the_transaction_that_they_were_taken_of(
 def test_topic_of_a_transaction_is_the_only_table_that_it_changes(payloads: list[bytes], announced: bool) -> None:
     transaction = decoded(*payloads, announced=announced)
     concerned = {COMMON if isinstance(each, Message) else each.relation.oid for each in transaction.changes}
-    assert topic_of("pgoutput", transaction) == (concerned.pop() if len(concerned) == 1 else COMMON)
+    assert topics_of("pgoutput", transaction).own == (concerned.pop() if len(concerned) == 1 else COMMON)
 
 
 def test_a_message_outside_of_a_transaction_travels() -> None:

@@ -15,19 +15,29 @@ from engine.feed.decoders.base import MalformedStreamError
 from engine.feed.decoders.pgoutput import PgOutputDecoder
 from engine.feed.decoders.pgoutput_messages import Insert, relation_message
 from engine.feed.table_interest import CHANNEL_TOPICS, FIRST_CHANNEL_TOPIC, channel_topic
-from engine.relay.topic import COMMON, topic_of
+from engine.relay.topic import COMMON, topics_of
 from engine.transaction import UNCHANGED, Relation, RelationColumn, Transaction, Value
 from tests.unit.feed.test_decoders import BEGIN, COMMIT, tuple_data, values
 from tests.unit.feed.test_frames import insert, message, truncate
 
 
-def table(oid: int, name: str, schema: str = "realtime") -> bytes:
-    columns = tuple(RelationColumn(column, 25, -1, False) for column in ("seq", "channel", "payload"))
-    return relation_message(Relation(oid, schema, name, "d", columns))
+def table(
+    oid: int, name: str, schema: str = "realtime", columns: tuple[str, ...] = ("seq", "channel", "payload")
+) -> bytes:
+    described = tuple(RelationColumn(column, 25, -1, False) for column in columns)
+    return relation_message(Relation(oid, schema, name, "d", described))
 
 
-MESSAGES, PRESENCE, OTHER = 7, 8, 9
-TABLES = table(MESSAGES, "messages"), table(PRESENCE, "presence"), table(OTHER, "messages", "public")
+MESSAGES, PRESENCE, OTHER, CHANNELS, RULES, CONNECTIONS, OTHER_TABLE = range(7, 14)
+TABLES = (
+    table(MESSAGES, "messages"),
+    table(PRESENCE, "presence"),
+    table(OTHER, "messages", "public"),
+    table(CHANNELS, "channels", columns=("id", "name")),
+    table(RULES, "rules", columns=("id", "name")),
+    table(CONNECTIONS, "connections", columns=("id", "node_id")),
+    table(OTHER_TABLE, "else", "public", columns=("id", "name")),
+)
 
 
 def transaction(*payloads: bytes, memory: int = 1 << 20) -> Transaction:
@@ -40,7 +50,12 @@ def transaction(*payloads: bytes, memory: int = 1 << 20) -> Transaction:
 
 
 def topic(*payloads: bytes) -> int:
-    return topic_of("pgoutput", transaction(*payloads))
+    return topics_of("pgoutput", transaction(*payloads)).own
+
+
+def touched(*payloads: bytes, memory: int = 1 << 20) -> set[int] | None:
+    found = topics_of("pgoutput", transaction(*payloads, memory=memory)).touched
+    return None if found is None else set(found)
 
 
 def stored(channel: str, oid: int = MESSAGES) -> bytes:
@@ -120,14 +135,41 @@ def test_all_else_concerns_everyone(payloads: list[bytes]) -> None:
     assert topic(*payloads) == COMMON
 
 
+def test_common_transaction_touches_the_tables_and_channels_that_it_is_about() -> None:
+    """Of which clients get something: messages, presence, an end."""
+    room, other = channel_topic("room"), channel_topic(beside("room", same=False))
+    elsewhere = beside("room", same=False)
+    assert touched(stored("room"), stored(elsewhere)) == {room, other}
+    assert touched(stored("room"), insert(PRESENCE, [b"1", elsewhere.encode(), b"x"])) == {room, other}
+    assert touched(stored("room"), stored("room", OTHER)) == {room, OTHER}
+    assert touched(insert(CHANNELS, [b"1", b"room"])) == {room}
+    assert touched(note("realtime.command", {"command": "kick", "channel": "room"})) == {room}
+    assert touched(note("realtime.command", {"command": "broadcast"}), stored("room", OTHER)) == {OTHER}
+    assert touched(note("realtime.command", 1), note("realtime.other", 1)) == set()
+    assert touched(insert(OTHER_TABLE, [b"1", b"room"]), stored("room", OTHER)) == {OTHER, OTHER_TABLE}
+    assert touched(stored("room", OTHER), insert(CONNECTIONS, [b"1", b"room"])) == {OTHER}
+    assert touched(stored("room"), delete("room")) == {room}
+    assert touched(stored("room")) == set(), "it is of one topic"
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [[truncate(MESSAGES)], [insert(RULES, [b"1", b"room"])], [stored("room"), truncate(PRESENCE)]],
+    ids=["messages", "rules", "presence"],
+)
+def test_change_that_may_be_about_any_channel_touches_all(payloads: list[bytes]) -> None:
+    assert touched(*payloads) is None
+
+
 def test_table_of_another_schema_keeps_its_topic_whatever_its_name() -> None:
     assert topic(stored("room", OTHER), stored("else", OTHER)) == OTHER
 
 
 def test_large_transaction_concerns_everyone() -> None:
     large = transaction(*[stored("room")] * 20, memory=100)
-    assert topic_of("pgoutput", large) == COMMON
-    assert topic_of("pgoutput", transaction(stored("room"), memory=1000)) == channel_topic("room")
+    assert touched(*[stored("room")] * 20, memory=100) is None
+    assert topics_of("pgoutput", large).own == COMMON
+    assert topics_of("pgoutput", transaction(stored("room"), memory=1000)).own == channel_topic("room")
 
 
 @given(st.lists(values, min_size=1, max_size=5), st.data())

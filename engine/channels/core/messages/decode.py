@@ -16,7 +16,7 @@ import msgspec
 from engine.annotations import ANNOTATION_PREFIX, Annotations
 from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.channels.core.messages.model import id_scope
-from engine.feed.decoders.base import CHANNEL_MESSAGE_PREFIX
+from engine.feed.decoders.base import CHANNEL_MESSAGE_PREFIX, COMMAND_PREFIX
 from engine.lsn import Lsn
 from engine.tracing.messages import TRACE_PREFIX, CarriedTrace, TraceNote
 from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
@@ -24,7 +24,6 @@ from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Trans
 __all__ = ["ControlMessage", "DecodedTransaction", "MessageRow", "RecordReader", "RowChange"]
 
 _SCHEMA: Final = "realtime"
-_COMMAND_PREFIX: Final = "realtime.command"
 _WATCHED: Final = frozenset(
     (
         "presence",
@@ -250,7 +249,7 @@ class RecordReader:
             note = _decode_ephemeral(message.content)
             if self.key is None or note.key == self.key:
                 into.messages.append(_ephemeral(note, into))
-        elif message.prefix == _COMMAND_PREFIX:
+        elif message.prefix == COMMAND_PREFIX:
             control = _decode_control(message.content)
             control.committed_at = into.commit_time
             if self.key is None or control.key == self.key:

@@ -13,10 +13,11 @@ from engine.channels.db.store import Store
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
+from engine.lsn import format_lsn
 from engine.transaction import Discontinuity
 from tests.support.nodes.channel_node import ChannelNode, channel_node
 from tests.support.nodes.stream_and_live import StreamAndLive
-from tests.support.postgres.sql import GIVE_UP_AFTER, run
+from tests.support.postgres.sql import GIVE_UP_AFTER, run, until
 
 
 async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_wait_for_the_next(
@@ -89,3 +90,27 @@ async def test_what_is_read_again_after_a_hole_is_not_for_those_who_came_later(d
             ["next"],
             ["last", "next"],
         )
+
+
+async def test_who_resumes_before_a_hole_is_noticed_gets_what_the_past_has_lacked(database: str) -> None:
+    """The stream lacks a message that is not recorded yet: neither it nor a read of the past brings it."""
+    async with channel_node(database, record_interval=GIVE_UP_AFTER) as one, asyncio.timeout(GIVE_UP_AFTER):
+        first = await one.listen("room")
+        for text in ("early", "lost"):
+            await until(lambda: not one.channels.core.unrecorded.pending)
+            run(database, "select realtime.broadcast('room', 'sent', to_jsonb(%s::text))", text)
+        await first.until(lambda: first.data == ["early", "lost"])
+        run(database, "select realtime.broadcast('elsewhere', 'sent', '1')")
+        await one.caught_up()
+        early, lost = (parse_position(position) for position in first.positions)
+        held = one.channels.core.unrecorded.pending
+        one.channels.core.unrecorded.keep(early.lsn)
+        resumed = await one.listen("room", since=first.positions[0])
+        shown = await one.listen("room", history=5)
+        whole = await one.listen("room", since=format_lsn(lost.lsn))
+        assert (resumed.data, shown.data, whole.data) == ([], ["early"], [])
+        await one.channels.recorder.write([each for each in held if each.lsn == lost.lsn], careful=True)
+        one.channels.discontinuity(Discontinuity("a test", whole=early.lsn), one.stream.position)
+        await one.publish("room", "next")
+        await resumed.until(lambda: "next" in resumed.data)
+        assert (resumed.data, shown.data, whole.data) == (["lost", "next"], ["early", "lost", "next"], ["next"])

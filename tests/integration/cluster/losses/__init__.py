@@ -1,0 +1,1 @@
+"""What nodes do about events that the stream in NATS has lost."""

@@ -1,0 +1,80 @@
+"""What the stream in NATS has lost comes from its table, in its place, whatever has come by other topics meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.cluster.nats_stream import Found, NatsStream
+from tests.integration.cluster.conftest import Cluster, ids
+from tests.support.postgres.sql import connect, run
+
+ONE = "select realtime.broadcast('room', 'sent', to_jsonb(%s::text))"
+SEVERAL = f"{ONE}, realtime.broadcast('elsewhere', 'sent', '1')"
+
+
+async def found_before(stream: NatsStream, sequence: int, kinds: tuple[str, ...]) -> Found:
+    """The last message of the stream before ``sequence`` on a subject that has one of ``kinds``."""
+    while True:
+        sequence -= 1
+        found = await stream.find(sequence)
+        if found is not None and any(kind in found.subject for kind in kinds):
+            return found
+
+
+async def lose(cluster: Cluster, stream: NatsStream, *, at_once: bool) -> bool:
+    """Remove the last message of a channel but one; with ``at_once`` only if no sign of life is between the two."""
+    state = await stream.state()
+    assert state is not None
+    last = await found_before(stream, state.last + 1, (".channel.", ".events"))
+    lost = await found_before(stream, last.sequence, (".channel.", ".events"))
+    if at_once and lost.sequence + 1 != last.sequence:
+        return False
+    assert await stream._jetstream.delete_msg(cluster.settings.stream, lost.sequence)
+    return True
+
+
+async def test_a_lost_message_that_other_topics_have_passed_comes_from_its_table(cluster: Cluster) -> None:
+    await cluster.relay()
+    node, other_node = await cluster.node(buffer_bytes=1), await cluster.node()
+    rows, room, seen = await node.follow(), await node.listen("room"), await other_node.listen("room")
+    cluster.insert(1)
+    await rows.until(lambda: ids(rows) == [1])
+    async with node.stream.apply_lock:  # it takes no more than has been asked for: 512 messages
+        cluster.insert(*range(2, 802))
+        run(cluster.dsn, ONE, "lost")
+        cluster.insert(*range(802, 812))
+        run(cluster.dsn, ONE, "next")
+        await seen.until(lambda: seen.data == ["lost", "next"])
+        async with cluster.stream() as stream:
+            assert await lose(cluster, stream, at_once=False)
+    await room.until(lambda: "next" in room.data)
+    assert (room.data, room.positions) == (seen.data, seen.positions)
+    await rows.until(lambda: ids(rows) == [*range(1, 812)])
+    assert node.stream.interruptions, "more than once, if the slot stands before the lost message for a while"
+    assert other_node.stream.interruptions == 0
+
+
+@pytest.mark.parametrize("statements", [(ONE, SEVERAL), (SEVERAL, ONE)], ids=["of one", "of several"])
+async def test_a_lost_message_is_not_passed_over_by_one_that_comes_over_the_channels_other_topic(
+    cluster: Cluster, statements: tuple[str, str]
+) -> None:
+    await cluster.relay()
+    node, other_node = await cluster.node(buffer_bytes=1), await cluster.node()
+    rows, room, seen = await node.follow(), await node.listen("room"), await other_node.listen("room")
+    sent: list[str] = []
+    async with node.stream.apply_lock:
+        cluster.insert(*range(802))
+        with connect(cluster.dsn) as sql:
+            while True:
+                for statement in statements:
+                    sent.append(str(len(sent)))
+                    sql.execute(statement.encode(), [sent[-1]])
+                await seen.until(lambda: seen.data == sent)
+                async with cluster.stream() as stream:
+                    if await lose(cluster, stream, at_once=True):
+                        break
+    await room.until(lambda: sent[-1] in room.data)
+    await rows.until(lambda: len(ids(rows)) == 802)
+    assert (room.data, room.positions) == (seen.data, seen.positions)
+    assert node.stream.interruptions, "more than once, if the slot stands before the lost message for a while"
+    assert other_node.stream.interruptions == 0
