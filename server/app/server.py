@@ -40,6 +40,7 @@ from server.http.client_address import TrustedProxies
 from server.http.visitor import VisitorHeaders
 from server.limits.network_rates import NetworkRates, Quota
 from server.limits.sockets import NetworkSockets
+from server.logs.output import OUTPUT
 from server.observe.health import health_routes
 from server.observe.meters import HTTP
 from server.rest import Rest
@@ -112,7 +113,7 @@ def serve(
         elif listener is not None:
             ready(url_of(listener, "http" if certificate is None else "https"))
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with OUTPUT.apart(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, dsn, routes, report, listener, certificate, worker))
 
 

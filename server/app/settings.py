@@ -165,7 +165,8 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings, NatsSettings, 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages to log")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
     log_events: Annotated[tuple[Kind, ...], NoDecode] = Field(
-        ("authentication", "authorization"), description="kinds of events of clients to log, beside those of the server"
+        ("connections", "authentication", "authorization", "channels"),
+        description="kinds of events of clients to log, beside those of the server",
     )
 
     @model_validator(mode="before")

@@ -36,7 +36,6 @@ __all__ = [
     "listener_of",
     "run_dev",
     "with_dashboard",
-    "with_events_of_clients",
     "with_users_of_addresses",
 ]
 
@@ -86,7 +85,7 @@ def run_dev(settings: Settings, development: Development) -> None:
         raise SettingsError(
             "--nodes and --workers exclude each other: each node of a development cluster is one process"
         )
-    settings = with_dashboard(_for_pages_of_this_machine(with_users_of_addresses(with_events_of_clients(settings))))
+    settings = with_dashboard(_for_pages_of_this_machine(with_users_of_addresses(settings)))
     if settings.workers is None:
         settings = settings.model_copy(update={"workers": 1})  # enough for a developer, and it starts sooner
     listener = listener_of(settings)
@@ -187,13 +186,6 @@ def _for_pages_of_this_machine(settings: Settings) -> Settings:
 def with_dashboard(settings: Settings) -> Settings:
     """The dashboard is there unless the setting is given."""
     return settings if "dashboard" in settings.model_fields_set else settings.model_copy(update={"dashboard": True})
-
-
-def with_events_of_clients(settings: Settings) -> Settings:
-    """Who connects and what is subscribed to is logged as well, unless the setting is given: a developer has few clients."""
-    if "log_events" in settings.model_fields_set:
-        return settings
-    return settings.model_copy(update={"log_events": (*settings.log_events, "connections", "channels")})
 
 
 def listener_of(settings: Settings) -> socket.socket:

@@ -15,6 +15,7 @@ from server.app.settings import Settings, SettingsError
 from server.app.version import package_version
 from server.cluster.relay_http import answering
 from server.cluster.relay_service import RelayService
+from server.logs.output import OUTPUT
 
 __all__ = ["serve_relay"]
 
@@ -22,7 +23,7 @@ __all__ = ["serve_relay"]
 def serve_relay(settings: Settings, dsn: str, ready: Callable[[str], None] = lambda url: None) -> None:
     """Until SIGINT or SIGTERM. ``ready``: is called with its address. Raises ``SettingsError`` or ``ServeError``."""
     listener = listen(settings.host, settings.port, settings.user_timeout)
-    with contextlib.closing(listener), asyncio.Runner() as runner:
+    with contextlib.closing(listener), OUTPUT.apart(), asyncio.Runner() as runner:
         runner.run(_serve(settings, dsn, listener, ready))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Collection
 from typing import Final, Literal
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from engine.channels.core.messages.model import Member
 from engine.errors import ErrorCode, QueryRejectedError, RealtimeError
@@ -45,7 +46,7 @@ _log = structlog.get_logger("realtime.client")
 class ClientLog:
     """Logs the events of clients of one node. ``kinds``: which; each method is called only if its attribute is true."""
 
-    __slots__ = ("_refusals", *KINDS)
+    __slots__ = ("_log", "_refusals", *KINDS)
 
     def __init__(self, kinds: Collection[Kind] = ()) -> None:
         self.connections = "connections" in kinds
@@ -54,17 +55,18 @@ class ClientLog:
         self.channels = "channels" in kinds
         self.presence = "presence" in kinds
         self.messages = "messages" in kinds
+        self._log: FilteringBoundLogger = _log.bind()  # that one finds this anew for each line
         self._refusals: dict[str, TokenBucket] = {}
 
     # Connections.
 
     def opened(self, client: Member) -> None:
         """A client was authenticated and greeted."""
-        _log.info("connection_opened", **_who(client), ip=client.ip, transport=client.transport)
+        self._log.info("connection_opened", **_who(client), ip=client.ip, transport=client.transport)
 
     def closed(self, client: Member, code: int, seconds: float) -> None:
         """Its connection has ended after ``seconds``; ``code``: its close code."""
-        _log.info(
+        self._log.info(
             "connection_closed", **_who(client), transport=client.transport, code=int(code), seconds=round(seconds, 3)
         )
 
@@ -112,39 +114,39 @@ class ClientLog:
         suppressed = bucket.refused
         if bucket.take(time.monotonic()):
             bucket.refused = 0
-            _log.info(event, **fields, **({"suppressed": suppressed} if suppressed else {}))
+            self._log.info(event, **fields, **({"suppressed": suppressed} if suppressed else {}))
 
     # Channels and presence.
 
     def subscribed(self, client: Member, channel: str) -> None:
         """A channel, or a collection as ``db:collection:…``, was opened."""
-        _log.info("channel_subscribed", **_who(client), channel=channel)
+        self._log.info("channel_subscribed", **_who(client), channel=channel)
 
     def unsubscribed(self, client: Member, channel: str) -> None:
         """It was left, or its connection closed."""
-        _log.info("channel_unsubscribed", **_who(client), channel=channel)
+        self._log.info("channel_unsubscribed", **_who(client), channel=channel)
 
     def joined(self, client: Member, channel: str) -> None:
         """It became present."""
-        _log.info("presence_joined", **_who(client), channel=channel)
+        self._log.info("presence_joined", **_who(client), channel=channel)
 
     def updated(self, client: Member, channel: str) -> None:
         """Its presence was changed."""
-        _log.info("presence_updated", **_who(client), channel=channel)
+        self._log.info("presence_updated", **_who(client), channel=channel)
 
     def left(self, client: Member, channel: str) -> None:
         """It is not present any more over this connection."""
-        _log.info("presence_left", **_who(client), channel=channel)
+        self._log.info("presence_left", **_who(client), channel=channel)
 
     # Messages.
 
     def published(self, client: Member, channel: str, name: str, id: str, position: str | None) -> None:
         """A message of it was committed. Its content is not logged."""
-        _log.info("message_published", **_who(client), channel=channel, event_name=name, id=id, position=position)
+        self._log.info("message_published", **_who(client), channel=channel, event_name=name, id=id, position=position)
 
     def delivered(self, client: Member, channel: str, messages: int, position: str | None) -> None:
         """So many messages, the last at ``position``, were put into its send queue."""
-        _log.info("messages_delivered", **_who(client), channel=channel, messages=messages, position=position)
+        self._log.info("messages_delivered", **_who(client), channel=channel, messages=messages, position=position)
 
 
 def _who(client: Member) -> dict[str, str | None]:

@@ -20,6 +20,7 @@ from server.app.server import serve
 from server.app.settings import Settings
 from server.app.version import package_version
 from server.cli.serving.usable import check_usable
+from server.logs.output import OUTPUT
 from server.workers.cores import cores
 from server.workers.relay_process import run_relay_process
 from server.workers.sockets import leave
@@ -131,9 +132,10 @@ class Workers:
         try:
             if worker.number == RELAY:
                 version, leave_timeout = package_version(), settings.drain_time + _MARGIN
-                asyncio.run(
-                    run_relay_process(dsn, settings.feed_settings, worker, version, leave_timeout, settings.cluster)
-                )
+                with OUTPUT.apart():
+                    asyncio.run(
+                        run_relay_process(dsn, settings.feed_settings, worker, version, leave_timeout, settings.cluster)
+                    )
             else:
                 serve(settings.of_worker(worker.number, worker.count), dsn, self._served.routes, worker=worker)
         except (RealtimeError, psycopg.Error) as wrong:

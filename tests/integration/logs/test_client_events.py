@@ -96,13 +96,15 @@ async def test_every_kind_of_event_is_logged_with_connection_and_user(database: 
     assert [(each["status"], each["transport"]) for each in by_name["handshake_rejected"]] == [(403, "websocket")]
 
 
-async def test_only_refusals_are_logged_where_nothing_else_is_set(database: str) -> None:
+async def test_connections_subscriptions_and_refusals_are_logged_where_nothing_is_set(database: str) -> None:
+    run_each(database, "create table items (id int primary key)", "select realtime.expose('items')")
     async with (
         asyncio.timeout(3 * GIVE_UP_AFTER),
         serving(database, free_port(), slot_name=slot_name(), **SETTINGS) as server,
     ):
         async with transport_client(server.url, "websocket", token=token(sub="ada")) as ada:
             await ada.join("chat:1", presence={})
+            await ada.join("db:collection:items", id="q", query={})
             await ada.join("private:user-bob")
             for request in (
                 {"type": "presence:update", "channel": "chat:2", "data": {}},
@@ -115,8 +117,17 @@ async def test_only_refusals_are_logged_where_nothing_else_is_set(database: str)
             await ada.leave()
         await server.connections(0)
         await server.end()
-    of_clients = [each["event"] for each in events(server) if each["logger"] == "realtime.client"]
-    assert of_clients == ["authorization_denied", *["request_refused"] * 4]
+    of_clients = [each for each in events(server) if each["logger"] == "realtime.client"]
+    assert [(each["event"], each["level"], each.get("channel")) for each in of_clients] == [
+        ("connection_opened", "info", None),
+        ("channel_subscribed", "info", "chat:1"),
+        ("channel_subscribed", "info", "db:collection:items"),
+        ("authorization_denied", "info", None),
+        *[("request_refused", "info", None)] * 4,
+        ("connection_closed", "info", None),
+        ("channel_unsubscribed", "info", "db:collection:items"),
+        ("channel_unsubscribed", "info", "chat:1"),
+    ]
     refused = [each for each in events(server) if each["event"] == "request_refused"]
     assert [(each["target"], each["code"]) for each in refused] == [
         ("chat:2", "RT_009"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from server.app.loading import load_settings
-from server.cli.dev import Development, hint_of, listener_of, with_events_of_clients
+from server.cli.dev import Development, hint_of, listener_of
 
 
 def test_a_taken_port_is_reported_with_who_has_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,10 +30,3 @@ def test_what_may_be_done_next_is_done_in_psql_which_finds_the_database_by_itsel
     hint = hint_of(Development(Path("postgres"), examples=examples))
     assert "psql" in hint
     assert not re.search(r"\brealtime [a-z]", hint)  # other commands need --dsn
-
-
-def test_connections_and_subscriptions_are_logged_unless_the_setting_is_given() -> None:
-    logged = with_events_of_clients(load_settings(None)).log_events
-    assert {"connections", "authentication", "authorization", "channels"} == set(logged)
-    assert with_events_of_clients(load_settings(None, log_events=())).log_events == ()
-    assert load_settings(None).log_events == ("authentication", "authorization")

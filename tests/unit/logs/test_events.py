@@ -46,7 +46,8 @@ def calls() -> Iterator[tuple[Path, str | None, str | None]]:
 
 
 def is_log(owner: ast.expr) -> bool:
-    return isinstance(owner, ast.Name) and owner.id in ("_log", "log", "logger")
+    name = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
+    return name in ("_log", "log", "logger")
 
 
 def documented() -> dict[str, str]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from server.logs.configure import configure_logs
-from server.logs.masking import MASK, MAX_TEXT, mask, masked, without_secrets
+from server.logs.masking import _FORMS, MASK, MAX_TEXT, mask, masked, without_secrets
 from tests.support.values.tokens import token
 
 KEY = "sk_0123456789ab_" + "f" * 70
@@ -144,3 +144,23 @@ def test_masking_takes_time_linear_in_the_text(part: str) -> None:
 @given(st.text(max_size=200))
 def test_any_text_can_be_masked_and_logged_as_json(text: str) -> None:
     json.dumps(mask(None, "", {"event": text, "f": [text, {text: text}]}))
+
+
+@pytest.mark.parametrize("number", range(len(_FORMS)))
+@given(data=st.data())
+def test_no_form_of_a_secret_escapes_the_quick_look(number: int, data: st.DataObject) -> None:
+    """It is what spares most texts the search for each form."""
+    form, _ = _FORMS[number]
+    text = data.draw(st.from_regex(form.pattern.replace("*+", "*").replace("}+", "}")))
+    assume(form.search(text))
+    assert MASK in masked(text)[: MAX_TEXT + 100] or len(text) > MAX_TEXT
+    assert (
+        MASK in str(mask(None, "", {"event": "e", "n": 1, "text": text, "more": "x"})["text"]) or len(text) > MAX_TEXT
+    )
+
+
+def test_an_event_without_anything_to_mask_is_passed_as_it_is() -> None:
+    event = {"event": "connection_opened", "user": "ada", "code": 1000, "token_count": None, "more": True}
+    assert mask(None, "", dict(event)) == event
+    for field, value in (("text", f"a {KEY}"), ("of", {"key": f"a {KEY}"}), ("token", 12), ("x", "y" * (MAX_TEXT + 1))):
+        assert mask(None, "", {**event, field: value}) != {**event, field: value}
