@@ -71,6 +71,9 @@ async def run_faults(
         "connections": sum(client.connections for client in load.clients),
         "refused": sum(len(client.refused) for client in load.clients),
         "gaps": sum(client.gaps for client in load.clients),
+        "visits": load.spanning.visits,
+        "kicks": load.spanning.kicks,
+        "kicks_excused": load.spanning.excused,
         "problems": problems,
         "kept": str(folder) if problems else None,
     }
@@ -104,6 +107,7 @@ def _keep(folder: Path, parts: Parts, load: Load, schedule: Schedule, problems: 
     """Write down what is needed to understand it."""
     for name, content in (("problems", problems), ("schedule", schedule.done)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1))
+    (folder / "spanning.json").write_text(json.dumps(load.spanning.facts(), indent=1))
     for client in load.clients:
         facts = {
             "received": client.received,

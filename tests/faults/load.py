@@ -7,28 +7,31 @@ import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import psycopg
-from bunbase import Snapshot
+from bunbase import RealtimeError, Snapshot
 
 from engine.errors import ErrorCode
 from tests.faultproxy.actors import CHANNEL, PythonActor
+from tests.faults.histories import Sent, difference
 from tests.faults.parts import RECOVERS, Parts
+from tests.faults.spanning_load import SETUP as SPANNING
+from tests.faults.spanning_load import SpanningLoad
 from tests.faults.time_limit import TimeLimit
 from tests.support.clients.list_client import TABLE
 from tests.support.servers.processes import GIVE_UP_AFTER
 
-__all__ = ["SETUP", "Client", "Load", "difference"]
+__all__ = ["SETUP", "Client", "Load"]
 
 SETUP = (
     TABLE,
     "create table bulk (n int primary key)",
     "select realtime.expose('bulk')",
     f"select realtime.create_channel('{CHANNEL}', presence_timeout => '10 s')",
+    *SPANNING,
 )
 """What the database needs."""
 
@@ -39,9 +42,7 @@ select m.payload->>'from', (m.payload->>'n')::int, c.position || '/' || m.seq
 from realtime.messages m left join realtime.commits c using (channel, xid)
 where m.channel = '{CHANNEL}' order by c.position, m.seq
 """
-Sent = tuple[str, int, str]
-"""Sender, number and position of a message."""
-
+_VISITS = 2.0  # seconds between two clients that come for some time
 _WAITING = 300
 """Messages without an answer after which a client waits."""
 
@@ -77,7 +78,9 @@ class Client(PythonActor):
 
 
 class Load:
-    """The clients, two for each node, and the writers. ``sent``: numbers that each sender has used."""
+    """The clients, two for each node, and the writers. ``sent``: numbers that each sender has used; ``spanning``: more of
+    both.
+    """
 
     def __init__(self, parts: Parts, seed: int) -> None:
         self.parts = parts
@@ -85,6 +88,7 @@ class Load:
         self._numbers, self._rolled_back = itertools.count(), itertools.count(-1, -1)
         self._seed = seed
         self._over = asyncio.Event()
+        self.spanning = SpanningLoad(parts, seed)
         self.clients = [
             Client(f"{node.name}-{transport}", node.clients_url, (transport,))
             for node in parts.nodes
@@ -96,6 +100,7 @@ class Load:
         for client in self.clients:
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await client.start()
+        await self.spanning.start()
 
     async def stop(self) -> None:
         """All clients leave."""
@@ -103,6 +108,7 @@ class Load:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(10):
                     await client.stop()
+        await self.spanning.stop()
 
     async def run(self) -> None:
         """Until :meth:`end` was called."""
@@ -111,6 +117,14 @@ class Load:
                 group.create_task(self._talk(client, random.Random(self._seed + number)))
             group.create_task(self._insist(partial(self._write, random.Random(self._seed - 1))))
             group.create_task(self._insist(partial(self._publish, random.Random(self._seed - 2))))
+            for work in self.spanning.work():
+                group.create_task(self._insist(work))
+            while not self._over.is_set():
+                group.create_task(self.spanning.visit())
+                await self.spanning.forget_removed()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_VISITS):
+                        await self._over.wait()
 
     def end(self) -> None:
         """No more."""
@@ -128,7 +142,7 @@ class Load:
     async def _insist(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]) -> None:
         """Do some work over a connection again and again, and over another one when it breaks."""
         while not self._over.is_set():
-            with contextlib.suppress(psycopg.Error, OSError):
+            with contextlib.suppress(psycopg.Error, OSError, RealtimeError):
                 async with await psycopg.AsyncConnection.connect(self.parts.dsn, autocommit=True) as connection:
                     while not self._over.is_set():
                         await work(connection)
@@ -181,7 +195,7 @@ class Load:
         everyone = {client.name for client in self.clients}
         for client in self.clients:
             await self._check_client(client, truth, rows, bulk, everyone, problems)
-        return problems
+        return problems + await self.spanning.check()
 
     def _answered(self, client: Client) -> bool:
         return len(client.acked) + len(client.refused) >= self.sent[client.name]
@@ -228,30 +242,3 @@ class Load:
             if limit.over and not holds():
                 problems.append(f"{client.name} {what}")
                 break
-
-
-def difference(received: list[Sent], truth: list[Sent], gaps: Sequence[int] = ()) -> str:
-    """How a client's messages differ from what is stored; "" if they do not.
-
-    ``gaps``: how many messages had come when the client was informed of missing ones, as after the promotion of a standby.
-    What had come just before that may have another position now, and be among the lacking ones in another order.
-    """
-    got = Counter(each[:2] for each in received)
-    if doubled := [each for each, count in got.items() if count > 1]:
-        return f"doubled: {doubled[:5]}"
-    places = {each[:2]: place for place, each in enumerate(truth)}
-    if unknown := [each for each in received if each[:2] not in places]:
-        return f"not stored: {unknown[:5]}"
-    expected, bounds = 0, [*gaps, len(received)]
-    for number, (begin, end) in enumerate(pairwise([0, *bounds])):
-        part = received[begin:end]
-        if number and part:
-            expected = max(expected, places[part[0][:2]])
-        while part and end != len(received) and truth[places[part[-1][:2]]] != part[-1]:
-            part.pop()
-        if part != truth[expected : expected + len(part)]:
-            at = next(n for n, each in enumerate(part) if truth[expected + n : expected + n + 1] != [each])
-            return f"differs at {begin + at} of {len(received)}: {part[at : at + 3]}, {truth[expected + at :][:3]}"
-        expected += len(part)
-    lost = [each for each in truth[expected:] if each[:2] not in got]
-    return f"lost {len(lost)}: {lost[:5]}" if lost else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -14,7 +15,7 @@ import httpx
 import psycopg
 from nats.errors import Error as NatsError
 
-from engine.cluster.nats_stream import NatsFailedError, connected
+from engine.cluster.nats_stream import Found, NatsFailedError, connected
 from engine.cluster.settings import ClusterSettings
 from engine.tasks import end
 from server.cli.serving.local_nats import LocalNats
@@ -31,6 +32,8 @@ CLIENTS = "clients"
 
 RECOVERS = 120.0
 """Seconds in which everything has to work again after the faults: a :class:`tests.faults.time_limit.TimeLimit`."""
+
+_LOOKED_AT = 60  # messages of the stream
 
 
 class Server:
@@ -170,12 +173,14 @@ class Parts:
             each.url.replace(f":{each.port}", f":{self.links.add(name, to, each.port, greets=True)}")
             for to, each in zip(self.nats.names, self.nats.all, strict=True)
         ]
-        config = {
+        config: dict[str, Any] = {
             "nats_url": nats,
             "nats_replicas": self._nats_replicas,
             "slot_name": self.slot,
             "trust_user_parameter": "true",
         }
+        if command == "serve":  # all clients have one address
+            config |= {"max_connection_rate": 100_000, "max_connections_per_ip": 10_000}
         return Server(name, command, _either_of(ports, database), config)
 
     @property
@@ -213,6 +218,32 @@ class Parts:
             return False
         others = (cluster and cluster.replicas) or []
         return len(others) + 1 == len(self.nats.all) and all(each.current for each in others)
+
+    async def lose(self, chance: random.Random) -> list[str]:
+        """Remove some of the last messages of the stream; returns their subjects. None, if NATS does not answer.
+
+        Those that a message over another topic follows at once which may be about the same channel, if there are any.
+        """
+        settings = ClusterSettings(urls=tuple(each.url for each in self.nats.all), slot=self.slot)
+        lost: list[str] = []
+        with contextlib.suppress(NatsFailedError, NatsError, TimeoutError):
+            async with connected(settings, "the faults") as stream:
+                state = await stream.state()
+                last = 0 if state is None else state.last
+                found = [await stream.find(sequence) for sequence in range(max(1, last - _LOOKED_AT), last + 1)]
+                kinds = [_kind(settings, each) for each in found]
+                behind = [*kinds[1:], ""]
+                crossed = [{*each} == {"channel", "events"} for each in zip(kinds, behind, strict=True)]
+                followed = (
+                    crossed
+                    if any(crossed)
+                    else [bool(here and next_) for here, next_ in zip(kinds, behind, strict=True)]
+                )
+                either = [each for each, wanted in zip(found, followed, strict=True) if wanted and each is not None]
+                for each in chance.sample(either, min(len(either), chance.choice((1, 1, 3)))):
+                    await stream.client.jetstream().delete_msg(settings.stream, each.sequence)
+                    lost.append(each.subject.removeprefix(settings.prefix))
+        return lost
 
     async def recovered(self) -> None:
         """Wait until PostgreSQL answers, a relay leads and nodes follow. Raises ``AssertionError`` with what does not."""
@@ -257,6 +288,13 @@ class Parts:
             async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
                 cursor = await connection.execute(statement.encode(), parameters or None)
                 return await cursor.fetchall() if cursor.description else []
+
+
+def _kind(settings: ClusterSettings, found: Found | None) -> str:
+    """Of a message: "table", "channel" or "events"; "" for a sign of life, and where there is none."""
+    if found is None or found.subject == settings.pulses:
+        return ""
+    return found.subject.removeprefix(settings.prefix).split(".")[1]
 
 
 def _either_of(ports: Iterable[int], database: str) -> str:

@@ -1,4 +1,4 @@
-"""Relays, nodes and NATS servers are killed, stopped and lose what they have stored.
+"""Relays, nodes and NATS servers are killed, stopped and lose what they have stored, or single messages of it.
 
 Votes are among what a NATS server of a cluster has stored. Raft, and so NATS, survives the loss of fewer than half of the
 stores, or of all; after that of two of three the servers do not agree any more, whatever time they have. So while one has
@@ -131,6 +131,21 @@ async def truncate_nats(run: Schedule) -> None:
             await _filled(run)
 
 
+async def lose_messages(run: Schedule) -> None:
+    """The stream loses some messages before a node has them, of which others follow at once where there are such."""
+    links = run.parts.links.between([each.name for each in run.parts.nodes], run.parts.nats.names)
+    if run.free(*links, *run.parts.nats.all):
+        with run.using(*links, *run.parts.nats.all):
+            for link in links:  # cut: what NATS has sent into a link that is held would come
+                link.refuse = True
+                link.cut()
+            await run.pause(2.0)
+            lost = await run.parts.lose(run.chance)
+            run.note(f"the stream loses {lost}")
+            for link in links:
+                link.heal()
+
+
 PROCESS_FAULTS: dict[str, Fault] = {
     each.__name__: each
     for each in (
@@ -143,6 +158,7 @@ PROCESS_FAULTS: dict[str, Fault] = {
         kill_all_nats,
         stop_nats,
         truncate_nats,
+        lose_messages,
     )
 }
 """By name."""

@@ -8,12 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from engine.feed.table_interest import channel_topic
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.faults import time_limit
 from tests.faults.cluster import run_faults
 from tests.faults.databases import Databases
-from tests.faults.load import SETUP, difference
+from tests.faults.histories import difference
+from tests.faults.load import SETUP
+from tests.faults.spanning_load import CHANNELS, Record, misses
 from tests.faults.time_limit import TimeLimit
 
 SEED = 1
@@ -71,3 +74,40 @@ def test_time_in_which_processes_wait_for_a_processor_counts_little(
     limit = TimeLimit(10)
     now, stalled = now + passed, stalled + waited
     assert limit.over is over
+
+
+def positions(*numbers: int) -> list[tuple[str, int, str]]:
+    return [("", number, f"0/{number}/1") for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("record", "wrong"),
+    [
+        (Record("0/1", positions(2, 3, 4)), ""),
+        (Record("0/4", positions()), ""),
+        (Record("0/1", positions(1, 2, 3, 4)), ""),
+        (Record("0/1/1", positions(2, 3, 4)), ""),
+        (Record("0/1", positions(2, 3), left=True), ""),
+        (Record("0/1", positions(), left=True), ""),
+        (Record(None, []), ""),
+        (Record("0/1", positions(2, 4), [1]), ""),
+        (Record("0/1", positions(2, 4)), "differs at 1 of 2"),
+        (Record("0/1", positions(2, 4), left=True), "differs at 1 of 2"),
+        (Record("0/1", positions(3, 4)), "differs at 0 of 2"),
+        (Record("0/2", positions(1, 2, 3, 4)), "from before it began"),
+        (Record("0/1", positions(2, 3)), "lost 1"),
+        (Record("0/1", positions(2, 2, 3, 4)), "doubled"),
+        (Record("0/1", positions(3, 2, 4)), "differs at 0 of 3"),
+        (Record("0/1", positions(2, 3, 4, 5)), "not stored"),
+        (Record(None, positions(1)), "messages came before the answer"),
+        (Record("0/1", positions(2, 3, 4), [0, 1]), "2 gaps"),
+    ],
+)
+def test_what_a_client_is_owed_from_where_it_began_is_known(record: Record, wrong: str) -> None:
+    found = misses(record, positions(1, 2, 3, 4), promotions=1)
+    assert found.startswith(wrong)
+    assert bool(found) == bool(wrong)
+
+
+def test_channels_of_the_load_have_several_topics() -> None:
+    assert len(set(map(channel_topic, CHANNELS))) == len(CHANNELS)
