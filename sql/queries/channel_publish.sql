@@ -95,8 +95,8 @@ left join realtime.commits c on c.channel = i.channel and c.xid = m.xid
 where i.xid is not null or m.seq is not null
 
 -- name: engine_flushed
--- Up to where the WAL is flushed, as text.
-select pg_current_wal_flush_lsn()::text as position
+-- Up to where the WAL is flushed, as text, and on which timeline.
+select pg_current_wal_flush_lsn()::text as position, left(pg_walfile_name(pg_current_wal_flush_lsn()), 8) as timeline
 
 -- name: engine_transaction_status
 -- Whether each of these transactions (64-bit ids) is in progress, committed or aborted; null: it ended too long ago. Raises

@@ -23,10 +23,10 @@ _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
+async def in_time(seconds: float = _STREAM_TIMEOUT) -> AsyncIterator[None]:
     """Raise ``UnavailableError`` if the stream does not get in time to where it is awaited."""
     try:
-        async with asyncio.timeout(_STREAM_TIMEOUT):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
         raise UnavailableError("this server does not follow the database now; try again") from error

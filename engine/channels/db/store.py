@@ -177,11 +177,19 @@ class Store:
         return await self.attempt(run, begins=True)
 
     async def flushed(self) -> Lsn:
-        """Up to where the WAL is flushed. All who ask share the looks."""
+        """Up to where the WAL is flushed. All who ask share the looks. Raises ``UnavailableError``, also where a connection
+        leads to another server than the stream, which may never get there.
+        """
         return await self._flushed()
 
     async def _look_flushed(self) -> Lsn:
-        return parse_lsn((await self.rows("engine_flushed"))[0]["position"])
+        [now] = await self.rows("engine_flushed")
+        try:
+            self._saw(0, int(now["timeline"], 16))
+        except OtherServerError as error:
+            self._pool.renew()
+            raise UnavailableError(str(error)) from error
+        return parse_lsn(now["position"])
 
     async def committed(self) -> Lsn:
         """A position behind every transaction that has committed by now, also where commits are not flushed at once

@@ -9,9 +9,9 @@ Theory of operation. Channels are *synced* (rooms, presence and routes are those
 - synced -> recovering: the stream reports a discontinuity, also at its start. ``interrupt`` marks all subscriptions as
   waiting, so that they queue events, and remembers from which position they miss messages.
 - recovering: ``recover`` checks the epoch (another one ends all subscriptions, and the stream is followed up to the present
-  first), gives transactions that no node has recorded a position (``missed.py``), reads rooms, presence, routes and rules
-  again, ends subscriptions that are not allowed any more, and sends each channel's waiting subscriptions what they miss.
-  What fails is repeated. New subscriptions wait.
+  first), gives transactions that no node has recorded a position (``missed.py``), reads rooms, presence, routes, rules and
+  removals of users again, ends subscriptions that are not allowed any more, and sends each channel's waiting subscriptions
+  what they miss. What fails is repeated. New subscriptions wait.
 - recovering -> recovering: another discontinuity. ``_generation`` stops the older recovery; the new one begins at
   the older one's position.
 - recovering -> synced: all channels have caught up.
@@ -38,6 +38,7 @@ from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import Position, UnavailableError, just_before, position_text
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
+from engine.channels.db.refusals import in_time
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import Epochs
 from engine.channels.history.missed import MissedMessages
@@ -59,6 +60,7 @@ _TABLES = (
     "engine_rules",
     "engine_connection_rows",
 )
+_WAITS = 15.0  # seconds that a subscription waits for the stream, and for the recovery of channels
 _MAX_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
 _READS = 4  # pasts read at once: each may be as large as max_replay_bytes
 
@@ -95,8 +97,11 @@ class Recovery:
         return self._generation
 
     async def loaded(self) -> None:
-        """Wait until rooms and presence are those of the stream's position."""
-        await self._synced.wait()
+        """Wait until rooms and presence are those of the stream's position. Raises ``UnavailableError`` if that takes long:
+        after a change of history it takes a relay that leads.
+        """
+        async with in_time(_WAITS):
+            await self._synced.wait()
 
     # -- one subscription ------------------------------------------------------------------------------------------
 
@@ -151,13 +156,12 @@ class Recovery:
 
     async def reach(self, since: Position | None) -> None:
         """Wait for the position ``since``, or for all that is committed. Another node may have delivered or acknowledged a
-        message that this one has not received yet.
+        message that this one has not received yet. Raises ``UnavailableError`` if the stream does not get there in time.
         """
-        if since is None:
-            await self._stream.reached(await self._store.flushed())
-        elif since.lsn > self._core.position:
+        if since is None or since.lsn > self._core.position:
             flushed = await self._store.flushed()
-            await self._stream.reached(min(since.lsn + 1, flushed))
+            async with in_time(_WAITS):
+                await self._stream.reached(flushed if since is None else min(since.lsn + 1, flushed))
 
     async def _read(
         self, reads: AsyncExitStack, subscription: Subscription, since: Position | None, history: int

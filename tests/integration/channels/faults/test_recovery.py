@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.channels.core.messages.model import parse_position
+from engine.channels.core.messages.model import UnavailableError, parse_position
 from engine.channels.db.store import Store
+from engine.channels.history import recovery
 from engine.channels.service import Channels, ChannelSettings
 from engine.feed.feed import Feed
 from engine.feed.settings import FeedSettings
@@ -114,3 +115,45 @@ async def test_who_resumes_before_a_hole_is_noticed_gets_what_the_past_has_lacke
         await one.publish("room", "next")
         await resumed.until(lambda: "next" in resumed.data)
         assert (resumed.data, shown.data, whole.data) == (["lost", "next"], ["early", "lost", "next"], ["next"])
+
+
+async def test_subscriptions_do_not_wait_for_ever_for_the_stream_or_a_recovery(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while no relay leads."""
+    gate, tables = asyncio.Event(), Store.tables
+
+    async def held(store: Store, *names: str) -> Any:
+        await gate.wait()
+        return await tables(store, *names)
+
+    async with channel_node(database) as one, asyncio.timeout(GIVE_UP_AFTER):
+        await one.listen("room")
+        monkeypatch.setattr(recovery, "_WAITS", 0.2)
+        async with one.stream.apply_lock:
+            run(database, "select realtime.broadcast('room', 'sent', '1')")
+            with pytest.raises(UnavailableError, match="does not follow the database now"):
+                await one.listen("room", history=1)
+            with pytest.raises(UnavailableError, match="does not follow the database now"):
+                await one.listen("room", since="FF/0")
+        monkeypatch.setattr(Store, "tables", held)
+        one.channels.discontinuity(Discontinuity("a test"), one.stream.position)
+        for history in (0, 1):
+            with pytest.raises(UnavailableError, match="does not follow the database now"):
+                await one.listen("room", history=history)
+        monkeypatch.setattr(recovery, "_WAITS", GIVE_UP_AFTER)
+        gate.set()
+        assert (await one.listen("room", history=1)).data == [1]
+
+
+async def test_a_position_of_another_server_is_not_waited_for(database: str) -> None:
+    """As of a former primary to which a connection still leads: the stream of the new one may never get there."""
+    async with channel_node(database) as one, asyncio.timeout(GIVE_UP_AFTER):
+        memory = one.feed._memory
+        timeline = memory.timeline
+        assert timeline is not None
+        memory.timeline = timeline + 1
+        with pytest.raises(UnavailableError, match="connections reach two servers"):
+            await one.channels.store.flushed()
+        memory.timeline = timeline
+        assert await one.channels.store.flushed()
