@@ -50,6 +50,10 @@ select channel, connection_id, user_id, metadata::text as metadata, state::text 
        left_at::text as left_at, typing_until::text as typing_until, updated_at::text as updated_at
 from realtime.presence order by joined_at, channel, connection_id
 
+-- name: engine_kicks
+-- The users that were removed from channels lately.
+select id::text as id, channel, user_id, reason from realtime.kicks order by kicked_at
+
 -- name: engine_rules
 -- The rules of channels, as the stream writes them.
 select channel, rules::text as rules from realtime.rules

@@ -248,7 +248,7 @@ select pg_create_logical_replication_slot('realtime_doctor_' || pg_backend_pid()
 select array(
   select t.name from unnest(array['migrations', 'collections', 'nodes', 'slots', 'settings', 'channel_defaults', 'channels', 'messages',
     'messages_default', 'commits', 'expired', 'dropped_days', 'message_ids', 'connections', 'presence', 'last_seen', 'routes',
-    'preferences', 'occupancy', 'epochs', 'server_roles', 'content_policies', 'rules', 'rule_failures',
+    'preferences', 'kicks', 'occupancy', 'epochs', 'server_roles', 'content_policies', 'rules', 'rule_failures',
     'api_keys', 'sessions', 'node_stats', 'node_channels', 'node_queries', 'node_loads', 'moves', 'changed_identities',
     'made_grants', 'alert_rules', 'alerts', 'alert_notices', 'alert_pending', 'lost_nodes',
     'usage_totals', 'usage_users', 'usage_channels', 'usage_countries', 'usage_nodes', 'usage_salts']) t (name)

@@ -38,6 +38,7 @@ from engine.channels.core.effects import (
     PresenceChanged,
     TableTruncated,
 )
+from engine.channels.core.kicks import Kicks
 from engine.channels.core.messages.decode import DecodedTransaction, RecordReader, RowChange, start
 from engine.channels.core.presence_lists import PresenceState, presence_row
 from engine.channels.core.rooms import Rooms
@@ -80,6 +81,7 @@ class ChannelCore:
         if sessions:  # as many as users: without need they are not kept
             self.watched["sessions"] = self.sessions
         self.access = AccessRules()
+        self.kicks = Kicks()
         self.hub = ChannelHub(timers)
         self.messages = 0
         self.count: Callable[[DecodedTransaction], None] = lambda _: None

@@ -59,6 +59,7 @@ _TABLES = (
     "engine_routes",
     "engine_rules",
     "engine_connection_rows",
+    "engine_kicks",
 )
 _WAITS = 15.0  # seconds that a subscription waits for the stream, and for the recovery of channels
 _MAX_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
@@ -285,11 +286,14 @@ class Recovery:
             watched = self._core.watched
             queries = (*_TABLES, *(f"engine_{table}" for table in watched))
             snapshot, found = await self._store.tables(*queries)
-            (*tables, connections), rows = found[: len(_TABLES)], found[len(_TABLES) :]
+            (*tables, connections, kicks), rows = found[: len(_TABLES)], found[len(_TABLES) :]
             for kept, each in zip(watched.values(), rows, strict=True):
                 kept.load(each)
             self._core.census.load(connections)
             self._core.load(snapshot, tables, self._stream.tail.unseen_by(snapshot))
+            for kick in self._core.kicks.load(kicks):
+                for subscription in self._core.hub.kick(kick):
+                    subscription.cancel()
         finally:
             self._stream.tail.end_read(ticket, snapshot)
 

@@ -172,7 +172,7 @@ class ClientLifecycle:
     def _control(self, control: ControlMessage, position: Lsn) -> None:
         """A kick, a message to connections, or the removal of a node."""
         if control.command == "kick":
-            for subscription in self._core.hub.kick(control):
+            for subscription in self._core.hub.kick(control) if self._core.kicks.take(control) else ():
                 subscription.cancel()
         elif control.command == "broadcast":
             self._send(control, position)

@@ -32,10 +32,15 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   present integer;
+  kicked uuid;
 begin
   delete from realtime.presence p where p.channel = kick.channel and p.user_id = kick.user_id;
   get diagnostics present = row_count;
-  perform realtime.emit('realtime.command', jsonb_build_object('command', 'kick', 'channel', channel, 'user_id', user_id, 'reason', reason));
+  if num_nulls(channel, user_id) = 0 then  -- else no one is meant
+    insert into realtime.kicks (channel, user_id, reason) values (kick.channel, kick.user_id, kick.reason) returning id into kicked;
+  end if;
+  perform realtime.emit('realtime.command',
+    jsonb_build_object('command', 'kick', 'id', kicked, 'channel', channel, 'user_id', user_id, 'reason', reason));
   return present;
 end
 $$;

@@ -193,6 +193,7 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('bunbase realtime expiry', 0)) then
     return 0;
   end if;
+  delete from realtime.kicks k where k.kicked_at < now() - interval '1 day';
   shortest := (select min(t.ttl) from (select ttl from realtime.channels union all select ttl from realtime.channel_defaults) t);
   -- Days that have expired for one channel but not for others, and messages that came before their partition.
   for part in

@@ -71,7 +71,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   union all
   select 'table', c.oid::regclass::text, null,
          case when c.relkind = 'v' or c.relname = any ('{collections,migrations,server_roles,settings,channels,channel_defaults,epochs,expired,
-                                                        last_seen,dropped_days,content_policies,rules,api_keys,alert_rules,occupancy}')
+                                                        last_seen,dropped_days,content_policies,rules,api_keys,alert_rules,occupancy,kicks}')
               then 'SELECT' when c.relname = 'sessions' then 'SELECT, UPDATE' else 'SELECT, INSERT, UPDATE, DELETE' end
   from pg_class c
   where purpose = 'serve' and c.relnamespace = 'realtime'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition

@@ -244,7 +244,19 @@ def test_kick_ends_presence_and_notifies_the_nodes(db: Connection, stream: Strea
     assert value(db, "select realtime.kick('r', 'ann', 'rude')") == 1
     [command] = stream.messages("realtime.command")
     assert command.pop("key")
-    assert command == {"command": "kick", "channel": "r", "user_id": "ann", "reason": "rude"}
+    [kept] = run(
+        db, "select id::text, channel, user_id, reason, kicked_at > now() - interval '1 h' as now from realtime.kicks"
+    )
+    assert command == {"command": "kick", "id": kept.pop("id"), "channel": "r", "user_id": "ann", "reason": "rude"}
+    assert kept == {"channel": "r", "user_id": "ann", "reason": "rude", "now": True}
+    run(db, "update realtime.kicks set kicked_at = kicked_at - interval '23 hours'")
+    assert value(db, "select realtime.expire_messages()") == 0
+    assert len(run(db, "select 1 from realtime.kicks")) == 1
+    run(db, "update realtime.kicks set kicked_at = kicked_at - interval '1 hour'")
+    assert value(db, "select realtime.expire_messages()") == 0
+    assert run(db, "select 1 from realtime.kicks") == []
+    assert value(db, "select realtime.kick('r', null)") == 0
+    assert run(db, "select 1 from realtime.kicks") == []
     assert len(run(db, "select 1 from realtime.connections")) == 1
 
 

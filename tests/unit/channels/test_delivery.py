@@ -10,7 +10,8 @@ import pytest
 from engine.channels.core.delivery import judging
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.filters.mutes import Mutes
-from engine.channels.core.messages.decode import MessageRow
+from engine.channels.core.kicks import Kicks
+from engine.channels.core.messages.decode import ControlMessage, MessageRow
 from engine.channels.core.messages.model import KickedError, Member, UnavailableError, parse_position
 from engine.transaction import Message
 from tests.support.nodes.core_node import CoreNode, Subscriber, control, ephemeral, insert, message
@@ -301,3 +302,16 @@ def test_a_kick_ends_the_subscriptions_that_it_names(named: dict[str, str | None
             assert subscriber.bodies[0]["message"] == "you were removed from c: spam"
     assert len(node.core.hub.of_connection("ONE")) == 1
     assert [subscription.channel for subscription in node.core.hub] == ["c", "c", "c"], "until the service removes them"
+
+
+def test_a_kick_is_carried_out_once_whichever_of_stream_and_table_brings_it_first() -> None:
+    kicks = Kicks()
+    rows = [{"id": id, "channel": "c", "user_id": "ann", "reason": None} for id in ("1", "2", "3")]
+    assert kicks.take(ControlMessage("kick", id="1"))
+    assert [each.channel for each in kicks.load(rows)] == ["c", "c"], "the stream has not brought them"
+    assert not list(kicks.load(rows))
+    assert [kicks.take(ControlMessage("kick", id=id)) for id in ("1", "2", "3", "4")] == [False, False, False, True]
+    assert not list(kicks.load(rows)), "the snapshot may not show the last one yet"
+    assert not list(kicks.load([*rows, {**rows[0], "id": "4"}]))
+    assert kicks.take(ControlMessage("kick")), "a version before gives them no id"
+    assert kicks.take(ControlMessage("kick"))

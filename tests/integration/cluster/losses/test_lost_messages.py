@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.cluster.nats_stream import Found, NatsStream
+from engine.transaction import Discontinuity
 from tests.integration.cluster.conftest import Cluster, ids
 from tests.support.postgres.sql import connect, run
 
@@ -78,3 +79,31 @@ async def test_a_lost_message_is_not_passed_over_by_one_that_comes_over_the_chan
     assert (room.data, room.positions) == (seen.data, seen.positions)
     assert node.stream.interruptions, "more than once, if the slot stands before the lost message for a while"
     assert other_node.stream.interruptions == 0
+
+
+async def test_a_kick_that_was_lost_is_carried_out_after_the_hole_and_not_for_those_who_come_later(
+    cluster: Cluster,
+) -> None:
+    await cluster.relay()
+    node, other_node = await cluster.node(buffer_bytes=1), await cluster.node()
+    room, seen = await node.listen("room", user="ada"), await other_node.listen("room", user="ada")
+    stays = await node.listen("room", user="bob")
+    rows = await node.follow()
+    async with node.stream.apply_lock:
+        cluster.insert(*range(802))
+        run(cluster.dsn, "select realtime.kick('room', 'ada', 'spam')")
+        await seen.until(lambda: bool(seen.of("error")))
+        async with cluster.stream() as stream:
+            state = await stream.state()
+            assert state is not None
+            kick = await found_before(stream, state.last + 1, (".events",))
+            assert await stream._jetstream.delete_msg(cluster.settings.stream, kick.sequence)
+        run(cluster.dsn, ONE, "behind")
+    await stays.until(lambda: stays.data == ["behind"])
+    await rows.until(lambda: len(ids(rows)) == 802)
+    assert room.events == seen.events
+    back = await node.listen("room", user="ada")
+    node.channels.discontinuity(Discontinuity("a test"), node.stream.position)
+    run(cluster.dsn, ONE, "later")
+    await back.until(lambda: back.data == ["later"])
+    assert stays.data == ["behind", "later"]
