@@ -24,6 +24,7 @@ __all__ = [
     "DocChange",
     "WindowEvent",
     "apply_changes",
+    "at_once",
     "changes_in_batches",
     "changes_json",
     "list_changes",
@@ -158,7 +159,7 @@ class WindowEvent:
             if len(changes) == 1:  # most commits
                 self._json = b"[%b]" % changes[0].json()
             else:
-                self._json = _at_once(changes_json(changes))
+                self._json = at_once(changes_json(changes))
         return self._json
 
     @property
@@ -213,7 +214,7 @@ def list_changes(before: Sequence[tuple[str, bytes]], after: Sequence[tuple[str,
     Documents on the longest run that keeps its order stay where they are (they are reported only if their data
     changed); the others move. O(n log n), however much is out of place.
     """
-    return _at_once(changes_in_batches(before, after))
+    return at_once(changes_in_batches(before, after))
 
 
 def changes_in_batches(
@@ -292,7 +293,7 @@ def changes_json(changes: Sequence[DocChange]) -> Generator[None, None, bytes]:
     return b"[" + b",".join(parts) + b"]"
 
 
-def _at_once(steps: Generator[None, None, _Result]) -> _Result:
+def at_once(steps: Generator[None, None, _Result]) -> _Result:
     """What ``steps`` returns, without pauses."""
     while True:
         try:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Generator, Iterator
 from typing import Any, Final
 
-__all__ = ["BATCH", "Places", "list_order"]
+__all__ = ["BATCH", "Places", "list_order", "longest_increasing"]
 
 BATCH: Final = 500
 """Documents of a list between two turns of others: about half a millisecond."""
@@ -62,7 +62,7 @@ class Places:
 
 def list_order(ranks: list[int], size: int) -> Generator[None, None, ListOrder]:
     """The order of a list of ``size``, in which the client has the documents of ``ranks``; yields now and then."""
-    staying = yield from _longest_increasing(ranks)
+    staying = yield from longest_increasing(ranks)
     order = ListOrder(len(ranks), size, staying)
     yield from order.prepare(ranks)
     return order
@@ -148,7 +148,7 @@ class ListOrder:
         return count
 
 
-def _longest_increasing(ranks: list[int]) -> Generator[None, None, set[int]]:
+def longest_increasing(ranks: list[int]) -> Generator[None, None, set[int]]:
     """The values of one longest increasing subsequence (patience sorting)."""
     tops: list[int] = []
     behind: dict[int, int] = {}

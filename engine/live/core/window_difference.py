@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.live.core.document_changes import ADDED, MODIFIED, REMOVED, DocChange
-from engine.live.core.places import Places
+from engine.live.core.document_changes import ADDED, MODIFIED, REMOVED, DocChange, at_once
+from engine.live.core.places import Places, longest_increasing
 from engine.live.core.previous_rows import PreviousRows
 from engine.live.core.rows import Identity, Row, SortKey
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Difference"]
 
 _NONE_PLACED = (None, None, (), ())
+_MAX_ROUNDS = 4
 
 
 class Difference:
@@ -57,6 +58,7 @@ class Difference:
         last_before = self._before.last
         last_after = keys[self._shown - 1] if self._shown else None
         old_shown = new_shown = 0
+        alike: list[tuple[SortKey, SortKey]] = []
         for identity, (old_key, old_row) in self._touched.items():
             new_key = self._now.get(identity)
             was = old_key is not None and last_before is not None and old_key <= last_before
@@ -71,11 +73,15 @@ class Difference:
                     placed.append((new_key, None, row, row))
                 elif new_key != old_key or self._differs(old_row, row):
                     placed.append((new_key, old_key, row, old_row))
+                    if self._narrow and new_key != old_key and not self._differs(old_row, row):
+                        alike.append((old_key, new_key))
             elif was and old_key is not None and old_row is not None:
                 removed.append((old_key, old_row))
         crossing = (self._before.size - old_shown) - (self._shown - new_shown)
         if crossing:
             self._cross(crossing)
+        if alike:
+            self._leave_out(alike)
         return self._pair() if len(removed) <= 1 and len(placed) <= 1 else self._sequence()
 
     def _cross(self, crossing: int) -> None:
@@ -97,6 +103,35 @@ class Difference:
             else:
                 self._placed.append((key, None, rows[index], rows[index]))
                 crossing += 1
+
+    def _leave_out(self, alike: list[tuple[SortKey, SortKey]]) -> None:
+        """Of rows that have another key (``alike``: the old ones and the new ones), but the same document, those that keep
+        their places are no changes.
+
+        They keep their order among each other, no untouched row is between the old and the new key of one, and no old key of
+        a row that remains a change: so it does not matter by which of its keys its place is found.
+        """
+        alike.sort(key=_first)
+        news = sorted(new for _, new in alike)
+        in_order = at_once(longest_increasing([bisect_left(news, new) for _, new in alike]))
+        staying = [(old, new) for old, new in alike if bisect_left(news, new) in in_order]
+        for _ in range(_MAX_ROUNDS):
+            news = [new for _, new in staying]
+            placed = [each for each in self._placed if not _is_in(news, each[0])]
+            olds = sorted([old for _, old, _, _ in placed if old is not None] + [key for key, _ in self._removed])
+            coming = sorted(key for key, _, _, _ in placed)
+            found = [pair for pair in staying if not self._passes(pair, news, coming, olds)]
+            if len(found) == len(staying):
+                self._placed[:] = placed
+                return
+            staying = found  # the others are changes, whose old keys count in the next round
+
+    def _passes(
+        self, pair: tuple[SortKey, SortKey], news: list[SortKey], coming: list[SortKey], olds: list[SortKey]
+    ) -> bool:
+        low, high = sorted(pair)
+        untouched = min(bisect_left(self._keys, high), self._shown) - min(bisect_left(self._keys, low), self._shown)
+        return untouched - _between(news, low, high) - _between(coming, low, high) + _between(olds, low, high) > 0
 
     def _pair(self) -> list[DocChange]:
         """The changes if one document leaves at most, and one comes, changes or moves: as :meth:`_sequence` has them."""
@@ -151,6 +186,15 @@ class Difference:
         if old_row == row:
             return False
         return not self._narrow or self._plan.encode(old_row) != self._plan.encode(row)
+
+
+def _between(keys: list[SortKey], low: SortKey, high: SortKey) -> int:
+    return bisect_left(keys, high) - bisect_left(keys, low)
+
+
+def _is_in(keys: list[SortKey], key: SortKey) -> bool:
+    place = bisect_left(keys, key)
+    return place < len(keys) and keys[place] == key
 
 
 def _first(item: tuple[Any, ...]) -> SortKey:

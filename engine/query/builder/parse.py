@@ -6,7 +6,7 @@ Everything is checked here: shape, names, operators, JSON types, sizes. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from engine.catalog.model import Table
@@ -23,7 +23,9 @@ __all__ = ["MAX_ROWS", "parse_query"]
 
 MAX_ROWS = 10_000
 
-_KEYS = frozenset({"where", "doc", "orderBy", "limit", "startAt", "startAfter", "endAt", "endBefore", "count"})
+_KEYS = frozenset(
+    {"where", "doc", "orderBy", "limit", "select", "startAt", "startAfter", "endAt", "endBefore", "count"}
+)
 _DIRECTIONS = ("asc", "desc")
 _NULLS = ("nulls-first", "nulls-last")
 
@@ -37,12 +39,15 @@ def parse_query(spec: Mapping[str, object], table: Table) -> Query:
     unknown = sorted(str(key) for key in spec if key not in _KEYS)
     if unknown:
         raise InvalidQueryError(f"a query has no {unknown[0]!r}; it has {', '.join(sorted(_KEYS))}")
+    fields = _select(spec, table)
     query = Query(
         collection=table.collection,
         where=_where(spec, table),
         order_by=_order_by(spec, table),
         limit=_limit(spec),
+        projection=_projection(fields, table) if fields else None,
         count=_count(spec),
+        asked=("select", *sorted(fields)) if fields else (),
     )
     start = _bound(spec, "startAt", "startAfter", query, table)
     end = _bound(spec, "endAt", "endBefore", query, table)
@@ -54,6 +59,30 @@ def _where(spec: Mapping[str, object], table: Table) -> Predicate | None:
     if "doc" in spec:
         items = (*items, key_condition(spec["doc"], table))
     return items[0] if len(items) == 1 else And(items) if items else None
+
+
+def _select(spec: Mapping[str, object], table: Table) -> set[str]:
+    """The fields that documents are to have beside the key; none: all."""
+    if "select" not in spec:
+        return set()
+    given = spec["select"]
+    if not isinstance(given, list) or not given:
+        raise InvalidQueryError(f"'select' is a list of one or more fields like ['title', 'done'], not {shown(given)}")
+    found: set[str] = set()
+    for name in given:
+        field = field_column(name, table).field
+        if field in found:
+            raise InvalidQueryError(f"'select' names {shown(name)} a second time")
+        found.add(field)
+    return found
+
+
+def _projection(fields: Set[str], table: Table) -> tuple[tuple[str, str], ...]:
+    """The columns of ``fields`` and of the key, in the order of the table."""
+    key = {table.columns[index].name for index in table.primary_key}
+    return tuple(
+        (column.name, column.field) for column in table.exposed_columns if column.field in fields or column.name in key
+    )
 
 
 def _order_by(spec: Mapping[str, object], table: Table) -> tuple[OrderBy, ...]:

@@ -117,8 +117,10 @@ class Query:
     """Filter, order, limit and cursors over one collection.
 
     ``projection`` is ``(column, output name)`` pairs in output order; None: every exposed column under its
-    client name. ``limit`` None: no limit. The primary key, appended as the last sort key, is not listed. ``count``: how many
-    rows these are, in place of them.
+    client name. ``asked``: in which words, where other definitions could make another projection of them: ``*`` of SQL;
+    ``select`` and the fields in the builder's. It is here so that queries are equal only if they stay so.
+    ``limit`` None: no limit. The primary key, appended as the last sort key, is not listed. ``count``: how many rows these
+    are, in place of them.
     """
 
     collection: str
@@ -129,3 +131,4 @@ class Query:
     end: Bound | None = None
     projection: tuple[tuple[str, str], ...] | None = None
     count: bool = False
+    asked: tuple[str, ...] = ()

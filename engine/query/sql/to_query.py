@@ -67,6 +67,7 @@ def query_of(
         order_by=_order_by(select, columns, projection),
         limit=_limit(select.args.get("limit"), columns),
         projection=tuple((column.name, output) for column, output in projection),
+        asked=("*",) if any(_is_star(item, alias) for item in select.expressions) else (),
     )
 
 

@@ -22,16 +22,22 @@ Row = tuple[Any, ...]
 
 @dataclass
 class Plan:
-    """``select id, rank, body from t where kind = 'a' order by rank desc, id limit N`` over (id, kind, rank, body)."""
+    """``select id, rank, body from t where kind = 'a' order by rank desc, id limit N`` over (id, kind, rank, body);
+    ``narrow``: ``select id, body``.
+    """
 
     limit: int | None
+    narrow: bool = False
     needs: frozenset[int] = frozenset({0, 1, 2})
-    query: Any = field(default_factory=lambda: SimpleNamespace(projection=None))
+    query: Any = None
     table: Any = field(
         default_factory=lambda: SimpleNamespace(
             columns=(SimpleNamespace(exposed=True),) * 4, primary_key=(0,), identity=(0,)
         )
     )
+
+    def __post_init__(self) -> None:
+        self.query = SimpleNamespace(projection=(("id", "id"), ("body", "body")) if self.narrow else None)
 
     def matches(self, row: Row) -> bool:
         return bool(row[1] == b"a")
@@ -46,7 +52,7 @@ class Plan:
         return row[0].decode()  # type: ignore[no-any-return]
 
     def encode(self, row: Row) -> bytes:
-        return repr(row).encode()
+        return repr((row[0], row[3]) if self.narrow else row).encode()
 
 
 class StrictIndex(RowIndex[Window]):
@@ -71,8 +77,8 @@ class StrictIndex(RowIndex[Window]):
 class Client:
     """A table in a dict, a window over it, and a client's list made of the changes alone."""
 
-    def __init__(self, limit: int | None, rows: list[Row], spare_rows: int = 10) -> None:
-        self.plan = Plan(limit)
+    def __init__(self, limit: int | None, rows: list[Row], spare_rows: int = 10, *, narrow: bool = False) -> None:
+        self.plan = Plan(limit, narrow)
         self.spare_rows = spare_rows
         self.table = {row[0]: row for row in rows}
         self.list: list[tuple[str, bytes]] = []
@@ -115,6 +121,7 @@ class Client:
             self.read()
         else:
             assert len({change.id for change in changes}) == len(changes), "one change a document"
+            assert changes == [] or self.list != self.documents(), "no change of a list that stays as it is"
             apply_changes(self.list, changes)
             assert [self.plan.doc_id(row) for row in self.window.shown] == [i for i, _ in self.list]
         assert self.list == self.documents()
@@ -129,6 +136,7 @@ operations = st.one_of(
     st.tuples(st.just("delete"), ids),
     st.tuples(st.just("rename"), ids, rows),
     st.tuples(st.just("toast"), ids, st.integers(0, 9).map(lambda n: b"%d" % n)),
+    st.tuples(st.just("shift"), st.integers(0, 9), st.sampled_from([-2, -1, 1, 1, 20])),
     st.tuples(st.just("truncate"), st.just(b"")),
 )
 transactions = st.lists(st.lists(operations, max_size=25), max_size=12)
@@ -153,6 +161,9 @@ def play(client: Client, operation: tuple[Any, ...]) -> None:
             old = table[identity]
             table[identity] = (identity, old[1], rank, old[3])
             client.took(window.update(identity, identity, (identity, old[1], rank, UNCHANGED), whole=False))
+        case ("shift", least, by):
+            for identity, kind, rank, body in [row for row in table.values() if int(row[2]) >= least]:
+                play(client, ("write", (identity, kind, b"%d" % (int(rank) + by), body)))
         case ("truncate", _):
             table.clear()
             client.took(window.truncate())
@@ -162,18 +173,42 @@ def play(client: Client, operation: tuple[Any, ...]) -> None:
 @given(
     st.one_of(st.none(), st.integers(1, 12)),
     st.sampled_from([1, 10]),
+    st.booleans(),
     st.lists(rows, max_size=60, unique_by=lambda r: r[0]),
     transactions,
 )
 def test_after_every_commit_the_list_is_the_query_run_again(
-    limit: int | None, spare_rows: int, start: list[Row], history: list[list[tuple[Any, ...]]]
+    limit: int | None, spare_rows: int, narrow: bool, start: list[Row], history: list[list[tuple[Any, ...]]]
 ) -> None:
-    client = Client(limit, start, spare_rows)
+    client = Client(limit, start, spare_rows, narrow=narrow)
     assert client.list == client.documents()
     for transaction in history:
         for operation in transaction:
             play(client, operation)
         client.commit()
+
+
+@pytest.mark.parametrize(
+    ("operations", "changes"),
+    [
+        ([("write", (b"03", b"a", b"61", b"x"))], []),
+        ([("write", (b"03", b"a", b"71", b"x"))], [("modified", 3, 2, "03")]),
+        ([("write", (b"03", b"a", b"61", b"y"))], [("modified", 3, 3, "03")]),
+        ([("write", (b"02", b"a", b"71", b"x")), ("write", (b"07", b"a", b"25", b"x"))], []),
+        ([("shift", 0, 100)], []),
+        ([("shift", 40, 10), ("write", (b"99", b"a", b"45", b"x"))], [("added", -1, 6, "99")]),
+        ([("shift", 40, 10), ("delete", b"03")], [("removed", 3, -1, "03")]),
+        ([("shift", 40, 10), ("write", (b"09", b"a", b"200", b"x"))], [("modified", 9, 0, "09")]),
+    ],
+)
+def test_a_row_without_another_document_or_place_is_no_change(
+    operations: list[tuple[Any, ...]], changes: list[tuple[str, int, int, str]]
+) -> None:
+    client = Client(None, [(b"%02d" % n, b"a", b"%d" % (90 - 10 * n), b"x") for n in range(10)], narrow=True)
+    for operation in operations:
+        play(client, operation)
+    found = [(each.type, each.old_index, each.new_index, each.id) for each in client.window.commit()]
+    assert found == changes
 
 
 def test_deletes_that_use_up_the_spare_rows_ask_for_another_read() -> None:
