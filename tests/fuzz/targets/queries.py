@@ -21,8 +21,8 @@ OPERATORS: Final = (
     b'"array-contains-any"', b'"like"', b'"ilike"', b'"is-null"', b'"is-not-null"',
 )  # fmt: skip
 TOKENS: Final = (
-    *OPERATORS, b'"where":[', b'"orderBy":[', b'"limit":1', b'"startAt":[', b'"startAfter":[', b'"endAt":[',
-    b'"endBefore":[', b'"id"', b'"body"', b'"num"', b'"doc"', b'"ints"', b'"at"', b'"flag"', b'"desc"',
+    *OPERATORS, b'"where":[', b'"orderBy":[', b'"select":["id",', b'"limit":1', b'"startAt":[', b'"startAfter":[',
+    b'"endAt":[', b'"endBefore":[', b'"id"', b'"body"', b'"num"', b'"doc"', b'"ints"', b'"at"', b'"flag"', b'"desc"',
     b'"nulls-first"', b'{"and":[', b'{"or":[', b'{"not":', b'["id","==",1]', b"null", b"true", b"1.5", b"1e400",
     b"9223372036854775808", b'"\\u0000"', b'"\\ud800"', b"[]", b"{}", b"]", b"}", b",", b'"__proto__":1', b"[" * 70,
 )  # fmt: skip

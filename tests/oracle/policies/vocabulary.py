@@ -268,6 +268,11 @@ QUERIES: tuple[tuple[dict[str, Any], str], ...] = (
         {"where": [["level", ">=", 1]], "orderBy": [["level", "desc"], "id"], "limit": 3},
         "select * from note where level >= 1 order by level desc, id limit 3",
     ),
+    ({"select": ["org", "body"], "orderBy": ["owner", "id"]}, "select id, org, body from note order by owner, id"),
+    (
+        {"select": ["body", "org"], "where": [["org", "<", 3]], "orderBy": [["level", "desc"], "id"], "limit": 3},
+        "select id, org, body from note where org < 3 order by level desc, id limit 3",
+    ),
     *(
         ({"sql": sql}, sql)
         for sql in (

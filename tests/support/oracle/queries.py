@@ -152,8 +152,15 @@ def builder_queries(draw: st.DrawFn, table: Table) -> Query:
         name = draw(st.sampled_from(["startAt", "startAfter"] if side == "start" else ["endAt", "endBefore"]))
         spec[name] = [client_value(v, c.kind) for v, c in zip(values, used, strict=True)]
         rows = bounded(table, rows, name, used, values, keys[: len(used)])
+    document = "to_jsonb(q)"
+    names = st.sampled_from([c.name for c in table.columns])
+    selected = draw(st.none() | st.lists(names, min_size=1, max_size=3, unique=True))
+    if selected:
+        spec["select"] = selected
+        shown = ", ".join(f"q.{name}" for name in dict.fromkeys((*table.key, *selected)))
+        document = f"(select to_jsonb(d) from (select {shown}) d)"
     order = ", ".join([*keys, *key_order(table)])
-    truth = f"select to_jsonb(q) from ({rows}) q order by {order}{f' limit {limit}' if limit else ''}"
+    truth = f"select {document} from ({rows}) q order by {order}{f' limit {limit}' if limit else ''}"
     return Query(table.name, spec, truth)
 
 

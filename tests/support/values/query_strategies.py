@@ -143,4 +143,7 @@ def queries(draw: st.DrawFn, table: Table) -> Query:
         ]
         return Bound(tuple(values), draw(st.booleans()))
 
-    return Query(query.collection, query.where, query.order_by, query.limit, bound(), bound())
+    names = [column.name for column in table.exposed_columns]
+    shown = draw(st.none() | st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True))
+    projection = None if shown is None else tuple((name, name) for name in shown)
+    return Query(query.collection, query.where, query.order_by, query.limit, bound(), bound(), projection)
