@@ -27,7 +27,7 @@ def asked(
     """
     if asks_service(catalog, viewer, collection):
         if "sql" in spec:  # it is read with the rights of the server, which a client's SQL must never have
-            raise InvalidQueryError(f'"{collection}" takes "where", "orderBy" and "limit", and no SQL')
+            raise InvalidQueryError(f'"{collection}" takes "where", "select", "orderBy" and "limit", and no SQL')
         viewer, seen = Viewer(ADMINISTRATORS), service_tables(catalog)
     else:
         seen = seen_by(catalog, viewer.role)

@@ -111,10 +111,12 @@ class Difference:
         They keep their order among each other, no untouched row is between the old and the new key of one, and no old key of
         a row that remains a change: so it does not matter by which of its keys its place is found.
         """
-        alike.sort(key=_first)
-        news = sorted(new for _, new in alike)
-        in_order = at_once(longest_increasing([bisect_left(news, new) for _, new in alike]))
-        staying = [(old, new) for old, new in alike if bisect_left(news, new) in in_order]
+        staying = alike
+        if len(alike) > 1:
+            alike.sort(key=_first)
+            news = sorted(new for _, new in alike)
+            in_order = at_once(longest_increasing([bisect_left(news, new) for _, new in alike]))
+            staying = [(old, new) for old, new in alike if bisect_left(news, new) in in_order]
         for _ in range(_MAX_ROUNDS):
             news = [new for _, new in staying]
             placed = [each for each in self._placed if not _is_in(news, each[0])]
