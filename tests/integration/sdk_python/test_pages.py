@@ -58,6 +58,43 @@ async def test_one_document_goes_and_comes_back_and_is_a_place_in_the_order(clie
         await counted.unsubscribe()
 
 
+async def test_documents_with_the_selected_fields_change_when_these_do(client: MakeClient, table: str) -> None:
+    async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
+        await written(
+            ada, table, "truncate messages; insert into messages select n, 'a', 'b', n from generate_series(1, 5) n"
+        )
+        messages = ada.database().collection("messages")
+        bodies = messages.order_by("likes").select("likes").select("body")
+        found: asyncio.Queue[Snapshot] = asyncio.Queue()
+        live, pages = bodies.on_snapshot(found.put_nowait), bodies.pages(2)
+        paged: asyncio.Queue[Snapshot] = asyncio.Queue()
+        pages.on("snapshot", paged.put_nowait)
+        first = (await next_of(found)).docs
+        assert [doc.data for doc in first] == [{"id": n, "body": "b"} for n in range(1, 6)]
+        assert [doc.data for doc in (await next_of(paged)).docs] == [{"id": 1, "body": "b"}, {"id": 2, "body": "b"}]
+        write(table, "update messages set room = 'other', likes = 20 where id = 5")  # no snapshot
+        write(table, "update messages set likes = 10 where id = 1")
+        moved = await next_of(found)
+        changes = [(change.type, change.old_index, change.new_index, change.doc.data) for change in moved.changes]
+        assert changes == [("modified", 0, 3, {"id": 1, "body": "b"})]
+        assert [doc.id for doc in (await next_of(paged)).docs] == ["2", "3"]
+
+        assert (await bodies.get()).docs == moved.docs
+        assert await bodies.count() == 5
+        async with bodies.limit(1).snapshots() as snapshots:
+            assert (await anext(snapshots)).docs[0].data == {"id": 2, "body": "b"}
+        assert [doc.id for doc in (await bodies.start_after(4).get()).docs] == ["1", "5"]
+        with pytest.raises(RealtimeError, match="no field likes in document 2: select it"):
+            bodies.start_after(moved.docs[0])
+        by_id = messages.order_by("id").select("body")
+        assert [doc.id for doc in (await by_id.start_after(moved.docs[0]).get()).docs] == ["3", "4", "5"]
+        with pytest.raises(RealtimeError, match="has no field 'bod'; did you mean 'body'") as refused:
+            await messages.select("bod").get()
+        assert refused.value.code == "RT_007"
+        await pages.unsubscribe()
+        await live.unsubscribe()
+
+
 async def test_one_result_has_what_was_committed_before_also_where_the_query_is_kept(
     client: MakeClient, table: str
 ) -> None:

@@ -57,6 +57,17 @@ async def test_a_loop_over_snapshots_shows_each_change_until_nothing_comes(run: 
     await run(consume)
 
 
+async def test_selected_fields_are_all_that_documents_have(run: Run, table: str) -> None:
+    def consume(realtime: SyncRealtime) -> None:
+        write(table, "insert into messages (id, room, body) values (8101, 'sync:2', 'a')")
+        query = realtime.database().collection("messages").where("room", "==", "sync:2").select("body")
+        assert [doc.data for doc in query.get().docs] == [{"id": 8101, "body": "a"}]
+        assert next(query.pages(2)).docs == query.get().docs
+        assert query.count() == 1
+
+    await run(consume)
+
+
 async def test_pages_are_one_live_list_to_iterate_over(run: Run, table: str) -> None:
     write(table, "truncate messages; insert into messages select n, 'a', '', 0 from generate_series(1, 3) n")
 

@@ -101,6 +101,7 @@ def test_representations_are_short_and_hold_no_secrets() -> None:
             query.order_by("at").limit(5).start_at("s"),
             "<Query of todos, where owner and (…), orderBy at, limit 5, startAt>",
         ),
+        (query.select("title").select("id", "title"), "<Query of todos, where owner and (…), select id and title>"),
         (query.sql("select 'value_secret'", ["s"]), "<Query of todos, sql>"),
         (Doc("1", {"n": 1}), "<Doc '1': {'n': 1}>"),
         (Message("chat:1", "sent", {"n": 1}, id="m1"), "<Message 'sent' in 'chat:1', m1: {'n': 1}>"),

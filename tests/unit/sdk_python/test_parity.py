@@ -43,6 +43,7 @@ OWN_NAMES: dict[type, dict[str, str]] = {
         "count": "TypeScript: the function `count(query)`",
         "live_count": "TypeScript: the function `liveCount(query)`",
         "pages": "TypeScript: the function `pages(query, …)`",
+        "select": "TypeScript: to come",
         "snapshots": "TypeScript: the function `snapshots(query)`",
         "doc": "TypeScript: of `Collection`, as a query with conditions has none",
         "sql": "TypeScript: of `Collection`",

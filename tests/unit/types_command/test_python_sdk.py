@@ -29,6 +29,13 @@ class Todo(TypedDict):
     priority: Literal["low", "high"]
 
 
+class TodoTitle(TypedDict):
+    """What is selected of it."""
+
+    id: int
+    title: str
+
+
 class NewMessage(TypedDict):
     text: str
 
@@ -72,6 +79,13 @@ async def follow() -> None:
         assert_type(message.data["text"], str)
 
 
+assert_type(todos.select("title"), Query)
+assert_type(todos.select("title", "priority").where("priority", "==", "low"), Query)
+assert_type(todos.select("title", document=TodoTitle), Query[TodoTitle])
+assert_type(todos.select("title", document=TodoTitle).order_by("priority").limit(3), Query[TodoTitle])
+assert_type(todos.select("title", document=TodoTitle).pages(2), Pages[TodoTitle])
+assert_type(sync_todos.select("title"), SyncQuery)
+assert_type(sync_todos.select("title", document=TodoTitle).get().docs[0].data, TodoTitle)
 assert_type(sync_todos.where("title", "==", "x"), SyncQuery[Todo])
 assert_type(sync_todos.get().docs[0].data["title"], str)
 assert_type(next(sync_todos.snapshots()).docs[0].data, Todo)
@@ -99,6 +113,7 @@ async def follow(realtime: Realtime) -> None:
     query: Query = realtime.database().collection("todos")
     query.on_snapshot(show)
     query.pages(2, show)
+    query.select("title").on_snapshot(show)
     todos.on_snapshot(show)  # a snapshot of any documents takes one of todos
     untyped: Query = todos
     assert_type((await query.get()).docs[0].data["x"], Any)
@@ -122,6 +137,9 @@ WRONG = {
     "a field that is none": ('todos.on_snapshot(lambda got: print(got.docs[0].data["heading"]))', "typeddict-item"),
     "a value as another type": (
         'async def f() -> int:\n    return (await todos.get()).docs[0].data["title"]', "return-value",
+    ),
+    "a field that is not selected": (
+        'def f(doc: Doc[TodoTitle]) -> None: ...\nf(todos.select("id", "title", document=Todo).get())', "arg-type",
     ),
     "a label that is none": (
         'def f(doc: Doc[Todo]) -> bool:\n    return doc.data["priority"] == "urgent"', "comparison-overlap",

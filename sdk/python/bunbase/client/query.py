@@ -23,6 +23,25 @@ class Query(QueryBuilder[D_co]):
     In brackets the type of its documents, for type checkers, as ``Database.collection`` was given it.
     """
 
+    @overload
+    def select(self, field: str, *more: str) -> Query: ...
+
+    @overload
+    def select(self, field: str, *more: str, document: type[D]) -> Query[D]: ...
+
+    def select(self, field: str, *more: str, document: type[Mapping[str, Any]] | None = None) -> Query[Any]:
+        """Documents with these fields alone, and the primary key, which they always have. The last ``select`` counts.
+
+        A change of other fields is no snapshot, unless a row enters, leaves or moves by it. The order and the conditions may
+        have fields that are not selected; a document as a cursor needs those of the order.
+
+        Args:
+            field, more: names of fields.
+            document: the type of these documents, such as a ``TypedDict`` with the key and the fields, for type checkers;
+                without it they have documents of any fields.
+        """
+        return cast("Query[Any]", self._with(select=[field, *more]))
+
     def on_snapshot(self, callback: Callback[D_co]) -> LiveQuery[D_co]:
         """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
 

@@ -137,6 +137,8 @@ class QueryBuilder(Generic[D_co]):
 def _described(name: str, value: Any) -> str:
     if name == "limit":
         return f"limit {value}"
+    if name == "select":
+        return f"select {' and '.join(map(str, value))}"
     if name not in ("where", "orderBy"):
         return name
     return f"{name} {' and '.join(str(each[0]) if isinstance(each, list) else '(…)' for each in value)}"

@@ -22,5 +22,5 @@ def cursor(at: Sequence[object], order_by: Sequence[Sequence[str]]) -> list[obje
     doc = at[0]
     for field, *_ in order_by:
         if field not in doc.data:
-            raise RealtimeError(ErrorCode.INVALID_MESSAGE, f"no field {field} in document {doc.id}")
+            raise RealtimeError(ErrorCode.INVALID_MESSAGE, f"no field {field} in document {doc.id}: select it")
     return {"doc": doc.id, "values": [doc.data[field] for field, *_ in order_by]}

@@ -28,6 +28,16 @@ class SyncQuery(QueryBuilder[D_co]):
         self._thread = thread
         self._realtime = realtime
 
+    @overload
+    def select(self, field: str, *more: str) -> SyncQuery: ...
+
+    @overload
+    def select(self, field: str, *more: str, document: type[D]) -> SyncQuery[D]: ...
+
+    def select(self, field: str, *more: str, document: type[Mapping[str, Any]] | None = None) -> SyncQuery[Any]:
+        """Documents with these fields alone, and the primary key, see ``Query.select``."""
+        return cast("SyncQuery[Any]", self._with(select=[field, *more]))
+
     def snapshots(self, *, timeout: float | None = None) -> SyncIterator[Snapshot[D_co]]:
         """Subscribe, as an iterator (and context manager) of ``Snapshot``.
 
