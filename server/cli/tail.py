@@ -36,7 +36,7 @@ class TailError(RealtimeError):
 def tail(
     channel: Annotated[str, typer.Argument(help="A channel; db:collection:NAME for a live query.")],
     query: Annotated[
-        str | None, typer.Option(help="Of a live query, as JSON: where, orderBy, limit, or sql and params.")
+        str | None, typer.Option(help="Of a live query, as JSON: where, select, orderBy, limit, or sql and params.")
     ] = None,
     history: Annotated[int, typer.Option(min=0, help="Of a channel: how many stored messages first.")] = 0,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many messages. [default: follow]")] = None,

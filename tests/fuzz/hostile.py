@@ -160,6 +160,7 @@ _sql = st.one_of(
 _builder = {
     "where": mostly(lists_of(conditions)),
     "orderBy": mostly(_orders),
+    "select": mostly(lists_of(columns)),
     "limit": mostly(st.sampled_from(["1", "10", "10000", "1.0"]), numbers),
     "startAt": _cursor,
     "startAfter": _cursor,

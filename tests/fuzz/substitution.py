@@ -52,7 +52,7 @@ MESSAGES: Final[Sequence[dict[str, object]]] = (
     {"type": "subscribe", "channel": "chat:1", "auth": "token"},
     _live(where=[["id", ">", 0], {"not": ["body", "like", "a%"]}], orderBy=[["num", "desc", "nulls-last"]], limit=5,
     startAt=[1.5]),
-    _live(orderBy=["body"], endBefore=["z"]),
+    _live(orderBy=["body"], endBefore=["z"], select=["num"]),
     _live(where=[["ints", "array-contains-any", [1]], ["body", "in", ["a"]]]),
     _sql("select id, body from items where big = $1 and body = $2", 1, "a"),
     _sql("select count(*) as n from items where day > $1 or ints = $2 or doc = $3", "2024-01-01", [1], {"a": 1}),
