@@ -33,6 +33,7 @@ from engine.lsn import Lsn
 from engine.metrics.live import LiveMetrics
 from engine.postgres.apart import written_apart
 from engine.postgres.errors import is_raised
+from engine.postgres.fair_lane import Place
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.postgres.statements.statement import Statement
@@ -103,10 +104,10 @@ class QueryReads:
                 read = await _read_in_batch(self._batches, plan, part, query)
                 state.alone = read is None
         if read is None:
-            async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders):
+            async with self._reader.lane(query.tables, slow=state.slow, holders=query.holders) as place:
                 began = time.monotonic()
                 user = spared(query.holders)
-                read = await read_plan(self._reader, plan, self._settings, slow=state.slow, user=user)
+                read = await read_plan(self._reader, plan, self._settings, slow=state.slow, user=user, place=place)
             took = (time.monotonic() - began) * 1000
             state.slow = state.slow and took > self._settings.quick_timeout_ms / 2
             state.alone = state.alone and took > self._settings.batch_timeout_ms / 2
@@ -159,18 +160,24 @@ class QueryReads:
 
 
 async def read_plan(
-    reader: Reader, plan: Plan, settings: LiveSettings, *, slow: bool, user: UserAccount | None = None
+    reader: Reader,
+    plan: Plan,
+    settings: LiveSettings,
+    *,
+    slow: bool,
+    user: UserAccount | None = None,
+    place: Place | None = None,
 ) -> ReadResult:
     """The rows of ``plan`` with the snapshot they were read under. ``slow``: in the slow lane, within the longer time.
 
-    ``user``: see :meth:`Reader.read`.
+    ``user``, ``place``: see :meth:`Reader.read`.
 
     Raises ``TooSlowError`` for a read that is cut off, ``ResultTooLargeError``, what ``writes`` makes of a statement that
     writes, and ``psycopg.Error``.
     """
     statement, most = _bounded(plan, settings)
     try:
-        read = await reader.read(statement, most, slow=slow, user=user)
+        read = await reader.read(statement, most, slow=slow, user=user, place=place)
     except psycopg.errors.QueryCanceled as error:
         if is_raised(error):
             raise

@@ -5,6 +5,9 @@ Here each holder has a queue of its own; a free place goes to the holders in tur
 time. Turns alone let many greedy holders take all places, and every other one wait for theirs to end: so a holder that has
 lately used more than its time (it is *heavy*; others are *light*) waits behind those that have not, and some places are for
 these alone.
+
+A place is for what others wait for, a connection. What is done with a result afterwards can wait for the user's turn at the
+processor for seconds (:mod:`engine.work_turns`), so it gives up the place before, and counts for its holder only.
 """
 
 from __future__ import annotations
@@ -19,22 +22,37 @@ from typing import Final
 
 from engine.time_budget import TimeBudget
 
-__all__ = ["FairLane"]
+__all__ = ["FairLane", "Place"]
 
 _Waiter = asyncio.Future[bool]  # of a place: whether a heavy holder has it
 
 _RATE: Final = 0.2  # of a place, for as long as a holder likes
-_BURST: Final = 1.0  # seconds of a place at once
+_BURST: Final = 0.2  # seconds of a place at once
 _IN_A_ROW: Final = 8  # places that go to light holders while a heavy one waits that may have one
 _LOOK_AT: Final = 4  # at each end of a read: more than it adds
+
+
+class Place:
+    """That of one read."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self, free: Callable[[], None]) -> None:
+        self._free: Callable[[], None] | None = free
+
+    def free(self) -> None:
+        """Give it to others; once it was, nothing is done. The read counts for its holder until it ends."""
+        if self._free is not None:
+            free, self._free = self._free, None
+            free()
 
 
 class FairLane:
     """Places of one lane.
 
-    Invariants: as many reads as ``places`` run at most, and of one holder ``each`` at most. A place that is free goes to a
-    holder with a waiting read and less than ``each`` running ones: a light one if there is any, but a heavy one after
-    ``_IN_A_ROW`` light ones. At most ``places - spare`` reads are begun by heavy holders.
+    Invariants: as many reads as ``places`` have one at most, and of one holder ``each`` run at most. A place that is free
+    goes to a holder with a waiting read and less than ``each`` running ones: a light one if there is any, but a heavy one
+    after ``_IN_A_ROW`` light ones. At most ``places - spare`` reads are begun by heavy holders.
 
     Args:
         spare: places that only light holders may have.
@@ -60,7 +78,7 @@ class FairLane:
         return self._running.total(), sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
-    async def place(self, holders: Collection[Hashable]) -> AsyncIterator[None]:
+    async def place(self, holders: Collection[Hashable]) -> AsyncIterator[Place]:
         """Wait for a place for a read that is made for all of ``holders``; none: for the service itself, without a share.
 
         It counts for a light one of them, and of these for the one with the fewest reads.
@@ -68,12 +86,18 @@ class FairLane:
         holder = min(holders, key=self._load) if holders else object()
         heavy = await self._take(holder)
         began = self._clock()
-        try:
-            yield
-        finally:
+
+        def free() -> None:
             if holders:
                 self._charge(holder, self._clock() - began)
-            self._leave(holder, heavy)
+            self._give_back(heavy)
+
+        place = Place(free)
+        try:
+            yield place
+        finally:
+            place.free()
+            self._leave(holder)
 
     def _load(self, holder: Hashable) -> tuple[bool, int]:
         return self._is_heavy(holder), self._running[holder] + len(self._waiting.get(holder, ()))
@@ -102,15 +126,19 @@ class FairLane:
             return await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled():
-                self._leave(holder, waiter.result())  # the place was granted at the same moment
+                self._give_back(waiter.result())  # it was granted at the same moment
+                self._leave(holder)
             raise
 
-    def _leave(self, holder: Hashable, heavy: bool) -> None:
+    def _give_back(self, heavy: bool) -> None:
+        self._free += 1
+        self._for_heavy += heavy
+        self._grant()
+
+    def _leave(self, holder: Hashable) -> None:
         self._running[holder] -= 1
         if not self._running[holder]:
             del self._running[holder]
-        self._free += 1
-        self._for_heavy += heavy
         self._enlist(holder)
         self._grant()
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Mappi
 from contextlib import asynccontextmanager
 
 from engine.postgres.errors import TableLockedError
-from engine.postgres.fair_lane import FairLane
+from engine.postgres.fair_lane import FairLane, Place
 
 __all__ = ["Lanes"]
 
@@ -48,7 +48,7 @@ class Lanes:
     @asynccontextmanager
     async def enter(
         self, tables: Set[int], *, slow: bool = False, holders: Collection[Hashable] = ()
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Place]:
         """Wait for a place in the lane to read ``tables`` (oids) for ``holders``; none: for the service itself.
 
         Raises ``TableLockedError`` if another read has just found that one of them still is. What is raised inside as
@@ -57,11 +57,11 @@ class Lanes:
         lane = self._slow if slow else self._quick
         while True:
             await self._learn(tables)
-            async with lane.place(holders):
+            async with lane.place(holders) as place:
                 if any(self._locked[table] is not None for table in self._locked.keys() & tables):
                     continue  # another read began to try them while this one waited for its place
                 async with self._trying(tables):
-                    yield
+                    yield place
                     self._unlock(tables)
                     return
 

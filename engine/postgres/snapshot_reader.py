@@ -18,6 +18,7 @@ from engine.metrics.pools import PoolUsage
 from engine.postgres.connections.pool import Pool
 from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.errors import OtherServerError, TableLockedError
+from engine.postgres.fair_lane import Place
 from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words, holders_of
 from engine.postgres.read_lanes import Lanes
 from engine.postgres.reading import (
@@ -158,15 +159,15 @@ class Reader:
             yield connection
 
     @asynccontextmanager
-    async def lane(self, tables: Set[int], *, slow: bool, holders: Collection[Hashable] = ()) -> AsyncIterator[None]:
+    async def lane(self, tables: Set[int], *, slow: bool, holders: Collection[Hashable] = ()) -> AsyncIterator[Place]:
         """Wait for a place in a lane to read ``tables``; what is known to be ``slow`` has a lane of its own.
 
         ``holders``: for whom; the read counts for the one with the fewest. None: for the service itself. Raises
         ``TableLockedError`` for ``LockNotAvailable``.
         """
-        async with self.lanes.enter(tables, slow=slow, holders=holders):
+        async with self.lanes.enter(tables, slow=slow, holders=holders) as place:
             try:
-                yield
+                yield place
             except psycopg.errors.LockNotAvailable as error:
                 raise TableLockedError(await self._note_locks(tables, str(error))) from error
 
@@ -207,11 +208,12 @@ class Reader:
         slow: bool = False,
         limit_ms: int | None = None,
         user: User | None = None,
+        place: Place | None = None,
     ) -> ReadResult:
         """Run ``statement`` and return its rows with the snapshot they were read under.
 
         ``limit_ms``: milliseconds that it may take, if that is less than what a read may take that is not ``slow``.
-        ``user``: in whose turns its rows are taken.
+        ``user``: in whose turns its rows are taken. ``place``: that the read has in a lane, which is free before that.
         Raises ``psycopg.Error`` for what Postgres refuses, ``ResultTooLargeError`` for more than ``most`` rows.
         """
         most_ms = self._timeout_ms if slow else min(self._quick_ms, limit_ms or self._quick_ms)
@@ -267,6 +269,8 @@ class Reader:
             facts = await evaluated.fetchone() if statement.role is not None and statement.role.facts else None
         if as_meant and most is not None and result.ntuples > most:
             raise ResultTooLargeError(f"the query has more than {most} rows; add a limit")
+        if place is not None:
+            place.free()
         rows = (await self.turns.do(rows_of(result), user))[0] if as_meant else []
         return ReadResult(snapshot, rows, types, as_meant, facts and facts[0])
 

@@ -120,6 +120,24 @@ async def test_a_read_that_is_cancelled_as_it_gets_its_place_leaves_it() -> None
         pass
 
 
+async def test_a_place_that_is_given_up_is_for_others_and_counts_for_its_holder_until_the_read_ends() -> None:
+    lane = FairLane(2, 1)
+    play = Play(lane)
+    async with lane.place("a") as place:
+        await play.begin("b0", "a1", "c0")
+        assert play.running == ["b0"]
+        place.free()
+        place.free()
+        await play.begin("d0")
+        assert play.running == ["b0", "c0"], "a has one that is not over, and its place was one"
+        await play.finish("b0")
+        assert play.running == ["c0", "d0"]
+        await play.finish("c0")
+    await play.come_to_rest()
+    assert play.running == ["d0", "a1"]
+    await play.end()
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["begin", "finish", "cancel"])), max_size=40))
 def test_no_history_of_reads_breaks_the_bounds_or_leaves_a_place_empty(history: list[tuple[str, str]]) -> None:
     async def play_it() -> None:

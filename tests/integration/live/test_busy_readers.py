@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -11,8 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine.errors import RealtimeError
+from engine.live.query_accounts import ConnectionAccount, UserAccount
 from engine.postgres.errors import TableLockedError
 from engine.postgres.read_lanes import Lanes
+from engine.work_turns import User
 from tests.support.nodes.live_node import DAWDLING, QUICK, json_rows, live_node
 from tests.support.oracle.queries import Query
 from tests.support.postgres.sql import GIVE_UP_AFTER, open_transaction, read, run_each, until
@@ -161,6 +163,29 @@ async def test_readers_of_a_locked_table_wait_for_the_one_that_tries() -> None:
     await reading("later", {1})
     await asyncio.gather(*[reading(f"again {number}", {1}) for number in range(10)])
     assert len(entered) == 13
+
+
+@pytest.mark.parametrize("form", ["builder", "sql"])
+async def test_rows_that_wait_for_the_turn_of_a_busy_user_keep_no_others_from_reading(
+    base: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with live_node(base, live=replace(QUICK, readers=2)) as play:  # one of them in either lane
+        turns, account = play.live._reader.turns, ConnectionAccount(UserAccount())
+        do, waits, turn = turns.do, asyncio.Event(), asyncio.Event()
+
+        async def withheld(steps: Generator[None, None, object], user: User | None = None, **how: bool) -> object:
+            if user is account.user:
+                waits.set()
+                await turn.wait()
+            return await do(steps, user, **how)
+
+        monkeypatch.setattr(turns, "do", withheld)
+        async with asyncio.timeout(GIVE_UP_AFTER):
+            busy = asyncio.create_task(play.follow(on_a(1, form), account=account))
+            await waits.wait()
+            other = await play.follow(ON_B)
+            turn.set()
+            await play.check(other, await busy)
 
 
 async def test_slow_reads_have_a_quarter_of_the_turns() -> None:
