@@ -66,8 +66,11 @@ def _own_address() -> str | None:
     return None if address.startswith("127.") else address
 
 
-async def _attack(server: ServerProcess, seconds: float, kinds: list[str]) -> None:
-    """Let the hostile processes run, and print how often they did what they do."""
+@asynccontextmanager
+async def _attackers(
+    server: ServerProcess, seconds: float, kinds: list[str]
+) -> AsyncIterator[list[asyncio.subprocess.Process]]:
+    """The hostile processes, started and waiting: a start takes the processor that the attack would, and more of it."""
     attacks = [(f"http://127.0.0.1:{server.port}", [f"198.51.100.{number}" for number in range(1, 4)])]
     direct = _own_address()
     if direct is not None:
@@ -82,10 +85,28 @@ async def _attack(server: ServerProcess, seconds: float, kinds: list[str]) -> No
             ",".join(kinds),
             *sources,
             cwd=ROOT,
+            stdin=PIPE,
             stdout=PIPE,
         )
         for url, sources in attacks
     ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            await process.stdout.readline()  # it is ready
+        yield processes
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def _attack(processes: list[asyncio.subprocess.Process], seconds: float) -> None:
+    """Let the hostile processes begin, and print how often they did what they do."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
     done = Counter[str]()
     for process in processes:
         done.update(json.loads((await process.communicate())[0]))
@@ -123,13 +144,17 @@ async def _measure(
         measured.row()
         processes = server.process.pid, postgres
         before = await _row("before", processes, measured, asyncio.sleep(seconds / 2))
-        elsewhere = await _row("other server attacked", processes, measured, _attack(other, seconds, kinds))
+        async with _attackers(other, seconds, kinds) as hostile:
+            await asyncio.sleep(_WARM)
+            measured.row()
+            elsewhere = await _row("other server attacked", processes, measured, _attack(hostile, seconds))
         await other.end()
-        await asyncio.sleep(_WARM)
-        measured.row()
-        if look:
-            await _turns(server)
-        here = await _row("attacked", processes, measured, _attack(server, seconds, kinds))
+        async with _attackers(server, seconds, kinds) as hostile:
+            await asyncio.sleep(_WARM)
+            measured.row()
+            if look:
+                await _turns(server)
+            here = await _row("attacked", processes, measured, _attack(hostile, seconds))
         if look:
             print(json.dumps(await _turns(server), indent=1))
         print(json.dumps(measured.errors))

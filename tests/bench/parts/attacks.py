@@ -1,7 +1,8 @@
 """Hostile clients of all kinds at once, in a process of their own.
 
 ``python -m tests.bench.parts.attacks URL SECONDS KIND,… SOURCE…``: each kind runs from each ``SOURCE`` address, which
-``X-Forwarded-For`` names; one that is ``-`` names none. Prints as JSON how often each kind did what it does.
+``X-Forwarded-For`` names; one that is ``-`` names none. Prints ``ready``, begins when a line comes in, and at the end prints
+as JSON how often each kind did what it does.
 """
 
 from __future__ import annotations
@@ -282,6 +283,9 @@ def main() -> None:
         os.nice(19)
     else:  # the benchmark runs under chrt(1), before everything else on a busy machine
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.nice(19)
+    print("ready", flush=True)
+    sys.stdin.readline()
     print(json.dumps(asyncio.run(_attack(url, float(seconds), kinds.split(","), sources))))
 
 
