@@ -126,6 +126,24 @@ async def test_what_is_selected_decides_whether_a_query_is_incremental(base: Bas
         await node.check(whole, kind, title)
 
 
+async def test_a_key_that_is_not_exposed_stays_hidden(base: Base) -> None:
+    base.run("select realtime.expose('todo', columns => '{title, rank, area}')")
+    query = titles("", orderBy=["rank"])
+    query = replace(query, truth=json_rows("select title from todo order by rank"))
+    area = Query("todo", {**query.spec, "select": ["area"], "where": [["area", "<", "(9,9),(0,0)"]]}, "")
+    area = replace(area, truth=json_rows("select area from todo where area < '(9,9),(0,0)' order by rank"))
+    async with live_node(base.dsn, decoder=base.decoder) as node:
+        followers = [await node.follow(query), await node.follow(area)]
+        base.run("update todo set body = 'new', rank = rank + 1", "update todo set area = '(1,1),(0,0)' where id < 4")
+        await node.check(*followers)
+        assert followers[0].events == 1
+        assert followers[1].ids == ["1", "2", "3"]
+        base.run("update todo set title = 'new', area = '(2,1),(0,0)' where id = 3")
+        await node.check(*followers)
+        with pytest.raises(InvalidQueryError, match="no field 'id'"):
+            await node.follow(Query("todo", {"select": ["id"]}, ""))
+
+
 async def test_equal_queries_are_one_whatever_the_order_of_the_names(base: Base) -> None:
     async with live_node(base.dsn, decoder=base.decoder) as node:
         for names in (["title", "done"], ["done", "title"]):

@@ -131,6 +131,7 @@ async def test_lists_on_what_no_stream_brings_follow_it_by_the_clock_and_are_sha
             ),
             ("stat_latency", {"orderBy": ["stage"]}, "*", "order by stage"),
             ("alerts", {"where": [["clearedAt", "is-null"]]}, "rule, measure, severity", "where cleared_at is null"),
+            ("stat_channels", {"select": ["members"]}, "channel, members", "order by channel"),
         )
     ]
     async with live_node(database) as node:
@@ -146,7 +147,7 @@ async def test_lists_on_what_no_stream_brings_follow_it_by_the_clock_and_are_sha
             "insert into realtime.alerts (rule, measure, subject, severity, value, threshold) "
             "select name, measure, 'all', severity, 2, 1 from realtime.alert_rules where name = 'slot_lag'",
         )
-        nodes, channels, latency, alerts = followers
+        nodes, channels, latency, alerts, members = followers
         await until(lambda: documents(nodes)[0]["connections"] == 1 and len(documents(alerts)) == 1)
         await until(lambda: [each["channel"] for each in documents(channels)] == ["chat:2", "chat:1"])
         assert documents(channels)[0] == {
@@ -157,6 +158,9 @@ async def test_lists_on_what_no_stream_brings_follow_it_by_the_clock_and_are_sha
             "capacity": 3,
             "lastMessageAt": None,
         }
+        await until(
+            lambda: documents(members) == [{"channel": "chat:1", "members": 0}, {"channel": "chat:2", "members": 1}]
+        )
         assert [each["stage"] for each in documents(latency)] == ["apply", "encode", "feed", "total", "write"]
         assert documents(alerts)[0]["rule"] == "slot_lag"
         run_each(database, "update realtime.alerts set cleared_at = now()", "delete from realtime.connections")
