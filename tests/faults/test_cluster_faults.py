@@ -28,7 +28,8 @@ async def test_clients_of_a_cluster_under_faults_lose_nothing_and_get_nothing_tw
 ) -> None:
     with database_on(pg18, *SETUP) as dsn:
         seed = SEED if fault_seed is None else fault_seed
-        report = await run_faults(Databases(pg18), dsn.rpartition("/")[2], tmp_path, seed, fault_minutes * 60 or 10)
+        database, seconds = dsn.rpartition("/")[2], fault_minutes * 60 or 10
+        report = await run_faults(Databases(pg18), database, tmp_path, seed, seconds, nats=3)
     print(json.dumps(report))
     assert not report["problems"], report
 

@@ -21,7 +21,8 @@ from engine.feed.settings import DecoderName
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.model.oracle import ROOM, ROUTED
-from tests.model.world import CHANNELS, World
+from tests.model.setup import CHANNELS
+from tests.model.world import World
 
 T = TypeVar("T")
 
@@ -72,11 +73,12 @@ class Complaints(logging.Handler):
 
 
 class Machine(RuleBasedStateMachine):
-    """One life of a world. ``server``, ``decoder`` and ``outside`` are set by the test."""
+    """One life of a world. ``server``, ``decoder``, ``outside`` and ``cluster`` are set by the test."""
 
     server: LocalPostgres
     decoder: DecoderName = "pgoutput"
     outside = False
+    cluster = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class Machine(RuleBasedStateMachine):
         dsn = self.ends.enter_context(database_on(self.server))
         self.loop = Loop()
         self.ends.callback(self.loop.close)
-        self.world = World(dsn, self.decoder, outside=self.outside)
+        self.world = World(dsn, self.decoder, outside=self.outside, cluster=self.cluster)
         self.ends.callback(lambda: self.loop.run(self.world.close()))
         self.broken = False
         self.run(self.world.open())
@@ -276,7 +278,7 @@ class Machine(RuleBasedStateMachine):
     def lose(self, node: int, what: str) -> None:
         there = self.world.nodes[node]
         if what == "slot":
-            self.run(self.world.faults.drop_slot(there))
+            self.run(self.world.lose_slot(there))
         elif what in ("walsender", "node"):
             self.run(self.world.faults.execute(what, there.slot))
         else:
@@ -289,12 +291,15 @@ class Machine(RuleBasedStateMachine):
         self.run(self.world.come_to_rest(all_up=all_up))
 
 
-def machine(server: LocalPostgres, decoder: DecoderName, *, outside: bool) -> type[Machine]:
-    return type("Machine", (Machine,), {"server": server, "decoder": decoder, "outside": outside})
+def machine(server: LocalPostgres, decoder: DecoderName, *, outside: bool, cluster: bool = False) -> type[Machine]:
+    settled = {"server": server, "decoder": decoder, "outside": outside, "cluster": cluster}
+    return type("Machine", (Machine,), settled)
 
 
-def run_machine(server: LocalPostgres, decoder: DecoderName, *, outside: bool, examples: int, steps: int) -> None:
-    kind = machine(server, decoder, outside=outside)
+def run_machine(
+    server: LocalPostgres, decoder: DecoderName, *, outside: bool, examples: int, steps: int, cluster: bool = False
+) -> None:
+    kind = machine(server, decoder, outside=outside, cluster=cluster)
     run_state_machine_as_test(
         kind,
         settings=settings(

@@ -5,6 +5,7 @@ A program of steps is made up, and when it fails made shorter, by hypothesis.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Iterator
@@ -116,12 +117,16 @@ def test_it_also_holds_on_postgresql_15_with_wal2json(pg15: LocalPostgres, compl
     run_machine(pg15, "wal2json", outside=False, examples=2, steps=30)
 
 
+def test_it_also_holds_for_nodes_that_are_fed_from_nats(pg18: LocalPostgres, complaints: Complaints) -> None:
+    run_machine(pg18, "pgoutput", outside=False, cluster=True, examples=1, steps=40)
+
+
 def test_for_as_long_as_asked(pg18: LocalPostgres, model_minutes: float, complaints: Complaints) -> None:
     """More of it with ``--model-minutes N``."""
     if not model_minutes:
         pytest.skip("--model-minutes not given")
     until = time.monotonic() + model_minutes * 60
-    outside = False
+    kinds = itertools.cycle([(False, False), (True, False), (False, True), (True, True)])
     while time.monotonic() < until:
-        run_machine(pg18, "pgoutput", outside=outside, examples=5, steps=60)
-        outside = not outside
+        outside, cluster = next(kinds)
+        run_machine(pg18, "pgoutput", outside=outside, cluster=cluster, examples=5, steps=60)

@@ -17,44 +17,31 @@ from engine.feed.settings import DecoderName
 from engine.postgres.connections.session_settings import connection_options
 from tests.model.client import Client
 from tests.model.faults import Faults
-from tests.model.oracle import MUTED, ROOM, ROUTED, Truth, Wal, check_acks, check_subscription
+from tests.model.nats_feed import NatsFeed
+from tests.model.oracle import MUTED, ROOM, Truth, Wal, check_acks, check_subscription
+from tests.model.setup import CHANNELS, SETUP, USERS
 from tests.model.writers import Writer
 from tests.support.nodes.server_nodes import ModelNode, NodeHere, NodeOutside
 from tests.support.postgres.wal import begin_control
 
-__all__ = ["CHANNELS", "GIVE_UP_AFTER", "ROOM", "World"]
+__all__ = ["GIVE_UP_AFTER", "World"]
 
 GIVE_UP_AFTER = 60.0
 """Seconds after which something that must happen has not happened."""
 
-CHANNELS = ("public:a", "chat:b", "presence:p", "cursors:c", "room:cap", ROOM, ROUTED)
-"""``cursors:`` has no history, ``room:cap`` takes two users, ``room:life`` is made and closed again and again."""
-
-USERS = (("ann", "ann"), ("ann again", "ann"), ("bob", "bob"), ("cat", "cat"), ("nobody", None))
-
-SETUP = """
-insert into realtime.channel_defaults (pattern, history, presence_timeout, typing_timeout)
-values ('cursors:*', false, '300 ms', '300 ms');
-update realtime.channel_defaults set presence_timeout = '300 ms', typing_timeout = '300 ms' where pattern = '*';
-select realtime.create_channel('room:cap', capacity => 2, presence_timeout => '300 ms');
-select realtime.create_channel('room:life', presence_timeout => '300 ms');
-insert into realtime.routes (from_channel, to_channel, match)
-values ('chat:*', 'public:routed', '[["data.k", "==", 1]]'), ('public:control', 'public:echo', '[]');
-create table orders (n bigint primary key, channel text not null);
-create trigger announce after insert on orders
-  for each row execute function realtime.broadcast_changes('{channel}', 'changed');
-"""
 _numbers = itertools.count(1)
 
 
 class World:
-    """See the module. ``problems`` is what has gone wrong outside of any call."""
+    """See the module. ``problems`` is what has gone wrong outside of any call. ``cluster``: the nodes are fed from NATS."""
 
-    def __init__(self, dsn: str, decoder: DecoderName, *, outside: bool) -> None:
+    def __init__(self, dsn: str, decoder: DecoderName, *, outside: bool, cluster: bool = False) -> None:
         self.dsn = dsn
         self.problems: list[BaseException] = []
-        self.nodes: list[ModelNode] = [NodeHere(dsn, decoder), NodeHere(dsn, decoder)]
-        self.nodes.append(NodeOutside(dsn, decoder) if outside else NodeHere(dsn, decoder))
+        self.feed = NatsFeed(dsn) if cluster else None
+        kinds = NodeHere, NodeHere, NodeOutside if outside else NodeHere
+        configs = [{} if self.feed is None else self.feed.config(number) for number in range(len(kinds))]
+        self.nodes: list[ModelNode] = [kind(dsn, decoder, each) for kind, each in zip(kinds, configs, strict=True)]
         self.clients: list[Client] = []
         self.writers: list[Writer] = []
         self.faults = Faults(dsn)
@@ -74,6 +61,8 @@ class World:
                 connection.execute(
                     b"insert into realtime.preferences (user_id, channel, event) values (%s, %s, %s)", row
                 )
+        if self.feed is not None:
+            await self.feed.start()
         await asyncio.gather(*(node.start() for node in self.nodes))
         self.clients = [Client(name, user, self._changed.set, self.problems.append) for name, user in USERS]
         self.writers = [Writer(self.dsn, self.problems.append) for _ in range(3)]
@@ -87,6 +76,16 @@ class World:
         await asyncio.gather(*self._starting.values(), return_exceptions=True)
         await self._http.aclose()
         await asyncio.gather(*(node.stop() for node in self.nodes if node.up))
+        if self.feed is not None:
+            await self.feed.stop()
+
+    async def lose_slot(self, node: ModelNode) -> None:
+        """Take the slot of a node away, which in a cluster is that of all."""
+        before = node.gaps
+        await self.faults.drop_slot(node)
+        for each in self.nodes:
+            if each is not node and each.slot == node.slot:
+                each.gaps += node.gaps - before
 
     async def until(self, condition: Callable[[], bool], at_most: float | None = None) -> None:
         """Wait until ``condition`` holds (or ``at_most`` seconds); evaluated whenever a client has received something."""

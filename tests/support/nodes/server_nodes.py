@@ -7,6 +7,8 @@ import json
 import signal
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import uvicorn
@@ -32,12 +34,12 @@ LEASE = 3.0
 
 
 class ModelNode(ABC):
-    """A node that is up or down. ``gaps`` counts how often its slot was taken away."""
+    """A node that is up or down. ``gaps`` counts how often its slot was taken away. ``config``: settings of its own."""
 
-    def __init__(self, dsn: str, decoder: DecoderName) -> None:
+    def __init__(self, dsn: str, decoder: DecoderName, config: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.dsn = dsn
         self.port = free_port()
-        self.slot = slot_name()
+        self.slot = config.get("slot_name", slot_name())
         self.up = False
         self.gaps = 0
         self._config: dict[str, Any] = {
@@ -47,6 +49,7 @@ class ModelNode(ABC):
             "heartbeat_interval": 0.5,
             "trust_user_parameter": True,
             "max_message_rate": 100_000.0,
+            **config,
         }
 
     @abstractmethod
@@ -69,8 +72,8 @@ class ModelNode(ABC):
 class NodeHere(ModelNode):
     """A node in this process; its errors are in this process's log."""
 
-    def __init__(self, dsn: str, decoder: DecoderName) -> None:
-        super().__init__(dsn, decoder)
+    def __init__(self, dsn: str, decoder: DecoderName, config: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__(dsn, decoder, config)
         self._settings = Settings(**self._config)
 
     async def start(self) -> None:
@@ -120,8 +123,8 @@ class NodeHere(ModelNode):
 class NodeOutside(ModelNode):
     """A node in a process of its own."""
 
-    def __init__(self, dsn: str, decoder: DecoderName) -> None:
-        super().__init__(dsn, decoder)
+    def __init__(self, dsn: str, decoder: DecoderName, config: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__(dsn, decoder, config)
         self._config["log_format"] = "json"
         self._lines: list[str] = []
         self._process: ServerProcess | None = None
