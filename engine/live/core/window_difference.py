@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Difference"]
 
 _NONE_PLACED = (None, None, (), ())
-_MAX_ROUNDS = 4
+_MAX_ROUNDS = 4  # then all of the rows are changes: right, but more than needed
 
 
 class Difference:
