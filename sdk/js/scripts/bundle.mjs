@@ -1,6 +1,7 @@
 // How the package is bundled, for `build` and for `size`.
 
 import { readFile } from "node:fs/promises";
+import { shortNames } from "./names.mjs";
 
 /** The codes by their names, such as `ErrorCode.ConnectionFailed`. */
 async function codes() {
@@ -34,5 +35,6 @@ export const options = {
   target: "es2022",
   // Members that begin with an underscore are ours alone.
   mangleProps: /^_/,
+  mangleCache: shortNames(),
   plugins: [literals],
 };

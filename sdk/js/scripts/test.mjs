@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readdir, rm } from "node:fs/promises";
 import { build } from "esbuild";
+import { shortNames } from "./names.mjs";
 
 const tests = (await readdir("test", { recursive: true })).filter((name) => name.endsWith(".test.ts"));
 await rm("build/test", { recursive: true, force: true });
@@ -12,6 +13,9 @@ await build({
   outdir: "build/test",
   outExtension: { ".js": ".mjs" },
   bundle: true,
+  // As in the package: short names are right as long as no object has two members of one name.
+  mangleProps: /^_/,
+  mangleCache: shortNames(),
   platform: "node",
   format: "esm",
   sourcemap: "inline",

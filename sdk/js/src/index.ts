@@ -9,7 +9,6 @@ import { Collection, type Database } from "./client/query.js";
 import { connect, settingsFor } from "./client/options.js";
 import { Rest } from "./client/rest.js";
 import { SubscriptionManager } from "./connection/subscription_manager.js";
-import { Emitter } from "./core/emitter.js";
 import { setDefaults, type Defaults } from "./client/settings.js";
 
 export { Channel, type ChannelOptions } from "./client/channel.js";
@@ -38,7 +37,16 @@ export {
   type ServerUser,
 } from "./client/rest.js";
 export type { AnyMessage, HistoryPage, Seen, SendOptions, Sent, Trace } from "./client/typed_channel.js";
-export type { At, Comparable, Condition, NameOf, Operand, Operator, OperatorFor } from "./client/typed_query.js";
+export type {
+  At,
+  Comparable,
+  Condition,
+  NameOf,
+  Operand,
+  Operator,
+  OperatorFor,
+  Selected,
+} from "./client/typed_query.js";
 export type { Defaults } from "./client/settings.js";
 export { Doc, type Change, type Snapshot } from "./core/snapshot.js";
 export type {
@@ -76,7 +84,7 @@ export function configure(given: Defaults): void {
 
 function connected(): SubscriptionManager {
   if (!manager) {
-    manager = new SubscriptionManager(settingsFor(), new Emitter());
+    manager = new SubscriptionManager(settingsFor());
     manager._idle = disconnect;
   }
   unwatch?.();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { get, pages, type PagesSnapshot } from "../src/client/pages.js";
+import type { PagesSnapshot } from "../src/client/pages.js";
 import { flush, type Peer, type Wire, FakeServer } from "./fake_server.js";
 import { added, reconnect, followQuery, sendSnapshot } from "./helpers.js";
 
@@ -118,7 +118,7 @@ test("a refused query without any listener is logged", (context) => {
 test("get gives the first list and leaves no subscription, also where it is refused or takes too long", async () => {
   const server = new FakeServer();
   const query = server.realtime.database().collection("c");
-  const got = get(query);
+  const got = query.get();
   const peer = server.peer.hello();
   assert.equal(peer.of("subscribe")[0]!.fresh, true);
   peer.subscribed("db:collection:c");
@@ -128,12 +128,12 @@ test("get gives the first list and leaves no subscription, also where it is refu
     ["a", "b"],
   );
   assert.equal(peer.of("unsubscribe").length, 1);
-  const refused = get(query);
+  const refused = query.get();
   const { id } = peer.of("subscribe")[1]!;
   peer.send({ type: "error", code: "RT_007", message: "no", channel: "db:collection:c", id });
   await assert.rejects(refused, { code: "RT_007" });
   mock.timers.enable({ apis: ["setTimeout"] });
-  const late = get(query, 500);
+  const late = query.get(500);
   mock.timers.tick(500);
   mock.timers.reset();
   await assert.rejects(late, { code: "RT_001", message: "no result within 500 ms" });
@@ -148,8 +148,8 @@ test("pages show all that is loaded, and a longer list takes over only when it i
     const { docs, hasMore } = snapshots.at(-1)!;
     return [docs.map(({ id }) => id).join(""), hasMore];
   };
-  const followed = pages(
-    server.realtime.database().collection("c").orderBy("id"),
+  const query = server.realtime.database().collection("c").orderBy("id");
+  const followed = query.pages(
     2,
     (snapshot) => snapshots.push(snapshot),
     ({ code }) => errors.push(code),

@@ -1,6 +1,6 @@
 /** Live queries. */
 
-import { pages, type Database, type LiveQuery, type Query } from "@bunbase/sdk";
+import type { Database, LiveQuery, Query, Untyped } from "@bunbase/sdk";
 import { pagesStore, queryStore, type CollectionsOf, type PagesResult, type QueryResult } from "@bunbase/sdk/adapters";
 import { useRealtime } from "./provider.js";
 import { useStore } from "./store.js";
@@ -35,7 +35,7 @@ export function useQuery<T>(build: ((db: Database<Collections>) => LiveQuery<T> 
 
 /**
  * Follow the first `size` documents of a query, and more with each `loadMore()`: `usePages((db) => db.collection("todos").orderBy("at"), 20)`.
- * All that is loaded is one live list, as that of `pages` of the SDK. `null` in the query's place is none.
+ * All that is loaded is one live list, as that of `query.pages()` of the SDK. `null` in the query's place is none.
  *
  * Components with equal queries and sizes share the list, with what any of them has loaded. With another query or size it begins
  * anew with the first page.
@@ -43,10 +43,10 @@ export function useQuery<T>(build: ((db: Database<Collections>) => LiveQuery<T> 
  * @param size documents of a page, from 1 to 9,999; else a `TypeError`.
  */
 export function usePages<T>(
-  build: ((db: Database<Collections>) => Query<T> | null) | null,
+  build: ((db: Database<Collections>) => Query<Untyped, T> | null) | null,
   size: number,
 ): PagesResult<T> {
   const client = useRealtime();
   const query = build && build(client.database() as Database<Collections>);
-  return useStore(client, pagesStore(client, query, size, pages));
+  return useStore(client, pagesStore(client, query, size));
 }

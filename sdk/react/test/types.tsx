@@ -36,6 +36,13 @@ export function Registered() {
     // @ts-expect-error SQL has no pages
     usePages((db) => db.collection("todos").sql<{ n: number }>("select 1 as n"), 10);
     usePages(null, 10);
+    const { docs: some } = useQuery((db) => db.collection("c").select("room").orderBy("at"));
+    const { docs: more } = usePages((db) => db.collection("c").select("room").orderBy("at"), 10);
+    for (const doc of [...some, ...more]) doc.data().room.trim();
+    // @ts-expect-error not selected
+    for (const doc of [...some, ...more]) doc.data().at.trim();
+    // @ts-expect-error no such field
+    useQuery((db) => db.collection("c").select("rooms"));
     return <p>{String(done ?? first)}</p>;
 }
 

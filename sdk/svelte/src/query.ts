@@ -1,6 +1,6 @@
 /** Live queries. */
 
-import { pages, type Database, type LiveQuery, type Query } from "@bunbase/sdk";
+import type { Database, LiveQuery, Query, Untyped } from "@bunbase/sdk";
 import { pagesStore, queryStore, type CollectionsOf, type PagesResult, type QueryResult } from "@bunbase/sdk/adapters";
 import { useRealtime } from "./client.js";
 import { getterOf, reader, type MaybeGetter } from "./store.js";
@@ -53,7 +53,7 @@ export function useQuery<T>(build: (db: Database<Collections>) => LiveQuery<T> |
 
 /**
  * The first `size` documents of a query, and more with each `loadMore()`: `usePages((db) => db.collection("todos").orderBy("at"), 20)`.
- * All that is loaded is one live list, as that of `pages` of the SDK. It is followed as that of {@link useQuery}; `null` in the
+ * All that is loaded is one live list, as that of `query.pages()` of the SDK. It is followed as that of {@link useQuery}; `null` in the
  * query's place is none.
  *
  * Components with equal queries and sizes share the list, with what any of them has loaded. With another query or size it begins
@@ -62,12 +62,12 @@ export function useQuery<T>(build: (db: Database<Collections>) => LiveQuery<T> |
  * @param size documents of a page, from 1 to 9,999; else a `TypeError`. Also a function.
  */
 export function usePages<T>(
-  build: (db: Database<Collections>) => Query<T> | null,
+  build: (db: Database<Collections>) => Query<Untyped, T> | null,
   size: MaybeGetter<number>,
 ): Readonly<PagesResult<T>> {
   const client = useRealtime();
   const sizeNow = getterOf(size);
-  const read = reader(() => pagesStore(client, build(client.database() as Database<Collections>), sizeNow(), pages));
+  const read = reader(() => pagesStore(client, build(client.database() as Database<Collections>), sizeNow()));
   return {
     get docs() {
       return read().docs;

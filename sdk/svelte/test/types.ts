@@ -35,6 +35,13 @@ export function registered(): boolean | undefined {
   // @ts-expect-error SQL has no pages
   usePages((db) => db.collection("todos").sql<{ n: number }>("select 1 as n"), 10);
   usePages(() => null, 10);
+  const some = useQuery((db) => db.collection("c").select("room").orderBy("at"));
+  const more = usePages((db) => db.collection("c").select("room").orderBy("at"), 10);
+  for (const doc of [...some.docs, ...more.docs]) doc.data().room.trim();
+  // @ts-expect-error not selected
+  for (const doc of [...some.docs, ...more.docs]) doc.data().at.trim();
+  // @ts-expect-error no such field
+  useQuery((db) => db.collection("c").select("rooms"));
   return list.hasMore ? list.docs[0]?.data().done : docs[0]?.data().done;
 }
 

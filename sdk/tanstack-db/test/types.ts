@@ -38,6 +38,20 @@ export function rows(): string[] {
   return [...todos.toArray, ...open.toArray].map(({ title }) => title);
 }
 
+export const titles = createCollection(
+  bunbaseCollectionOptions({
+    client,
+    query: (db) => db.collection("todos").select("title").where("done", "==", false),
+    getKey: (todo) => todo.id,
+  }),
+);
+
+export function selected(): string[] {
+  // @ts-expect-error not selected
+  titles.toArray.map(({ done }) => done);
+  return titles.toArray.map(({ title }) => title);
+}
+
 export function refused(): void {
   bunbaseCollectionOptions({
     client,

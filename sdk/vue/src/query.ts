@@ -1,6 +1,6 @@
 /** Live queries. */
 
-import { pages, type Database, type LiveQuery, type Query } from "@bunbase/sdk";
+import type { Database, LiveQuery, Query, Untyped } from "@bunbase/sdk";
 import {
   pagesStore,
   queryStore,
@@ -60,7 +60,7 @@ export function useQuery<T>(build: (db: Database<Collections>) => LiveQuery<T> |
 
 /**
  * Follow the first `size` documents of a query, and more with each `loadMore()`: `usePages((db) => db.collection("todos").orderBy("at"), 20)`.
- * All that is loaded is one live list, as that of `pages` of the SDK. `null` in the query's place is none.
+ * All that is loaded is one live list, as that of `query.pages()` of the SDK. `null` in the query's place is none.
  *
  * Components with equal queries and sizes share the list, with what any of them has loaded. With another query or size it begins
  * anew with the first page.
@@ -68,12 +68,12 @@ export function useQuery<T>(build: (db: Database<Collections>) => LiveQuery<T> |
  * @param size documents of a page, from 1 to 9,999; else a `TypeError`. Also a ref or a function.
  */
 export function usePages<T>(
-  build: (db: Database<Collections>) => Query<T> | null,
+  build: (db: Database<Collections>) => Query<Untyped, T> | null,
   size: MaybeRefOrGetter<number>,
 ): PagesResult<T> {
   const client = useRealtime();
   const result = useStore<Loaded<T>>(() =>
-    pagesStore(client, build(client.database() as Database<Collections>), toValue(size), pages),
+    pagesStore(client, build(client.database() as Database<Collections>), toValue(size)),
   );
   return { ...refs(result), hasMore: computed(() => result.value.hasMore), loadMore: () => result.value.loadMore() };
 }

@@ -39,11 +39,6 @@ OWN_NAMES: dict[type, dict[str, str]] = {
         "messages": "TypeScript: the function `messages(channel)`, so that bundles leave it out",
     },
     Query: {
-        "get": "TypeScript: the function `get(query)`, so that bundles leave it out",
-        "count": "TypeScript: the function `count(query)`",
-        "live_count": "TypeScript: the function `liveCount(query)`",
-        "pages": "TypeScript: the function `pages(query, …)`",
-        "select": "TypeScript: to come",
         "snapshots": "TypeScript: the function `snapshots(query)`",
         "doc": "TypeScript: of `Collection`, as a query with conditions has none",
         "sql": "TypeScript: of `Collection`",

@@ -1,6 +1,6 @@
 /** Live queries as stores. */
 
-import type { Pages, pages } from "../client/pages.js";
+import type { Pages } from "../client/pages.js";
 import type { LiveQuery, Query } from "../client/query.js";
 import type { Realtime } from "../client/realtime.js";
 import type { Doc } from "../core/snapshot.js";
@@ -60,25 +60,15 @@ export function queryStore<T>(client: Realtime, query: LiveQuery<T> | null): Sto
   });
 }
 
-/**
- * What is loaded of a query, `size` documents first. Equal queries with equal sizes share it: a page that one loads, all have.
- *
- * @param follow `pages` of the SDK.
- */
-export function pagesStore<T>(
-  client: Realtime,
-  query: Query<T> | null,
-  size: number,
-  follow: typeof pages,
-): Store<PagesResult<T>> {
+/** What is loaded of a query, `size` documents first. Equal queries with equal sizes share it: a page that one loads, all have. */
+export function pagesStore<T>(client: Realtime, query: Query<Untyped, T> | null, size: number): Store<PagesResult<T>> {
   if (!query) return NONE_PAGED;
   const stores = pagedOf(client) as Shared<PagesResult<T>>;
   const key = canonical([query, size]);
   return stores.store(key, (set) => {
     let followed: Pages<T> | undefined = undefined; // it may be refused at once
     const loadMore = (): void => followed?.loadMore();
-    followed = follow(
-      query,
+    followed = query.pages(
       size,
       ({ docs, strategy, hasMore }) => set({ docs, status: "live", error: undefined, strategy, hasMore, loadMore }),
       (error) => {

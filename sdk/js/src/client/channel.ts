@@ -7,7 +7,7 @@ import type { RealtimeError } from "../protocol/errors.js";
 import { uuid } from "../core/ids.js";
 import type { AnyMessage, HistoryPage, Seen, SendOptions, Sent } from "./typed_channel.js";
 import type { At, NameOf } from "./typed_query.js";
-import type { SubscriptionManager } from "../connection/subscription_manager.js";
+import type { MessageManager } from "../connection/message_manager.js";
 import type { Ack, Message, Presence, PresenceData, Room, Untyped, User } from "../protocol/types.js";
 
 export type { ChannelOptions } from "./channel_subscription.js";
@@ -20,12 +20,12 @@ export class Channel<Events = Untyped, State = Untyped> {
   /** The channel's name. */
   readonly name: string;
   private _events = new Emitter();
-  private _manager: SubscriptionManager;
+  private _manager: MessageManager;
   private _subscription: ChannelSubscription;
   private _sealing: Promise<unknown> | undefined;
 
   /** @internal */
-  constructor(name: string, manager: SubscriptionManager, options: ChannelOptions) {
+  constructor(name: string, manager: MessageManager, options: ChannelOptions) {
     this.name = name;
     this._manager = manager;
     this._subscription = new ChannelSubscription(name, manager, this._events, options);

@@ -13,7 +13,7 @@ import { compare } from "../core/position.js";
 import { PresenceState, type PresenceEvent } from "../core/presence.js";
 import type { HistoryPage, Seen } from "./typed_channel.js";
 import type { Condition, NameOf } from "./typed_query.js";
-import type { SubscriptionManager } from "../connection/subscription_manager.js";
+import type { MessageManager } from "../connection/message_manager.js";
 import type { Subscription } from "../connection/subscription.js";
 import type { Message, Presence, PresenceData, Untyped } from "../protocol/types.js";
 import type { Delivered, PresenceMessage, RoomMessage, Subscribed, WireMessage } from "../protocol/wire.js";
@@ -60,7 +60,7 @@ export class ChannelSubscription implements Subscription {
 
   constructor(
     readonly _name: string,
-    private _manager: SubscriptionManager,
+    private _manager: MessageManager,
     private _events: Emitter,
     readonly _options: ChannelOptions,
   ) {}
@@ -83,7 +83,7 @@ export class ChannelSubscription implements Subscription {
     this._jobs = []; // pending deliveries are dropped
     this._events._deliver(""); // iterators end
     ready?._resolve(); // superseded, which its caller has asked for
-    return this._manager._unwant(this);
+    return this._manager._leave(this);
   }
 
   _sealer(): Sealer | undefined {

@@ -33,9 +33,7 @@ export function settingsFor(names = usable(ALL, globalThis.WebSocket), given: De
     _address: {
       _url: origin + pathname,
       _query: `${query}`,
-      _packer: undefined,
       _WebSocket: globalThis.WebSocket,
-      _token: undefined,
       _fetch: (...given) => fetch(...given),
     },
     // Only the address of the page may be one without this server.
@@ -67,13 +65,11 @@ function watchBrowser(wake: () => void, sleep: () => void): () => void {
     if (document.visibilityState === "visible") wake();
   };
   // Node has none of it, workers have no document.
-  const watched: [EventTarget | undefined, string, () => void][] = [
-    [globalThis, "online", wake],
-    [globalThis, "offline", sleep],
-    [globalThis.document, "visibilitychange", looked],
-  ];
-  for (const [where, event, listener] of watched) where?.addEventListener?.(event, listener);
-  return () => {
-    for (const [where, event, listener] of watched) where?.removeEventListener?.(event, listener);
-  };
+  const over = new AbortController();
+  const watch = (where: EventTarget | undefined, event: string, listener: () => void): void =>
+    where?.addEventListener?.(event, listener, over);
+  watch(globalThis, "online", wake);
+  watch(globalThis, "offline", sleep);
+  watch(globalThis.document, "visibilitychange", looked);
+  return () => over.abort();
 }

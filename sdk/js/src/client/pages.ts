@@ -6,12 +6,7 @@ import type { LiveQuery, Query, QuerySubscription } from "./query.js";
 import { difference, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
 
-/**
- * The result of a query as it is now: with all that was committed before. No subscription is left behind.
- *
- * @param timeout milliseconds.
- * @throws {@link RealtimeError} if the query is rejected; `RT_001` if it takes too long, for instance without a connection.
- */
+/** As `query.get()`. */
 export function get<T = Untyped>(query: LiveQuery<T>, timeout = 30_000): Promise<Snapshot<T>> {
   let live: QuerySubscription | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -27,20 +22,14 @@ export function get<T = Untyped>(query: LiveQuery<T>, timeout = 30_000): Promise
   });
 }
 
-/**
- * How many documents a query has now, of those that the user may see; with a limit at most so many. PostgreSQL counts: no document is
- * sent. What holds for queries that are read again, such as `max_query_cost`, holds for a count.
- *
- * @param timeout milliseconds.
- * @throws {@link RealtimeError} as `get` does.
- */
-export async function count<T = Untyped>(query: Query<T>, timeout?: number): Promise<number> {
+/** As `query.count()`. */
+export async function count<T = Untyped>(query: Query<Untyped, T>, timeout?: number): Promise<number> {
   return (await get(liveCount(query), timeout)).doc!.data().count;
 }
 
-/** The number of a query's documents as a live query of one document, `{ count }`. */
-export function liveCount<T = Untyped>(query: Query<T>): LiveQuery<{ count: number }> {
-  return query._with({ count: true }) as LiveQuery<unknown> as LiveQuery<{ count: number }>;
+/** As `query.liveCount()`. */
+export function liveCount<T = Untyped>(query: Query<Untyped, T>): LiveQuery<{ count: number }> {
+  return query._with({ count: true });
 }
 
 const LIMIT = 9999; // documents: the server's limit of a query, less the one by which it is known whether there are more
@@ -51,7 +40,7 @@ export interface PagesSnapshot<T = Untyped> extends Snapshot<T> {
   hasMore: boolean;
 }
 
-/** A live query of which more and more is loaded. Made by {@link pages}. */
+/** A live query of which more and more is loaded. Made by {@link Query.pages}. */
 export interface Pages<T = Untyped> {
   /** All that is loaded, as it is now. */
   readonly docs: readonly Doc<T>[];
@@ -63,19 +52,11 @@ export interface Pages<T = Untyped> {
   unsubscribe(): void;
 }
 
-/**
- * Follow the first `size` documents of a query, and more with each {@link Pages.loadMore}. All that is loaded is one live list: exact, without gaps
- * between pages whatever is inserted or removed. At most 9,999 documents: the last page ends there. A longer list is another query
- * for the server, which reads all its rows.
- *
- * @param size a whole number from 1 to 9,999; else a `TypeError`.
- * @param onError the query was rejected, or was ended by the server; or the next page was, or it would be beyond 9,999. Without it,
- * the client emits `error`.
- */
+/** As `query.pages()`. */
 export function pages<T = Untyped>(
-  query: Query<T>,
+  query: Query<Untyped, T>,
   size: number,
-  onNext: (snapshot: PagesSnapshot<T>) => void,
+  onNext?: (snapshot: PagesSnapshot<T>) => void,
   onError?: (error: RealtimeError) => void,
 ): Pages<T> {
   if (!Number.isInteger(size) || size < 1 || size > LIMIT)
@@ -101,7 +82,7 @@ export function pages<T = Untyped>(
         const changes = difference(shown ?? [], docs);
         if (!first && !changes.length && more === hasMore) return;
         [shown, hasMore] = [docs, more];
-        onNext({ ...snapshot, docs, changes, hasMore });
+        onNext?.({ ...snapshot, docs, changes, hasMore });
       },
       (error) => {
         if (limit > loaded) next = undefined;

@@ -10,7 +10,8 @@ import { cursor } from "../core/cursor.js";
 import { apply, difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
 import type { Delivered, Subscribed } from "../protocol/wire.js";
-import type { At, Condition, NameOf, Operand, Operator, OperatorFor } from "./typed_query.js";
+import { count, get, liveCount, pages, type Pages, type PagesSnapshot } from "./pages.js";
+import type { At, Condition, NameOf, Operand, Operator, OperatorFor, Selected } from "./typed_query.js";
 
 /** A query in the form of the protocol. */
 interface Spec {
@@ -68,62 +69,117 @@ export class LiveQuery<T = Untyped> {
     return { unsubscribe: () => subscription._stop() };
   }
 
-  /** @internal */
-  _with(changes: Record<string, unknown>): Query<T> {
-    return new Query<T>(this._getManager, this._collection, { ...this._spec, ...changes });
+  /**
+   * The result as it is now: with all that was committed before. No subscription is left behind.
+   *
+   * @param timeout milliseconds; default: 30,000.
+   * @throws {@link RealtimeError} if the query is rejected; `RT_001` if it takes too long, for instance without a connection.
+   */
+  get(timeout?: number): Promise<Snapshot<T>> {
+    return get(this, timeout);
   }
 }
 
-/** A query on one collection. Each method returns a new one; a query is sent when it is followed. */
-export class Query<T = Untyped> extends LiveQuery<T> {
+/**
+ * A query on one collection. Each method of its conditions and order returns a new one; a query is sent when it is followed. `T` is the
+ * type of the collection's documents, `R` of those of the result: it has fewer fields after {@link select}.
+ */
+export class Query<T = Untyped, R = T> extends LiveQuery<R> {
   /** Only documents whose `field` meets the condition. Several conditions must all hold. */
   where<F extends NameOf<T>, O extends OperatorFor<At<T, F>>>(
     field: F,
     operator: O,
     ...value: Operand<At<T, F>, O>
-  ): Query<T>;
+  ): Query<T, R>;
   /** Only documents that meet the condition. */
-  where(condition: Condition<T>): Query<T>;
-  where(field: string | Condition<T>, operator?: Operator, value?: unknown): Query<T> {
+  where(condition: Condition<T>): Query<T, R>;
+  where(field: string | Condition<T>, operator?: Operator, value?: unknown): Query<T, R> {
     const condition =
       typeof field !== "string" ? field : value === undefined ? [field, operator] : [field, operator, value];
     return this._with({ where: [...(this._spec.where ?? []), condition] });
   }
 
   /** Sort by `field`, after the earlier sort keys. Without `nulls`, nulls are sorted as in PostgreSQL. */
-  orderBy(field: NameOf<T>, direction: "asc" | "desc" = "asc", nulls?: "nulls-first" | "nulls-last"): Query<T> {
+  orderBy(field: NameOf<T>, direction: "asc" | "desc" = "asc", nulls?: "nulls-first" | "nulls-last"): Query<T, R> {
     return this._with({
       orderBy: [...(this._spec.orderBy ?? []), nulls ? [field, direction, nulls] : [field, direction]],
     });
   }
 
   /** At most so many documents. */
-  limit(count: number): Query<T> {
+  limit(count: number): Query<T, R> {
     return this._with({ limit: count });
   }
 
+  /**
+   * Only these fields of the documents, and those of the primary key. Conditions and order may name others. A later call replaces
+   * this one.
+   */
+  select<F extends NameOf<T>>(...fields: [field: F, ...more: F[]]): Query<T, Selected<T, F>> {
+    return this._with({ select: fields });
+  }
+
   /** Begin at these values of the sort keys, or at a document: the order is then given before. */
-  startAt(...at: Place<T>): Query<T> {
+  startAt(...at: Place<R>): Query<T, R> {
     return this._at("startAt", at);
   }
 
   /** Begin after a document, or these values of the sort keys: the primary key, too, so that equal ones are not skipped. */
-  startAfter(...at: Place<T>): Query<T> {
+  startAfter(...at: Place<R>): Query<T, R> {
     return this._at("startAfter", at);
   }
 
   /** End at a document, or these values of the sort keys. */
-  endAt(...at: Place<T>): Query<T> {
+  endAt(...at: Place<R>): Query<T, R> {
     return this._at("endAt", at);
   }
 
   /** End before a document, or these values of the sort keys. */
-  endBefore(...at: Place<T>): Query<T> {
+  endBefore(...at: Place<R>): Query<T, R> {
     return this._at("endBefore", at);
   }
 
-  private _at(name: string, at: unknown[]): Query<T> {
+  /**
+   * How many documents there are now, of those that the user may see; with a limit at most so many. PostgreSQL counts: no document is
+   * sent. What holds for queries that are read again, such as `max_query_cost`, holds for a count.
+   *
+   * @param timeout milliseconds; default: 30,000.
+   * @throws {@link RealtimeError} as {@link get} does.
+   */
+  count(timeout?: number): Promise<number> {
+    return count(this, timeout);
+  }
+
+  /** The number of the documents as a live query of one document, `{ count }`. */
+  liveCount(): LiveQuery<{ count: number }> {
+    return liveCount(this);
+  }
+
+  /**
+   * Follow the first `size` documents, and more with each {@link Pages.loadMore}. All that is loaded is one live list: exact, without
+   * gaps between pages whatever is inserted or removed. At most 9,999 documents: the last page ends there. A longer list is another
+   * query for the server, which reads all its rows.
+   *
+   * @param size a whole number from 1 to 9,999; else a `TypeError`.
+   * @param onNext called with all that is loaded: first, after each page, and at each change.
+   * @param onError the query was rejected, or was ended by the server; or the next page was, or it would be beyond 9,999. Without it,
+   * the client emits `error`.
+   */
+  pages(
+    size: number,
+    onNext?: (snapshot: PagesSnapshot<R>) => void,
+    onError?: (error: RealtimeError) => void,
+  ): Pages<R> {
+    return pages(this, size, onNext, onError);
+  }
+
+  private _at(name: string, at: unknown[]): Query<T, R> {
     return this._with({ [name]: cursor(at, this._spec.orderBy) });
+  }
+
+  /** @internal */
+  _with<S>(changes: Record<string, unknown>): Query<T, S> {
+    return new Query<T, S>(this._getManager, this._collection, { ...this._spec, ...changes });
   }
 }
 
@@ -191,7 +247,7 @@ class LiveList implements Subscription {
     if (this._over) return;
     this._over = true;
     this._late?.();
-    void this._manager._unwant(this);
+    this._manager._unwant(this);
   }
 
   _request(slot: Slot): object {

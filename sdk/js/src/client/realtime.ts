@@ -5,7 +5,7 @@ import { Emitter } from "../core/emitter.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { Collection, type Database } from "./query.js";
 import { SendQueue } from "../core/send_queue.js";
-import { SubscriptionManager } from "../connection/subscription_manager.js";
+import { MessageManager } from "../connection/message_manager.js";
 import { settingsOf, type RealtimeOptions } from "./client_options.js";
 import { onlyKnown } from "./known.js";
 import { connect } from "./options.js";
@@ -47,7 +47,7 @@ class ClientEvents extends Emitter {
 export class Realtime<Collections = Untyped> {
   private _events = new ClientEvents();
   /** @internal */
-  readonly _manager: SubscriptionManager;
+  readonly _manager: MessageManager;
   private _channels = new Map<string, Channel>();
   private _names: TransportName[];
   private _unwatch: (() => void) | undefined;
@@ -56,7 +56,7 @@ export class Realtime<Collections = Untyped> {
   constructor(options: RealtimeOptions = {}) {
     const { _names, _connection, _queueLimit, _autoConnect } = settingsOf(options);
     this._names = _names;
-    this._manager = new SubscriptionManager(_connection, this._events, new SendQueue(_queueLimit));
+    this._manager = new MessageManager(_connection, this._events, new SendQueue(_queueLimit));
     this._events._add("", () => this._statusChanged());
     if (_autoConnect) this.connect();
   }

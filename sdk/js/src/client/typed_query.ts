@@ -67,3 +67,6 @@ type Comparison<T> = {
     At<T, F>
   >];
 }[NameOf<T>];
+
+/** The documents of `T` with the selected fields `F`; and with `id`, the usual primary key, which is always there. */
+export type Selected<T, F> = unknown extends T ? Untyped : Pick<T, Extract<F | "id", keyof T>>;

@@ -52,11 +52,11 @@ export interface ConnectionHandler {
   _prepare(link: Link, ready: () => void): void;
   _process(link: Link, message: Incoming): void;
   /** No link is in use. */
-  _interrupted(ending: Ending): void;
+  _interrupted?(ending: Ending): void;
   /** Failed for good; `reported`: the server has sent the reason. */
   _failed(error: RealtimeError, reported: boolean): void;
-  /** The state, or the reason for it, may be another; `changed`: the state is. */
-  _stateChanged(state: ConnectionState, changed: boolean): void;
+  /** The state, or the reason for it, may be another. */
+  _stateChanged?(state: ConnectionState): void;
 }
 
 const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the browser reports no network
@@ -178,7 +178,7 @@ export class ConnectionManager implements LinkOwner {
     if (staged?._staged) return this._use(staged, false);
     this._drop();
     this._set(this._settings._reconnect ? "reconnecting" : "closed");
-    this._handler._interrupted(ending);
+    this._handler._interrupted?.(ending);
     if (this._state !== "reconnecting") return;
     if (ending._code === CloseCode.Resume || ending._code === CloseCode.TokenExpired) return this._attempt();
     if (ending._code === CloseCode.PolicyViolation) this._attempts = Math.max(this._attempts, 3);
@@ -204,7 +204,7 @@ export class ConnectionManager implements LinkOwner {
         unknown ? ErrorCode.AuthenticationFailed : ErrorCode.ConnectionFailed,
         `the server has ended this connection: ${_reason}`,
       );
-    this._handler._interrupted({ _code, _reason });
+    this._handler._interrupted?.({ _code, _reason });
     this._giveUp(error, reported);
     return true;
   }
@@ -282,8 +282,7 @@ export class ConnectionManager implements LinkOwner {
   }
 
   private _set(state: ConnectionState): void {
-    const changed = this._state !== state;
     this._state = state;
-    this._handler._stateChanged(state, changed);
+    this._handler._stateChanged?.(state);
   }
 }

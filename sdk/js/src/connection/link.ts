@@ -133,12 +133,6 @@ export class Link {
     });
   }
 
-  /** The server has let go of the subscription `id`. */
-  _left(id: string): void {
-    this._leaving.get(id)?.();
-    this._leaving.delete(id);
-  }
-
   /** End it without a call to the owner. `leave`: for good, so that other clients see it at once; else as if it had broken. */
   _close(leave = true): void {
     if (!this._open) return;

@@ -1,23 +1,21 @@
 /**
- * The subscriptions and unacknowledged messages of a client, independent of the current connection.
+ * The subscriptions of a client, independent of the current connection. What channels need beside them is in `message_manager`, so
+ * that a bundle with live queries alone does not have it.
  *
  * The invariant: every link has exactly these subscriptions. When one is lost, or replaced, the next one subscribes from the position
- * at which the last one ended, and unacknowledged messages are sent again.
+ * at which the last one ended.
  */
 
-import { CloseCode, ErrorCode } from "../protocol/codes.js";
+import { ErrorCode } from "../protocol/codes.js";
 import { fullJitter } from "../core/backoff.js";
 import { ConnectionManager, type ConnectionSettings, type ConnectionHandler } from "./connection_manager.js";
-import type { Emitter } from "../core/emitter.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { stringify } from "../protocol/json.js";
-import type { Ending, Link, Slot } from "./link.js";
-import type { SendQueue } from "../core/send_queue.js";
+import type { Link, Slot } from "./link.js";
 import { tooLarge } from "../core/size.js";
 import { Slots } from "./slots.js";
 import type { Subscription } from "./subscription.js";
-import type { ConnectionState } from "../protocol/types.js";
-import type { Acknowledged, ClientMessage, Incoming, Rejected, Routed } from "../protocol/wire.js";
+import type { Delivered, Incoming, Rejected, Routed } from "../protocol/wire.js";
 
 const IDLE = 1000; // ms
 const HANDOVER = 2000; // ms in which the old link has to deliver its last messages
@@ -32,16 +30,11 @@ export class SubscriptionManager implements ConnectionHandler {
   private _slots = new WeakMap<Link, Slots>();
   private _prepared: (() => void) | undefined;
   /** Bytes of JSON that the server takes as one message. */
-  private _messageSize = 131072;
+  protected _messageSize = 131072;
   private _ids = 0;
   private _failures = 0;
 
-  constructor(
-    private _settings: ConnectionSettings,
-    private _events: Emitter,
-    /** Undefined where nothing is sent but requests. */
-    private _sendQueue?: SendQueue,
-  ) {
+  constructor(protected _settings: ConnectionSettings) {
     this._connection = new ConnectionManager(_settings, this);
   }
 
@@ -52,33 +45,20 @@ export class SubscriptionManager implements ConnectionHandler {
     this._sync();
   }
 
-  /** Resolves when the server has ended the subscription, or at once if it was not requested. */
-  _unwant(subscription: Subscription): Promise<void> {
+  /** End a subscription, on this and every later connection. */
+  _unwant(subscription: Subscription): void {
     const { _active: link, _next: next } = this._connection;
-    const slot = link && this._slots.get(link)?._of.get(subscription);
+    const requested = link && this._slotsOf(link)._of.has(subscription);
     this._drop(subscription);
     if (next?._staged) {
       this._release(next); // its buffered messages are not delivered when it takes over
       this._checkPrepared(next);
     }
-    if (!link || !slot) return Promise.resolve();
-    return new Promise((resolve) => {
-      link._leaving.set(slot._id, resolve);
-      this._sync();
-    });
+    if (requested) this._sync();
   }
 
-  /** Send until it is acknowledged. `renew`: the form in which it is sent again. */
-  _send(message: ClientMessage, renew?: () => ClientMessage): Promise<Acknowledged> {
-    if (this._connection._state === "failed") return Promise.reject(notConnected());
-    const sent = this._sendQueue!._add(message, this._connection._state === "connected", this._messageSize, renew);
-    this._pump(this._connection._active);
-    return sent;
-  }
-
-  /** Emit an error that no listener of a subscription has got; where none of the client gets it either, it is logged. */
+  /** Log an error that no listener has got. */
   _report(error: RealtimeError): void {
-    if (this._events._deliver("error", error)) return;
     console.error(`[bunbase] ${error.code}${error.channel ? ` ${error.channel}` : ""}: ${error.message}`);
   }
 
@@ -88,11 +68,7 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   _disconnect(): void {
-    const before = this._connection._active;
     this._connection._disconnect();
-    this._sendQueue?._fail("disconnected before the server had acknowledged it");
-    this._refuse(undefined, (each) => each._isChannel);
-    if (before) this._interrupted({ _code: CloseCode.Normal, _reason: "disconnected by the application" });
   }
 
   // Called by the connection.
@@ -103,9 +79,7 @@ export class SubscriptionManager implements ConnectionHandler {
     const staged = link._staged;
     link._staged = undefined;
     for (const message of staged ?? []) this._dispatch(link, message, seamless);
-    this._sendQueue?._restart();
     this._sync();
-    this._events._deliver("transport");
   }
 
   _prepare(link: Link, ready: () => void): void {
@@ -127,8 +101,8 @@ export class SubscriptionManager implements ConnectionHandler {
 
   _process(link: Link, message: Incoming): void {
     const { type } = message;
-    const rejected = type === "error" && (message.id ?? message.ref);
-    if (type === "subscribed" || type === "unsubscribed" || isAnswer(message) || rejected) link._pacer._answered();
+    if (("ref" in message && message.ref) || /subscribed$/.test(type) || (type === "error" && message.id))
+      link._pacer._answered();
     if (type === "reconnect") {
       if (!link._staged) this._connection._drain(message.delay);
     } else this._take(link, message);
@@ -144,29 +118,17 @@ export class SubscriptionManager implements ConnectionHandler {
     this._checkPrepared(link);
   }
 
-  _interrupted({ _code: code, _reason: reason }: Ending): void {
-    this._events._deliver("disconnected", { code, reason });
-  }
-
   _failed(error: RealtimeError, reported: boolean): void {
-    this._sendQueue?._fail(error.message);
-    this._refuse(error, () => true);
+    this._refuse(error);
     if (!reported) this._report(error);
-  }
-
-  _stateChanged(state: ConnectionState, changed: boolean): void {
-    this._events._deliver("");
-    if (!changed || state !== this._connection._state) return;
-    this._events._deliver("state", state);
-    if (state === "connected") this._events._deliver("connected");
   }
 
   // Subscriptions.
 
-  /** End those of these that have not begun yet: a caller waits for them. */
-  private _refuse(error: RealtimeError | undefined, these: (subscription: Subscription) => boolean): void {
+  /** End those that have not begun yet: a caller waits for them. Without an error only channels. */
+  protected _refuse(error?: RealtimeError): void {
     for (const subscription of [...this._wanted]) {
-      if (subscription._begun || !these(subscription)) continue;
+      if (subscription._begun || !(error || subscription._isChannel)) continue;
       this._drop(subscription);
       subscription._ended(error);
     }
@@ -177,7 +139,7 @@ export class SubscriptionManager implements ConnectionHandler {
     if (this._idle && !this._wanted.size) this._after(IDLE, () => this._wanted.size || this._idle!());
   }
 
-  private _sync(): void {
+  protected _sync(): void {
     const link = this._connection._active;
     if (!link || link._staged) return;
     this._subscribe(link);
@@ -213,16 +175,16 @@ export class SubscriptionManager implements ConnectionHandler {
     );
   }
 
-  private _slotsOf(link: Link): Slots {
+  protected _slotsOf(link: Link): Slots {
     let slots = this._slots.get(link);
     if (!slots) this._slots.set(link, (slots = new Slots()));
     return slots;
   }
 
   private _slotOf(link: Link, message: Routed): Slot | undefined {
-    const answers = "ref" in message && message.ref !== undefined;
-    const subscription = !answers ? this._slotsOf(link)._find(message) : undefined;
-    return subscription && this._slotsOf(link)._of.get(subscription);
+    const slots = this._slotsOf(link);
+    const subscription = "ref" in message && message.ref ? undefined : slots._find(message);
+    return subscription && slots._of.get(subscription);
   }
 
   private _checkPrepared(link: Link): void {
@@ -231,7 +193,7 @@ export class SubscriptionManager implements ConnectionHandler {
 
   // Messages.
 
-  private _pump(link: Link | undefined): void {
+  protected _pump(link: Link | undefined): void {
     if (!link?._hello) return;
     link._pump?.();
     link._pump = undefined;
@@ -248,7 +210,7 @@ export class SubscriptionManager implements ConnectionHandler {
     }
   }
 
-  private _nextText(link: Link): string | undefined {
+  protected _nextText(link: Link): string | undefined {
     for (let make; (make = link._control.shift());) {
       const message = make();
       if (!message) continue;
@@ -259,47 +221,45 @@ export class SubscriptionManager implements ConnectionHandler {
       const { channel, id } = message;
       this._take(link, { type: "error", code: ErrorCode.MessageTooLarge, message: problem, channel, id });
     }
-    return link === this._connection._active ? this._sendQueue?._next() : undefined;
+    return undefined;
   }
 
-  private _dispatch(link: Link, message: Routed, seamless: boolean): void {
-    const { type } = message;
-    if (isAnswer(message)) return this._sendQueue?._answered(message.ref, message);
-    if (type === "error") return this._error(link, message);
-    if (type === "unsubscribed") return link._left(message.id);
-    if (message.channel === "*") return void this._events._deliver("message", message);
+  protected _dispatch(link: Link, message: Routed, seamless: boolean): void {
+    if (message.type === "error") return this._error(link, message);
     const subscription = this._slotsOf(link)._find(message);
     const slot = subscription && this._slotsOf(link)._of.get(subscription);
     if (!slot) return;
-    if (type === "subscribed") {
+    if (message.type === "subscribed") {
       this._failures = 0;
       slot._answered = true;
       subscription._subscribed(message, slot, seamless);
-    } else subscription._process(message, slot);
-    if (type === "room:closed")
-      this._end(link, subscription, new RealtimeError(ErrorCode.NotFound, "the room was closed", message));
+    } else subscription._process(message as Delivered, slot);
   }
 
-  private _error(link: Link, message: Rejected): void {
-    const { code, ref, id, message: text, retryAfter = 0 } = message;
-    const error = new RealtimeError(code, text, message);
-    // Of a rate: a token comes within a second. A longer time is about the number of something, or about one message, and stops
-    // no other request.
-    const soon = isLimit(message) && retryAfter <= 1;
-    if (soon) link._pacer?._block(this._settings._clock._now() + (retryAfter || 1) * 1000);
-    if (ref !== undefined) return soon ? this._sendQueue?._again(ref) : this._sendQueue?._answered(ref, error);
+  protected _error(link: Link, message: Rejected): void {
+    const { code, id, retryAfter = 0 } = message;
+    this._limited(link, message);
     const subscription = this._slotsOf(link)._find(message);
     // With an id without an entry it answers an `unsubscribe`; without an id it concerns the connection.
-    if (!subscription && id !== undefined) return link._left(id);
     if (!subscription) {
+      if (id !== undefined) return;
       link._reported = true;
       link._retryAfter = retryAfter;
-      return this._report(error);
+      return this._report(errorOf(message));
     }
     // Without a time to wait only the application can make room.
     if (code === ErrorCode.ConnectionFailed || (isLimit(message) && retryAfter))
       this._askAgain(link, subscription, retryAfter);
-    else this._end(link, subscription, error);
+    else this._end(link, subscription, errorOf(message));
+  }
+
+  /** Pause after an error of a rate: a token comes within a second. Returns whether it is one. */
+  protected _limited(link: Link, message: Rejected): boolean {
+    // A longer time is about the number of something, or about one message, and stops no other request.
+    const { retryAfter = 0 } = message;
+    const soon = isLimit(message) && retryAfter <= 1;
+    if (soon) link._pacer?._block(this._settings._clock._now() + (retryAfter || 1) * 1000);
+    return soon;
   }
 
   /** The server could not, for the moment. */
@@ -315,16 +275,18 @@ export class SubscriptionManager implements ConnectionHandler {
     });
   }
 
-  private _end(link: Link, subscription: Subscription, error: RealtimeError): void {
+  protected _end(link: Link, subscription: Subscription, error: RealtimeError): void {
     this._slotsOf(link)._forget(subscription);
     this._drop(subscription);
     subscription._ended(error);
   }
 }
 
-const isAnswer = (message: Incoming): message is Acknowledged => "ref" in message && message.type !== "error";
+/** @internal */
+export const errorOf = (message: Rejected): RealtimeError => new RealtimeError(message.code, message.message, message);
 
 const isLimit = (message: Routed): boolean => message.type === "error" && message.code === ErrorCode.RateLimited;
 
-const notConnected = (): RealtimeError =>
+/** @internal */
+export const notConnected = (): RealtimeError =>
   new RealtimeError(ErrorCode.ConnectionFailed, "the connection has failed; connect() tries again");

@@ -12,7 +12,7 @@ export function cursor(at: unknown[], orderBy: readonly unknown[] = []): object 
   const values = (orderBy as [string][]).map(([field]) => {
     const data = doc.data() as Record<string, unknown>;
     if (Object.hasOwn(data, field)) return data[field];
-    throw new RealtimeError(ErrorCode.InvalidMessage, `no field ${field} in document ${id}`);
+    throw new RealtimeError(ErrorCode.InvalidMessage, `no field ${field} in document ${id}: select it`);
   });
   return { doc: id, values };
 }

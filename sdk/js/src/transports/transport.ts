@@ -10,11 +10,11 @@ export interface Address {
   /** The query, without question mark. */
   _query: string;
   /** Loads MessagePack, where it is wanted and the transport can. */
-  _packer:
+  _packer?:
     (() => Promise<{ pack(value: unknown): Uint8Array<ArrayBuffer>; unpack(bytes: ArrayBuffer): unknown }>) | undefined;
   _WebSocket: (new (url: string, protocols?: string[]) => WebSocket) | undefined;
   /** Gets a token for a connection that is to be opened or goes on; undefined: it is anonymous. */
-  _token: (() => Promise<string>) | undefined;
+  _token?: (() => Promise<string>) | undefined;
   _fetch: typeof fetch;
 }
 

@@ -53,7 +53,7 @@ test("a document is followed as it goes and comes back, also over a reconnect", 
 
 test("a document that is not there is undefined, and known at once", async () => {
   const server = new FakeServer();
-  const missing = get(server.realtime.database().collection("c").doc("a"));
+  const missing = server.realtime.database().collection("c").doc("a").get();
   server.peer.hello().subscribed("db:collection:c");
   sendSnapshot(server.peer, "0/10", true, []);
   const { doc, docs } = await missing;
@@ -79,7 +79,7 @@ test("a document is a place in the order that was given before", () => {
 test("a count is asked for and its number returned, once or live", async () => {
   const server = new FakeServer();
   const query = server.realtime.database().collection("c").where("a", "==", 1).limit(5);
-  const counted = count(query);
+  const counted = query.count();
   server.peer.hello().subscribed("db:collection:c", { strategy: "re-read" });
   assert.deepEqual(asked(server), [{ where: [["a", "==", 1]], limit: 5, count: true }]);
   const three = [{ type: "added", oldIndex: -1, newIndex: 0, doc: { id: "0", data: { count: 3 } } }];
@@ -88,7 +88,7 @@ test("a count is asked for and its number returned, once or live", async () => {
   assert.equal(server.peer.of("unsubscribe").length, 1);
 
   const numbers: number[] = [];
-  liveCount(query).onSnapshot(({ doc }) => numbers.push(doc!.data().count));
+  query.liveCount().onSnapshot(({ doc }) => numbers.push(doc!.data().count));
   await flush();
   server.peer.subscribed("db:collection:c");
   sendSnapshot(server.peer, "0/10", true, three);
@@ -96,9 +96,78 @@ test("a count is asked for and its number returned, once or live", async () => {
   sendSnapshot(server.peer, "0/20", false, [{ type: "modified", oldIndex: 0, newIndex: 0, doc: four }]);
   assert.deepEqual(numbers, [3, 4]);
 
-  const refused = count(query);
+  const refused = query.count();
   await flush();
   const { id } = server.peer.of("subscribe").at(-1)!;
   server.peer.send({ type: "error", code: "RT_007", message: "max_query_cost", channel: "db:collection:c", id });
   await assert.rejects(refused, (error) => error instanceof RealtimeError && error.code === "RT_007");
+});
+
+test("get, count and the live count are functions, too", async () => {
+  const server = new FakeServer();
+  const query = server.realtime.database().collection("c").limit(5);
+  const results = [get(query), count(query)] as const;
+  liveCount(query).onSnapshot(() => {});
+  server.peer.hello();
+  assert.deepEqual(asked(server), [{ limit: 5 }, { limit: 5, count: true }, { limit: 5, count: true }]);
+  for (const [index, { id }] of server.peer.of("subscribe").entries()) {
+    const [channel, position] = ["db:collection:c", "0/10"];
+    const doc = { id: "0", data: { count: index } };
+    const changes = [{ type: "added", oldIndex: -1, newIndex: 0, doc }];
+    server.peer.send({ type: "subscribed", channel, id, position, epoch: "e" });
+    server.peer.send({ type: "snapshot", channel, id, position, reset: true, changes });
+  }
+  const [{ docs }, number] = await Promise.all(results);
+  assert.deepEqual([docs.length, number], [1, 1]);
+});
+
+interface Todo {
+  id: number;
+  title: string;
+  done: boolean;
+  at: string;
+}
+
+test("selected fields are asked for, under conditions and an order of any others", async () => {
+  const server = new FakeServer();
+  const todos = server.realtime.database().collection<Todo>("c");
+  const query = todos.where("done", "==", false).select("title").orderBy("at").limit(2);
+  const titles: string[][] = [];
+  query.onSnapshot(({ docs }) => titles.push(docs.map((doc) => doc.data().title)));
+  server.peer.hello().subscribed("db:collection:c");
+  const spec = { where: [["done", "==", false]], select: ["title"], orderBy: [["at", "asc"]], limit: 2 };
+  assert.deepEqual(asked(server), [spec]);
+  const first = { id: "1", data: { id: 1, title: "tea" } };
+  sendSnapshot(server.peer, "0/10", true, [{ type: "added", doc: first, oldIndex: -1, newIndex: 0 }]);
+  const delta = { id: "1", changed: { title: "milk" } };
+  sendSnapshot(server.peer, "0/20", false, [{ type: "modified", doc: delta, oldIndex: 0, newIndex: 0 }]);
+  assert.deepEqual(titles, [["tea"], ["milk"]]);
+  assert.deepEqual(todos.select("title", "done").select("at")._spec, { select: ["at"] });
+  assert.deepEqual(todos.select("title")._spec, { select: ["title"] });
+  assert.deepEqual(todos._spec, {});
+
+  const followed = query.pages(2);
+  await flush();
+  assert.deepEqual(asked(server).at(-1), { ...spec, limit: 3 });
+  followed.unsubscribe();
+  void query.count(1).catch(() => {});
+  await flush();
+  assert.equal((asked(server).at(-1) as { count?: boolean }).count, true);
+});
+
+test("a document without a field of the order is no place in it", () => {
+  const todos = new FakeServer().realtime.database().collection<Todo>("c").orderBy("at").select("title");
+  const doc = new Doc("7", { id: 7, title: "tea" });
+  for (const name of ["startAt", "startAfter", "endAt", "endBefore"] as const)
+    assert.throws(
+      () => todos[name](doc),
+      (error) =>
+        error instanceof RealtimeError &&
+        error.code === "RT_007" &&
+        error.message.includes("no field at in document 7: select it"),
+    );
+  assert.deepEqual(todos.select("title", "at").startAfter(new Doc("7", { at: "2026" }))._spec.startAfter, {
+    doc: "7",
+    values: ["2026"],
+  });
 });

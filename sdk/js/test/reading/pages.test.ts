@@ -8,7 +8,10 @@ import { FakeServer, flush } from "../fake_server.js";
 
 /** Pages of a client, whose errors without a handler are among the events of the server in memory. */
 function follow(server: FakeServer, size: number, ...onError: [] | [(error: Error) => void]): Pages {
-  return pages(server.realtime.database().collection("c"), size, () => {}, ...onError);
+  return server.realtime
+    .database()
+    .collection("c")
+    .pages(size, () => {}, ...onError);
 }
 
 test("without an error handler the client reports why pages were refused", async () => {
@@ -48,4 +51,29 @@ test("a page has at most 9,999 documents, and so have all together", () => {
   followed.loadMore();
   assert.deepEqual(errors, ["pages: at most 9999 documents can be loaded"]);
   assert.equal(peer.of("subscribe").length, 2);
+});
+
+test("pages are a function, too, and need no listener", () => {
+  const server = new FakeServer();
+  const query = server.realtime.database().collection("c");
+  const both = [query.pages(1), pages(query, 1)];
+  const peer = server.peer.hello();
+  for (const { id } of peer.of("subscribe")) {
+    const [channel, position] = ["db:collection:c", "0/10"];
+    const changes = ["a", "b"].map((id, newIndex) => ({
+      type: "added",
+      oldIndex: -1,
+      newIndex,
+      doc: { id, data: {} },
+    }));
+    peer.send({ type: "subscribed", channel, id, position, epoch: "e" });
+    peer.send({ type: "snapshot", channel, id, position, reset: true, changes });
+  }
+  assert.deepEqual(
+    both.map(({ docs, hasMore }) => [docs.map(({ id }) => id), hasMore]),
+    [
+      [["a"], true],
+      [["a"], true],
+    ],
+  );
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 
-import { channelStore, ownPresence, presenceStore, queryStore } from "../../src/adapters.js";
+import { channelStore, ownPresence, pagesStore, presenceStore, queryStore } from "../../src/adapters.js";
 import { FakeServer, flush } from "../fake_server.js";
 
 /** What is logged as an error during a test. */
@@ -112,4 +112,17 @@ test("the own presence that is refused is an error, until one is accepted", asyn
   server.realtime.disconnect();
   await flush();
   assert.deepEqual([users.get().error, lines.length], [undefined, 1]);
+});
+
+test("queries of other fields are others, and equal ones share a subscription", () => {
+  const server = new FakeServer();
+  const todos = server.realtime.database().collection("todos");
+  const queries = [todos, todos.select("title"), todos.select("title"), todos.select("title", "done")];
+  for (const query of queries) queryStore(server.realtime, query).subscribe(nothing);
+  for (const query of queries) pagesStore(server.realtime, query, 2).subscribe(nothing);
+  const selected = server.peer
+    .hello()
+    .of("subscribe")
+    .map(({ query }) => (query as { select?: string[] }).select);
+  assert.deepEqual(selected, [undefined, ["title"], ["title", "done"], undefined, ["title"], ["title", "done"]]);
 });

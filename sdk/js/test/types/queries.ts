@@ -1,7 +1,7 @@
 // What compiles, and what does not, of queries whose documents have a type. Checked by `npm run typecheck`; nothing here is run.
 
-import { count, db, get, liveCount, Realtime, snapshots } from "@bunbase/sdk";
-import type { Collection, Condition, Database, Doc, Operator } from "@bunbase/sdk";
+import { count, db, get, liveCount, pages, Realtime, snapshots } from "@bunbase/sdk";
+import type { Collection, Condition, Database, Doc, Operator, Pages, Query, Selected } from "@bunbase/sdk";
 
 interface Todo {
   id: number;
@@ -113,7 +113,7 @@ export function withoutTypes(operator: Operator, name: string, condition: Condit
 
 export async function documents(): Promise<void> {
   todos.doc("7").onSnapshot(({ doc }) => doc?.data().title);
-  const { doc } = await get(todos.doc(7, "b", 9n, true));
+  const { doc } = await todos.doc(7, "b", 9n, true).get();
   const found: Doc<Todo> | undefined = doc;
   if (found) todos.orderBy("rating").startAfter(found).endBefore(found).startAt(3, "x").endAt(found);
   // @ts-expect-error a key has a value
@@ -122,12 +122,12 @@ export async function documents(): Promise<void> {
   todos.doc(undefined);
   // @ts-expect-error no such field
   todos.doc("7").onSnapshot((snapshot) => snapshot.doc?.data().finished);
-  const number: number = await count(todos.where("done", "==", true));
-  liveCount(todos).onSnapshot((snapshot) => snapshot.doc!.data().count + number);
+  const number: number = await todos.where("done", "==", true).count();
+  todos.liveCount().onSnapshot((snapshot) => snapshot.doc!.data().count + number);
   // @ts-expect-error no such field
-  await count(todos.where("finished", "==", true));
+  await todos.where("finished", "==", true).count();
   // @ts-expect-error SQL counts by itself
-  await count(todos.sql("select 1"));
+  await todos.sql("select 1").count();
   for await (const snapshot of snapshots(todos.limit(3), { meta: true })) {
     const title: string = snapshot.docs[0]!.data().title;
     // @ts-expect-error no such field
@@ -157,4 +157,63 @@ export function collections(): void {
     .onSnapshot(({ docs }) => docs[0]?.data().n);
   const plain: Realtime = realtime;
   plain.database().collection("whatever");
+}
+
+export async function selected(): Promise<void> {
+  const query = todos.select("title", "done");
+  query.onSnapshot(({ docs, changes }) => {
+    const title: string = docs[0]!.data().title;
+    const done: boolean = changes[0]!.doc.data().done;
+    // the key is always there
+    const id: number = docs[0]!.data().id;
+    // @ts-expect-error not selected
+    docs[0]!.data().priority = [title, done, id];
+  });
+  // @ts-expect-error no such field
+  todos.select("titel");
+  // @ts-expect-error no such field
+  todos.select("title", "finished");
+  // @ts-expect-error a field
+  todos.select();
+  // @ts-expect-error a name
+  todos.select(["title"]);
+  // Conditions and order are about the whole document.
+  const urgent = query
+    .where("priority", "==", "high")
+    .where({ or: [["rating", ">", 3]] })
+    .orderBy("dueAt")
+    .limit(3);
+  // @ts-expect-error no such field
+  query.where("finished", "==", true);
+  // @ts-expect-error text, and the field is boolean
+  query.where("done", "==", "yes");
+  const { docs } = await urgent.get();
+  const one: Doc<{ id: number; title: string; done: boolean }> = docs[0]!;
+  const number: number = await urgent.startAfter(one).endBefore(one, 1).startAt(3).count();
+  // @ts-expect-error not selected
+  docs[0]!.data().rating = number;
+  const followed: Pages<Selected<Todo, "title" | "done">> = urgent.pages(
+    20,
+    (snapshot) => snapshot.docs[0]!.data().done,
+  );
+  // @ts-expect-error not selected
+  followed.docs[0]!.data().rating = number;
+  const other: Query<Todo, Pick<Todo, "id" | "tags">> = query.select("tags");
+  // @ts-expect-error not selected any more
+  (await other.get()).doc!.data().title = "tea";
+  for await (const snapshot of snapshots(query)) snapshot.docs[0]!.data().title.trim();
+  // A collection without `id`, and one without types
+  (await db.collection<{ code: string; n: number }>("codes").select("n").get()).doc!.data().n.toFixed();
+  const anything = db.collection("todos").select("whatever", "there");
+  anything.where("x", "==", 3).onSnapshot((snapshot) => snapshot.docs[0]!.data().goes);
+  const open: Query = query;
+  open.select("anything");
+}
+
+export async function functions(): Promise<void> {
+  const query = todos.where("done", "==", true);
+  const [{ docs }, number] = await Promise.all([get(query), count(query.select("title"))]);
+  const titles: string[] = docs.map((doc) => doc.data().title);
+  liveCount(query).onSnapshot((snapshot) => snapshot.doc!.data().count + number);
+  pages(query.select("title"), 20, (snapshot) => titles.push(snapshot.docs[0]!.data().title)).loadMore();
 }

@@ -1,6 +1,5 @@
 // The message board: one room's messages, newest or most liked first, page by page.
 
-import { pages } from "/realtime/sdk.js";
 import { byId, h, setText } from "../shared/lib/dom.js";
 import { count, plural } from "../shared/lib/format.js";
 import { AnimatedList } from "../parts/list.js";
@@ -59,7 +58,7 @@ export function startBoard({ realtime, feed, database }) {
     const query = { where: [["roomId", "==", rooms.current()]], orderBy: ORDERS[byId("message-order").value] };
     panel.show("messages", { ...query, limit: PAGE });
     const followed = listeners({ panel, feed, view: "messages", label: "Messages", pageSize: PAGE, draw });
-    loaded = pages(queryOf(realtime, "messages", query), PAGE, ...followed);
+    loaded = queryOf(realtime, "messages", query).pages(PAGE, ...followed);
   }
 
   byId("older").addEventListener("click", () => loaded?.loadMore());

@@ -1,0 +1,120 @@
+/**
+ * The subscriptions of a client, and its messages that are answered: they are sent again on the next connection until they are
+ * acknowledged. Its events go to the application.
+ */
+
+import { CloseCode, ErrorCode } from "../protocol/codes.js";
+import type { ConnectionHandler, ConnectionSettings } from "./connection_manager.js";
+import type { Emitter } from "../core/emitter.js";
+import { RealtimeError } from "../protocol/errors.js";
+import type { Ending, Link } from "./link.js";
+import type { SendQueue } from "../core/send_queue.js";
+import type { Subscription } from "./subscription.js";
+import { errorOf, notConnected, SubscriptionManager } from "./subscription_manager.js";
+import type { ConnectionState } from "../protocol/types.js";
+import type { Acknowledged, ClientMessage, Rejected, Routed } from "../protocol/wire.js";
+
+/** @internal */
+export class MessageManager extends SubscriptionManager implements ConnectionHandler {
+  private _shownState: ConnectionState = "closed";
+
+  constructor(
+    settings: ConnectionSettings,
+    private _events: Emitter,
+    private _sendQueue: SendQueue,
+  ) {
+    super(settings);
+  }
+
+  /** End a subscription. Resolves when the server has ended it, or at once if it was not requested. */
+  _leave(subscription: Subscription): Promise<void> {
+    const link = this._connection._active;
+    const slot = link && this._slotsOf(link)._of.get(subscription);
+    const left = new Promise<void>((resolve) => (slot ? link._leaving.set(slot._id, resolve) : resolve()));
+    this._unwant(subscription);
+    return left;
+  }
+
+  /** Send until it is acknowledged. `renew`: the form in which it is sent again. */
+  _send(message: ClientMessage, renew?: () => ClientMessage): Promise<Acknowledged> {
+    if (this._connection._state === "failed") return Promise.reject(notConnected());
+    const sent = this._sendQueue._add(message, this._connection._state === "connected", this._messageSize, renew);
+    this._pump(this._connection._active);
+    return sent;
+  }
+
+  /** Emit an error that no listener of a subscription has got; where none of the client gets it either, it is logged. */
+  override _report(error: RealtimeError): void {
+    if (!this._events._deliver("error", error)) super._report(error);
+  }
+
+  override _disconnect(): void {
+    const before = this._connection._active;
+    super._disconnect();
+    this._sendQueue._fail("disconnected before the server had acknowledged it");
+    this._refuse();
+    if (before) this._interrupted({ _code: CloseCode.Normal, _reason: "disconnected by the application" });
+  }
+
+  // Called by the connection.
+
+  override _begin(link: Link, seamless: boolean): void {
+    this._sendQueue._restart(); // before a listener sends something
+    super._begin(link, seamless);
+    this._events._deliver("transport");
+  }
+
+  _interrupted({ _code: code, _reason: reason }: Ending): void {
+    this._events._deliver("disconnected", { code, reason });
+  }
+
+  override _failed(error: RealtimeError, reported: boolean): void {
+    this._sendQueue._fail(error.message);
+    super._failed(error, reported);
+  }
+
+  _stateChanged(state: ConnectionState): void {
+    const changed = state !== this._shownState;
+    this._shownState = state;
+    this._events._deliver("");
+    if (!changed || state !== this._connection._state) return;
+    this._events._deliver("state", state);
+    if (state === "connected") this._events._deliver("connected");
+  }
+
+  // Messages.
+
+  protected override _nextText(link: Link): string | undefined {
+    return super._nextText(link) ?? (link === this._connection._active ? this._sendQueue._next() : undefined);
+  }
+
+  protected override _dispatch(link: Link, message: Routed, seamless: boolean): void {
+    if (isAnswer(message)) return this._sendQueue._answered(message.ref, message);
+    if (message.type === "unsubscribed") return left(link, message.id);
+    if (message.type === "message" && message.channel === "*") return void this._events._deliver("message", message);
+    const slots = this._slotsOf(link);
+    const closed = message.type === "room:closed" && slots._find(message);
+    const slot = closed && slots._of.get(closed);
+    super._dispatch(link, message, seamless);
+    // A listener may have unsubscribed, and subscribed again.
+    if (slot && slots._of.get(closed) === slot)
+      this._end(link, closed, new RealtimeError(ErrorCode.NotFound, "the room was closed", message));
+  }
+
+  protected override _error(link: Link, message: Rejected): void {
+    const { ref, id } = message;
+    if (ref === undefined) {
+      if (id !== undefined && !this._slotsOf(link)._has(id)) left(link, id);
+      super._error(link, message);
+    } else if (this._limited(link, message)) this._sendQueue._again(ref);
+    else this._sendQueue._answered(ref, errorOf(message));
+  }
+}
+
+/** The server has let go of the subscription `id`. */
+function left({ _leaving }: Link, id: string): void {
+  _leaving.get(id)?.();
+  _leaving.delete(id);
+}
+
+const isAnswer = (message: Routed): message is Acknowledged => "ref" in message && message.type !== "error";
