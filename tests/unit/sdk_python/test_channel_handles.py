@@ -12,6 +12,7 @@ from bunbase import Channel, ErrorCode, Realtime, RealtimeError
 from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 
+REFUSED = RealtimeError(ErrorCode.PERMISSION_DENIED, "no", "chat:1")
 GONE = RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected")
 
 
@@ -291,3 +292,56 @@ async def test_an_event_of_presence_or_of_rooms_that_there_is_none_is_refused(ev
         channel.on(event, print)
     for known in ("presence:leave", "room:closed", "presence", "rooms:made", "error", "new-message"):
         channel.on(known, print)
+
+
+async def test_what_the_server_has_ended_is_left_without_ending_a_use_that_began_after_it() -> None:
+    _, channel = made()
+    await subscribed(channel)
+    await channel.subscribe()  # a second component
+    channel.ended(REFUSED)
+    await subscribed(channel)
+    await channel.unsubscribe()  # the two clean up
+    await channel.unsubscribe()
+    assert channel.is_subscribed
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+
+
+async def test_a_subscribe_that_was_refused_needs_no_unsubscribe() -> None:
+    _, channel = made()
+    for _ in range(2):
+        refused = asyncio.create_task(channel.subscribe())
+        await turn()
+        channel.ended(REFUSED)
+        with pytest.raises(RealtimeError, match="no"):
+            await refused
+    await subscribed(channel)
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+
+
+async def test_a_use_that_a_disconnect_has_ended_is_left_without_ending_a_later_one() -> None:
+    _, channel = made()
+    early = asyncio.create_task(channel.subscribe())
+    await turn()
+    channel.ended(GONE, quiet=True)
+    await early
+    await subscribed(channel)
+    await channel.unsubscribe()
+    assert channel.is_subscribed
+
+
+async def test_a_subscribe_that_is_cancelled_takes_back_its_own_use_alone() -> None:
+    _, channel = made()
+    await subscribed(channel)
+    channel.ended(REFUSED)  # its unsubscribe is to come
+    waiting = [asyncio.create_task(channel.subscribe()) for _ in range(2)]
+    await turn()
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    begin(channel)
+    await waiting[1]
+    await channel.unsubscribe()  # of the first
+    assert channel.is_subscribed
+    await channel.unsubscribe()
+    assert not channel.is_subscribed

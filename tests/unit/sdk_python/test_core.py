@@ -15,6 +15,7 @@ from bunbase.core.pacing import Pacer
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
 from bunbase.core.send_queue import SendQueue
+from bunbase.core.use_count import UseCount
 from bunbase.transports import Address
 from bunbase.transports.events import EventParser, ServerSentEvent
 from hypothesis import given
@@ -330,3 +331,15 @@ def test_a_snapshot_has_how_the_server_keeps_the_query() -> None:
     assert (shown.strategy, shown.reason) == ("re-read", "it has a limit without an order")
     state.subscribed({"epoch": "e", "strategy": "incremental"})
     assert (state.strategy, state.reason) == ("incremental", None)
+
+
+def test_a_use_is_taken_back_also_where_its_subscription_has_ended_meanwhile() -> None:
+    uses = UseCount()
+    assert [uses.begin(), uses.begin()] == [0, 0]
+    uses.end(refused=False)
+    assert not uses.withdraw(0)
+    uses.end(refused=True)  # which nothing used
+    assert uses.begin() == 2
+    assert [uses.leave(), uses.leave()] == [False, True]
+    uses.end(refused=True)
+    assert [uses.withdraw(2), uses.begin(), uses.leave()] == [False, 3, True]

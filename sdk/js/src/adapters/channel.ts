@@ -43,10 +43,8 @@ export function channelStore<Events, State>(
 ): Store<ChannelState> {
   return channelsOf(client).store(name, (set) => {
     const channel = client.channel(name, options);
-    let over = false;
     const fail = (status: "subscribed" | "error", error: RealtimeError): void => {
-      over = status === "error";
-      set({ status, error }, over);
+      set({ status, error }, status === "error");
       report(error); // a page may not show it
     };
     const removers = [
@@ -54,10 +52,11 @@ export function channelStore<Events, State>(
       // A message that cannot be decrypted ends nothing.
       channel.on("error", (error) => fail(error.code === ErrorCode.InvalidMessage ? "subscribed" : "error", error)),
     ];
-    channel.subscribe().catch((error: RealtimeError) => fail("error", error));
+    const use = channel.subscribe();
+    use.catch((error: RealtimeError) => fail("error", error));
     return () => {
       removers.forEach((remove) => remove());
-      if (!over) void channel.unsubscribe();
+      void channel.unsubscribe(use);
     };
   });
 }

@@ -42,7 +42,8 @@ export class Channel<Events = Untyped, State = Untyped> {
 
   /**
    * Subscribe, and stay subscribed over all reconnects until {@link unsubscribe}. Calls are counted: each needs its own
-   * {@link unsubscribe}, so parts of an application can share a channel. What comes before the first listener waits for it.
+   * {@link unsubscribe}, also where the server has ended the subscription since, so parts of an application can share a channel. One
+   * that throws needs none. What comes before the first listener waits for it.
    *
    * @returns when the server has accepted it, or when it was unsubscribed, or the client disconnected, before that.
    * @throws {@link RealtimeError} if it is refused, or the connection is given up before.
@@ -51,9 +52,14 @@ export class Channel<Events = Untyped, State = Untyped> {
     return this._subscription._start();
   }
 
-  /** Leave the channel once it was called as often as {@link subscribe}; other clients see it at once. Listeners stay. */
-  async unsubscribe(): Promise<void> {
-    await this._subscription._stop();
+  /**
+   * Leave the channel once it was called as often as {@link subscribe}; other clients see it at once. Listeners stay. Of a subscription
+   * that the server has ended it ends nothing, and no use that began later.
+   *
+   * @param use what {@link subscribe} returned, to end that very one; then also one that was refused, or has ended already, is right.
+   */
+  unsubscribe(use?: Promise<void>): Promise<void> {
+    return this._subscription._stop(use);
   }
 
   /**

@@ -55,6 +55,7 @@ export class ChannelSubscription implements Subscription {
   private _jobs: (() => unknown)[] = [];
   private _busy = false;
   private _uses = 0; // calls of `subscribe()` without one of `unsubscribe()`
+  private _endedUses: Promise<void>[] = []; // those of subscriptions that have ended, by what `subscribe()` returned
   private _held: WireMessage[] | undefined = []; // undefined: there is a listener, or was one
   private _sealing: [Encryption, Sealer] | undefined;
 
@@ -76,8 +77,11 @@ export class ChannelSubscription implements Subscription {
     return _promise;
   }
 
-  _stop(): Promise<void> {
-    if (--this._uses > 0) return Promise.resolve();
+  /** `use`: what `_start` returned; by default the oldest. */
+  async _stop(use = this._endedUses[0] ?? this._ready?._promise): Promise<void> {
+    const index = this._endedUses.indexOf(use!);
+    if (index >= 0) void this._endedUses.splice(index, 1);
+    if (index >= 0 || use !== this._ready?._promise || --this._uses > 0) return;
     const ready = this._ready;
     this._forget();
     this._jobs = []; // pending deliveries are dropped
@@ -178,14 +182,17 @@ export class ChannelSubscription implements Subscription {
   }
 
   _ended(error?: RealtimeError): void {
-    const [ready, begun] = [this._ready, this._begun];
+    const [ready, begun] = [this._ready!, this._begun];
+    const refused = error && !begun;
+    // Who was refused knows it; each other one has its call of `unsubscribe()` to come, which must not end a later use.
+    if (!refused) while (this._uses-- > 0) this._endedUses.push(ready._promise);
     this._forget();
     this._do(() => {
       const read = this._events._deliver("", error);
       if (error && begun) this._error(error, read);
     });
-    if (!error) ready?._resolve();
-    else if (!begun) ready?._reject(error);
+    if (refused) ready._reject(error);
+    else ready._resolve(); // what tells it may still wait for a message that is decrypted
   }
 
   private _forget(): void {

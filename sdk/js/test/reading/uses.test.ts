@@ -33,3 +33,88 @@ test("a listener may leave a room that is closed, and subscribe again", async ()
   await flush();
   assert.deepEqual([received, server.events.at(-1)], [[1], "error RT_004"]);
 });
+
+test("what the server has ended is left without ending a use that began after it", async () => {
+  const { server, channel, received } = await subscribedChannel();
+  void channel.subscribe(); // a second component
+  end(server);
+  const later = channel.subscribe();
+  server.peer.subscribed("room");
+  await later;
+  await channel.unsubscribe(); // the two clean up
+  await channel.unsubscribe();
+  assert.equal(server.peer.of("unsubscribe").length, 0);
+  await flush();
+  server.peer.message("room", 1);
+  assert.deepEqual(received, [1]);
+  void channel.unsubscribe();
+  assert.equal(server.peer.of("unsubscribe").length, 1);
+});
+
+test("a use is ended by what subscribe() returned, in any order and once", async () => {
+  const { server, channel } = await subscribedChannel();
+  const left = (): number => server.peer.of("unsubscribe").length;
+  const ended = channel.subscribe();
+  end(server);
+  const refused = channel.subscribe();
+  end(server);
+  await assert.rejects(refused, { code: "RT_003" });
+  const later = channel.subscribe();
+  server.peer.subscribed("room");
+  await later;
+  await channel.unsubscribe(refused); // which needed none
+  await channel.unsubscribe(ended);
+  await channel.unsubscribe(ended);
+  await channel.unsubscribe(ended); // once too often
+  assert.equal(left(), 0);
+  const other = channel.subscribe();
+  void channel.unsubscribe(later);
+  assert.equal(left(), 0);
+  void channel.unsubscribe(other);
+  assert.equal(left(), 1);
+});
+
+test("subscribe() that was refused needs no unsubscribe()", async () => {
+  const { server, channel } = await subscribedChannel();
+  void channel.unsubscribe();
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const refused = channel.subscribe();
+    end(server);
+    await assert.rejects(refused, { code: "RT_003" });
+  }
+  const later = channel.subscribe();
+  server.peer.subscribed("room");
+  await later;
+  void channel.unsubscribe();
+  assert.equal(server.peer.of("unsubscribe").length, 2);
+});
+
+test("a use that a disconnect has ended before it began is left without ending a later one", async () => {
+  const { server, channel, received } = await subscribedChannel();
+  void channel.unsubscribe();
+  const early = channel.subscribe();
+  server.realtime.disconnect();
+  await early;
+  server.realtime.connect();
+  const later = channel.subscribe();
+  server.peer.hello().subscribed("room");
+  await later;
+  await channel.unsubscribe();
+  await flush();
+  server.peer.message("room", 1);
+  assert.deepEqual([received, server.peer.of("unsubscribe")], [[1], []]);
+});
+
+test("a subscription that ended while a message was decrypted has begun for who waits for it", async () => {
+  let open!: (data: unknown) => void;
+  const opened = new Promise((resolve) => (open = resolve));
+  const encryption = { _sealer: () => ({ _open: () => opened, _seal: (_: string, data: unknown) => data }) };
+  const { server, channel } = await subscribedChannel({ encryption: encryption as never });
+  server.peer.message("room", 1);
+  end(server);
+  const again = channel.subscribe();
+  server.peer.subscribed("room");
+  end(server);
+  open(1);
+  await again;
+});

@@ -15,6 +15,7 @@ from bunbase.client.messages import Messages
 from bunbase.connection.subscription import Raw
 from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.channel_state import ChannelOptions, ChannelState
+from bunbase.core.use_count import UseCount
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Ack, History, Presence
@@ -41,7 +42,7 @@ class Channel(Emitter):
         super().__init__()
         self._manager = manager
         self._state = state
-        self._uses = 0  # calls of subscribe without one of unsubscribe
+        self._uses = UseCount()
         self._ready: asyncio.Future[None] | None = None  # of the subscription, from its first use on
         self._leaving = 0  # calls of unsubscribe that wait for the server
         self._events = HeldEvents(self._deliver_one)
@@ -67,21 +68,19 @@ class Channel(Emitter):
     async def subscribe(self) -> Self:
         """Subscribe, and wait until no later message can be missed.
 
-        Calls are counted: each needs its own ``unsubscribe``, so parts of an application can share a channel. After a
-        reconnect the channel resumes from the last message by itself. Messages that come before the first listener of
-        messages wait for it, up to 1000. Returns also when it was unsubscribed, or the client disconnected, before there was
-        an answer.
+        Calls are counted, so parts of an application can share a channel: each needs its own ``unsubscribe``, also where the
+        server has ended it since; one that raises needs none. After a reconnect it resumes from the last message. What comes
+        before the first listener waits for it, up to 1000. Returns also when it was unsubscribed or disconnected before.
 
         Raises:
             RealtimeError: it is rejected, or the connection fails for good.
         """
-        self._uses += 1
-        ready = self._begin()
+        use, ready = self._uses.begin(), self._begin()
         try:
             await asyncio.shield(ready)
         except asyncio.CancelledError:
-            if self._ready is ready:
-                await self.unsubscribe()
+            if self._uses.withdraw(use):
+                await self._leave()
             raise
         return self
 
@@ -93,12 +92,13 @@ class Channel(Emitter):
         return self._ready
 
     async def unsubscribe(self) -> None:
-        """Leave the channel once it was called as often as ``subscribe``; other clients see it at once. Iterators end,
-        listeners stay.
+        """Leave once it was called as often as ``subscribe``; other clients see it at once. Iterators end, listeners stay.
+        It ends no use that began after the server has ended the one that it is for.
         """
-        self._uses -= 1
-        if self._uses > 0:
-            return
+        if self._uses.leave():
+            await self._leave()
+
+    async def _leave(self) -> None:
         self._forget(None)
         for reader in tuple(self._readers):
             reader.end(None)
@@ -112,10 +112,12 @@ class Channel(Emitter):
 
     def _forget(self, error: RealtimeError | None) -> bool:
         """There is no subscription any more. Returns whether a ``subscribe`` was waiting for it; that raises ``error``."""
-        ready, self._ready, self._uses = self._ready, None, 0
+        ready, self._ready = self._ready, None
+        waiting = ready is not None and not ready.done()
+        self._uses.end(refused=waiting and error is not None)
         self._state.forget()
         self._events.drop()
-        if ready is None or ready.done():
+        if ready is None or not waiting:
             return False
         if error is None:
             ready.set_result(None)
