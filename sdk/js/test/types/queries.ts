@@ -170,7 +170,7 @@ export async function selected(): Promise<void> {
     docs[0]!.data().priority = [title, done, id];
   });
   // @ts-expect-error no such field
-  todos.select("titel");
+  todos.select("titles");
   // @ts-expect-error no such field
   todos.select("title", "finished");
   // @ts-expect-error a field

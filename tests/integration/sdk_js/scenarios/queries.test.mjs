@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { count, get, liveCount, snapshots } from "../../../../sdk/js/dist/index.js";
+import { count, get, snapshots } from "../../../../sdk/js/dist/index.js";
 import { client, closeAll, control, eventually, sql, sqlSeen } from "./support.mjs";
 
 beforeEach(() => sqlSeen("truncate messages restart identity"));
@@ -67,22 +67,51 @@ test("one document, a count, and a document as a cursor", async () => {
   await sql("insert into messages (id, room_id, body) overriding system value values (2, 'general', 'B')");
   await eventually(() => assert.deepEqual(seen, ["b", undefined, "B"]));
   one.unsubscribe();
-  await assert.rejects(get(all.doc("x")), { code: "RT_007" });
+  await assert.rejects(all.doc("x").get(), { code: "RT_007" });
 
   const query = all.orderBy("roomId").orderBy("body", "desc");
-  const { docs } = await get(query);
-  assert.deepEqual((await get(query.startAfter(docs[1]))).docs, docs.slice(2));
-  assert.deepEqual((await get(query.startAt(docs[1]).endBefore(docs[3]))).docs, docs.slice(1, 3));
-  assert.equal(await count(query.startAfter(docs[1])), 2);
+  const { docs } = await query.get();
+  assert.deepEqual((await query.startAfter(docs[1]).get()).docs, docs.slice(2));
+  assert.deepEqual((await query.startAt(docs[1]).endBefore(docs[3]).get()).docs, docs.slice(1, 3));
+  assert.equal(await query.startAfter(docs[1]).count(), 2);
   await assert.rejects(count(all.where("nope", "==", 1)), { code: "RT_007" });
 
   const numbers = [];
-  for await (const { doc } of snapshots(liveCount(all.where("roomId", "==", "general")))) {
+  for await (const { doc } of snapshots(all.where("roomId", "==", "general").liveCount())) {
     numbers.push(doc.data().count);
     if (numbers.length === 1) await write("e");
     else break;
   }
   assert.deepEqual(numbers, [4, 5]);
+});
+
+test("documents of selected fields, live, as a cursor, page by page and counted", async () => {
+  await write("a", "b", "c");
+  const all = client().database().collection("messages");
+  const bodies = all.where("roomId", "==", "general").select("body").orderBy("body");
+  const seen = [];
+  const live = bodies.onSnapshot(({ docs }) => seen.push(docs.map((doc) => doc.data())));
+  await eventually(() => assert.deepEqual(seen, [["a", "b", "c"].map((body, index) => ({ id: index + 1, body }))]));
+  await sql("update messages set created_at = now() where body = 'a'"); // which is not selected
+  await sql("update messages set body = 'A' where body = 'a'");
+  await eventually(() =>
+    assert.deepEqual(
+      seen.slice(1).map((docs) => docs.map(({ body }) => body)),
+      [["A", "b", "c"]],
+    ),
+  );
+  live.unsubscribe();
+
+  const { docs } = await bodies.get();
+  assert.deepEqual((await bodies.startAfter(docs[0]).get()).docs, docs.slice(1));
+  assert.throws(() => all.select("body").orderBy("createdAt").startAfter(docs[0]), { code: "RT_007" });
+  assert.equal(await bodies.count(), 3);
+  const followed = bodies.pages(2);
+  await eventually(() => assert.deepEqual([followed.docs, followed.hasMore], [docs.slice(0, 2), true]));
+  followed.loadMore();
+  await eventually(() => assert.deepEqual([followed.docs, followed.hasMore], [docs, false]));
+  followed.unsubscribe();
+  await assert.rejects(all.select("bodi").get(), { code: "RT_007" });
 });
 
 test("an empty result is a snapshot, too", async () => {
