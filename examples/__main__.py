@@ -18,6 +18,7 @@ from examples.back_end import BackEnd
 from examples.bundles import build_pages
 from examples.page_server import Pages, PageServer
 from examples.realtime_server import BACK_END_ROLE, EXAMPLES, PAGES, RealtimeServer, RealtimeServerError
+from examples.web_push import WebPush, vapid_key
 
 __all__ = ["main"]
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("examples", nargs="*", metavar="EXAMPLE", help=f"one of {', '.join(names)} [default: all]")
     parser.add_argument("--port", type=int, help="of the pages [default: 8080, or the next free one]")
     parser.add_argument("--data-dir", type=Path, default=Path(".realtime/examples"), help="where the data is kept")
+    parser.add_argument("--push-service", action="append", default=[], help=argparse.SUPPRESS)  # its origin, for tests
     given = parser.parse_args()
     if unknown := set(given.examples) - set(names):
         parser.error(f"there is no example {min(unknown)!r}: there are {', '.join(names)}")
@@ -59,13 +61,20 @@ def _serve(realtime: RealtimeServer, examples: Sequence[Path], given: argparse.N
         print(f"examples: {example} does not run: {reason}", file=sys.stderr, flush=True)
     served = Pages([each.name for each in examples], built, lacking)
     with ConnectionPool(make_conninfo(realtime.dsn, user=BACK_END_ROLE), min_size=1, max_size=4, open=True) as pool:
-        pages = _listen(BackEnd(realtime.url, realtime.secret, pool), served, given.port)
+        back_end = BackEnd(realtime.url, realtime.secret, pool)
+        if PAGES / "feed" in examples:
+            key = vapid_key(given.data_dir / "vapid.pem")
+            back_end.push = WebPush(pool, make_conninfo(realtime.dsn, user=BACK_END_ROLE), key, given.push_service)
+            threading.Thread(target=back_end.push.run, daemon=True).start()
+        pages = _listen(back_end, served, given.port)
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         address = f"http://localhost:{pages.port}" + (f"/{examples[0].name}/" if len(examples) == 1 else "")
         print(_READY.format(pages=address, url=realtime.url, postgres=realtime.data_dir), flush=True)
         try:
             realtime.wait()
         finally:
+            if back_end.push is not None:
+                back_end.push.stop()
             pages.shutdown()
             pages.server_close()
 

@@ -21,6 +21,7 @@ from psycopg_pool import ConnectionPool
 
 from examples import yjs_documents
 from examples.realtime_server import AUDIENCE, ISSUER
+from examples.web_push import SubscriptionRefusedError, WebPush
 
 __all__ = ["BackEnd", "RefusedError"]
 
@@ -48,6 +49,8 @@ class BackEnd:
     pool: ConnectionPool
     sessions: dict[str, str] = field(default_factory=dict, repr=False)
     """The user of each session."""
+    push: WebPush | None = None
+    """Of the example ``feed``, if that was started."""
 
     def sign_in(self, name: object) -> dict[str, str]:
         """A session for a user. A real application asks for a password here."""
@@ -62,6 +65,23 @@ class BackEnd:
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "iat": now, "exp": now + TOKEN_SECONDS}
         return {"token": jwt.encode(claims, self.secret, "HS256")}
+
+    def web_push(self, what: str, user: str, given: dict[str, Any]) -> dict[str, Any]:
+        """``state``, ``subscribe`` or ``unsubscribe``: ``given`` is a browser's subscription, or its ``endpoint``."""
+        if self.push is None:
+            raise RefusedError(HTTPStatus.NOT_FOUND, "The example feed was not started.")
+        try:
+            if what == "state":
+                return self.push.state(user, given.get("endpoint"))
+            if what == "subscribe":
+                self.push.subscribe(user, given)
+            else:
+                self.push.unsubscribe(user, given.get("endpoint"))
+        except SubscriptionRefusedError as refused:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, str(refused)) from None
+        except psycopg.Error:
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot do that now.") from None
+        return {}
 
     def call(self, schema: str, function: str, user: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Run ``schema.function(uid, args)`` in one transaction; its result and the position of the transaction."""

@@ -22,6 +22,7 @@ MAX_BODY = 2 * 1024 * 1024
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".map": "application/json"}
 _NAMES = "|".join(each.name for each in EXAMPLES)
 _CALL = re.compile(rf"/call/({_NAMES})/([a-z_]+)")
+_PUSH = re.compile(r"/push/(state|subscribe|unsubscribe)")
 _EXAMPLE = re.compile(rf"/({_NAMES})/(?:index\.html)?")
 _NOT_HERE = """\
 <!doctype html>
@@ -102,6 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "Sign in first.")
         if path == "/token":
             return back_end.token(user)
+        if pushed := _PUSH.fullmatch(path):
+            return back_end.web_push(pushed[1], user, body)
         if called := _CALL.fullmatch(path):
             return back_end.call(called[1], called[2], user, body)
         raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such address.")
@@ -127,7 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
         except RefusedError as refused:
             status, kind, content = refused.status, "application/json", json.dumps({"error": str(refused)}).encode()
         self.send_response(status)
-        for name, value in _headers(self.server.back_end.url, kind).items():
+        worker = self.path.startswith("/feed/")
+        for name, value in _headers(self.server.back_end.url, kind, worker=worker).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -137,8 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are not logged."""
 
 
-def _headers(realtime: str, kind: str) -> dict[str, str]:
-    """A page may load its own files and the SDK, connect to both servers, and make no markup of a text."""
+def _headers(realtime: str, kind: str, *, worker: bool) -> dict[str, str]:
+    """A page may load its own files and the SDK, connect to both servers, and make no markup of a text; one with a service
+    ``worker`` may name the address of that by the policy of this name.
+    """
     policy = {
         "default-src": "'none'",
         "base-uri": "'none'",
@@ -149,7 +155,7 @@ def _headers(realtime: str, kind: str) -> dict[str, str]:
         "img-src": "data:",
         "connect-src": f"'self' {realtime} {realtime.replace('http', 'ws', 1)}",
         "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'",
+        "trusted-types": "service-worker" if worker else "'none'",
     }
     return {
         "Content-Type": f"{kind}; charset=utf-8",

@@ -1,5 +1,5 @@
 -- Notifications and activity feed. A post mentions users as @Name; a trigger notifies them in the transaction of the post:
--- as a row that only they see, and as a message to their own channel.
+-- as a row that only they see, as a message to their own channel, and by Web Push where they have asked for that.
 
 create schema if not exists feed;
 
@@ -20,6 +20,37 @@ create table if not exists feed.notifications (
 );
 alter table feed.notifications add column if not exists kind text not null default 'mention' check (kind in ('mention', 'alert'));
 create index if not exists notifications_of on feed.notifications (user_id, id desc);
+
+-- Web Push: browsers that their users have subscribed (the back end alone reads and writes them), and what is still to be
+-- sent to them. The back end sends what this trigger puts there, and takes it away.
+create table if not exists feed.push_subscriptions (
+  endpoint text primary key,
+  user_id text not null,
+  p256dh text not null,
+  auth text not null,
+  created_at timestamptz not null default clock_timestamp()
+);
+create index if not exists push_subscriptions_of on feed.push_subscriptions (user_id);
+
+create table if not exists feed.pushes (
+  notification bigint references feed.notifications on delete cascade,
+  endpoint text references feed.push_subscriptions on delete cascade,
+  tries int not null default 0,
+  due timestamptz not null default now(),
+  primary key (notification, endpoint)
+);
+
+create or replace function feed.push() returns trigger language plpgsql as $$
+begin
+  insert into feed.pushes (notification, endpoint)
+    select new.id, endpoint from feed.push_subscriptions where user_id = new.user_id;
+  if found then
+    notify feed_pushes;
+  end if;
+  return null;
+end
+$$;
+create or replace trigger push after insert on feed.notifications for each row execute function feed.push();
 
 create or replace function feed.notify_mentioned() returns trigger language plpgsql as $$
 declare
@@ -65,6 +96,7 @@ $$;
 grant usage on schema feed to examples;
 grant select, insert on feed.posts to examples;
 grant select, insert, update on feed.notifications to examples;
+grant select, insert, update, delete on feed.push_subscriptions, feed.pushes to examples;
 
 -- What clients may see.
 grant usage on schema feed to authenticated;

@@ -28,6 +28,12 @@ export const getToken = async () => (await post("/token")).token;
  */
 export const callBackEnd = (schema, name, args) => post(`/call/${schema}/${name}`, args);
 
+/**
+ * Ask another address of the back end in the user's name. Rejects with the reason if it refuses.
+ * @param {string} path @param {object} [body] @returns {Promise<any>}
+ */
+export const postToBackEnd = (path, body) => post(path, body);
+
 async function post(path, body = {}) {
   const session = currentSession()?.session;
   const response = await fetch(path, {

@@ -61,6 +61,7 @@ export default defineConfig(
   js.configs.recommended,
   { languageOptions: { globals: readonly(GLOBALS) } },
   { files: ["{server/*/static,examples}/**/*.js"], languageOptions: { globals: readonly(BROWSER_GLOBALS) } },
+  { files: ["examples/**/service-worker.js"], languageOptions: { globals: readonly(["self", "MessageChannel"]) } },
   {
     files: ["sdk/{js,react,vue,svelte,tanstack-db}/{src,test}/**/*.{ts,tsx}", "examples/**/*.{ts,tsx}"],
     extends: [tseslint.configs.recommendedTypeChecked],

@@ -30,6 +30,8 @@ from tests.support.servers.processes import GIVE_UP_AFTER
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 PROGRAM = [sys.executable, "-m", "examples"]
+PUSH_SERVICE = "http://127.0.0.1:9"
+"""That of the browser's subscription in ``feed.mjs``; it does not answer (discard, RFC 863)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [*PROGRAM, "--data-dir", str(folder), "--port", str(port)],
+            [*PROGRAM, "--data-dir", str(folder), "--port", str(port), "--push-service", PUSH_SERVICE],
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=ROOT,

@@ -41,7 +41,7 @@ def test_a_user_that_has_signed_in_gets_a_token_of_its_own(pages: httpx.Client) 
     assert claims["exp"] - claims["iat"] == 600
 
 
-@pytest.mark.parametrize("path", ["/token", "/call/chat/send"])
+@pytest.mark.parametrize("path", ["/token", "/call/chat/send", "/push/state", "/push/subscribe"])
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x"}], ids=["without", "with_another"])
 def test_without_a_session_there_is_nothing(pages: httpx.Client, path: str, headers: dict[str, str]) -> None:
     assert pages.post(path, json={}, headers=headers).status_code == 401
@@ -101,6 +101,17 @@ def test_an_example_that_does_not_run_names_the_reason(pages: httpx.Client, path
 )
 def test_what_is_no_page_is_not_served(pages: httpx.Client, path: str) -> None:
     assert pages.get(path).status_code == 404
+
+
+def test_only_the_page_with_a_service_worker_may_name_the_address_of_one(pages: httpx.Client) -> None:
+    for path, policy in (("/feed/service-worker.js", "service-worker"), ("/chat/", "'none'")):
+        assert f"trusted-types {policy}" in pages.get(path).headers["Content-Security-Policy"].split("; ")
+    assert pages.get("/feed/service-worker.js").headers["Content-Type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize("what", ["state", "subscribe", "unsubscribe"])
+def test_nothing_is_pushed_where_the_feed_was_not_started(pages: httpx.Client, what: str) -> None:
+    assert pages.post(f"/push/{what}", json={}, headers=session(pages, "Ada")).status_code == 404
 
 
 def test_a_request_under_another_name_is_refused(pages: httpx.Client) -> None:
