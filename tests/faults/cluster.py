@@ -35,7 +35,7 @@ FAULTS = {**PROCESS_FAULTS, **POSTGRES_FAULTS, **NETWORK_FAULTS}
 """All faults, by name."""
 
 
-async def run_faults(
+async def run_faults(  # noqa: PLR0913
     databases: Databases,
     database: str,
     folder: Path,
@@ -44,13 +44,14 @@ async def run_faults(
     *,
     nats: int = 1,
     faults: tuple[str, ...] = (),
+    other: Path | None = None,
 ) -> dict[str, Any]:
     """One run over a database on which :data:`tests.faults.load.SETUP` was run; its report, with ``problems``.
 
-    ``folder``: for NATS, and for what is kept of a failure. ``faults``: only these.
+    ``folder``: for NATS, and for what is kept of a failure. ``faults``: only these; ``other``: see :class:`Parts`.
     """
     await databases.start()
-    parts = Parts(databases, database, folder, nats=nats)
+    parts = Parts(databases, database, folder, nats=nats, other=other)
     load = Load(parts, seed)
     schedule = Schedule(parts, seed, {name: FAULTS[name] for name in faults or FAULTS})
     try:
@@ -132,6 +133,9 @@ def main() -> int:
     parser.add_argument("--nats", type=int, default=3, help="NATS servers")
     parser.add_argument("--standby", action=argparse.BooleanOptionalAction, default=True, help="one that is promoted")
     parser.add_argument("--faults", nargs="*", default=(), choices=sorted(FAULTS), help="only these")
+    parser.add_argument(
+        "--other", type=Path, help="the tree of another version, which servers are started with in turn"
+    )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="realtime-faults-"))
     began = time.monotonic()
@@ -143,9 +147,9 @@ def main() -> int:
         run_each(dsn, *SETUP)
         databases = Databases(postgres, postgres_18 if arguments.standby else None)
         seconds, faults = arguments.minutes * 60, tuple(arguments.faults)
-        run = run_faults(
-            databases, dsn.rpartition("/")[2], folder, arguments.seed, seconds, nats=arguments.nats, faults=faults
-        )
+        database = dsn.rpartition("/")[2]
+        nats, other = arguments.nats, arguments.other
+        run = run_faults(databases, database, folder, arguments.seed, seconds, nats=nats, faults=faults, other=other)
         report = asyncio.run(run)
     print(json.dumps(report | {"took": round(time.monotonic() - began)}))
     return 1 if report["problems"] else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import signal
 from collections.abc import Awaitable, Callable, Iterable
@@ -37,17 +38,21 @@ _LOOKED_AT = 60  # messages of the stream
 
 
 class Server:
-    """A relay or a node: a process that is started again on its port. ``command``: of ``realtime``.
+    """A relay or a node: a process that is started again on its port. ``command``: of ``realtime``; ``trees``: of the
+    versions that it is started with in turn, None: this one.
 
     ``ended``: how often it has ended by itself.
     """
 
-    def __init__(self, name: str, command: str, dsn: str, config: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, command: str, dsn: str, config: dict[str, Any], trees: tuple[Path | None, ...] = (None,)
+    ) -> None:
         self.name = name
         self.port = free_port()
         self.link = self.port
         self._command = command
         self._dsn = dsn
+        self._trees = itertools.cycle(trees)
         self._config = config | {"node_name": name, "log_format": "json"}
         self.process: ServerProcess | None = None
         self.lines: list[str] = []
@@ -65,7 +70,8 @@ class Server:
 
     async def start(self) -> None:
         """Start the process; it need not be ready at once."""
-        self.process = await start(self._command, "--dsn", self._dsn, port=self.port, config=self._config)
+        command, tree = (self._command, "--dsn", self._dsn), next(self._trees)
+        self.process = await start(*command, port=self.port, config=self._config, tree=tree)
 
     async def kill(self) -> None:
         """End the process at once."""
@@ -143,14 +149,25 @@ class NatsServers:
 
 
 class Parts:
-    """Everything. ``database``: a migrated one of ``databases``, by its name.
+    """Everything. ``database``: a migrated one of ``databases``, by its name; ``other``: the tree of another version, which
+    relays and nodes are started with in turn with this one.
 
     ``dsn``: of it, without a link between.
     """
 
     def __init__(
-        self, databases: Databases, database: str, folder: Path, *, nodes: int = 3, relays: int = 2, nats: int = 1
+        self,
+        databases: Databases,
+        database: str,
+        folder: Path,
+        *,
+        nodes: int = 3,
+        relays: int = 2,
+        nats: int = 1,
+        other: Path | None = None,
     ) -> None:
+        versions = (None,) if other is None else (None, other)
+        self._versions = itertools.cycle([versions, versions[::-1]])
         self.databases = databases
         self.dsn = _either_of((server.port for server in databases.servers), database)
         self.slot = "faults_" + database[-12:]
@@ -181,7 +198,7 @@ class Parts:
         }
         if command == "serve":  # all clients have one address
             config |= {"max_connection_rate": 100_000, "max_connections_per_ip": 10_000}
-        return Server(name, command, _either_of(ports, database), config)
+        return Server(name, command, _either_of(ports, database), config, next(self._versions))
 
     @property
     def postgres(self) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -99,21 +100,24 @@ async def start(
     config: dict[str, object] | None = None,
     module: str = "server",
     preloaded: bool = True,
+    tree: Path | None = None,
 ) -> ServerProcess:
     """Start ``realtime`` (or another ``module`` like it) with ``arguments``; ``config`` goes into its environment.
 
     ``preloaded``: as a fork of a process that has loaded its modules, which is fast. One that is measured is a process
-    of its own: a fork copies the pages of memory that it writes to, and shares the others.
+    of its own: a fork copies the pages of memory that it writes to, and shares the others. ``tree``: of another version.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
     for name, value in ({"drain_time": "0", "workers": "1"} | (config or {})).items():  # tests of them set them
         environment[f"REALTIME_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     arguments = (*arguments, "--port", str(port))
     tls = "tls_certificate" in (config or {})
-    if preloaded and module == "server":
+    if preloaded and module == "server" and tree is None:
         return ServerProcess(await fork(arguments, environment), port, tls=tls)
+    if tree is not None:
+        environment["PYTHONPATH"] = str(tree)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *arguments, cwd=ROOT, env=environment, stdout=DEVNULL, stderr=PIPE
+        sys.executable, "-m", module, *arguments, cwd=tree or ROOT, env=environment, stdout=DEVNULL, stderr=PIPE
     )
     return ServerProcess(process, port, tls=tls)
 
