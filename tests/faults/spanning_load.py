@@ -75,13 +75,16 @@ def misses(record: Record, truth: list[Sent], *, promotions: int) -> str:
         # What got the position of the stream itself committed while nothing followed it: it may count as later.
         if at < first and places[at][0] == began[0]:
             first = at
-    owed = truth[first:]
+    owed, received = truth[first:], list(record.received)
     if record.left:
-        got = [at for at, each in enumerate(owed) if each in record.received]
+        numbers = {number for _, number, _ in truth}
+        while promotions and received and received[-1] not in truth and received[-1][1] in numbers:
+            received.pop()  # it left before the promotion that has given them another position
+        got = [at for at, each in enumerate(owed) if each in received]
         owed = owed[: got[-1] + 1] if got else []
-    if before := [each for each in record.received if each in truth[:first]]:
+    if before := [each for each in received if each in truth[:first]]:
         return f"from before it began at {record.began}: {before[:3]}"
-    return difference(record.received, owed, record.gaps_at)
+    return difference(received, owed, [each for each in record.gaps_at if each <= len(received)])
 
 
 class _Visitor:
