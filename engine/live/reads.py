@@ -33,7 +33,7 @@ from engine.lsn import Lsn
 from engine.metrics.live import LiveMetrics
 from engine.postgres.apart import written_apart
 from engine.postgres.errors import is_raised
-from engine.postgres.fair_lane import Place
+from engine.postgres.fair_lane import ReadPlace
 from engine.postgres.snapshot import ReadResult
 from engine.postgres.snapshot_reader import Reader, ResultTooLargeError
 from engine.postgres.statements.statement import Statement
@@ -166,7 +166,7 @@ async def read_plan(
     *,
     slow: bool,
     user: UserAccount | None = None,
-    place: Place | None = None,
+    place: ReadPlace | None = None,
 ) -> ReadResult:
     """The rows of ``plan`` with the snapshot they were read under. ``slow``: in the slow lane, within the longer time.
 

@@ -22,7 +22,7 @@ from typing import Final
 
 from engine.time_budget import TimeBudget
 
-__all__ = ["FairLane", "Place"]
+__all__ = ["FairLane", "ReadPlace"]
 
 _Waiter = asyncio.Future[bool]  # of a place: whether a heavy holder has it
 
@@ -32,7 +32,7 @@ _IN_A_ROW: Final = 8  # places that go to light holders while a heavy one waits 
 _LOOK_AT: Final = 4  # at each end of a read: more than it adds
 
 
-class Place:
+class ReadPlace:
     """That of one read."""
 
     __slots__ = ("_free",)
@@ -78,7 +78,7 @@ class FairLane:
         return self._running.total(), sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
-    async def place(self, holders: Collection[Hashable]) -> AsyncIterator[Place]:
+    async def place(self, holders: Collection[Hashable]) -> AsyncIterator[ReadPlace]:
         """Wait for a place for a read that is made for all of ``holders``; none: for the service itself, without a share.
 
         It counts for a light one of them, and of these for the one with the fewest reads.
@@ -92,7 +92,7 @@ class FairLane:
                 self._charge(holder, self._clock() - began)
             self._give_back(heavy)
 
-        place = Place(free)
+        place = ReadPlace(free)
         try:
             yield place
         finally:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Mappi
 from contextlib import asynccontextmanager
 
 from engine.postgres.errors import TableLockedError
-from engine.postgres.fair_lane import FairLane, Place
+from engine.postgres.fair_lane import FairLane, ReadPlace
 
 __all__ = ["Lanes"]
 
@@ -48,7 +48,7 @@ class Lanes:
     @asynccontextmanager
     async def enter(
         self, tables: Set[int], *, slow: bool = False, holders: Collection[Hashable] = ()
-    ) -> AsyncIterator[Place]:
+    ) -> AsyncIterator[ReadPlace]:
         """Wait for a place in the lane to read ``tables`` (oids) for ``holders``; none: for the service itself.
 
         Raises ``TableLockedError`` if another read has just found that one of them still is. What is raised inside as

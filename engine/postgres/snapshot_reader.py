@@ -18,7 +18,7 @@ from engine.metrics.pools import PoolUsage
 from engine.postgres.connections.pool import Pool
 from engine.postgres.connections.session_settings import READS_ANYWAY
 from engine.postgres.errors import OtherServerError, TableLockedError
-from engine.postgres.fair_lane import Place
+from engine.postgres.fair_lane import ReadPlace
 from engine.postgres.lock_holders import BLOCKS_READS, holder_in_words, holders_of
 from engine.postgres.read_lanes import Lanes
 from engine.postgres.reading import (
@@ -159,7 +159,9 @@ class Reader:
             yield connection
 
     @asynccontextmanager
-    async def lane(self, tables: Set[int], *, slow: bool, holders: Collection[Hashable] = ()) -> AsyncIterator[Place]:
+    async def lane(
+        self, tables: Set[int], *, slow: bool, holders: Collection[Hashable] = ()
+    ) -> AsyncIterator[ReadPlace]:
         """Wait for a place in a lane to read ``tables``; what is known to be ``slow`` has a lane of its own.
 
         ``holders``: for whom; the read counts for the one with the fewest. None: for the service itself. Raises
@@ -208,7 +210,7 @@ class Reader:
         slow: bool = False,
         limit_ms: int | None = None,
         user: User | None = None,
-        place: Place | None = None,
+        place: ReadPlace | None = None,
     ) -> ReadResult:
         """Run ``statement`` and return its rows with the snapshot they were read under.
 

@@ -57,14 +57,14 @@ class _Note(msgspec.Struct):
     channel: str
 
 
-class _Command(msgspec.Struct):
+class _ControlMessage(msgspec.Struct):
     """A command; with a channel, it is about that."""
 
     channel: str | None = None
 
 
 _note: Final = msgspec.json.Decoder(_Note).decode
-_command: Final = msgspec.json.Decoder(_Command).decode
+_command: Final = msgspec.json.Decoder(_ControlMessage).decode
 
 
 def topics_of(plugin: str, transaction: Transaction) -> Topics:

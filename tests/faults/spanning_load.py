@@ -88,7 +88,7 @@ def misses(record: Record, truth: list[Sent], *, promotions: int) -> str:
 
 
 class _Visitor:
-    """A client of some channels. ``removed``: it was told that it is removed from its channel."""
+    """A client of some channels. ``removed``: it got the message that it is removed from its channel."""
 
     def __init__(self, name: str, url: str, transport: str) -> None:
         self.name = name

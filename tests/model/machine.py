@@ -292,8 +292,8 @@ class Machine(RuleBasedStateMachine):
 
 
 def machine(server: LocalPostgres, decoder: DecoderName, *, outside: bool, cluster: bool = False) -> type[Machine]:
-    settled = {"server": server, "decoder": decoder, "outside": outside, "cluster": cluster}
-    return type("Machine", (Machine,), settled)
+    members = {"server": server, "decoder": decoder, "outside": outside, "cluster": cluster}
+    return type("Machine", (Machine,), members)
 
 
 def run_machine(

@@ -1,7 +1,7 @@
 // Short names for the members that begin with an underscore, which are ours alone.
 //
 // esbuild gives each a name of its own, and there are more of them than names of one letter. But two members may have the same short
-// name where no object has both. Which objects there are, the sources say: classes with what they extend and implement, interfaces,
+// name where no object has both. Which objects there are is in the sources: classes with what they extend and implement, interfaces,
 // types and literals. An optional member may be looked for in an object of another type, so it shares its name with no other.
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import ts from "typescript";
 
 const LETTERS = "tesinrohalcdupfmgybvwxkSTARECIMDPONLUBFjGHVKWqXzYJQZ$_";
 
-/** What the sources say: the members that one object may have, as sets; those that are optional; and how often each is used. */
+/** What the sources have: the members that one object may have, as sets; those that are optional; and how often each is used. */
 function declared(folder) {
   const literals = [];
   const types = new Map(); // by name: its members, and the names of the types that it includes

@@ -179,7 +179,7 @@ await run(
       },
     ],
     [
-      "a browser that blocks notifications, or has none, is told so in a sentence",
+      "a browser that blocks notifications, or has none, shows a sentence about it",
       async () => {
         const blocked = await user("feed", "Dan", {
           where: await prepared(() => {

@@ -30,7 +30,7 @@ SHOWN = {
     "Filter": "operator",
     "Order and limit": "sort key",
     "One document by its id": r"\.doc\(",
-    "Once, not followed": "await get",
+    "Once, not followed": "await .*get\\(",
     "Counts": "count",
     "Joins, aggregates, any SELECT": "sql",
     "A document as a cursor": "startAfter",

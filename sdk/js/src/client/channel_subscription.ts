@@ -192,7 +192,7 @@ export class ChannelSubscription implements Subscription {
       if (error && begun) this._error(error, read);
     });
     if (refused) ready._reject(error);
-    else ready._resolve(); // what tells it may still wait for a message that is decrypted
+    else ready._resolve(); // the event about it may still wait for a message that is decrypted
   }
 
   private _forget(): void {
