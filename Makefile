@@ -16,7 +16,7 @@ PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo examples install install-development test matrix check coverage lint types style scripts compiled format fuzz newcomer bench bench-aims bench-peers docs lock clean schemathesis system-packages node-packages
+.PHONY: help demo examples install install-development test matrix check coverage lint types style scripts compiled format fuzz newcomer bench bench-aims bench-peers docs lock clean schemathesis system-packages node-packages orm-packages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ $(SCHEMATHESIS)/.installed: tests/fuzz/requirements.lock
 	touch $@
 
 test: $(DEVELOPMENT) schemathesis system-packages ## Check and test everything
-	$(MAKE) node-packages
+	$(MAKE) node-packages orm-packages
 	$(MAKE) --jobs=2 --output-sync lint compiled
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
@@ -123,6 +123,12 @@ node-packages:
 	  ( cd $$each && { $(NPM_CI); } ) || exit 1; \
 	done; fi
 
+# Their scripts fetch engines, which the tests do not use.
+ORMS := tests/support/orms
+orm-packages:
+	@if command -v npm > /dev/null && [ ! $(ORMS)/node_modules/.package-lock.json -nt $(ORMS)/package-lock.json ]; then \
+	  cd $(ORMS) && npm ci --ignore-scripts --no-audit --no-fund; fi
+
 fuzz: $(DEVELOPMENT) schemathesis ## Mutations of the kept inputs (tests/fuzz/corpus), FUZZ_SECONDS (60) for each target, and as long for the REST API
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m pytest tests/fuzz/test_rest_description.py --fuzz-minutes $$(awk "BEGIN { print $${FUZZ_SECONDS:-60} / 60 }")
@@ -157,4 +163,4 @@ lock: $(DEVELOPMENT) ## Bring the lock files up to date with pyproject.toml
 clean: ## Remove what was made here, the demo's database included
 	-for each in .realtime/postgres .realtime/examples/postgres; do [ ! -f $$each/postmaster.pid ] || \
 	  $(BIN)/python -c 'import sys; from pathlib import Path; from server.cli.local_postgres import LocalPostgres; LocalPostgres(Path(sys.argv[1])).stop()' $$each; done
-	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build $(foreach each,$(ADAPTERS),$(addprefix $(each)/,node_modules dist build)) examples/node_modules tests/bench/results tests/bench/peers/node_modules
+	rm -rf $(VENV) .realtime site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/node_modules $(VERSIONS)/node_modules $(ORMS)/node_modules sdk/js/node_modules sdk/js/dist sdk/js/build $(foreach each,$(ADAPTERS),$(addprefix $(each)/,node_modules dist build)) examples/node_modules tests/bench/results tests/bench/peers/node_modules

@@ -1,7 +1,7 @@
 """The TypeScript and JavaScript of pages as programs: what each takes for granted, its blocks, and what it must print.
 
 A block is a scope within that of the block before it, so it sees the names of the former ones and may declare them anew.
-Prisma and Drizzle are not installed: what a page calls of them is stated here, and runs the SQL it is given.
+Prisma and Drizzle are those of ``tests/support/orms``.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ async function run(text: string): Promise<any[][]> {
   return (await answer.json()) as any[][];
 }
 const quoted = (value: unknown) => `'${String(value)}'`;
-const joined = (parts: TemplateStringsArray, values: unknown[]) =>
-  parts.reduce((all, part, at) => all + quoted(values[at - 1]) + part);
 const listId = "home";
 """
 _WRITING = (
@@ -58,34 +56,26 @@ const api = {
     return { position };
   },
 };
-const todoTable = { updateMany: (change: { where: { listId: string }; data: { done: boolean } }) =>
-  run(`update todos set done = ${change.data.done} where list_id = ${quoted(change.where.listId)}`) };
-const prismaTransaction = {
-  todo: todoTable,
-  async $queryRaw<Row>(parts: TemplateStringsArray, ...values: unknown[]): Promise<Row> {
-    const [[position]] = (await run(joined(parts, values))) as [[string]];
-    return [{ position }] as Row;
-  },
-};
-const prisma = {
-  $transaction: <Result>(work: (tx: typeof prismaTransaction) => Promise<Result>) => work(prismaTransaction),
-};
-const todos = { listId: "list_id" };
-const eq = (column: string, value: string) => `${column} = ${quoted(value)}`;
-const sql = (parts: TemplateStringsArray, ...values: unknown[]) => joined(parts, values);
-const drizzleTransaction = {
-  update: (_: typeof todos) => ({
-    set: ({ done }: { done: boolean }) => ({
-      where: (condition: string) => run(`update todos set done = ${done} where ${condition}`),
-    }),
-  }),
-  execute: async (text: string) => ({ rows: (await run(text)).map(([position]) => ({ position })) }),
-};
-const db = {
-  transaction: <Result>(work: (tx: typeof drizzleTransaction) => Promise<Result>) => work(drizzleTransaction),
-};
+const connectionString = process.env.DATABASE_URL!;
+const { PrismaClient } = await import("./generated/client");
+const { PrismaPg } = await import("@prisma/adapter-pg");
+const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString }) });
+const { drizzle } = await import("drizzle-orm/node-postgres");
+const { boolean, pgTable, text } = await import("drizzle-orm/pg-core");
+const { eq, sql } = await import("drizzle-orm");
+const todos = pgTable("todos", { listId: text("list_id").notNull(), done: boolean("done").notNull() });
+const db = drizzle(connectionString);
+await run(`create table updates (); create function note_update() returns trigger language plpgsql as
+  $$begin insert into updates default values; return null; end$$;
+  create trigger note_update after update on todos for each row execute function note_update()`);
 """
 )
+_WRITTEN = """
+const [counts] = await run(`select (select count(*) from updates)::int,
+  (select count(*) from realtime.messages where channel = 'list:home' and event = 'all-done')::int`);
+console.log("written", counts!.join());
+"""
+"""One row is updated, and one message sent, by each of the two ORMs."""
 _CHANNELS = """
 const realtime = new (await import("@bunbase/sdk")).Realtime({ url: process.env.REALTIME_URL! });
 const channel = realtime.channel("chat:1");
@@ -143,8 +133,8 @@ PROGRAMS = (
         "docs/guides/writing.md",
         "ts",
         _WRITING,
-        "await addTodo('Sweep'); console.log(pending.size, rendered, typeof position);\n",
-        ("^0 2 string$",),
+        f"{_WRITTEN}await addTodo('Sweep'); console.log(pending.size, rendered, typeof position);\n",
+        ("^written 2,2$", "^0 2 string$"),
     ),
     Program(
         "docs/reference/protocol.md",

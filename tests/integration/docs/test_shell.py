@@ -32,11 +32,11 @@ NOT_HERE = {
     "docs/frameworks/react-native.md": "they are Expo's, for a device",
     "docs/guides/chat-tutorial.md": "tests/browser/test_chat_tutorial.py and tests/newcomer",
     "docs/guides/quickstart.md": "tests/browser/test_quickstart.py and tests/newcomer",
-    "docs/operations/tracing.md": "a server for good, and a container",
+    "docs/operations/tracing.md": "test_servers runs them, but for a container",
     "docs/sdk/tanstack-db.md": "tests/newcomer",
-    "docs/operations/workers.md": "a server for good; tests/integration/workers sends it the signal",
+    "docs/operations/workers.md": "test_servers runs them",
 }
-"""Pages whose commands are only looked at by ``test_commands``, and why; as are those of ``INSTALLERS`` alone."""
+"""Pages whose commands are not run here, and why; those of ``INSTALLERS`` are run in ``tests/newcomer``."""
 INSTALLERS = {"make", "npm", "pip"}
 RUN = {START, AUTHENTICATION, TYPES, OPERATIONS, BACKUP, UPGRADING, REST, TRANSPORTS, CLUSTER, DEPLOYMENT, PERFORMANCE}
 FOR_GOOD = ("serve", "dev", "relay")

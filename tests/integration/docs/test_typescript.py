@@ -26,6 +26,7 @@ from tests.support.servers.processes import GIVE_UP_AFTER
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
 ROOT = Path(__file__).parents[3]
+ORMS = ROOT / "tests" / "support" / "orms"
 REACT, VUE = ROOT / "sdk" / "react", ROOT / "sdk" / "vue"
 TABLES = """
 create type priority as enum ('low', 'normal', 'high');
@@ -74,11 +75,33 @@ def esbuild(source: Path, made: Path) -> None:
         "--platform=node",
         "--target=es2022",
         f"--outfile={made}",
+        "--banner:js=import { createRequire as of } from 'node:module'; const require = of(import.meta.url);",
         "--log-level=warning",
         *(f"--alias:{name}={path}" for name, path in aliases.items()),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=GIVE_UP_AFTER, check=False)
+    environment = os.environ | {"NODE_PATH": str(ORMS / "node_modules")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=GIVE_UP_AFTER, check=False, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def make_prisma_client(folder: Path) -> None:
+    """In ``folder/generated``, without the network: its command looks for an engine that it does not use here."""
+    need((ORMS / "node_modules" / "prisma").exists(), "the packages of tests/support/orms are not installed")
+    (folder / "todos.prisma").write_text(
+        (ORMS / "todos.prisma").read_text().replace('"prisma-client"', '"prisma-client"\n  output = "./generated"')
+    )
+    command = [str(ORMS / "node_modules/.bin/prisma"), "generate", "--schema", str(folder / "todos.prisma")]
+    unused = {"PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true", "PRISMA_HIDE_UPDATE_MESSAGE": "1", "CHECKPOINT_DISABLE": "1"}
+    done = subprocess.run(
+        command,
+        cwd=ORMS,
+        capture_output=True,
+        text=True,
+        timeout=GIVE_UP_AFTER,
+        check=False,
+        env=os.environ | unused,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +125,8 @@ async def server(dsn: str) -> AsyncIterator[ScenarioServer]:
 @pytest.mark.parametrize("program", [each for each in PROGRAMS if each.runs], ids=ids)
 async def test_the_program_does_what_the_page_states(program: Program, server: ScenarioServer, tmp_path: Path) -> None:
     source, made = tmp_path / "page.ts", tmp_path / "page.mjs"
+    if "./generated/client" in program.before:
+        make_prisma_client(tmp_path)
     source.write_text(f"{program_text(program)}console.log({json.dumps(DONE)});\n")
     esbuild(source, made)
     (tmp_path / "run.mjs").write_text(
@@ -110,6 +135,7 @@ async def test_the_program_does_what_the_page_states(program: Program, server: S
         )
     )
     given = {"REALTIME_URL": server.url, "CONTROL_URL": server.control, "REST_KEY": KEY, "TOKEN": token(sub="ada")}
+    given["DATABASE_URL"] = server.dsn
     process = await asyncio.create_subprocess_exec(
         "node", str(tmp_path / "run.mjs"), stdout=PIPE, stderr=PIPE, env=os.environ | given
     )
@@ -136,6 +162,7 @@ def test_the_programs_compile(server: ScenarioServer, tmp_path: Path) -> None:
     need((REACT / "node_modules" / "react").exists(), "the packages of sdk/react are not installed")
     done = realtime("types", "--ts", "--out", str(tmp_path / "collections.ts"), "--dsn", server.dsn)
     assert done.returncode == 0, done.stderr
+    make_prisma_client(tmp_path)
     files = []
     for number, program in enumerate(PROGRAMS):
         if program.language != "js" and ("vue" not in program.page or (VUE / "node_modules").exists()):
@@ -147,6 +174,10 @@ def test_the_programs_compile(server: ScenarioServer, tmp_path: Path) -> None:
         "@bunbase/sdk/server": [str(SDK / "src" / "server.ts")],
         "@bunbase/sdk/crypto": [str(SDK / "src" / "crypto.ts")],
         "@bunbase/sdk/adapters": [str(SDK / "src" / "adapters.ts")],
+        "@prisma/*": [str(ORMS / "node_modules" / "@prisma" / "*")],
+        "drizzle-orm": [str(ORMS / "node_modules" / "drizzle-orm")],
+        "drizzle-orm/*": [str(ORMS / "node_modules" / "drizzle-orm" / "*")],
+        "pg": [str(ORMS / "node_modules" / "@types" / "pg")],
         "@bunbase/vue": [str(VUE / "src" / "index.ts")],
         "vue": [str(VUE / "node_modules" / "vue")],
         "@bunbase/react": [str(REACT / "src" / "index.ts")],

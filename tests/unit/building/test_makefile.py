@@ -36,6 +36,7 @@ def tree(tmp_path: Path) -> Path:
         "sdk/vue",
         "examples",
         "sdk/python",
+        "tests/support/orms",
         "programs",
     ):
         (tmp_path / folder).mkdir(parents=True)
