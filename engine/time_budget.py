@@ -15,7 +15,7 @@ class TimeBudget:
     ``debt``: seconds of work beyond the budget that are remembered at most.
     """
 
-    __slots__ = ("_at", "_burst", "_clock", "_debt", "_left", "_rate")
+    __slots__ = ("__weakref__", "_at", "_burst", "_clock", "_debt", "_left", "_rate")
 
     def __init__(
         self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic, *, debt: float = inf

@@ -30,7 +30,8 @@ __all__ = ["User", "WorkTurns", "work_budget"]
 _Result = TypeVar("_Result")
 
 _RATE: Final = 0.01  # of the processor: who has no more done does not wait behind others
-_BURST: Final = 0.1  # seconds of it at once; and beyond it, that are remembered
+_BURST: Final = 0.05  # seconds of it at once
+_DEBT: Final = 0.1  # seconds beyond it that are remembered
 _PART: Final = 0.001  # seconds that busy users have at once
 _LEAST: Final = 0.001  # seconds: timers of uvloop count milliseconds
 
@@ -46,7 +47,7 @@ class User(Protocol):
 
 def work_budget(clock: Callable[[], float] = monotonic) -> TimeBudget:
     """That of a new user. ``clock``: seconds, monotonic."""
-    return TimeBudget(_RATE, _BURST, clock, debt=_BURST)
+    return TimeBudget(_RATE, _BURST, clock, debt=_DEBT)
 
 
 class _Job(Generic[_Result]):

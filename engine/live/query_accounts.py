@@ -72,15 +72,21 @@ class TooCostlyError(InvalidQueryError):
 class UserAccount:
     """What the connections of one user have together: ``queries`` with the number of subscriptions, and the budgets for
     planning and for what the processor does with lists that are read again (``rereads``). Reads are shared out by it, too
-    (:mod:`engine.postgres.fair_lane`), and work in parts (``work``: :mod:`engine.work_turns`).
+    (:mod:`engine.postgres.fair_lane`), and work in parts (``work``: :mod:`engine.work_turns`; it may count other work for
+    the user, too).
     """
 
     __slots__ = ("planning", "queries", "rereads", "work")
 
-    def __init__(self, planning: PlanningBudget | None = None, rereads: TimeBudget | None = None) -> None:
+    def __init__(
+        self,
+        planning: PlanningBudget | None = None,
+        rereads: TimeBudget | None = None,
+        work: TimeBudget | None = None,
+    ) -> None:
         self.planning = planning or PlanningBudget()
         self.rereads = rereads or TimeBudget(_REREAD_RATE, _REREAD_BURST)
-        self.work = work_budget()
+        self.work = work or work_budget()
         self.queries: Counter[LiveQuery] = Counter()
 
     @property

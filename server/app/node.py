@@ -45,7 +45,7 @@ from server.limits.connection_limiter import ConnectionLimiter
 from server.limits.exceeded import LimitExceededError
 from server.limits.published_bytes import PublishedBytes
 from server.limits.query_accounts import QueryAccounts
-from server.limits.reading_shares import ReadingShares
+from server.limits.reading_shares import Arrivals, ReadingShares
 from server.logs.clients import ClientLog
 from server.observe.node_metrics import NodeMetrics
 from server.observe.node_status import cluster_status, feed_status, live_status
@@ -170,7 +170,7 @@ class Node:
             CountedAuthenticator(authentication.authenticator, self.metrics.refusals),
             content=ContentInspector(channels.policies),
             content_hook=hook,
-            query_accounts=QueryAccounts(self._settings.query_limits),
+            query_accounts=QueryAccounts(self._settings.query_limits, work=self._shares.work),
             published=PublishedBytes(self._settings.max_published_bytes, self._settings.max_message_size),
             meters=meters,
             usage=self._analytics.counter,
@@ -256,6 +256,10 @@ class Node:
     def floods(self, ip: str) -> bool:
         """See ``ConnectionLimiter.floods``."""
         return self._limiter.floods(ip)
+
+    def arrivals(self, ip: str) -> Arrivals | None:
+        """See ``ReadingShares.arrivals``."""
+        return None if self._shares is None else self._shares.arrivals(ip)
 
     def admit(self, handshake: HandshakeRequest, transport: str, secret: str | None = None) -> Admission:
         """Accept a connection. Raises ``HandshakeRejectedError`` for an origin that is not allowed, before the start, at the

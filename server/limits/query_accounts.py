@@ -14,6 +14,7 @@ from typing import Final
 from engine.identity.networks import network_of
 from engine.live.planning_budget import PlanningBudget
 from engine.live.query_accounts import ConnectionAccount, QueryLimits, UserAccount
+from engine.time_budget import TimeBudget
 
 __all__ = ["QueryAccounts"]
 
@@ -24,13 +25,21 @@ _LOOK_AT: Final = 8  # at each new connection: more than come with it
 class QueryAccounts:
     """Accounts by user. One without connections is kept until its budgets are full again: a client that comes
     back has no other one.
+
+    Args:
+        budget: makes the planning budget of a new user.
+        work: the budget of all that is done for the clients of an address, if there is one.
     """
 
     def __init__(
-        self, limits: QueryLimits | None = None, budget: Callable[[], PlanningBudget] = PlanningBudget
+        self,
+        limits: QueryLimits | None = None,
+        budget: Callable[[], PlanningBudget] = PlanningBudget,
+        work: Callable[[str | None], TimeBudget | None] = lambda _: None,
     ) -> None:
         self._limits = limits or QueryLimits()
         self._budget = budget
+        self._work = work
         self._users: dict[_Key, UserAccount] = {}
         self._keys: dict[UserAccount, _Key] = {}
         self._connections: Counter[UserAccount] = Counter()
@@ -48,7 +57,8 @@ class QueryAccounts:
         key = ("network", network or "") if user_id is None else ("user", user_id)
         user = self._users.get(key)
         if user is None:
-            user = self._users[key] = UserAccount(self._budget())
+            work = self._work(ip) if user_id is None else None
+            user = self._users[key] = UserAccount(self._budget(), work=work)
             self._keys[user] = key
         self._connections[user] += 1
         self._left.pop(user, None)

@@ -1,5 +1,6 @@
 """A connection on which nothing has come. The handshake of a WebSocket that comes whole, in the plain form of almost all
-clients, is read here: it would cost h11 and uvicorn several times as much.
+clients, is read here: it would cost h11 and uvicorn several times as much. One of an address for which much was done lately
+is accepted in turn (:mod:`server.limits.reading_shares`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from server.auth.identity import HandshakeRejectedError
+from server.limits.reading_shares import Arrivals
 from server.limits.sockets import CountedSocket
-from server.transports.websocket.handshakes import Accepted, Handshakes, Head, plain_head
+from server.transports.websocket.handshakes import Handshakes, Head, plain_head
 from server.transports.websocket.upgrade import become_websocket
 
 __all__ = ["Arrival", "Heads", "address_of"]
@@ -65,7 +67,19 @@ class Heads:
 class Arrival(asyncio.Protocol):
     """See the module. What is no plain handshake is left to ``http``, with the bytes that have come."""
 
-    __slots__ = ("_connections", "_due", "_handshakes", "_heads", "_http", "_loop", "_peer", "_socket", "_transport")
+    __slots__ = (
+        "_arrivals",
+        "_connections",
+        "_due",
+        "_go_on",
+        "_handshakes",
+        "_heads",
+        "_http",
+        "_loop",
+        "_peer",
+        "_socket",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -86,6 +100,8 @@ class Arrival(asyncio.Protocol):
         self._socket: CountedSocket | None = None
         self._peer: tuple[str, int] | None = None  # to ask the transport takes a socket object each time
         self._due = 0.0
+        self._arrivals: Arrivals | None = None  # where it waits
+        self._go_on: Callable[[], None] | None = None  # when it need not wait any more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
@@ -103,28 +119,48 @@ class Arrival(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        self._leave()
-        refused: HandshakeRejectedError | None = None
-        if (plain := plain_head(data)) is not None:
-            head, frames = plain
-            try:
-                accepted = self._judge(head, self._peer)
-            except HandshakeRejectedError as why:
-                refused = why.with_traceback(None)
-            else:
-                if accepted is None:
-                    self._handshakes.answer_flood(transport)
-                else:
-                    become_websocket(transport, accepted, self._connections, frames)
-                return
-        self._http().take_over(transport, data, self._due, refused)
+        if (plain := plain_head(data)) is None:
+            self._leave()
+            self._http().take_over(transport, data, self._due, None)
+            return
+        head, frames = plain
+        client = None if self._peer is None else self._handshakes.client_of(head, self._peer)
+        self._arrivals = self._handshakes.arrivals(client)
+        self._go_on = partial(self._accept, transport, head, client, data, frames)
+        if self._arrivals is None:
+            self.read_on()
+        else:
+            transport.pause_reading()
+            self._arrivals.enter(self)
 
-    def _judge(self, head: Head, peer: tuple[str, int] | None) -> Accepted | None:
-        """None: its client floods. Raises ``HandshakeRejectedError``."""
-        client = None if peer is None else self._handshakes.client_of(head, peer)
+    def read_on(self) -> None:
+        """It is accepted now, if it may be."""
+        transport, go_on = self._transport, self._go_on
+        if transport is None or go_on is None:
+            return
+        if self._arrivals is not None:
+            transport.resume_reading()
+        self._leave()
+        go_on()
+
+    def _accept(
+        self,
+        transport: asyncio.Transport,
+        head: Head,
+        client: tuple[str, int] | None,
+        data: bytes,
+        frames: bytes,
+    ) -> None:
+        """``data``: all that has come, ``frames`` what of it is behind the head."""
         if self._handshakes.floods(client):
-            return None
-        return self._handshakes.accept(head, client, self._handshakes.visitor_of(head, peer))
+            self._handshakes.answer_flood(transport)
+            return
+        try:
+            accepted = self._handshakes.accept(head, client, self._handshakes.visitor_of(head, self._peer))
+        except HandshakeRejectedError as why:
+            self._http().take_over(transport, data, self._due, why.with_traceback(None))
+        else:
+            become_websocket(transport, accepted, self._connections, frames)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
@@ -143,7 +179,9 @@ class Arrival(asyncio.Protocol):
     def _leave(self) -> None:
         self._connections.discard(self)
         self._heads.leave(self)
-        self._transport = None
+        self._transport = self._go_on = None
+        if self._arrivals is not None:
+            self._arrivals.leave(self)
         if self._socket is not None:
             self._socket.leave()  # an HTTP connection that goes on counts it again
             self._socket = None

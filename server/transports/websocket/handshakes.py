@@ -13,6 +13,7 @@ from server.http.client_address import TrustedProxies
 from server.http.floods import FloodAnswers
 from server.http.own_requests import placed
 from server.http.visitor import Visitor, VisitorHeaders
+from server.limits.reading_shares import Arrivals
 from server.limits.sockets import CountedSocket, NetworkSockets
 from server.transports.websocket.handshake import PROTOCOL, Headers, asks_for_websocket, handshake_key, protocols
 from server.transports.websocket.websocket_connection import WebSocketConnection
@@ -48,6 +49,10 @@ class HandshakeHandler(Protocol):
 
     def floods(self, ip: str) -> bool:
         """Whether this address is to be dropped unanswered."""
+        ...
+
+    def arrivals(self, ip: str) -> Arrivals | None:
+        """Where a new connection of this address waits until it is accepted; None: it need not."""
         ...
 
 
@@ -109,6 +114,10 @@ class Handshakes:
     def floods(self, peer: tuple[str, int] | None) -> bool:
         """Whether the client goes on although it was refused again and again. A trusted proxy has other clients, too."""
         return peer is not None and not self._proxies.trusts(peer[0]) and self._acceptor.floods(peer[0])
+
+    def arrivals(self, client: tuple[str, int] | None) -> Arrivals | None:
+        """Where a new connection of this client waits until it is accepted; None: it need not, or is refused anyway."""
+        return None if client is None or self.floods(client) else self._acceptor.arrivals(client[0])
 
     def enter(self, peer: tuple[str, int] | None) -> CountedSocket | None:
         """Count a new socket. None: it is dropped before anything of it is read, as its client has too many or floods. Those

@@ -6,12 +6,13 @@ import asyncio
 
 
 class Opened(asyncio.Transport):
-    """From ``ip``: whether it was aborted or closed, what was written, and the protocol that was set."""
+    """From ``ip``: whether it was aborted or closed or is read from, what was written, and the protocol that was set."""
 
     def __init__(self, ip: str) -> None:
         super().__init__({"peername": (ip, 4711), "sockname": ("192.0.2.2", 80)})
         self.aborted = False
         self.closed = False
+        self.reading = True
         self.written = b""
         self.protocol: asyncio.BaseProtocol | None = None
 
@@ -28,10 +29,10 @@ class Opened(asyncio.Transport):
         self.closed = True
 
     def pause_reading(self) -> None:
-        pass
+        self.reading = False
 
     def resume_reading(self) -> None:
-        pass
+        self.reading = True
 
     def is_closing(self) -> bool:
         return self.aborted

@@ -215,6 +215,9 @@ class FakeServer:
     def message_hard_cap(self) -> int:
         return self.connection_limits.message_hard_cap
 
+    def arrivals(self, ip: str) -> None:
+        return None
+
     def floods(self, ip: str) -> bool:
         return self.flooding
 

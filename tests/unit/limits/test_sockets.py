@@ -29,7 +29,8 @@ def opening(sockets: NetworkSockets, **options: Any) -> Callable[..., tuple[Any,
     """Opens sockets, as a server with these options has them accepted."""
     config = uvicorn.Config(app=lambda: None, lifespan="off", log_config=None)
     config.load()
-    acceptor = cast(Any, SimpleNamespace(floods=lambda ip: False, accept=lambda request: None, message_hard_cap=1024))
+    deciding = {"floods": lambda ip: False, "arrivals": lambda ip: None, "accept": lambda request: None}
+    acceptor = cast(Any, SimpleNamespace(**deciding, message_hard_cap=1024))
     factory = uvicorn_http.arrivals(acceptor, proxies=TrustedProxies([PROXY]), sockets=sockets, **options)
 
     def opened(ip: str, data: bytes = b"") -> tuple[Any, Opened]:
