@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-Sessions follow each other forever, with growing pauses. ``state.status`` is the relay's, with two exceptions: without a
-session it is ``reconnecting`` (``starting`` before the first), and what the operator has to remove stops a node only if that
-has not streamed yet.
+Sessions follow each other forever, with growing pauses after those that were short. ``state.status`` is the relay's, with
+two exceptions: without a session it is ``reconnecting`` (``starting`` before the first), and what the operator has to remove
+stops a node only if that has not streamed yet.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["BREAKS", "FollowedFeed", "RelayFailedError", "StreamLag"]
 _log = structlog.get_logger(__name__)
 
 _PAUSE: Final = wait_exponential(multiplier=0.05, max=2.0) + wait_random(0, 0.2)  # seconds between two attempts
-
+_HEALTHY_AFTER: Final = 10.0  # seconds of a session after which its end is not counted with earlier ones
 
 BREAKS: Final = ("hole", "begun_anew", "left_behind", "other_history", "undecodable")
 """Kinds of reasons for which a stream does not go on for a node.
@@ -194,12 +194,23 @@ class FollowedFeed(ConsumedFeed, ABC):
         """Run sessions one after the other, with growing pauses while they fail."""
         try:
             while True:
-                await until_done(self._session, on=self._passes_by_itself, failed=self._note_failure, pause=_PAUSE)
-                self._become_away("the relay has closed the connection")
+                await until_done(self._run_session, on=self._passes_by_itself, failed=self._note_failure, pause=_PAUSE)
         except Exception as error:
             self._become("stopped", str(error))
             self._buffer.close(error)
             raise
+
+    async def _run_session(self) -> None:
+        """One session. Returns if it was healthy before it ended, so that the next attempt is made at once."""
+        began = time.monotonic()
+        try:
+            await self._session()
+        except Exception as error:
+            if time.monotonic() - began < _HEALTHY_AFTER or not self._passes_by_itself(error):
+                raise
+            self._note_end(error)
+        else:
+            self._become_away("the relay has closed the connection")
 
     def _passes_by_itself(self, error: BaseException) -> bool:
         if isinstance(error, RelayFailedError) and not self.sessions:
@@ -207,7 +218,10 @@ class FollowedFeed(ConsumedFeed, ABC):
         return isinstance(error, FeedError | OSError | psycopg.Error)
 
     def _note_failure(self, attempt: RetryCallState) -> None:
-        self._become_away(f"the relay of slot {self.settings.slot_name} is not there: {error_of(attempt)}")
+        self._note_end(error_of(attempt))
+
+    def _note_end(self, error: BaseException | None) -> None:
+        self._become_away(f"the relay of slot {self.settings.slot_name} is not there: {error}")
 
     def _reconnected(self) -> None:
         for callback in self._callbacks:
