@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from server.browser_sdk.modules import SdkModules, load_modules
+from server.browser_sdk.modules import ENTRIES, SdkModules, load_modules
 
 __all__ = ["sdk_routes"]
 
@@ -39,7 +39,7 @@ async def _entry(request: Request) -> Response:
     address = request.scope["path"].removeprefix("/realtime/")
     text = sdk.entry(address)
     if text is None:
-        raise HTTPException(404, f"the SDK has no entry {address!r}: there are sdk.js, sdk/server.js and sdk/crypto.js")
+        raise HTTPException(404, f"the SDK has no entry {address!r}: there are {', '.join(ENTRIES)}")
     tag = f'"{sdk.digest}"'
     headers = {**_HEADERS, **_REVALIDATED, "ETag": tag}
     if tag in request.headers.get("if-none-match", ""):

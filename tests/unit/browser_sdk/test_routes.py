@@ -83,3 +83,8 @@ async def test_what_is_no_module_is_not_found(client: httpx.AsyncClient, address
     answer = await client.get(address)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+async def test_a_misspelt_entry_is_answered_with_those_that_there_are(client: httpx.AsyncClient) -> None:
+    detail = (await client.get("/realtime/sdk/nothing.js")).json()["detail"]
+    assert all(entry in detail for entry in ENTRIES), detail
