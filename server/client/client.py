@@ -122,7 +122,7 @@ class Client:
                     self._channels.publish([output])
                 case bytes():
                     if isinstance(output, ErrorPayload):
-                        self._log.refused(self.member, output.about, output.code, output.message)
+                        self._log.refused(self.member, output.about, output.code, output.message, output.retry_after)
                     self._send(output)
                 case SubscribeQuery(request):
                     self._intake.begun(request.size)

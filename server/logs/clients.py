@@ -37,8 +37,6 @@ KINDS: Final[tuple[Kind, ...]] = (
 REFUSALS_PER_SECOND: Final = 20.0
 
 _QUERY: Final = "query"  # the action of a live query
-_PASSING: Final = frozenset({ErrorCode.CONNECTION_FAILED, ErrorCode.RATE_LIMITED})
-"""What a client is to try again: the server logs the cause of the first itself, and a metric counts the second."""
 
 _log = structlog.get_logger("realtime.client")
 
@@ -91,16 +89,18 @@ class ClientLog:
         if error.code is ErrorCode.PERMISSION_DENIED:
             self.denied(client, action, target, error)
         elif action == _QUERY:
-            if isinstance(error, QueryRejectedError):
+            if isinstance(error, QueryRejectedError) or not _passes(error.code, error.retry_after):
                 self._refused("query_refused", **_who(client), target=target, code=error.code.value, error=str(error))
         else:
-            self.refused(client, target, error.code, str(error))
+            self.refused(client, target, error.code, str(error), error.retry_after)
 
-    def refused(self, client: Member, target: str, code: ErrorCode, text: str) -> None:
+    def refused(
+        self, client: Member, target: str, code: ErrorCode, text: str, retry_after: float | None = None
+    ) -> None:
         """A request about the channel ``target`` ("": it names none) was answered with an error: logged unless that passes
-        with time, and if such are logged.
+        with time, and if such are logged. ``retry_after``: seconds; None: that is not known, or will not help.
         """
-        if self.authorization and code not in _PASSING:
+        if self.authorization and not _passes(code, retry_after):
             self._refused("request_refused", **_who(client), target=target, code=code.value, error=text)
 
     def denied(self, client: Member, action: str, target: str, error: Exception) -> None:
@@ -147,6 +147,13 @@ class ClientLog:
     def delivered(self, client: Member, channel: str, messages: int, position: str | None) -> None:
         """So many messages, the last at ``position``, were put into its send queue."""
         self._log.info("messages_delivered", **_who(client), channel=channel, messages=messages, position=position)
+
+
+def _passes(code: ErrorCode, retry_after: float | None) -> bool:
+    """Whether a client is to try again: the server logs the cause of ``RT_001`` itself, and a metric counts what is beyond
+    a rate. ``RT_006`` without a time is a number of things that the client has, which waiting does not change.
+    """
+    return code is ErrorCode.CONNECTION_FAILED or (code is ErrorCode.RATE_LIMITED and retry_after is not None)
 
 
 def _who(client: Member) -> dict[str, str | None]:

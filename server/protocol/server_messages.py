@@ -138,14 +138,16 @@ class _Error(Struct, tag="error"):
 
 
 class ErrorPayload(bytes):
-    """The message of an error, with its ``code``, its text, the channel that it is ``about`` ("" if it names none) and the
-    ``limit`` that was reached: so what writes messages can count and log errors without reading them.
+    """The message of an error, with its ``code``, its text, the channel that it is ``about`` ("" if it names none), the
+    ``limit`` that was reached and in how many seconds the request may be repeated (``retry_after``; None: not known, or it
+    will not help): so what writes messages can count and log errors without reading them.
     """
 
     code: ErrorCode
     message: str
     about: str
     limit: str
+    retry_after: float | None
 
 
 def connected(
@@ -310,6 +312,6 @@ def error(
         # A driver's message can carry undecodable bytes as lone surrogates; they have no place in JSON.
         safe = message.encode(errors="replace").decode()
         payload = ErrorPayload(_encode(_Error(code, safe, about.channel, about.id, about.ref, wait)))
-    payload.code, payload.limit, payload.message = code, limit, message
+    payload.code, payload.limit, payload.message, payload.retry_after = code, limit, message, retry_after
     payload.about = "" if about.channel is UNSET else about.channel
     return payload

@@ -136,3 +136,26 @@ async def test_connections_subscriptions_and_refusals_are_logged_where_nothing_i
         ("*", "RT_004"),
     ]
     assert "secret" not in "".join(server.lines)
+
+
+async def test_a_subscription_beyond_the_limit_is_a_line_and_a_message_beyond_the_rate_is_none(database: str) -> None:
+    run_each(database, "create table items (id int primary key)", "select realtime.expose('items')")
+    limits = {"max_subscriptions": 1, "max_message_rate": 10}
+    async with (
+        asyncio.timeout(3 * GIVE_UP_AFTER),
+        serving(database, free_port(), slot_name=slot_name(), **limits, **SETTINGS) as server,
+    ):
+        async with transport_client(server.url, "websocket", token=token(sub="ada")) as ada:
+            await ada.join("chat:1")
+            assert (await ada.join("db:collection:items", id="q", query={}))["code"] == "RT_006"
+            assert (await ada.join("chat:2"))["code"] == "RT_006"
+            for _ in range(20):
+                await ada.send(type="message", channel="chat:1", event="e", data=1)
+            assert (await ada.receive("error"))["code"] == "RT_006"
+        await server.end()
+    refused = [each for each in events(server) if str(each["event"]).endswith("_refused")]
+    assert [(each["event"], each["target"], each["code"], each["level"]) for each in refused] == [
+        ("request_refused", "db:collection:items", "RT_006", "info"),
+        ("request_refused", "chat:2", "RT_006", "info"),
+    ]
+    assert {each["error"] for each in refused} == {"at most 1 subscriptions are allowed on one connection"}

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from engine.channels.core.messages.model import Member, PresenceRefusedError, UnavailableError
 from engine.errors import ErrorCode, UnknownCollectionError
+from server.limits.exceeded import LimitExceededError
 from server.logs import clients
 from server.logs.clients import REFUSALS_PER_SECOND, ClientLog
 
@@ -52,12 +53,26 @@ def test_other_requests_are_logged_as_refused_unless_they_may_be_tried_again() -
     with capture_logs() as logs:
         log.rejected_request(ADA, "be present in", "chat:1", PresenceRefusedError("no state"))
         log.rejected_request(ADA, "publish to", "chat:1", UnavailableError("try again"))
+        log.refused(ADA, "chat:2", ErrorCode.RATE_LIMITED, "too fast", 0.5)
         log.refused(ADA, "chat:2", ErrorCode.RATE_LIMITED, "too many")
         log.refused(ADA, "chat:2", ErrorCode.NOT_FOUND, "not subscribed")
         ClientLog(["channels"]).refused(ADA, "chat:2", ErrorCode.NOT_FOUND, "not subscribed")
     assert [(each["event"], each["target"], each["code"], each["error"]) for each in logs] == [
         ("request_refused", "chat:1", ErrorCode.PRESENCE_REJECTED, "no state"),
+        ("request_refused", "chat:2", ErrorCode.RATE_LIMITED, "too many"),
         ("request_refused", "chat:2", ErrorCode.NOT_FOUND, "not subscribed"),
+    ]
+
+
+def test_a_limit_that_waiting_does_not_raise_is_a_refusal_of_queries_and_of_messages_too() -> None:
+    log = ClientLog(["authorization"])
+    with capture_logs() as logs:
+        for wait in (None, 2.0):
+            log.rejected_request(ADA, "query", "db:collection:todo", LimitExceededError("too many", wait))
+            log.rejected_request(ADA, "publish to", "chat:1", LimitExceededError("too many", wait))
+    assert [(each["event"], each["target"], each["code"]) for each in logs] == [
+        ("query_refused", "db:collection:todo", ErrorCode.RATE_LIMITED),
+        ("request_refused", "chat:1", ErrorCode.RATE_LIMITED),
     ]
 
 
