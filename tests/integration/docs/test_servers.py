@@ -55,7 +55,7 @@ def events(server: ServerProcess, name: str) -> list[dict[str, object]]:
 
 
 async def logged(server: ServerProcess, name: str, count: int = 1) -> None:
-    async with asyncio.timeout(GIVE_UP_AFTER):
+    async with asyncio.timeout(4 * GIVE_UP_AFTER):  # four processes start, one after the other
         while len(events(server, name)) < count:  # noqa: ASYNC110 - another process is waited for
             await asyncio.sleep(0.02)
 
