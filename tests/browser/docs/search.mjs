@@ -20,7 +20,7 @@ const SEARCHES = {
   "next.js": "frameworks/nextjs.html",
   optimistic: "guides/writing.html",
   uninstall: "operations.html",
-  RDS: "operations.html",
+  RDS: "operations/providers.html",
   kubernetes: "operations/kubernetes.html",
   monitoring: "operations/deployment.html",
   prometheus: "operations/metrics.html",
