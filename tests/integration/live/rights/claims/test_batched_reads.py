@@ -65,7 +65,7 @@ def shows(follower: Follower, number: int) -> bool:
 
 
 async def test_the_claims_of_a_commit_are_read_in_few_transactions(rows: Rows) -> None:
-    async with live_node(rows.dsn) as node:
+    async with live_node(rows.dsn, live=replace(QUICK, batch_timeout_ms=60_000)) as node:  # on a busy machine, too
         followers = [await node.follow(Query("note", _TIMES, ""), principal=rows.principal(name)) for name in USERS]
         run_each(
             rows.dsn,
