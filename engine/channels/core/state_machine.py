@@ -14,6 +14,11 @@ Subscriptions begin, and snapshots are loaded, between two transactions. After :
 a snapshot, which may show transactions that are still to come: ``_base`` keeps that snapshot until the stream has passed
 its position, and the row changes of the transactions it shows are skipped; their messages are not. ``position`` is the
 commit LSN up to which everything has been delivered.
+
+After a discontinuity the stream may begin below what was taken. Transactions with row changes and control messages are
+common (:mod:`engine.cluster.topics`): none is taken behind one that is missing, unless the tables were read in between. So
+up to the last one that was taken (``_again``) nothing of them is done again; what comes again are messages, which
+subscriptions know by their positions.
 """
 
 from __future__ import annotations
@@ -90,6 +95,8 @@ class ChannelCore:
         self._concerned: set[str] = set()  # channels and patterns whose rules or metadata the transaction changes
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
+        self._taken: Lsn = 0  # the last transaction with row changes or control messages
+        self._again: Lsn = 0  # up to there the stream may bring them again
 
     def process(self, transaction: Transaction) -> Generator[None, None, list[Effect]]:
         """Take a transaction. Yields while it decodes and asks filters; delivers in one step at its end, and returns what
@@ -104,7 +111,12 @@ class ChannelCore:
         return (yield from self._apply(decoded, events))
 
     def _apply(self, decoded: DecodedTransaction, events: list[MessageEvent]) -> Generator[None, None, list[Effect]]:
-        closed = {row.channel for row in decoded.messages if self.rooms.closed(row.channel)}
+        if again := decoded.lsn <= self._again:
+            decoded.changes, decoded.control_messages = [], []
+        elif decoded.changes or decoded.control_messages:
+            self._taken = decoded.lsn
+        # What comes again was judged when the rooms were as they were then.
+        closed = set() if again else {row.channel for row in decoded.messages if self.rooms.closed(row.channel)}
         room_events = [] if not decoded.changes or self._shown(decoded) else self._apply_rights(decoded)
         shown_by = [(event, self.rooms.row(event.channel)) for event in room_events]
         loads = self._loads
@@ -115,7 +127,7 @@ class ChannelCore:
             yield from self.hub.review(reviewed)
         if loads != self._loads:  # a later state was loaded meanwhile, which subscribers have received
             room_events = [event for event, row in shown_by if self.rooms.row(event.channel) == row]
-        return self._conclude(decoded, events, closed, room_events)
+        return self._conclude(decoded, events, closed, room_events, again=again)
 
     def seed(self, transactions: Iterable[Transaction]) -> None:
         """Transactions that were delivered before this core listened and that a snapshot might not show."""
@@ -134,6 +146,12 @@ class ChannelCore:
     def reach(self, position: Lsn) -> None:
         """Everything up to ``position`` was delivered."""
         self.position = max(self.position, position)
+
+    def interrupted(self, *, other_history: bool) -> None:
+        """The stream may bring again what was taken. Positions of another history mean nothing."""
+        if other_history:
+            self._taken = 0
+        self._again = self._taken
 
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
         """Start from the rows of presence, channels, channel_defaults, routes and rules that ``snapshot`` shows; catch up.
@@ -155,7 +173,7 @@ class ChannelCore:
                 self._room(event)
             self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
             self._close()
-        for transaction in unseen:
+        for transaction in {each.position: each for each in unseen}.values():  # the stream may have brought one again
             decoded = self.reader.decode(transaction)
             for event in self._apply_rights(decoded):
                 self._room(event)
@@ -166,9 +184,15 @@ class ChannelCore:
         self._base = snapshot if snapshot.position > self.position else None
 
     def _conclude(
-        self, decoded: DecodedTransaction, events: list[MessageEvent], closed: set[str], room_events: list[PlainEvent]
+        self,
+        decoded: DecodedTransaction,
+        events: list[MessageEvent],
+        closed: set[str],
+        room_events: list[PlainEvent],
+        *,
+        again: bool,
     ) -> list[Effect]:
-        """``closed``: channels of its messages that were closed before."""
+        """``closed``: channels of its messages that were closed before; ``again``: the stream brought it before."""
         self.position = max(self.position, decoded.lsn)
         shown = self._shown(decoded)
         for event in room_events:
@@ -180,7 +204,8 @@ class ChannelCore:
             self._refuse(decoded, closed)
         if len(self.routes):
             decoded.copies = self.routes.copies(decoded.messages)
-        self.unrecorded.append(decoded)
+        if not (again and self.unrecorded.has(decoded)):
+            self.unrecorded.append(decoded)
         if not decoded:
             return []
         effects: list[Effect] = []

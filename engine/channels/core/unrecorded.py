@@ -94,10 +94,14 @@ class UnrecordedMessages:
                 entry.recorded = self._reads.upcoming
         self._delivered = transaction.end
 
+    def has(self, transaction: DecodedTransaction) -> bool:
+        """Whether ``transaction`` was delivered before, and is here."""
+        known = self._entries.get(transaction.xid)
+        return known is not None and known.lsn == transaction.lsn
+
     def insert(self, transaction: DecodedTransaction) -> None:
         """The stream delivered ``transaction`` behind some that committed later; nothing, if it is here already."""
-        known = self._entries.get(transaction.xid)
-        if known is None or known.lsn != transaction.lsn:
+        if not self.has(transaction):
             delivered, self._delivered = self._delivered, transaction.lsn
             self.append(transaction)
             self._delivered = delivered

@@ -273,6 +273,7 @@ class Recovery:
         """Another history begins behind ``parted``: what was delivered may never have been, and positions begin anew."""
         _log.warning("epoch_changed", epoch=self._epochs.current)
         self._core.unrecorded.keep(parted)
+        self._core.interrupted(other_history=True)
         self._core.position = position - 1
         self._repeats = True
         error = UnavailableError("the database was restored or another one took over; subscribe again")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from engine.cluster.nats_stream import Found, NatsStream
 from engine.transaction import Discontinuity
 from tests.integration.cluster.conftest import Cluster, ids
-from tests.support.postgres.sql import connect, run
+from tests.support.postgres.sql import connect, run, until
 
 ONE = "select realtime.broadcast('room', 'sent', to_jsonb(%s::text))"
 SEVERAL = f"{ONE}, realtime.broadcast('elsewhere', 'sent', '1')"
@@ -107,3 +109,34 @@ async def test_a_kick_that_was_lost_is_carried_out_after_the_hole_and_not_for_th
     run(cluster.dsn, ONE, "later")
     await back.until(lambda: back.data == ["later"])
     assert stays.data == ["behind", "later"]
+
+
+async def test_what_a_node_had_taken_before_a_hole_is_not_done_again(cluster: Cluster) -> None:
+    await cluster.relay()
+    node, other_node = await cluster.node(buffer_bytes=1), await cluster.node()
+    room, seen = await node.listen("room", presence={}), await other_node.listen("room", presence={})
+    rows = await node.follow()
+    with connect(cluster.dsn) as sql, sql.transaction():
+        sql.execute("lock table realtime.commits in share mode")  # the slot stays before the first message
+        run(cluster.dsn, ONE, "first")
+        run(cluster.dsn, "select realtime.broadcast_all('called', '1')")
+        bob = await other_node.listen("room", user="bob", presence={})
+        await other_node.channels.set_presence("room", bob.member, {"state": {"typing": True}})
+        bob.cancel()
+        for each in (room, seen):
+            await each.until(partial(each.of, "presence:leave"))
+        async with node.stream.apply_lock:
+            cluster.insert(*range(802))
+            run(cluster.dsn, ONE, "lost")
+            run(cluster.dsn, ONE, "next")
+            await seen.until(lambda: "next" in seen.data)
+            async with cluster.stream() as stream:
+                assert await lose(cluster, stream, at_once=False)
+        await until(lambda: node.stream.interruptions > 1)
+    await room.until(lambda: "next" in room.data)
+    await rows.until(lambda: len(ids(rows)) == 802)
+    assert room.data == ["first", 1, "lost", "next"]
+    changes = [event for event in room.events if event["type"].startswith("presence:")]
+    kinds = [event["type"] for event in changes if event["user"]["id"] == "bob"]
+    assert kinds == ["presence:join", "presence:update", "presence:leave"]
+    assert room.events[-len(seen.events) :] == seen.events, "room has seen the other one come"
