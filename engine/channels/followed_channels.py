@@ -86,7 +86,7 @@ class FollowedChannels:
         if self._waiting or not self._stream.follows({topic}):
             self._waiting += 1
             try:
-                async with self._order:
+                async with in_time(), self._order:
                     await self._reach(topic)
             finally:
                 self._waiting -= 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from engine.channels.core.delivery.subscription import Subscription
@@ -16,7 +19,7 @@ from engine.channels.core.messages.model import (
     parse_position,
 )
 from engine.channels.core.state_machine import ChannelCore
-from engine.channels.db.refusals import refusals
+from engine.channels.db.refusals import WAITS, in_time, refusals
 from engine.channels.db.schema_watch import SchemaWatch
 from engine.channels.db.store import Store
 from engine.channels.followed_channels import FollowedChannels
@@ -33,6 +36,7 @@ _AT_ONCE: Final = 256  # subscriptions that are being opened
 _EACH: Final = (
     16  # of one user: what is behind them (rows of presence, the past) comes in the order in which it is asked for
 )
+_PROMPT: Final = 0.5  # seconds in which one is opened while the stream advances
 
 
 class Subscriptions:
@@ -72,20 +76,25 @@ class Subscriptions:
             self._core.rooms.check(channel)
 
     async def current(self) -> None:
-        """Wait until rooms and rules are those that are committed now. Raises ``UnavailableError``."""
-        await self._stream.reached(await self._store.committed())
-        await self._recovery.loaded()
+        """Wait until rooms and rules are those that are committed now. Raises ``UnavailableError``, also if the stream does
+        not get there in time.
+        """
+        async with in_time(WAITS):
+            await self._stream.reached(await self._store.committed())
+            await self._recovery.loaded()
 
     async def open(self, channel: str, options: ChannelOptions, member: Member, receiver: Receiver) -> Subscription:
         """As :meth:`engine.channels.service.Channels.subscribe`."""
         since = _position(options.since)
         subscription = Subscription(channel, options, member, receiver, self)
         try:
-            async with self._lane.place(() if member.counted_as is None else (member.counted_as,)):
+            async with in_time(WAITS) as limit, self._place(member):
                 await self.check(channel)
                 with refusals("a channel of this name", self._schema):
                     await self._followed.follow(subscription)
                     await self._clients.admit(subscription)
+                    await self._recovery.ready(since, options.history)
+                    limit.reschedule(None)  # a past is read in its turn, however long it is
                     await self._recovery.begin(subscription, since, options.history)
                 self._core.rooms.check(channel)  # it may have been closed meanwhile
         except BaseException:
@@ -94,6 +103,18 @@ class Subscriptions:
             self._followed.release(subscription)
             raise
         return subscription
+
+    @asynccontextmanager
+    async def _place(self, member: Member) -> AsyncIterator[None]:
+        """Wait for a place. A subscription that is in it for long waits for the stream: it gives the place to others, and
+        what it waits from then on is not counted as its user's time. It still is one of those that a user may open at once.
+        """
+        async with self._lane.place(() if member.counted_as is None else (member.counted_as,)) as place:
+            late = asyncio.get_running_loop().call_later(_PROMPT, place.free)
+            try:
+                yield
+            finally:
+                late.cancel()
 
     # What a subscription asks of its channels: see ``ChannelSource``.
 

@@ -104,3 +104,7 @@ select realtime.drop_partitions() as dropped
 -- name: engine_expire_messages
 -- Remove expired messages where whole days cannot be dropped; returns the number of rows.
 select realtime.expire_messages(%(most)s) as removed
+
+-- name: engine_expire_kicks
+-- Remove notes of users that were removed from channels more than a day ago; returns the number of rows.
+select realtime.expire_kicks(%(most)s) as removed

@@ -51,8 +51,11 @@ select channel, connection_id, user_id, metadata::text as metadata, state::text 
 from realtime.presence order by joined_at, channel, connection_id
 
 -- name: engine_kicks
--- The users that were removed from channels lately.
-select id::text as id, channel, user_id, reason from realtime.kicks order by kicked_at
+-- The users that were removed from channels in the last day; at: when, in microseconds since 1970. Nodes keep their clients while nothing leads
+-- the stream or they are cut off from it, for as long as that takes, and notice the hole only afterwards: the ten minutes of the
+-- stream in NATS and the times of silence are no bound for it. realtime.expire_kicks() removes what is older, but nothing of it is read where that fails.
+select id::text as id, channel, user_id, reason, (extract(epoch from kicked_at) * 1000000)::bigint as at
+from realtime.kicks where kicked_at >= now() - interval '1 day' order by kicked_at
 
 -- name: engine_rules
 -- The rules of channels, as the stream writes them.

@@ -15,7 +15,10 @@ from engine.channels.db.schema_watch import SchemaWatch
 from engine.errors import InvalidQueryError
 from engine.postgres.errors import in_words, reason
 
-__all__ = ["in_time", "refusals"]
+__all__ = ["WAITS", "in_time", "refusals"]
+
+WAITS: Final = 15.0
+"""Seconds that a subscription waits for the stream, and for the recovery of channels."""
 
 _STREAM_TIMEOUT: Final = 5.0  # seconds for which the stream is awaited
 
@@ -23,11 +26,13 @@ _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def in_time(seconds: float = _STREAM_TIMEOUT) -> AsyncIterator[None]:
-    """Raise ``UnavailableError`` if the stream does not get in time to where it is awaited."""
+async def in_time(seconds: float | None = None) -> AsyncIterator[asyncio.Timeout]:
+    """Raise ``UnavailableError`` if the stream does not get in time to where it is awaited. ``reschedule(None)`` ends the
+    limit; None: the one of a single wait.
+    """
     try:
-        async with asyncio.timeout(seconds):
-            yield
+        async with asyncio.timeout(_STREAM_TIMEOUT if seconds is None else seconds) as limit:
+            yield limit
     except TimeoutError as error:
         raise UnavailableError("this server does not follow the database now; try again") from error
 

@@ -38,7 +38,7 @@ from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import Position, UnavailableError, just_before, position_text
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
-from engine.channels.db.refusals import in_time
+from engine.channels.db.refusals import WAITS, in_time
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import Epochs
 from engine.channels.history.missed import MissedMessages
@@ -61,7 +61,6 @@ _TABLES = (
     "engine_connection_rows",
     "engine_kicks",
 )
-_WAITS = 15.0  # seconds that a subscription waits for the stream, and for the recovery of channels
 _MAX_EXAMINED = 10_000  # messages looked at in search of those that a subscriber wants
 _READS = 4  # pasts read at once: each may be as large as max_replay_bytes
 
@@ -101,18 +100,25 @@ class Recovery:
         """Wait until rooms and presence are those of the stream's position. Raises ``UnavailableError`` if that takes long:
         after a change of history it takes a relay that leads.
         """
-        async with in_time(_WAITS):
+        async with in_time(WAITS):
             await self._synced.wait()
 
     # -- one subscription ------------------------------------------------------------------------------------------
 
+    async def ready(self, since: Position | None, history: int) -> None:
+        """Wait for all that a subscription needs before its past is read. Raises ``UnavailableError``."""
+        if since is not None or min(history, self._settings.max_history):
+            await self.reach(since)
+        await self.loaded()
+
     async def begin(self, subscription: Subscription, since: Position | None, history: int) -> None:
-        """Give ``subscription`` its past and let it take part from then on. Raises ``UnavailableError``."""
+        """Give ``subscription`` its past and let it take part from then on, after :meth:`ready`. Raises
+        ``UnavailableError``.
+        """
         history = min(history, self._settings.max_history)
         if since is None and not history:
             await self.loaded()
             return self._add(subscription, (self._core.position, 0))
-        await self.reach(since)
         while not await self._began(subscription, since, history):
             pass
 
@@ -161,7 +167,7 @@ class Recovery:
         """
         if since is None or since.lsn > self._core.position:
             flushed = await self._store.flushed()
-            async with in_time(_WAITS):
+            async with in_time(WAITS):
                 await self._stream.reached(flushed if since is None else min(since.lsn + 1, flushed))
 
     async def _read(

@@ -1,5 +1,5 @@
-"""What has to be done now and then: partitions made ahead, messages expired. One node at a time, by an advisory
-lock in SQL.
+"""What has to be done now and then: partitions made ahead, messages and notes of kicks expired. One node at a time, by an
+advisory lock in SQL, or each other rows. What fails does not stop the rest.
 """
 
 from __future__ import annotations
@@ -58,18 +58,27 @@ class Retention:
     async def run(self) -> None:
         """Now, and every so often."""
         while True:
-            try:
-                await self._store.rows("engine_make_partitions", days=self._settings.partitions_ahead)
-                while (await self._store.rows("engine_drop_partitions"))[0]["dropped"]:
-                    pass
-                await self._expire()
-            except (psycopg.Error, UnavailableError) as error:
-                _log.warning("maintenance_failed", error=str(error).strip())
+            for work in (self._make_partitions, self._drop_partitions, self._expire_messages, self._expire_kicks):
+                try:
+                    await work()
+                except (psycopg.Error, UnavailableError) as error:
+                    _log.warning("maintenance_failed", what=work.__name__.strip("_"), error=str(error).strip())
             await asyncio.sleep(self._settings.maintenance_interval)
 
-    async def _expire(self) -> None:
+    async def _make_partitions(self) -> None:
+        await self._store.rows("engine_make_partitions", days=self._settings.partitions_ahead)
+
+    async def _drop_partitions(self) -> None:
+        while (await self._store.rows("engine_drop_partitions"))[0]["dropped"]:
+            pass
+
+    async def _expire_messages(self) -> None:
+        await self._expire("engine_expire_messages")
+
+    async def _expire_kicks(self) -> None:
+        await self._expire("engine_expire_kicks")
+
+    async def _expire(self, name: str) -> None:
         """In short transactions, until there is nothing left."""
-        while True:
-            removed = (await self._store.rows("engine_expire_messages", most=_BATCH))[0]["removed"]
-            if removed < _BATCH:
-                return
+        while (await self._store.rows(name, most=_BATCH))[0]["removed"] >= _BATCH:
+            pass

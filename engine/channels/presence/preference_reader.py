@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from engine.channels.db.refusals import WAITS, in_time
 from engine.lsn import Lsn
 
 __all__ = ["PreferenceReader"]
@@ -36,7 +37,9 @@ class PreferenceReader:
         self._reading: asyncio.Task[None] | None = None
 
     async def rows_of(self, user: str) -> Rows:
-        """The user's rows, when the stream has passed what they were read from. Raises what reading them raises."""
+        """The user's rows, when the stream has passed what they were read from. Raises what reading them raises, and
+        ``UnavailableError`` if the stream does not get there in time.
+        """
         answer = self._asked.get(user)
         if answer is None:
             answer = self._asked[user] = asyncio.get_running_loop().create_future()
@@ -57,7 +60,9 @@ class PreferenceReader:
         try:
             for row in await self._store.rows("engine_preferences", users=list(asked)):
                 found[row["user_id"]].append(row)
-            await self._reached(await self._store.committed())  # so that no crash takes back what was read
+            committed = await self._store.committed()
+            async with in_time(WAITS):
+                await self._reached(committed)  # so that no crash takes back what was read
         except Exception as error:  # noqa: BLE001 - the error of those who asked, whatever it is
             for answer in asked.values():
                 answer.set_exception(error)

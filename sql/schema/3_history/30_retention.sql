@@ -193,7 +193,6 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('bunbase realtime expiry', 0)) then
     return 0;
   end if;
-  delete from realtime.kicks k where k.kicked_at < now() - interval '1 day';
   shortest := (select min(t.ttl) from (select ttl from realtime.channels union all select ttl from realtime.channel_defaults) t);
   -- Days that have expired for one channel but not for others, and messages that came before their partition.
   for part in
@@ -294,6 +293,21 @@ begin
 end
 $$;
 comment on function realtime.expire_ids(integer) is 'Forget the message ids that are as old as their channel''s messages get, at most "most"';
+
+create or replace function realtime.expire_kicks(most integer default 10000) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+declare
+  removed integer;
+begin
+  delete from realtime.kicks k where k.id in (
+    select o.id from realtime.kicks o where o.kicked_at < now() - interval '1 day' order by o.kicked_at limit most for update skip locked
+  );
+  get diagnostics removed = row_count;
+  return removed;
+end
+$$;
+comment on function realtime.expire_kicks(integer) is
+  'Remove rows of realtime.kicks that are older than a day, which no server reads any more; at most "most". Returns the number';
 
 -- So that the first message has its partition; the servers go on from here.
 select realtime.make_partitions();

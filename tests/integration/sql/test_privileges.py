@@ -41,6 +41,7 @@ NEVER = [
     "select realtime.note_expired('r', '0/1', 1)",
     "select realtime.drop_partitions()",
     "select realtime.expire_messages()",
+    "select realtime.expire_kicks()",
     "select realtime.adopt_cluster()",
     "select stream_key from realtime.settings",
     "insert into realtime.messages (channel, event, xid) values ('r', 'e', '3')",
@@ -106,6 +107,7 @@ OURS = {
     "direct(text[],text,jsonb,text,jsonb,integer)",
     "drop_partitions()",
     "emit(text,jsonb)",
+    "expire_kicks(integer)",
     "expire_messages(integer)",
     "extend_epochs(boolean)",
     "make_partitions(integer)",
@@ -256,6 +258,7 @@ def test_a_server_that_is_neither_superuser_nor_owner_gets_by_with_the_documente
         copies = dict.fromkeys((*names, "priorities"), nothing)
         named(db, "engine_record_and_route", epoch="e", **commits, positions=nothing, **copies, careful=False)
         named(db, "engine_expire_messages", most=10)
+        named(db, "engine_expire_kicks", most=10)
         named(db, "engine_leave", **who)
         named(db, "feed_node_remove", node="n", always=True)
     finally:

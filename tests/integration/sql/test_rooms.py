@@ -249,14 +249,8 @@ def test_kick_ends_presence_and_notifies_the_nodes(db: Connection, stream: Strea
     )
     assert command == {"command": "kick", "id": kept.pop("id"), "channel": "r", "user_id": "ann", "reason": "rude"}
     assert kept == {"channel": "r", "user_id": "ann", "reason": "rude", "now": True}
-    run(db, "update realtime.kicks set kicked_at = kicked_at - interval '23 hours'")
-    assert value(db, "select realtime.expire_messages()") == 0
-    assert len(run(db, "select 1 from realtime.kicks")) == 1
-    run(db, "update realtime.kicks set kicked_at = kicked_at - interval '1 hour'")
-    assert value(db, "select realtime.expire_messages()") == 0
-    assert run(db, "select 1 from realtime.kicks") == []
     assert value(db, "select realtime.kick('r', null)") == 0
-    assert run(db, "select 1 from realtime.kicks") == []
+    assert len(run(db, "select 1 from realtime.kicks")) == 1
     assert len(run(db, "select 1 from realtime.connections")) == 1
 
 
@@ -266,3 +260,18 @@ def test_deleting_a_row_of_connections_is_enough_to_disconnect(db: Connection) -
     assert join(db, "r", "c1", "ann")
     run(db, "delete from realtime.connections where user_id = 'ann'")
     assert run(db, "select 1 from realtime.presence") == []
+
+
+def test_kicks_are_kept_for_a_day_and_read_no_longer(db: Connection) -> None:
+    for _ in range(3):
+        run(db, "select realtime.kick('r', 'ann', 'rude')")
+    run(db, "update realtime.kicks set kicked_at = kicked_at - interval '23 hours'")
+    assert named(db, "engine_expire_kicks", most=10) == [{"removed": 0}]
+    rows = named(db, "engine_kicks")
+    ages = run(db, "select (extract(epoch from kicked_at) * 1000000)::bigint as at from realtime.kicks")
+    assert [row["at"] for row in rows] == [row["at"] for row in ages]
+    run(db, "update realtime.kicks set kicked_at = kicked_at - interval '1 hour'")
+    run(db, "select realtime.kick('r', 'bob')")
+    assert [row["user_id"] for row in named(db, "engine_kicks")] == ["bob"], "also where nothing removes the others"
+    assert [named(db, "engine_expire_kicks", most=2) for _ in range(2)] == [[{"removed": 2}], [{"removed": 1}]]
+    assert [row["user_id"] for row in run(db, "select user_id from realtime.kicks")] == ["bob"]

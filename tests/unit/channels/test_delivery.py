@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -304,14 +305,39 @@ def test_a_kick_ends_the_subscriptions_that_it_names(named: dict[str, str | None
     assert [subscription.channel for subscription in node.core.hub] == ["c", "c", "c"], "until the service removes them"
 
 
+HOUR = 3_600_000_000  # microseconds
+
+
+def kick_row(id: str, at: int = 0) -> dict[str, Any]:
+    return {"id": id, "channel": "c", "user_id": "ann", "reason": None, "at": at}
+
+
 def test_a_kick_is_carried_out_once_whichever_of_stream_and_table_brings_it_first() -> None:
     kicks = Kicks()
-    rows = [{"id": id, "channel": "c", "user_id": "ann", "reason": None} for id in ("1", "2", "3")]
+    rows = [kick_row(id) for id in ("1", "2", "3")]
     assert kicks.take(ControlMessage("kick", id="1"))
     assert [each.channel for each in kicks.load(rows)] == ["c", "c"], "the stream has not brought them"
     assert not list(kicks.load(rows))
     assert [kicks.take(ControlMessage("kick", id=id)) for id in ("1", "2", "3", "4")] == [False, False, False, True]
     assert not list(kicks.load(rows)), "the snapshot may not show the last one yet"
-    assert not list(kicks.load([*rows, {**rows[0], "id": "4"}]))
+    assert not list(kicks.load([*rows, kick_row("4")]))
     assert kicks.take(ControlMessage("kick")), "a version before gives them no id"
     assert kicks.take(ControlMessage("kick"))
+
+
+def test_a_kick_that_snapshots_show_late_is_not_carried_out_again() -> None:
+    """Its commit waits for a standby, so it is in the stream long before it is visible."""
+    kicks = Kicks()
+    assert kicks.take(ControlMessage("kick", id="1"))
+    assert [list(kicks.load(rows)) for rows in ([], [], [kick_row("1")])] == [[], [], []]
+
+
+def test_kicks_are_forgotten_when_no_snapshot_can_show_them_any_more() -> None:
+    kicks = Kicks()
+    for hour in range(1000):
+        assert kicks.take(ControlMessage("kick", id=f"stream {hour}", committed_at=hour * HOUR))
+        assert len(list(kicks.load([kick_row(f"table {hour}", hour * HOUR)]))) == 1
+    assert len(kicks) == 2 * 26, "of the last day, the hour that clocks may differ by, and now"
+    lasting = [kick_row(f"{whence} {hour}", hour * HOUR) for whence in ("stream", "table") for hour in range(976, 1000)]
+    assert not list(kicks.load(lasting))
+    assert not kicks.take(ControlMessage("kick", id="stream 976", committed_at=976 * HOUR))

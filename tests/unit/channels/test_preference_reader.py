@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.channels.core.messages.model import UnavailableError
+from engine.channels.presence import preference_reader
 from engine.channels.presence.preference_reader import PreferenceReader
 from engine.lsn import Lsn
 
@@ -63,4 +64,23 @@ async def test_a_read_that_fails_fails_for_those_who_asked_and_not_for_the_next(
             with pytest.raises(UnavailableError):
                 await each
         store.failure = None
+        assert [row["channel"] for row in await reader.rows_of("a")] == ["a"]
+
+
+async def test_a_stream_that_does_not_get_there_fails_a_read_and_the_next_asks_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where the position was that of another server."""
+    monkeypatch.setattr(preference_reader, "WAITS", 0.05)
+    store, passed = Preferences(), asyncio.Event()
+    store.gate.set()
+
+    async def waits(position: Lsn) -> None:
+        await passed.wait()
+
+    reader = PreferenceReader(store, waits)
+    async with asyncio.timeout(60):
+        with pytest.raises(UnavailableError, match="does not follow the database now"):
+            await reader.rows_of("a")
+        passed.set()
         assert [row["channel"] for row in await reader.rows_of("a")] == ["a"]

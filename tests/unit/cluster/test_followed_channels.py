@@ -95,6 +95,17 @@ async def test_subscription_that_gives_up_holds_its_channel_until_it_is_released
     assert not play.stream.interest.held
 
 
+async def test_messages_to_many_new_channels_are_refused_at_once_if_none_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.channels.db.refusals._STREAM_TIMEOUT", 0.2)
+    play = Play()
+    began = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(*(play.publish(f"room {each}", each) for each in range(100)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {UnavailableError}
+    assert asyncio.get_running_loop().time() - began < 10, "not one after the other: that takes 20 seconds"
+
+
 async def test_messages_keep_the_order_of_the_calls_while_channels_are_joined() -> None:
     play = Play()
     assert play.ready("room") == 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.channels import subscriptions
 from engine.channels.core.messages.model import UnavailableError, parse_position
 from engine.channels.db.store import Store
 from engine.channels.history import recovery
@@ -117,6 +118,11 @@ async def test_who_resumes_before_a_hole_is_noticed_gets_what_the_past_has_lacke
         assert (resumed.data, shown.data, whole.data) == (["lost", "next"], ["early", "lost", "next"], ["next"])
 
 
+def bound_waits(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    for each in (recovery, subscriptions):
+        monkeypatch.setattr(each, "WAITS", seconds)
+
+
 async def test_subscriptions_do_not_wait_for_ever_for_the_stream_or_a_recovery(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +135,7 @@ async def test_subscriptions_do_not_wait_for_ever_for_the_stream_or_a_recovery(
 
     async with channel_node(database) as one, asyncio.timeout(GIVE_UP_AFTER):
         await one.listen("room")
-        monkeypatch.setattr(recovery, "_WAITS", 0.2)
+        bound_waits(monkeypatch, 0.2)
         async with one.stream.apply_lock:
             run(database, "select realtime.broadcast('room', 'sent', '1')")
             with pytest.raises(UnavailableError, match="does not follow the database now"):
@@ -141,9 +147,35 @@ async def test_subscriptions_do_not_wait_for_ever_for_the_stream_or_a_recovery(
         for history in (0, 1):
             with pytest.raises(UnavailableError, match="does not follow the database now"):
                 await one.listen("room", history=history)
-        monkeypatch.setattr(recovery, "_WAITS", GIVE_UP_AFTER)
+        bound_waits(monkeypatch, GIVE_UP_AFTER)
         gate.set()
         assert (await one.listen("room", history=1)).data == [1]
+
+
+async def test_a_user_and_a_new_room_do_not_wait_for_ever_for_the_stream(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's preferences are those of the stream, and so are the rooms; the connection's row is behind its position."""
+    refused = "does not follow the database now"
+    async with channel_node(database) as one, asyncio.timeout(GIVE_UP_AFTER):
+        run(database, "update realtime.channel_defaults set dynamic = false")
+        run(database, "select realtime.create_channel('room')")
+        await one.caught_up()
+        bound_waits(monkeypatch, 0.2)
+        async with one.stream.apply_lock:
+            ann = await one.member("ann")
+            with pytest.raises(UnavailableError, match=refused):
+                await one.listen("room", ann)
+            run(database, "select realtime.create_channel('new')")
+            with pytest.raises(UnavailableError, match=refused):
+                await one.listen("new")
+            with pytest.raises(UnavailableError, match=refused):
+                await one.publish("new", 1)
+        bound_waits(monkeypatch, GIVE_UP_AFTER)
+        listener = await one.listen("room", ann)
+        await one.publish("room", 1)
+        await listener.until(lambda: listener.data == [1])
+        await one.publish("new", 1)
 
 
 async def test_a_position_of_another_server_is_not_waited_for(database: str) -> None:
