@@ -41,11 +41,22 @@ export const RESERVED = /^(error|gap|subscribed|\*)$|^(presence|room):(?!(occupi
 const REMEMBERED = 1000; // ids of messages
 const HELD = 1000; // messages that wait for the first listener; the oldest are dropped
 
+/** From the first call of `subscribe()` until each of them has its `unsubscribe()`, also where the server ends it before. */
+interface Shared {
+  _promise: Promise<void>;
+  _resolve: () => void;
+  _reject: (error: RealtimeError) => void;
+  /** What the calls returned, a promise for each: it names the use. */
+  _uses: Set<Promise<void>>;
+  /** Calls of `unsubscribe()` that named none. */
+  _unnamed: number;
+}
+
 /** The channel's subscription, over all connections. @internal */
 export class ChannelSubscription implements Subscription {
   readonly _isChannel = true;
   _begun = false;
-  _ready: { _promise: Promise<void>; _resolve: () => void; _reject: (error: RealtimeError) => void } | undefined;
+  _ready: Shared | undefined;
   private _presence = new PresenceState();
   private _own: PresenceData = {};
   private _since: string | undefined; // what a resume goes on after: the last message, or where the first request began
@@ -54,8 +65,7 @@ export class ChannelSubscription implements Subscription {
   private _seen = new Set<string>(); // ids, with their senders
   private _jobs: (() => unknown)[] = [];
   private _busy = false;
-  private _uses = 0; // calls of `subscribe()` without one of `unsubscribe()`
-  private _endedUses: Promise<void>[] = []; // those of subscriptions that have ended, by what `subscribe()` returned
+  private _used = new Set<Shared>(); // `_ready`, behind those that have ended and are not left by all yet
   private _held: WireMessage[] | undefined = []; // undefined: there is a listener, or was one
   private _sealing: [Encryption, Sealer] | undefined;
 
@@ -67,26 +77,31 @@ export class ChannelSubscription implements Subscription {
   ) {}
 
   _start(): Promise<void> {
-    this._uses++;
-    if (this._ready) return this._ready._promise;
+    const use = this._ready?._promise.then();
+    if (use) {
+      this._ready!._uses.add(use);
+      return use;
+    }
     let _resolve!: () => void;
     let _reject!: (error: RealtimeError) => void;
     const _promise = new Promise<void>((yes, no) => ((_resolve = yes), (_reject = no)));
-    this._ready = { _promise, _resolve, _reject };
+    this._ready = { _promise, _resolve, _reject, _uses: new Set([_promise]), _unnamed: 0 };
+    this._used.add(this._ready);
     this._manager._want(this);
     return _promise;
   }
 
-  /** `use`: what `_start` returned; by default the oldest. */
-  async _stop(use = this._endedUses[0] ?? this._ready?._promise): Promise<void> {
-    const index = this._endedUses.indexOf(use!);
-    if (index >= 0) void this._endedUses.splice(index, 1);
-    if (index >= 0 || use !== this._ready?._promise || --this._uses > 0) return;
-    const ready = this._ready;
+  /** `use`: what `_start` returned; without it, any of the oldest subscription. */
+  async _stop(use?: Promise<void>): Promise<void> {
+    use?.catch(() => {}); // who has left is told nothing
+    const left = [...this._used].find(({ _uses }) => !use || _uses.delete(use));
+    if (!left || left._uses.size > (use ? left._unnamed : ++left._unnamed)) return;
+    this._used.delete(left);
+    if (left !== this._ready) return;
     this._forget();
     this._jobs = []; // pending deliveries are dropped
     this._events._deliver(""); // iterators end
-    ready?._resolve(); // superseded, which its caller has asked for
+    left._resolve(); // superseded, which its caller has asked for
     return this._manager._leave(this);
   }
 
@@ -185,7 +200,7 @@ export class ChannelSubscription implements Subscription {
     const [ready, begun] = [this._ready!, this._begun];
     const refused = error && !begun;
     // Who was refused knows it; each other one has its call of `unsubscribe()` to come, which must not end a later use.
-    if (!refused) while (this._uses-- > 0) this._endedUses.push(ready._promise);
+    if (refused) this._used.delete(ready);
     this._forget();
     this._do(() => {
       const read = this._events._deliver("", error);
@@ -197,7 +212,6 @@ export class ChannelSubscription implements Subscription {
 
   private _forget(): void {
     this._begun = false;
-    this._uses = 0;
     this._held &&= [];
     this._ready = this._since = this._last = this._epoch = undefined;
     this._seen.clear();

@@ -74,6 +74,56 @@ test("a use is ended by what subscribe() returned, in any order and once", async
   assert.equal(left(), 1);
 });
 
+test("each call of subscribe() is a use of its own, also of calls made together", async () => {
+  const { server, channel, received } = await subscribedChannel();
+  void channel.unsubscribe();
+  const left = (): number => server.peer.of("unsubscribe").length;
+  const [one, other] = [channel.subscribe(), channel.subscribe()];
+  assert.notEqual(one, other);
+  server.peer.subscribed("room");
+  await Promise.all([one, other]);
+  for (let time = 0; time < 3; time++) await channel.unsubscribe(one); // a clean-up that runs more than once
+  await flush();
+  server.peer.message("room", 1);
+  assert.deepEqual([received, left()], [[1], 1]);
+  void channel.unsubscribe(other);
+  assert.equal(left(), 2);
+});
+
+test("uses that are named and calls of unsubscribe() that name none are counted together, whichever comes first", async () => {
+  const { server, channel } = await subscribedChannel();
+  void channel.unsubscribe();
+  for (const namedFirst of [true, false]) {
+    const before = server.peer.of("unsubscribe").length;
+    const named = channel.subscribe();
+    void channel.subscribe();
+    server.peer.subscribed("room");
+    await named;
+    const leave = [() => channel.unsubscribe(named), () => channel.unsubscribe()];
+    if (!namedFirst) leave.reverse();
+    void leave[0]!();
+    assert.equal(server.peer.of("unsubscribe").length, before);
+    void leave[1]!();
+    assert.equal(server.peer.of("unsubscribe").length, before + 1);
+  }
+});
+
+test("a refusal rejects each call of subscribe(), and who has left before hears nothing of it", async () => {
+  const { server, channel } = await subscribedChannel();
+  void channel.unsubscribe();
+  const heard: unknown[] = [];
+  const listener = (error: unknown): unknown => heard.push(error);
+  process.on("unhandledRejection", listener);
+  const uses = [channel.subscribe(), channel.subscribe(), channel.subscribe()];
+  void channel.unsubscribe(uses[0]); // neither is awaited
+  void channel.unsubscribe(uses[2]);
+  end(server);
+  await assert.rejects(uses[1]!, { code: "RT_003" });
+  await flush();
+  process.off("unhandledRejection", listener);
+  assert.deepEqual(heard, []);
+});
+
 test("subscribe() that was refused needs no unsubscribe()", async () => {
   const { server, channel } = await subscribedChannel();
   void channel.unsubscribe();
