@@ -56,7 +56,8 @@ export class Channel<Events = Untyped, State = Untyped> {
    * Leave the channel once it was called as often as {@link subscribe}; other clients see it at once. Listeners stay. Of a subscription
    * that the server has ended it ends nothing, and no use that began later.
    *
-   * @param use what {@link subscribe} returned, to end that very one; then also one that was refused, or has ended already, is right.
+   * @param use what that {@link subscribe} returned, to end this very one: a second time, or where it was refused or has ended already,
+   * that does nothing.
    */
   unsubscribe(use?: Promise<void>): Promise<void> {
     return this._subscription._stop(use);

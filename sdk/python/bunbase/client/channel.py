@@ -15,7 +15,7 @@ from bunbase.client.messages import Messages
 from bunbase.connection.subscription import Raw
 from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.channel_state import ChannelOptions, ChannelState
-from bunbase.core.use_count import UseCount
+from bunbase.core.use_count import BLOCK, UseCount
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Ack, History, Presence
@@ -65,21 +65,24 @@ class Channel(Emitter):
         """Whether it is subscribed to; a connection that is just being re-established does not matter."""
         return self._manager.subscriptions.get(self.key) is self and self._state.begun
 
-    async def subscribe(self) -> Self:
+    async def subscribe(self, use: object = None) -> Self:
         """Subscribe, and wait until no later message can be missed.
 
         Calls are counted, so parts of an application can share a channel: each needs its own ``unsubscribe``, also where the
         server has ended it since; one that raises needs none. After a reconnect it resumes from the last message. What comes
         before the first listener waits for it, up to 1000. Returns also when it was unsubscribed or disconnected before.
 
+        Args:
+            use: names the use: any object, such as the component's ``self``. Only ``unsubscribe`` with that object ends it.
+
         Raises:
             RealtimeError: it is rejected, or the connection fails for good.
         """
-        use, ready = self._uses.begin(), self._begin()
+        subscription, ready = self._uses.begin(use), self._begin()
         try:
             await asyncio.shield(ready)
         except asyncio.CancelledError:
-            if self._uses.withdraw(use):
+            if self._uses.withdraw(subscription, use):
                 await self._leave()
             raise
         return self
@@ -91,11 +94,12 @@ class Channel(Emitter):
                 self._manager.subscribe(self)
         return self._ready
 
-    async def unsubscribe(self) -> None:
+    async def unsubscribe(self, use: object = None) -> None:
         """Leave once it was called as often as ``subscribe``; other clients see it at once. Iterators end, listeners stay.
-        It ends no use that began after the server has ended the one that it is for.
+        It ends no use that began after the server has ended the one that it is for; with the ``use`` of ``subscribe`` only
+        such a one, and nothing if there is none any more; without it none that has a name or is a ``with`` block.
         """
-        if self._uses.leave():
+        if self._uses.leave(use):
             await self._leave()
 
     async def _leave(self) -> None:
@@ -150,14 +154,8 @@ class Channel(Emitter):
             RealtimeError: rejected, or ``RT_001``: too many messages wait offline, or the connection failed for good.
             TypeError, ValueError: ``data`` is no JSON.
         """
-        sealed = self._state.encrypt(event, data)
-        message = {
-            "type": "message",
-            "channel": self.name,
-            "event": event,
-            "data": sealed,
-            "id": id or str(uuid.uuid4()),
-        }
+        message = {"type": "message", "channel": self.name, "event": event, "id": id or str(uuid.uuid4())}
+        message["data"] = self._state.encrypt(event, data)
         trace = {"traceparent": traceparent, "tracestate": tracestate}
         message |= {name: value for name, value in trace.items() if value is not None}
         answer = await self._manager.send(message)
@@ -265,12 +263,12 @@ class Channel(Emitter):
         return Messages(self._readers, event, buffer, overflow)
 
     async def __aenter__(self) -> Self:
-        return await self.subscribe()
+        return await self.subscribe(BLOCK)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.unsubscribe()
+        await self.unsubscribe(BLOCK)
 
     # Called by the subscription manager.
 

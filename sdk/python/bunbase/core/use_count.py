@@ -1,42 +1,53 @@
 """Which parts of an application use a subscription.
 
-The invariant: a use that the server has ended is left without ending one that began later.
+The invariant: who leaves ends a use of its own: none that began after the server ended its own, and none of another name.
 """
 
 from __future__ import annotations
 
-__all__ = ["UseCount"]
+__all__ = ["BLOCK", "UseCount"]
+
+BLOCK = object()
+"""Who uses a channel in a ``with`` block, which is left once."""
 
 
 class UseCount:
-    """Calls of ``subscribe``, each of which needs one of ``unsubscribe``, also after its subscription has ended."""
+    """Calls of ``subscribe``, each of which needs one of ``unsubscribe``, also after its subscription has ended.
+
+    ``user`` is any object that both calls name, compared by identity; None for those that name none.
+    """
 
     def __init__(self) -> None:
         self._subscription = 0  # which one it is
-        self._present = 0  # uses of that
-        self._ended: list[int] = []  # uses of former subscriptions that are not left yet, by their numbers
+        self._uses: list[
+            tuple[int, object]
+        ] = []  # that are not left yet, oldest first: the subscription, and who uses it
 
-    def begin(self) -> int:
+    def begin(self, user: object = None) -> int:
         """One more use. Returns the number of its subscription, for ``withdraw``."""
-        self._present += 1
+        self._uses.append((self._subscription, user))
         return self._subscription
 
-    def leave(self) -> bool:
-        """The oldest use is left. Returns whether nothing uses the present subscription any more."""
-        return self.withdraw(self._ended[0] if self._ended else self._subscription)
+    def leave(self, user: object = None) -> bool:
+        """The oldest use of this user is left, if there is one. Returns whether nothing uses the present subscription any
+        more.
+        """
+        mine = (subscription for subscription, other in self._uses if other is user)
+        return self.withdraw(next(mine, -1), user)
 
-    def withdraw(self, subscription: int) -> bool:
+    def withdraw(self, subscription: int, user: object = None) -> bool:
         """As ``leave``, of a use of this subscription."""
-        if subscription in self._ended:
-            self._ended.remove(subscription)
-        if subscription != self._subscription:
-            return False
-        self._present -= 1
-        return self._present <= 0
+        for index, (number, other) in enumerate(self._uses):
+            if number == subscription and other is user:
+                del self._uses[index]
+                return number == self._subscription and not self._present()
+        return False
 
     def end(self, *, refused: bool) -> None:
         """The subscription has ended, or was ``refused``: its users know that, and leave nothing."""
-        if not refused:
-            self._ended += [self._subscription] * self._present
+        if refused:
+            del self._uses[len(self._uses) - self._present() :]
         self._subscription += 1
-        self._present = 0
+
+    def _present(self) -> int:
+        return sum(number == self._subscription for number, _ in self._uses)

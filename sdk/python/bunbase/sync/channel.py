@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, overload
 
 from bunbase.client.channel import Channel
 from bunbase.client.realtime import Realtime
+from bunbase.core.use_count import BLOCK
 from bunbase.protocol.model import Ack, History, Message, Presence
 from bunbase.protocol.type_variables import T
 from bunbase.sync.iterator import SyncIterator
@@ -37,14 +38,14 @@ class SyncChannel:
         """Whether it is subscribed to; a connection that is just being re-established does not matter."""
         return self._channel.is_subscribed
 
-    def subscribe(self) -> Self:
+    def subscribe(self, use: object = None) -> Self:
         """Subscribe, and wait until no later message can be missed. Calls are counted, see ``Channel.subscribe``."""
-        self._thread.run(self._channel.subscribe())
+        self._thread.run(self._channel.subscribe(use))
         return self
 
-    def unsubscribe(self) -> None:
-        """Leave the channel once it was called as often as ``subscribe``. Iterators end."""
-        self._thread.run(self._channel.unsubscribe())
+    def unsubscribe(self, use: object = None) -> None:
+        """Leave the channel once it was called as often as ``subscribe``, see ``Channel.unsubscribe``. Iterators end."""
+        self._thread.run(self._channel.unsubscribe(use))
 
     def send(self, event: str, data: object = None, **options: Any) -> Ack:
         """Publish, and wait until it is committed. ``options``: ``id``, ``traceparent`` … as in ``Channel.send``."""
@@ -105,12 +106,12 @@ class SyncChannel:
         return self._thread.run(self._messages(event, timeout, buffer, overflow))
 
     def __enter__(self) -> Self:
-        return self.subscribe()
+        return self.subscribe(BLOCK)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.unsubscribe()
+        self.unsubscribe(BLOCK)
 
     async def _messages(
         self, event: str | None, timeout: float | None, buffer: int, overflow: Literal["error", "drop-oldest"]

@@ -1,0 +1,161 @@
+"""Several parts of an application use one channel: what each of them ends is its own use alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar, cast
+
+import pytest
+from bunbase import Channel, RealtimeError
+from bunbase.sync.channel import SyncChannel
+from bunbase.sync.loop_thread import LoopThread
+
+from tests.unit.sdk_python.test_channel_handles import GONE, REFUSED, begin, made, subscribed, turn
+
+T = TypeVar("T")
+
+
+class Component:
+    """A part of an application, which names its use."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    async def leave(self) -> None:
+        await self.channel.unsubscribe(self)
+
+
+async def test_a_clean_up_that_runs_more_than_once_ends_its_own_use_alone() -> None:
+    _, channel = made()
+    one, other = Component(channel), Component(channel)
+    both = asyncio.gather(channel.subscribe(one), channel.subscribe(other))
+    await turn()
+    begin(channel)
+    await both
+    for _ in range(3):
+        await one.leave()
+    await channel.unsubscribe()  # of who has named none
+    assert channel.is_subscribed
+    await other.leave()
+    assert not channel.is_subscribed
+
+
+async def test_a_with_block_is_ended_by_no_unsubscribe() -> None:
+    _, channel = made()
+    await subscribed(channel)
+    async with channel:
+        async with channel:
+            await channel.unsubscribe()
+            await channel.unsubscribe()
+        assert channel.is_subscribed
+    assert not channel.is_subscribed
+
+
+async def test_a_named_use_that_has_ended_or_was_refused_is_left_without_ending_a_later_one() -> None:
+    _, channel = made()
+    one, other = object(), object()
+    await subscribed(channel)
+    await channel.subscribe(one)
+    channel.ended(REFUSED)
+    refused = asyncio.create_task(channel.subscribe(other))
+    await turn()
+    channel.ended(REFUSED)
+    with pytest.raises(RealtimeError):
+        await refused
+    await subscribed(channel)
+    for use in (other, one, one, None):  # None: of the first subscription
+        await channel.unsubscribe(use)
+        assert channel.is_subscribed
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+
+
+async def test_a_named_use_that_is_cancelled_is_taken_back() -> None:
+    manager, channel = made()
+    one = asyncio.create_task(channel.subscribe(channel))
+    await turn()
+    one.cancel()
+    await turn()
+    assert (one.cancelled(), manager.subscriptions) == (True, {})
+
+
+def test_components_of_synchronous_code_end_their_own_uses() -> None:
+    class Here:
+        """The thread of the client, which is this one."""
+
+        def __init__(self) -> None:
+            self.loop = asyncio.new_event_loop()
+
+        def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+            return self.loop.run_until_complete(coroutine)
+
+    here = Here()
+    _, channel = made()
+    here.run(subscribed(channel))
+    one, other = (SyncChannel(cast("LoopThread", here), cast("Any", None), channel) for _ in range(2))
+    one.subscribe(one)
+    other.subscribe(other)
+    here.run(channel.unsubscribe())  # the first
+    for _ in range(2):
+        one.unsubscribe(one)
+    with one:
+        one.unsubscribe()
+        assert other.is_subscribed
+    assert other.is_subscribed
+    other.unsubscribe(other)
+    assert not other.is_subscribed
+    here.loop.close()
+
+
+async def test_what_the_server_has_ended_is_left_without_ending_a_use_that_began_after_it() -> None:
+    _, channel = made()
+    await subscribed(channel)
+    await channel.subscribe()  # a second component
+    channel.ended(REFUSED)
+    await subscribed(channel)
+    await channel.unsubscribe()  # the two clean up
+    await channel.unsubscribe()
+    assert channel.is_subscribed
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+
+
+async def test_a_subscribe_that_was_refused_needs_no_unsubscribe() -> None:
+    _, channel = made()
+    for _ in range(2):
+        refused = asyncio.create_task(channel.subscribe())
+        await turn()
+        channel.ended(REFUSED)
+        with pytest.raises(RealtimeError, match="no"):
+            await refused
+    await subscribed(channel)
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+
+
+async def test_a_use_that_a_disconnect_has_ended_is_left_without_ending_a_later_one() -> None:
+    _, channel = made()
+    early = asyncio.create_task(channel.subscribe())
+    await turn()
+    channel.ended(GONE, quiet=True)
+    await early
+    await subscribed(channel)
+    await channel.unsubscribe()
+    assert channel.is_subscribed
+
+
+async def test_a_subscribe_that_is_cancelled_takes_back_its_own_use_alone() -> None:
+    _, channel = made()
+    await subscribed(channel)
+    channel.ended(REFUSED)  # its unsubscribe is to come
+    waiting = [asyncio.create_task(channel.subscribe()) for _ in range(2)]
+    await turn()
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    begin(channel)
+    await waiting[1]
+    await channel.unsubscribe()  # of the first
+    assert channel.is_subscribed
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
