@@ -93,7 +93,7 @@ export class ChannelSubscription implements Subscription {
 
   /** `use`: what `_start` returned; without it, any of the oldest subscription. */
   async _stop(use?: Promise<void>): Promise<void> {
-    use?.catch(() => {}); // who has left is told nothing
+    use?.catch(() => {}); // a refusal is not for who has left
     const left = [...this._used].find(({ _uses }) => !use || _uses.delete(use));
     if (!left || left._uses.size > (use ? left._unnamed : ++left._unnamed)) return;
     this._used.delete(left);

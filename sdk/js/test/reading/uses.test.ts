@@ -108,11 +108,11 @@ test("uses that are named and calls of unsubscribe() that name none are counted 
   }
 });
 
-test("a refusal rejects each call of subscribe(), and who has left before hears nothing of it", async () => {
+test("a refusal rejects each call of subscribe(), and is none of who has left before", async () => {
   const { server, channel } = await subscribedChannel();
   void channel.unsubscribe();
-  const heard: unknown[] = [];
-  const listener = (error: unknown): unknown => heard.push(error);
+  const unhandled: unknown[] = [];
+  const listener = (error: unknown): unknown => unhandled.push(error);
   process.on("unhandledRejection", listener);
   const uses = [channel.subscribe(), channel.subscribe(), channel.subscribe()];
   void channel.unsubscribe(uses[0]); // neither is awaited
@@ -121,7 +121,7 @@ test("a refusal rejects each call of subscribe(), and who has left before hears 
   await assert.rejects(uses[1]!, { code: "RT_003" });
   await flush();
   process.off("unhandledRejection", listener);
-  assert.deepEqual(heard, []);
+  assert.deepEqual(unhandled, []);
 });
 
 test("subscribe() that was refused needs no unsubscribe()", async () => {
