@@ -154,8 +154,8 @@ class Channel(Emitter):
             RealtimeError: rejected, or ``RT_001``: too many messages wait offline, or the connection failed for good.
             TypeError, ValueError: ``data`` is no JSON.
         """
-        message = {"type": "message", "channel": self.name, "event": event, "id": id or str(uuid.uuid4())}
-        message["data"] = self._state.encrypt(event, data)
+        sealed, id = self._state.encrypt(event, data), id or str(uuid.uuid4())
+        message = {"type": "message", "channel": self.name, "event": event, "data": sealed, "id": id}
         trace = {"traceparent": traceparent, "tracestate": tracestate}
         message |= {name: value for name, value in trace.items() if value is not None}
         answer = await self._manager.send(message)
