@@ -39,7 +39,13 @@ def asked(
 
 def _unknown(collection: str, seen: Catalog) -> UnknownCollectionError:
     # Of a table with a problem the subscriber may not know.
-    meant = did_you_mean(collection, (name for name, table in seen.by_collection.items() if table.problem is None))
+    known = {name: table for name, table in seen.by_collection.items() if table.problem is None}
+    exposed = next((name for name, table in known.items() if f"{table.schema}.{table.name}" == collection), None)
+    if exposed is not None:
+        return UnknownCollectionError(
+            f"no collection is named {collection!r}; the collection of that table is {exposed!r}"
+        )
+    meant = did_you_mean(collection, known)
     table = collection if len(collection) <= _LONGEST and _TABLE.fullmatch(collection) else "TABLE"
     step = f"realtime expose {table}"
     return UnknownCollectionError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.catalog.model import Table
 from engine.errors import InvalidQueryError
 from engine.postgres.oids import JSONB, TEXT_OIDS
@@ -14,14 +16,24 @@ from engine.values.pg_types import Column, TypeInfo
 
 __all__ = ["WhereParser", "field_column"]
 
+_LISTED: Final = 12  # fields in an error
+
 
 def field_column(name: object, table: Table) -> Column:
-    """The exposed column behind a client's field name. Raises ``InvalidQueryError``."""
+    """The exposed column behind a client's field name. Raises ``InvalidQueryError`` with the one that is near, or those
+    that there are.
+    """
     column = table.by_field.get(name) if isinstance(name, str) else None
     if column is None:
-        meant = did_you_mean(name, table.by_field)
-        raise InvalidQueryError(f"collection {table.collection!r} has no field {shown(name)}{meant}")
+        hint = did_you_mean(name, table.by_field) or _listed([each.field for each in table.exposed_columns])
+        raise InvalidQueryError(f"collection {table.collection!r} has no field {shown(name)}{hint}")
     return column
+
+
+def _listed(fields: list[str]) -> str:
+    """``; it has 'id', 'body'``: the first of ``fields``, which are those that the subscriber may read."""
+    more = len(fields) - _LISTED
+    return f"; it has {', '.join(map(repr, fields[:_LISTED]))}{f' and {more} more' if more > 0 else ''}"
 
 
 class WhereParser(ConditionParser[Column, Predicate]):

@@ -169,6 +169,8 @@ async def test_who_has_no_served_role_is_refused_what_policies_protect(planned: 
     assert plan.visibility == Visibility("stranger")
     with pytest.raises(UnknownCollectionError, match=r"'notes'; expose"):  # no hint that there is "note"
         await planned.plan(ALL, stranger, "notes")
+    with pytest.raises(UnknownCollectionError, match=r"'public.note'; expose the table: realtime expose public.note$"):
+        await planned.plan(ALL, stranger, "public.note")
 
 
 async def test_what_is_no_query_is_refused_in_words(planned: Planned) -> None:
@@ -190,6 +192,8 @@ async def test_what_is_no_query_is_refused_in_words(planned: Planned) -> None:
         UnknownCollectionError, match=r"'notes'; did you mean 'note'\? If not, expose the table: realtime expose notes$"
     ):
         await planned.plan(ALL, ann, "notes")
+    with pytest.raises(UnknownCollectionError, match=r"'public.note'; the collection of that table is 'note'$"):
+        await planned.plan(ALL, ann, "public.note")
     with pytest.raises(UnknownCollectionError, match=r"; expose the table: realtime expose TABLE$"):
         await planned.plan(ALL, ann, "drop table x;\n")
     with pytest.raises(InvalidQueryError, match=r"has no field 'Id'; did you mean 'id'\?$"):

@@ -87,6 +87,9 @@ def test_the_key_is_in_the_documents_as_far_as_it_is_exposed(
     [
         ("seats", "taken_by", "has no field 'taken_by'; did you mean 'takenBy'"),
         ("hidden_key", "id", "has no field 'id'"),
+        ("seats", "tekenBy", "has no field 'tekenBy'; did you mean 'takenBy'"),
+        ("seats", "zzz", "has no field 'zzz'; it has 'hall', 'seatNumber', 'takenBy', 'note'$"),
+        ("wide", "nope", "has no field 'nope'; it has ('\\w+', ){11}'\\w+' and [0-9]+ more$"),
     ],
 )
 def test_a_field_has_the_name_that_clients_see(others: Oracle, collection: str, field: str, problem: str) -> None:

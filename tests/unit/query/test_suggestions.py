@@ -6,7 +6,7 @@ import pytest
 
 from engine.query.ir.suggestions import did_you_mean
 
-NAMES = ["todos", "messages", "createdAt", "room_id", "id"]
+NAMES = ["todos", "messages", "createdAt", "room_id", "id", "pin", "body", "text"]
 
 
 @pytest.mark.parametrize(
@@ -18,13 +18,22 @@ NAMES = ["todos", "messages", "createdAt", "room_id", "id"]
         ("created_at", "createdAt"),
         ("createdat", "createdAt"),
         ("roomId", "room_id"),
+        ("bodi", "body"),
+        ("bdoy", "body"),
+        ("bady", "body"),
+        ("pins", "pin"),
+        ("pon", "pin"),
+        ("tex", "text"),
+        ("TEXTS", "text"),
     ],
 )
 def test_a_name_that_is_nearly_one(name: str, meant: str) -> None:
     assert did_you_mean(name, NAMES) == f"; did you mean {meant!r}?"
 
 
-@pytest.mark.parametrize("name", ["", "orders", "x", "m" * 64, None, 3, ["todos"], "todos" * 5])
+@pytest.mark.parametrize(
+    "name", ["", "orders", "x", "m" * 64, None, 3, ["todos"], "todos" * 5, "bo", "is", "bade", "pxq"]
+)
 def test_what_is_none_of_them(name: object) -> None:
     assert did_you_mean(name, NAMES) == ""
 
