@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -16,6 +17,9 @@ from server.app.sources.words import in_words
 from server.protocol.value_words import near
 
 __all__ = ["load_settings", "public_settings", "settings_with_places", "unknown_variables"]
+
+_LINE: Final = re.compile(r"\(at line ([0-9]+)")
+"""In the messages of tomllib."""
 
 
 def load_settings(config: Path | None = None, **flags: object) -> Settings:
@@ -36,7 +40,9 @@ def settings_with_places(config: Path | None = None, **flags: object) -> tuple[S
             Settings, PREFIX, config, {name: value for name, value in flags.items() if value is not None}
         )
     except TOMLDecodeError as wrong:
-        raise SettingsError(f"the configuration file {config or CONFIG_FILE} cannot be read: {wrong}") from wrong
+        line = _LINE.search(str(wrong))
+        where = f"{config or CONFIG_FILE}{f':{line[1]}' if line else ''}"
+        raise SettingsError(f"{where}: the file cannot be read: {wrong}") from wrong
     except (OSError, UnicodeDecodeError) as wrong:
         raise SettingsError(f"a file with settings cannot be read: {wrong}") from wrong
 
@@ -56,11 +62,11 @@ def unknown_variables() -> list[str]:
     found = [(name, "") for name in os.environ] + [
         (name, f"{DOTENV_FILE}: ") for name in variables_of(DOTENV_FILE) if name not in os.environ
     ]
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [name.upper() for name in Settings.model_fields]  # all begin alike, so the rest is compared
     return [
-        f"{file}{name} is no setting{near(name.upper(), known)}"
+        f"{file}{name} is no setting{near(name.upper().removeprefix(PREFIX), known, PREFIX)}"
         for name, file in found
-        if name.upper().startswith(PREFIX) and name.upper() not in known
+        if name.upper().startswith(PREFIX) and name.upper().removeprefix(PREFIX) not in known
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +12,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.errors import RealtimeError
 from engine.postgres.connections.conninfo import address
-from server.app.loading import load_settings, unknown_variables
+from server.app.loading import settings_with_places, unknown_variables
 from server.app.settings import Settings, SettingsError
+from server.app.sources.layers import DATABASE_URL, DOTENV_FILE, variables_of
 from server.cli.local_postgres import running_in
 from server.cli.migration.migrate import MigrationError, check_migrated
 from server.cli.terminal.options import DATA_DIR
@@ -32,8 +34,8 @@ __all__ = [
     "report_unknown_variables",
 ]
 
-_NO_DATABASE: Final = (
-    "no database is given: use --dsn, REALTIME_DSN (in the environment or .env), dsn in realtime.toml, or "
+_WAYS: Final = (
+    "use --dsn, REALTIME_DSN (in the environment or .env), dsn in realtime.toml, or "
     "DATABASE_URL with a postgresql:// address"
 )
 
@@ -44,9 +46,11 @@ class StandbyError(RealtimeError):
 
 def read_settings(config: Path | None, **flags: object) -> Settings:
     """The settings of a command; logs are written according to them. Raises ``SettingsError``."""
-    settings = load_settings(config, **flags)
+    settings, places = settings_with_places(config, **flags)
     configure_logs(settings.log_level, settings.log_format)
     report_unknown_variables()
+    if settings.dsn is not None:
+        _check_address(settings.dsn, places.get("dsn"))
     return settings
 
 
@@ -76,14 +80,27 @@ def refuse_figures_of_standby(connection: psycopg.Connection[Any]) -> None:
 def dsn_of(settings: Settings) -> str:
     """The database's connection string. Raises ``SettingsError`` without one, or if it is none."""
     if settings.dsn is None:
-        raise SettingsError(_NO_DATABASE)
-    try:
-        conninfo_to_dict(settings.dsn)
-    except psycopg.ProgrammingError:  # libpq's words would repeat the text, and with it a password
-        raise SettingsError(
-            "the dsn is not a PostgreSQL address: write postgresql://user@host:5432/database, or host=... dbname=..."
-        ) from None
+        raise SettingsError(_no_database())
+    _check_address(settings.dsn)
     return settings.dsn
+
+
+def _check_address(dsn: str, place: str | None = None) -> None:
+    """Raise ``SettingsError``, with the ``place`` of the setting if that is known, for what is no address."""
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:  # libpq's words would repeat the text, and with it a password
+        where = f"{place}: " if place else ""
+        raise SettingsError(
+            f"{where}the dsn is not a PostgreSQL address: write postgresql://user@host:5432/database, or host=... "
+            "dbname=..."
+        ) from None
+
+
+def _no_database() -> str:
+    """That none is given, and the ways to give one. ``DATABASE_URL`` may have one of another kind."""
+    other = os.environ.get(DATABASE_URL) or variables_of(DOTENV_FILE).get(DATABASE_URL)
+    return f"no database is given{f', and {DATABASE_URL} is no postgresql:// address' if other else ''}: {_WAYS}"
 
 
 def found_dsn(settings: Settings, data_dir: Path = DATA_DIR) -> str:
@@ -95,7 +112,7 @@ def found_dsn(settings: Settings, data_dir: Path = DATA_DIR) -> str:
         return dsn_of(settings)
     found = running_in(data_dir)
     if found is None:
-        raise SettingsError(f"{_NO_DATABASE}; and no `realtime dev` runs in {data_dir}")
+        raise SettingsError(f"{_no_database()}; and no `realtime dev` runs in {data_dir}")
     report(f"no database is given, so it is that of the `realtime dev` in {data_dir}: {address(found)}")
     return found
 

@@ -61,10 +61,10 @@ def is_wrong(problem: ErrorDetails, *, hidden: bool = False) -> str:
     return _ONE.sub(r"1 \1", wanted) + got
 
 
-def near(name: str, names: Collection[str]) -> str:
-    """A question for the one of ``names`` that is like ``name``; "" if none is."""
+def near(name: str, names: Collection[str], prefix: str = "") -> str:
+    """A question for the one of ``names`` that is like ``name``, with ``prefix`` in front; "" if none is."""
     close = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
 def near_field(model: type[BaseModel], place: Sequence[int | str]) -> str:

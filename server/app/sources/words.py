@@ -31,8 +31,10 @@ def _problem(
     problem: ErrorDetails, model: type[BaseModel], secret: Collection[str], place: Callable[[str], str | None]
 ) -> str:
     name = ".".join(str(part) for part in problem["loc"])
-    if not name:  # of several settings together; the input is all settings
-        return problem["msg"].removeprefix("Value error, ")
+    if not name:  # of several settings together, the first of which the message begins with
+        words = problem["msg"].removeprefix("Value error, ")
+        where = place(words.partition(" ")[0])
+        return f"{where}: {words}" if where else words
     setting = str(problem["loc"][0])
     where = place(setting)
     prefix = f"{where}: " if where else ""

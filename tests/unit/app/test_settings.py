@@ -69,7 +69,7 @@ def test_lists_can_stand_in_the_environment_and_in_the_file(tmp_path: Path, monk
         ("port = 100000\n", "port"),
         ('port = "many"\n', "many"),
         ('decoder = "test_decoding"\n', "decoder"),
-        ("port = \n", r"the configuration file .*realtime\.toml cannot be read"),
+        ("port = \n", r"realtime\.toml:1: the file cannot be read"),
         ('slot_name = "Upper-Case"\n', "slot_name"),
         ("proxy_protocol = true\n", "proxy_protocol is given without trusted_proxies"),
         (

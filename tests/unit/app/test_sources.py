@@ -179,8 +179,32 @@ def test_a_misspelt_name_inside_a_setting_is_named_with_the_one_that_is_near(
 
 def test_a_broken_file_is_named(folder: Path) -> None:
     (folder / "realtime.toml").write_text("port = \n")
-    with pytest.raises(SettingsError, match=r"realtime\.toml cannot be read: .*line 1"):
+    with pytest.raises(SettingsError, match=r"^realtime\.toml:1: the file cannot be read: "):
         load_settings()
+
+
+def test_an_address_of_another_database_is_named_with_its_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://u:secret@x/y")
+    wrong = CliRunner().invoke(app, ["migrate"]).exception
+    assert str(wrong).startswith("no database is given, and DATABASE_URL is no postgresql:// address: use --dsn, ")
+    (folder / "realtime.toml").write_text('\ndsn = "mysql://u:secret@x/y"\n')
+    wrong = CliRunner().invoke(app, ["migrate"]).exception
+    assert str(wrong).startswith("realtime.toml:2: the dsn is not a PostgreSQL address: ")
+    monkeypatch.setenv("REALTIME_DSN", "mysql://u:secret@x/y")
+    wrong = CliRunner().invoke(app, ["serve"]).exception
+    assert str(wrong).startswith("REALTIME_DSN: the dsn is not a PostgreSQL address: ")
+    assert "secret" not in str(wrong)
+
+
+def test_settings_that_do_not_fit_each_other_are_named_with_the_place_of_one(folder: Path) -> None:
+    (folder / "realtime.toml").write_text('host = "h"\ntls_key = "key.pem"\n')
+    with pytest.raises(SettingsError, match=r"^wrong settings: realtime\.toml:2: tls_key is given without "):
+        load_settings()
+
+
+def test_a_variable_that_is_like_no_setting_gets_no_suggestion(folder: Path) -> None:
+    (folder / ".env").write_text("REALTIME_FOOBARBAZ=1\n")
+    assert ".env: REALTIME_FOOBARBAZ is no setting" in unknown_variables()
 
 
 def test_a_misspelt_variable_of_dotenv_is_named(folder: Path) -> None:
