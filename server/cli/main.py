@@ -23,13 +23,13 @@ from server.cli.bench import bench
 from server.cli.clients import channels, connections, disconnect, kick, nodes_app
 from server.cli.config import config_command
 from server.cli.doctor.diagnose import diagnose
-from server.cli.doctor.finding import document_of
+from server.cli.doctor.finding import Finding, document_of
 from server.cli.exposing import expose, grant, unexpose
 from server.cli.keys import keys_app
 from server.cli.locks.lock_waits import LOCK_TIMEOUT
 from server.cli.migration.migrate import check_served, migrate
 from server.cli.nats.command import nats_config
-from server.cli.prelude import dsn_of, exit_of, found_dsn, migrated_dsn, read_settings, report
+from server.cli.prelude import dsn_of, exit_of, failure_as_json, found_dsn, migrated_dsn, read_settings, report
 from server.cli.reference.errors import errors
 from server.cli.rules import rules_app
 from server.cli.slots import slots_app
@@ -291,13 +291,13 @@ def doctor(
     from server.cli.serving.workers import workers_of
 
     settings = read_settings(config, dsn=dsn, decoder=decoder)
-    findings = diagnose(found_dsn(settings), settings.model_copy(update={"workers": workers_of(settings)}))
+    with failure_as_json(as_json, lambda text: document_of([Finding("problem", text)])):
+        findings = diagnose(found_dsn(settings), settings.model_copy(update={"workers": workers_of(settings)}))
     if as_json:
         print_json(document_of(findings))
     else:
         print("\n".join(map(str, findings)))
-    if any(finding.level == "problem" for finding in findings):
-        raise typer.Exit(1)
+    raise typer.Exit(int(any(finding.level == "problem" for finding in findings)))
 
 
 @app.command("types")

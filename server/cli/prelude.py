@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from server.app.sources.layers import DATABASE_URL, DOTENV_FILE, variables_of
 from server.cli.local_postgres import running_in
 from server.cli.migration.migrate import MigrationError, check_migrated
 from server.cli.terminal.options import DATA_DIR
+from server.cli.terminal.output import print_json
 from server.logs.configure import configure_logs
 from server.workers.supervisor import WorkersFailedError
 
@@ -26,6 +29,7 @@ __all__ = [
     "database_error",
     "dsn_of",
     "exit_of",
+    "failure_as_json",
     "found_dsn",
     "migrated_dsn",
     "read_settings",
@@ -131,6 +135,17 @@ def database_error(error: psycopg.Error) -> str:
             "`realtime doctor` lists the privileges that the role lacks, `realtime grant ROLE` gives those of serving"
         )
     return f"{text}. {' '.join(more.split())}" if more else text
+
+
+@contextmanager
+def failure_as_json(as_json: bool, document: Callable[[str], object]) -> Iterator[None]:
+    """Print ``document`` of what a command reports of an error, before that ends the command, if ``as_json``."""
+    try:
+        yield
+    except (RealtimeError, psycopg.Error) as wrong:
+        if as_json:
+            print_json(document(exit_of(wrong)[0]))
+        raise
 
 
 def exit_of(error: RealtimeError | psycopg.Error) -> tuple[str, int]:

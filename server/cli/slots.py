@@ -18,7 +18,7 @@ from engine.errors import FeedError, RealtimeError
 from engine.feed.slots import SlotInfo, drop_slot, list_slots
 from engine.postgres.connections.conninfo import answer_timeout
 from engine.postgres.connections.opening import connect
-from server.cli.prelude import found_dsn, read_settings
+from server.cli.prelude import failure_as_json, found_dsn, read_settings
 from server.cli.terminal import options
 from server.cli.terminal.output import print_json, print_table, size_in_words
 
@@ -34,9 +34,12 @@ class ForeignSlotError(RealtimeError):
 
 
 async def print_slots(dsn: str, *, as_json: bool = False) -> None:
-    """Print every slot of the cluster, as a table or a JSON array. Raises ``psycopg.Error``."""
-    async with await connect(dsn, "realtime slots", answer_timeout=answer_timeout(dsn)) as connection:
-        found = await list_slots(connection)
+    """Print every slot of the cluster, as a table or a JSON array. Raises ``psycopg.Error``, which a JSON object with
+    ``error`` has, too.
+    """
+    with failure_as_json(as_json, lambda text: {"error": text}):
+        async with await connect(dsn, "realtime slots", answer_timeout=answer_timeout(dsn)) as connection:
+            found = await list_slots(connection)
     if as_json:
         print_json([asdict(slot) for slot in found])
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,19 @@ def test_an_unreachable_database_is_one_line() -> None:
     assert done.returncode == 3
     assert done.stderr.startswith("realtime: connection failed")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_unreachable_database_is_a_json_document_where_that_is_asked_for() -> None:
+    at = ("--json", "--dsn", "postgresql://postgres@127.0.0.1:1/x")
+    done = realtime("doctor", *at)
+    found = json.loads(done.stdout)
+    [finding] = found["findings"]
+    assert (done.returncode, found["ok"], found["problems"], finding["level"]) == (3, False, 1, "problem")
+    assert finding["text"].startswith("connection failed")
+    for command in (("slots",), ("slots", "list")):
+        done = realtime(*command, *at)
+        assert (done.returncode, json.loads(done.stdout).keys()) == (3, {"error"})
+        assert done.stderr == f"realtime: {json.loads(done.stdout)['error']}\n"
 
 
 @pytest.mark.parametrize("dsn", ["mysql://root:secret@localhost/app", "localhost secret"])
