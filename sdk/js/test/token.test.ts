@@ -184,6 +184,19 @@ test("the status has the reason why there is no connection", async () => {
   assert.deepEqual(server.realtime.status, { state: "closed" });
 });
 
+test("the status of a client that is refused has the reason of the server, which is reported once", () => {
+  const message = "this server accepts no tokens: it has no issuer";
+  for (const before of [false, true]) {
+    const server = new FakeServer({ token: "t" });
+    const errors: string[] = [];
+    server.realtime.on("error", (error) => errors.push(error.message));
+    if (before) server.peer.hello();
+    server.peer.send({ type: "error", code: "RT_002", message });
+    server.peer.end(4401, "authentication failed");
+    assert.deepEqual([server.realtime.status, errors], [{ state: "needs-auth", reason: message }, [message]]);
+  }
+});
+
 test("a client has the time of its next attempt while it waits for one, and at no other time", async () => {
   const server = new FakeServer({ transports: ["sse"] });
   const { clock, realtime } = server;

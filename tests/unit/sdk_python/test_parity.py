@@ -72,6 +72,11 @@ OWN_EXPORTS = {
     "SyncQuery": "as SyncChannel",
     "SyncRealtime": "as SyncChannel",
 }
+OWN_MEANINGS = {
+    "LiveQuery": ("QuerySubscription", "Python: what a query that is followed returns; TypeScript: what can be followed"),
+    "History": ("HistoryPage", "a page of messages: in browsers History is the type of window.history"),
+}
+"""Names of Python: that of the same thing in TypeScript, and why they differ."""
 
 
 def snake(name: str) -> str:
@@ -152,6 +157,13 @@ def test_what_is_exported_has_the_same_names() -> None:
     listed = "".join(re.findall(r"export (?:type )?\{([^}]*)\}", entries))
     typescript = set(re.findall(r"\b[A-Z]\w+", listed))
     assert set(bunbase.__all__) - typescript == set(OWN_EXPORTS)
+
+
+def test_what_has_another_name_in_typescript_is_listed_with_it() -> None:
+    paths = {"LiveQuery": "client/query.ts", "History": "client/typed_channel.ts"}
+    for name, (other, _) in OWN_MEANINGS.items():
+        assert members(paths[name], other) <= own(getattr(bunbase, name)), name
+        assert not hasattr(bunbase, other), "both have that name now: rename, and take it off the list"
 
 
 def test_a_subscription_of_a_live_query_has_what_both_need() -> None:

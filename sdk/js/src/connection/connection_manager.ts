@@ -157,7 +157,7 @@ export class ConnectionManager implements LinkOwner {
   _ended(link: Link, ending: Ending = { _code: CloseCode.Abnormal, _reason: "" }): void {
     this._reason = ending._reason;
     this._retryAfter ||= ending._retryAfter ?? 0;
-    if (link === this._next) this._nextEnded(ending);
+    if (link === this._next) this._nextEnded(link, ending);
     else if (link === this._active) this._activeEnded(link, ending);
   }
 
@@ -185,27 +185,27 @@ export class ConnectionManager implements LinkOwner {
     this._retry();
   }
 
-  private _nextEnded(ending: Ending): void {
+  private _nextEnded(link: Link, ending: Ending): void {
     this._cancelPrepare?.();
     this._next = undefined;
-    if (!this._active && this._refuses(ending)) return;
+    if (!this._active && this._refuses(ending, link._reported)) return;
     if (this._order.length) return this._dial();
     if (this._active) this._replace(this._settings._upgradeInterval, this._active._index > 0);
     else this._retry();
   }
 
-  /** Whether the server forbids a reconnect. */
-  private _refuses({ _code, _reason, _refused }: Ending, reported = false): boolean {
+  /** Whether the server forbids a reconnect; `reported`: an error that it has sent before. */
+  private _refuses({ _code, _reason, _refused }: Ending, reported?: RealtimeError): boolean {
     const unknown = _code === CloseCode.AuthenticationFailed;
     if (_code !== CloseCode.Disconnected && !unknown && !_refused) return false;
     const error =
-      _refused ??
+      (_refused ?? (unknown && reported?.code === ErrorCode.AuthenticationFailed && reported)) ||
       new RealtimeError(
         unknown ? ErrorCode.AuthenticationFailed : ErrorCode.ConnectionFailed,
         `the server has ended this connection: ${_reason}`,
       );
     this._handler._interrupted?.({ _code, _reason });
-    this._giveUp(error, reported);
+    this._giveUp(error, !!reported);
     return true;
   }
 

@@ -73,8 +73,8 @@ export class Link {
   readonly _leaving = new Map<string, () => void>();
   /** The messages received while another link is in use; undefined: this one is in use. */
   _staged: Routed[] | undefined;
-  /** The server has sent an error about the connection, and that was passed on. */
-  _reported = false;
+  /** The last error that the server has sent about the connection, which was passed on. */
+  _reported: RealtimeError | undefined;
   /** Seconds to wait before the next connection, as the server's error about this one has them. */
   _retryAfter = 0;
   /** The timer of the next send. */

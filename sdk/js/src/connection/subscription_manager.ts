@@ -243,9 +243,8 @@ export class SubscriptionManager implements ConnectionHandler {
     // With an id without an entry it answers an `unsubscribe`; without an id it concerns the connection.
     if (!subscription) {
       if (id !== undefined) return;
-      link._reported = true;
       link._retryAfter = retryAfter;
-      return this._report(errorOf(message));
+      return this._report((link._reported = errorOf(message)));
     }
     // Without a time to wait only the application can make room.
     if (code === ErrorCode.ConnectionFailed || (isLimit(message) && retryAfter))
