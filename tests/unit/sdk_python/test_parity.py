@@ -73,7 +73,10 @@ OWN_EXPORTS = {
     "SyncRealtime": "as SyncChannel",
 }
 OWN_MEANINGS = {
-    "LiveQuery": ("QuerySubscription", "Python: what a query that is followed returns; TypeScript: what can be followed"),
+    "LiveQuery": (
+        "QuerySubscription",
+        "Python: what a query that is followed returns; TypeScript: what can be followed",
+    ),
     "History": ("HistoryPage", "a page of messages: in browsers History is the type of window.history"),
 }
 """Names of Python: that of the same thing in TypeScript, and why they differ."""
