@@ -22,7 +22,8 @@ insert into realtime.alerts (rule, measure, subject, severity, value, threshold,
 
 insert into realtime.usage_totals (bucket, at, users, sessions, sessions_ended, session_seconds, connections, messages_out, published, channels)
 select 'hour', date_trunc('hour', now(), 'UTC') - n * interval '1 hour', 40 + n % 7, 90 + n, 80 + n, (80 + n) * 300.0, 30 + n % 11, 9000 + n, 800 + n, 12
-from generate_series(0, 200) n;
+from generate_series(0, 200) n
+on conflict do nothing;  -- of this hour the server may have a row already
 insert into realtime.usage_channels (bucket, at, channel, messages, subscribers)
 select 'hour', date_trunc('hour', now(), 'UTC') - n * interval '1 hour', 'chat:lounge', 500, 20 from generate_series(1, 20) n;
 insert into realtime.usage_countries (bucket, at, country, sessions)
