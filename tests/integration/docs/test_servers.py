@@ -37,8 +37,9 @@ async def typed(command: str, dsn: str, **settings: str) -> AsyncIterator[Server
     given |= {"DRAIN_TIME": "0", "TRUST_USER_PARAMETER": "true"}
     environment |= {f"REALTIME_{name}": value for name, value in given.items()} | settings
     environment["PATH"] = f"{programs}:{environment['PATH']}"
+    shell = ("env", "--default-signal=HUP", "bash", "-c", command)  # the tests may run under nohup(1)
     process = await asyncio.create_subprocess_exec(
-        "bash", "-c", command, env=environment, stdout=PIPE, stderr=PIPE, start_new_session=True
+        *shell, env=environment, stdout=PIPE, stderr=PIPE, start_new_session=True
     )
     server = ServerProcess(process, port)
     try:

@@ -132,6 +132,7 @@ async def test_an_id_belongs_to_the_sender_that_gave_it(source: Source) -> None:
         resumed = await one.listen("public:a", since=listener.positions[0])
         await resumed.until(lambda: len(resumed.messages) == 5)
         assert [message["sender"] for message in resumed.messages] == ["bob", None, None, "ann", "bob"]
+        await one.channels.recorded()
         rows = read(source.dsn, "select sender, id from realtime.history('public:a') where id = 'x'")
         assert rows == [("ann", "x"), ("bob", "x"), (None, "x"), (None, "x")]
 
