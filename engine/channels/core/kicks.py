@@ -19,18 +19,16 @@ from engine.channels.core.messages.decode import ControlMessage
 
 __all__ = ["Kicks"]
 
-_KEPT: Final = (
-    25 * 3_600_000_000
-)  # microseconds: the day of the query, and an hour by which clocks of servers may differ
+_KEPT: Final = 25 * 3_600_000_000
+"""Microseconds: the day of the query, and an hour by which clocks of servers may differ."""
 
 
 class Kicks:
     """See the module. The length: how many removals are known."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, int] = (
-            OrderedDict()
-        )  # by id, when: in microseconds since 1970, nearly in that order
+        # By id, when: in microseconds since 1970, nearly in that order.
+        self._known: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
