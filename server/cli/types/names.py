@@ -22,9 +22,13 @@ class TypeNames:
 
     def __init__(self, collections: Iterable[Collection]) -> None:
         listed = list(collections)
-        taken = set(_TAKEN)
+        self._taken = taken = set(_TAKEN)
         self.collections = {each.name: _unlike(taken, each.name) for each in listed}
         self.types = {each.oid: _unlike(taken, _bare(each.name)) for each in named_types(listed)}
+
+    def further(self, name: str) -> str:
+        """A name for what a file has besides, ``name`` itself if nothing has it."""
+        return _unlike(self._taken, name)
 
 
 def _bare(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Documents as ``TypedDict`` of Python."""
+"""Documents as ``TypedDict`` of Python, and queries for them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from server.cli.types.names import TypeNames
+from server.cli.types.python_queries import queries
 from server.cli.types.shapes import ArrayOf, Collection, Field, OfType, Plain, Shape, Written, named_types, shape_of
 
 __all__ = ["python"]
 
 _HEAD: Final = '''"""The documents of the exposed collections. Written by `realtime types --py`; not edited by hand."""
 
+import types
+import typing
 from typing import Any, Literal, TypedDict
 '''
 _PLAIN: Final = {
@@ -42,6 +45,7 @@ def python(collections: Sequence[Collection]) -> str:
         parts.append(_typed_dict(names.collections[each.name], about, each.fields, names))
     entries = {each.name: names.collections[each.name] for each in collections}
     parts.append(_class("Collections", "The documents by the names of their collections.", entries))
+    parts += queries(collections, names, lambda shape: _text(shape, names), _quoted)
     return "\n\n".join(parts).replace(_HEAD + "\n\n", _HEAD + "\n", 1)
 
 

@@ -230,7 +230,7 @@ async def test_documents_have_the_types_that_are_written(
     doc = SimpleNamespace(data=json.loads('{"id": 1, "createdAt": "2026-01-25T09:00:00+00:00"}'))
     queries: list[Any] = []
     query = SimpleNamespace(where=lambda *condition: SimpleNamespace(on_snapshot=queries.append))
-    known = SimpleNamespace(database=lambda: SimpleNamespace(collection=lambda name, document: query))
+    known = SimpleNamespace(database=lambda typed: SimpleNamespace(collection={"messages": query}.get))
     names = await run(text_of("docs/sdk/types.md", "app.collections"), {"realtime": known})
     [show] = queries
     assert show is names["show"]

@@ -53,7 +53,7 @@ SHOWN = {
     "Optimistic state": "whenSeen",
     "Works offline, local store": "offline",
     "Types from the database": "realtime types",
-    "Fields, operators and values checked by the compiler": "error: no such field|Operators and directions are checked",
+    "Fields, operators and values checked by the compiler": "error: no such field|A misspelt name",
     "Loading and error state of a query": "status",
     "Errors without a handler": "console.error",
     "An outage of any length": "reconnect|again",

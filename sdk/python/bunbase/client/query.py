@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from bunbase.client.live_query import Callback, LiveQuery, Snapshots
 from bunbase.client.pages import LIMIT, Pages
@@ -14,7 +14,7 @@ from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Count, Snapshot
 from bunbase.protocol.type_variables import D, D_co
 
-__all__ = ["Database", "Query", "counted"]
+__all__ = ["DB", "Database", "Query", "counted"]
 
 
 class Query(QueryBuilder[D_co]):
@@ -125,6 +125,10 @@ class Database:
         Args:
             name: of the collection.
             document: the type of its documents, such as a ``TypedDict`` that ``realtime types --py`` has written. It is for
-                type checkers: nothing is checked or converted when the program runs.
+                type checkers: nothing is checked or converted when the program runs. ``Realtime.database(TypedDatabase)``
+                has them know the fields of queries, too.
         """
         return Query(self._subscribe, name)
+
+
+DB = TypeVar("DB", bound=Database)

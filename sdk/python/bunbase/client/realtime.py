@@ -8,12 +8,12 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, cast, overload
 
 from bunbase.client.channel import Channel
 from bunbase.client.emitter import Emitter
 from bunbase.client.live_query import Callback, LiveQuery
-from bunbase.client.query import Database
+from bunbase.client.query import DB, Database
 from bunbase.connection.connection_manager import ConnectionManager
 from bunbase.connection.options import Options
 from bunbase.connection.subscription_manager import SubscriptionManager
@@ -141,9 +141,7 @@ class Realtime(Emitter):
 
     @property
     def retry_at(self) -> float | None:
-        """When the next attempt to connect begins, in seconds as ``time.monotonic()`` counts them: for a countdown.
-        None where none is planned, or one is under way.
-        """
+        """When the next attempt begins, as ``time.monotonic()`` counts; None: none is planned, or one is under way."""
         return self._connection.retry_at
 
     @property
@@ -158,9 +156,8 @@ class Realtime(Emitter):
         return None if link is None else link.connected.get("connectionId")
 
     async def connect(self) -> None:
-        """Connect, and wait until that is done. Raises ``RealtimeError`` (RT_001) when it fails for good.
-
-        Other calls connect by themselves; this one waits for the connection.
+        """Connect, and wait until that is done. Raises ``RealtimeError`` (RT_001) when it fails for good. Other calls
+        connect by themselves; this one waits for the connection.
         """
         while self._ending is not None:
             await asyncio.wait({self._ending})
@@ -254,8 +251,14 @@ class Realtime(Emitter):
             text = f"{position} was not seen within {timeout:g} s"
             raise RealtimeError(ErrorCode.CONNECTION_FAILED, text) from None
 
-    def database(self) -> Database:
-        """Where live queries begin."""
+    @overload
+    def database(self) -> Database: ...
+
+    @overload
+    def database(self, typed: type[DB]) -> DB: ...
+
+    def database(self, typed: type[Database] | None = None) -> Any:
+        """Where live queries begin. ``typed``: ``TypedDatabase`` of ``realtime types --py``, for type checkers alone."""
         return Database(self._live)
 
     async def __aenter__(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from bunbase.client.query import Query
 from bunbase.client.query_builder import QueryBuilder
@@ -14,7 +14,7 @@ from bunbase.sync.iterator import SyncIterator
 from bunbase.sync.loop_thread import LoopThread
 from bunbase.sync.pages import SyncPages
 
-__all__ = ["SyncDatabase", "SyncQuery"]
+__all__ = ["SyncDB", "SyncDatabase", "SyncQuery"]
 
 
 class SyncQuery(QueryBuilder[D_co]):
@@ -103,3 +103,6 @@ class SyncDatabase:
     def collection(self, name: str, document: type[Mapping[str, Any]] | None = None) -> SyncQuery[Any]:
         """All rows of a table that was exposed under ``name``. ``document``: as of ``Database.collection``."""
         return SyncQuery(self._thread, self._realtime, name)
+
+
+SyncDB = TypeVar("SyncDB", bound=SyncDatabase)

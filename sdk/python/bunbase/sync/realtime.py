@@ -6,13 +6,13 @@ import asyncio
 import inspect
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from bunbase.client.realtime import Realtime
 from bunbase.core.status import ConnectionStatus, State
 from bunbase.sync.channel import SyncChannel
 from bunbase.sync.loop_thread import LoopThread
-from bunbase.sync.query import SyncDatabase
+from bunbase.sync.query import SyncDatabase, SyncDB
 
 __all__ = ["SyncRealtime"]
 
@@ -83,8 +83,14 @@ class SyncRealtime:
         """A channel by its name. ``options``: those of ``Realtime.channel``."""
         return SyncChannel(self._thread, self._realtime, self._realtime.channel(name, **options))
 
-    def database(self) -> SyncDatabase:
-        """Where live queries begin."""
+    @overload
+    def database(self) -> SyncDatabase: ...
+
+    @overload
+    def database(self, typed: type[SyncDB]) -> SyncDB: ...
+
+    def database(self, typed: type[SyncDatabase] | None = None) -> Any:
+        """Where live queries begin. ``typed``: ``SyncTypedDatabase`` of ``realtime types --py``."""
         return SyncDatabase(self._thread, self._realtime)
 
     def when_seen(self, position: str, *, timeout: float = 30.0) -> None:
