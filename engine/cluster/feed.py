@@ -12,6 +12,7 @@ and takes the events in order. It ends with an exception, and the next one finds
 * One that has followed goes on at the position that it has reached. What it had received already is dropped.
 * Where the stream does not go on there (it was begun anew, wiped, or has let go of what the node lacks) the session begins
   at the slot's position, or at the stream's end, with a discontinuity: all is read again, and clients get the difference.
+  Where events are missing, that waits until the slot has passed them (:class:`engine.cluster.place.StreamHoles`).
 
 In another region a node reads a mirror of the stream (:mod:`engine.cluster.mirror`), which a session waits for first.
 
@@ -37,17 +38,18 @@ from engine.cluster.identity import check_same, identity_of, messages_oid
 from engine.cluster.messages import RECORD, TOPICS, Assembler, Pulse, Sent, pulse_of
 from engine.cluster.mirror import Mirror
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, connected
-from engine.cluster.place import StreamPlace, end_of, find
+from engine.cluster.place import StreamHoles, StreamPlace, end_of, find, find_again, why_not, why_other
 from engine.cluster.selection import Selection
 from engine.cluster.settings import ClusterSettings
-from engine.cluster.topics import StreamBrokenError, TopicChains, TopicHoleError
+from engine.cluster.topics import StreamBrokenError, TopicChains, UndecodableEventError
 from engine.errors import FeedError
 from engine.feed.buffer import EVENT_OVERHEAD, size_of
 from engine.feed.decoders.base import UndecodableError
 from engine.feed.decoders.frames import FramesError
-from engine.feed.feed import FeedSettings, ServerIdentity
+from engine.feed.feed import FeedSettings
 from engine.feed.slots import find_slot
 from engine.lsn import Lsn, format_lsn
+from engine.postgres.retry import growing_pause
 from engine.relay.codec import decoder_for
 from engine.relay.followed import FollowedFeed, StreamLag
 from engine.relay.messages import Break, Part, Passed, RelayProtocolError, Welcome
@@ -58,8 +60,11 @@ __all__ = ["ClusterFeed", "NoRelayError"]
 
 _GATHER: Final = 1.0  # seconds for which a full buffer is waited for at a time
 _SILENT_NATS: Final = 5.0  # seconds
+_LACKS: Final = "the stream in NATS lacks events"
+_LEFT_BEHIND: Final = "the stream in NATS does not have any more what has happened since"
 _BEAT: Final = b""  # what asks the relay for a sign of life
 _ASKS: Final = 0.02  # seconds between two requests for a sign of life
+_LOOKS: Final = (0.05, 1.0)  # seconds between two looks at the slot, at first and at most
 
 
 class NoRelayError(FeedError):
@@ -86,7 +91,7 @@ class ClusterFeed(FollowedFeed):
         self.interest.selective = selective
         self._chains: TopicChains | None = None  # of a node that takes a part of the topics
         self._origin: Lsn = 0  # where what this node follows has begun
-        self._lost = False  # events that it needs were missing
+        self._holes = StreamHoles()
         self._asked_at = 0.0
         self.meter = Meter()
         """What NATS has sent to this node."""
@@ -151,11 +156,10 @@ class ClusterFeed(FollowedFeed):
         try:
             async with connected(self._cluster, f"realtime node {self.settings.node}") as stream:
                 self._nats, stream.meter = stream, self.meter
-                try:
-                    await self._follow_near(stream)
-                except TopicHoleError:
-                    self._lost = True  # what was taken behind the hole cannot be taken back
-                    raise
+                await self._follow_near(stream)
+        except StreamBrokenError as broken:
+            self.breaks["hole"] += self._holes.note(broken)
+            raise
         finally:
             self._welcomed, self._nats = False, None
             await end(list(self._requests.values()))
@@ -169,14 +173,21 @@ class ClusterFeed(FollowedFeed):
         await self._mirror.during(lambda: self._follow(stream), lambda: time.monotonic() - self._received_at)
 
     async def _follow(self, stream: NatsStream) -> None:
-        last = await stream.last_pulse()
-        if last is None:
-            raise NoRelayError("no relay has published anything: start one (`realtime relay`)")
-        pulse = pulse_of(last)
-        check_same(self._cluster, pulse, await identity_of(self._database))
+        ours, looks = await identity_of(self._database), 0
         self.interest.messages = await messages_oid(self._database)
-        place = await self._welcome(stream, last, pulse)
-        await stream.client.publish(self._cluster.control, _BEAT)
+        while True:
+            last = await stream.last_pulse()
+            if last is None:
+                raise NoRelayError("no relay has published anything: start one (`realtime relay`)")
+            pulse = pulse_of(last)
+            check_same(self._cluster, pulse, ours)
+            place = await self._welcome(stream, last, pulse)
+            await stream.client.publish(self._cluster.control, _BEAT)
+            if place is not None:
+                break
+            self._received_at = time.monotonic()
+            await asyncio.sleep(growing_pause(looks, *_LOOKS))
+            looks += 1
         self._received_at = time.monotonic()
         async with aclosing(self._messages(stream, place)) as messages:
             async for message in messages:
@@ -233,29 +244,35 @@ class ClusterFeed(FollowedFeed):
             if (state := await stream.state()) is not None:
                 self._behind = max(0, state.last - last.sequence), last.stored_at
 
-    async def _welcome(self, stream: NatsStream, last: Sent, pulse: Pulse) -> StreamPlace:
-        """Find the place from where this session takes the stream. Raises ``NatsFailedError``."""
+    async def _welcome(self, stream: NatsStream, last: Sent, pulse: Pulse) -> StreamPlace | None:
+        """Find the place from where this session takes the stream; None: look again, it has to wait. Raises
+        ``NatsFailedError``.
+        """
         generation = last.generation
-        reason, elsewhere = self._why_not(last, pulse, await end_of(stream, generation))
+        end = await end_of(stream, generation)
+        bound = 0 if end is None else end.chain
+        server, now = self._stream.server, self._stream.generation
+        reason, elsewhere = why_not(server, now, self._positions.delivered, last, pulse.server, bound)
         selective = self.interest.selective and pulse.topics == TOPICS
         if self._chains is not None and not selective:
             reason = reason or "a relay leads whose version does not publish by topics"
         delivered = self._positions.delivered if self._chains is None else self._chains.proven
-        following = self._stream.generation != 0 and not reason
-        place = await find(stream, delivered, generation, by_index=self._chains is not None) if following else None
-        kind = "other_history" if elsewhere else "begun_anew" if reason else "left_behind"
-        if self._lost and place is not None:
-            place, reason, kind = None, "the stream in NATS lacks events", "hole"
-        resumed, self._lost = place is not None, False
-        if self.sessions and not resumed:
-            self.breaks[kind] += 1
+        by_index, begun = self._chains is not None, server is not None and not reason
+        found = await find(stream, delivered, generation, by_index=by_index) if begun else None
+        place = None if self._holes.lost else found
+        resumed = place is not None
         if place is None:
-            reason = reason or "the stream in NATS does not have any more what has happened since"
             slot = await find_slot(self._database, self.settings.slot_name)
-            place = None if slot is None else await find(stream, slot.confirmed, generation)
-            place = place or await end_of(stream, generation)
-            if place is None:
-                raise NatsFailedError("the stream in NATS has changed; it is looked at again")
+            confirmed = max(pulse.confirmed, 0 if slot is None else slot.confirmed)
+            if not reason and self._holes.bars(generation, confirmed, bound):
+                until = format_lsn(self._holes.until)
+                self._become_away(f"{_LACKS} before {until}: all is read again once the slot has passed that position")
+                return None
+            place = await find_again(stream, confirmed, generation)
+            if self.sessions and found is None:  # else it was counted when it was met
+                self.breaks["other_history" if elsewhere else "begun_anew" if reason else "left_behind"] += 1
+            reason = reason or (_LEFT_BEHIND if found is None else _LACKS)
+        self._holes.began(generation, resumed=resumed)
         self._assembler = Assembler()
         whole = None if self._chains is None else self._chains.proven
         welcome = Welcome(generation, place.chain, resumed, reason, elsewhere, pulse.plugin, pulse.server)
@@ -276,26 +293,6 @@ class ClusterFeed(FollowedFeed):
         self._chains = TopicChains(self._positions.delivered if resumed else place.chain) if selective else None
         self._show_followed(self.interest.begin() if selective else self.interest.take_all())
 
-    def _why_not(self, last: Sent, pulse: Pulse, behind: StreamPlace | None) -> tuple[str, bool]:
-        """Why this node's stream cannot go on, as far as that is known without its messages; "" if it may. And whether the
-        server has another history.
-        """
-        before, server = self._stream.server, pulse.server
-        if before is None:
-            return "", False
-        if other := self._why_other(server):
-            return other, True
-        if behind is not None and self._positions.delivered > max(server.flushed, behind.chain):
-            return "the server has lost transactions that it had sent", True
-        if self._stream.generation != last.generation:
-            return "the stream was begun anew", False
-        return "", False
-
-    def _why_other(self, server: ServerIdentity) -> str:
-        before = self._stream.server
-        known = before is None or (before.system, before.timeline) == (server.system, server.timeline)
-        return "" if known else "the server has another history"
-
     def _take(self, sent: Sent, *, is_pulse: bool) -> None:
         """Raises ``FeedError``: the session ends then."""
         if sent.generation != self._stream.generation:
@@ -303,9 +300,8 @@ class ClusterFeed(FollowedFeed):
         if self._chains is not None:
             self._stream.skip_to(sent.previous)
         if sent.previous != self._stream.chain:
-            self.breaks["hole"] += 1
             found, expected = format_lsn(sent.previous), format_lsn(self._stream.chain)
-            raise StreamBrokenError(f"what follows {found} came where {expected} was reached")
+            raise StreamBrokenError(f"what follows {found} came where {expected} was reached", sent.previous)
         if is_pulse:
             self._take_pulse(pulse_of(sent))
             return
@@ -317,14 +313,14 @@ class ClusterFeed(FollowedFeed):
             if not isinstance(message, Part | Passed | Break):
                 raise RelayProtocolError(f"NATS brought a {type(message).__name__}")
             self._stream.take(message)
-        except (FramesError, UndecodableError, RelayProtocolError):
+        except (FramesError, UndecodableError, RelayProtocolError) as error:
             self._stream.distrust()  # it would come again
             self.breaks["undecodable"] += 1
-            raise
+            raise UndecodableEventError(str(error), sent.position) from error
 
     def _take_pulse(self, pulse: Pulse) -> None:
-        if self._why_other(pulse.server):
-            raise StreamBrokenError(self._why_other(pulse.server))
+        if other := why_other(self._stream.server, pulse.server):
+            raise StreamBrokenError(other)
         if self.interest.selective and (pulse.topics == TOPICS) != (self._chains is not None):
             raise StreamBrokenError("a relay leads whose version publishes by other topics")
         self._stream.check_survival(pulse.server)

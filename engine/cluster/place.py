@@ -1,8 +1,17 @@
-"""Where a node goes on in the stream: the first message behind a position, found by halving the stream.
+"""Where and when a node goes on in the stream: at the first message behind a position, found by halving the stream.
 
 Within a generation the positions of the stream's messages never go down, so what comes after a position is found in about
 twenty questions, wherever the stream begins, and whatever its sequence numbers are: they begin anew in a stream that was
 made again.
+
+What is missing is read from the database. That is complete up to the slot's position: the relay confirms nothing that a
+snapshot does not show, or whose place in the history is not recorded. So a node that begins behind the slot's position, and
+reads everything again, has all that committed before it, and a hole whose far side lies before it is none any more. While
+the slot stands before the far side, the node would begin before the hole and meet it again, each time with everything read
+again. It waits until the slot has passed it: a second or so, or until a relay leads and can record.
+
+A hole that is met soon after another one is seldom the last (a part of the stream is gone): there the node waits until the
+slot has passed what the stream has had by then, and longer from time to time.
 
 A relay's term begins at the stream's end, or with another generation. It learns of the stream what it cannot learn of its
 slot, which may have been made anew: where transactions committed that nodes had received and no one has recorded.
@@ -12,7 +21,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -21,19 +31,32 @@ import structlog
 
 from engine.cluster.identity import DatabaseIdentity, check_same
 from engine.cluster.messages import Assembler, ClusterProtocolError, Sent, pulse_of
-from engine.cluster.nats_stream import Found, NatsStream, StreamState
+from engine.cluster.nats_stream import Found, NatsFailedError, NatsStream, StreamState
 from engine.cluster.settings import ClusterSettings
-from engine.cluster.topics import TopicIndex
+from engine.cluster.topics import StreamBrokenError, TopicHoleError, TopicIndex, UndecodableEventError
 from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn, format_lsn
 from engine.relay.messages import Part, RelayProtocolError, new_generation
 
-__all__ = ["Adopted", "StreamPlace", "adopt", "end_of", "find", "why_begun_anew"]
+__all__ = [
+    "Adopted",
+    "StreamHoles",
+    "StreamPlace",
+    "adopt",
+    "end_of",
+    "find",
+    "find_again",
+    "why_begun_anew",
+    "why_not",
+    "why_other",
+]
 
 _log = structlog.get_logger(__name__)
 
 _MAX_READ: Final = 4096  # messages that a relay reads of the one before it
 _AT_ONCE: Final = 64
+_LATELY: Final = 30.0  # seconds: two holes within this time are in succession
+_LONGEST: Final = 8.0  # seconds between two readings of everything, for holes in succession
 
 
 class StreamPlace(NamedTuple):
@@ -87,6 +110,90 @@ async def _behind(stream: NatsStream, state: StreamState, generation: int) -> St
     if last is None or last.generation != generation:
         return None
     return StreamPlace(state.last + 1, last.reached)
+
+
+async def find_again(stream: NatsStream, confirmed: Lsn, generation: int) -> StreamPlace:
+    """The place from where a node takes the stream that reads everything again, which is complete up to ``confirmed``, the
+    slot's position. Raises ``NatsFailedError``.
+    """
+    place = await find(stream, confirmed, generation) or await end_of(stream, generation)
+    if place is None:
+        raise NatsFailedError("the stream in NATS has changed; it is looked at again")
+    return place
+
+
+def why_other(before: ServerIdentity | None, server: ServerIdentity) -> str:
+    """Why the stream of ``server`` is of another history than the one ``before``; "" if it is not, as far as is known."""
+    known = before is None or (before.system, before.timeline) == (server.system, server.timeline)
+    return "" if known else "the server has another history"
+
+
+def why_not(
+    before: ServerIdentity | None, generation: int, delivered: Lsn, last: Sent, server: ServerIdentity, end: Lsn
+) -> tuple[str, bool]:
+    """Why a node's stream cannot go on that was ``before`` and of ``generation`` (0: the node does not go on in it), as far
+    as that is known without its messages; "" if it may. And whether the server has another history.
+
+    ``last``: the last sign of life, of ``server``; ``end``: the position of the stream's end, 0: not known.
+    """
+    if before is None:
+        return "", False
+    if other := why_other(before, server):
+        return other, True
+    if end and delivered > max(server.flushed, end):
+        return "the server has lost transactions that it had sent", True
+    if generation not in (0, last.generation):
+        return "the stream was begun anew", False
+    return "", False
+
+
+class StreamHoles:
+    """See the module. ``clock``: in seconds.
+
+    Attributes:
+        lost: the stream cannot go on where it stopped: events behind the hole may have been taken, or it would come again.
+        until: what is missing committed before this position; 0: nothing is known to be missing.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lost = False
+        self.until: Lsn = 0
+        self._clock = clock
+        self._generation = 0  # of the stream that the node follows
+        self._end_known = False
+        self._succession = 0  # readings of everything, each soon after the one before
+        self._read_at = float("-inf")
+
+    def note(self, broken: StreamBrokenError) -> bool:
+        """A session has ended so. Returns whether events are missing."""
+        lost = isinstance(broken, TopicHoleError)
+        self.lost = self.lost or lost or isinstance(broken, UndecodableEventError)
+        if broken.missing_until:
+            self.until, self._end_known = max(self.until, broken.missing_until), False
+        return (lost or bool(broken.missing_until)) and not isinstance(broken, UndecodableEventError)
+
+    def bars(self, generation: int, confirmed: Lsn, end: Lsn) -> bool:
+        """Whether a node that would read everything again has to wait. ``generation``, ``end``: of the stream;
+        ``confirmed``: the slot's position.
+        """
+        if not self.until or generation != self._generation:
+            return False
+        if not self._end_known and self._lately:
+            self.until = max(self.until, end)
+        self._end_known = True
+        pause = min(2.0 ** (self._succession - 1), _LONGEST) if self._lately and self._succession else 0.0
+        return confirmed < self.until or self._clock() < self._read_at + pause
+
+    def began(self, generation: int, *, resumed: bool) -> None:
+        """The stream of that ``generation`` goes on; all is read again, unless it has ``resumed``."""
+        if self.until and not resumed:
+            self._succession = self._succession + 1 if self._lately else 1
+            self._read_at = self._clock()
+        self.lost, self.until, self._generation = False, 0, generation
+
+    @property
+    def _lately(self) -> bool:
+        return self._clock() - self._read_at < _LATELY
 
 
 def why_begun_anew(last: Sent, pulse: Sent, server: ServerIdentity, position: Lsn) -> str:

@@ -177,7 +177,7 @@ class Selection:
                 raise RelayProtocolError(f"NATS brought a {type(message).__name__} about a table")
             transaction = self._decoder.feed(message.frames)
         except (FramesError, UndecodableError, RelayProtocolError) as error:
-            raise TopicHoleError(str(error)) from error  # it would come again
+            raise TopicHoleError(str(error), sent.position) from error  # it would come again
         if transaction is not None:
             table = self._interest.messages if topic in _CHANNELS else self._interest.tables[topic]
             transaction.late, transaction.tables = True, frozenset({table})

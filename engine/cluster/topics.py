@@ -32,7 +32,16 @@ from engine.errors import FeedError
 from engine.lsn import Lsn, format_lsn
 from engine.relay.topic import COMMON
 
-__all__ = ["ANY", "COMMON", "PulseHistory", "StreamBrokenError", "TopicChains", "TopicHoleError", "TopicIndex"]
+__all__ = [
+    "ANY",
+    "COMMON",
+    "PulseHistory",
+    "StreamBrokenError",
+    "TopicChains",
+    "TopicHoleError",
+    "TopicIndex",
+    "UndecodableEventError",
+]
 
 ANY: Final = -1
 """In the place of each topic that has had no event since the last sign of life."""
@@ -42,7 +51,17 @@ _LATELY: Final = 32  # the same
 
 
 class StreamBrokenError(FeedError):
-    """A message does not follow the one before it."""
+    """A message does not follow the one before it. ``missing_until``: what is missing committed before this position, as far
+    as the message shows; 0: it shows nothing.
+    """
+
+    def __init__(self, message: str, missing_until: Lsn = 0) -> None:
+        super().__init__(message)
+        self.missing_until = missing_until
+
+
+class UndecodableEventError(StreamBrokenError):
+    """An event came that cannot be read, and would come again: to the node it is missing."""
 
 
 class TopicHoleError(StreamBrokenError):
@@ -134,15 +153,17 @@ class TopicChains:
             return False
         if not 0 <= sent.prior <= reached:
             found, expected = format_lsn(max(0, sent.prior)), format_lsn(reached)
-            raise TopicHoleError(f"what follows {found} of topic {topic} came where {expected} was reached")
+            raise TopicHoleError(
+                f"what follows {found} of topic {topic} came where {expected} was reached", max(0, sent.prior)
+            )
         for other, before in (sent.others or {}).items():
             if (self.proven if other == ANY else self.reached(other)) < before and (other == ANY or also(other)):
                 raise TopicHoleError(
-                    f"the event of topic {other} at {format_lsn(before)} is missing before one of {topic}"
+                    f"the event of topic {other} at {format_lsn(before)} is missing before one of {topic}", before
                 )
         if not late:
             if sent.position < self._last:
-                raise TopicHoleError(f"an event before {format_lsn(self._last)} had been missing")
+                raise TopicHoleError(f"an event before {format_lsn(self._last)} had been missing", self._last)
             self._last = sent.position
         if sent.last:
             self._have[topic] = sent.position
@@ -160,10 +181,10 @@ class TopicChains:
             return False
         if index.since > self.proven:
             found, expected = format_lsn(index.since), format_lsn(self.proven)
-            raise TopicHoleError(f"the index since {found} came where {expected} was known")
+            raise TopicHoleError(f"the index since {found} came where {expected} was known", index.since)
         for topic, last in index.last.items():
             if takes(topic) and self.reached(topic) < last:
-                raise TopicHoleError(f"the event of topic {topic} at {format_lsn(last)} is missing")
+                raise TopicHoleError(f"the event of topic {topic} at {format_lsn(last)} is missing", last)
         self.proven = sent.position
         self._last = max(self._last, sent.position)
         self._have.clear()

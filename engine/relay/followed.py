@@ -44,7 +44,8 @@ _HEALTHY_AFTER: Final = 10.0  # seconds of a session after which its end is not 
 BREAKS: Final = ("hole", "begun_anew", "left_behind", "other_history", "undecodable")
 """Kinds of reasons for which a stream does not go on for a node.
 
-``hole``: a message did not follow the one before it. ``begun_anew``: the relay has begun another generation.
+``hole``: a message did not follow the one before it, counted when that is met.
+``begun_anew``: the relay has begun another generation.
 ``left_behind``: the stream has let go of what the node lacked. ``other_history``: the server was restored or failed over.
 ``undecodable``: a message could not be read.
 """

@@ -102,21 +102,25 @@ class Cluster:
                                 return each
                 await asyncio.sleep(0.05)
 
-    async def node(
-        self, live: LiveSettings = LIVE, *, every_message: bool = False, trim_interval: float = 0.05, **feed: Any
-    ) -> ClusterNode:
-        """A node in this process."""
-        return await self._stack.enter_async_context(
-            self.passing_node(live, every_message=every_message, trim_interval=trim_interval, **feed)
-        )
+    async def node(self, live: LiveSettings = LIVE, **options: Any) -> ClusterNode:
+        """A node in this process; see :meth:`passing_node`."""
+        return await self._stack.enter_async_context(self.passing_node(live, **options))
 
     @asynccontextmanager
     async def passing_node(
-        self, live: LiveSettings = LIVE, *, every_message: bool = False, trim_interval: float = 0.05, **feed: Any
+        self,
+        live: LiveSettings = LIVE,
+        *,
+        every_message: bool = False,
+        trim_interval: float = 0.05,
+        selective: bool = True,
+        **feed: Any,
     ) -> AsyncIterator[ClusterNode]:
-        """A node in this process that ends with the block. ``trim_interval``: see ``ChannelSettings``."""
+        """A node in this process that ends with the block. ``trim_interval``: see ``ChannelSettings``; ``selective``: it
+        takes what it looks at.
+        """
         settings = FeedSettings(slot_name=self.slot, node_id=f"n_{uuid.uuid4().hex[:12]}", **feed)
-        made = ClusterFeed(self.dsn, settings, self.settings, selective=True)
+        made = ClusterFeed(self.dsn, settings, self.settings, selective=selective)
         if every_message:
             made.interest.hold("every message", dict.fromkeys(CHANNEL_TOPICS, 0))
         async with made as source:

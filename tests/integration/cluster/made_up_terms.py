@@ -32,9 +32,14 @@ def publisher(
     database: DatabaseIdentity = OURS,
     leads: Callable[[], Awaitable[None]] | None = None,
 ) -> Publisher:
-    """One term of a relay, whose slot is a made-up one."""
-    pulse = Pulse("a", "pgoutput", where, 1, "streaming", None, 0, database.oid, database.name, topics=TOPICS)
-    return Publisher(settings, "a", database, lambda: pulse, leads=leads)
+    """One term of a relay, whose slot is a made-up one. It stays where the term begins."""
+
+    def pulse() -> Pulse:
+        slot = 0 if term._start is None else term._start[0]
+        return Pulse("a", "pgoutput", where, 1, "streaming", None, slot, database.oid, database.name, topics=TOPICS)
+
+    term = Publisher(settings, "a", database, pulse, leads=leads)
+    return term
 
 
 @asynccontextmanager

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import pytest
 
 from engine.cluster.messages import Sent
 from engine.cluster.nats_stream import NatsStream, StreamState
-from engine.cluster.place import StreamPlace, end_of, find
+from engine.cluster.place import StreamHoles, StreamPlace, end_of, find
+from engine.cluster.topics import StreamBrokenError, TopicHoleError, UndecodableEventError
 from engine.lsn import Lsn
 
 GENERATION = 7
@@ -54,3 +56,80 @@ async def test_a_place_before_the_stream_is_not_found_and_its_end_is_that_of_one
     assert await find(cast(NatsStream, Stream([100, 110], [120])), Lsn(80), GENERATION) is None
     assert await end_of(cast(NatsStream, Stream([100, 110], [120])), GENERATION) == StreamPlace(3, Lsn(110))
     assert await end_of(cast(NatsStream, Stream([100, 110], [])), GENERATION + 1) is None
+
+
+class Holes(StreamHoles):
+    """At a time that the test sets, of a stream of ``GENERATION``."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: self.now)
+        self.now = 1000.0
+        self.began(GENERATION, resumed=False)
+
+    def waits(self, confirmed: int, end: int = 500) -> bool:
+        return self.bars(GENERATION, Lsn(confirmed), Lsn(end))
+
+    def meets(self, until: int) -> None:
+        assert self.note(TopicHoleError("a test", Lsn(until)))
+        assert self.lost
+
+    def reads(self) -> None:
+        self.began(GENERATION, resumed=False)
+
+
+def test_a_node_waits_until_the_slot_has_passed_the_far_side_of_a_hole() -> None:
+    holes = Holes()
+    assert not holes.waits(0)
+    holes.meets(200)
+    assert [holes.waits(confirmed) for confirmed in (100, 199, 200, 300)] == [True, True, False, False]
+    assert not holes.bars(GENERATION + 1, Lsn(100), Lsn(500)), "what another stream lacks is another thing"
+    holes.reads()
+    assert not holes.lost
+    assert not holes.waits(0)
+
+
+def test_a_hole_that_a_message_does_not_show_the_side_of_is_not_waited_for() -> None:
+    holes = Holes()
+    assert holes.note(TopicHoleError("what a snapshot may lack is gone"))
+    assert holes.lost
+    assert not holes.waits(0)
+    holes.reads()
+    assert not holes.note(StreamBrokenError("the stream was begun anew"))
+    assert not holes.lost
+    assert not holes.waits(0)
+
+
+def test_a_stream_that_goes_on_where_it_stopped_has_no_hole_any_more() -> None:
+    holes = Holes()
+    assert holes.note(StreamBrokenError("what follows 1 came where 0 was reached", Lsn(200)))
+    assert not holes.lost, "all before it was taken in order"
+    assert holes.waits(100)
+    holes.began(GENERATION, resumed=True)
+    assert not holes.waits(100)
+    holes.meets(300)
+    assert not holes.waits(300), "the first one that was read again for"
+
+
+def test_what_cannot_be_read_is_missing_but_no_hole() -> None:
+    holes = Holes()
+    assert not holes.note(UndecodableEventError("a test", Lsn(200)))
+    assert holes.lost, "it would come again"
+    assert holes.waits(100)
+    assert not holes.waits(200)
+
+
+def test_holes_in_succession_are_passed_in_one_go_and_read_for_in_growing_intervals() -> None:
+    holes, read_at = Holes(), []
+    for number in range(6):
+        holes.meets(200 + number)
+        if number:
+            assert holes.waits(499, 500)
+            assert holes.waits(499, 900), "the end is that of the first look"
+        while holes.waits(500, 900):
+            holes.now += 0.25
+        holes.reads()
+        read_at.append(holes.now)
+    assert [round(after - before) for before, after in pairwise(read_at)] == [1, 2, 4, 8, 8]
+    holes.now += 60
+    holes.meets(300)
+    assert not holes.waits(300)
