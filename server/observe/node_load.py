@@ -10,6 +10,9 @@ from engine.metrics.registry import Registry
 
 __all__ = ["LoadMetrics", "Sample"]
 
+FULL_LAG = 0.1
+"""Seconds of event loop lag of a full node. More counts no more: a single halt is no reason for many nodes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -30,7 +33,8 @@ class LoadMetrics:
             "realtime_cpu_ratio", "Processor time of the node, as a part of one processor: a Python process uses one."
         )
         self._load = registry.gauge(
-            "realtime_load_ratio", "The larger of connections by capacity and processor time: 1 is a full node."
+            "realtime_load_ratio",
+            "The largest of connections by capacity, processor time, and event loop lag by 0.1 s: 1 is a full node.",
         )
         self.moved = registry.counter(
             "realtime_moves_total", "Clients that were asked to connect again to other nodes."
@@ -50,5 +54,5 @@ class LoadMetrics:
         self._lags = lags
         capacity = registry.value("realtime_connections_capacity")
         self._cpu.value = cpu
-        self._load.value = max(cpu, connections / capacity)
+        self._load.value = max(cpu, connections / capacity, min(1.0, lag / FULL_LAG))
         return Sample(connections, round(capacity) if math.isfinite(capacity) else None, cpu, lag)
