@@ -31,6 +31,9 @@ from tests.support.postgres.sql import run_each
 __all__ = ["FAULTS", "run_faults"]
 
 
+QUIET_AFTER = 60.0
+"""Seconds of faults until all is whole for a moment."""
+
 FAULTS = {**PROCESS_FAULTS, **POSTGRES_FAULTS, **NETWORK_FAULTS}
 """All faults, by name."""
 
@@ -75,6 +78,9 @@ async def run_faults(  # noqa: PLR0913
         "visits": load.spanning.visits,
         "kicks": load.spanning.kicks,
         "kicks_excused": load.spanning.excused,
+        "states": load.observed.states,
+        "quiet_points": load.observed.quiet_points,
+        "not_repeated": load.observed.lost,
         "problems": problems,
         "kept": str(folder) if problems else None,
     }
@@ -87,10 +93,14 @@ async def _perform(parts: Parts, load: Load, schedule: Schedule, seconds: float)
     await load.start()
     loading = asyncio.create_task(load.run())
     try:
-        await schedule.run(seconds)
-        schedule.note("over")
-        await parts.recovered()
-        schedule.note("recovered")
+        while seconds > 0:
+            await schedule.run(min(seconds, QUIET_AFTER))
+            seconds -= QUIET_AFTER
+            schedule.note("over for a moment")
+            await parts.recovered()
+            schedule.note("recovered")
+            if problems := await load.quiet():
+                return problems
         await asyncio.sleep(2)
         load.end()
         await loading
@@ -109,6 +119,7 @@ def _keep(folder: Path, parts: Parts, load: Load, schedule: Schedule, problems: 
     for name, content in (("problems", problems), ("schedule", schedule.done)):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1))
     (folder / "spanning.json").write_text(json.dumps(load.spanning.facts(), indent=1))
+    (folder / "observed.json").write_text(json.dumps(load.observed.facts()))
     for client in load.clients:
         facts = {
             "received": client.received,

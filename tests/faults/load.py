@@ -17,6 +17,8 @@ from bunbase import RealtimeError, Snapshot
 from engine.errors import ErrorCode
 from tests.faultproxy.actors import CHANNEL, PythonActor
 from tests.faults.histories import Sent, difference
+from tests.faults.observed.observed_load import SETUP as OBSERVED
+from tests.faults.observed.observed_load import ObservedLoad
 from tests.faults.parts import RECOVERS, Parts
 from tests.faults.spanning_load import SETUP as SPANNING
 from tests.faults.spanning_load import SpanningLoad
@@ -32,6 +34,7 @@ SETUP = (
     "select realtime.expose('bulk')",
     f"select realtime.create_channel('{CHANNEL}', presence_timeout => '10 s')",
     *SPANNING,
+    *OBSERVED,
 )
 """What the database needs."""
 
@@ -78,8 +81,8 @@ class Client(PythonActor):
 
 
 class Load:
-    """The clients, two for each node, and the writers. ``sent``: numbers that each sender has used; ``spanning``: more of
-    both.
+    """The clients, two for each node, and the writers. ``sent``: numbers that each sender has used; ``spanning`` and
+    ``observed``: more of both.
     """
 
     def __init__(self, parts: Parts, seed: int) -> None:
@@ -89,6 +92,7 @@ class Load:
         self._seed = seed
         self._over = asyncio.Event()
         self.spanning = SpanningLoad(parts, seed)
+        self.observed = ObservedLoad(parts, seed)
         self.clients = [
             Client(f"{node.name}-{transport}", node.clients_url, (transport,))
             for node in parts.nodes
@@ -101,6 +105,7 @@ class Load:
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await client.start()
         await self.spanning.start()
+        await self.observed.start()
 
     async def stop(self) -> None:
         """All clients leave."""
@@ -109,6 +114,7 @@ class Load:
                 async with asyncio.timeout(10):
                     await client.stop()
         await self.spanning.stop()
+        await self.observed.stop()
 
     async def run(self) -> None:
         """Until :meth:`end` was called."""
@@ -117,8 +123,10 @@ class Load:
                 group.create_task(self._talk(client, random.Random(self._seed + number)))
             group.create_task(self._insist(partial(self._write, random.Random(self._seed - 1))))
             group.create_task(self._insist(partial(self._publish, random.Random(self._seed - 2))))
-            for work in self.spanning.work():
+            for work in (*self.spanning.work(), *self.observed.work()):
                 group.create_task(self._insist(work))
+            for move in self.observed.moves():
+                group.create_task(self._repeat(move))
             while not self._over.is_set():
                 group.create_task(self.spanning.visit())
                 await self.spanning.forget_removed()
@@ -138,6 +146,10 @@ class Load:
                     await client.send(self.sent[client.name])
                     self.sent[client.name] += 1
             await asyncio.sleep(chance.uniform(0, 0.8))
+
+    async def _repeat(self, move: Callable[[], Awaitable[None]]) -> None:
+        while not self._over.is_set():
+            await move()
 
     async def _insist(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]) -> None:
         """Do some work over a connection again and again, and over another one when it breaks."""
@@ -173,6 +185,10 @@ class Load:
 
     # -- the check -------------------------------------------------------------------------------------------------
 
+    async def quiet(self) -> list[str]:
+        """What is wrong while nothing is out of order, and clients go on."""
+        return await self.observed.quiet()
+
     async def check(self) -> list[str]:
         """What is wrong; empty: nothing is."""
         problems: list[str] = []
@@ -195,7 +211,7 @@ class Load:
         everyone = {client.name for client in self.clients}
         for client in self.clients:
             await self._check_client(client, truth, rows, bulk, everyone, problems)
-        return problems + await self.spanning.check()
+        return [*problems, *await self.spanning.check(), *await self.observed.check()]
 
     def _answered(self, client: Client) -> bool:
         return len(client.acked) + len(client.refused) >= self.sent[client.name]

@@ -34,9 +34,9 @@ class Schedule:
 
     async def run(self, seconds: float) -> None:
         """Do it for so many seconds, and undo the last ones."""
-        self._began = time.monotonic()
+        began = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            while time.monotonic() - self._began < seconds:
+            while time.monotonic() - began < seconds:
                 name = self._order.choice(list(self._faults))
                 self.begun[name] += 1
                 group.create_task(self._faults[name](self))
