@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 from bunbase import Message, Realtime, RealtimeError
-from bunbase.client.channel import Channel
+from bunbase.client.typed_channel import Channel
 from bunbase.protocol.codes import ErrorCode
 
 from tests.faultproxy.actors import SHORT_TIMEOUTS

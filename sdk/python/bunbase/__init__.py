@@ -4,12 +4,12 @@
 ``AsyncRealtimeServer`` are for servers: they publish, look and manage by the REST API.
 """
 
-from bunbase.client.channel import Channel
 from bunbase.client.live_query import LiveQuery, Snapshots
 from bunbase.client.messages import Messages
 from bunbase.client.pages import Pages
 from bunbase.client.query import Database, Query
 from bunbase.client.realtime import Realtime
+from bunbase.client.typed_channel import Channel
 from bunbase.core.status import ConnectionStatus
 from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.crypto import Encryption

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bunbase import Realtime, RealtimeError, Snapshot
-from bunbase.client.channel import Channel
+from bunbase.client.typed_channel import Channel
 
 from tests.faultproxy.actors import SHORT_TIMEOUTS
 from tests.support.servers.processes import GIVE_UP_AFTER

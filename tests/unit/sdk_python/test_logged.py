@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from bunbase import ErrorCode, Realtime, RealtimeError
-from bunbase.client.channel import Channel
 from bunbase.client.live_query import LiveQuery
+from bunbase.client.typed_channel import Channel
 from bunbase.connection.connection_manager import ConnectionManager
 from bunbase.connection.link import Link
 from bunbase.connection.options import Options

@@ -11,8 +11,7 @@ import pytest
 from engine.values.pg_types import TypeInfo
 from server.cli.types.python import python
 from server.cli.types.shapes import ArrayOf, Collection, Field, OfType, Plain, Written
-
-SDK = Path(__file__).parents[3] / "sdk/python"
+from tests.unit.types_command.checked import SDK, wrong_lines
 
 PRIORITY = TypeInfo(20_000, "public.priority", "enum", labels=("low", "high"))
 PLACE = TypeInfo(20_001, "public.place", "composite", fields=(("x", TypeInfo(23, "integer", "base")),))
@@ -128,20 +127,8 @@ sync_todos.get().docs[0].data["heading"]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[int]]:
     """The lines that mypy reports, by the module, beginning at 1 after ``USE``."""
-    folder = tmp_path_factory.mktemp("queries")
-    (folder / "app.py").write_text(python(COLLECTIONS))
-    (folder / "right.py").write_text(USE + RIGHT)
-    (folder / "wrong.py").write_text(USE + WRONG)
-    (folder / "mypy.ini").write_text(f"[mypy]\nstrict = true\npython_version = 3.11\nmypy_path = {SDK}\n")
-    command = [sys.executable, "-m", "mypy", "--cache-dir", str(folder / "cache"), "app.py", "right.py", "wrong.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    assert done.stderr == ""
-    lines: dict[str, set[int]] = {"app": set(), "right": set(), "wrong": set()}
-    for line in done.stdout.splitlines():
-        module, _, report = line.partition(".py:")
-        if ": error: " in report:
-            lines[module].add(int(report.partition(":")[0]) - len(USE.splitlines()))
-    return lines
+    modules = {"app": python(COLLECTIONS), "right": USE + RIGHT, "wrong": USE + WRONG}
+    return wrong_lines(tmp_path_factory.mktemp("queries"), modules, after=len(USE.splitlines()))
 
 
 def test_the_module_and_right_queries_pass(found: dict[str, set[int]]) -> None:

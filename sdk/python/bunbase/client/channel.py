@@ -21,20 +21,11 @@ from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Ack, History, Presence
 from bunbase.protocol.type_variables import T
 
-__all__ = ["Channel"]
+__all__ = ["ChannelBase"]
 
 
-class Channel(Emitter):
-    """Made by ``Realtime.channel``; ``async with channel:`` subscribes and unsubscribes.
-
-    Events:
-        *an event's name*: a ``Message`` with that event. ``*``: every message.
-        ``presence:join``, ``presence:update``, ``presence:leave``: a ``User``.
-        ``room:created``, ``room:updated``, ``room:closed``: the room's settings as a dictionary.
-        ``subscribed``: the subscription is (again) open.
-        ``gap``: messages between the given position and now have been lost, since they had expired; read the page anew.
-        ``error``: a ``RealtimeError``: the subscription has ended, or a message could not be decrypted (``RT_007``).
-    """
+class ChannelBase(Emitter):
+    """What a ``Channel`` does; ``typed_channel`` has its types."""
 
     _EVENTS, _OWN = EVENTS, OWN
 

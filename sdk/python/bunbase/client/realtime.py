@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, cast, overload
 
-from bunbase.client.channel import Channel
 from bunbase.client.emitter import Emitter
 from bunbase.client.live_query import Callback, LiveQuery
 from bunbase.client.query import DB, Database
+from bunbase.client.typed_channel import Channel, UntypedChannel
 from bunbase.connection.connection_manager import ConnectionManager
 from bunbase.connection.options import Options
 from bunbase.connection.subscription_manager import SubscriptionManager
@@ -202,7 +202,7 @@ class Realtime(Emitter):
         encryption: Encryption | None = None,
         meta: bool = False,
         conflate: Mapping[str, Any] | None = None,
-    ) -> Channel:
+    ) -> UntypedChannel:
         """A channel by its name. The same name gives the same object, and options that are given again hold from the next
         subscription on; if the channel is subscribed already, those that differ are logged.
 

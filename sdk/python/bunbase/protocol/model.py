@@ -5,9 +5,10 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field
-from typing import Any, Generic, Literal, TypedDict
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict
 
-from bunbase.protocol.type_variables import D_co, T_co
+from bunbase.protocol.type_variables import D_co, N_co, S_co, T_co
 
 __all__ = ["Ack", "Change", "Count", "Doc", "History", "Message", "Presence", "Snapshot", "User"]
 
@@ -23,8 +24,9 @@ def _short(data: object) -> str:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Message(Generic[T_co]):
+class Message(Generic[T_co, N_co]):
     """A message of a channel. In brackets the type of its data, for type checkers: ``Message[NewMessage]``; without, any.
+    Then that of its event, for ``Channel[Events]``: ``Message[NewMessage, Literal["new-message"]]``.
 
     Attributes:
         channel: where it was published; ``*`` if it was sent to this connection itself.
@@ -37,8 +39,11 @@ class Message(Generic[T_co]):
         meta: the annotation of its transaction, if the channel was made with ``meta=True`` and there is one.
     """
 
+    if not TYPE_CHECKING:  # brackets with one type alone, for there are no defaults before Python 3.13
+        __class_getitem__ = classmethod(GenericAlias)
+
     channel: str
-    event: str
+    event: N_co
     data: T_co
     timestamp: str | None = None
     sender: str | None = None
@@ -87,8 +92,8 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """A present user.
+class User(Generic[S_co]):
+    """A present user. In brackets the type of its state, for type checkers.
 
     Attributes:
         id: the user's id; anonymous ones have one too.
@@ -101,20 +106,21 @@ class User:
     id: str
     name: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: S_co = field(default_factory=dict)  # type: ignore[assignment]
     last_seen: str | None = None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> User:
         """From the protocol's form."""
-        return cls(raw["id"], raw.get("name"), raw.get("metadata") or {}, raw.get("state") or {}, raw.get("lastSeen"))
+        state: Any = raw.get("state") or {}
+        return cls(raw["id"], raw.get("name"), raw.get("metadata") or {}, state, raw.get("lastSeen"))
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
-    """The users in a channel. Several connections of a user count once."""
+class Presence(Generic[S_co]):
+    """The users in a channel. Several connections of a user count once. In brackets the type of their state."""
 
-    users: tuple[User, ...]
+    users: tuple[User[S_co], ...]
     count: int
 
 
@@ -183,5 +189,5 @@ def _refuse(self: object, name: str, value: object) -> None:
 
 # What `dataclass` writes for frozen classes with slots raises TypeError for a name that is no field. `Doc[Todo](…)` sets
 # one, and expects an AttributeError (Python 3.11, `_BaseGenericAlias.__call__` of typing.py).
-for _each in (Message, Doc, Change, Snapshot):
+for _each in (Message, User, Presence, Doc, Change, Snapshot):
     _each.__setattr__ = _refuse  # type: ignore[method-assign]

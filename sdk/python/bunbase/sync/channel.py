@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from bunbase.client.channel import Channel
 from bunbase.client.realtime import Realtime
+from bunbase.client.typed_channel import Channel
 from bunbase.core.use_count import BLOCK
 from bunbase.protocol.model import Ack, History, Message, Presence
 from bunbase.protocol.type_variables import T
 from bunbase.sync.iterator import SyncIterator
 from bunbase.sync.loop_thread import LoopThread
 
-__all__ = ["SyncChannel"]
+__all__ = ["SyncChannelBase"]
 
 
-class SyncChannel:
-    """Made by ``SyncRealtime.channel``; ``with channel:`` subscribes and unsubscribes. Raises what ``Channel`` does."""
+class SyncChannelBase:
+    """What a ``SyncChannel`` does; ``typed_channel`` has its types."""
 
     def __init__(self, thread: LoopThread, realtime: Realtime, channel: Channel) -> None:
         self._thread = thread

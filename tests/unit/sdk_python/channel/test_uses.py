@@ -8,8 +8,8 @@ from typing import Any, TypeVar, cast
 
 import pytest
 from bunbase import Channel, RealtimeError
-from bunbase.sync.channel import SyncChannel
 from bunbase.sync.loop_thread import LoopThread
+from bunbase.sync.typed_channel import SyncChannel
 
 from tests.unit.sdk_python.test_channel_handles import GONE, REFUSED, begin, made, subscribed, turn
 
