@@ -49,11 +49,10 @@ def settings_with_places(config: Path | None = None, **flags: object) -> tuple[S
     try:
         settings = Settings(_build_sources=(layers, {}))
     except ValidationError as wrong:
-        place = {name: place_of(layers, name) for layer in layers for name in layer.given}
-        raise SettingsError(in_words(wrong, Settings, WITH_SECRETS, place.get)) from wrong
+        raise SettingsError(in_words(wrong, Settings, WITH_SECRETS, lambda path: place_of(layers, path))) from wrong
     except NotJsonError as wrong:
         raise SettingsError(f"wrong settings: {wrong}") from None
-    places = {name: place_of(layers, name) for name in Settings.model_fields}
+    places = {name: place_of(layers, [name]) for name in Settings.model_fields}
     return settings, {name: place for name, place in places.items() if place is not None}
 
 

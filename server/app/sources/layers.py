@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import BunbaseError
+from server.app.sources.toml_lines import in_toml
 
 __all__ = [
     "CONFIG_FILE",
@@ -79,13 +80,15 @@ def _decoded(decode: Callable[[str, Any, Any], Any], name: str, field: Any, valu
 
 
 class Layer(PydanticBaseSettingsSource):
-    """One source. ``given``: the settings that it had when it was read. ``place``: where a setting of that name is."""
+    """One source. ``given``: the settings that it had when it was read. ``place``: where a setting is, by its name, or what
+    is inside it, by the names and numbers that lead there.
+    """
 
     def __init__(
         self,
         settings: type[BaseSettings],
         read: Callable[[], Mapping[str, Any]],
-        place: Callable[[str], str],
+        place: Callable[[Sequence[int | str]], str],
     ) -> None:
         super().__init__(settings)
         self._read = read
@@ -101,7 +104,7 @@ class Layer(PydanticBaseSettingsSource):
         try:
             self.given = dict(self._read())
         except NotJsonError as wrong:
-            raise NotJsonError(wrong.setting, wrong.position, self.place(wrong.setting)) from None
+            raise NotJsonError(wrong.setting, wrong.position, self.place([wrong.setting])) from None
         return self.given
 
 
@@ -117,28 +120,28 @@ def layers_of(
         flags: those that were given, by setting.
     """
 
-    def variable(name: str) -> str:
-        return f"{prefix}{name.upper()}"
+    def variable(path: Sequence[int | str]) -> str:
+        return f"{prefix}{str(path[0]).upper()}"
 
     toml = config or CONFIG_FILE
     dotenv = _Dotenv(settings, env_file=DOTENV_FILE, dotenv_filtering="only_existing")
     return (
         Layer(settings, InitSettingsSource(settings, dict(flags)), _flag),
         Layer(settings, _Environment(settings), variable),
-        Layer(settings, dotenv, lambda name: _in_file(DOTENV_FILE, _assignment(variable(name)))),
-        Layer(settings, _toml(settings, toml), lambda name: _in_file(toml, _key(name))),
-        Layer(settings, lambda: _url(os.environ), lambda name: DATABASE_URL),
+        Layer(settings, dotenv, lambda path: _in_file(DOTENV_FILE, _assignment(variable(path)))),
+        Layer(settings, _toml(settings, toml), lambda path: in_toml(toml, path)),
+        Layer(settings, lambda: _url(os.environ), lambda path: DATABASE_URL),
         Layer(
             settings,
             lambda: _url(variables_of(DOTENV_FILE)),
-            lambda name: _in_file(DOTENV_FILE, _assignment(DATABASE_URL)),
+            lambda path: _in_file(DOTENV_FILE, _assignment(DATABASE_URL)),
         ),
     )
 
 
-def place_of(layers: Sequence[Layer], name: str) -> str | None:
-    """Where the value of a setting that counts is written; None: in no source."""
-    return next((layer.place(name) for layer in layers if name in layer.given), None)
+def place_of(layers: Sequence[Layer], path: Sequence[int | str]) -> str | None:
+    """Where the value of a setting that counts is written, or what is inside it; None: in no source."""
+    return next((layer.place(path) for layer in layers if path[0] in layer.given), None)
 
 
 def variables_of(file: Path) -> Mapping[str, str]:
@@ -158,17 +161,13 @@ def _url(variables: Mapping[str, str]) -> dict[str, Any]:
     return {"dsn": value} if _ADDRESS.match(value) else {}
 
 
-def _flag(name: str) -> str:
+def _flag(path: Sequence[int | str]) -> str:
+    name = str(path[0])
     return _FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
 def _assignment(variable: str) -> re.Pattern[str]:
     return re.compile(rf"(?i)\s*(export\s+)?{re.escape(variable)}\s*=")
-
-
-def _key(name: str) -> re.Pattern[str]:
-    """A key, or the head of a table or of an array of tables."""
-    return re.compile(rf"\s*(\[\[?\s*)?[\"']?{re.escape(name)}[\"']?\s*[=.\]]")
 
 
 def _in_file(file: Path, line: re.Pattern[str]) -> str:

@@ -21,10 +21,33 @@ _OWN: Final = [name for name in Settings.__annotations__ if name in Settings.mod
 _NAMES: Final = tuple(name for name in dict.fromkeys((*_OWN, *Settings.model_fields)) if name not in _FORMER)
 """The database and the address first, limits and what else has a class of its own behind them."""
 
+_EXAMPLES: Final = {
+    "dsn": '"postgresql://app@localhost/app"',
+    "pooled_dsn": '"postgresql://app@localhost:6432/app"',
+    "workers": "2",
+    "tls_certificate": '"/etc/realtime/certificate.pem"',
+    "tls_key": '"/etc/realtime/key.pem"',
+    "auth_handler": '{ function = "app.tokens:judge" }',
+    "content_hook": '"app.content:check"',
+    "rest_key": '""',
+    "alert_webhook": '{ url = "https://app.example.com/alerts", secret = "whsec_" }',
+    "node_url": '"wss://node-1.example.com"',
+    "node_region": '"eu"',
+    "nats_ca": '"/etc/realtime/nats-ca.pem"',
+    "nats_origin": '"eu"',
+    "node_name": '"node_1"',
+    "country_database": '"/var/lib/countries.mmdb"',
+    "country_header": '"CF-IPCountry"',
+    "planned_connections": "10000",
+    "max_sockets_per_ip": "300",
+}
+"""What settings without a default look like. Secrets are none: one that is written here would be used."""
+
 _IN_ADDRESSES: Final = ("password", "sslpassword")
 _HEAD: Final = """\
 # Settings of Bunbase Realtime. The file realtime.toml in the current folder is read, or the one of --config.
-# What is commented out shows the default. A flag, then REALTIME_... in the environment, then .env come before this file.
+# What is commented out shows the default, or an example where there is none. A flag, then REALTIME_... in the environment,
+# then .env come before this file.
 """
 
 
@@ -42,8 +65,9 @@ def example_file() -> str:
     for name in _NAMES:
         field = Settings.model_fields[name]
         default = field.get_default()
-        value = "" if default is None else json.dumps(default, default=str)
-        parts.append(f"# {field.description}{'; not set by default' if default is None else ''}\n# {name} = {value}\n")
+        value = _EXAMPLES[name] if default is None else json.dumps(default, default=str)
+        unset = "; not set by default, for example" if default is None else ""
+        parts.append(f"# {field.description}{unset}\n# {name} = {value}\n")
     return "\n".join(parts)
 
 

@@ -29,6 +29,7 @@ SHOWN = {
     "The list is kept for you": "oldIndex",
     "Filter": "operator",
     "Order and limit": "sort key",
+    "Some fields alone": "select",
     "One document by its id": r"\.doc\(",
     "Once, not followed": "await .*get\\(",
     "Counts": "count",
