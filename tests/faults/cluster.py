@@ -18,9 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_18, started
 from tests.faults.databases import Databases
 from tests.faults.load import SETUP, Load
+from tests.faults.namespaces.namespaces import NETWORK, own_network
 from tests.faults.network_faults import NETWORK_FAULTS
 from tests.faults.parts import Parts
 from tests.faults.postgres_faults import POSTGRES_FAULTS
@@ -48,13 +50,15 @@ async def run_faults(  # noqa: PLR0913
     nats: int = 1,
     faults: tuple[str, ...] = (),
     other: Path | None = None,
+    namespaces: bool = False,
 ) -> dict[str, Any]:
     """One run over a database on which :data:`tests.faults.load.SETUP` was run; its report, with ``problems``.
 
-    ``folder``: for NATS, and for what is kept of a failure. ``faults``: only these; ``other``: see :class:`Parts`.
+    ``folder``: for NATS, and for what is kept of a failure. ``faults``: only these; ``other``, ``namespaces``: see
+    :class:`Parts`.
     """
     await databases.start()
-    parts = Parts(databases, database, folder, nats=nats, other=other)
+    parts = Parts(databases, database, folder, nats=nats, other=other, namespaces=namespaces)
     load = Load(parts, seed)
     schedule = Schedule(parts, seed, {name: FAULTS[name] for name in faults or FAULTS})
     try:
@@ -136,6 +140,16 @@ def _keep(folder: Path, parts: Parts, load: Load, schedule: Schedule, problems: 
             shutil.copy(postgres.data_dir / "server.log", folder / f"{postgres.data_dir.name}.log")
 
 
+def _reachable_server(folder: Path, settings: dict[str, str] | None = None) -> LocalPostgres:
+    return postgres_18(folder, {"listen_addresses": "*"} | (settings or {}))
+
+
+def _let_in_others(postgres: LocalPostgres) -> None:
+    with (postgres.data_dir / "pg_hba.conf").open("a") as access:
+        access.write(f"host all all {NETWORK} trust\n")
+    postgres.restart()
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.cluster", description=__doc__)
@@ -147,21 +161,39 @@ def main() -> int:
     parser.add_argument(
         "--other", type=Path, help="the tree of another version, which servers are started with in turn"
     )
+    parser.add_argument(
+        "--namespaces", action="store_true", help="each part in a network of its own: packets are lost (root on Linux)"
+    )
     arguments = parser.parse_args()
+    if arguments.namespaces:
+        own_network()
     folder = Path(tempfile.mkdtemp(prefix="realtime-faults-"))
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="realtime-faults-postgres-")))
         scratch.chmod(0o755)
-        postgres = stack.enter_context(started(postgres_18(scratch / "pg18")))
+        make = _reachable_server if arguments.namespaces else postgres_18
+        postgres = stack.enter_context(started(make(scratch / "pg18", {})))
+        if arguments.namespaces:
+            _let_in_others(postgres)
         dsn = fresh_database(postgres)
         run_each(dsn, *SETUP)
-        databases = Databases(postgres, postgres_18 if arguments.standby else None)
+        databases = Databases(postgres, make if arguments.standby else None)
         seconds, faults = arguments.minutes * 60, tuple(arguments.faults)
         database = dsn.rpartition("/")[2]
-        nats, other = arguments.nats, arguments.other
-        run = run_faults(databases, database, folder, arguments.seed, seconds, nats=nats, faults=faults, other=other)
-        report = asyncio.run(run)
+        report = asyncio.run(
+            run_faults(
+                databases,
+                database,
+                folder,
+                arguments.seed,
+                seconds,
+                nats=arguments.nats,
+                faults=faults,
+                other=arguments.other,
+                namespaces=arguments.namespaces,
+            )
+        )
     print(json.dumps(report | {"took": round(time.monotonic() - began)}))
     return 1 if report["problems"] else 0
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.faults.links import TROUBLES
-from tests.faults.parts import CLIENTS
+from tests.faults.links import CLIENTS, TROUBLES
 from tests.faults.schedule import Fault, Schedule
 
 __all__ = ["NETWORK_FAULTS"]

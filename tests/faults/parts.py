@@ -19,37 +19,48 @@ from nats.errors import Error as NatsError
 from engine.cluster.nats_stream import Found, NatsFailedError, connected
 from engine.cluster.settings import ClusterSettings
 from engine.tasks import end
-from server.cli.serving.local_nats import LocalNats
 from tests.faults.databases import Databases
-from tests.faults.links import Links
+from tests.faults.links import CLIENTS, Links
+from tests.faults.namespaces.namespaces import Namespaces
+from tests.faults.nats_servers import NatsServers, nats_names
 from tests.faults.time_limit import TimeLimit
 from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
 
-__all__ = ["CLIENTS", "NatsServers", "Parts", "Server"]
-
-CLIENTS = "clients"
-"""What links call all clients."""
+__all__ = ["Parts", "Server"]
 
 RECOVERS = 120.0
 """Seconds in which everything has to work again after the faults: a :class:`tests.faults.time_limit.TimeLimit`."""
+
+KEY = "the-key-of-the-operator-of-this-run"
+"""Without it, ``/health`` has more only for the machine itself."""
 
 _LOOKED_AT = 60  # messages of the stream
 
 
 class Server:
     """A relay or a node: a process that is started again on its port. ``command``: of ``realtime``; ``trees``: of the
-    versions that it is started with in turn, None: this one.
+    versions that it is started with in turn, None: this one. ``near``: its address here; ``namespace``: its network.
 
-    ``ended``: how often it has ended by itself.
+    ``link``: host and port for clients. ``ended``: how often it has ended by itself.
     """
 
     def __init__(
-        self, name: str, command: str, dsn: str, config: dict[str, Any], trees: tuple[Path | None, ...] = (None,)
+        self,
+        name: str,
+        command: str,
+        dsn: str,
+        config: dict[str, Any],
+        trees: tuple[Path | None, ...] = (None,),
+        *,
+        near: str = "127.0.0.1",
+        namespace: Path | None = None,
     ) -> None:
         self.name = name
         self.port = free_port()
-        self.link = self.port
+        self.link = f"{near}:{self.port}"
+        self._near = near
+        self._namespace = namespace
         self._command = command
         self._dsn = dsn
         self._trees = itertools.cycle(trees)
@@ -61,17 +72,18 @@ class Server:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._near}:{self.port}"
 
     @property
     def clients_url(self) -> str:
         """Its address for clients, over a link that may fail."""
-        return f"http://127.0.0.1:{self.link}"
+        return f"http://{self.link}"
 
     async def start(self) -> None:
         """Start the process; it need not be ready at once."""
         command, tree = (self._command, "--dsn", self._dsn), next(self._trees)
-        self.process = await start(*command, port=self.port, config=self._config, tree=tree)
+        config, namespace = self._config, self._namespace
+        self.process = await start(*command, port=self.port, config=config, tree=tree, namespace=namespace)
 
     async def kill(self) -> None:
         """End the process at once."""
@@ -109,43 +121,10 @@ class Server:
         """The body of ``/health``; empty where nothing answers."""
         with contextlib.suppress(httpx.HTTPError):
             async with httpx.AsyncClient(timeout=2.0) as http:
-                body: dict[str, Any] = (await http.get(f"{self.url}/health")).json()
+                headers = {"Authorization": f"Bearer {KEY}"}
+                body: dict[str, Any] = (await http.get(f"{self.url}/health", headers=headers)).json()
                 return body
         return {}
-
-
-class NatsServers:
-    """NATS servers: a cluster if they are several, whose connections to each other go over ``links``."""
-
-    def __init__(self, folder: Path, count: int, links: Links) -> None:
-        routes = [free_port() for _ in range(count)]
-        self.names = [f"nats{number}" for number in range(count)]
-        self.all = []
-        for name, route in zip(self.names, routes, strict=True):
-            to_others = [
-                f'"nats://127.0.0.1:{links.add(name, other, port, greets=True)}"'
-                for other, port in zip(self.names, routes, strict=True)
-                if other != name
-            ]
-            # Servers send each other the addresses of those they know: connections to them would bypass the links.
-            cluster = (
-                f'server_name: "{name}"\ncluster {{ name: c, listen: "127.0.0.1:{route}", advertise: "127.0.0.1:1", '
-                f"no_advertise: true, routes: [{', '.join(to_others)}] }}"
-            )
-            self.all.append(LocalNats(folder / name, free_port(), cluster if count > 1 else ""))
-
-    async def start(self, *servers: LocalNats) -> None:
-        """Start those, or all."""
-        await asyncio.gather(*(asyncio.to_thread(each.start) for each in servers or self.all))
-
-    def kill(self, *servers: LocalNats, wipe: bool = False) -> None:
-        """End those, or all, at once. ``wipe``: remove what they have stored."""
-        for each in servers or self.all:
-            if each.process is not None:
-                each.process.send_signal(signal.SIGCONT)
-            each.kill()
-            if wipe:
-                each.wipe()
 
 
 class Parts:
@@ -155,7 +134,7 @@ class Parts:
     ``dsn``: of it, without a link between.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         databases: Databases,
         database: str,
@@ -165,29 +144,33 @@ class Parts:
         relays: int = 2,
         nats: int = 1,
         other: Path | None = None,
+        namespaces: bool = False,
     ) -> None:
         versions = (None,) if other is None else (None, other)
         self._versions = itertools.cycle([versions, versions[::-1]])
         self.databases = databases
-        self.dsn = _either_of((server.port for server in databases.servers), database)
+        self.dsn = _either_of((f"127.0.0.1:{server.port}" for server in databases.servers), database)
         self.slot = "faults_" + database[-12:]
-        self.links = Links()
+        relay_names, node_names = [f"relay{n}" for n in range(relays)], [f"node{n}" for n in range(nodes)]
+        self.links = (
+            Namespaces([*relay_names, *node_names, *nats_names(nats)], self.postgres) if namespaces else Links()
+        )
         self.nats = NatsServers(folder / "nats", nats, self.links)
         self._nats_replicas = nats
-        self.relays = [self._server(f"relay{n}", "relay", database) for n in range(relays)]
-        self.nodes = [self._server(f"node{n}", "serve", database) for n in range(nodes)]
+        self.relays = [self._server(name, "relay", database) for name in relay_names]
+        self.nodes = [self._server(name, "serve", database) for name in node_names]
         for node in self.nodes:
             node.link = self.links.add(CLIENTS, node.name, node.port)
         self._keeping: list[asyncio.Task[None]] = []
 
     def _server(self, name: str, command: str, database: str) -> Server:
         """A server that reaches the others over links."""
-        ports = [
+        addresses = [
             self.links.add(name, to, server.port)
             for to, server in zip(self.postgres, self.databases.servers, strict=True)
         ]
         nats = [
-            each.url.replace(f":{each.port}", f":{self.links.add(name, to, each.port, greets=True)}")
+            each.url.replace(f"127.0.0.1:{each.port}", self.links.add(name, to, each.port, greets=True))
             for to, each in zip(self.nats.names, self.nats.all, strict=True)
         ]
         config: dict[str, Any] = {
@@ -195,10 +178,13 @@ class Parts:
             "nats_replicas": self._nats_replicas,
             "slot_name": self.slot,
             "trust_user_parameter": "true",
+            "host": self.links.listens(name),
+            "rest_key": KEY,
         }
         if command == "serve":  # all clients have one address
             config |= {"max_connection_rate": 100_000, "max_connections_per_ip": 10_000}
-        return Server(name, command, _either_of(ports, database), config, next(self._versions))
+        dsn, near, namespace = _either_of(addresses, database), self.links.near(name), self.links.namespace(name)
+        return Server(name, command, dsn, config, next(self._versions), near=near, namespace=namespace)
 
     @property
     def postgres(self) -> list[str]:
@@ -227,7 +213,7 @@ class Parts:
 
     async def all_have_the_stream(self) -> bool:
         """Whether every NATS server has all of it."""
-        settings = ClusterSettings(urls=tuple(each.url for each in self.nats.all), slot=self.slot)
+        settings = ClusterSettings(urls=self.nats.urls, slot=self.slot)
         try:
             async with connected(settings, "the faults") as stream:
                 cluster = (await stream.client.jetstream().stream_info(settings.stream)).cluster
@@ -241,7 +227,7 @@ class Parts:
 
         Those that a message over another topic follows at once which may be about the same channel, if there are any.
         """
-        settings = ClusterSettings(urls=tuple(each.url for each in self.nats.all), slot=self.slot)
+        settings = ClusterSettings(urls=self.nats.urls, slot=self.slot)
         lost: list[str] = []
         with contextlib.suppress(NatsFailedError, NatsError, TimeoutError):
             async with connected(settings, "the faults") as stream:
@@ -314,7 +300,6 @@ def _kind(settings: ClusterSettings, found: Found | None) -> str:
     return found.subject.removeprefix(settings.prefix).split(".")[1]
 
 
-def _either_of(ports: Iterable[int], database: str) -> str:
-    """A DSN of the servers at these ports: the primary is taken."""
-    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
-    return f"postgresql://postgres@{hosts}/{database}?target_session_attrs=read-write"
+def _either_of(addresses: Iterable[str], database: str) -> str:
+    """A DSN of the servers at these addresses: the primary is taken."""
+    return f"postgresql://postgres@{','.join(addresses)}/{database}?target_session_attrs=read-write"

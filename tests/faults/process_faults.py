@@ -137,8 +137,7 @@ async def lose_messages(run: Schedule) -> None:
     if run.free(*links, *run.parts.nats.all):
         with run.using(*links, *run.parts.nats.all):
             for link in links:  # cut: what NATS has sent into a link that is held would come
-                link.refuse = True
-                link.cut()
+                link.sever()
             await run.pause(2.0)
             lost = await run.parts.lose(run.chance)
             run.note(f"the stream loses {lost}")

@@ -1,13 +1,20 @@
 """What a delivery costs nodes of a cluster, by how many they are: processor time with 1, 2, 4 and 8 nodes.
 
 Each number of nodes is a cluster of its own, with a database, a relay and a slot; all share a PostgreSQL and a NATS server,
-and take turns in short rounds. Messages are committed in SQL, one a transaction, into a channel that has ``--few`` or
-``--many`` subscribers at each node. *node µs* is the processor time of all nodes per delivery, *of one* by that of a single
-node in the same turn: median, least and most of the turns. *message* and *delivery* are the two parts of what a node spends
-for a message: what it takes to receive it, and what each subscriber adds. Relay and NATS are per message. What all of them
-need without messages is taken off; *rest* is that of a node, in cores. *deliveries/s* is what so many nodes deliver in a
-second with a core each. *p50* and *p99* are from the commit to the subscriber, in milliseconds; with more nodes than cores
-they have the wait for a core.
+and take turns in short rounds. Messages are committed in SQL, one a transaction. Of each round as many are delivered in a
+second, whatever the number of nodes: else processes that wait for a core take several messages in a turn, which is cheaper
+the more nodes there are.
+
+* *shared*: into a channel that has ``--few`` or ``--many`` subscribers at each node, so each node receives each message.
+  *node µs* is the processor time of all nodes per delivery, *of one* by that of a single node in the same turn: median,
+  least and most of the turns. *message* and *delivery* are the two parts of what a node spends for a message: what it takes
+  to receive it, and what each subscriber adds.
+* *apart*: into channels that have ``--many`` subscribers at one node each, in turn, as where the clients of a channel are on
+  one node. A message is for one node; the others get its sign of life at most.
+
+Relay and NATS are per message. What all of them need without messages is taken off; *rest* is that of a node, in cores.
+*deliveries/s* is what so many nodes deliver in a second with a core each. *p50* and *p99* are from the commit to the
+subscriber, in milliseconds; with more nodes than cores they have the wait for a core.
 
 The second table is a simulation: 100,000 connections, spread over so many nodes, in channels of 200 members, of which each
 gets a message in ten seconds; each node receives all messages. It has the cores that this takes by the figures of the first
@@ -54,17 +61,24 @@ class Side:
     rounds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     rest: dict[str, float] = field(default_factory=dict)
 
-    async def round(self, channel: str, messages: int, rate: float) -> None:
+    @property
+    def own(self) -> list[str]:
+        """A channel for each node."""
+        return [f"own-{place}" for place in range(len(self.cluster.nodes))]
+
+    async def round(self, kind: str, messages: int, rate: float) -> None:
         """Commit so many messages; returns when all clients have all of them."""
+        channels = self.own if kind == "apart" else [kind]
+        messages -= messages % len(channels)
         before = self.cluster.spent()
-        self.load.send([channel, messages])
+        self.load.send(dict.fromkeys(channels, messages // len(channels)))
         began = time.monotonic()
         for number in range(messages):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
             await self.sql.execute(
                 "select realtime.broadcast(%s, 'sent', jsonb_build_object('at', to_char(%s::float8, 'FM9999999999.000000')"
                 "::numeric, 'text', %s::text))",
-                [channel, time.time(), pad.decode()],
+                [channels[number % len(channels)], time.time(), pad.decode()],
             )
         seen = await self.load.receive()
         passed = time.monotonic() - began
@@ -72,7 +86,7 @@ class Side:
             part: (value - before[part] - passed * self.rest[part]) / messages
             for part, value in self.cluster.spent().items()
         }
-        self.rounds.setdefault(channel, []).append(spent | seen | {"per message": seen["deliveries"] / messages})
+        self.rounds.setdefault(kind, []).append(spent | seen | {"per message": seen["deliveries"] / messages})
 
     def median(self, channel: str, what: str) -> float:
         return statistics.median(each[what] for each in self.rounds[channel])
@@ -86,7 +100,8 @@ async def measure(plan: argparse.Namespace) -> list[Side]:
         sides = []
         for nodes in NODES:
             made = await stack.enter_async_context(cluster(postgres, nats, nodes, f"bench_{nodes}", relay_lease=10))
-            load = await Child.start("tests.bench.cluster.load_nodes", urls=made.urls, channels=channels)
+            own = {f"own-{place}": (place, plan.many) for place in range(nodes)}
+            load = await Child.start("tests.bench.cluster.load_nodes", urls=made.urls, channels=channels, own=own)
             stack.push_async_callback(load.end)
             await load.receive()
             sql = await psycopg.AsyncConnection.connect(made.dsn, autocommit=True)
@@ -95,8 +110,11 @@ async def measure(plan: argparse.Namespace) -> list[Side]:
         await rest(sides)
         for number in range(1 + plan.rounds):
             for place in range(len(sides)):
+                side = sides[(number + place) % len(sides)]
+                nodes = len(side.cluster.nodes)
                 for channel in channels:
-                    await sides[(number + place) % len(sides)].round(channel, plan.messages, plan.rate)
+                    await side.round(channel, max(1, plan.messages // nodes), plan.rate / nodes)
+                await side.round("apart", plan.messages, plan.rate)
             if not number:
                 for side in sides:
                     side.rounds.clear()
@@ -122,20 +140,24 @@ def compared(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str, 
     """A row for each number of nodes."""
     rows: list[dict[str, object]] = []
     for side in sides:
-        each = [(a["nodes"] / a["per message"], b["nodes"] / b["per message"]) for a, b in _turns(side, sides[0])]
-        ratios = [ours / one for ours, one in each]
+        each, ratios = _per_delivery(side, sides[0], "many")
+        apart, apart_ratios = _per_delivery(side, sides[0], "apart")
         message, delivery = parts_of(side, plan)
         rows.append(
             {
                 "nodes": len(side.cluster.nodes),
                 "deliveries": round(side.median("many", "per message")),
-                "deliveries/s": round(len(side.cluster.nodes) * 1e6 / statistics.median(ours for ours, _ in each)),
+                "deliveries/s": round(len(side.cluster.nodes) * 1e6 / statistics.median(each)),
                 "p50": side.median("many", "p50"),
                 "p99": side.median("many", "p99"),
-                "node µs": statistics.median(ours for ours, _ in each),
+                "node µs": statistics.median(each),
                 "of one": statistics.median(ratios),
                 "least": min(ratios),
                 "most": max(ratios),
+                "apart µs": statistics.median(apart),
+                "apart of one": statistics.median(apart_ratios),
+                "apart least": min(apart_ratios),
+                "apart most": max(apart_ratios),
                 "message µs": message,
                 "delivery µs": delivery,
                 "relay µs": side.median("many", "relay"),
@@ -146,8 +168,10 @@ def compared(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str, 
     return rows
 
 
-def _turns(side: Side, other: Side) -> list[tuple[dict[str, float], dict[str, float]]]:
-    return list(zip(side.rounds["many"], other.rounds["many"], strict=True))
+def _per_delivery(side: Side, one: Side, kind: str) -> tuple[list[float], list[float]]:
+    """Microseconds of the nodes for each delivery, by turns; and by those of ``one`` in the same turn."""
+    ours, its = ([each["nodes"] / each["per message"] for each in some.rounds[kind]] for some in (side, one))
+    return ours, [a / b for a, b in zip(ours, its, strict=True)]
 
 
 def simulated(sides: Sequence[Side], plan: argparse.Namespace) -> list[dict[str, object]]:

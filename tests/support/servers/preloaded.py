@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -43,6 +44,10 @@ LOADED = (
 )
 """What is loaded before there is anything to do, with all that these import."""
 
+NAMESPACE = "TEST_NETWORK_NAMESPACE"
+"""Environment variable of a fork: the file of the network that it enters."""
+
+_NEW_NETWORK = 0x40000000
 _LENGTH = struct.Struct("!I")
 
 
@@ -232,6 +237,9 @@ def _become_server(output: int, error: int, arguments: list[str], environment: d
     # How the former ones are buffered depends on what they wrote to.
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", closefd=False, buffering=1, errors="backslashreplace")
+    if (namespace := environment.pop(NAMESPACE, None)) is not None:
+        with open(namespace, "rb") as network:
+            assert ctypes.CDLL(None).setns(network.fileno(), _NEW_NETWORK) == 0, f"cannot enter {namespace}"
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)

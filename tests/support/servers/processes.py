@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.servers.preloaded import ROOT, Forked, fork
+from tests.support.servers.preloaded import NAMESPACE, ROOT, Forked, fork
 
 __all__ = ["GIVE_UP_AFTER", "ROOT", "ServerProcess", "serving", "start"]
 
@@ -101,11 +101,13 @@ async def start(
     module: str = "server",
     preloaded: bool = True,
     tree: Path | None = None,
+    namespace: Path | None = None,
 ) -> ServerProcess:
     """Start ``realtime`` (or another ``module`` like it) with ``arguments``; ``config`` goes into its environment.
 
     ``preloaded``: as a fork of a process that has loaded its modules, which is fast. One that is measured is a process
     of its own: a fork copies the pages of memory that it writes to, and shares the others. ``tree``: of another version.
+    ``namespace``: of the network that it is in.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
     for name, value in ({"drain_time": "0", "workers": "1"} | (config or {})).items():  # tests of them set them
@@ -113,11 +115,22 @@ async def start(
     arguments = (*arguments, "--port", str(port))
     tls = "tls_certificate" in (config or {})
     if preloaded and module == "server" and tree is None:
+        if namespace is not None:
+            environment[NAMESPACE] = str(namespace)
         return ServerProcess(await fork(arguments, environment), port, tls=tls)
     if tree is not None:
         environment["PYTHONPATH"] = str(tree)
+    within = () if namespace is None else ("nsenter", f"--net={namespace}")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *arguments, cwd=tree or ROOT, env=environment, stdout=DEVNULL, stderr=PIPE
+        *within,
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        cwd=tree or ROOT,
+        env=environment,
+        stdout=DEVNULL,
+        stderr=PIPE,
     )
     return ServerProcess(process, port, tls=tls)
 
