@@ -242,7 +242,7 @@ class Client:
                 self._end(subscription)
         elif kind == "subscribed":
             assert subscription is not None, message
-            self._subscribed(subscription, message, node)
+            self._subscribed(subscription, message)
         elif kind == "unsubscribed":
             assert subscription is not None, message
             self._end(subscription)
@@ -251,11 +251,11 @@ class Client:
         else:
             self._refused(message, subscription)
 
-    def _subscribed(self, subscription: TrackedSubscription, message: dict[str, Any], node: ModelNode) -> None:
+    def _subscribed(self, subscription: TrackedSubscription, message: dict[str, Any]) -> None:
         leaving = subscription.state == "leaving"  # the answer crossed with "unsubscribe"
         if leaving:
             subscription.state = "asked"
-        subscription.subscribed(message, node)
+        subscription.subscribed(message)
         if leaving:
             subscription.state = "leaving"
 

@@ -11,7 +11,8 @@ Theory of operation. Channels are *synced* (rooms, presence and routes are those
 - recovering: ``recover`` checks the epoch (another one ends all subscriptions, and the stream is followed up to the present
   first), gives transactions that no node has recorded a position (``missed.py``), reads rooms, presence, routes, rules and
   removals of users again, ends subscriptions that are not allowed any more, and sends each channel's waiting subscriptions
-  what they miss. What fails is repeated. New subscriptions wait.
+  what they miss. What fails is repeated. New subscriptions wait. Messages without history that come meanwhile are held
+  (:mod:`engine.channels.core.delivery.held_messages`); those that the stream lacks are lost, and subscribers are informed.
 - recovering -> recovering: another discontinuity. ``_generation`` stops the older recovery; the new one begins at
   the older one's position.
 - recovering -> synced: all channels have caught up.
@@ -29,11 +30,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from heapq import merge
 from operator import attrgetter
 
 import structlog
 
-from engine.channels.core.delivery.events import EndEvent, MessageEvent
+from engine.channels.core.delivery.events import EndEvent, MessageEvent, gap_event
 from engine.channels.core.delivery.subscription import Subscription
 from engine.channels.core.messages.model import Position, UnavailableError, just_before, position_text
 from engine.channels.core.settings import ChannelSettings
@@ -88,6 +90,7 @@ class Recovery:
         self._synced = asyncio.Event()
         self._generation = 0
         self._repeats = False  # the stream may bring again what has been recorded
+        self._lacks = False  # messages that no table has may be missing in the stream
         self._pasts = SharedPasts(core.unrecorded, _READS)
         self._resume: Lsn | None = None
 
@@ -242,11 +245,10 @@ class Recovery:
         self._generation += 1
         known = self._core.position if whole is None else min(self._core.position, whole - 1)
         self._resume = known if self._resume is None else min(self._resume, known)
+        self._lacks = self._lacks or position - 1 > known
         # What is in the tables and not in the stream gets a position just before that.
         self._core.position = max(self._core.position, position - 1)
-        self._core.hub.conflation.flush()  # what is held is from before: no read brings it again
-        for subscription in self._core.hub:
-            subscription.waiting = True
+        self._core.hub.interrupt()
         return self._resume
 
     async def recover(self, position: Lsn, resume: Lsn) -> None:
@@ -268,9 +270,10 @@ class Recovery:
             for _ in self._core.hub.review(self._core.hub.channels):
                 await asyncio.sleep(0)
             for channel in self._core.hub.channels:
-                await self._catch_up(channel, Position(resume))
+                await self._catch_up(channel, Position(resume), position)
             if generation == self._generation:
-                self._resume, self._repeats = None, False
+                self._resume, self._repeats, self._lacks = None, False, False
+                self._core.hub.held.clear()  # of channels without subscribers by now
                 self._synced.set()  # not before: a new subscriber would get what earlier ones still miss
 
         await self._store.insistence.done("the recovery of channels", attempt)
@@ -285,6 +288,7 @@ class Recovery:
         error = UnavailableError("the database was restored or another one took over; subscribe again")
         for subscription in list(self._core.hub):
             subscription.finish(EndEvent(error, subscription.channel))
+        self._core.hub.held.clear()
 
     async def _load(self) -> None:
         ticket = self._stream.tail.begin_read()
@@ -304,31 +308,36 @@ class Recovery:
         finally:
             self._stream.tail.end_read(ticket, snapshot)
 
-    async def _catch_up(self, channel: str, since: Position) -> None:
-        """Deliver to the subscribers of ``channel`` what they miss after ``since``."""
-        while True:
-            generation = self._generation
-            ticket = self._core.unrecorded.begin_read()
-            page: HistoryPage | None = None
-            try:
-                page = await self._replay.since(channel, since, 1 << 30)
-                past = SharedPage(channel, page)
-                await judge(past.events, self._core.hub.of(channel))
-                if generation != self._generation:
-                    return  # another recovery is under way
-                events = past.up_to(self._core.position, self._core.unrecorded)
-                events = events[bisect_right(events, since, key=_key) :]
-                for subscription in self._core.hub.of(channel):
-                    if subscription.waiting:
-                        subscription.waiting = False
-                        try:
-                            subscription.replay(events)
-                        except Exception as problem:  # noqa: BLE001 - of one subscriber's filter or connection
-                            subscription.give_up(problem)
-                _delivered(events)
-                return
-            finally:
-                self._core.unrecorded.end_read(ticket, page.snapshot if page is not None else None)
+    async def _catch_up(self, channel: str, since: Position, begun: Lsn) -> None:
+        """Deliver to the subscribers of ``channel`` what they miss after ``since``, and inform them if that may not be all.
+        ``begun``: the stream has everything from there on.
+        """
+        generation, hub = self._generation, self._core.hub
+        ticket = self._core.unrecorded.begin_read()
+        page: HistoryPage | None = None
+        try:
+            page = await self._replay.since(channel, since, 1 << 30)
+            past = SharedPage(channel, page)
+            await judge(past.events, hub.of(channel))
+            if generation != self._generation:
+                return  # another recovery is under way
+            held, lost = hub.held.take(channel)
+            events = merge(past.up_to(self._core.position, self._core.unrecorded), held, key=_key)
+            missed = [event for event in events if event.key > since]
+            gap = gap_event(channel, self._core.position if lost else begun - 1, self._epochs.current)
+            informed = lost or (self._lacks and not self._core.rooms.history(channel))
+            for subscription in hub.of(channel):
+                if subscription.waiting:
+                    subscription.waiting = False
+                    try:
+                        if informed:
+                            subscription.event(gap)
+                        subscription.replay(missed)
+                    except Exception as problem:  # noqa: BLE001 - of one subscriber's filter or connection
+                        subscription.give_up(problem)
+            _delivered(missed)
+        finally:
+            self._core.unrecorded.end_read(ticket, page.snapshot if page is not None else None)
 
 
 _key = attrgetter("key")

@@ -13,10 +13,10 @@ from engine.channels.core.filters.filter import Test, UnreadableFilterError, rea
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import format_position
 from engine.errors import RealtimeError
-from engine.lsn import format_lsn
+from engine.lsn import Lsn, format_lsn
 from engine.tracing.context import with_context
 
-__all__ = ["EndEvent", "MessageEvent", "PlainEvent", "iso_time", "meta_of"]
+__all__ = ["EndEvent", "MessageEvent", "PlainEvent", "gap_event", "iso_time", "meta_of"]
 
 _WHOLE: Final = 64  # bytes of a lane that is its value: values may be as long as messages, and lanes are remembered
 _FRACTION: Final = 30  # steps of reading a number with a fraction, as a Decimal; a text with points counts as well
@@ -231,3 +231,9 @@ class EndEvent:
     def json(self) -> bytes:
         """The error as the protocol writes it."""
         return orjson.dumps(self._body)
+
+
+def gap_event(channel: str, position: Lsn, epoch: str) -> PlainEvent:
+    """For subscribers of ``channel``: messages that committed before ``position`` may be missing, and no table has them."""
+    begin = {"position": format_lsn(position), "epoch": epoch, "recovered": False}
+    return PlainEvent({"type": "subscribed", "channel": channel, **begin})

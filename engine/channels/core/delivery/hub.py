@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from engine.channels.core.delivery.channel_batch import message_batches, presence_batches
 from engine.channels.core.delivery.conflation import Conflation, Timers
 from engine.channels.core.delivery.events import EndEvent, MessageEvent, PlainEvent
+from engine.channels.core.delivery.held_messages import HeldMessages
 from engine.channels.core.delivery.judging import judge_ahead
 from engine.channels.core.delivery.kinds import ChannelKinds
 from engine.channels.core.delivery.subscription import Subscription
@@ -37,6 +38,7 @@ class ChannelHub:
         self._by_connection: dict[str, dict[Subscription, None]] = {}
         self.delivered = 0
         self.kinds = ChannelKinds()
+        self.held = HeldMessages()
         self.conflation = Conflation(lambda each, batch: self._deliver(each, Subscription.chosen, batch), timers)
 
     def __iter__(self) -> Iterator[Subscription]:
@@ -88,6 +90,13 @@ class ChannelHub:
             del self._by_connection[subscription.member.connection_id]
         return True
 
+    def interrupt(self) -> None:
+        """Messages may be missing in the stream: all wait until their past was read."""
+        self.conflation.flush()  # what is held is from before: no read brings it again
+        self.held.begin(self._channels)
+        for subscription in self:
+            subscription.waiting = True
+
     def judge(self, events: Sequence[MessageEvent]) -> Iterator[None]:
         """Ask the subscribers' filters about one transaction's messages, and find what they are conflated by, ahead of
         :meth:`messages`. Yields now and then.
@@ -96,6 +105,8 @@ class ChannelHub:
 
     def messages(self, events: list[MessageEvent]) -> None:
         """Deliver one transaction's messages."""
+        if self.held:
+            self.held.hold(events)
         if any(event.priority for event in events):
             highest: dict[str, int] = {}
             for event in events:

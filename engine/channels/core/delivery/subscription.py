@@ -257,7 +257,7 @@ class Subscription:
             if event.key > self.last:
                 self.last = event.key
                 if self.wants(event):
-                    self.event(event)
+                    self.event(event.annotated if self.options.meta else event)
 
     @property
     def filters(self) -> bool:

@@ -1,0 +1,120 @@
+"""Messages that no table has, over a discontinuity: those that come meanwhile follow, and those that are lost are named."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from engine.channels.core.delivery.held_messages import HeldMessages
+from engine.channels.db.store import Store
+from engine.lsn import format_lsn
+from engine.transaction import Discontinuity
+from tests.support.nodes.channel_node import ChannelNode, channel_node
+from tests.support.postgres.sql import GIVE_UP_AFTER, run
+
+BEYOND = 1_000
+"""Bytes of WAL that the stream lacks, as it reports."""
+
+
+@pytest.fixture
+def passing(database: str) -> str:
+    run(database, "select realtime.create_channel('passing', history => false)")
+    return database
+
+
+class Barrier:
+    """Recoveries wait while it is closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open, self.reached = asyncio.Event(), asyncio.Event()
+        self.open.set()
+        tables = Store.tables
+
+        async def held(store: Store, *names: str) -> Any:
+            self.reached.set()
+            await self.open.wait()
+            return await tables(store, *names)
+
+        monkeypatch.setattr(Store, "tables", held)
+
+    async def close(self, one: ChannelNode, event: Discontinuity, lacks: int = 0) -> None:
+        """At a discontinuity of ``one``, behind which the stream lacks so many bytes."""
+        self.open.clear()
+        self.reached.clear()
+        one.channels.discontinuity(event, one.stream.position + lacks)
+        await self.reached.wait()
+
+
+async def test_what_comes_during_a_recovery_follows_it_once_and_in_order(
+    passing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with channel_node(passing) as one, asyncio.timeout(GIVE_UP_AFTER):
+        barrier = Barrier(monkeypatch)
+        room, seen, other = (
+            await one.listen("passing"),
+            await one.listen("passing", meta=True),
+            await one.listen("room"),
+        )
+        await one.publish("passing", 0)
+        await barrier.close(one, Discontinuity("a crash", missing=False))
+        for number in (1, 2):
+            await one.publish("passing", number)
+            await one.publish("room", number)
+        await barrier.close(one, Discontinuity("another one", missing=False))
+        await one.publish("passing", 3)
+        assert (room.data, other.data) == ([0], [])
+        barrier.open.set()
+        await other.until(lambda: other.data == [1, 2])
+        await one.publish("passing", 4)
+        await room.until(lambda: 4 in room.data)
+        assert (room.data, seen.data) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+        assert room.positions == sorted(room.positions)
+        assert not room.of("subscribed"), "the stream lacks nothing"
+        assert not one.channels.core.hub.held
+
+
+async def test_subscribers_learn_where_the_stream_lacks_what_no_table_has(
+    passing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with channel_node(passing) as one, asyncio.timeout(GIVE_UP_AFTER):
+        barrier = Barrier(monkeypatch)
+        room, other = await one.listen("passing"), await one.listen("room")
+        await one.publish("passing", 0)
+        began = one.stream.position + BEYOND
+        await barrier.close(one, Discontinuity("a test"), BEYOND)
+        await one.publish("passing", 1)
+        await one.publish("room", 1)
+        barrier.open.set()
+        await one.publish("room", 2)
+        await other.until(lambda: other.data == [1, 2])
+        await room.until(lambda: 1 in room.data)
+        assert [event["type"] for event in room.events] == ["message", "subscribed", "message"]
+        epoch = one.channels.epoch
+        expected = {"channel": "passing", "position": format_lsn(began - 1), "epoch": epoch, "recovered": False}
+        assert room.of("subscribed") == [{"type": "subscribed", **expected}]
+        assert not other.of("subscribed"), "its messages are in their table"
+        late = await one.listen("passing")
+        one.channels.discontinuity(Discontinuity("a crash", missing=False), one.stream.position)
+        await one.publish("passing", 2)
+        await late.until(lambda: late.data == [2])
+        assert not late.of("subscribed")
+        assert len(room.of("subscribed")) == 1
+
+
+async def test_subscribers_learn_where_more_comes_than_can_be_held(
+    passing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with channel_node(passing) as one, asyncio.timeout(GIVE_UP_AFTER):
+        one.channels.core.hub.held = HeldMessages(3)
+        barrier = Barrier(monkeypatch)
+        room = await one.listen("passing")
+        await barrier.close(one, Discontinuity("a crash", missing=False))
+        for number in range(5):
+            await one.publish("passing", number)
+        barrier.open.set()
+        await one.publish("passing", 5)
+        await room.until(lambda: 5 in room.data)
+        assert (room.events[0]["type"], room.events[0]["recovered"]) == ("subscribed", False)
+        assert room.data == [4, 5]
