@@ -32,6 +32,7 @@ __all__ = [
     "pack",
     "pulse_of",
     "sent_of",
+    "sign_of_life",
 ]
 
 FORMAT: Final = 1
@@ -72,12 +73,13 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
         leader: the term of the relay that published it.
         previous: the position of the event before it.
         position: the stream's behind it. It is equal to ``previous`` for what is no transaction.
-        first: its event begins with it.
-        last: its event is complete with it.
+        first: its event begins with it. A sign of life is one by itself, unless it is between the parts of an event.
+        last: its event is complete with it. As ``first``.
         chunk: its number in its message, from 0.
         more: another chunk of the same message follows.
         data: the chunk.
-        prior: the position before its event on its topic (:mod:`engine.cluster.topics`); -1: of a version without topics.
+        prior: the position before its event on its topic (:mod:`engine.cluster.topics`); -1: of a version without topics. Of
+            a sign of life that is between the parts of an event: where that ends.
         index: of a sign of life; None: of an event, or of such a version.
         others: of an event, in its first chunk: the positions before it on other topics that it is about
             (:mod:`engine.cluster.topics`); None: there are none, or of a version that does not send them.
@@ -95,6 +97,11 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, tag=FORMAT, gc=False):
     prior: Lsn = -1
     index: Index | None = None
     others: dict[int, Lsn] | None = None
+
+    @property
+    def leads_to(self) -> Lsn:
+        """The position of its event, or of the event that it is within. Within a generation it never goes down."""
+        return self.prior if self.index is not None and not self.last else self.position
 
     @property
     def reached(self) -> Lsn:
@@ -153,6 +160,14 @@ def pulse_of(sent: Sent) -> Pulse:
         return _pulse.decode(sent.data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ClusterProtocolError(f"not a relay's sign of life: {error}") from error
+
+
+def sign_of_life(generation: int, leader: int, at: Lsn, index: Index, pulse: Pulse, within: Lsn = 0) -> Sent:
+    """A sign of life where the stream has everything up to ``at``; ``within``: between the parts of the event that ends
+    there.
+    """
+    whole = not within
+    return Sent(generation, leader, at, at, whole, whole, 0, False, pack(pulse), within or at, index)
 
 
 def cut(message: ToWorker, size: int) -> Iterator[tuple[int, bool, bytes]]:

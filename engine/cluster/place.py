@@ -34,15 +34,18 @@ from engine.cluster.messages import Assembler, ClusterProtocolError, Sent, pulse
 from engine.cluster.nats_stream import Found, NatsFailedError, NatsStream, StreamState
 from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import StreamBrokenError, TopicHoleError, TopicIndex, UndecodableEventError
+from engine.errors import FeedError
 from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn, format_lsn
 from engine.relay.messages import Part, RelayProtocolError, new_generation
 
 __all__ = [
     "Adopted",
+    "FencedError",
     "StreamHoles",
     "StreamPlace",
     "adopt",
+    "check_term",
     "end_of",
     "find",
     "find_again",
@@ -57,6 +60,10 @@ _MAX_READ: Final = 4096  # messages that a relay reads of the one before it
 _AT_ONCE: Final = 64
 _LATELY: Final = 30.0  # seconds: two holes within this time are in succession
 _LONGEST: Final = 8.0  # seconds between two readings of everything, for holes in succession
+
+
+class FencedError(FeedError):
+    """Another relay has published: this one does not lead any more."""
 
 
 class StreamPlace(NamedTuple):
@@ -85,7 +92,7 @@ async def find(stream: NatsStream, position: Lsn, generation: int, *, by_index: 
             if middle >= high - 1:
                 return None  # removed meanwhile
             low = middle + 1
-        elif sent.generation != generation or sent.position <= position:
+        elif sent.generation != generation or sent.leads_to <= position:
             low = middle + 1
         else:
             high = middle
@@ -251,6 +258,18 @@ async def adopt(
         return Adopted(last.generation, position, TopicIndex(position), False, recorded, commits)
     index = await _index_since(stream, settings, found.sequence, state.last)
     return Adopted(last.generation, last.reached, index or TopicIndex(last.reached), False, recorded, commits)
+
+
+async def check_term(stream: NatsStream, state: StreamState, term: int, sent: int) -> None:
+    """Raise ``FencedError`` if the last message of the stream, which may be gone, is of another ``term``. ``sent``: the last
+    sequence number of this one in the stream.
+    """
+    last = await stream.message(state.last) if state.messages else None
+    if last is None:
+        if state.last > sent:
+            raise FencedError("another relay has published, and its messages were removed")
+    elif last.leader != term:
+        raise FencedError("another relay has published")
 
 
 async def _commits_since(

@@ -33,13 +33,12 @@ from nats.aio.msg import Msg
 from tenacity import RetryCallState, wait_exponential, wait_random
 
 from engine.cluster.identity import DatabaseIdentity
-from engine.cluster.messages import OVERHEAD, RECORD, Index, Pulse, Sent, cut, pack
+from engine.cluster.messages import OVERHEAD, RECORD, Index, Pulse, Sent, cut, sign_of_life
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected, sequence_of
-from engine.cluster.place import Adopted, adopt
+from engine.cluster.place import Adopted, FencedError, adopt, check_term
 from engine.cluster.send_queue import SendQueue
 from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import COMMON, TopicIndex
-from engine.errors import FeedError
 from engine.feed.feed import ServerIdentity
 from engine.lsn import Lsn
 from engine.postgres.retry import error_of, until_done
@@ -54,10 +53,6 @@ _PAUSE: Final = wait_exponential(multiplier=0.05, max=1.0) + wait_random(0, 0.05
 _HEALTHY_AFTER: Final = 10.0  # seconds of a session after which its end is not counted with earlier ones
 _ASKED: Final = 0.01  # seconds between two signs of life that nodes ask for
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
-
-
-class FencedError(FeedError):
-    """Another relay has published: this one does not lead any more."""
 
 
 class Publisher:
@@ -112,8 +107,9 @@ class Publisher:
         self._stored_at = time.monotonic()  # when NATS acknowledged last, or nothing was waiting
         self._purge = False
         self._index = TopicIndex()
-        self._open = False  # an event was published in part
+        self._open: Lsn = 0  # where the event ends that was published in part
         self._pulsed: Pulse | None = None  # the last sign of life
+        self._beaten = 0.0  # when that was
         self._wanted = self._due = False  # a node waits for one; another one follows once the event is complete
         self._more, self._room = asyncio.Event(), asyncio.Event()
         self._begun = asyncio.Event()
@@ -143,7 +139,7 @@ class Publisher:
             place = self.generation, self._term, previous, position, begins, ends, number, more
             sent = Sent(*place, data, prior, others=others if begins else None)
             self._add(self._settings.subject(topic), sent, topic)
-            self._open = not ends
+            self._open = 0 if ends else position
         if last:
             self.position = position
             self._index.note(topic, position)
@@ -154,7 +150,7 @@ class Publisher:
         """Transactions may be missing between what was published and ``position``: begin another generation."""
         self.generation = new_generation()
         self.position = self.reached = position
-        self._open = False
+        self._open = 0
         self._index, self.queue.stored = TopicIndex(position), TopicIndex(position)
         self.queue.clear()
         self._purge = True
@@ -216,15 +212,14 @@ class Publisher:
             self._more.set()
 
     async def _send(self, stream: NatsStream, inbox: str) -> None:
-        beaten = time.monotonic()
+        self._beaten = time.monotonic()
         while True:
             now = time.monotonic()
             self._check(stream, now)
             await stream.try_replicas(now)
-            if now - beaten >= self._pause:
-                beaten, self._wanted = now, False
-                self.beat()
+            self._beat_in_time(now)
             while self.queue.unsent:
+                self._beat_in_time(time.monotonic())  # there may always be more
                 headers = {_EXPECTED: str(self._sequence)}
                 self._sequence += 1
                 each = self.queue.next(self._sequence)
@@ -235,6 +230,11 @@ class Publisher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._settings.beat / 4, self._pause)):
                     await self._more.wait()
+
+    def _beat_in_time(self, now: float) -> None:
+        if now - self._beaten >= self._pause:
+            self._beaten, self._wanted = now, False
+            self.beat()
 
     @property
     def _pause(self) -> float:
@@ -276,22 +276,21 @@ class Publisher:
         self._more.set()
 
     def beat(self) -> None:
-        """Publish a sign of life, unless the same one waits already; behind an event that was begun."""
-        self._due = self._open
-        if self._open or not self._begun.is_set():
+        """Publish a sign of life, unless the same one waits already. One within an event is followed by one behind it."""
+        self._due = bool(self._open)
+        if not self._begun.is_set():
             return
-        before, sent = self._pulsed, self._sign_of_life(self.position, self._index.now)
+        before, sent = self._pulsed, self._sign_of_life(self.position, self._index.now, self._open)
         if sent is not None and (self.queue.last_subject != self._settings.pulses or self._pulsed != before):
             self._add(self._settings.pulses, sent)
             self._index.begin(self.position)
 
-    def _sign_of_life(self, at: Lsn, index: Index) -> Sent | None:
+    def _sign_of_life(self, at: Lsn, index: Index, within: Lsn = 0) -> Sent | None:
         pulse = self._pulse()
         if pulse is None:
             return None
         self._pulsed = pulse
-        data = pack(pulse)
-        return Sent(self.generation, self._term, at, at, True, True, 0, False, data, at, index)
+        return sign_of_life(self.generation, self._term, at, index, pulse, within)
 
     def _add(self, subject: str, sent: Sent, topic: int = COMMON) -> None:
         self.queue.add(subject, sent, topic)
@@ -312,8 +311,10 @@ class Publisher:
         if self.generation == 0:
             await self._adopt(stream, state)
         else:
-            await self._check_term(stream, state)
-            if state.created == self._created:
+            same = state.created == self._created
+            if not same or state.last > self._adopted:  # else nothing was published since the stream was adopted
+                await check_term(stream, state, self._term, self._sequence if same else 0)
+            if same:
                 self._store(state.last)
             else:
                 self._adopted = 0
@@ -327,17 +328,6 @@ class Publisher:
         before = self.queue.before
         if empty and before is not None and (sent := self._sign_of_life(before, self.queue.stored.lately)) is not None:
             self.queue.put_first(self._settings.pulses, sent)
-
-    async def _check_term(self, stream: NatsStream, state: StreamState) -> None:
-        same = state.created == self._created
-        if same and state.last <= self._adopted:
-            return  # nothing was published since the stream was adopted
-        last = await stream.message(state.last) if state.messages else None
-        if last is None:
-            if state.last > (self._sequence if same else 0):
-                raise FencedError("another relay has published, and its messages were removed")
-        elif last.leader != self._term:
-            raise FencedError("another relay has published")
 
     async def _adopt(self, stream: NatsStream, state: StreamState) -> None:
         """Begin where the stream ends, or another generation."""

@@ -150,7 +150,7 @@ class Selection:
         self._whole = sent.last
         if message.pulse:
             takes = self._chains.check(sent, self._takes)
-            if takes:
+            if takes and sent.last:  # from one within an event no one can go on
                 self._history.add(sent.position, sequence, self._needed())
         else:
             topic, again = self._settings.topic(message.subject), sequence <= self._until

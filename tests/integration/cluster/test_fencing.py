@@ -178,7 +178,7 @@ async def test_signs_of_life_pass_under_a_load_that_never_ends(nats: LocalNats) 
         assert [is_pulse for is_pulse, _ in await content(stream)] == [True, False, True]
 
 
-async def test_sign_of_life_with_news_is_published_behind_one_that_waits_and_behind_an_event_that_was_begun(
+async def test_sign_of_life_with_news_is_published_behind_one_that_waits_within_an_event_and_behind_it(
     nats: LocalNats,
 ) -> None:
     settings = ClusterSettings(urls=(nats.url,), slot="app", beat=60.0)
@@ -197,8 +197,9 @@ async def test_sign_of_life_with_news_is_published_behind_one_that_waits_and_beh
         await until(lambda: not term.queue)
     async with connected(settings, "a test") as stream:
         messages = await content(stream)
-    assert [is_pulse for is_pulse, _ in messages] == [True, False, True, True, False, False, True]
-    assert [pulse_of(sent).recorded for is_pulse, sent in messages if is_pulse] == [0, 510, 520, 530]
+    assert [is_pulse for is_pulse, _ in messages] == [True, False, True, True, False, True, False, True]
+    signs = [(pulse_of(sent).recorded, sent.last, sent.leads_to) for is_pulse, sent in messages if is_pulse]
+    assert signs == [(0, True, 500), (510, True, 600), (520, True, 600), (530, False, 700), (530, True, 700)]
 
 
 async def test_node_that_waits_for_the_recording_asks_for_it(nats: LocalNats) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import cast
 
 import pytest
 
-from engine.cluster.messages import Sent
+from engine.cluster.messages import Index, Pulse, Sent, sign_of_life
 from engine.cluster.nats_stream import NatsStream, StreamState
 from engine.cluster.place import StreamHoles, StreamPlace, end_of, find
 from engine.cluster.topics import StreamBrokenError, TopicHoleError, UndecodableEventError
+from engine.feed.feed import ServerIdentity
+from engine.feed.startup import Processes
 from engine.lsn import Lsn
 
 GENERATION = 7
+SERVER = ServerIdentity("7", 1, 100, Processes(datetime(2026, 1, 1, tzinfo=UTC), frozenset({1, 2})))
+PULSE = Pulse("a", "pgoutput", SERVER, 1, "streaming", None, Lsn(0))
 
 
 def event(previous: int, position: int) -> Sent:
@@ -50,6 +55,33 @@ async def test_what_comes_while_the_place_is_looked_for_is_behind_it(position: i
     assert following is not None
     assert following.previous == place.chain
     assert following.position > position, "what it has already is not read again where each message is an event"
+
+
+class Parts:
+    """A stream of messages that the test names."""
+
+    def __init__(self, *messages: Sent) -> None:
+        self.messages = messages
+
+    async def state(self) -> StreamState:
+        return StreamState(None, 1, len(self.messages), len(self.messages), 0)
+
+    async def message(self, sequence: int) -> Sent:
+        return self.messages[sequence - 1]
+
+
+def part(previous: int, position: int, *, first: bool = False, last: bool = False) -> Sent:
+    return Sent(GENERATION, 1, Lsn(previous), Lsn(position), first, last, 0, False, b"")
+
+
+@pytest.mark.parametrize("signs", range(1, 12))
+async def test_a_place_is_found_beside_signs_of_life_that_come_within_an_event(signs: int) -> None:
+    within = [sign_of_life(GENERATION, 1, Lsn(100), Index(Lsn(100), {}), PULSE, Lsn(200))] * signs
+    large = part(100, 200, first=True), *within, part(100, 200), *within, part(100, 200, last=True)
+    stream = cast(NatsStream, Parts(event(90, 100), *large, event(200, 210)))
+    for position, chain, sequence in ((90, 90, 1), (100, 100, 2), (150, 100, 2), (200, 200, 2 + len(large))):
+        assert await find(stream, Lsn(position), GENERATION) == StreamPlace(sequence, Lsn(chain)), position
+    assert await end_of(cast(NatsStream, Parts(event(90, 100), *large[:2])), GENERATION) == StreamPlace(4, Lsn(100))
 
 
 async def test_a_place_before_the_stream_is_not_found_and_its_end_is_that_of_one_look() -> None:
