@@ -4,7 +4,8 @@ import { requestPause } from "../core/backoff.js";
 import { CloseCode, ErrorCode } from "../protocol/codes.js";
 import { problemOf } from "../protocol/problem.js";
 import { RealtimeError } from "../protocol/errors.js";
-import { type Address, type Carrier, type Events } from "./transport.js";
+import type { ServerMessage } from "../protocol/wire.js";
+import type { Address, Carrier, Events } from "./transport.js";
 
 /** An answer that is not a success. `_status` 0: there was none. @internal */
 export class Failure extends Error {
@@ -75,47 +76,57 @@ export async function insist<T>(once: () => Promise<T>, signal: AbortSignal): Pr
   }
 }
 
-/** Report the end of a connection whose request failed. @internal */
-export function broken(events: Events, error: unknown): void {
-  const { message = String(error), _refused, _retryAfter } = error as Partial<Failure>;
-  events._closed(CloseCode.Abnormal, message, _refused, _retryAfter);
-}
-
-/** Sends messages of a session in order: messages that are added during a request are sent with the next one. @internal */
-export class Poster {
-  /** Set by the first answer of the server. */
-  _session = "";
+/** One session: the end of its connection, and sending in order. What is added during a request is sent with the next one. @internal */
+export class Session {
+  /** Its secret: set by the first answer of the server. */
+  _secret = "";
+  private _abort = new AbortController();
+  /** Aborted when the connection has ended. */
+  readonly _signal = this._abort.signal;
   private _waiting: string[] = [];
   private _busy = false;
   private _seq = 0;
 
   constructor(
     private _address: Address,
-    private _signal: AbortSignal,
-    private _failed: (error: unknown) => void,
+    private _events: Events,
   ) {}
 
-  _send(text: string): void {
-    this._waiting.push(text);
-    if (!this._busy) void this._drain();
-  }
-
-  /** `abort` ends the current request. */
-  _carrier(abort: AbortController): Carrier {
+  /** Receive by `run`, whose failure ends the connection. */
+  _carrier(run: () => Promise<void>): Carrier {
+    queueMicrotask(() => void run().catch((error: unknown) => this._failed(error)));
     return {
       _send: (text) => this._send(text),
       _close: (leave) => {
-        const stop = (): void => abort.abort();
+        const stop = (): void => this._abort.abort();
         // A stream that ended first would be one that broke.
-        if (leave && this._session) void this._leave().then(stop, stop);
+        if (leave && this._secret) void this._leave().then(stop, stop);
         else stop();
       },
     };
   }
 
+  _message(message: ServerMessage): void {
+    if (message.type !== "close") return this._events._message(message);
+    this._abort.abort();
+    this._events._closed(message.code, message.reason);
+  }
+
+  private _failed(error: unknown): void {
+    if (this._signal.aborted) return;
+    this._abort.abort();
+    const { message = String(error), _refused, _retryAfter } = error as Partial<Failure>;
+    this._events._closed(CloseCode.Abnormal, message, _refused, _retryAfter);
+  }
+
+  private _send(text: string): void {
+    this._waiting.push(text);
+    if (!this._busy) void this._drain();
+  }
+
   /** End the session, so that other clients see this one leave at once. Optional: without it the session ends by its timeout. */
   private _leave(): Promise<unknown> {
-    const body = JSON.stringify({ session: this._session });
+    const body = JSON.stringify({ session: this._secret });
     const init = { method: "DELETE", body, keepalive: true, signal: AbortSignal.timeout(LEAVE_TIMEOUT) };
     return request(this._address, `${this._address._url}/session`, init);
   }
@@ -125,7 +136,7 @@ export class Poster {
     try {
       while (this._waiting.length && !this._signal.aborted) await this._post(this._batch());
     } catch (error) {
-      if (!this._signal.aborted) this._failed(error);
+      this._failed(error);
     }
     this._busy = false;
   }
@@ -138,7 +149,7 @@ export class Poster {
 
   private async _post(batch: string[]): Promise<void> {
     // As text/plain, which needs no CORS preflight. The number makes repeating it harmless.
-    const body = `{"session":${JSON.stringify(this._session)},"seq":${++this._seq},"messages":[${batch.join(",")}]}`;
+    const body = `{"session":${JSON.stringify(this._secret)},"seq":${++this._seq},"messages":[${batch.join(",")}]}`;
     const init = { method: "POST", body, signal: this._signal };
     await insist(() => request(this._address, `${this._address._url}/send`, init), this._signal);
   }

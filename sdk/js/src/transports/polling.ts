@@ -4,7 +4,7 @@
  */
 
 import type { ServerMessage } from "../protocol/wire.js";
-import { authorization, broken, insist, Poster, request } from "./http.js";
+import { authorization, insist, request, Session } from "./http.js";
 import type { Address, Carrier, Events } from "./transport.js";
 
 const TIMEOUT = 25_000; // ms that the server may hold a request
@@ -19,29 +19,23 @@ interface Answer {
 
 /** @internal */
 export function polling(address: Address, events: Events): Carrier {
-  const abort = new AbortController();
-  const { signal } = abort;
-  const end = (error: unknown): void => {
-    if (signal.aborted) return;
-    abort.abort();
-    broken(events, error);
-  };
-  const poster = new Poster(address, signal, end);
+  const session = new Session(address, events);
+  const { _signal: signal } = session;
   let cursor: number | undefined;
 
   async function poll(): Promise<ServerMessage[]> {
-    const body = poster._session ? { session: poster._session, cursor, timeout: TIMEOUT } : {};
+    const body = session._secret ? { session: session._secret, cursor, timeout: TIMEOUT } : {};
     const either = new AbortController();
     const stop = (): void => either.abort();
     const timer = setTimeout(stop, TIMEOUT + GRACE);
     signal.addEventListener("abort", stop);
     try {
-      const headers = poster._session ? {} : await authorization(address);
+      const headers = session._secret ? {} : await authorization(address);
       const init = { method: "POST", headers, body: JSON.stringify(body), signal: either.signal };
       const response = await request(address, `${address._url}/poll?${address._query}`, init);
       const answer = (await response.json()) as Answer;
       cursor = answer.cursor;
-      if (answer.session) poster._session = answer.session;
+      if (answer.session) session._secret = answer.session;
       return answer.messages;
     } finally {
       // There are as many polls as there are messages: each one must remove its listener.
@@ -54,21 +48,15 @@ export function polling(address: Address, events: Events): Carrier {
     events._received();
     for (const message of messages) {
       if (signal.aborted) return;
-      if (message.type === "close") {
-        abort.abort();
-        events._closed(message.code, message.reason);
-      } else events._message(message);
+      session._message(message);
     }
   }
 
-  async function run(): Promise<void> {
+  return session._carrier(async () => {
     receive(await poll());
     while (!signal.aborted) {
       const messages = await insist(poll, signal);
       if (!signal.aborted) receive(messages);
     }
-  }
-
-  queueMicrotask(() => void run().catch(end));
-  return poster._carrier(abort);
+  });
 }

@@ -2,44 +2,32 @@
 
 import { CloseCode } from "../protocol/codes.js";
 import type { ServerMessage } from "../protocol/wire.js";
-import { authorization, broken, Poster, request } from "./http.js";
-import { type Address, type Carrier, type Events } from "./transport.js";
+import { authorization, request, Session } from "./http.js";
+import type { Address, Carrier, Events } from "./transport.js";
 
 /** @internal */
 export function sse(address: Address, events: Events): Carrier {
-  const abort = new AbortController();
-  const end = (error: unknown): void => {
-    if (abort.signal.aborted) return;
-    abort.abort();
-    broken(events, error);
-  };
-  const poster = new Poster(address, abort.signal, end);
+  const session = new Session(address, events);
+  const { _signal: signal } = session;
   const receive = (data: string): void => {
     const message = JSON.parse(data) as ServerMessage;
-    if (message.type === "connected") poster._session = message.session ?? "";
-    if (message.type !== "close") return events._message(message);
-    abort.abort();
-    events._closed(message.code, message.reason);
+    if (message.type === "connected") session._secret = message.session ?? "";
+    session._message(message);
   };
 
-  async function run(): Promise<void> {
+  return session._carrier(async () => {
     const headers = { Accept: "text/event-stream", ...(await authorization(address)) };
-    const init = { headers, signal: abort.signal };
-    const response = await request(address, `${address._url}/sse?${address._query}`, init);
+    const response = await request(address, `${address._url}/sse?${address._query}`, { headers, signal });
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     const parse = parser(receive, () => events._received());
     for (;;) {
       const { done, value } = await reader.read();
-      if (abort.signal.aborted) return;
+      if (signal.aborted) return;
       if (done) break;
       parse(value);
     }
-    abort.abort();
-    events._closed(CloseCode.Abnormal, "the stream ended");
-  }
-
-  queueMicrotask(() => void run().catch(end));
-  return poster._carrier(abort);
+    session._message({ type: "close", code: CloseCode.Abnormal, reason: "the stream ended" });
+  });
 }
 
 /** Feed it text; `receive` gets the data of each event, `comment` is called for comments. Unfinished lines wait. @internal */
