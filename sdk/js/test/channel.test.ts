@@ -174,19 +174,6 @@ test("late answers to a cancelled subscription are not taken for the next one's"
   await Promise.all([left, second]);
 });
 
-test("listeners that are added when subscribe() returns receive what comes with it", async () => {
-  const server = new FakeServer();
-  const channel = server.realtime.channel("room", { history: 2 });
-  const received: unknown[] = [];
-  const done = channel.subscribe().then(() => channel.on("n", ({ data }) => received.push(data)));
-  server.peer.hello().subscribed("room");
-  server.peer.message("room", 1);
-  server.peer.message("room", 2);
-  await done;
-  await flush();
-  assert.deepEqual(received, [1, 2]);
-});
-
 test("messages of reserved names cannot pose as events", async () => {
   const { server, channel } = await subscribedChannel();
   const all: string[] = [];
@@ -262,24 +249,6 @@ test("an idle listener is called when nothing has been subscribed to for a while
   leave();
   await server.clock.pass(1000);
   assert.equal(idle.length, 1);
-});
-
-test("messages that came with the subscription wait for the first listener, however late it is added", async () => {
-  const { server, channel } = await subscribedChannel({ history: 2 });
-  channel.off("n");
-  const late = server.realtime.channel("late", { history: 2 });
-  const subscribed = late.subscribe();
-  server.peer.subscribed("late", { since: "0/8" });
-  server.peer.message("late", 1);
-  server.peer.message("late", 2);
-  await subscribed;
-  for (let turn = 0; turn < 3; turn++) await flush();
-  const received: unknown[] = [];
-  late.on("n", ({ data }) => received.push(data));
-  late.on("*", ({ data }) => received.push(`* ${data as number}`));
-  server.peer.message("late", 3);
-  await flush();
-  assert.deepEqual(received, [1, "* 1", 2, "* 2", 3, "* 3"]);
 });
 
 test("a channel that two parts of an application use is left with the second unsubscribe()", async () => {

@@ -11,6 +11,7 @@ import { compare } from "../src/core/position.js";
 import { PresenceState } from "../src/core/presence.js";
 import { SendQueue } from "../src/core/send_queue.js";
 import { apply, difference, Doc } from "../src/core/snapshot.js";
+import { messages } from "../src/client/iterators.js";
 import { RealtimeError } from "../src/protocol/errors.js";
 import type { User } from "../src/protocol/types.js";
 import type { PresenceMessage, WireChange } from "../src/protocol/wire.js";
@@ -234,6 +235,51 @@ test("messages of a channel are delivered as in the vectors", async () => {
       peer.subscribed("room", step.subscribed);
       await flush();
       assert.deepEqual(seen, step.gap ? ["gap"] : [], where);
+    }
+    server.realtime.disconnect();
+  }
+});
+
+test("listeners get what came before them as in the vectors", async () => {
+  interface Step {
+    subscribed?: true;
+    message?: [event: string, data: number];
+    presence?: [what: string, user: string];
+    wait?: number;
+    listen?: string;
+    off?: string;
+    iterate?: string | null;
+    unsubscribe?: true;
+    delivered?: string[];
+  }
+  for (const { name, steps } of vectors<{ cases: { name: string; steps: Step[] }[] }>("listeners").cases) {
+    const server = new FakeServer();
+    const channel = server.realtime.channel("room", { presence: true });
+    server.peer.hello();
+    const seen: string[] = [];
+    for (const [number, step] of steps.entries()) {
+      const { message, presence, wait, listen, off, iterate } = step;
+      seen.length = 0;
+      if (step.subscribed) {
+        void channel.subscribe();
+        server.peer.subscribed("room");
+      } else if (message) server.peer.message("room", number, { event: message[0], data: message[1] });
+      else if (presence)
+        server.peer.send({ type: `presence:${presence[0]}`, channel: "room", user: userOf({ id: presence[1] }) });
+      else if (wait) server.clock.sleep(wait * 1000);
+      else if (listen)
+        channel.on(listen, (what: { data?: number; id: string }) => seen.push(`${listen} ${what.data ?? what.id}`));
+      else if (off) channel.off(off);
+      else if (step.unsubscribe) void channel.unsubscribe();
+      else {
+        const label = iterate ? `messages ${iterate}` : "messages";
+        const found = messages(channel, (iterate ?? undefined) as string);
+        void (async () => {
+          for await (const { data } of found) seen.push(`${label} ${data}`);
+        })();
+      }
+      await flush();
+      assert.deepEqual(seen, step.delivered ?? [], `${name}: step ${number}, ${JSON.stringify(step)}`);
     }
     server.realtime.disconnect();
   }

@@ -35,8 +35,9 @@ def begin(channel: Channel, *messages: int, **answer: Any) -> None:
         send(channel, number)
 
 
-def send(channel: Channel, number: int, event: str = "n") -> None:
-    message = {"type": "message", "channel": "chat:1", "event": event, "data": number, "id": f"m{number}"}
+def send(channel: Channel, number: int, event: str = "n", data: object = None) -> None:
+    data = number if data is None else data
+    message = {"type": "message", "channel": "chat:1", "event": event, "data": data, "id": f"m{number}"}
     channel.received({**message, "position": f"0/{number + 32:X}"}, quiet=False)
 
 
@@ -49,83 +50,6 @@ async def subscribed(channel: Channel, *messages: int, **answer: Any) -> None:
     await turn()
     begin(channel, *messages, **answer)
     await subscribing
-
-
-async def test_listeners_added_after_subscribe_miss_nothing_that_came_with_it() -> None:
-    _, channel = made(presence=True, history=2)
-    got: list[Any] = []
-
-    async def component() -> None:
-        await channel.subscribe()
-        channel.on("presence:join", lambda user: got.append(user.id))
-        channel.on("n", lambda message: got.append(message.data))
-
-    running = asyncio.gather(asyncio.create_task(component()))
-    await turn()
-    begin(channel, 1, 2, presence={"users": [{"id": "ada"}]})
-    join(channel, "bob")
-    send(channel, 3)
-    await running
-    await turn()
-    assert got == [1, 2, "bob", 3]
-    assert [user.id for user in channel.presence.users] == ["ada", "bob"]
-
-
-async def test_messages_wait_for_the_first_listener_and_those_added_with_it() -> None:
-    _, channel = made(history=2)
-    await subscribed(channel, 1, 2)
-    await turn()
-    send(channel, 3)
-    got: list[Any] = []
-    channel.on("subscribed", got.append)  # no listener of messages
-    await turn()
-    channel.on("n", lambda message: got.append(("first", message.data)))
-    channel.on("*", lambda message: got.append(("all", message.data)))
-    await turn()
-    send(channel, 4)
-    assert got == [(who, number) for number in (1, 2, 3, 4) for who in ("first", "all")]
-
-
-async def test_an_iterator_made_after_subscribe_begins_with_the_history() -> None:
-    _, channel = made(history=2)
-    await subscribed(channel, 1, 2)
-    messages = channel.messages()
-    assert [(await anext(messages)).data for _ in range(2)] == [1, 2]
-
-
-async def test_a_thousand_messages_wait_and_the_oldest_are_dropped() -> None:
-    _, channel = made()
-    await subscribed(channel, *range(1, 1003))
-    await turn()
-    got: list[Any] = []
-    channel.on("n", lambda message: got.append(message.data))
-    await turn()
-    assert (got[0], got[-1], len(got)) == (3, 1002, 1000)
-
-
-async def test_what_waits_for_a_listener_is_dropped_with_the_subscription() -> None:
-    _, channel = made()
-    await subscribed(channel, 1)
-    await channel.unsubscribe()
-    await subscribed(channel, 2)
-    got: list[Any] = []
-    channel.on("n", lambda message: got.append(message.data))
-    await turn()
-    assert got == [2]
-
-
-async def test_a_message_named_like_an_event_of_channels_is_no_such_event() -> None:
-    _, channel = made()
-    named, everything = list[Any](), list[Any]()
-    for event in ("error", "presence:join", "subscribed"):
-        channel.on(event, lambda *given: named.append(given))
-    channel.on("*", lambda message: everything.append(message.event))
-    await subscribed(channel)
-    named.clear()
-    await turn()
-    for number, event in enumerate(("error", "presence:join", "subscribed", "*")):
-        send(channel, number, event)
-    assert (named, everything) == ([], ["error", "presence:join", "subscribed", "*"])
 
 
 async def test_a_channel_that_two_parts_of_an_application_use_is_left_with_the_second_unsubscribe() -> None:

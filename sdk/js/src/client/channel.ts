@@ -43,7 +43,7 @@ export class Channel<Events = Untyped, State = Untyped> {
   /**
    * Subscribe, and stay subscribed over all reconnects until {@link unsubscribe}. Calls are counted: each needs its own
    * {@link unsubscribe}, also where the server has ended the subscription since, so parts of an application can share a channel. One
-   * that throws needs none. What comes before the first listener waits for it.
+   * that throws needs none. What comes with it waits for the first listener of its event.
    *
    * @returns when the server has accepted it, or when it was unsubscribed, or the client disconnected, before that.
    * @throws {@link RealtimeError} if it is refused, or the connection is given up before.
@@ -131,15 +131,15 @@ export class Channel<Events = Untyped, State = Untyped> {
     if (/^(presence|room):(?!(join|leave|update|created|updated|closed|occupied|vacated)$)/.test(event))
       throw new TypeError(`event: there is no ${event}`);
     const remove = this._events._add(event, listener);
-    if (event === "*" || !RESERVED.test(event)) this._subscription._release();
+    this._subscription._release(event === "*" || !RESERVED.test(event));
     return remove;
   }
 
   /** For an iterator: called with each message, and at the end, with the error if there is one. @internal */
-  _read(reader: (what: Message | RealtimeError | undefined) => void): () => void {
-    const remove = this._events._add("", reader);
-    this._subscription._release();
-    return remove;
+  _read(reader: (what: Message | RealtimeError | undefined) => void, event = "*"): () => void {
+    const end = this._events._add("", reader);
+    const remove = this.on(RESERVED.test(event) ? "*" : (event as never), reader);
+    return () => (end(), remove());
   }
 
   /** Take a listener away; without one, all listeners of the event. */

@@ -1,7 +1,9 @@
 /**
- * A channel's subscription: its position, and which received messages are new.
+ * A channel's subscription: its position, which received messages are new, and what waits for listeners.
  *
- * The invariant: listeners get messages in order of their positions, each once, even if the server delivers some again.
+ * The invariant: listeners get messages in order of their positions, each once, even if the server delivers some again. What nothing
+ * listens to waits for the first listener of its event: messages without end while there is no listener of messages at all, then for
+ * some seconds; other events for some seconds.
  */
 
 import { ErrorCode } from "../protocol/codes.js";
@@ -39,7 +41,8 @@ export interface ChannelOptions<Events = Untyped, State = Untyped> {
  */
 export const RESERVED = /^(error|gap|subscribed|\*)$|^(presence|room):(?!(occupied|vacated)$)/;
 const REMEMBERED = 1000; // ids of messages
-const HELD = 1000; // messages that wait for the first listener; the oldest are dropped
+const HELD = 1000; // what waits for a listener at most; the oldest are dropped
+const WAIT = 5000; // ms
 
 /** From the first call of `subscribe()` until each of them has its `unsubscribe()`, also where the server ends it before. */
 interface Shared {
@@ -66,7 +69,9 @@ export class ChannelSubscription implements Subscription {
   private _jobs: (() => unknown)[] = [];
   private _busy = false;
   private _used = new Set<Shared>(); // `_ready`, behind those that have ended and are not left by all yet
-  private _held: WireMessage[] | undefined = []; // undefined: there is a listener, or was one
+  private _held: (() => boolean)[] = []; // wait for the first listener of their event; each returns whether it has been delivered or is too late
+  private _until = Infinity; // when nothing waits any more; never, before there is a listener of messages
+  private _due = false; // there is a listener that has not got what waits for it
   private _sealing: [Encryption, Sealer] | undefined;
 
   constructor(
@@ -178,6 +183,7 @@ export class ChannelSubscription implements Subscription {
     this._epoch = epoch;
     const first = !this._begun;
     this._begun = true;
+    if (first && this._until < Infinity) this._wait();
     this._do(() => {
       if (gap) this._events._deliver("gap");
       const events = presence ? this._presence._replace(presence.users) : [];
@@ -193,7 +199,7 @@ export class ChannelSubscription implements Subscription {
     if (!this._begun) return;
     if (message.type === "message") this._message(message);
     else if (isPresence(message)) this._do(() => this._deliverPresence(this._presence._apply(message)));
-    else this._do(() => this._events._deliver(message.type, (message as RoomMessage).room ?? message));
+    else this._do(() => this._deliver(message.type, (message as RoomMessage).room ?? message));
   }
 
   _ended(error?: RealtimeError): void {
@@ -212,7 +218,7 @@ export class ChannelSubscription implements Subscription {
 
   private _forget(): void {
     this._begun = false;
-    this._held &&= [];
+    this._held = [];
     this._ready = this._since = this._last = this._epoch = undefined;
     this._seen.clear();
     this._presence = new PresenceState();
@@ -229,40 +235,58 @@ export class ChannelSubscription implements Subscription {
     data?.catch(() => {}); // reported below, in its order
     const jobs = this._jobs; // another list after unsubscribing
     this._do(() => {
-      if (!data) return this._deliver(message);
+      if (!data) return this._show(message);
       return data.then(
-        (opened) => jobs === this._jobs && this._deliver({ ...message, data: opened }),
+        (opened) => jobs === this._jobs && this._show({ ...message, data: opened }),
         (error: RealtimeError) => jobs === this._jobs && this._error(error),
       );
     });
   }
 
-  /** There is a listener: messages that wait for it are delivered when those that are added with it are there, too. */
-  _release(): void {
-    if (!this._held?.length) this._held = undefined;
-    else
-      setTimeout(() => {
-        const held = this._held ?? [];
-        this._held = undefined;
-        held.forEach((message) => this._deliver(message));
-      });
+  /** There is a listener, perhaps of messages: it gets what waits for it when those that are added with it are there, too. */
+  _release(ofMessages: boolean): void {
+    if (ofMessages && this._until === Infinity) this._wait();
+    if (this._due || !this._held.length) return;
+    this._due = true;
+    setTimeout(() => this._settle());
+  }
+
+  private _wait(): void {
+    this._until = this._manager._settings._clock._now() + WAIT;
+  }
+
+  /** Deliver what waits to those that listen now. Where that adds a listener, or ends the subscription, it begins anew. */
+  private _settle(): void {
+    while (this._due) {
+      this._due = false;
+      for (let at = 0; at < this._held.length && !this._due;)
+        if (this._held[at]!()) this._held.splice(at, 1);
+        else at++;
+    }
+  }
+
+  /** Deliver an event, or let it wait for a listener: other ones than messages for some time at most. */
+  private _deliver(event: string, value: unknown, isMessage?: true): void {
+    const { _clock } = this._manager._settings;
+    const most = isMessage ? Infinity : _clock._now() + WAIT;
+    const over = (): boolean => _clock._now() >= Math.min(this._until, most);
+    const name = isMessage && RESERVED.test(event) ? "*" : event;
+    const deliver = (): boolean => this._events._deliver(name, value, isMessage && "*");
+    this._due ||= over();
+    this._settle();
+    if (!deliver() && this._held.push(() => over() || deliver()) > HELD) this._held.shift();
   }
 
   private _error(error: RealtimeError, read?: boolean): void {
     if (!this._events._deliver("error", error) && !read) this._manager._report(error);
   }
 
-  private _deliver(message: WireMessage): void {
-    if (this._held) return void (this._held.push(message) > HELD && this._held.shift());
-    const emitted = shown(message);
-    const { event } = emitted;
-    if (!RESERVED.test(event)) this._events._deliver(event, emitted);
-    this._events._deliver("*", emitted);
-    this._events._deliver("", emitted); // to iterators
+  private _show(message: WireMessage): void {
+    this._deliver(message.event, shown(message), true);
   }
 
   private _deliverPresence(events: PresenceEvent[]): void {
-    for (const [event, user] of events) this._events._deliver(event, user);
+    for (const [event, user] of events) this._deliver(event, user);
   }
 
   /** Run jobs one after the other, at once if none is running. */

@@ -66,7 +66,7 @@ export interface Messages<M> extends AsyncIterableIterator<M> {
 }
 
 /**
- * The messages of a channel from now on, and those that have waited for the first listener, for `for await`. It collects until `break`,
+ * The messages of a channel from now on, and those that have waited for a listener, for `for await`. It collects until `break`,
  * and ends when the channel is unsubscribed; it does not subscribe or unsubscribe. If the channel is refused or ends, that error is thrown.
  *
  * @param event only messages with this event.
@@ -106,6 +106,6 @@ export function messages(
     }
     waiting.push(what);
     stream._wake();
-  });
+  }, event);
   return found;
 }

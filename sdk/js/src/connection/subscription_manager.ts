@@ -34,7 +34,7 @@ export class SubscriptionManager implements ConnectionHandler {
   private _ids = 0;
   private _failures = 0;
 
-  constructor(protected _settings: ConnectionSettings) {
+  constructor(readonly _settings: ConnectionSettings) {
     this._connection = new ConnectionManager(_settings, this);
   }
 

@@ -32,9 +32,9 @@ export class Emitter {
     else this._listeners.delete(event);
   }
 
-  /** Returns whether there was a listener. */
-  _deliver(event: string, value?: unknown): boolean {
-    const listeners = [...(this._listeners.get(event) ?? [])];
+  /** Call the listeners of the event, then those of `also` that are there now. Returns whether there are any. */
+  _deliver(event: string, value?: unknown, also = event): boolean {
+    const listeners = [...new Set([event, also])].flatMap((name) => [...(this._listeners.get(name) ?? [])]);
     for (const listener of listeners) guarded(() => listener(value));
     return listeners.length > 0;
   }

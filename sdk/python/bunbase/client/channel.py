@@ -61,7 +61,7 @@ class ChannelBase(Emitter):
 
         Calls are counted, so parts of an application can share a channel: each needs its own ``unsubscribe``, also where the
         server has ended it since; one that raises needs none. After a reconnect it resumes from the last message. What comes
-        before the first listener waits for it, up to 1000. Returns also when it was unsubscribed or disconnected before.
+        with it waits for the first listener of its event. Returns also when it was unsubscribed or disconnected before.
 
         Args:
             use: names the use: any object, such as the component's ``self``. Only ``unsubscribe`` with that object ends it.
@@ -239,8 +239,8 @@ class ChannelBase(Emitter):
         buffer: int = 1000,
         overflow: Literal["error", "drop-oldest"] = "error",
     ) -> Messages[Any]:
-        """An async iterator over the messages from now on, and those that have waited for the first listener; it ends when
-        the channel is unsubscribed.
+        """An async iterator over the messages from now on, and those that have waited for a listener; it ends when the
+        channel is unsubscribed.
 
         Args:
             event: only messages with this event; all by default.
@@ -250,7 +250,7 @@ class ChannelBase(Emitter):
             overflow: the reaction to a full buffer: ``error`` ends the iteration with a ``RealtimeError``
                 (RT_001) after those that wait; ``drop-oldest`` skips the oldest, and counts them in ``dropped``.
         """
-        self._events.release()
+        self._events.release(of_messages=True)
         return Messages(self._readers, event, buffer, overflow)
 
     async def __aenter__(self) -> Self:
@@ -318,22 +318,21 @@ class ChannelBase(Emitter):
             self._report_error(error)
 
     def _listened(self, event: str) -> None:
-        if event == "*" or not is_reserved(event):
-            self._events.release()
+        self._events.release(of_messages=event == "*" or not is_reserved(event))
 
     def _take(self, events: list[tuple[str, Any]]) -> None:
         for event, payload in events:
             self._events.put(event, payload)
 
-    def _deliver_one(self, event: str, *payload: Any) -> None:
+    def _deliver_one(self, event: str, *payload: Any) -> bool:
         if event == "error":
             self._report_error(payload[0])
         elif event == "message":
-            message = payload[0]
-            if not is_reserved(message.event):
-                self._deliver(message.event, message)
-            self._deliver("*", message)
-            for reader in tuple(self._readers):
-                reader.take(message)
+            message, readers = payload[0], tuple(self._readers)
+            listened = self._deliver("*" if is_reserved(message.event) else message.event, message, also="*")
+            return any([listened, *(reader.take(message) for reader in readers)])
+        elif OWN.match(event):
+            return self._deliver(event, *payload)
         else:
             self._deliver(event, *payload)
+        return True

@@ -76,8 +76,11 @@ class Emitter:
             _log.error('%s; add a listener: on("error", …)', error)
         self._deliver("error", error)
 
-    def _deliver(self, event: str, *arguments: Any) -> None:
-        for listener in tuple(self._listeners.get(event, ())):
+    def _deliver(self, event: str, *arguments: Any, also: str | None = None) -> bool:
+        """Call the listeners of the event, then those of ``also`` that are there now. Returns whether there are any."""
+        names = (event,) if also in (None, event) else (event, also)
+        listeners = [listener for name in names for listener in self._listeners.get(name or "", ())]
+        for listener in listeners:
             try:
                 outcome = listener(*arguments)
             except Exception as error:  # noqa: BLE001 - an application's listener; reported, not swallowed
@@ -87,6 +90,7 @@ class Emitter:
                 self._waiting.append(outcome)
         if self._waiting and self._worker is None:
             self._worker = asyncio.create_task(self._work())
+        return bool(listeners)
 
     async def _work(self) -> None:
         try:

@@ -1,14 +1,18 @@
 """The events of a channel in their order, held back until those who subscribe have had the time to listen.
 
 Two things wait. After the first answer to a subscription everything does, until the caller that awaits ``subscribe()`` has
-gone on, as it may add listeners then. And messages, of the history too, wait for the first listener of messages, which may
-be added at any time.
+gone on, as it may add listeners then. And what nothing listens to waits for the first listener of its event: messages, of
+the history too, without end while there is no listener of messages at all, then for some seconds; others for some seconds.
+
+The invariant: who listens to several events gets them in their order.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +24,8 @@ EVENTS = ("presence:join", "presence:update", "presence:leave", "room:created", 
 OWN = re.compile(r"(presence|room):(?!(occupied|vacated)$)")
 """Begins the names of these."""
 
-_MAX_HELD = 1000  # messages; the oldest are dropped
+_MAX_HELD = 1000  # events; the oldest are dropped
+_WAIT = 5.0  # seconds
 _TURNS = 8  # of the loop. A caller goes on in the next one; each task or gather() around subscribe() takes two more
 _RESERVED = re.compile(rf"(error|gap|subscribed|\*)$|{OWN.pattern}")
 
@@ -35,27 +40,34 @@ def is_reserved(event: str) -> bool:
 
 
 class HeldEvents:
-    """``deliver`` is called with each event, and what comes with it."""
+    """``deliver`` is called with each event, and what comes with it. It returns False if it is to wait for a listener."""
 
-    def __init__(self, deliver: Callable[..., None]) -> None:
+    def __init__(self, deliver: Callable[..., bool]) -> None:
         self._deliver = deliver
+        self._now = time.monotonic
         self._pausing = False
         self._paused = deque[Event]()  # wait for the caller, or are just delivered
-        self._held: deque[Event] | None = deque(maxlen=_MAX_HELD)  # None: there is a listener, or was one
+        self._held = list[tuple[float, Event]]()  # wait for a listener: until when at most
+        self._until = math.inf  # when none waits any more; never, before there is a listener of messages
+        self._due = False  # there is a listener that has not got what waits for it
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, event: str, *payload: Any) -> None:
         """Deliver it now, or later in its order."""
         if self._pausing:
             self._paused.append((event, *payload))
-        elif event == "message" and self._held is not None:
+            return
+        self._due = self._due or self._is_over(self._until)
+        self._settle()
+        if not self._deliver(event, *payload):
             self._loop = asyncio.get_running_loop()
-            self._held.append((event, *payload))
-        else:
-            self._deliver(event, *payload)
+            self._held.append((math.inf if event == "message" else self._now() + _WAIT, (event, *payload)))
+            del self._held[:-_MAX_HELD]
 
     def pause(self) -> None:
         """The subscription has just begun."""
+        if self._until < math.inf:
+            self._until = self._now() + _WAIT
         self._pausing, self._paused = True, deque(self._paused)
         self._resume_after(_TURNS, self._paused)
 
@@ -71,22 +83,30 @@ class HeldEvents:
         while self._paused:
             self.put(*self._paused.popleft())
 
-    def release(self) -> None:
-        """There is a listener of messages: those that wait are delivered when others, added with it, are there, too."""
-        if not self._held or self._loop is None:
-            self._held = None
-        else:
-            self._loop.call_soon(self._deliver_held, self._held)
+    def release(self, *, of_messages: bool) -> None:
+        """There is a listener: it gets what waits for it when others, added with it, are there, too."""
+        if of_messages and self._until == math.inf:
+            self._until = self._now() + _WAIT
+        if self._held and not self._due and self._loop is not None:
+            self._due = True
+            self._loop.call_soon(self._settle)
 
-    def _deliver_held(self, held: deque[Event]) -> None:
-        if held is self._held:
-            while held:
-                self._deliver(*held.popleft())
-            self._held = None
+    def _settle(self) -> None:
+        """Deliver what waits to those that listen now. Where that adds a listener, it begins anew."""
+        while self._due:
+            self._due, index = False, 0
+            while index < len(self._held) and not self._due:
+                most, event = self._held[index]
+                if self._is_over(min(most, self._until)) or self._deliver(*event):
+                    del self._held[index : index + 1]
+                else:
+                    index += 1
+
+    def _is_over(self, most: float) -> bool:
+        return self._now() >= most
 
     def drop(self) -> None:
         """The subscription has ended: what waits is not delivered."""
         self._pausing = False
         self._paused.clear()
-        if self._held is not None:
-            self._held.clear()
+        self._held.clear()

@@ -42,19 +42,20 @@ class Messages(Generic[T_co]):
             f"<Messages of {of}, {len(self._waiting)} waiting, {self.dropped} dropped{', ended' if self._over else ''}>"
         )
 
-    def take(self, message: Message) -> None:
-        """A message came."""
+    def take(self, message: Message) -> bool:
+        """A message came. Returns whether it is one of these."""
         if self._event not in (None, message.event):
-            return
+            return False
         if len(self._waiting) >= self._buffer:
             if self._overflow == "error":
                 text = f"more than {self._buffer} messages waited for an iterator over them"
                 self.end(RealtimeError(ErrorCode.CONNECTION_FAILED, text, message.channel))
-                return
+                return True
             self._waiting.popleft()
             self.dropped += 1
         self._waiting.append(message)
         self._changed.set()
+        return True
 
     def end(self, error: RealtimeError | None) -> None:
         """The last message."""
