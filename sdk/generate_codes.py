@@ -16,6 +16,10 @@ ORIGIN = (
 CLOSES = "Why a connection was closed, whatever the transport, and what the client then does."
 MAPPED = "In brackets: the error code that stands for the same reason."
 ERRORS = "The protocol's error codes."
+NEWER_PYTHON = (
+    "One that a newer server has is made when it comes, by its value: give a ``match`` over codes a ``case _``."
+)
+NEWER_TYPESCRIPT = "One that a newer server has comes as it is: give a `switch` over codes a `default`."
 
 
 def generated() -> dict[Path, str]:
@@ -50,8 +54,18 @@ def _python() -> str:
             "from enum import IntEnum, StrEnum",
             "from typing import Final\n",
             '__all__ = ["CloseCode", "ErrorCode"]\n\n',
-            f'class ErrorCode(StrEnum):\n    """{ERRORS} A ``RealtimeError`` has one as its ``code``."""\n',
+            f'class ErrorCode(StrEnum):\n    """{ERRORS} A ``RealtimeError`` has one as its ``code``.\n',
+            f"    {NEWER_PYTHON}",
+            '    """\n',
             *errors,
+            "",
+            "    @classmethod",
+            "    def _missing_(cls, value: object) -> ErrorCode | None:",
+            '        if not isinstance(value, str) or not value.startswith("RT_"):',
+            "            return None",
+            "        code = str.__new__(cls, value)",
+            "        code._name_ = code._value_ = value",
+            "        return code",
             f'\n\nclass CloseCode(IntEnum):\n    """{CLOSES}\n',
             f"    By default: {Reconnect.BACK_OFF.value}.",
             '    """\n',
@@ -80,7 +94,7 @@ def _typescript() -> str:
     return "\n".join(
         (
             f"/**\n * Error and close codes of the protocol.\n *\n * {ORIGIN}\n */\n",
-            f"/** {ERRORS} A {{@link RealtimeError}} has one as its `code`. */",
+            f"/**\n * {ERRORS} A {{@link RealtimeError}} has one as its `code`.\n * {NEWER_TYPESCRIPT}\n */",
             "export const ErrorCode = {",
             *errors,
             "} as const;\n",

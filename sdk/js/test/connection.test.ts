@@ -18,7 +18,7 @@ test("the first transport that works is used", async () => {
   server.peer.hello();
   assert.deepEqual(
     [server.realtime.state, server.realtime.transport, server.realtime.connectionId],
-    ["connected", "polling", "c"],
+    ["open", "polling", "c"],
   );
   assert.deepEqual(server.events, ["connected"]);
 });
@@ -26,7 +26,7 @@ test("the first transport that works is used", async () => {
 test("a lost connection is retried with growing pauses, first over the same transport, then over all, and at last fails", async () => {
   const server = new FakeServer({ reconnectDelay: 1000, maxReconnectAttempts: 3 });
   server.peer.hello().end(1006, "cut");
-  assert.deepEqual([server.realtime.state, server.events], ["reconnecting", ["connected", "disconnected"]]);
+  assert.deepEqual([server.realtime.state, server.events], ["offline", ["connected", "disconnected"]]);
   const tried: number[][] = [];
   for (const pause of [1000, 2000, 4000]) {
     const before = server.peers.length;
@@ -46,7 +46,7 @@ test("a lost connection is retried with growing pauses, first over the same tran
   await assert.rejects(server.realtime.channel("room").subscribe(), { code: "RT_001" });
   server.realtime.connect();
   server.peer.hello();
-  assert.equal(server.realtime.state, "connected");
+  assert.equal(server.realtime.state, "open");
 });
 
 test("waiting calls are rejected when the connection fails for good", async () => {
@@ -84,8 +84,9 @@ test("a client that was disconnected or rejected by the server does not reconnec
     if (end[0] !== 1006) server.peer.hello();
     server.peer.end(...end);
     await server.clock.pass(600_000);
-    assert.deepEqual([server.realtime.state, server.peers.length], ["failed", 1]);
-    assert.equal(server.events.at(-1), end[0] === 4001 ? "error RT_001" : "error RT_002");
+    const [state, code] = end[0] === 4001 ? ["failed", "RT_001"] : ["needs-auth", "RT_002"];
+    assert.deepEqual([server.realtime.state, server.peers.length], [state, 1]);
+    assert.equal(server.events.at(-1), `error ${code}`);
   }
 });
 
@@ -114,9 +115,9 @@ test("a silent connection is pinged, and dropped if it stays silent", async () =
   await server.clock.pass(1000);
   assert.equal(server.peer.of("ping").length, 2);
   await server.clock.pass(299);
-  assert.equal(server.realtime.state, "connected");
+  assert.equal(server.realtime.state, "open");
   await server.clock.pass(1);
-  assert.deepEqual([server.realtime.state, server.peer.open], ["reconnecting", false]);
+  assert.deepEqual([server.realtime.state, server.peer.open], ["offline", false]);
 });
 
 test("a better transport is tried from time to time, and used once everything is subscribed there", async () => {
@@ -193,7 +194,7 @@ test("when the old connection ends while the new one is being prepared, the new 
   channel.on("n", ({ data }) => received.push(data));
   other.subscribed("room", { recovered: true });
   other.message("room", 1);
-  assert.deepEqual([server.realtime.state, server.events, received], ["connected", ["connected"], [1]]);
+  assert.deepEqual([server.realtime.state, server.events, received], ["open", ["connected"], [1]]);
 });
 
 test("disconnect() ends everything, also from within a listener", async () => {
@@ -220,7 +221,7 @@ test("when the network returns or the page becomes visible, the client reconnect
   wake();
   assert.equal(server.peer.of("ping").length, 1);
   await server.clock.pass(300);
-  assert.equal(server.realtime.state, "reconnecting");
+  assert.equal(server.realtime.state, "offline");
 });
 
 test("when the page becomes visible on a lower transport, a better one is tried at once", async () => {
@@ -241,15 +242,15 @@ test("without a network no attempt is made until it is back, however many have f
   server.peer.hello().end();
   connection._sleep(); // instead of the attempt that was to come
   await server.clock.pass(600_000);
-  assert.deepEqual([server.peers.length, server.realtime.state], [1, "reconnecting"]);
+  assert.deepEqual([server.peers.length, server.realtime.state], [1, "offline"]);
   connection._reconnectNow();
   assert.equal(server.peers.length, 2);
   connection._sleep(); // in the middle of an attempt
   await server.clock.pass(600_000);
-  assert.deepEqual([server.peers.length, server.peer.open, server.realtime.state], [2, false, "reconnecting"]);
+  assert.deepEqual([server.peers.length, server.peer.open, server.realtime.state], [2, false, "offline"]);
   connection._reconnectNow();
   server.peer.hello();
-  assert.deepEqual([server.peers.length, server.realtime.state], [3, "connected"]);
+  assert.deepEqual([server.peers.length, server.realtime.state], [3, "open"]);
 });
 
 test("when the browser reports that the network is gone, the connection has two seconds to prove otherwise", async () => {
@@ -259,11 +260,11 @@ test("when the browser reports that the network is gone, the connection has two 
   connection._sleep();
   server.peer.pong();
   await server.clock.pass(2000);
-  assert.equal(server.realtime.state, "connected");
+  assert.equal(server.realtime.state, "open");
   connection._reconnectNow(); // an answer is waited for already, with a longer timeout
   connection._sleep();
   await server.clock.pass(2000);
-  assert.deepEqual([server.realtime.state, server.events], ["reconnecting", ["connected", "disconnected"]]);
+  assert.deepEqual([server.realtime.state, server.events], ["offline", ["connected", "disconnected"]]);
 });
 
 test("disconnect() leaves no timer behind, whatever was in progress", async () => {

@@ -155,12 +155,7 @@ export class FakeServer {
       _clock: this.clock,
       _transports: (options.transports ?? [1, 2, 3]).map((_, index) => transport(index)),
     };
-    this.realtime = new Realtime({
-      url: "http://test",
-      WebSocket: Object as never,
-      ...options,
-      ...internals,
-    });
+    this.realtime = new Realtime({ url: "http://test", WebSocket: Object as never, ...options }, internals);
     for (const event of ["connected", "disconnected"] as const)
       this.realtime.on(event as "connected", () => this.events.push(event));
     this.realtime.on("error", (error) => this.events.push(`error ${error.code}`));

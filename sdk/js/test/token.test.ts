@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Realtime } from "../src/client/realtime.js";
 import { RealtimeServer } from "../src/client/server.js";
 import { configure } from "../src/index.js";
-import type { Internals, RealtimeOptions } from "../src/client/client_options.js";
+import type { RealtimeOptions } from "../src/client/client_options.js";
 import { FakeClock, FakeServer, flush, type Wire } from "./fake_server.js";
 
 /** The subprotocols and addresses of the sockets that were opened, and the headers and addresses of the requests. */
@@ -116,7 +116,7 @@ test("a new token is sent when the server warns that the old one expires", async
   server.peer.send({ type: "auth:expiring", seconds: 60 });
   await flush();
   assert.deepEqual(server.events, ["connected", "error RT_002"], "the callback returned none");
-  assert.equal(server.realtime.state, "connected");
+  assert.equal(server.realtime.state, "open");
 });
 
 test("a client without tokens ignores the warning", async () => {
@@ -131,7 +131,7 @@ test("a client that has slept comes back with a token of now", async () => {
   const sockets: { onmessage?: (event: { data: string }) => void }[] = [];
   const clock = new FakeClock();
   let calls = 0;
-  const options: RealtimeOptions & Internals = {
+  const options: RealtimeOptions = {
     url: "http://test",
     transports: ["websocket"],
     getToken: () => `token ${++calls}`,
@@ -141,15 +141,14 @@ test("a client that has slept comes back with a token of now", async () => {
         sockets.push(this as never);
       }
     },
-    _clock: clock,
   };
-  const realtime = new Realtime(options);
+  const realtime = new Realtime(options, { _clock: clock });
   await flush();
   sockets[0]!.onmessage!({ data: '{"type":"connected","connectionId":"c","epoch":"e","pingInterval":25000}' });
-  assert.equal(realtime.state, "connected");
+  assert.equal(realtime.state, "open");
   clock.sleep(8 * 3_600_000);
   await clock.pass(10_000); // the server, which has closed the connection long ago, does not answer
-  assert.notEqual(realtime.state, "connected");
+  assert.notEqual(realtime.state, "open");
   await clock.pass(10_000);
   const tokens = network.opened.map(({ protocols }) =>
     Buffer.from(protocols![1]!.slice("bunbase.token.".length), "base64url").toString(),
@@ -161,15 +160,17 @@ test("a client that has slept comes back with a token of now", async () => {
 test("a connection whose token has expired is replaced at once", () => {
   const server = new FakeServer({ token: "t" });
   server.peer.hello().end(4402, "token expired");
-  assert.deepEqual([server.peers.length, server.realtime.state], [2, "reconnecting"]);
+  assert.deepEqual([server.peers.length, server.realtime.state], [2, "offline"]);
   server.peer.end(4401, "wrong audience");
-  assert.deepEqual([server.realtime.state, server.events.at(-1)], ["failed", "error RT_002"]);
+  assert.deepEqual([server.realtime.state, server.events.at(-1)], ["needs-auth", "error RT_002"]);
 });
 
 test("the status has the reason why there is no connection", async () => {
   const server = new FakeServer({ transports: ["sse"] });
   const seen: string[] = [server.realtime.status.state];
+  const states: string[] = [];
   server.realtime.on("status", ({ state, reason }) => seen.push(reason ? `${state}: ${reason}` : state));
+  server.realtime.on("state", (state) => states.push(state) && assert.equal(server.realtime.state, state));
   server.peer.end(1006, "HTTP status 502");
   await server.clock.pass(1000);
   server.peer.hello().end(1006, "cut");
@@ -181,7 +182,17 @@ test("the status has the reason why there is no connection", async () => {
     ...["connecting", "offline: HTTP status 502", "open", "offline: cut", "open"],
     ...["needs-auth: the server has ended this connection: no", "connecting", "closed"],
   ]);
+  assert.deepEqual(states, ["offline", "open", "offline", "open", "needs-auth", "connecting", "closed"]);
   assert.deepEqual(server.realtime.status, { state: "closed" });
+});
+
+test("a listener that disconnects is called with no state of before", () => {
+  const server = new FakeServer();
+  const states: string[] = [];
+  server.realtime.on("status", ({ state }) => state === "open" && server.realtime.disconnect());
+  server.realtime.on("state", (state) => states.push(state));
+  server.peer.hello();
+  assert.deepEqual([states, server.events], [["closed"], ["disconnected"]]);
 });
 
 test("the status of a client that is refused has the reason of the server, which is reported once", () => {
@@ -220,7 +231,7 @@ test("a client tries for ever, and the first failure names the address once", as
     server.peer.end(1006, "HTTP status 404");
     await server.clock.pass(30_000);
   }
-  assert.ok(server.realtime.state === "connecting" && server.peers.length > 50);
+  assert.ok(server.realtime.state === "offline" && server.peers.length > 50);
   const warning = "[bunbase] cannot reach http://test/realtime (HTTP status 404): set url";
   assert.deepEqual(
     mock.calls.map(({ arguments: given }) => given as unknown[]),

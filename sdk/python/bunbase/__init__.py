@@ -10,7 +10,7 @@ from bunbase.client.pages import Pages
 from bunbase.client.query import Database, Query
 from bunbase.client.realtime import Realtime
 from bunbase.client.typed_channel import Channel
-from bunbase.core.status import ConnectionStatus
+from bunbase.core.status import ConnectionState, ConnectionStatus
 from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
@@ -34,6 +34,7 @@ __all__ = [
     "Channel",
     "CloseCode",
     "Connection",
+    "ConnectionState",
     "ConnectionStatus",
     "Count",
     "Database",

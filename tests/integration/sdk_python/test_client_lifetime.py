@@ -37,7 +37,7 @@ async def test_iterators_end_with_their_channel_and_connecting_again_brings_it_b
         states = [ada.state]
         await ada.disconnect()
         states.append(ada.state)
-        assert states == ["connected", "closed"]
+        assert states == ["open", "closed"]
         async with client("bob") as bob:
             await bob.channel(channel_name).send("sent", "meanwhile")
         await ada.connect()
@@ -55,7 +55,7 @@ async def test_a_client_disconnected_by_an_administrator_does_not_reconnect(
         ada.on("error", ended.put_nowait)
         write(table, f"select realtime.disconnect('{ada.connection_id}')")
         error = await next_of(ended)
-        while ada.state == "connected":
+        while ada.state == "open":
             error = await next_of(ended)
         assert (error.code, ada.state) == ("RT_001", "failed")
 
@@ -165,5 +165,5 @@ async def test_requests_during_a_disconnect_are_refused_and_connect_begins_anew(
         with pytest.raises(RealtimeError, match="RT_001"):
             await sending
         await connecting
-        assert ada.state == "connected"
+        assert ada.state == "open"
         await ada.channel(channel_name).send("sent", 2)

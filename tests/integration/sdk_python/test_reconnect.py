@@ -187,7 +187,7 @@ async def test_too_many_failures_end_in_failed_and_connect_begins_again(
         assert (refused.value.code, ada.state) == ("RT_001", "failed")
         proxy.refuse = False
         await ada.connect()
-        assert ada.state == "connected"
+        assert ada.state == "open"
 
 
 async def test_the_offline_queue_is_limited(client: MakeClient, server: ServerProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from typing import Any, cast
 
@@ -57,13 +58,19 @@ def test_an_address_that_is_none_is_refused_with_what_to_do(client: Any, url: st
     assert "give an address such as 'https://realtime.example.com', or set BUNBASE_REALTIME_URL" in text
 
 
-def test_a_code_is_of_the_enumeration_and_equals_its_text_and_one_of_a_newer_server_is_a_string() -> None:
+def test_a_code_is_of_the_enumeration_and_equals_its_text_also_one_of_a_newer_server() -> None:
     text = ErrorCode.NOT_FOUND.value
     error = RealtimeError.of({"type": "error", "code": text, "message": "no such room"})
     assert error.code is ErrorCode.NOT_FOUND
     assert error.code == text
     assert (str(error.code), str(error)) == (text, f"{text}: no such room")
-    assert type(RealtimeError.of({"code": "RT_999", "message": "of a later version"}).code) is str
+    newer = RealtimeError.of({"code": "RT_999", "message": "of a later version"}).code
+    assert isinstance(newer, ErrorCode)
+    assert (newer, newer.value, newer.name, str(newer)) == ("RT_999",) * 4
+    assert newer not in list(ErrorCode)
+    assert pickle.loads(pickle.dumps(newer)) == newer
+    with pytest.raises(ValueError, match="'9' is not a valid ErrorCode"):
+        ErrorCode("9")
 
 
 def test_a_format_that_is_none_is_refused() -> None:

@@ -56,7 +56,7 @@ OWN_NAMES: dict[type, dict[str, str]] = {
     ConnectionStatus: {},
 }
 OWN_EVENTS = {
-    "reconnecting": "Python: with the reason; in both it is the `state` of that name",
+    "reconnecting": "Python: with the reason; in both the `state` is `offline` then",
 }
 OWN_EXPORTS = {
     "AsyncRealtimeServer": "TypeScript has promises only",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
 import pytest
-from bunbase import ConnectionStatus, ErrorCode, Realtime, RealtimeError
+from bunbase import ConnectionState, ConnectionStatus, ErrorCode, Realtime, RealtimeError
 from bunbase.protocol.codes import CloseCode
 from bunbase.protocol.errors import ConnectionEndedError
 
@@ -57,11 +58,15 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, failure: ConnectionEndedError, 
 async def statuses_of(realtime: Realtime) -> list[ConnectionStatus]:
     """Those until it has failed for good, with their reasons."""
     seen: list[ConnectionStatus] = []
+    states: list[ConnectionState] = []
     realtime.on("status", seen.append)
+    realtime.on("state", states.append)
     realtime.on("error", lambda _: None)
     with pytest.raises(RealtimeError):
         await realtime.connect()
     assert realtime.status == seen[-1]
+    assert realtime.state == states[-1] == seen[-1].state
+    assert states == [state for state, _ in itertools.groupby(each.state for each in seen)]
     return seen
 
 
@@ -97,8 +102,14 @@ async def test_the_state_is_an_event_and_the_next_attempt_has_a_time(monkeypatch
         realtime.reconnect_now()
         with pytest.raises(RealtimeError):
             await connecting
-    assert seen == ["connecting", None, None, "failed"]
+    assert seen == ["connecting", None, "offline", None, "failed"]
     assert realtime.retry_at is None
+
+
+def test_type_checkers_refuse_a_state_that_there_is_not() -> None:
+    realtime = Realtime("http://localhost:8410")
+    assert (realtime.state == "closed") is True
+    assert (realtime.state == "connected") is False  # type: ignore[comparison-overlap]
 
 
 async def test_a_token_that_is_refused_is_reported_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +119,7 @@ async def test_a_token_that_is_refused_is_reported_as_that(monkeypatch: pytest.M
         ConnectionStatus("connecting"),
         ConnectionStatus("needs-auth", "the token has expired"),
     ]
-    assert realtime.state == "failed"
+    assert realtime.state == "needs-auth"
 
 
 async def test_a_connection_is_open_until_it_is_closed() -> None:

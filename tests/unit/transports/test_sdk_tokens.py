@@ -74,7 +74,7 @@ async def test_a_new_token_is_sent_before_the_old_one_expires(transport: str) ->
             connection.warn_of_expiry(60)
             await renewed.wait()
             assert principal.expires_at == application.claims["exp"]
-            assert (application.calls, ada.state) == (2, "connected")
+            assert (application.calls, ada.state) == (2, "open")
         await server.left_alone()
 
 
@@ -88,7 +88,7 @@ async def test_a_client_whose_token_has_expired_comes_back_with_a_new_one(transp
             ada.on("connected", again.set)
             connection.expire()
             await again.wait()
-            assert (application.calls, ada.state) == (2, "connected")
+            assert (application.calls, ada.state) == (2, "open")
         await server.left_alone()
 
 
@@ -97,7 +97,7 @@ async def test_a_callback_that_fails_is_called_again(transport: str) -> None:
     application = Application(failing=2)
     async with fake_server(authenticator=gate()) as server, asyncio.timeout(GIVE_UP_AFTER):
         async with sdk(server, transport, get_token=application.get_token) as ada:
-            assert (application.calls, ada.state) == (3, "connected")
+            assert (application.calls, ada.state) == (3, "open")
             reported: asyncio.Queue[ClientError] = asyncio.Queue()
             ada.on("error", reported.put_nowait)
             application.failing = 10
@@ -105,7 +105,7 @@ async def test_a_callback_that_fails_is_called_again(transport: str) -> None:
             connection.warn_of_expiry(60)
             error = await reported.get()
             assert (error.code, error.message) == ("RT_002", "get_token failed: ConnectionError")
-            assert ada.state == "connected"
+            assert ada.state == "open"
         await server.left_alone()
 
 

@@ -248,7 +248,7 @@ export class ChannelSubscription implements Subscription {
     if (ofMessages && this._until === Infinity) this._wait();
     if (this._due || !this._held.length) return;
     this._due = true;
-    setTimeout(() => this._settle());
+    setTimeout(() => this._deliverHeld());
   }
 
   private _wait(): void {
@@ -256,7 +256,7 @@ export class ChannelSubscription implements Subscription {
   }
 
   /** Deliver what waits to those that listen now. Where that adds a listener, or ends the subscription, it begins anew. */
-  private _settle(): void {
+  private _deliverHeld(): void {
     while (this._due) {
       this._due = false;
       for (let at = 0; at < this._held.length && !this._due;)
@@ -273,7 +273,7 @@ export class ChannelSubscription implements Subscription {
     const name = isMessage && RESERVED.test(event) ? "*" : event;
     const deliver = (): boolean => this._events._deliver(name, value, isMessage && "*");
     this._due ||= over();
-    this._settle();
+    this._deliverHeld();
     if (!deliver() && this._held.push(() => over() || deliver()) > HELD) this._held.shift();
   }
 

@@ -2,25 +2,31 @@
 
 import { ALL } from "./options.js";
 import type { TransportName } from "../protocol/types.js";
-import type { RealtimeOptions } from "./client_options.js";
+import { unknown } from "./known.js";
 
-const isNumber = (value: unknown): value is number => typeof value === "number";
+type Rule = [names: string, expected: string, holds: (value: unknown) => boolean];
+
+const is =
+  (type: string) =>
+  (value: unknown): boolean =>
+    typeof value === type;
 
 /** Names of options, what they have to be, and whether a value is that: as in `Options` of the Python SDK. */
-const RULES: [names: string, expected: string, holds: (value: unknown) => boolean][] = [
+const rules = (): Rule[] => [
   [
     "connectTimeout heartbeatInterval heartbeatTimeout upgradeInterval",
     "a number above 0",
-    (value) => isNumber(value) && value > 0,
+    (value) => is("number")(value) && (value as number) > 0,
   ],
   [
     "reconnectDelay maxReconnectDelay maxReconnectAttempts queueLimit",
     "a number from 0",
-    (value) => isNumber(value) && value >= 0,
+    (value) => is("number")(value) && (value as number) >= 0,
   ],
-  ["autoConnect reconnect", "true or false", (value) => typeof value === "boolean"],
-  ["apiKey token", "a string", (value) => typeof value === "string"],
-  ["getToken fetch", "a function", (value) => typeof value === "function"],
+  ["autoConnect reconnect", "true or false", is("boolean")],
+  ["url apiKey token user", "a string", is("string")],
+  ["getToken fetch WebSocket", "a function", is("function")],
+  ["attributes", "an object", is("object")],
   ["format", "json or msgpack", (value) => value === "json" || value === "msgpack"],
   [
     "transports",
@@ -29,13 +35,12 @@ const RULES: [names: string, expected: string, holds: (value: unknown) => boolea
   ],
 ];
 
-/** A `TypeError` with the name of the first option whose value is none, and what is expected. @internal */
-export function checkValues(options: RealtimeOptions): void {
-  for (const [names, expected, holds] of RULES)
-    for (const name of names.split(" ")) {
-      const value = options[name as keyof RealtimeOptions] as unknown;
-      if (value !== undefined && !holds(value))
-        throw new TypeError(`${name}: ${expected} is expected, not ${value as string}`);
-    }
-  if (options.token !== undefined && options.getToken) throw new TypeError("token: not with getToken");
+/** A `TypeError` with the name of the first option that is none, or whose value is none, and what is expected. @internal */
+export function checkValues(options: object): void {
+  if (typeof options !== "object") throw new TypeError("options: an object is expected, such as { url }");
+  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
+    const [, expected, holds] = rules().find(([names]) => names.split(" ").includes(name)) ?? unknown(name);
+    if (value !== undefined && !holds(value))
+      throw new TypeError(`${name}: ${expected} is expected, not ${value as string}`);
+  }
 }

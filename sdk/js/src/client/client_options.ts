@@ -5,7 +5,6 @@ import type { ConnectionSettings } from "../connection/connection_manager.js";
 import type { TransportName, Untyped } from "../protocol/types.js";
 import type { Address, Transport } from "../transports/transport.js";
 import { checkValues } from "./checks.js";
-import { onlyKnown } from "./known.js";
 import { ALL, settingsFor, usable } from "./options.js";
 import { checkUrl } from "./settings.js";
 
@@ -74,71 +73,43 @@ export interface ClientSettings {
   _autoConnect: boolean;
 }
 
-/** Reads all options, so that one that is left is misspelt: a `TypeError`, as is a wrong value. @internal */
-export function settingsOf(options: RealtimeOptions & Internals): ClientSettings {
-  if (typeof options !== "object") throw new TypeError("options: an object is expected, such as { url }");
+/** A `TypeError` for an option that there is not, and for a wrong value. @internal */
+export function settingsOf(options: RealtimeOptions, internals?: Internals): ClientSettings {
   checkValues(options);
-  return read(options);
-}
-
-function read({
-  url,
-  apiKey,
-  token,
-  getToken,
-  autoConnect = true,
-  reconnect,
-  reconnectDelay,
-  maxReconnectDelay,
-  maxReconnectAttempts,
-  transports = ALL,
-  connectTimeout,
-  heartbeatInterval,
-  heartbeatTimeout,
-  upgradeInterval,
-  queueLimit = 1000,
-  format,
-  WebSocket = globalThis.WebSocket,
-  fetch,
-  user,
-  attributes,
-  _clock,
-  _transports,
-  ...unknown
-}: RealtimeOptions & Internals): ClientSettings {
-  onlyKnown(unknown);
+  const { url, apiKey, token, getToken, transports = ALL, user, attributes } = options;
+  const { WebSocket = globalThis.WebSocket, fetch } = options;
   if (url !== undefined) checkUrl(url);
+  if (token !== undefined && getToken) throw new TypeError("token: not with getToken");
   const names = usable(transports, WebSocket);
   if (!names.length) throw new TypeError("none of the transports can be used here");
-  const settings = settingsFor(names, { ...(url !== undefined && { url }), ...(apiKey !== undefined && { apiKey }) });
+  const settings = settingsFor(names, url, apiKey);
   const address = settings._address;
   const query = new URLSearchParams(address._query);
   if (user !== undefined) query.set("user", user);
   if (attributes) query.set("attributes", JSON.stringify(attributes));
   return {
     _names: names,
-    _queueLimit: queueLimit,
-    _autoConnect: autoConnect,
+    _queueLimit: options.queueLimit ?? 1000,
+    _autoConnect: options.autoConnect ?? true,
     _connection: {
       ...settings,
-      ...(_transports && { _transports }),
       _address: {
         ...address,
         _query: `${query}`,
-        _packer: format === "msgpack" ? msgpack : undefined,
+        _packer: options.format === "msgpack" ? msgpack : undefined,
         _WebSocket: WebSocket,
         _token: tokenSource(token, getToken),
         _fetch: fetch ?? address._fetch,
       },
-      _reconnect: reconnect ?? settings._reconnect,
-      _delay: reconnectDelay ?? settings._delay,
-      _maxDelay: maxReconnectDelay ?? settings._maxDelay,
-      _maxAttempts: maxReconnectAttempts ?? settings._maxAttempts,
-      _connectTimeout: connectTimeout ?? settings._connectTimeout,
-      _interval: heartbeatInterval ?? settings._interval,
-      _timeout: heartbeatTimeout ?? settings._timeout,
-      _upgradeInterval: upgradeInterval ?? settings._upgradeInterval,
-      _clock: _clock ?? settings._clock,
+      _reconnect: options.reconnect ?? settings._reconnect,
+      _delay: options.reconnectDelay ?? settings._delay,
+      _maxDelay: options.maxReconnectDelay ?? settings._maxDelay,
+      _maxAttempts: options.maxReconnectAttempts ?? settings._maxAttempts,
+      _connectTimeout: options.connectTimeout ?? settings._connectTimeout,
+      _interval: options.heartbeatInterval ?? settings._interval,
+      _timeout: options.heartbeatTimeout ?? settings._timeout,
+      _upgradeInterval: options.upgradeInterval ?? settings._upgradeInterval,
+      ...internals,
     },
   };
 }

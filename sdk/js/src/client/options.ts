@@ -9,7 +9,7 @@ import { polling } from "../transports/polling.js";
 import { sse } from "../transports/sse.js";
 import type { Transport } from "../transports/transport.js";
 import { websocket } from "../transports/websocket.js";
-import { defaults, endpoint, type Defaults } from "./settings.js";
+import { defaults, endpoint } from "./settings.js";
 
 const TRANSPORTS: Record<TransportName, Transport> = { websocket, sse, polling };
 
@@ -21,8 +21,11 @@ export const usable = (names: TransportName[], WebSocket: unknown): TransportNam
 export const ALL: TransportName[] = ["websocket", "sse", "polling"];
 
 /** The settings of a connection over these transports. @internal */
-export function settingsFor(names = usable(ALL, globalThis.WebSocket), given: Defaults = {}): ConnectionSettings {
-  const { url, apiKey } = { ...defaults(), ...given };
+export function settingsFor(
+  names = usable(ALL, globalThis.WebSocket),
+  url = defaults().url,
+  apiKey = defaults().apiKey,
+): ConnectionSettings {
   const { origin, pathname, searchParams: query } = endpoint(url);
   query.set("client", randomHex(16));
   query.set("delta", "on");

@@ -6,10 +6,10 @@ import { RealtimeError } from "../protocol/errors.js";
 import { Collection, type Database } from "./query.js";
 import { SendQueue } from "../core/send_queue.js";
 import { MessageManager } from "../connection/message_manager.js";
-import { settingsOf, type RealtimeOptions } from "./client_options.js";
+import { settingsOf, type Internals, type RealtimeOptions } from "./client_options.js";
 import { onlyKnown } from "./known.js";
 import { connect } from "./options.js";
-import { CLOSE_ERRORS, CloseCode, ErrorCode } from "../protocol/codes.js";
+import { ErrorCode } from "../protocol/codes.js";
 import type {
   ConnectionState,
   ConnectionStatus,
@@ -20,16 +20,6 @@ import type {
 } from "../protocol/types.js";
 
 const EVENTS = ["connected", "disconnected", "error", "status", "state", "transport", "message"];
-
-/** Its listeners. The end of a connection comes as an error, too. */
-class ClientEvents extends Emitter {
-  override _deliver(event: string, value?: unknown): boolean {
-    const how = value as Disconnection;
-    if (event === "disconnected" && how.code !== CloseCode.Normal)
-      how.error = new RealtimeError(CLOSE_ERRORS[how.code] ?? ErrorCode.ConnectionFailed, how.reason);
-    return super._deliver(event, value);
-  }
-}
 
 /**
  * A client with one connection, which all its channels and live queries share.
@@ -45,7 +35,7 @@ class ClientEvents extends Emitter {
  * `Collections` has the types of the documents by the collections' names, as `realtime types` writes them.
  */
 export class Realtime<Collections = Untyped> {
-  private _events = new ClientEvents();
+  private _events = new Emitter();
   /** @internal */
   readonly _manager: MessageManager;
   private _channels = new Map<string, Channel>();
@@ -53,17 +43,20 @@ export class Realtime<Collections = Untyped> {
   private _unwatch: (() => void) | undefined;
   private _status: ConnectionStatus = { state: "closed" };
 
-  constructor(options: RealtimeOptions = {}) {
-    const { _names, _connection, _queueLimit, _autoConnect } = settingsOf(options);
+  constructor(options?: RealtimeOptions);
+  /** @internal */
+  constructor(options: RealtimeOptions | undefined, internals: Internals);
+  constructor(options: RealtimeOptions = {}, internals?: Internals) {
+    const { _names, _connection, _queueLimit, _autoConnect } = settingsOf(options, internals);
     this._names = _names;
     this._manager = new MessageManager(_connection, this._events, new SendQueue(_queueLimit));
     this._events._add("", () => this._statusChanged());
     if (_autoConnect) this.connect();
   }
 
-  /** The state of the connection. */
+  /** The `state` of {@link status}. */
   get state(): ConnectionState {
-    return this._manager._connection._state;
+    return this._status.state;
   }
 
   /** Whether there is a connection, and if not, why. */
@@ -186,8 +179,12 @@ export class Realtime<Collections = Untyped> {
     const again = _state === "reconnecting" || (_state === "connecting" && reason);
     const refused = _refusal?.code === ErrorCode.AuthenticationFailed;
     const state = _state === "connected" ? "open" : refused ? "needs-auth" : again ? "offline" : _state;
-    if (state === this._status.state && reason === (this._status.reason ?? "")) return;
-    this._status = { state: state, ...(reason && { reason }) };
+    const changed = state !== this.state;
+    if (!changed && reason === (this._status.reason ?? "")) return;
+    this._status = { state, ...(reason && { reason }) };
     this._events._deliver("status", this._status);
+    if (!changed || state !== this.state) return; // a listener may have disconnected
+    this._events._deliver("state", state);
+    if (state === "open") this._events._deliver("connected");
   }
 }

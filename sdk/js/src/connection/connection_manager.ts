@@ -27,7 +27,6 @@ import type { Clock } from "./clock.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { Link, type Ending, type LinkOwner, type Vigilance } from "./link.js";
 import type { Address, Transport } from "../transports/transport.js";
-import type { ConnectionState } from "../protocol/types.js";
 import type { Incoming } from "../protocol/wire.js";
 
 /** The options of the connection. @internal */
@@ -56,8 +55,10 @@ export interface ConnectionHandler {
   /** Failed for good; `reported`: the server has sent the reason. */
   _failed(error: RealtimeError, reported: boolean): void;
   /** The state, or the reason for it, may be another. */
-  _stateChanged?(state: ConnectionState): void;
+  _stateChanged?(): void;
 }
+
+type State = "closed" | "connecting" | "connected" | "reconnecting" | "failed";
 
 const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the browser reports no network
 const WARN_AFTER = 1500; // ms after which a page learns that nothing answers where it came from
@@ -65,7 +66,7 @@ const PREPARE_TIMEOUT = 30_000; // ms in which a link that is to take over has t
 
 /** @internal */
 export class ConnectionManager implements LinkOwner {
-  _state: ConnectionState = "closed";
+  _state: State = "closed";
   _active: Link | undefined;
   _next: Link | undefined;
   private _order: number[] = []; // transports that are still to be tried for `_next`
@@ -281,8 +282,8 @@ export class ConnectionManager implements LinkOwner {
     console.warn(`[bunbase] cannot reach ${this._settings._address._url} (${why}): set url`);
   }
 
-  private _set(state: ConnectionState): void {
+  private _set(state: State): void {
     this._state = state;
-    this._handler._stateChanged?.(state);
+    this._handler._stateChanged?.();
   }
 }

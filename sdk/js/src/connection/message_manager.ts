@@ -3,7 +3,7 @@
  * acknowledged. Its events go to the application.
  */
 
-import { CloseCode, ErrorCode } from "../protocol/codes.js";
+import { CLOSE_ERRORS, CloseCode, ErrorCode } from "../protocol/codes.js";
 import type { ConnectionHandler, ConnectionSettings } from "./connection_manager.js";
 import type { Emitter } from "../core/emitter.js";
 import { RealtimeError } from "../protocol/errors.js";
@@ -11,13 +11,10 @@ import type { Ending, Link } from "./link.js";
 import type { SendQueue } from "../core/send_queue.js";
 import type { Subscription } from "./subscription.js";
 import { errorOf, notConnected, SubscriptionManager } from "./subscription_manager.js";
-import type { ConnectionState } from "../protocol/types.js";
 import type { Acknowledged, ClientMessage, Rejected, Routed } from "../protocol/wire.js";
 
 /** @internal */
 export class MessageManager extends SubscriptionManager implements ConnectionHandler {
-  private _shownState: ConnectionState = "closed";
-
   constructor(
     settings: ConnectionSettings,
     private _events: Emitter,
@@ -65,7 +62,8 @@ export class MessageManager extends SubscriptionManager implements ConnectionHan
   }
 
   _interrupted({ _code: code, _reason: reason }: Ending): void {
-    this._events._deliver("disconnected", { code, reason });
+    const error = new RealtimeError(CLOSE_ERRORS[code] ?? ErrorCode.ConnectionFailed, reason);
+    this._events._deliver("disconnected", { code, reason, ...(code !== CloseCode.Normal && { error }) });
   }
 
   override _failed(error: RealtimeError, reported: boolean): void {
@@ -73,13 +71,8 @@ export class MessageManager extends SubscriptionManager implements ConnectionHan
     super._failed(error, reported);
   }
 
-  _stateChanged(state: ConnectionState): void {
-    const changed = state !== this._shownState;
-    this._shownState = state;
+  _stateChanged(): void {
     this._events._deliver("");
-    if (!changed || state !== this._connection._state) return;
-    this._events._deliver("state", state);
-    if (state === "connected") this._events._deliver("connected");
   }
 
   // Messages.

@@ -4,8 +4,8 @@ import type { ErrorCode } from "./codes.js";
 
 /** A description of the error. */
 export class RealtimeError extends Error {
-  /** An {@link ErrorCode}; another string where the server is newer than this package. */
-  readonly code: ErrorCode | (string & {});
+  /** What went wrong, for programs. */
+  readonly code: ErrorCode;
   /** The channel it is about, if it is about one. */
   readonly channel: string | undefined;
   /** The request it answers, if it answers one. */
@@ -13,11 +13,7 @@ export class RealtimeError extends Error {
   /** Seconds after which the request may be repeated, with `RT_006`, where waiting helps. */
   readonly retryAfter: number | undefined;
 
-  constructor(
-    code: ErrorCode | (string & {}),
-    message: string,
-    about: { channel?: string; ref?: string; retryAfter?: number } = {},
-  ) {
+  constructor(code: ErrorCode, message: string, about: { channel?: string; ref?: string; retryAfter?: number } = {}) {
     super(message);
     this.name = "RealtimeError";
     this.code = code;

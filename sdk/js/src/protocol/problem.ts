@@ -1,6 +1,8 @@
+import type { ErrorCode } from "./codes.js";
+
 /** The fields of a problem document (RFC 9457) of the server. @internal */
 export interface Problem {
-  code?: string;
+  code?: ErrorCode;
   detail?: string;
   retryAfter?: number;
 }

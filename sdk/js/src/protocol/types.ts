@@ -87,20 +87,16 @@ export interface Disconnection {
 /** How a connection is carried. */
 export type TransportName = "websocket" | "sse" | "polling";
 
+/**
+ * Whether there is a connection. `closed`: not connected, and no attempt is made; `connecting`: the first attempt; `open`: connected;
+ * `offline`: there is no connection, and it is tried again; `needs-auth`: the server has refused the client's token or key; `failed`:
+ * given up for another reason. After the last two, `connect()` tries again.
+ */
+export type ConnectionState = "closed" | "connecting" | "open" | "offline" | "needs-auth" | "failed";
+
 /** Whether there is a connection, and if not, why. */
 export interface ConnectionStatus {
-  /**
-   * `closed`: not connected, and no attempt is made; `connecting`: the first attempt; `open`: connected; `offline`: there is no
-   * connection, and it is tried again; `needs-auth`: the server has refused the client's token or key; `failed`: given up for
-   * another reason. After the last two, `connect()` tries again.
-   */
-  state: "closed" | "connecting" | "open" | "offline" | "needs-auth" | "failed";
+  state: ConnectionState;
   /** Why there is none, if that is known. */
   reason?: string;
 }
-
-/**
- * `closed`: not connected, and no attempt is made; `connecting`: the first attempt; `reconnecting`: the connection is lost and is
- * tried again; `failed`: given up, call `connect()`.
- */
-export type ConnectionState = "closed" | "connecting" | "connected" | "reconnecting" | "failed";

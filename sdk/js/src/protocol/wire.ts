@@ -45,7 +45,7 @@ export interface Acknowledged {
 /** A request was rejected, or a subscription has ended. @internal */
 export interface Rejected {
   type: "error";
-  code: ErrorCode | (string & {});
+  code: ErrorCode;
   message: string;
   channel?: string | undefined;
   id?: string | undefined;

@@ -26,6 +26,11 @@ const WRONG: [options: object, message: string][] = [
   [{ transports: [] }, "transports: a list of websocket, sse, polling is expected, not "],
   [{ transports: "sse" }, "transports: a list of websocket, sse, polling is expected, not sse"],
   [{ format: "xml" }, "format: json or msgpack is expected, not xml"],
+  [{ url: 5 }, "url: a string is expected, not 5"],
+  [{ user: 5 }, "user: a string is expected, not 5"],
+  [{ attributes: "x" }, "attributes: an object is expected, not x"],
+  [{ WebSocket: "ws" }, "WebSocket: a function is expected, not ws"],
+  [{ heartbeat: 1 }, 'options: an object without "heartbeat" is expected'],
   [{ url: "http://localhost:0" }, "url: a port from 1 is expected, not http://localhost:0"],
 ];
 

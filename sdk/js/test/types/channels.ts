@@ -113,3 +113,17 @@ export function remedy(code: ErrorCode): string {
     case "RT_010": return "none"; // prettier-ignore
   }
 }
+
+/** States, too: one that there is not cannot be asked for. */
+export function states(error: RealtimeError): boolean[] {
+  return [
+    realtime.state === "open" && realtime.status.state === realtime.state,
+    // @ts-expect-error no such state
+    realtime.state === "connected",
+    // @ts-expect-error no such state
+    realtime.status.state === "reconnecting",
+    error.code === "RT_003",
+    // @ts-expect-error no such code
+    error.code === "RT_042",
+  ];
+}

@@ -58,7 +58,7 @@ class HeldEvents:
             self._paused.append((event, *payload))
             return
         self._due = self._due or self._is_over(self._until)
-        self._settle()
+        self._deliver_held()
         if not self._deliver(event, *payload):
             self._loop = asyncio.get_running_loop()
             self._held.append((math.inf if event == "message" else self._now() + _WAIT, (event, *payload)))
@@ -89,9 +89,9 @@ class HeldEvents:
             self._until = self._now() + _WAIT
         if self._held and not self._due and self._loop is not None:
             self._due = True
-            self._loop.call_soon(self._settle)
+            self._loop.call_soon(self._deliver_held)
 
-    def _settle(self) -> None:
+    def _deliver_held(self) -> None:
         """Deliver what waits to those that listen now. Where that adds a listener, it begins anew."""
         while self._due:
             self._due, index = False, 0

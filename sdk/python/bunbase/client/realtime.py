@@ -20,7 +20,7 @@ from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.connection.token_source import GetToken, TokenSource
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.live_state import LiveState
-from bunbase.core.status import ConnectionStatus, State
+from bunbase.core.status import ConnectionState, ConnectionStatus, Phase
 from bunbase.protocol.codec import Format, encode_text
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
@@ -28,7 +28,7 @@ from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Message
 from bunbase.transports import Address, given_or_set
 
-__all__ = ["Realtime", "State"]
+__all__ = ["Realtime"]
 
 _log = logging.getLogger("bunbase")
 
@@ -117,7 +117,7 @@ class Realtime(Emitter):
         self._connection = ConnectionManager(self._address, self._options, self._manager, self._on_state, tokens)
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._state: State = "closed"
+        self._phase: Phase = "closed"
         self._status = ConnectionStatus()
         self._state_changed = asyncio.Event()
         self._reason: RealtimeError | None = None
@@ -130,9 +130,9 @@ class Realtime(Emitter):
         return f"<Realtime {self._address.shown} {self._status.state}{over}>"
 
     @property
-    def state(self) -> State:
-        """``failed``: too many attempts have failed, or the server has refused the client; ``connect`` begins again."""
-        return self._state
+    def state(self) -> ConnectionState:
+        """The ``state`` of ``status``."""
+        return self._status.state
 
     @property
     def status(self) -> ConnectionStatus:
@@ -162,10 +162,10 @@ class Realtime(Emitter):
         while self._ending is not None:
             await asyncio.wait({self._ending})
         self._start()
-        while self._state in ("connecting", "reconnecting"):
+        while self._phase in ("connecting", "reconnecting"):
             self._state_changed.clear()
             await self._state_changed.wait()
-        if self._state != "connected":
+        if self._phase != "connected":
             raise self._reason or RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected")
 
     async def disconnect(self) -> None:
@@ -181,7 +181,7 @@ class Realtime(Emitter):
         await asyncio.gather(task, return_exceptions=True)
         self._manager.lost()
         await self._connection.closed()
-        if self._state != "closed":
+        if self._phase != "closed":
             self._on_state("closed", None)
         self._manager.fail(RealtimeError(ErrorCode.CONNECTION_FAILED, "disconnected"), quiet=True)
 
@@ -302,32 +302,33 @@ class Realtime(Emitter):
             task.get_loop().call_exception_handler({"message": "the connection failed", "exception": failure})
             self._on_state("failed", RealtimeError(ErrorCode.CONNECTION_FAILED, f"the client failed: {failure!r}"))
 
-    def _on_state(self, state: str, reason: RealtimeError | None) -> None:
-        if state == "transport":
+    def _on_state(self, phase: str, reason: RealtimeError | None) -> None:
+        if phase == "transport":
             self._deliver("transport", self.transport)
             return
-        if state == "retrying":
-            self._set_state(self._state, reason)
+        if phase == "retrying":
+            self._set_state(self._phase, reason)
             return
-        before = self._state
-        self._set_state(cast("State", state), reason)
-        if before == "connected" and state != "connected":
+        before = self._phase
+        self._set_state(cast("Phase", phase), reason)
+        if before == "connected" and phase != "connected":
             self._deliver("disconnected", reason)
-        if state in ("connected", "reconnecting"):
-            self._deliver(state, *([] if state == "connected" else [reason]))
+        if phase in ("connected", "reconnecting"):
+            self._deliver(phase, *([] if phase == "connected" else [reason]))
         elif reason is not None:
             self._manager.lost()
             self._manager.fail(reason)
             self._report_error(reason)
 
-    def _set_state(self, state: State, reason: RealtimeError | None) -> None:
-        changed, self._state, self._reason = state != self._state, state, reason
+    def _set_state(self, phase: Phase, reason: RealtimeError | None) -> None:
+        self._phase, self._reason = phase, reason
         self._state_changed.set()
-        if changed:
-            self._deliver("state", state)
-        before, self._status = self._status, ConnectionStatus.of(state, reason)
-        if self._status != before:
-            self._deliver("status", self._status)
+        before, self._status = self._status, ConnectionStatus.of(phase, reason)
+        if self._status == before:
+            return
+        self._deliver("status", self._status)
+        if self.state != before.state:
+            self._deliver("state", self.state)
 
 
 class _Manager(SubscriptionManager):

@@ -1,4 +1,4 @@
-"""Whether there is a connection, and if not, why: in words for a user, where the state is about what the client does."""
+"""Whether there is a connection, and if not, why: in words for a user, where a phase is about what the client does."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Literal
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 
-__all__ = ["ConnectionStatus", "State"]
+__all__ = ["ConnectionState", "ConnectionStatus", "Phase"]
 
-State = Literal["closed", "connecting", "connected", "reconnecting", "failed"]
+Phase = Literal["closed", "connecting", "connected", "reconnecting", "failed"]
+"""Of the connection manager."""
+
+ConnectionState = Literal["closed", "connecting", "open", "offline", "needs-auth", "failed"]
+"""See ``ConnectionStatus``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +28,17 @@ class ConnectionStatus:
         reason: why there is no connection, if that is known.
     """
 
-    state: Literal["closed", "connecting", "open", "offline", "needs-auth", "failed"] = "closed"
+    state: ConnectionState = "closed"
     reason: str | None = None
 
     @classmethod
-    def of(cls, state: State, problem: RealtimeError | None) -> ConnectionStatus:
+    def of(cls, phase: Phase, problem: RealtimeError | None) -> ConnectionStatus:
         """From what the client does, and the last ``problem``."""
-        if state == "connected":
+        if phase == "connected":
             return cls("open")
         reason = None if problem is None else problem.message
-        if state == "reconnecting" or (state == "connecting" and problem is not None):
+        if phase == "reconnecting" or (phase == "connecting" and problem is not None):
             return cls("offline", reason)
-        if state == "failed" and problem is not None and problem.code == ErrorCode.AUTHENTICATION_FAILED:
+        if phase == "failed" and problem is not None and problem.code == ErrorCode.AUTHENTICATION_FAILED:
             return cls("needs-auth", reason)
-        return cls(state, reason)
+        return cls(phase, reason)

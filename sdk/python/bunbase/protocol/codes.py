@@ -13,7 +13,10 @@ __all__ = ["CloseCode", "ErrorCode"]
 
 
 class ErrorCode(StrEnum):
-    """The protocol's error codes. A ``RealtimeError`` has one as its ``code``."""
+    """The protocol's error codes. A ``RealtimeError`` has one as its ``code``.
+
+    One that a newer server has is made when it comes, by its value: give a ``match`` over codes a ``case _``.
+    """
 
     CONNECTION_FAILED = "RT_001"
     """Connection failed."""
@@ -33,6 +36,14 @@ class ErrorCode(StrEnum):
     """Channel capacity exceeded."""
     PRESENCE_REJECTED = "RT_009"
     """Presence update failed."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> ErrorCode | None:
+        if not isinstance(value, str) or not value.startswith("RT_"):
+            return None
+        code = str.__new__(cls, value)
+        code._name_ = code._value_ = value
+        return code
 
 
 class CloseCode(IntEnum):

@@ -20,8 +20,7 @@ class RealtimeError(BunbaseError):
     """A request failed, or a subscription or the connection ended.
 
     Attributes:
-        code: an ``ErrorCode``, also where it was given as a string, which it equals; another string where the server is
-            newer than this package.
+        code: an ``ErrorCode``, also where it was given as a string, which it equals.
         message: a description of the error.
         channel: the channel it concerns, if any.
         ref: the request it answers, if it answers one.
@@ -38,7 +37,7 @@ class RealtimeError(BunbaseError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}" if channel is None else f"{code}: {message} ({channel})")
-        self.code: ErrorCode | str = _known(code)
+        self.code = ErrorCode(code)
         self.message = message
         self.channel = channel
         self.ref = ref
@@ -50,13 +49,6 @@ class RealtimeError(BunbaseError):
         code = str(message.get("code", ErrorCode.CONNECTION_FAILED))
         text = str(message.get("message", "the server reported an error"))
         return cls(code, text, message.get("channel"), message.get("ref"), message.get("retryAfter"))
-
-
-def _known(code: str) -> ErrorCode | str:
-    try:
-        return ErrorCode(code)
-    except ValueError:
-        return code
 
 
 class ConnectionEndedError(BunbaseError):

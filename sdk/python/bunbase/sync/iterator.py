@@ -85,7 +85,7 @@ class SyncIterator(Generic[T]):
         failed = asyncio.get_running_loop().create_future()
 
         def look(_: object = None) -> None:
-            if self._realtime.state == "failed" and not failed.done():
+            if self._realtime.state in ("needs-auth", "failed") and not failed.done():
                 failed.set_result(None)
 
         self._realtime.on("status", look)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, overload
 
 from bunbase.client.realtime import Realtime
-from bunbase.core.status import ConnectionStatus, State
+from bunbase.core.status import ConnectionState, ConnectionStatus
 from bunbase.sync.loop_thread import LoopThread
 from bunbase.sync.query import SyncDatabase, SyncDB
 from bunbase.sync.typed_channel import SyncChannel, UntypedSyncChannel
@@ -40,8 +40,8 @@ class SyncRealtime:
         return repr(self._realtime).replace("<", "<Sync", 1)
 
     @property
-    def state(self) -> State:
-        """What the client does, see ``Realtime.state``."""
+    def state(self) -> ConnectionState:
+        """The ``state`` of ``status``."""
         return self._realtime.state
 
     @property

@@ -98,7 +98,7 @@ for (const transport of ["websocket", "sse", "polling"])
       ),
     );
     await setOffline(bob, true);
-    await eventually(async () => assert.notEqual((await bob.chat()).state, "connected"));
+    await eventually(async () => assert.notEqual((await bob.chat()).state, "open"));
     const away = new Promise((resolve) => setTimeout(resolve, 5000));
     await ada.send(40, 60);
     await bob.send(60, 80);
@@ -194,10 +194,10 @@ for (const transport of ["websocket", "sse", "polling"])
     await page.send(0, 3);
     await eventually(async () => assert.equal((await page.chat()).acknowledged, 3));
     await setOffline(page, true);
-    await eventually(async () => assert.equal((await page.chat()).state, "reconnecting"), 30_000);
+    await eventually(async () => assert.equal((await page.chat()).state, "offline"), 30_000);
     await page.send(3, 6);
     await new Promise((resolve) => setTimeout(resolve, 3000)); // time for more attempts than there are
-    assert.equal((await page.chat()).state, "reconnecting");
+    assert.equal((await page.chat()).state, "offline");
     await setOffline(page, false);
     await eventually(async () => assert.deepEqual((await page.chat()).received, upTo(6)));
     assert.deepEqual(page.errors, []);

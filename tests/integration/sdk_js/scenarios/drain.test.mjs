@@ -26,7 +26,7 @@ test("a rolling restart loses nothing, doubles nothing, and no member leaves", a
   await eventually(() => assert.ok(count > 20));
   await control("stop");
   await control("start");
-  await eventually(() => assert.ok(people.every(({ state }) => state === "connected")));
+  await eventually(() => assert.ok(people.every(({ state }) => state === "open")));
   const from = count;
   await eventually(() => assert.ok(count > from + 20));
   clearInterval(chatter);

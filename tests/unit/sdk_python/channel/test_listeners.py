@@ -48,8 +48,8 @@ class Listening:
                 self._tasks.append(asyncio.create_task(self._iterate(event)))
             case {"unsubscribe": True}:
                 await self.channel.unsubscribe()
-            case _:
-                raise AssertionError(step)
+            case other:
+                raise AssertionError(other)
         await turn()
 
     async def _iterate(self, event: str | None) -> None:
@@ -76,7 +76,7 @@ async def test_a_listener_that_adds_another_gives_it_what_waits_in_its_order() -
     got: list[Any] = []
 
     @channel.on("a")
-    def _(message: Message) -> None:
+    def first(message: Message) -> None:
         if message.data == 1:
             channel.on("*", lambda every: got.append(every.data))
 
