@@ -278,6 +278,6 @@ async def test_an_sdk_client_that_is_refused_does_not_come_back(transport: str) 
         client = Realtime(f"ws://127.0.0.1:{server.port}/realtime", transports=[transport], reconnect_delay=0.001)
         with pytest.raises(ClientError) as refused:
             await client.connect()
-        assert (refused.value.code, client.state) == ("RT_002", "failed")
+        assert (refused.value.code, client.state) == ("RT_002", "needs-auth")
         assert server.admitted == 1
         await client.disconnect()

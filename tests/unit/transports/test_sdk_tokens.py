@@ -116,7 +116,7 @@ async def test_a_refused_token_is_a_typed_error(transport: str) -> None:
         ada = sdk(server, transport, get_token=application.get_token)
         with pytest.raises(ClientError, match="wrong audience") as refused:
             await ada.connect()
-        assert (refused.value.code, ada.state, application.calls) == ("RT_002", "failed", 1)
+        assert (refused.value.code, ada.state, application.calls) == ("RT_002", "needs-auth", 1)
         await ada.disconnect()
 
 
