@@ -223,6 +223,13 @@ test("presence is announced again after a reconnect, unseen by the others", asyn
     assert.equal((await seen.getPresence()).users.find(({ id }) => id === "bob")?.state.status, "busy"),
   );
   for (const event of ["join", "update", "leave"]) seen.on(`presence:${event}`, ({ id }) => events.push([event, id]));
+  // They have waited for their listeners.
+  const before = [
+    ["join", "bob"],
+    ["update", "bob"],
+  ];
+  await eventually(() => assert.deepEqual(events, before));
+  events.length = 0;
   const again = once(there, "subscribed");
   sockets[0].terminate();
   await again;
