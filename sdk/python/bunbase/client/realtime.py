@@ -306,10 +306,9 @@ class Realtime(Emitter):
         if phase == "transport":
             self._deliver("transport", self.transport)
             return
-        if phase == "retrying":
-            self._set_state(self._phase, reason)
-            return
         before = self._phase
+        if phase == "retrying":
+            return self._set_state(before, reason)
         self._set_state(cast("Phase", phase), reason)
         if before == "connected" and phase != "connected":
             self._deliver("disconnected", reason)
