@@ -147,10 +147,14 @@ class Namespaces(Links):
 
     async def close(self) -> None:
         """End the switch, and with it all namespaces."""
+        self._end()
+
+    def _end(self) -> None:
         if self._switch is not None:
-            assert self._switch.stdin is not None
-            self._switch.stdin.close()
             self._switch.kill()
+            for pipe in (self._switch.stdin, self._switch.stdout):
+                assert pipe is not None
+                pipe.close()
             self._switch.wait()
 
 
