@@ -1,6 +1,7 @@
 """How many rows and bytes a second the relay of a cluster publishes, beside ``pg_recvlogical`` writing to a pipe.
 
-The relay is stopped (SIGSTOP) while rows are written, and goes on until NATS has acknowledged all of them;
+The relay and its walsender are stopped (SIGSTOP) while rows are written, so that none is on its way already, and go on until
+NATS has acknowledged all of them;
 ``pg_recvlogical`` reads the same WAL from a slot of its own with the same options. They take turns; medians. *narrow* are
 the rows and transactions of ``bench_feed``, *wide* rows of 2 KB in transactions of 100. Bytes are those of pgoutput.
 *processor* is seconds for 100,000 rows: of relay and NATS, and of ``pg_recvlogical``; the walsender's are beside them, since
@@ -62,10 +63,12 @@ async def publish(made: Cluster, write: Callable[[], int]) -> dict[str, float]:
     """Seconds that the relay takes for what ``write`` writes, of the clock and of the processor."""
     relay = made.relay.process.pid
     sender = await asyncio.to_thread(sender_of, made.dsn, _SLOT)
-    os.kill(relay, signal.SIGSTOP)
+    for process in (relay, sender):
+        os.kill(process, signal.SIGSTOP)
     end = await asyncio.to_thread(write)
     before, sent, began = made.spent(), ran(sender), time.perf_counter()
-    os.kill(relay, signal.SIGCONT)
+    for process in (sender, relay):
+        os.kill(process, signal.SIGCONT)
     while parse_lsn((await made.relay.health())[1]["stream"]["acknowledged"]) < end:  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.05)
     spent = {part: (value - before[part]) / 1e6 for part, value in made.spent().items()}
@@ -122,6 +125,7 @@ def line(name: str, rows: int, turns: Sequence[tuple[Mapping[str, float], Mappin
         "relay rows/s": round(median(lambda ours, _: rows / ours["seconds"])),
         "MB/s": median(lambda ours, theirs: theirs["bytes"] / ours["seconds"] / 1e6),
         "pg_recvlogical rows/s": round(median(lambda _, theirs: rows / theirs["seconds"])),
+        "its MB/s": median(lambda _, theirs: theirs["bytes"] / theirs["seconds"] / 1e6),
         "relay / it": median(lambda ours, theirs: theirs["seconds"] / ours["seconds"]),
         "processor s": median(lambda ours, _: ours["processor"] * per),
         "its": median(lambda _, theirs: theirs["processor"] * per),

@@ -1,16 +1,15 @@
 """What a delivery costs nodes of a cluster, by how many they are: processor time with 1, 2, 4 and 8 nodes.
 
 Each number of nodes is a cluster of its own, with a database, a relay and a slot; all share a PostgreSQL and a NATS server,
-and take turns in short rounds. Messages are committed in SQL, one a transaction. Of each round as many are delivered in a
-second, whatever the number of nodes: else processes that wait for a core take several messages in a turn, which is cheaper
-the more nodes there are.
+and take turns in short rounds. Messages are committed in SQL, one a transaction, and so seldom that each is taken by itself:
+where a node is late it takes several in a turn, which costs less for each, and the more so the less of a core it gets.
 
 * *shared*: into a channel that has ``--few`` or ``--many`` subscribers at each node, so each node receives each message.
   *node µs* is the processor time of all nodes per delivery, *of one* by that of a single node in the same turn: median,
   least and most of the turns. *message* and *delivery* are the two parts of what a node spends for a message: what it takes
   to receive it, and what each subscriber adds.
-* *apart*: into channels that have ``--many`` subscribers at one node each, in turn, as where the clients of a channel are on
-  one node. A message is for one node; the others get its sign of life at most.
+* *apart*: into channels that have ``--many`` subscribers at one node each, as where a channel's clients are on one node.
+  Each node has ``--rate`` messages a second, so the load grows with the nodes; of others it gets the signs of life.
 
 Relay and NATS are per message. What all of them need without messages is taken off; *rest* is that of a node, in cores.
 *deliveries/s* is what so many nodes deliver in a second with a core each. *p50* and *p99* are from the commit to the
@@ -113,8 +112,8 @@ async def measure(plan: argparse.Namespace) -> list[Side]:
                 side = sides[(number + place) % len(sides)]
                 nodes = len(side.cluster.nodes)
                 for channel in channels:
-                    await side.round(channel, max(1, plan.messages // nodes), plan.rate / nodes)
-                await side.round("apart", plan.messages, plan.rate)
+                    await side.round(channel, plan.messages, plan.rate)
+                await side.round("apart", plan.messages * nodes, plan.rate * nodes)
             if not number:
                 for side in sides:
                     side.rounds.clear()
@@ -204,8 +203,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--few", type=int, default=5)
     parser.add_argument("--many", type=int, default=50)
-    parser.add_argument("--rate", type=float, default=100.0)
-    parser.add_argument("--messages", type=int, default=200, help="of a round")
+    parser.add_argument("--rate", type=float, default=10.0, help="messages a second of a node")
+    parser.add_argument("--messages", type=int, default=40, help="of a round")
     parser.add_argument("--rounds", type=int, default=7)
     plan = parser.parse_args()
     sides = uvloop.run(measure(plan))
