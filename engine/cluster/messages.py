@@ -20,6 +20,7 @@ from engine.lsn import Lsn
 from engine.relay.messages import ToWorker, encode, to_worker
 
 __all__ = [
+    "MAX_TOPICS",
     "OVERHEAD",
     "RECORD",
     "TOPICS",
@@ -44,8 +45,13 @@ RECORD: Final = b"record"
 TOPICS: Final = 2
 """The version of the rule by which events have topics (:func:`engine.relay.topic.topics_of`); 1 had none for channels."""
 
-OVERHEAD: Final = 4096
-"""Bytes of a message of NATS beside the content: headers of JetStream, and the fields of :class:`Sent`."""
+MAX_TOPICS: Final = 200
+"""A message names the positions of so many topics at most, and one for all others."""
+
+OVERHEAD: Final = 512 + 18 * (MAX_TOPICS + 1)
+"""Bytes of a message of NATS beside the content: headers of JetStream, and the fields of :class:`Sent`, of which each named
+topic needs up to 18 as MessagePack.
+"""
 
 _LENGTH: Final = 4  # bytes before a message of the relay; NATS knows its length
 

@@ -143,7 +143,7 @@ class Publisher:
         if last:
             self.position = position
             self._index.note(topic, position)
-            if self._due:
+            if self._due or self._index.full:
                 self.beat()
 
     def start_over(self, position: Lsn) -> None:

@@ -18,7 +18,7 @@ Positions chain over the whole stream, which is no proof for a node that takes a
 
 An event that names a position which a node has not reached, and an index that names what it does not have, is a hole. With
 each index a node knows that it has all of its topics up to there, so the relay keeps no more than the topics since the last
-one.
+one. Where these are many a sign of life follows at once, so what a message names has a bound (``MAX_TOPICS``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable, Set
 from typing import Final
 
-from engine.cluster.messages import Index, Sent
+from engine.cluster.messages import MAX_TOPICS, Index, Sent
 from engine.errors import FeedError
 from engine.lsn import Lsn, format_lsn
 from engine.relay.topic import COMMON
@@ -48,6 +48,7 @@ ANY: Final = -1
 
 _REMEMBERED: Final = 4096  # signs of life
 _LATELY: Final = 32  # the same
+_NAMED_LATELY: Final = 10 * MAX_TOPICS  # topics in the first sign of life of a stream, which is no more than that
 
 
 class StreamBrokenError(FeedError):
@@ -75,6 +76,11 @@ class TopicIndex:
         self.since = since
         self._last: dict[int, Lsn] = {}
         self._former: deque[Index] = deque(maxlen=_LATELY)
+
+    @property
+    def full(self) -> bool:
+        """Whether a sign of life has to follow: what messages name is bounded."""
+        return len(self._last) >= MAX_TOPICS
 
     @property
     def pending(self) -> bool:
@@ -108,10 +114,12 @@ class TopicIndex:
     @property
     def lately(self) -> Index:
         """As ``now``, with some of the indexes before: nodes that have not taken the last ones know what they lack, too."""
-        last: dict[int, Lsn] = {}
-        for each in self._former:
-            last.update(each.last)
-        return Index(self._former[0].since if self._former else self.since, {**last, **self._last})
+        since, last = self.since, self._last
+        for each in reversed(self._former):
+            if len(last) >= _NAMED_LATELY:
+                break
+            since, last = each.since, {**each.last, **last}
+        return Index(since, last)
 
     def copy(self) -> TopicIndex:
         """The same, by itself."""
