@@ -18,7 +18,8 @@ __all__ = ["PROGRAMS", "Program", "blocks_of", "program_text"]
 class Program:
     """Blocks of a page, all of ``language`` or those that match ``having``, between what comes ``before`` and ``after``.
 
-    ``prints``: expressions, each of which a line that it prints matches. ``runs``: false if it is only compiled.
+    ``prints``: expressions, each of which a line that it prints matches. ``runs``: false if it is only compiled here, for it
+    is a part of a component: ``tests/integration/sdk_js/framework_pages.mjs`` has the rest, and a browser runs it.
     """
 
     page: str

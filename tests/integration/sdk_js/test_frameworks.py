@@ -1,4 +1,8 @@
-"""The TypeScript of pages about browser frameworks: its types are right, and its components compile."""
+"""The TypeScript of pages about browser frameworks: its types are right, its components compile, and React Native's run.
+
+Those of Next.js run in ``tests/newcomer``, in a project as ``create-next-app`` makes it: its build alone takes a minute,
+and its packages are in no lock of the tests.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sdk_js.scenario_server import ROOT, SDK
-from tests.support.browsers import need
+from tests.integration.sdk_js.scenario_server import ROOT, SDK, play, scenario_server
+from tests.support.browsers import need, need_browser
 from tests.support.doc_blocks import blocks
+from tests.support.postgres.sql import run_sql
+from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
 PAGES = {
     "docs/frameworks/nextjs.md": 8,
@@ -105,6 +111,25 @@ def test_the_types_of_the_examples_are_right(page: str, tmp_path: Path) -> None:
     command = ["node", str(SDK / "node_modules" / "typescript" / "bin" / "tsc"), "--noEmit", "-p", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout
+
+
+TODOS = """
+create table todos (id text primary key, list_id text not null, title text not null, done boolean not null);
+select realtime.expose('todos', camel_case => true)
+"""
+
+
+@pytest.mark.long
+async def test_the_application_of_react_native_runs_in_chromium(database: str) -> None:
+    """By react-native-web, its components for browsers; with the polyfills that the page has its reader install."""
+    need_browser("chromium")
+    need((REACT / "node_modules").exists(), "the packages of sdk/react are not installed")
+    native = ROOT / "tests" / "browser" / "node_modules" / "react-native-web"
+    need(native.exists(), "the packages of tests/browser are not installed")
+    run_sql(database, TODOS)
+    issuers = [{"issuer": ISSUER, "audience": AUDIENCE, "secret": SECRET}]
+    async with scenario_server(database, auth_issuers=issuers) as one:
+        await play(one, str(Path(__file__).parent / "native.test.mjs"), TOKEN=token(sub="ada"))
 
 
 def test_the_environment_of_next_js_has_what_its_modules_read() -> None:

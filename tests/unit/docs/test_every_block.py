@@ -90,10 +90,14 @@ ADAPTERS = {f"docs/sdk/{each.parent.name}.md" for each in ROOT.glob("sdk/*/tscon
 IN_PROGRAMS = {(each.page, each.line) for program in PROGRAMS for each in blocks_of(program)}
 
 
+OF_READMES = {"sdk/react/README.md", "sdk/vue/README.md"}
+"""Pages whose programs are parts of components, which ``OF_ADAPTERS`` runs in a browser; the others run in Node."""
+
+
 def checked_by(block: Block) -> str | None:
     """The test that has the block."""
     if (block.page, block.line) in IN_PROGRAMS:
-        return f"{HERE}/test_typescript.py"
+        return OF_ADAPTERS if block.page in OF_READMES else f"{HERE}/test_typescript.py"
     if block.language == "text" and (block.page, block.title) in UNCHECKED:
         return ""
     of_page = OF_PAGES.get((block.language, block.page)) or OF_TITLES.get((block.language, block.page, block.title))
@@ -121,6 +125,11 @@ def test_tests_take_from_the_pages_what_they_are_listed_for() -> None:
         assert page in text or page.rpartition("/")[2] in text, f"{test} does not name {page}"
     for language, test in OF_LANGUAGES.items():
         assert f'("{language}"' in (ROOT / test).read_text(), f"{test} does not take blocks of {language}"
+
+
+def test_each_program_runs() -> None:
+    """In Node, or, what is a part of a component, in a browser."""
+    assert {program.page for program in PROGRAMS if not program.runs} == OF_READMES
 
 
 def test_no_row_is_about_what_is_gone() -> None:

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { launch } from "./launch.mjs";
+import { launch } from "../launch.mjs";
 
 const [url, hash, other] = process.argv.slice(2);
 const browser = await launch(`--ignore-certificate-errors-spki-list=${hash}`);

@@ -1,0 +1,1 @@
+"""A page over TLS, and the certificates that browsers refuse."""
