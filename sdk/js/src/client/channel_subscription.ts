@@ -82,18 +82,17 @@ export class ChannelSubscription implements Subscription {
   ) {}
 
   _start(): Promise<void> {
-    const use = this._ready?._promise.then();
-    if (use) {
-      this._ready!._uses.add(use);
-      return use;
+    let ready = this._ready;
+    const first = !ready;
+    if (!ready) {
+      ready = this._ready = { _uses: new Set(), _unnamed: 0 } as unknown as Shared;
+      ready._promise = new Promise((resolve, reject) => Object.assign(ready!, { _resolve: resolve, _reject: reject }));
+      this._used.add(ready);
     }
-    let _resolve!: () => void;
-    let _reject!: (error: RealtimeError) => void;
-    const _promise = new Promise<void>((yes, no) => ((_resolve = yes), (_reject = no)));
-    this._ready = { _promise, _resolve, _reject, _uses: new Set([_promise]), _unnamed: 0 };
-    this._used.add(this._ready);
-    this._manager._want(this);
-    return _promise;
+    const use = ready._promise.then();
+    ready._uses.add(use);
+    if (first) this._manager._want(this);
+    return use;
   }
 
   /** `use`: what `_start` returned; without it, any of the oldest subscription. */
@@ -130,7 +129,7 @@ export class ChannelSubscription implements Subscription {
   async _getPresence(): Promise<Presence> {
     await this._subscribed0();
     if (!(this._options.presence ?? this._name.startsWith("presence:")))
-      throw this._refused("subscribe with { presence: true }, or to a channel presence:…");
+      throw this._refused("subscribe with { presence: true }");
     return this._presence._current();
   }
 

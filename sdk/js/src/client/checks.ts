@@ -37,7 +37,7 @@ const rules = (): Rule[] => [
 
 /** A `TypeError` with the name of the first option that is none, or whose value is none, and what is expected. @internal */
 export function checkValues(options: object): void {
-  if (typeof options !== "object") throw new TypeError("options: an object is expected, such as { url }");
+  if (typeof options !== "object") throw new TypeError("options: an object is expected");
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     const [, expected, holds] = rules().find(([names]) => names.split(" ").includes(name)) ?? unknown(name);
     if (value !== undefined && !holds(value))

@@ -12,7 +12,7 @@ import { checkUrl } from "./settings.js";
 export interface RealtimeOptions {
   /** The server's address. Default: `configure()`, `BUNBASE_REALTIME_URL`, or the origin of the page. */
   url?: string;
-  /** The application's publishable key. Another one is not sent. */
+  /** The application's publishable key, `pk_…`. Another one is not sent, which is logged by `console.warn`. */
   apiKey?: string;
   /** The user's token, if it lasts as long as the client; else `getToken`. */
   token?: string;
@@ -79,9 +79,10 @@ export function settingsOf(options: RealtimeOptions, internals?: Internals): Cli
   const { url, apiKey, token, getToken, transports = ALL, user, attributes } = options;
   const { WebSocket = globalThis.WebSocket, fetch } = options;
   if (url !== undefined) checkUrl(url);
+  if (apiKey?.startsWith("pk_") === false) console.warn("[bunbase] apiKey: only a publishable key (pk_) is sent");
   if (token !== undefined && getToken) throw new TypeError("token: not with getToken");
   const names = usable(transports, WebSocket);
-  if (!names.length) throw new TypeError("none of the transports can be used here");
+  if (!names.length) throw new TypeError("transports: none can be used here");
   const settings = settingsFor(names, url, apiKey);
   const address = settings._address;
   const query = new URLSearchParams(address._query);
@@ -125,7 +126,7 @@ function tokenSource(
     try {
       given = await get();
     } catch (error) {
-      throw new Error(`getToken failed: ${error instanceof Error ? error.name : typeof error}`, { cause: error });
+      throw new Error(`getToken failed: ${(error as Partial<Error> | null)?.name ?? typeof error}`, { cause: error });
     }
     if (typeof given === "string" && given) return given;
     throw new Error(`getToken returned ${typeof given}, not a token`);

@@ -1,6 +1,6 @@
 /** Live queries: how they are written, and the list that each of them keeps. */
 
-import { guarded } from "../core/emitter.js";
+import { guarded, mustCall } from "../core/emitter.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import type { Slot } from "../connection/link.js";
 import { compare } from "../core/position.js";
@@ -56,6 +56,8 @@ export class LiveQuery<T = Untyped> {
     onError?: (error: RealtimeError) => void,
     options?: SnapshotOptions,
   ): QuerySubscription {
+    mustCall("onNext", onNext);
+    if (onError) mustCall("onError", onError);
     const manager = this._getManager();
     const subscription = new LiveList(
       `db:collection:${this._collection}`,

@@ -61,7 +61,8 @@ export class ServerChannel extends RestChannel {
   }
 
   /** The latest messages, or those before a position. `limit` is at most 1000; default: 50. */
-  history({ before, limit = 50 }: { before?: string; limit?: number } = {}): Promise<History> {
+  history({ before, limit = 50, ...unknown }: { before?: string; limit?: number } = {}): Promise<History> {
+    onlyKnown(unknown);
     const query = new URLSearchParams({ limit: String(limit), ...(before !== undefined && { before }) });
     return this._call(`/messages?${query}`);
   }
@@ -69,16 +70,21 @@ export class ServerChannel extends RestChannel {
 
 /** The service, as a server of yours uses it. All methods throw {@link RealtimeError}. */
 export class RealtimeServer extends Rest {
-  /** A `TypeError` for an unknown option, or if `url` is no address. */
+  /** A `TypeError` for an unknown option, and for a wrong value. */
   constructor(options: ServerOptions = {}) {
     super(options);
     const { url, apiKey, timeout, ...unknown } = options;
     onlyKnown(unknown);
+    if (apiKey !== undefined && typeof apiKey !== "string")
+      throw new TypeError(`apiKey: a string is expected, not ${typeof apiKey}`);
+    if (timeout !== undefined && !(timeout > 0))
+      throw new TypeError(`timeout: a number above 0 is expected, not ${timeout}`);
     if (url !== undefined) checkUrl(url);
   }
 
   /** A channel by its name. `encryption`: what is published there is encrypted. */
-  override channel(name: string, { encryption }: { encryption?: Encryption } = {}): ServerChannel {
+  override channel(name: string, { encryption, ...unknown }: { encryption?: Encryption } = {}): ServerChannel {
+    onlyKnown(unknown);
     return new ServerChannel(this, name, encryption);
   }
 

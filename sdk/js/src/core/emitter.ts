@@ -16,14 +16,18 @@ export function guarded(run: () => void): void {
   }
 }
 
+/** A `TypeError` if it is no function: at once, where it is written. @internal */
+export function mustCall(name: string, listener: unknown): void {
+  if (typeof listener !== "function") throw new TypeError(`${name}: a function is expected, not ${listener as string}`);
+}
+
 /** @internal */
 export class Emitter {
   private _listeners = new Map<string, Set<Listener>>();
 
   _add(event: string, listener: Listener): () => void {
-    let set = this._listeners.get(event);
-    if (!set) this._listeners.set(event, (set = new Set()));
-    set.add(listener);
+    mustCall(event, listener);
+    this._listeners.set(event, (this._listeners.get(event) ?? new Set()).add(listener));
     return () => this._remove(event, listener);
   }
 

@@ -43,6 +43,18 @@ test("a wrong value of an option is a TypeError", () => {
     );
   const url = "http://localhost:0";
   assert.throws(() => new RealtimeServer({ url }), /^TypeError: url: a port/);
+  assert.throws(
+    () => new RealtimeServer({ apiKey: 5 as never }),
+    /^TypeError: apiKey: a string is expected, not number/,
+  );
+  assert.throws(
+    () => new RealtimeServer({ timeout: "x" as never }),
+    /^TypeError: timeout: a number above 0 is expected, not x/,
+  );
+  const unknown = { message: 'options: an object without "x" is expected' };
+  const rest = new RealtimeServer({ url: "http://test" });
+  assert.throws(() => rest.channel("c", { x: 1 } as never), unknown);
+  assert.throws(() => void rest.channel("c").history({ x: 1 } as never), unknown);
   assert.throws(() => setDefaults({ url }), /^TypeError: url: a port/);
 });
 
@@ -75,6 +87,30 @@ test("why Node could not connect is in the error", async (context) => {
 });
 
 test("an address in the place of the options is named as that", () => {
-  const text = "options: an object is expected, such as { url }";
+  const text = "options: an object is expected";
   assert.throws(() => new Realtime("http://test" as never), { name: "TypeError", message: text });
+});
+
+test("a key that is not sent is logged, without the key", (context) => {
+  const { mock } = context.mock.method(console, "warn", () => {});
+  for (const apiKey of ["your-api-key", "sk_secret", "pk_1", undefined as never])
+    new Realtime({ url: "http://test", autoConnect: false, apiKey });
+  const warning = "[bunbase] apiKey: only a publishable key (pk_) is sent";
+  assert.deepEqual(
+    mock.calls.map(({ arguments: given }) => given as unknown[]),
+    [[warning], [warning]],
+  );
+});
+
+test("a listener that is no function is refused where it is added", () => {
+  const realtime = new Realtime({ url: "http://test", autoConnect: false });
+  const wrong = undefined as never;
+  assert.throws(() => realtime.on("status", wrong), new TypeError("status: a function is expected, not undefined"));
+  assert.throws(() => realtime.channel("c").on("n", wrong), new TypeError("n: a function is expected, not undefined"));
+  const query = realtime.database().collection("c");
+  assert.throws(() => query.onSnapshot(wrong), new TypeError("onNext: a function is expected, not undefined"));
+  assert.throws(
+    () => query.onSnapshot(() => {}, { meta: true } as never),
+    new TypeError("onError: a function is expected, not [object Object]"),
+  );
 });

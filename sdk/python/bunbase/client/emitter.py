@@ -49,6 +49,7 @@ class Emitter:
 
         Raises:
             ValueError: there is no such event.
+            TypeError: the listener is no function.
         """
         if self._EVENTS and event not in self._EVENTS and self._OWN.match(event):
             near = get_close_matches(event, self._EVENTS, n=1)
@@ -56,6 +57,8 @@ class Emitter:
             raise ValueError(f"no event is named {event!r}{guess} There are {', '.join(self._EVENTS)}")
         if listener is None:
             return lambda function: self.on(event, function)
+        if not callable(listener):
+            raise TypeError(f"{event}: a function is expected, not {type(listener).__name__}")
         self._listeners.setdefault(event, []).append(listener)
         self._listened(event)
         return listener

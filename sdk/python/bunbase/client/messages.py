@@ -25,6 +25,10 @@ class Messages(Generic[T_co]):
         buffer: int,
         overflow: Literal["error", "drop-oldest"],
     ) -> None:
+        if overflow not in ("error", "drop-oldest"):
+            raise ValueError(f"overflow: {overflow!r}; known are error, drop-oldest")
+        if buffer < 1:
+            raise ValueError(f"buffer: a number from 1 is expected, not {buffer!r}")
         self.dropped = 0
         self._readers = readers
         self._event = event

@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Self, cast, overload
 
 from bunbase.client.emitter import Emitter
@@ -15,13 +15,13 @@ from bunbase.client.live_query import Callback, LiveQuery
 from bunbase.client.query import DB, Database
 from bunbase.client.typed_channel import Channel, UntypedChannel
 from bunbase.connection.connection_manager import ConnectionManager
-from bunbase.connection.options import Options
+from bunbase.connection.options import Options, expect, query_of
 from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.connection.token_source import GetToken, TokenSource
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.live_state import LiveState
 from bunbase.core.status import ConnectionState, ConnectionStatus, Phase
-from bunbase.protocol.codec import Format, encode_text
+from bunbase.protocol.codec import Format
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import RealtimeError
@@ -41,7 +41,7 @@ class Realtime(Emitter):
     Args:
         url: the server, such as ``https://realtime.example.com`` or ``ws://localhost:8000/realtime``. Default:
             ``BUNBASE_REALTIME_URL``, or that of ``realtime dev``, ``http://localhost:8000``.
-        api_key: the application's publishable key; by default ``BUNBASE_REALTIME_KEY``. Another one is not sent.
+        api_key: the application's publishable key; by default ``BUNBASE_REALTIME_KEY``. Another is not sent: logged.
         token: the user's token, if it lasts as long as the client; else ``get_token``.
         get_token: returns a token, or an awaitable of one. Called for each connection, also for each reconnect, and before
             a token expires, so that no connection is opened with a stale one.
@@ -100,19 +100,18 @@ class Realtime(Emitter):
             reconnect, reconnect_delay, max_reconnect_delay, max_reconnect_attempts, tuple(transports),
             connect_timeout, heartbeat_interval, heartbeat_timeout, upgrade_interval, queue_limit,
         )  # fmt: skip
-        # One secret per object: whichever connection carries it, the server sees the same client.
-        known = {"client": secrets.token_urlsafe(24), "delta": "on"}
+        given = api_key is not None
         url, api_key = given_or_set(url, api_key)
-        if api_key is not None and api_key.startswith("pk_"):  # a secret one does not belong in an address
-            known["apikey"] = api_key
-        if user is not None:
-            known["user"] = user
-        if attributes:
-            known["attributes"] = encode_text(attributes)
-        self._address = Address(url, {**known, **(parameters or {})}, headers or {}, format)
+        expect("headers", headers, (Mapping, NoneType))
+        self._address = Address(
+            url, query_of(api_key, user, attributes, parameters, given=given), headers or {}, format
+        )
         self._manager = _Manager(self, queue_limit)
         if token is not None and get_token is not None:
             raise ValueError("token, get_token: one of them")
+        expect("token", token, (str, NoneType))
+        if get_token is not None and not callable(get_token):
+            raise TypeError(f"get_token: a function is expected, not {type(get_token).__name__}")
         tokens = TokenSource(get_token if token is None else lambda: token)
         self._connection = ConnectionManager(self._address, self._options, self._manager, self._on_state, tokens)
         self._task: asyncio.Task[None] | None = None
