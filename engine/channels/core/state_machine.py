@@ -102,6 +102,10 @@ class ChannelCore:
         """Take a transaction. Yields while it decodes and asks filters; delivers in one step at its end, and returns what
         is to be done.
         """
+        if self._idle and self.reader.passes_over(transaction):
+            self.position = max(self.position, transaction.position)
+            self.unrecorded.passed(transaction)
+            return []
         decoded = start(transaction)
         yield from self.reader.read(transaction, decoded)
         transaction.annotation = meta = decoded.annotations.meta
@@ -109,6 +113,11 @@ class ChannelCore:
         events = [MessageEvent(row, decoded.commit_time, meta_of(row, meta)) for row in decoded.messages]
         yield from self.hub.judge(events)
         return (yield from self._apply(decoded, events))
+
+    @property
+    def _idle(self) -> bool:
+        """Nothing is left to be done with the next transaction, whatever is in it."""
+        return self._base is None and not self._concerned and not self._closings
 
     def _apply(self, decoded: DecodedTransaction, events: list[MessageEvent]) -> Generator[None, None, list[Effect]]:
         if again := decoded.lsn <= self._again:

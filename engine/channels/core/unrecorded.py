@@ -17,6 +17,7 @@ from engine.channels.core.messages.decode import DecodedTransaction, MessageRow
 from engine.lsn import Lsn
 from engine.postgres.snapshot import Snapshot
 from engine.stream.reads import SnapshotReads
+from engine.transaction import Transaction
 
 __all__ = ["Entry", "UnrecordedMessages"]
 
@@ -92,6 +93,10 @@ class UnrecordedMessages:
                 self._pending[entry.xid] = entry
             else:
                 entry.recorded = self._reads.upcoming
+        self._delivered = transaction.end
+
+    def passed(self, transaction: Transaction) -> None:
+        """The stream delivered ``transaction``, in which there are no messages."""
         self._delivered = transaction.end
 
     def has(self, transaction: DecodedTransaction) -> bool:

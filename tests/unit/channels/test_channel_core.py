@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,10 +21,12 @@ from engine.channels.core.effects import (
 )
 from engine.channels.core.messages.model import ChannelClosedError, UnknownChannelError
 from engine.channels.core.unrecorded import UnrecordedMessages
+from engine.feed.decoders.change_log import ChangeLog
 from engine.postgres.snapshot import Snapshot
-from engine.transaction import Kind
+from engine.transaction import Kind, Relation
 from tests.support.nodes.core_node import CoreNode, control, delete, insert, message, truncate, update
-from tests.support.values.changes import transaction_of
+from tests.support.steps import finished
+from tests.support.values.changes import inserted, transaction_of
 
 TIME = "2026-01-25 09:00:00+00"
 ALL_SHOWN = Snapshot(1_000, 1_000, frozenset())
@@ -248,6 +251,25 @@ def test_a_message_with_an_invented_transaction_id_is_delivered_without_it() -> 
     node.core.unrecorded.keep(0)
     assert (len(node.core.unrecorded), node.core.unrecorded.confirmable) == (0, None)
     assert UnrecordedMessages().confirmable is None
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+@pytest.mark.parametrize("short", [False, True])
+def test_a_transaction_of_other_tables_is_passed_whether_its_changes_are_looked_at_or_not(
+    short: bool, unseen: bool
+) -> None:
+    other = inserted(Relation(1, "public", "messages", "d", ()), ())
+    log = ChangeLog(1 << 20)
+    for _ in range(2 if short else 200):
+        log.append(lambda _: other, b"")
+    node = CoreNode()
+    node.load(Snapshot(1_000, 1_000, frozenset(), position=3 * 256 if unseen else 0))
+    node.process(1, message(1, xid="1001"))
+    passed = replace(transaction_of(2), changes=log)
+    assert finished(node.core.process(passed)) == []
+    node.process(3, message(3, xid="1003"))
+    first, last = node.core.unrecorded.pending
+    assert (first.before, last.before, node.core.position) == (0, passed.end, 768)
 
 
 # -- snapshots -----------------------------------------------------------------------------------------------------
