@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import length_hint
 from typing import Final, Protocol, cast
 
 import msgspec
@@ -51,6 +52,8 @@ class _NotSent:
 # Typed as values so that rows stay plain sequences of values; they are not bytes, so code that ignores them raises.
 UNCHANGED: Final[bytes] = cast(bytes, _NotSent("UNCHANGED"))
 UNKNOWN: Final[bytes] = cast(bytes, _NotSent("UNKNOWN"))
+
+_SHORT: Final = 16  # changes
 
 Value = bytes | None
 Row = Sequence[Value]
@@ -157,6 +160,11 @@ class Transaction:
     annotation: bytes | None = field(default=None, compare=False)
     published: Sequence[PublishedRow] = field(default=(), compare=False)
     late: bool = field(default=False, compare=False)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether looking at each of its changes costs next to nothing."""
+        return length_hint(self.changes, _SHORT + 1) <= _SHORT
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,7 @@ from engine.channels.commit_waits import CommitWaits
 from engine.channels.conflation_timers import ConflationTimers
 from engine.channels.core.access_rules import AccessRules
 from engine.channels.core.delivery.subscription import Subscription
-from engine.channels.core.effects import (
-    ConnectionInserted,
-    Effect,
-    MessagesDelivered,
-    MessagesRefused,
-)
+from engine.channels.core.effects import ConnectionInserted, Effect, MessagesDelivered, MessagesRefused
 from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.channels.core.messages.model import (
     Ack,
@@ -234,7 +229,7 @@ class Channels(BackgroundService):
         return self._connections.connect(member, deliver)
 
     async def disconnect(self, connection_id: str, *, clean: bool = False) -> None:
-        """The connection has ended. Its presence may return within the channel's timeout, unless the close was ``clean``."""
+        """The connection has ended. Its presence may return within the channel's timeout, unless it was ``clean``."""
         await self._connections.disconnect(connection_id, clean)
 
     def on_connection(self, call: Callable[[ConnectionInserted], None]) -> None:
@@ -310,11 +305,12 @@ class Channels(BackgroundService):
 
     # -- the stream (see engine.stream.consumer) ------------------------------------------------------------------
 
-    def process(self, transaction: Transaction) -> Iterator[None]:
-        """Take a transaction, and carry out its effects. One that fails is logged and does not stop the others."""
-        for effect in (yield from self.core.process(transaction)):
-            with self._failures.at(transaction.position, type(effect).__name__):
-                self._carry_out(effect)
+    def process(self, *transactions: Transaction) -> Iterator[None]:
+        """Take transactions, and carry out their effects. One that fails is logged and does not stop the others."""
+        for transaction in transactions:
+            for effect in (yield from self.core.process(transaction)):
+                with self._failures.at(transaction.position, type(effect).__name__):
+                    self._carry_out(effect)
 
     def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
         """Messages may be missing: they are in their table."""

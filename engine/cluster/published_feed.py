@@ -42,6 +42,13 @@ class PublishedFeed:
     reports_recorded = False
     """See :class:`engine.stream.change_feed.ChangeFeed`."""
 
+    waiting = 0
+    """See :class:`engine.stream.change_feed.ChangeFeed`: each event is published before its consumers have it."""
+
+    def take(self, wanted: Callable[[Transaction], bool]) -> Transaction | None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        return None
+
     def request_recording(self) -> None:
         """See :class:`engine.stream.change_feed.ChangeFeed`."""
 

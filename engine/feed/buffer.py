@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from engine.feed.decoders.change_log import ChangeLog
@@ -45,6 +46,9 @@ class EventBuffer:
         """True if the consumer has taken everything."""
         return not self._events
 
+    def __len__(self) -> int:
+        return len(self._events)
+
     def put(self, event: FeedEvent, size: int) -> None:
         """Append an event that occupies ``size`` bytes of memory."""
         if isinstance(event, Progress) and self._events and isinstance(before := self._events[-1][0], Progress):
@@ -71,6 +75,17 @@ class EventBuffer:
                 return None
             self._filled.clear()
             await self._filled.wait()
+        return self._take()
+
+    def get_transaction(self, wanted: Callable[[Transaction], bool]) -> Transaction | None:
+        """The next event, if it is here and a ``wanted`` transaction."""
+        event = self._events[0][0] if self._events else None
+        if isinstance(event, Transaction) and wanted(event):
+            self._take()
+            return event
+        return None
+
+    def _take(self) -> FeedEvent:
         event, size = self._events.popleft()
         self._bytes -= size
         if self._bytes <= self._limit // 2:

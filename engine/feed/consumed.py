@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from engine.feed.buffer import EventBuffer
 from engine.feed.positions import Lag, Positions
 from engine.feed.table_interest import TableInterest
 from engine.lsn import Lsn
-from engine.transaction import FeedEvent
+from engine.transaction import FeedEvent, Transaction
 
 __all__ = ["ConsumedFeed", "FeedState", "FeedStatus"]
 
@@ -76,6 +76,18 @@ class ConsumedFeed:
                 raise FeedError(self.state.reason or "the feed is closed")
             self._changed.clear()
             await self._changed.wait()
+
+    @property
+    def waiting(self) -> int:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        return len(self._buffer)
+
+    def take(self, wanted: Callable[[Transaction], bool]) -> Transaction | None:
+        """See :class:`engine.stream.change_feed.ChangeFeed`."""
+        transaction = self._buffer.get_transaction(wanted)
+        if transaction is not None:
+            self._positions.hand_out(transaction)
+        return transaction
 
     def __aiter__(self) -> AsyncIterator[FeedEvent]:
         return self

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 
 from engine.background import Background
 from engine.catalog.watcher import CatalogWatcher
@@ -17,7 +18,7 @@ from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.stream.driver import StreamDriver
 
-__all__ = ["READ_TIMEOUT", "FollowedTables", "ReadState", "RightsChangedError", "Wait", "until_shown"]
+__all__ = ["READ_TIMEOUT", "FollowedTables", "ReadState", "RightsChangedError", "Wait", "as_rights_are", "until_shown"]
 
 READ_TIMEOUT = 10.0
 """Seconds a new subscription waits for a database that cannot be reached."""
@@ -175,3 +176,10 @@ def _is_late(query: LiveQuery, state: ReadState | None, began: float) -> bool:
     window = query.window
     invalid = window is not None and bool(window.needs_refill or window.invalidated)
     return (state.task is not None or query.due is not None or invalid) and state.shown_from <= began
+
+
+async def as_rights_are(subscribe: Callable[[], Awaitable[Subscription]]) -> Subscription:
+    """What ``subscribe`` makes, again while rights change as it does."""
+    while True:
+        with contextlib.suppress(RightsChangedError):
+            return await subscribe()

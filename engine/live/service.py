@@ -8,10 +8,10 @@ their I/O outside and hand over between two transactions: reads (:mod:`engine.li
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from itertools import product
 from time import monotonic
 
 import psycopg
@@ -32,7 +32,7 @@ from engine.live.failed_reads import rejection_of
 from engine.live.plan_cache import Planner
 from engine.live.query_accounts import ASKING, ConnectionAccount
 from engine.live.query_registry import QueryRegistry
-from engine.live.read_state import RightsChangedError, until_shown
+from engine.live.read_state import as_rights_are, until_shown
 from engine.live.reads import cost_class, prepare_opening
 from engine.live.refresher import Refresher
 from engine.live.settings import LiveSettings
@@ -224,7 +224,7 @@ class LiveQueries(BackgroundService):
         Raises ``QueryRejectedError`` (with the protocol's code) if the query cannot be accepted.
         """
         viewer = viewer_of(principal, self.settings.anonymous_role)
-        opening = _as_rights_are(partial(self._subscribe, viewer, collection, spec, deliver, resume, account))
+        opening = as_rights_are(partial(self._subscribe, viewer, collection, spec, deliver, resume, account))
         return await self._reader.turns.in_turn(opening, None if account is None else account.user)
 
     async def _subscribe(
@@ -287,7 +287,7 @@ class LiveQueries(BackgroundService):
         former = subscription.query
         subscribe = partial(self._subscribe, viewer, former.collection, former.spec, lambda *_: None)
         try:
-            hold = await _as_rights_are(subscribe)
+            hold = await as_rights_are(subscribe)
         except (QueryRejectedError, psycopg.Error, OSError) as error:
             if subscription.viewer is viewer:
                 subscription.fail(WindowEvent(self.position, False, (), rejection_of(error)))
@@ -311,16 +311,22 @@ class LiveQueries(BackgroundService):
 
     # -- the stream (see engine.stream.consumer) -------------------------------------------------------------------
 
-    def process(self, transaction: Transaction) -> Iterator[None]:
-        """Apply ``transaction`` to the lists and deliver what has changed in them."""
-        outcome = yield from self._dispatcher.process(transaction)
-        yield from outcome.deliver(self._dispatcher.position)
-        for query in outcome.ended:
-            self._refresher.forget(query)
-        for note in outcome.ddl:
-            self._definitions.note(note, transaction.xid)
-        for query in outcome.refresh:
-            self._refresher.refresh(query)
+    def process(self, *transactions: Transaction) -> Iterator[None]:
+        """Apply transactions to the lists and deliver what has changed in them: several as one change, unless some list is
+        ahead of the stream.
+        """
+        at_once = len(transactions) == 1 or self._dispatcher.gathers
+        for together in (transactions,) if at_once else zip(transactions, strict=True):
+            outcome = yield from self._dispatcher.process(*together)
+            yield from outcome.deliver(self._dispatcher.position)
+            for query in outcome.ended:
+                self._refresher.forget(query)
+            for note, transaction in product(outcome.ddl, together):
+                self._definitions.note(note, transaction.xid)
+            for query in outcome.refresh:
+                self._refresher.refresh(query)
+            if not at_once:
+                yield
 
     def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
         """Every list is read again."""
@@ -341,10 +347,3 @@ class LiveQueries(BackgroundService):
             for query in self._refresher:
                 if isinstance(query.plan, ReReadPlan) and query.plan.time_dependent and query.subscriptions:
                     self._refresher.refresh(query)
-
-
-async def _as_rights_are(subscribe: Callable[[], Awaitable[Subscription]]) -> Subscription:
-    """What ``subscribe`` makes, again while rights change as it does."""
-    while True:
-        with contextlib.suppress(RightsChangedError):
-            return await subscribe()

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from engine.feed.table_interest import TableInterest
 from engine.lsn import Lsn
-from engine.transaction import FeedEvent
+from engine.transaction import FeedEvent, Transaction
 
 __all__ = ["ChangeFeed"]
 
@@ -17,6 +17,15 @@ class ChangeFeed(Protocol):
 
     def __aiter__(self) -> AsyncIterator[FeedEvent]:
         """The events, in order."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many events are here that were not asked for yet."""
+        ...
+
+    def take(self, wanted: Callable[[Transaction], bool]) -> Transaction | None:
+        """The next event, if it is here and a ``wanted`` transaction; None: ask for the next one."""
         ...
 
     @property

@@ -12,14 +12,17 @@ __all__ = ["StreamConsumer"]
 
 
 class StreamConsumer(Protocol):
-    """Called in the task that consumes the feed, for every transaction, in commit order.
+    """Called in the task that consumes the feed, with every transaction, in commit order: with each by itself, or with
+    several that have waited.
 
     By then the consumers added before it have applied the transaction and delivered its changes. The slot is not confirmed
     past a transaction before every consumer has applied it and ``confirmable`` allows it.
     """
 
-    def process(self, transaction: Transaction) -> Iterator[None]:
-        """Apply ``transaction``. Yields between batches, so that other tasks can run; its results appear in one step."""
+    def process(self, *transactions: Transaction) -> Iterator[None]:
+        """Apply ``transactions``. Yields between batches, so that other tasks can run. The results of each appear in one
+        step, or those of several together.
+        """
         ...
 
     def discontinuity(self, event: Discontinuity, position: Lsn) -> None:

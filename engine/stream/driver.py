@@ -11,6 +11,7 @@ The live queries and the channels are consumers, independent of each other. One 
 
 A task that holds the lock sees all consumers before the transaction or all of them after it, and ``passed`` is a position
 that every consumer has reached. No event is requested from the feed meanwhile: a slow consumer holds back the walsender.
+Several transactions that have waited are taken through these steps together (:mod:`engine.stream.gathering`).
 
 A ``Progress`` event only advances ``passed``. A ``Discontinuity`` is delivered between two transactions, and every result is
 read again. Earlier snapshots no longer remove tail entries; if the server has another history, the tail is emptied. If
@@ -35,6 +36,7 @@ from engine.metrics.stages import Stages
 from engine.postgres.snapshot_reader import Reader
 from engine.stream.change_feed import ChangeFeed
 from engine.stream.consumer import StreamConsumer
+from engine.stream.gathering import Gathering
 from engine.stream.tail import TransactionTail
 from engine.stream.trimmer import Trimmer
 from engine.transaction import Discontinuity, Progress, Transaction
@@ -43,6 +45,7 @@ __all__ = ["RecorderTakenError", "StreamDriver"]
 
 _log = structlog.get_logger(__name__)
 
+_GATHERING = Gathering()
 _YIELD_INTERVAL = 0.005  # seconds of work between two yields to other tasks
 
 
@@ -58,15 +61,22 @@ class StreamDriver(BackgroundService):
         reader: takes the snapshots that let the tail release transactions; its connections are renewed after a reconnect.
         trim_interval: seconds between two such snapshots.
         stages: observes when transactions arrive; None: they are not observed.
+        gathering: when several transactions are applied together.
 
     ``tail``: the transactions that a snapshot might not show; consumers use it to join a snapshot to the stream.
     ``apply_lock``: held while a transaction is being applied.
     """
 
     def __init__(
-        self, feed: ChangeFeed, reader: Reader, trim_interval: float = 1.0, stages: Stages | None = None
+        self,
+        feed: ChangeFeed,
+        reader: Reader,
+        trim_interval: float = 1.0,
+        stages: Stages | None = None,
+        gathering: Gathering = _GATHERING,
     ) -> None:
         self._stages = stages
+        self._gathering = gathering
         self.tail = TransactionTail()
         self.apply_lock = asyncio.Lock()
         self.interest = feed.interest
@@ -219,8 +229,10 @@ class StreamDriver(BackgroundService):
                     self.tail.insert(event)
                     for take in self._late:
                         take(event)
+                elif self._stages is not None and self._stages.traced is not None:
+                    await self._apply([event])  # a trace is of one transaction
                 else:
-                    await self._apply(event)
+                    await self._apply(self._gathering.gather(event, self._feed))
             elif isinstance(event, Progress):
                 self._followed = max(self._followed, event.followed)
                 self._pass(event.position)
@@ -234,21 +246,26 @@ class StreamDriver(BackgroundService):
                 self.behind = False
                 began = time.monotonic()
 
-    async def _apply(self, transaction: Transaction) -> None:
-        if self._stages is not None and transaction.received_at:
-            self._stages.received(transaction.commit_time, transaction.received_at)
-        # Acquired before the first change: a hand-over that waits for the lock happens before the transaction or after it.
+    async def _apply(self, transactions: list[Transaction]) -> None:
+        stages = self._stages
+        if stages is not None:
+            for transaction in transactions:
+                if transaction.received_at:
+                    stages.received(transaction.commit_time, transaction.received_at)
+        # Acquired before the first change: a hand-over that waits for the lock happens before a transaction or after it.
         async with self.apply_lock:
             for consumer in self._consumers:
-                for _ in consumer.process(transaction):
+                for _ in consumer.process(*transactions):
                     await asyncio.sleep(0)
-            self.tail.append(transaction)
-            self._position = max(self._position, transaction.position)
-        if self._stages is not None:
-            self._stages.applied(transaction)
-        transaction.annotation, transaction.published = None, ()
+            for transaction in transactions:
+                self.tail.append(transaction)
+                self._position = max(self._position, transaction.position)
+        for transaction in transactions:
+            if stages is not None:
+                stages.applied(transaction)
+            transaction.annotation, transaction.published = None, ()
         self._trimmer.look()
-        self._pass(transaction.end)
+        self._pass(transactions[-1].end)
 
     def _interrupt(self, event: Discontinuity) -> None:
         _log.warning("rereading_all", reason=event.reason)

@@ -63,6 +63,8 @@ steps = st.lists(
         st.tuples(st.just("commit"), st.integers(0, WRITERS - 1), st.just(0)),
         st.tuples(st.just("commit"), st.integers(0, WRITERS - 1), st.just(0)),
         st.tuples(st.just("rollback"), st.integers(0, WRITERS - 1), st.just(0)),
+        st.tuples(st.just("burst"), st.just(0), st.integers(0, 2**32)),
+        st.tuples(st.just("burst"), st.just(0), st.integers(0, 2**32)),
         st.tuples(st.just("savepoint"), st.integers(0, WRITERS - 1), st.just(0)),
         st.tuples(st.just("rollback to savepoint"), st.integers(0, WRITERS - 1), st.just(0)),
         st.tuples(st.just("subscribe"), st.integers(0, 5), st.integers(0, 1)),
@@ -233,14 +235,24 @@ async def step(
         await unpublish(arena, clients, writers[who], "select" if text.startswith("truncate") else text)
         arena.gap = arena.gap or any(writer.open for writer in writers)
         await arena.check(clients)
-    elif what == "cut the stream":
-        await arena.truth.execute(CUT)
-        await arena.check(clients)
-    elif what == "lose the slot":
-        await lose_slot(arena, writers, statement(random.Random(number), *pair))
+    elif what in ("burst", "cut the stream", "lose the slot"):
+        await step_of_stream(arena, writers, pair, (what, random.Random(number)))
         await arena.check(clients)
     else:
         await writers[who].point(what)
+
+
+async def step_of_stream(
+    arena: Arena, writers: list[Writer], pair: tuple[Table, Table], move: tuple[str, random.Random]
+) -> None:
+    """Much comes at once, or something happens to the slot."""
+    what, chance = move
+    if what == "burst":
+        await burst(arena, writers, pair, chance)
+    elif what == "cut the stream":
+        await arena.truth.execute(CUT)
+    else:
+        await lose_slot(arena, writers, statement(chance, *pair))
 
 
 async def write(arena: Arena, clients: list[Client], writer: Writer, text: str, number: int) -> None:
@@ -249,6 +261,19 @@ async def write(arena: Arena, clients: list[Client], writer: Writer, text: str, 
     if await writer.write(text) and text.startswith("truncate"):
         await writer.end("rollback" if number % 4 == 0 else "commit")
         await arena.check(clients)
+
+
+async def burst(arena: Arena, writers: list[Writer], pair: tuple[Table, Table], chance: random.Random) -> None:
+    """Transactions that wait for their turn together: those under way, and some of one statement."""
+    async with arena.stream.apply_lock:
+        for writer in writers:
+            await writer.end("commit")
+        for _ in range(chance.randrange(3, 9)):
+            text = statement(chance, *pair)
+            note(f"  {text[:300]}")
+            with suppress(psycopg.Error):
+                await arena.truth.execute(text.encode())
+        await asyncio.sleep(0.05)  # if less is here by then, less is applied together
 
 
 async def step_of_client(

@@ -15,6 +15,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.histories import numbers, play, stories
 from tests.support.nodes.arena import Arena, arena
+from tests.support.nodes.stream_and_live import AllThatWait
 from tests.support.oracle.schemas import TYPES
 
 
@@ -48,10 +49,12 @@ def run(request: pytest.FixtureRequest) -> Iterator[OracleRun]:
     server: LocalPostgres = request.getfixturevalue(f"pg{version}")
     with database_on(server, TYPES) as dsn:
         run = OracleRun(dsn, decoder, STORIES[request.param])
+        AllThatWait.together.clear()
         yield run
         run.close()
     all = run.arena
     print(f"{request.param}: {all.checks} lists compared, {all.twins} both ways, {all.deltas} documents as deltas")
+    print(f"{len(AllThatWait.together)} times several transactions together")
 
 
 @pytest.mark.long
@@ -71,6 +74,7 @@ def test_every_list_equals_its_query_after_every_commit(run: OracleRun) -> None:
     assert (
         run.arena.recovered > run.stories // 6
     )  # clients went on with the difference; else the stories have not tried that
+    assert len(AllThatWait.together) > run.stories // 2, "transactions were applied together"
     assert run.arena.twins > run.stories
     assert run.arena.deltas > run.stories
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.oracle.policies.history import play
 from tests.oracle.policies.worlds import World, world_of
+from tests.support.nodes.stream_and_live import AllThatWait
 
 WORLDS = (
     World("pg18"),
@@ -33,4 +34,6 @@ async def test_after_random_changes_each_list_is_what_the_role_and_claims_show(
         if time.monotonic() >= until:
             break
         seed += 1
-    print(f"{world}: {steps} steps of each of the seeds {first} to {seed}")
+    print(
+        f"{world}: {steps} steps of each of the seeds {first} to {seed}; {AllThatWait.together} transactions together"
+    )

@@ -2,14 +2,13 @@
 
 The dispatcher owns the tables with their windows and the re-read queries' dependencies. It processes each transaction once,
 in commit order, and returns an :class:`Outcome`: events to deliver, windows to read again, queries to re-run, definitions to
-reload. Results of reads are applied between transactions, never inside one, joined to the stream by the transaction
-tail.
+reload. Results of reads are applied between transactions, never inside one, joined to the stream by the transaction tail.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Generator, Set
+from collections.abc import Callable, Generator, Iterator, Set
 from dataclasses import dataclass
 
 import msgspec
@@ -80,13 +79,29 @@ class Dispatcher:
 
     # -- the stream ------------------------------------------------------------------------------------------------
 
-    def process(self, transaction: Transaction) -> Generator[None, None, Outcome]:
-        """Apply ``transaction``; returns its outcome. Yields between batches, so that other tasks can run.
+    @property
+    def gathers(self) -> bool:
+        """Whether several transactions may be given at once: no window is ahead of the stream."""
+        return not self._catching_up
 
-        Until the iterator ends no read may be applied, and no event is delivered: a query's list is the one before the
-        transaction.
+    def process(self, *transactions: Transaction) -> Generator[None, None, Outcome]:
+        """Apply ``transactions``, several as one; returns the outcome. Yields between batches, so that other tasks can run.
+
+        Until the iterator ends no read may be applied, and no event is delivered: a query's list is the one before them.
         """
-        outcome = Outcome(transaction.commit_time, self.stream_key)
+        outcome = Outcome(transactions[0].commit_time, self.stream_key)
+        for transaction in transactions:
+            yield from self._apply(transaction, outcome)
+        dirty, self._dirty, work = self._dirty, {}, 0
+        for window in dirty:
+            if work >= AT_ONCE:
+                yield
+                work = 0
+            work += self._commit(window, outcome)
+        self.position = max(self.position, transactions[-1].position)
+        return outcome
+
+    def _apply(self, transaction: Transaction, outcome: Outcome) -> Iterator[None]:
         skip = self._already_shown(transaction)
         touched: set[int] = set()
         rereads: set[LiveQuery] = set()
@@ -117,16 +132,7 @@ class Dispatcher:
         for query in rereads:
             query.due = transaction.xid if query.due is None else query.due
             query.stale_since = query.stale_since or transaction.commit_time
-            outcome.refresh.add(query)
-        work = 0
-        dirty, self._dirty = self._dirty, {}
-        for window in dirty:
-            if work >= AT_ONCE:
-                yield
-                work = 0
-            work += self._commit(window, outcome)
-        self.position = max(self.position, transaction.position)
-        return outcome
+        outcome.refresh |= rereads
 
     def interrupt(self, *, other_history: bool) -> None:
         """Invalidate all windows: transactions are missing from the stream, or rows that were read were lost in a crash.
@@ -152,12 +158,9 @@ class Dispatcher:
             _log.warning(READ_AGAIN, collection=live.table.collection, error=str(problem))
         else:
             outcome.disagree(live.table, problem)
-        self._invalidate(live.windows, skip, str(problem))
-
-    def _invalidate(self, windows: Collection[Window], skip: Set[Window], reason: str) -> None:
-        for window in windows:
+        for window in live.windows:
             if window not in skip and not window.invalidated:
-                window.invalidate(reason)
+                window.invalidate(str(problem))
                 self._dirty[window] = None
 
     def _decide_anew(self, queries: list[LiveQuery], skip: Set[Window], outcome: Outcome) -> None:
@@ -324,8 +327,7 @@ class Dispatcher:
             watchers.discard(query)
 
     def _retire(self, window: Window) -> None:
-        owner = self._owners.remove(window)
-        if owner is None:
+        if (owner := self._owners.remove(window)) is None:
             return
         live = owner.live
         self._catching_up.pop(window, None)
@@ -338,8 +340,7 @@ class Dispatcher:
     def _live_table(self, table: Table) -> TableWindows:
         live = self._tables.get(table.oid)
         if live is None or live.table is not table:
-            live = TableWindows(table)
-            self._tables[table.oid] = live
+            live = self._tables[table.oid] = TableWindows(table)
             self._routes.clear()
         return live
 

@@ -76,7 +76,7 @@ class Held:
         self.holds = False
         node.stream.add_consumer(self)
 
-    def process(self, transaction: Transaction) -> Iterator[None]:
+    def process(self, *_: Transaction) -> Iterator[None]:
         while self.holds:
             yield
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from engine.feed.settings import DecoderName
@@ -13,6 +14,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 from tests.oracle.policies.vocabulary import PARTITIONED, PLAIN, SCHEMA
 from tests.support.nodes.live_node import QUICK, LiveNode, live_node
+from tests.support.nodes.stream_and_live import AllThatWait
 from tests.support.postgres.sql import run_each
 from tests.support.servers.pooler import pgbouncer, pooler
 
@@ -76,11 +78,12 @@ def world_of(world: World, server: LocalPostgres) -> Iterator[World]:
 @asynccontextmanager
 async def node_of(world: World, folder: Path) -> AsyncIterator[LiveNode]:
     """A node that follows ``world``. ``folder``: for the configuration of the pooler."""
-    live = replace(QUICK, watch_interval=0.2)
+    live, gathering = replace(QUICK, watch_interval=0.2), AllThatWait(late=0, many=1)
     if not world.pooled:
-        async with live_node(world.database, decoder=world.decoder, live=live) as node:
+        async with live_node(world.database, decoder=world.decoder, live=live, gathering=gathering) as node:
             yield node
         return
     with pooler(pgbouncer(), folder, world.database) as pooled:
-        async with live_node(world.database, decoder=world.decoder, live=live, reads=pooled, pooled=True) as node:
+        as_pooled = partial(live_node, reads=pooled, pooled=True)
+        async with as_pooled(world.database, decoder=world.decoder, live=live, gathering=gathering) as node:
             yield node

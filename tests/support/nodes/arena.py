@@ -21,12 +21,12 @@ from engine.identity.principal import Principal
 from engine.live.core.document_changes import WindowEvent, apply_changes
 from engine.live.core.resume_log import Resume
 from engine.live.core.shared_query import Subscription
-from engine.live.service import LiveQueries, LiveSettings
+from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
 from server.protocol.server_messages import snapshot_head
 from server.wire.encoder import EventFrames
-from tests.support.nodes.stream_and_live import StreamAndLive
+from tests.support.nodes.stream_and_live import AllThatWait, StreamAndLive
 from tests.support.oracle.queries import Query
 
 __all__ = ["Arena", "Client", "arena", "delta_frames"]
@@ -136,10 +136,11 @@ class Arena:
     from the stream, so lists are right a moment after they end.
     """
 
-    def __init__(self, dsn: str, slot: str, live: LiveQueries, truth: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, dsn: str, slot: str, following: StreamAndLive, truth: psycopg.AsyncConnection[Any]) -> None:
         self.dsn = dsn
         self.slot = slot
-        self.live = live
+        self.live = following.live
+        self.stream = following.stream
         self.truth = truth
         self.checks = 0
         self.recovered = 0
@@ -239,12 +240,12 @@ async def arena(dsn: str, decoder: str, slot: str) -> AsyncIterator[Arena]:
     settings = FeedSettings(slot_name=slot, decoder=decoder, ephemeral=True)  # type: ignore[arg-type]
     async with Feed(dsn, settings) as feed:
         tuning = LiveSettings(reread_interval=0.0, idle_ttl=0.0, spare_rows=2, stream_generated=decoder == "pgoutput")
-        following = StreamAndLive(dsn, feed, tuning)
+        following = StreamAndLive(dsn, feed, tuning, gathering=AllThatWait(late=0, many=1))
         await following.start()
         truth = await psycopg.AsyncConnection.connect(dsn, autocommit=True, options=connection_options())
         truth.adapters.register_loader("jsonb", _JsonText)
         try:
-            yield Arena(dsn, slot, following.live, truth)
+            yield Arena(dsn, slot, following, truth)
         finally:
             await truth.close()
             await following.stop()

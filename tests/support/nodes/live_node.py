@@ -23,6 +23,7 @@ from engine.live.query_accounts import ConnectionAccount
 from engine.live.service import LiveSettings
 from engine.lsn import parse_lsn
 from engine.postgres.connections.session_settings import connection_options
+from engine.stream.gathering import Gathering
 from server.wire.encoder import EventFrames
 from tests.support.nodes.arena import Client
 from tests.support.nodes.stream_and_live import StreamAndLive
@@ -131,7 +132,7 @@ class LiveNode:
 
 
 @asynccontextmanager
-async def live_node(
+async def live_node(  # noqa: PLR0913
     dsn: str,
     *,
     decoder: DecoderName = "pgoutput",
@@ -140,6 +141,7 @@ async def live_node(
     reads: str | None = None,
     pooled: bool = False,
     trim_interval: float = 0.02,
+    gathering: Gathering | None = None,
     **feed: Any,
 ) -> AsyncIterator[LiveNode]:
     """The service over ``dsn``, which reads rows from ``reads`` (of a pooler if ``pooled``) if that is given; everything is
@@ -152,7 +154,9 @@ async def live_node(
         async with asyncio.timeout(GIVE_UP_AFTER):
             await source.streaming()
         tuning = replace(live, stream_generated=decoder == "pgoutput")
-        service = StreamAndLive(reads or dsn, source, tuning, trim_interval=trim_interval, pooled=pooled)
+        service = StreamAndLive(
+            reads or dsn, source, tuning, trim_interval=trim_interval, pooled=pooled, gathering=gathering
+        )
         try:
             await service.start()
             yield LiveNode(dsn, source, service)

@@ -17,7 +17,6 @@ from engine.annotations import ANNOTATION_PREFIX, Annotations
 from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.channels.core.messages.model import id_scope
 from engine.feed.decoders.base import CHANNEL_MESSAGE_PREFIX, COMMAND_PREFIX
-from engine.feed.decoders.change_log import ChangeLog
 from engine.lsn import Lsn
 from engine.tracing.messages import TRACE_PREFIX, CarriedTrace, TraceNote
 from engine.transaction import UNCHANGED, Change, Kind, Message, Relation, Transaction, Value
@@ -42,7 +41,6 @@ _WATCHED: Final = frozenset(
 _Layout = Callable[[tuple[Value, ...]], tuple[Value, ...]] | bool
 
 _BATCH: Final = 1_000
-_SHORT: Final = 16  # changes
 _EPOCH_US: Final = 1_000_000
 _NULL: Final = msgspec.Raw(b"null")
 
@@ -205,10 +203,9 @@ class RecordReader:
     @staticmethod
     def passes_over(transaction: Transaction) -> bool:
         """Whether there is certainly nothing to read: a look at short transactions, most of which are of other tables."""
-        changes = transaction.changes
-        if not isinstance(changes, ChangeLog) or len(changes) > _SHORT:
+        if not transaction.is_short:
             return False
-        for change in changes:  # noqa: SIM110 - a generator takes twice as long
+        for change in transaction.changes:  # noqa: SIM110 - a generator takes twice as long
             if isinstance(change, Message) or change.relation.schema == _SCHEMA:
                 return False
         return True
