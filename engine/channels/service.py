@@ -317,7 +317,7 @@ class Channels(BackgroundService):
         if event.missing:
             self._publisher.uncertain()
             self.recorder.interrupted()
-        self.core.interrupted(other_history=event.other_history)
+        self.core.interrupted(other_history=event.other_history, whole=event.whole)
         self._recovery.restart(position, event.whole)
 
     async def _recovered(self) -> None:

@@ -104,16 +104,17 @@ select pg_current_wal_flush_lsn()::text as position, left(pg_walfile_name(pg_cur
 select x.xid::text as xid, pg_xact_status(x.xid) as status from unnest(%(xids)s::text[]::xid8[]) x (xid)
 
 -- name: engine_inserted
--- Up to where the WAL is flushed, and whether that is all of it. Where the next record would begin a page, its place is behind the page's header
+-- Up to where the WAL is flushed, on which timeline, and whether that is all of it. Where the next record would begin a page, its place is behind the page's header
 -- (24 bytes, at the beginning of a segment 40; src/include/access/xlog_internal.h), the flushed position before it.
-select p.flushed::text as position,
+select p.flushed::text as position, left(pg_walfile_name(p.flushed), 8) as timeline,
        p.inserted - p.flushed <= case when mod(p.flushed - '0/0', current_setting('wal_block_size')::int) = 0 then 40 else 0 end as whole
 from (select pg_current_wal_insert_lsn() as inserted, pg_current_wal_flush_lsn() as flushed) p
 
 -- name: engine_flush
 -- A position behind everything that has committed, also with synchronous_commit = off: this transaction writes behind it, and its own commit
 -- is flushed, and with it all WAL before. No decoder delivers a heartbeat.
-select pg_logical_emit_message(true, %(prefix)s, '')::text as position, set_config('synchronous_commit', 'local', true)
+select pg_logical_emit_message(true, %(prefix)s, '')::text as position, set_config('synchronous_commit', 'local', true),
+       left(pg_walfile_name(pg_current_wal_flush_lsn()), 8) as timeline
 
 -- name: engine_at_least_local
 -- Flush commits in this session (or transaction) if synchronous_commit is off: what a client was answered survives a crash. Other values

@@ -97,6 +97,7 @@ class ChannelCore:
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
         self._taken: Lsn = 0  # the last transaction with row changes or control messages
         self._again: Lsn = 0  # up to there the stream may bring them again
+        self._counted: Lsn = 0  # up to there all messages that the stream brings were counted
 
     def process(self, transaction: Transaction) -> Generator[None, None, list[Effect]]:
         """Take a transaction. Yields while it decodes and asks filters; delivers in one step at its end, and returns what
@@ -156,10 +157,14 @@ class ChannelCore:
         """Everything up to ``position`` was delivered."""
         self.position = max(self.position, position)
 
-    def interrupted(self, *, other_history: bool) -> None:
-        """The stream may bring again what was taken. Positions of another history mean nothing."""
+    def interrupted(self, *, other_history: bool, whole: Lsn | None = None) -> None:
+        """The stream may bring again what was taken. Positions of another history mean nothing. ``whole``: as of
+        :class:`engine.transaction.Discontinuity`.
+        """
         if other_history:
-            self._taken = 0
+            self._taken = self._counted = 0
+        else:
+            self._counted = max(self._counted, self.position if whole is None else min(self.position, whole - 1))
         self._again = self._taken
 
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
@@ -221,8 +226,9 @@ class ChannelCore:
         if decoded.refused:
             effects.append(MessagesRefused(decoded.refused))
         if decoded.messages:
-            self.messages += len(decoded.messages)
-            self.count(decoded)
+            if decoded.lsn > self._counted:
+                self.messages += len(decoded.messages)
+                self.count(decoded)
             effects.append(MessagesDelivered(decoded.messages))
             refused = {row.channel for row in decoded.refused}
             self.hub.messages([event for event in events if event.channel not in refused])

@@ -184,27 +184,31 @@ class Store:
 
     async def _look_flushed(self) -> Lsn:
         [now] = await self.rows("engine_flushed")
+        return self._position_of(now)
+
+    def _position_of(self, row: Mapping[str, Any]) -> Lsn:
+        """The position in ``row``, which is of the server of the stream. Raises ``UnavailableError``."""
         try:
-            self._saw(0, int(now["timeline"], 16))
+            self._saw(0, int(row["timeline"], 16))
         except OtherServerError as error:
             self._pool.renew()
             raise UnavailableError(str(error)) from error
-        return parse_lsn(now["position"])
+        return parse_lsn(row["position"])
 
     async def committed(self) -> Lsn:
         """A position behind every transaction that has committed by now, also where commits are not flushed at once
         (``synchronous_commit = off``): what is before it is flushed when this returns, so the stream will pass it.
 
         Clients cause this a hundred times a second each, and it may have to flush the WAL: all who ask share the looks.
-        Raises ``UnavailableError``.
+        Raises ``UnavailableError``, also as :meth:`flushed`.
         """
         return await self._committed()
 
     async def _look_committed(self) -> Lsn:
         [now] = await self.rows("engine_inserted")
-        if now["whole"]:
-            return parse_lsn(now["position"])
-        return parse_lsn((await self.rows("engine_flush", prefix=HEARTBEAT_PREFIX))[0]["position"])
+        if not now["whole"]:
+            [now] = await self.rows("engine_flush", prefix=HEARTBEAT_PREFIX)
+        return self._position_of(now)
 
     async def snapshot(self) -> Snapshot:
         """What a query that starts now would see."""

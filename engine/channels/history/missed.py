@@ -17,6 +17,7 @@ from engine.channels.core.routing import Routes
 from engine.channels.core.settings import ChannelSettings
 from engine.channels.core.state_machine import ChannelCore
 from engine.channels.core.unrecorded import Entry
+from engine.channels.db.refusals import WAITS, in_time
 from engine.channels.db.store import Store
 from engine.channels.history.epochs import OTHER_HISTORY, Epochs
 from engine.channels.history.reader import HistoryReader
@@ -63,7 +64,8 @@ class MissedMessages:
         rows = await self._store.rows("engine_unrecorded")
         if not rows:
             return
-        await self._stream.reached(await self._store.committed())
+        async with in_time(WAITS):  # then the recovery is tried again
+            await self._stream.reached(await self._store.committed())
         missing = [row for row in rows if self._core.unrecorded.position_of(int(row["xid"])) is None]
         if not missing or not (missing := await self._left_by_others(missing, position)):
             return

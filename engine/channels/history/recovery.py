@@ -263,7 +263,8 @@ class Recovery:
             if (parted := await self._epochs.refresh()) is not None:
                 self._start_over(position, parted)
             if self._repeats:
-                await self._stream.reached(await self._store.flushed())
+                async with in_time(WAITS):
+                    await self._stream.reached(await self._store.flushed())
                 self._core.reach(self._stream.passed - 1)  # also without a transaction there: recorded positions may be
             await self._missed.record(position)
             await self._load()

@@ -10,6 +10,7 @@ import psycopg
 import structlog
 
 from engine.channels.core.messages.model import UnavailableError
+from engine.channels.db.refusals import WAITS, in_time
 from engine.channels.db.store import Store
 from engine.channels.publish.queue import PublishQueue
 from engine.channels.publish.resolver import Resolver
@@ -49,7 +50,8 @@ class Deadlines:
             if not overdue:
                 continue
             try:
-                await self._reached(await self._store.committed())
+                async with in_time(WAITS):
+                    await self._reached(await self._store.committed())
                 await self._resolver.resolve(overdue, self._store.rows)
             except (UnavailableError, psycopg.Error) as error:
                 _log.warning("publishes_unanswered", messages=len(overdue), error=str(error).strip())

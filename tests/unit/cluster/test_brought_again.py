@@ -138,7 +138,23 @@ def test_clients_get_what_they_would_have_got_without_the_hole(case: tuple[list[
     for number in range(reached + 1, len(log) + 1):
         broken.take(number)
     assert broken.seen == whole.seen
+    assert broken.node.core.messages == whole.node.core.messages, "each is counted once"
     assert set(broken.node.core.presence.rows()) == set(whole.node.core.presence.rows())
+
+
+def test_messages_behind_the_last_proof_of_a_stream_are_counted_when_they_come_again() -> None:
+    """Which of them came before is not known: some were lost."""
+    node, counted = CoreNode([[], [], [], [], []]), list[int]()
+    node.core.count = lambda decoded: counted.append(decoded.lsn // 256)
+    for number in (1, 2, 4):
+        node.process(number, message(number))
+    node.core.interrupted(other_history=False, whole=3 * 256)
+    for number in (2, 3, 4, 5):
+        node.process(number, message(number))
+    assert counted == [1, 2, 4, 3, 4, 5]
+    node.core.interrupted(other_history=True)
+    node.process(2, message(2))
+    assert counted[-1] == 2
 
 
 def broadcast(node: CoreNode, number: int) -> bool:
