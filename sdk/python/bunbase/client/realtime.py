@@ -13,7 +13,7 @@ from typing import Any, Self, cast, overload
 from bunbase.client.emitter import Emitter
 from bunbase.client.live_query import Callback, LiveQuery
 from bunbase.client.query import DB, Database
-from bunbase.client.typed_channel import Channel, UntypedChannel
+from bunbase.client.typed_channel import Channel
 from bunbase.connection.connection_manager import ConnectionManager
 from bunbase.connection.options import Options, expect, query_of
 from bunbase.connection.subscription_manager import SubscriptionManager
@@ -201,7 +201,7 @@ class Realtime(Emitter):
         encryption: Encryption | None = None,
         meta: bool = False,
         conflate: Mapping[str, Any] | None = None,
-    ) -> UntypedChannel:
+    ) -> Channel:
         """A channel by its name. The same name gives the same object, and options that are given again hold from the next
         subscription on; if the channel is subscribed already, those that differ are logged.
 

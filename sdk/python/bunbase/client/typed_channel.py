@@ -9,18 +9,18 @@ users set as their presence. Where no types are given, the first overload holds:
 from __future__ import annotations
 
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, Never
+from typing import TYPE_CHECKING, Any, Generic
 
 from bunbase.client.channel import ChannelBase
 from bunbase.client.messages import Messages
 from bunbase.protocol.model import Ack, Message, Presence, User
 from bunbase.protocol.type_variables import E_co, N, R, S, T
 
-__all__ = ["Channel", "UntypedChannel"]
+__all__ = ["Channel"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal, TypedDict, TypeVar, Unpack, overload
+    from typing import Literal, Never, TypedDict, TypeVar, Unpack, overload
 
     M1 = TypeVar("M1", bound=Message)
     M2 = TypeVar("M2", bound=Message)
@@ -291,7 +291,3 @@ class Channel(ChannelTypes[E_co, S], ChannelBase):  # type: ignore[misc]
         ``gap``: messages between the given position and now have been lost, since they had expired; read the page anew.
         ``error``: a ``RealtimeError``: the subscription has ended, or a message could not be decrypted (``RT_007``).
     """
-
-
-UntypedChannel = Channel[Never, Any]
-"""One that can be assigned to a variable of any ``Channel[Events, State]``."""

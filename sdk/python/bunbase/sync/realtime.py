@@ -12,7 +12,7 @@ from bunbase.client.realtime import Realtime
 from bunbase.core.status import ConnectionState, ConnectionStatus
 from bunbase.sync.loop_thread import LoopThread
 from bunbase.sync.query import SyncDatabase, SyncDB
-from bunbase.sync.typed_channel import SyncChannel, UntypedSyncChannel
+from bunbase.sync.typed_channel import SyncChannel
 
 __all__ = ["SyncRealtime"]
 
@@ -79,7 +79,7 @@ class SyncRealtime:
         """Disconnect, and end the thread. Iterators end. A closed client stays closed."""
         self._thread.close(self._realtime.disconnect())
 
-    def channel(self, name: str, **options: Any) -> UntypedSyncChannel:
+    def channel(self, name: str, **options: Any) -> SyncChannel:
         """A channel by its name. ``options``: those of ``Realtime.channel``."""
         return SyncChannel(self._thread, self._realtime, self._realtime.channel(name, **options))
 

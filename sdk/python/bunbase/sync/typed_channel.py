@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, Never
+from typing import TYPE_CHECKING, Any, Generic
 
 from bunbase.protocol.model import Ack, Message, Presence
 from bunbase.protocol.type_variables import E_co, N, S, T
 from bunbase.sync.channel import SyncChannelBase
 from bunbase.sync.iterator import SyncIterator
 
-__all__ = ["SyncChannel", "UntypedSyncChannel"]
+__all__ = ["SyncChannel"]
 
 if TYPE_CHECKING:
-    from typing import TypeVar, Unpack, overload
+    from typing import Never, TypeVar, Unpack, overload
 
     from bunbase.client.typed_channel import ReadOptions, SendOptions
 
@@ -199,7 +199,3 @@ class SyncChannel(SyncChannelTypes[E_co, S], SyncChannelBase):  # type: ignore[m
 
     In brackets the types of its events and of the state of present users, see ``Channel``.
     """
-
-
-UntypedSyncChannel = SyncChannel[Never, Any]
-"""One that can be assigned to a variable of any ``SyncChannel[Events, State]``."""
