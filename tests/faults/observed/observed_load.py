@@ -150,8 +150,9 @@ class ObservedLoad:
     def _streams(self, passed: dict[str, list[int]]) -> list[str]:
         problems = []
         histories = {each.name: each.seen for each in self.observers}
+        again = {(each.name, n) for each in self.observers for n in each.again}
         for stream in STREAMS:
-            if wrong := transient.disorder(histories, stream):
+            if wrong := transient.disorder(histories, stream, again):
                 problems.append(f"{stream}: {wrong}")
             for observer in self.observers:
                 if doubled := transient.doubled(observer.seen, stream):
@@ -192,7 +193,12 @@ class ObservedLoad:
     def facts(self) -> dict[str, Any]:
         """All histories, for those who look for the reason of a problem."""
         return {
-            each.name: {"seen": each.seen, "acked": each.acked, "breaks": self._breaks(each.node)}
+            each.name: {
+                "seen": each.seen,
+                "acked": each.acked,
+                "again": sorted(each.again),
+                "breaks": self._breaks(each.node),
+            }
             for each in self.observers
         }
 

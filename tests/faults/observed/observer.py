@@ -35,7 +35,7 @@ class Seen(NamedTuple):
 
 
 class Observer:
-    """A client at a node. ``seen``: its history; ``node``: the name of the node."""
+    """A client at a node. ``seen``: its history; ``node``: the name of the node; ``acked``, ``again``: see :meth:`send`."""
 
     def __init__(self, name: str, node: str, url: str, transport: str) -> None:
         self.name = name
@@ -43,10 +43,16 @@ class Observer:
         self.seen: list[Seen] = []
         self.channels: dict[str, Channel] = {}
         self.acked: dict[str, list[int]] = {}
+        self.again: set[int] = set()
+        self._connections = 0
         self.errors: list[str] = []
         self.realtime = Realtime(url, transports=(transport,), parameters={"user": name}, **SHORT_TIMEOUTS)
-        self.realtime.on("connected", lambda: self._note(CONNECTED, ""))
+        self.realtime.on("connected", self._connected)
         self.realtime.on("message", lambda message: self.sent("*", message.data))
+
+    def _connected(self) -> None:
+        self._connections += 1
+        self._note(CONNECTED, "")
 
     def _note(self, kind: str, of: str, value: Any = None) -> None:
         self.seen.append(Seen(time.time(), kind, of, value))
@@ -96,11 +102,17 @@ class Observer:
         live.on("error", lambda error: self.errors.append(f"{window}: {error}"))
 
     async def send(self, channel: str, event: str, n: int) -> None:
-        """Publish a number; one whose acknowledgement comes is kept in ``acked``."""
+        """Publish a number; one whose acknowledgement comes is kept in ``acked``, one that may have been sent over several
+        connections in ``again``.
+        """
+        before = self._connections
+        self.again.add(n)
         with contextlib.suppress(RealtimeError, TimeoutError):
             async with asyncio.timeout(GIVE_UP_AFTER):
                 await self.channels[channel].send(event, {"from": self.name, "n": n})
             self.acked.setdefault(channel, []).append(n)
+            if self._connections == before:
+                self.again.discard(n)
 
     def last(self, kind: str, of: str) -> Any:
         """The value of the last entry of that kind; None if there is none."""

@@ -1,7 +1,9 @@
 """What is delivered once or never: messages of channels without history, messages to all clients, changes of a room.
 
 Nothing of it comes twice, and all clients get what they get in one order. What a client lacks must have been committed when
-it could not be delivered: around a new connection of the client, or when its node had lost a part of the stream.
+it could not be delivered: around a new connection of the client, or when its node had lost a part of the stream. A message
+to a channel without history that was sent again over a new connection, since its answer did not come, is published again:
+clients that know its id drop it, and others get it then, so the order is that of the others.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
@@ -34,7 +36,10 @@ SETUP = (
 """What the database needs."""
 
 NOTICES = 5.0
-"""Seconds before a node notices that it has lost something, and until it has gone on."""
+"""Seconds before a node notices that it has lost something."""
+
+_RECOVERS = 30.0
+"""Seconds after that until it has read again what it can read. It shows a room as it is by then, not what was between."""
 
 _MARKS = {"connected", "subscribed", "gap"}
 
@@ -75,12 +80,15 @@ def doubled(seen: Sequence[Seen], stream: str) -> list[Entry]:
     return [each for each, count in Counter(_entries(seen, stream)).items() if count > 1]
 
 
-def disorder(histories: Mapping[str, Sequence[Seen]], stream: str) -> str:
-    """Why there is no one order in which all clients got theirs; "" if there is. Each sender's numbers must rise."""
+def disorder(histories: Mapping[str, Sequence[Seen]], stream: str, again: Collection[Entry] = frozenset()) -> str:
+    """Why there is no one order in which all clients got theirs; "" if there is. Each sender's numbers must rise.
+
+    ``again``: what may have been sent twice.
+    """
     graph: dict[Entry, set[Entry]] = {}
     for name, seen in histories.items():
         last: dict[str, int] = {}
-        entries = _entries(seen, stream)
+        entries = [each for each in _entries(seen, stream) if each not in again]
         for sender, n in entries:
             if n < last.get(sender, n):
                 return f"{name}: {n} of {sender} came after {last[sender]}"
@@ -114,7 +122,7 @@ def lost(
             coming.pop(0)
             continue
         after = places[coming[0]] if coming else len(seen)
-        begin = seen[before].at - NOTICES if before >= 0 else 0.0
+        begin = seen[before].at - _RECOVERS if before >= 0 else 0.0
         end = seen[after].at + NOTICES if after < len(seen) else float("inf")
         marked = any(each.kind in _MARKS for each in seen[before + 1 : after])
         if marked or any(begin <= at <= end for at in breaks):
