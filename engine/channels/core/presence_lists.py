@@ -91,6 +91,10 @@ class _User:
         return max((row.left_at or now for row in self.removed), default=now)
 
 
+Before = Mapping[str, Mapping[str, _User]]
+"""Lists that were loaded and changed no more: users by channel and name."""
+
+
 class PresenceState:
     """Every channel's members. Until :meth:`load` it knows nothing and changes are dropped."""
 
@@ -128,15 +132,19 @@ class PresenceState:
                 del self._encoded[channel]
         return encoded
 
-    def load(self, rows: Iterable[PresenceRow], now: str = "") -> list[PlainEvent]:
-        """Start from ``rows``, a snapshot of the table; returns what is different from before."""
+    def load(self, rows: Iterable[PresenceRow]) -> Before:
+        """Start from ``rows``, a snapshot of the table; returns the lists of before, for :meth:`differences`."""
         before, self._channels, self._encoded, self.loaded = self._channels, {}, {}, True
         for row in rows:
             user = self._channels.setdefault(row.channel, {}).setdefault(row.user_id, _User())
             user.rows[row.connection_id] = row
-        return self._counted(list(self._differences(before)))
+        return before
 
-    def _differences(self, before: dict[str, dict[str, _User]]) -> Iterable[PlainEvent]:
+    def differences(self, before: Before) -> list[PlainEvent]:
+        """What subscribers that have received the lists ``before`` have to know."""
+        return self._counted(list(self._different(before)))
+
+    def _different(self, before: Before) -> Iterable[PlainEvent]:
         for channel, users in before.items():
             now = self._channels.get(channel, {})
             for name, user in users.items():

@@ -32,13 +32,15 @@ class Rooms:
         self._defaults: dict[str, Row] = {}
         self._found: dict[str, Row | None] = {}  # what holds for a channel, until something changes
 
-    def load(self, rooms: Iterable[Row], defaults: Iterable[Row]) -> list[PlainEvent]:
-        """Start from the tables' rows; returns what is different from before, for subscribers that have received
-        the rooms.
-        """
+    def load(self, rooms: Iterable[Row], defaults: Iterable[Row]) -> Mapping[str, Row]:
+        """Start from the tables' rows; returns the rooms of before, for :meth:`differences`."""
         before, self._rooms = self._rooms, {row["name"] or "": row for row in rooms}
         self._defaults = {row["pattern"] or "": row for row in defaults}
         self._found.clear()
+        return before
+
+    def differences(self, before: Mapping[str, Row]) -> list[PlainEvent]:
+        """What subscribers that have received the rooms ``before`` have to know."""
         events = [_change(before.get(name), row) for name, row in self._rooms.items()]
         events += [_closed(row) for name, row in before.items() if name not in self._rooms]
         return [event for event in events if event is not None]

@@ -170,28 +170,27 @@ class ChannelCore:
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
         """Start from the rows of presence, channels, channel_defaults, routes and rules that ``snapshot`` shows; catch up.
 
-        Subscribers may have lost their rights: ``hub.review()`` follows.
+        Subscribers get the difference between what they have received and what is then. The snapshot alone may be older:
+        the stream goes on while it is read. They may have lost their rights: ``hub.review()`` follows.
         """
         presence, rooms, defaults, routes, rules = tables
         self._loads += 1
         known = self.presence.loaded
-        room_events = self.rooms.load(rooms, defaults)
+        rooms_before = self.rooms.load(rooms, defaults)
         self.routes.load(routes)
         self.access.load(rules)
         if not known:  # what was delivered before the routes were known
             for entry in self.unrecorded.pending:
                 entry.copies = self.routes.copies(entry.messages)
-        events = self.presence.load([presence_row(row) for row in presence])
-        if known:  # before what the snapshot does not show: that is later
-            for event in room_events:
-                self._room(event)
-            self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
-            self._close()
+        presence_before = self.presence.load([presence_row(row) for row in presence])
         for transaction in {each.position: each for each in unseen}.values():  # the stream may have brought one again
             decoded = self.reader.decode(transaction)
-            for event in self._apply_rights(decoded):
+            self._apply_rights(decoded)
+            self._present(decoded)
+        if known:
+            for event in self.rooms.differences(rooms_before):
                 self._room(event)
-            self._apply_presence(decoded)
+            self._show_presence(self.presence.differences(presence_before))
             self._close()
         # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
         self._concerned.clear()
@@ -212,7 +211,7 @@ class ChannelCore:
         for event in room_events:
             self._room(event)
         if decoded.changes and not shown:
-            self._apply_presence(decoded)
+            self._show_presence(self._present(decoded))
         # While the rooms are those of a later snapshot, it is not known whether they were closed already.
         if closed and self._base is None:
             self._refuse(decoded, closed)
@@ -271,13 +270,16 @@ class ChannelCore:
                     self.census.apply(change)
         return events
 
-    def _apply_presence(self, decoded: DecodedTransaction) -> None:
+    def _present(self, decoded: DecodedTransaction) -> list[PlainEvent]:
+        """Apply the rows of presence. Returns the events for subscribers."""
         present = [change for change in decoded.changes if change.table == "presence"]
-        if present:
-            events = self.presence.apply(present, decoded.commit_time, self._alone(decoded))
-            for event in events:
-                event.committed_at = decoded.commit_time
-            self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
+        events = self.presence.apply(present, decoded.commit_time, self._alone(decoded)) if present else []
+        for event in events:
+            event.committed_at = decoded.commit_time
+        return events
+
+    def _show_presence(self, events: Iterable[PlainEvent]) -> None:
+        self.hub.presence(event for event in events if event.body["channel"] not in self._closings)
 
     def _alone(self, decoded: DecodedTransaction) -> Callable[[], AbstractContextManager[bool | None]]:
         """For each row of presence: what goes wrong with it is that row's affair."""

@@ -99,13 +99,28 @@ def test_a_member_without_a_user_is_present_as_its_connection() -> None:
     )
 
 
-def test_what_a_snapshot_shows_is_delivered_before_what_it_does_not_show_yet() -> None:
-    node = CoreNode([[present("ann")], [], [], [], []])
+def test_what_a_snapshot_and_later_transactions_lead_to_is_compared_with_what_subscribers_have() -> None:
+    node = CoreNode([[present("ann"), present("bob")], [], [], [], []])
     subscriber = node.subscriber(presence={})
-    back = transaction_of(7, insert("presence", **present("ann", "AGAIN")))
-    node.load(Snapshot(7, 8, frozenset({7}), position=2_000), [[], [], [], [], []], [back])
-    assert [(body["type"], body["count"]) for body in subscriber.bodies] == [
-        ("presence:leave", 0),
-        ("presence:join", 1),
+    later = transaction_of(7, insert("presence", **present("ann", "AGAIN")), insert("presence", **present("eve")))
+    node.load(Snapshot(7, 8, frozenset({7}), position=2_000), [[], [], [], [], []], [later])
+    assert [(body["type"], body["user"]["id"], body["count"]) for body in subscriber.bodies] == [
+        ("presence:leave", "bob", 1),
+        ("presence:join", "eve", 2),
     ]
-    assert node.core.presence.count("c") == 1
+    assert node.core.presence.count("c") == 2
+
+
+def test_a_snapshot_that_is_older_than_what_subscribers_have_takes_nothing_back() -> None:
+    node = CoreNode([[present("ann")], [room("c")], [], [], []])
+    subscriber = node.subscriber(presence={})
+    changed = room("c", capacity="2")
+    changes = [update("channels", room("c"), changed), delete("presence", **present("ann"))]
+    node.process(7, *changes, insert("presence", **present("bob")))
+    shown = ["room:updated", "presence:leave", "presence:join"]
+    assert subscriber.types == shown
+    again = transaction_of(7, *changes, insert("presence", **present("bob")))
+    node.load(Snapshot(7, 8, frozenset({7}), position=2_000), [[present("ann")], [room("c")], [], [], []], [again])
+    assert subscriber.types == shown
+    assert [user["id"] for user in node.core.presence.users("c")] == ["bob"]
+    assert node.core.rooms.limited("c")
