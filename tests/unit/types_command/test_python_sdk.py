@@ -97,7 +97,7 @@ assert_type(next(sync.channel("chat:1").messages("new-message", NewMessage)).dat
 
 @realtime.on("error")
 def failed(error: RealtimeError) -> bool:
-    return error.code is ErrorCode.NOT_FOUND or error.code == ErrorCode.NOT_FOUND.value
+    return error.code is ErrorCode.NOT_FOUND or error.code == ErrorCode(ErrorCode.PRESENCE_REJECTED.value)
 """
 
 UNTYPED = """
