@@ -1,9 +1,10 @@
 """What is delivered once or never: messages of channels without history, messages to all clients, changes of a room.
 
 Nothing of it comes twice, and all clients get what they get in one order. What a client lacks must have been committed when
-it could not be delivered: around a new connection of the client, or when its node had lost a part of the stream. A message
-to a channel without history that was sent again over a new connection, since its answer did not come, is published again:
-clients that know its id drop it, and others get it then, so the order is that of the others.
+it could not be delivered: around a new connection of the client, or when its node had lost a part of the stream, at whose
+recovery it informs clients (*gap*). A message to a channel without history that was sent again over a new connection, since
+its answer did not come, is published again: clients that know its id drop it, others get it then, so the order is that of
+the others.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def lost(
         after = places[coming[0]] if coming else len(seen)
         begin = seen[before].at - _RECOVERS if before >= 0 else 0.0
         end = seen[after].at + NOTICES if after < len(seen) else float("inf")
-        marked = any(each.kind in _MARKS for each in seen[before + 1 : after])
+        marked = any(each.kind in _MARKS and each.at <= end for each in seen[before + 1 :])
         if marked or any(begin <= at <= end for at in breaks):
             excused += 1
         else:
