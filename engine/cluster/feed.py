@@ -31,8 +31,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from nats.errors import Error as NatsError
-
 from engine.cluster.consumer import Message, Meter
 from engine.cluster.identity import check_same, identity_of, messages_oid
 from engine.cluster.messages import RECORD, TOPICS, Assembler, Pulse, Sent, pulse_of
@@ -135,8 +133,8 @@ class ClusterFeed(FollowedFeed):
             task.add_done_callback(lambda _: self._requests.pop(what, None))
 
     async def _send_request(self, stream: NatsStream, what: bytes) -> None:
-        with contextlib.suppress(NatsError, OSError):  # the session ends, and the next relay's signs of life bring it
-            await stream.client.publish(self._cluster.control, what)
+        with contextlib.suppress(NatsFailedError):  # the session ends, and the next relay's signs of life bring it
+            await stream.ask(what)
 
     def doubt(self) -> None:
         """Another connection to the server was found dead: the relay finds out by itself whether its own is."""
@@ -182,7 +180,7 @@ class ClusterFeed(FollowedFeed):
             pulse = pulse_of(last)
             check_same(self._cluster, pulse, ours)
             place = await self._welcome(stream, last, pulse)
-            await stream.client.publish(self._cluster.control, _BEAT)
+            await stream.ask(_BEAT)
             if place is not None:
                 break
             self._received_at = time.monotonic()

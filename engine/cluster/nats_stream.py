@@ -201,6 +201,11 @@ class NatsStream:
         with explained():
             await self.client.publish(subject, data, reply=reply, headers=headers)
 
+    async def ask(self, what: bytes) -> None:
+        """Send a node's request to the relay that leads."""
+        with explained():
+            await self.client.publish(self._settings.control, what)
+
     async def message(self, sequence: int) -> Sent | None:
         """The message of this number; None: it is not there."""
         found = await self.find(sequence)

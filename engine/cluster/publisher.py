@@ -30,11 +30,13 @@ from typing import Final
 
 import structlog
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from tenacity import RetryCallState, wait_exponential, wait_random
 
 from engine.cluster.identity import DatabaseIdentity
 from engine.cluster.messages import OVERHEAD, RECORD, Index, Pulse, Sent, cut, sign_of_life
-from engine.cluster.nats_stream import NatsFailedError, NatsStream, StreamState, connected, sequence_of
+from engine.cluster.nats_errors import NatsFailedError, explained
+from engine.cluster.nats_stream import NatsStream, StreamState, connected, sequence_of
 from engine.cluster.place import Adopted, FencedError, adopt, check_term
 from engine.cluster.send_queue import SendQueue
 from engine.cluster.settings import ClusterSettings
@@ -192,15 +194,16 @@ class Publisher:
             await self._resume(stream)
             self._stored_at = time.monotonic()
             inbox = stream.client.new_inbox()
-            subscription = await stream.client.subscribe(f"{inbox}.*", cb=self._take)
-            control = await stream.client.subscribe(self._settings.control, cb=self._asked)
+            with explained():
+                subscription = await stream.client.subscribe(f"{inbox}.*", cb=self._take)
+                control = await stream.client.subscribe(self._settings.control, cb=self._asked)
             self._begun.set()
             self.beat()
             try:
                 await self._send(stream, inbox)
             finally:
                 for each in (subscription, control):
-                    if not stream.client.is_closed:
+                    with contextlib.suppress(NatsError, OSError):  # the connection may be closed
                         await each.unsubscribe()
 
     async def _asked(self, message: Msg) -> None:
