@@ -5,18 +5,23 @@ compared, encoded and delivered once. So the more wait, the less each costs, and
 A server that keeps up gathers nothing: each transaction is delivered as soon as it is here.
 
 Only short transactions of rows alone are gathered. One with a logical message (annotations, definitions, commands) is
-applied by itself, as are large ones.
+applied by itself, as are large ones, and those by which clients are let in or not: who is disconnected by one gets nothing
+of the next.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from engine.stream.change_feed import ChangeFeed
-from engine.transaction import Message, Transaction
+from engine.transaction import Change, Message, Transaction
 
 __all__ = ["Gathering"]
+
+_SCHEMA: Final = "realtime"
+_CREDENTIALS: Final = frozenset({"api_keys", "sessions"})  # tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +47,9 @@ class Gathering:
 def _is_plain(transaction: Transaction) -> bool:
     if transaction.late or not transaction.received_at or not transaction.is_short:
         return False
-    return not any(isinstance(change, Message) for change in transaction.changes)
+    return not any(isinstance(change, Message) or _is_of_credentials(change) for change in transaction.changes)
+
+
+def _is_of_credentials(change: Change) -> bool:
+    relation = change.relation
+    return relation.schema == _SCHEMA and relation.name in _CREDENTIALS

@@ -139,6 +139,11 @@ class ChannelCore:
             room_events = [event for event, row in shown_by if self.rooms.row(event.channel) == row]
         return self._conclude(decoded, events, closed, room_events, again=again)
 
+    @property
+    def credentials(self) -> int:
+        """How often API keys and sessions have changed."""
+        return self.api_keys.version + self.sessions.version
+
     def seed(self, transactions: Iterable[Transaction]) -> None:
         """Transactions that were delivered before this core listened and that a snapshot might not show."""
         for transaction in transactions:

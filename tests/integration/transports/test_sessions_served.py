@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.support.clients.list_client import read, slot_name, write
+from tests.support.clients.list_client import TABLE, read, slot_name, write
 from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
 from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
@@ -74,6 +74,36 @@ async def test_sessions_begin_at_once_and_their_end_ends_their_connections_on_ev
                 await ends(laptop, "unknown session")
             await ends(bob, "unknown session")
         await _listed(database, rest)
+
+
+BURST = """
+do $$ begin
+  for i in 1..300 loop insert into messages (id, room) values (-i, 'before'); commit; end loop;
+  perform {}; commit;
+  for i in 1..300 loop insert into messages (id, room) values (i, 'after'); commit; end loop;
+end $$
+"""
+
+
+@pytest.mark.parametrize("revoke", ["realtime.revoke_session('s-1')", "realtime.revoke_api_key('{prefix}')"])
+async def test_whose_session_or_key_has_ended_gets_nothing_that_commits_later(database: str, revoke: str) -> None:
+    write(database, TABLE)
+    begin(database, "s-1")
+    [(key, prefix)] = read(database, "select k, left(k, 15) from realtime.create_api_key('web', 'publishable') as k")
+    async with (
+        asyncio.timeout(2 * GIVE_UP_AFTER),
+        serving(database, free_port(), slot_name=slot_name(), **OPTIONS) as server,
+        transport_client(server.url, "websocket", token=token(sid="s-1"), apikey=key) as client,
+    ):
+        await client.send(type="subscribe", channel="db:collection:messages", id="q")
+        assert (await client.receive("snapshot"))["changes"] == []
+        with psycopg.connect(database, autocommit=True) as connection:
+            await asyncio.to_thread(connection.execute, BURST.format(revoke.format(prefix=prefix)).encode())
+        rooms: set[str] = set()
+        while (message := await client.receive("snapshot", "error"))["type"] == "snapshot":
+            rooms |= {change["doc"]["data"]["room"] for change in message["changes"]}
+        assert message["code"] == "RT_002"
+        assert rooms == {"before"}
 
 
 async def _refusal(server: ServerProcess, sid: str) -> str:

@@ -153,11 +153,14 @@ async def test_transactions_that_have_waited_are_gathered(play: Play) -> None:
     )
     play.driver.add_consumer(play.one)
     note = Message("realtime.meta", b"{}", transactional=True)
+    sessions = Relation(2, "realtime", "sessions", "d", ())
     many = [inserted(Relation(1, "public", "note", "d", ()), ())] * 17
     play.feed.events.extend(
         [
             *(rows(position) for position in (100, 200, 300, 400, 500)),
             rows(600, note),  # nothing else has its annotation
+            *(rows(position) for position in (650, 660)),
+            rows(670, inserted(sessions, ())),
             *(rows(position) for position in (700, 800)),
             rows(900, *many),
             *(rows(position) for position in (1_000, 1_100)),
@@ -169,7 +172,8 @@ async def test_transactions_that_have_waited_are_gathered(play: Play) -> None:
     play.driver.start()
     await play.passed(1_505)
     begun = [each.split()[-1] for each in play.log if "begins" in each]
-    assert begun == ["100+200+300", "400+500", "600", "700+800", "900", "1000+1100", "1300", "1400", "1500"]
+    alone = ["900", "1000+1100", "1300", "1400", "1500"]
+    assert begun == ["100+200+300", "400+500", "600", "650+660", "670", "700+800", *alone]
     assert [each.position for each in play.driver.tail][:4] == [100, 200, 300, 400]
     assert (play.driver.position, play.feed.waiting) == (1_500, 0)
 
