@@ -301,7 +301,7 @@ class ClusterFeed(FollowedFeed):
             found, expected = format_lsn(sent.previous), format_lsn(self._stream.chain)
             raise StreamBrokenError(f"what follows {found} came where {expected} was reached", sent.previous)
         if is_pulse:
-            self._take_pulse(pulse_of(sent))
+            self._take_pulse(pulse_of(sent), whole=sent.last)
             return
         self._welcome_once()
         try:
@@ -316,7 +316,8 @@ class ClusterFeed(FollowedFeed):
             self.breaks["undecodable"] += 1
             raise UndecodableEventError(str(error), sent.position) from error
 
-    def _take_pulse(self, pulse: Pulse) -> None:
+    def _take_pulse(self, pulse: Pulse, *, whole: bool) -> None:
+        """``whole``: it is not within an event."""
         if other := why_other(self._stream.server, pulse.server):
             raise StreamBrokenError(other)
         if self.interest.selective and (pulse.topics == TOPICS) != (self._chains is not None):
@@ -325,7 +326,11 @@ class ClusterFeed(FollowedFeed):
         before, self._pulse = self._pulse, pulse
         self._welcome_once()
         if pulse.recorded or self._chains is not None:
-            self._stream.take(Passed(self._stream.chain, self._stream.chain, pulse.recorded))
+            chain = self._stream.chain
+            passed = (
+                chain if whole or self._chains is None else self._chains.proven
+            )  # topics may be added from there on
+            self._stream.take(Passed(chain, passed, pulse.recorded))
         if before is not None and (before.relay, before.sessions) != (pulse.relay, pulse.sessions):
             self._reconnected()
         self._show(pulse.status, pulse.reason)

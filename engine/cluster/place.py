@@ -309,7 +309,9 @@ async def _index_since(stream: NatsStream, settings: ClusterSettings, first: int
         async for found in messages:
             if found is None or (chain is not None and found.sent.previous != chain):
                 return None
-            if found.subject == settings.pulses:
+            if found.sent.index is not None and not found.sent.last:
+                index = TopicIndex(*found.sent.index)
+            elif found.subject == settings.pulses:
                 index.begin(found.sent.position)
             elif found.sent.last:
                 index.note(settings.topic(found.subject), found.sent.position)

@@ -286,7 +286,8 @@ class Publisher:
         before, sent = self._pulsed, self._sign_of_life(self.position, self._index.now, self._open)
         if sent is not None and (self.queue.last_subject != self._settings.pulses or self._pulsed != before):
             self._add(self._settings.pulses, sent)
-            self._index.begin(self.position)
+            if sent.last:
+                self._index.begin(self.position)
 
     def _sign_of_life(self, at: Lsn, index: Index, within: Lsn = 0) -> Sent | None:
         pulse = self._pulse()

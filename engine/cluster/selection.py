@@ -146,11 +146,15 @@ class Selection:
         """The next message; returns whether the node has to take it as what follows. Raises ``StreamBrokenError``."""
         if sent.generation != self._generation:
             raise StreamBrokenError("the stream was begun anew")
-        sequence, self._sequence = message.sequence, max(self._sequence, message.sequence)
-        self._whole = sent.last
+        sequence = message.sequence
+        if message.pulse and not sent.last:  # within an event, where nothing can begin
+            takes = self._chains.check(sent, self._takes)
+            self._end_adding(sequence)
+            return takes
+        self._sequence, self._whole = max(self._sequence, sequence), sent.last
         if message.pulse:
             takes = self._chains.check(sent, self._takes)
-            if takes and sent.last:  # from one within an event no one can go on
+            if takes:
                 self._history.add(sent.position, sequence, self._needed())
         else:
             topic, again = self._settings.topic(message.subject), sequence <= self._until

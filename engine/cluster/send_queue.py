@@ -24,7 +24,7 @@ class Queued:
         reached: the position up to which the stream has everything with it.
         topic: of its event.
         ends: its event is complete with it.
-        pulse: it is a sign of life.
+        pulse: it is a sign of life, and not within an event.
         sequence: under which it was sent; 0: it was not.
     """
 
@@ -126,4 +126,4 @@ class SendQueue:
 
 def _queued(subject: str, sent: Sent, topic: int = COMMON) -> Queued:
     ends = sent.last and not sent.more
-    return Queued(subject, pack(sent), sent.previous, sent.reached, topic, ends, sent.index is not None)
+    return Queued(subject, pack(sent), sent.previous, sent.reached, topic, ends, ends and sent.index is not None)

@@ -14,7 +14,8 @@ Positions chain over the whole stream, which is no proof for a node that takes a
   it on the other ones, too (``others``): an event of a topic the common one's, a common event those of the topics that it
   touches. No more is named than had events since the last sign of life: for the rest the position of that (``ANY``) will do;
 * each sign of life has an *index*: the position of the sign of life before it, and for each topic that had events since then
-  the position of the last one. All nodes take signs of life.
+  the position of the last one. All nodes take signs of life. One between the parts of an event proves nothing, since a node
+  cannot go on there: the next one has what it has, too.
 
 An event that names a position which a node has not reached, and an index that names what it does not have, is a hole. With
 each index a node knows that it has all of its topics up to there, so the relay keeps no more than the topics since the last
@@ -24,7 +25,8 @@ one. Where these are many a sign of life follows at once, so what a message name
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
+from types import MappingProxyType
 from typing import Final
 
 from engine.cluster.messages import MAX_TOPICS, Index, Sent
@@ -72,9 +74,9 @@ class TopicHoleError(StreamBrokenError):
 class TopicIndex:
     """The relay's end: the topics of the events since the last index."""
 
-    def __init__(self, since: Lsn = 0) -> None:
+    def __init__(self, since: Lsn = 0, last: Mapping[int, Lsn] = MappingProxyType({})) -> None:
         self.since = since
-        self._last: dict[int, Lsn] = {}
+        self._last = dict(last)
         self._former: deque[Index] = deque(maxlen=_LATELY)
 
     @property
@@ -123,9 +125,7 @@ class TopicIndex:
 
     def copy(self) -> TopicIndex:
         """The same, by itself."""
-        copied = TopicIndex(self.since)
-        copied._last = dict(self._last)
-        return copied
+        return TopicIndex(self.since, self._last)
 
     def begin(self, since: Lsn) -> None:
         """A sign of life at ``since`` had all that was noted."""
@@ -180,6 +180,9 @@ class TopicChains:
     def check(self, sent: Sent, takes: Callable[[int], bool]) -> bool:
         """The index of a sign of life; False if it is known. ``takes``: whether a topic is taken.
 
+        One within an event may come again when a topic is added, behind that event: it is compared, and proves nothing. The
+        next one has what it has.
+
         Raises ``TopicHoleError``.
         """
         index = sent.index
@@ -193,9 +196,10 @@ class TopicChains:
         for topic, last in index.last.items():
             if takes(topic) and self.reached(topic) < last:
                 raise TopicHoleError(f"the event of topic {topic} at {format_lsn(last)} is missing", last)
-        self.proven = sent.position
-        self._last = max(self._last, sent.position)
-        self._have.clear()
+        if sent.last:
+            self.proven = sent.position
+            self._last = max(self._last, sent.position)
+            self._have.clear()
         return True
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from engine.cluster.messages import Index, Pulse, Sent, sign_of_life
-from engine.cluster.nats_stream import NatsStream, StreamState
-from engine.cluster.place import StreamHoles, StreamPlace, end_of, find
+from engine.cluster.nats_stream import Found, NatsStream, StreamState
+from engine.cluster.place import StreamHoles, StreamPlace, _index_since, end_of, find
+from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import StreamBrokenError, TopicHoleError, UndecodableEventError
 from engine.feed.feed import ServerIdentity
 from engine.feed.startup import Processes
@@ -165,3 +167,18 @@ def test_holes_in_succession_are_passed_in_one_go_and_read_for_in_growing_interv
     holes.now += 60
     holes.meets(300)
     assert not holes.waits(300)
+
+
+async def test_a_relay_that_takes_over_within_an_event_knows_the_topics_from_before_it() -> None:
+    settings = ClusterSettings(urls=(), slot="s")
+    within = sign_of_life(GENERATION, 1, Lsn(110), Index(Lsn(100), {5: Lsn(110)}), PULSE, Lsn(200))
+    subjects = [settings.pulses, settings.subject(6), settings.pulses]
+    messages = [within, part(110, 200), within]
+
+    async def find_message(sequence: int) -> Found:
+        return Found(messages[sequence - 1], sequence, subjects[sequence - 1])
+
+    stream = cast(NatsStream, SimpleNamespace(find=find_message))
+    index = await _index_since(stream, settings, 1, 3)
+    assert index is not None
+    assert index.now == (100, {5: 110}), "nodes have proven nothing behind the sign of life before the event"

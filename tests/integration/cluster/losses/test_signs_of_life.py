@@ -29,10 +29,10 @@ ROWS = 6
 START = 500
 
 
-def large(previous: int, position: int) -> Iterator[tuple[Part, bool]]:
+def large(previous: int, position: int, rows: int = ROWS) -> Iterator[tuple[Part, bool]]:
     """A transaction of MESSAGES in several parts, and whether each is the last."""
     decoder = PgOutputDecoder()
-    for payload in transaction(1, [relation(), *(insert(number, "a") for number in range(ROWS))]):
+    for payload in transaction(1, [relation(), *(insert(number, "a") for number in range(rows))]):
         found = decoder.feed(payload)
     assert found is not None
     for frames in frames_of(replace(found, position=position - 1, end=position), 1):
@@ -105,6 +105,26 @@ async def test_a_table_is_added_while_a_transaction_of_it_is_published(play: Pla
         found = await events
         assert (found.end, len(list(found.changes))) == (1000, ROWS)
         await until(lambda: MESSAGES.oid in adding.interest.taken)
+        assert adding.breaks == {}
+
+
+async def test_another_table_is_added_while_a_transaction_is_published(play: Play) -> None:
+    """What was published of it before a sign of life that nothing of it had proven comes as well."""
+    other = MESSAGES.oid + 1
+    async with play.feed() as adding:
+        events = asyncio.create_task(next_transaction(adding))
+        [(small, _)] = large(START, START + 100, 1)
+        await play.term.publish(small, START + 100, Topics(other))
+        parts = list(large(START + 100, 1000))
+        for number, (part, last) in enumerate(parts):
+            await play.publish(part, 1000, first=not number, last=last)
+            if number == len(parts) // 2:
+                before = adding.meter.messages
+                await until(lambda: adding.meter.messages > before + 1)
+                adding.interest.hold("test", {other: other})
+                adding.interest.wake()
+                found = await events
+        assert (found.end, adding.interest.taken) == (START + 100, {other})
         assert adding.breaks == {}
 
 
