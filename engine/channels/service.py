@@ -312,6 +312,7 @@ class Channels(BackgroundService):
             for effect in (yield from self.core.process(transaction)):
                 with self._failures.at(transaction.position, type(effect).__name__):
                     self._carry_out(effect)
+            yield
             if self.core.credentials != credentials:
                 yield  # whose API key or session has ended is disconnected before the next transaction
 

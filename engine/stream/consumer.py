@@ -20,8 +20,8 @@ class StreamConsumer(Protocol):
     """
 
     def process(self, *transactions: Transaction) -> Iterator[None]:
-        """Apply ``transactions``. Yields between batches, so that other tasks can run. The results of each appear in one
-        step, or those of several together.
+        """Apply ``transactions``. Yields between batches and between transactions: other tasks run then, if it is time.
+        The results of each appear in one step, or those of several together.
         """
         ...
 

@@ -254,9 +254,12 @@ class StreamDriver(BackgroundService):
                     stages.received(transaction.commit_time, transaction.received_at)
         # Acquired before the first change: a hand-over that waits for the lock happens before a transaction or after it.
         async with self.apply_lock:
+            began = time.monotonic()
             for consumer in self._consumers:
                 for _ in consumer.process(*transactions):
-                    await asyncio.sleep(0)
+                    if time.monotonic() - began > _YIELD_INTERVAL:
+                        await asyncio.sleep(0)
+                        began = time.monotonic()
             for transaction in transactions:
                 self.tail.append(transaction)
                 self._position = max(self._position, transaction.position)

@@ -92,6 +92,7 @@ class Dispatcher:
         outcome = Outcome(transactions[0].commit_time, self.stream_key)
         for transaction in transactions:
             yield from self._apply(transaction, outcome)
+            yield
         dirty, self._dirty, work = self._dirty, {}, 0
         for window in dirty:
             if work >= AT_ONCE:
@@ -241,8 +242,7 @@ class Dispatcher:
             self._routes.clear()
             self._rereads = {oid: watchers for oid, watchers in self._rereads.items() if watchers}
         rereads, watchers = self._rereads.setdefault(oid, set()), self._watched.watchers(oid)
-        route = _Route(oid, self._tables.get(oid), rereads, watchers)
-        self._routes[relation] = route
+        route = self._routes[relation] = _Route(oid, self._tables.get(oid), rereads, watchers)
         return route
 
     # -- queries ---------------------------------------------------------------------------------------------------

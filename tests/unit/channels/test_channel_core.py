@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -19,8 +20,10 @@ from engine.channels.core.effects import (
     PresenceChanged,
     TableTruncated,
 )
+from engine.channels.core.messages.fault_barrier import FaultBarrier
 from engine.channels.core.messages.model import ChannelClosedError, UnknownChannelError
 from engine.channels.core.unrecorded import UnrecordedMessages
+from engine.channels.service import Channels
 from engine.feed.decoders.change_log import ChangeLog
 from engine.postgres.snapshot import Snapshot
 from engine.transaction import Kind, Relation
@@ -270,6 +273,16 @@ def test_a_transaction_of_other_tables_is_passed_whether_its_changes_are_looked_
     node.process(3, message(3, xid="1003"))
     first, last = node.core.unrecorded.pending
     assert (first.before, last.before, node.core.position) == (0, passed.end, 768)
+
+
+def test_others_have_a_turn_between_transactions_that_are_gathered() -> None:
+    node = CoreNode([[], [], [], [], []])
+    listener = node.subscriber()
+    channels = cast("Channels", SimpleNamespace(core=node.core, _failures=FaultBarrier(), _carry_out=lambda _: None))
+    delivered = [
+        len(listener.data) for _ in Channels.process(channels, *(transaction_of(n, message(n)) for n in range(1, 5)))
+    ]
+    assert [delivered.count(number) > 0 for number in range(1, 5)] == [True] * 4
 
 
 # -- snapshots -----------------------------------------------------------------------------------------------------

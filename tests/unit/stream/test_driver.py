@@ -178,6 +178,41 @@ async def test_transactions_that_have_waited_are_gathered(play: Play) -> None:
     assert (play.driver.position, play.feed.waiting) == (1_500, 0)
 
 
+@pytest.mark.parametrize(("busy", "turns"), [(0.003, range(10, 41)), (0.0, range(21))])
+async def test_other_tasks_run_between_transactions_that_are_gathered_if_it_is_time(
+    play: Play, busy: float, turns: range
+) -> None:
+    await play.driver.stop()
+    play.driver = StreamDriver(
+        play.feed, Reader("postgresql:///"), 3600.0, gathering=Gathering(late=0, many=2, at_once=40)
+    )
+    ran = 0
+
+    async def run() -> None:
+        nonlocal ran
+        while True:
+            await asyncio.sleep(0)
+            ran += 1
+
+    def process(*transactions: Transaction) -> Iterator[None]:
+        nonlocal ran
+        before = ran
+        for _ in transactions:
+            time.sleep(busy)
+            yield
+        assert ran - before in turns, "of 40 yields"
+        play.log.append(f"gathered {len(transactions)}")
+
+    play.one.process = process  # type: ignore[method-assign]
+    play.driver.add_consumer(play.one)
+    play.feed.events.extend(rows(position) for position in range(100, 500, 10))
+    other = asyncio.create_task(run())
+    play.driver.start()
+    await play.passed(495)
+    other.cancel()
+    assert play.log == ["gathered 40"]
+
+
 async def test_transactions_are_applied_one_by_one_as_long_as_few_have_waited(play: Play) -> None:
     play.feed.events.extend(rows(position) for position in range(100, 100 + 16 * 10, 10))  # 15 wait for the first
     await play.passed(255)
