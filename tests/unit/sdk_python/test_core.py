@@ -15,7 +15,7 @@ from bunbase.core.pacing import Pacer
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
 from bunbase.core.send_queue import SendQueue
-from bunbase.core.use_count import UseCount
+from bunbase.core.use_count import Use, UseCount
 from bunbase.transports import Address
 from bunbase.transports.events import EventParser, ServerSentEvent
 from hypothesis import given
@@ -335,11 +335,12 @@ def test_a_snapshot_has_how_the_server_keeps_the_query() -> None:
 
 def test_a_use_is_taken_back_also_where_its_subscription_has_ended_meanwhile() -> None:
     uses = UseCount()
-    assert [uses.begin(), uses.begin()] == [0, 0]
+    one, other, third, fourth = (Use() for _ in range(4))
+    assert [uses.begin(one), uses.begin(other)] == [True, True]
     uses.end(refused=False)
-    assert not uses.withdraw(0)
+    assert not uses.withdraw(one)
     uses.end(refused=True)  # which nothing used
-    assert uses.begin() == 2
-    assert [uses.leave(), uses.leave()] == [False, True]
+    assert uses.begin(third)
+    assert [uses.leave(), uses.leave()] == [False, True]  # of the first subscription, and of the third
     uses.end(refused=True)
-    assert [uses.withdraw(2), uses.begin(), uses.leave()] == [False, 3, True]
+    assert [uses.withdraw(third), uses.begin(fourth), uses.leave()] == [False, True, True]

@@ -12,10 +12,11 @@ from weakref import WeakSet
 from bunbase.client.emitter import Emitter
 from bunbase.client.held_events import EVENTS, OWN, HeldEvents, is_reserved
 from bunbase.client.messages import Messages
+from bunbase.client.subscribing import Subscribing
 from bunbase.connection.subscription import Raw
 from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.channel_state import ChannelOptions, ChannelState
-from bunbase.core.use_count import BLOCK, UseCount
+from bunbase.core.use_count import BLOCK, Use, UseCount
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Ack, History, Presence
@@ -56,8 +57,8 @@ class ChannelBase(Emitter):
         """Whether it is subscribed to; a connection that is just being re-established does not matter."""
         return self._manager.subscriptions.get(self.key) is self and self._state.begun
 
-    async def subscribe(self, use: object = None) -> Self:
-        """Subscribe, and wait until no later message can be missed.
+    def subscribe(self, use: object = None) -> Subscribing[Self]:
+        """Subscribe, and wait until no later message can be missed: await what it returns. That names the use, too.
 
         Calls are counted, so parts of an application can share a channel: each needs its own ``unsubscribe``, also where the
         server has ended it since; one that raises needs none. After a reconnect it resumes from the last message. What comes
@@ -69,11 +70,17 @@ class ChannelBase(Emitter):
         Raises:
             RealtimeError: it is rejected, or the connection fails for good.
         """
-        subscription, ready = self._uses.begin(use), self._begin()
+        begun = Use(use)
+        return Subscribing(begun, self._subscribe(begun))
+
+    async def _subscribe(self, use: Use) -> Self:
+        if not self._uses.begin(use):
+            return self
+        ready = self._begin()
         try:
             await asyncio.shield(ready)
         except asyncio.CancelledError:
-            if self._uses.withdraw(subscription, use):
+            if self._uses.withdraw(use):
                 await self._leave()
             raise
         return self
@@ -87,10 +94,13 @@ class ChannelBase(Emitter):
 
     async def unsubscribe(self, use: object = None) -> None:
         """Leave once it was called as often as ``subscribe``; other clients see it at once. Iterators end, listeners stay.
-        It ends no use that began after the server has ended the one that it is for; with the ``use`` of ``subscribe`` only
-        such a one, and nothing if there is none any more; without it none that has a name or is a ``with`` block.
+
+        Args:
+            use: which use it ends: what ``subscribe`` returned, or the name that it got; nothing if that has ended or was
+                refused. Without it any use that has no name and is no ``with`` block, of the oldest subscription first.
         """
-        if self._uses.leave(use):
+        known = Subscribing.use_of(use)
+        if self._uses.leave(use) if known is None else self._uses.withdraw(known):
             await self._leave()
 
     async def _leave(self) -> None:

@@ -5,49 +5,77 @@ The invariant: who leaves ends a use of its own: none that began after the serve
 
 from __future__ import annotations
 
-__all__ = ["BLOCK", "UseCount"]
+__all__ = ["BLOCK", "Use", "UseCount"]
 
 BLOCK = object()
 """Who uses a channel in a ``with`` block, which is left once."""
 
 
+class Use:
+    """One call of ``subscribe``. ``user`` is any object that it names, compared by identity; None if it names none."""
+
+    def __init__(self, user: object = None) -> None:
+        self.user = user
+        self.left = False
+        self.subscription = -1  # which one it is, from its beginning on
+
+
 class UseCount:
     """Calls of ``subscribe``, each of which needs one of ``unsubscribe``, also after its subscription has ended.
 
-    ``user`` is any object that both calls name, compared by identity; None for those that name none.
+    A call of ``unsubscribe`` that names neither the use nor its user is counted: the uses without a user have ended when no
+    more of them are left than there are such calls. So these and those that name a use may come in any order.
     """
 
     def __init__(self) -> None:
         self._subscription = 0  # which one it is
-        self._uses: list[
-            tuple[int, object]
-        ] = []  # that are not left yet, oldest first: the subscription, and who uses it
+        self._uses: list[Use] = []  # that are not left yet, oldest first
+        self._calls = dict[int, int]()  # by subscription: calls that named nothing
 
-    def begin(self, user: object = None) -> int:
-        """One more use. Returns the number of its subscription, for ``withdraw``."""
-        self._uses.append((self._subscription, user))
-        return self._subscription
+    def begin(self, use: Use) -> bool:
+        """One more use. Returns False if it was left before."""
+        if not use.left:
+            use.subscription = self._subscription
+            self._uses.append(use)
+        return not use.left
 
     def leave(self, user: object = None) -> bool:
         """The oldest use of this user is left, if there is one. Returns whether nothing uses the present subscription any
         more.
         """
-        mine = (subscription for subscription, other in self._uses if other is user)
-        return self.withdraw(next(mine, -1), user)
+        oldest = next((use for use in self._uses if use.user is user), None)
+        if oldest is None:
+            return False
+        if user is not None:
+            return self.withdraw(oldest)
+        self._calls[oldest.subscription] = self._calls.get(oldest.subscription, 0) + 1
+        return self._end_unnamed(oldest.subscription)
 
-    def withdraw(self, subscription: int, user: object = None) -> bool:
-        """As ``leave``, of a use of this subscription."""
-        for index, (number, other) in enumerate(self._uses):
-            if number == subscription and other is user:
-                del self._uses[index]
-                return number == self._subscription and not self._present()
-        return False
+    def withdraw(self, use: Use) -> bool:
+        """As ``leave``, of this very use."""
+        use.left = True
+        if use not in self._uses:
+            return False
+        self._uses.remove(use)
+        return self._end_unnamed(use.subscription)
 
     def end(self, *, refused: bool) -> None:
         """The subscription has ended, or was ``refused``: its users know that, and leave nothing."""
         if refused:
-            del self._uses[len(self._uses) - self._present() :]
+            self._remove(self._of(self._subscription))
+            self._calls.pop(self._subscription, None)
         self._subscription += 1
 
-    def _present(self) -> int:
-        return sum(number == self._subscription for number, _ in self._uses)
+    def _end_unnamed(self, subscription: int) -> bool:
+        """Each that has no name is left when there are as many calls. Returns whether it is the present one, and unused."""
+        unnamed = [use for use in self._of(subscription) if use.user is None]
+        if len(unnamed) <= self._calls.get(subscription, 0):
+            self._remove(unnamed)
+            self._calls.pop(subscription, None)
+        return subscription == self._subscription and not self._of(subscription)
+
+    def _of(self, subscription: int) -> list[Use]:
+        return [use for use in self._uses if use.subscription == subscription]
+
+    def _remove(self, uses: list[Use]) -> None:
+        self._uses = [use for use in self._uses if use not in uses]

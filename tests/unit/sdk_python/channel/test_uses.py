@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import gc
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 import pytest
 from bunbase import Channel, RealtimeError
+from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.sync.loop_thread import LoopThread
 from bunbase.sync.typed_channel import SyncChannel
 
@@ -159,3 +161,112 @@ async def test_a_subscribe_that_is_cancelled_takes_back_its_own_use_alone() -> N
     assert channel.is_subscribed
     await channel.unsubscribe()
     assert not channel.is_subscribed
+
+
+async def test_a_use_is_ended_by_what_subscribe_returned_in_any_order_and_once() -> None:
+    _, channel = made()
+    await subscribed(channel)
+    ended = channel.subscribe()
+    assert await ended is channel
+    channel.ended(REFUSED)
+    refused = channel.subscribe()
+    waiting = asyncio.create_task(refused)
+    await turn()
+    channel.ended(REFUSED)
+    with pytest.raises(RealtimeError):
+        await waiting
+    later, other = channel.subscribe(), channel.subscribe()
+    both = asyncio.gather(later, other)
+    await turn()
+    begin(channel)
+    await both
+    for use in (refused, ended, ended, ended, later, later):  # once would do
+        await channel.unsubscribe(use)
+        assert channel.is_subscribed
+    await channel.unsubscribe(other)
+    assert not channel.is_subscribed
+
+
+@pytest.mark.parametrize("order", ["use first", "use last"])
+async def test_uses_are_counted_with_calls_of_unsubscribe_that_name_none(order: str) -> None:
+    _, channel = made()
+    await subscribed(channel)
+    use = channel.subscribe()
+    await use
+    calls: list[object] = [use, None] if order == "use first" else [None, use]
+    await channel.unsubscribe(calls[0])
+    assert channel.is_subscribed
+    await channel.unsubscribe(calls[1])
+    assert not channel.is_subscribed
+    await subscribed(channel)
+    await channel.unsubscribe(use)  # once more
+    assert channel.is_subscribed
+
+
+async def test_a_use_that_is_ended_before_it_began_subscribes_to_nothing() -> None:
+    manager, channel = made()
+    use = channel.subscribe()
+    task = asyncio.create_task(use)
+    await channel.unsubscribe(use)
+    assert (await task is channel, manager.subscriptions) == (True, {})
+
+
+def _answer_later(manager: SubscriptionManager, channel: Channel) -> None:
+    def answer() -> None:
+        if manager.subscriptions:
+            begin(channel)
+
+    asyncio.get_running_loop().call_later(0.01, answer)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda subscribing: subscribing,
+        asyncio.create_task,
+        asyncio.ensure_future,
+        asyncio.gather,
+        lambda subscribing: asyncio.wait_for(subscribing, 5),
+        lambda subscribing: asyncio.shield(subscribing),
+    ],
+)
+async def test_what_subscribe_returns_is_awaited_as_any_coroutine(
+    wait: Callable[[Any], Awaitable[object]], recwarn: pytest.WarningsRecorder
+) -> None:
+    manager, channel = made()
+    subscribing = channel.subscribe()
+    assert asyncio.iscoroutine(subscribing)
+    assert manager.subscriptions == {}  # it begins when it is awaited
+    _answer_later(manager, channel)
+    assert await wait(subscribing) in (channel, [channel])
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+    del subscribing
+    gc.collect()
+    assert not recwarn.list
+
+
+async def test_a_subscribe_that_is_cancelled_before_it_begins_is_no_use_and_one_never_awaited_is_warned_of() -> None:
+    manager, channel = made()
+    task = asyncio.create_task(channel.subscribe())
+    task.cancel()
+    await turn()
+    assert (task.cancelled(), manager.subscriptions) == (True, {})
+    await subscribed(channel)
+    await channel.unsubscribe()
+    assert not channel.is_subscribed
+    with pytest.warns(RuntimeWarning, match="subscribe' was never awaited"):
+        channel.subscribe()
+
+
+async def test_a_subscribe_that_is_cancelled_after_its_use_was_ended_ends_no_other() -> None:
+    _, channel = made()
+    one = channel.subscribe()
+    tasks = [asyncio.create_task(each) for each in (one, channel.subscribe())]
+    await turn()
+    await channel.unsubscribe(one)
+    tasks[0].cancel()
+    await turn()
+    begin(channel)
+    await tasks[1]
+    assert channel.is_subscribed
