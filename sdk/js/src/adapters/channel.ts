@@ -17,7 +17,7 @@ export type Listeners<Events> = (unknown extends Events
   : { [E in keyof Events & string]?: (message: Message<Events[E], E>) => void }) & {
   /** Every message. */
   "*"?: (message: AnyMessage<Events>) => void;
-  /** After a reconnect: some messages are not there any more. */
+  /** Some messages will not come: no longer stored after a reconnect, or lost by the server in a channel without history. */
   gap?: () => void;
 };
 

@@ -117,7 +117,10 @@ export class Channel<Events = Untyped, State = Untyped> {
    * logged without one.
    */
   on(event: "error", listener: (error: RealtimeError) => void): () => void;
-  /** After a reconnect: some messages are no longer stored. Reload the displayed data. */
+  /**
+   * Some messages will not come: after a reconnect they are no longer stored, or the server has lost some of a channel without
+   * history. Reload the displayed data.
+   */
   on(event: "gap", listener: () => void): () => void;
   /** Subscribed, also after a reconnect. */
   on(event: "subscribed", listener: () => void): () => void;

@@ -288,6 +288,7 @@ class Channel(ChannelTypes[E_co, S], ChannelBase):  # type: ignore[misc]
         ``presence:join``, ``presence:update``, ``presence:leave``: a ``User``.
         ``room:created``, ``room:updated``, ``room:closed``: the room's settings as a dictionary.
         ``subscribed``: the subscription is (again) open.
-        ``gap``: messages between the given position and now have been lost, since they had expired; read the page anew.
+        ``gap``: some messages will not come: after a reconnect they had expired, or the server has lost some of a channel
+            without history; read the page anew. It comes with the position before them.
         ``error``: a ``RealtimeError``: the subscription has ended, or a message could not be decrypted (``RT_007``).
     """
