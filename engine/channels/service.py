@@ -305,16 +305,14 @@ class Channels(BackgroundService):
 
     # -- the stream (see engine.stream.consumer) ------------------------------------------------------------------
 
-    def process(self, *transactions: Transaction) -> Iterator[None]:
+    def process(self, *transactions: Transaction) -> Iterator[bool | None]:
         """Take transactions, and carry out their effects. One that fails is logged and does not stop the others."""
         for transaction in transactions:
             credentials = self.core.credentials
             for effect in (yield from self.core.process(transaction)):
                 with self._failures.at(transaction.position, type(effect).__name__):
                     self._carry_out(effect)
-            yield
-            if self.core.credentials != credentials:
-                yield  # whose API key or session has ended is disconnected before the next transaction
+            yield self.core.credentials != credentials  # whose have ended is disconnected before the next transaction
 
     def discontinuity(self, event: Discontinuity, position: Lsn) -> None:
         """Messages may be missing: they are in their table."""

@@ -19,9 +19,9 @@ class StreamConsumer(Protocol):
     past a transaction before every consumer has applied it and ``confirmable`` allows it.
     """
 
-    def process(self, *transactions: Transaction) -> Iterator[None]:
-        """Apply ``transactions``. Yields between batches and between transactions: other tasks run then, if it is time.
-        The results of each appear in one step, or those of several together.
+    def process(self, *transactions: Transaction) -> Iterator[bool | None]:
+        """Apply ``transactions``. Yields between batches and between transactions: other tasks run then, if it is time, or
+        if it yields True. The results of each appear in one step, or those of several together.
         """
         ...
 

@@ -256,8 +256,8 @@ class StreamDriver(BackgroundService):
         async with self.apply_lock:
             began = time.monotonic()
             for consumer in self._consumers:
-                for _ in consumer.process(*transactions):
-                    if time.monotonic() - began > _YIELD_INTERVAL:
+                for must in consumer.process(*transactions):
+                    if must or time.monotonic() - began > _YIELD_INTERVAL:
                         await asyncio.sleep(0)
                         began = time.monotonic()
             for transaction in transactions:

@@ -321,3 +321,17 @@ async def test_late_transaction_goes_to_the_tail_and_to_those_who_want_it(play: 
     assert [each.position for each in play.driver.tail] == [100, 200]
     assert not [line for line in play.log if line.endswith(" 100")]
     assert play.driver.position == 200
+
+
+async def test_a_consumer_can_have_other_tasks_run_before_the_next_transaction(play: Play) -> None:
+    seen: list[list[str]] = []
+
+    def process(*transactions: Transaction) -> Iterator[bool]:
+        asyncio.get_running_loop().call_soon(lambda: seen.append(list(play.log)))
+        play.log.append(f"one {transactions[0].position}")
+        yield transactions[0].position == 100
+
+    play.one.process = process  # type: ignore[method-assign,assignment]
+    play.feed.events.extend(transaction(position) for position in (100, 200, 300))
+    await play.passed(305)
+    assert seen[0] == ["one 100"]
