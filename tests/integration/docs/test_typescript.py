@@ -52,7 +52,8 @@ globalThis.fetch = async (address, options) => {
   return new Response(process.env.TOKEN);
 };
 """
-_WARNING = re.compile(r"(?m)^.* holds from the next subscribe\(\)\n")
+# Of a channel's options that come late, and of the pages' "your-api-key".
+_WARNING = re.compile(r"(?m)^(.* holds from the next subscribe\(\)|.* only a publishable key \(pk_\) is sent)\n")
 """A page that shows a channel twice, with other options each time."""
 
 DONE = "all blocks have run"
