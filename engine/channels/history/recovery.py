@@ -219,6 +219,8 @@ class Recovery:
             return False  # of another cluster, or of a future that a restore took back
         if check.removed is not None and since < check.removed:
             return False
+        if not self._core.rooms.history(channel):
+            return False  # what came since is in no table
         if since.seq == Position(0).seq:
             return True  # where a subscription began, not a message
         if epoch is not None and self._core.rooms.history(channel):

@@ -103,6 +103,23 @@ async def test_subscribers_learn_where_the_stream_lacks_what_no_table_has(
         assert len(room.of("subscribed")) == 1
 
 
+async def test_nothing_is_recovered_of_what_no_table_has(passing: str) -> None:
+    """Neither from a message on, nor from where a subscription began that has got none."""
+    async with channel_node(passing) as one, asyncio.timeout(GIVE_UP_AFTER):
+        first, other = await one.listen("passing"), await one.listen("room")
+        began = first.position, other.position
+        await one.publish("passing", 1)
+        await one.publish("room", 1)
+        await first.until(lambda: first.data == [1])
+        for since in (began[0], first.positions[0]):
+            again = await one.listen("passing", since=since)
+            assert again.subscription is not None
+            assert (again.subscription.recovered, again.data) == (False, [])
+        again = await one.listen("room", since=began[1])
+        assert again.subscription is not None
+        assert (again.subscription.recovered, again.data) == (True, [1])
+
+
 async def test_subscribers_learn_where_more_comes_than_can_be_held(
     passing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
