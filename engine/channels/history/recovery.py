@@ -217,10 +217,8 @@ class Recovery:
             raise UnavailableError("the database was restored or another one took over a moment ago; subscribe again")
         if since.lsn > max(check.flushed, self._core.position):
             return False  # of another cluster, or of a future that a restore took back
-        if check.removed is not None and since < check.removed:
-            return False
-        if not self._core.rooms.history(channel):
-            return False  # what came since is in no table
+        if (check.removed is not None and since < check.removed) or not self._core.rooms.history(channel):
+            return False  # what came since has expired, or is in no table
         if since.seq == Position(0).seq:
             return True  # where a subscription began, not a message
         if epoch is not None and self._core.rooms.history(channel):
@@ -327,7 +325,8 @@ class Recovery:
             held, lost = hub.held.take(channel)
             events = merge(past.up_to(self._core.position, self._core.unrecorded), held, key=_key)
             missed = [event for event in events if event.key > since]
-            gap = gap_event(channel, self._core.position if lost else begun - 1, self._epochs.current)
+            had = max((each.last[0] for each in hub.of(channel)), default=0)  # some of it behind a hole, perhaps
+            gap = gap_event(channel, self._core.position if lost else max(begun - 1, had), self._epochs.current)
             informed = lost or (self._lacks and not self._core.rooms.history(channel))
             for subscription in hub.of(channel):
                 if subscription.waiting:

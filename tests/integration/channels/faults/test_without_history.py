@@ -103,6 +103,18 @@ async def test_subscribers_learn_where_the_stream_lacks_what_no_table_has(
         assert len(room.of("subscribed")) == 1
 
 
+async def test_the_position_of_a_gap_is_not_before_what_was_delivered(passing: str) -> None:
+    """Some of it came behind the hole, before that was noticed."""
+    async with channel_node(passing) as one, asyncio.timeout(GIVE_UP_AFTER):
+        room = await one.listen("passing")
+        await one.publish("passing", 0)
+        await room.until(lambda: room.data == [0])
+        at = one.channels.core.position
+        one.channels.discontinuity(Discontinuity("a hole", whole=at - 200), at - 100)
+        await room.until(lambda: room.of("subscribed"))
+        assert room.of("subscribed")[0]["position"] == format_lsn(at)
+
+
 async def test_nothing_is_recovered_of_what_no_table_has(passing: str) -> None:
     """Neither from a message on, nor from where a subscription began that has got none."""
     async with channel_node(passing) as one, asyncio.timeout(GIVE_UP_AFTER):
