@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, cast
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -90,6 +92,35 @@ class Play:
         return [subscriber.bodies for subscriber in self.subscribers], payloads
 
 
+class Newcomer:
+    """It subscribes at a moment that no recovery is under way, as :meth:`Recovery._add` lets it take part."""
+
+    def __init__(self, node: CoreNode) -> None:
+        self._node = node
+        self.begins = node.core.position // 256
+        self.quiet, self.room = node.subscriber("quiet", begun=False), node.subscriber("c", presence={}, begun=False)
+        self._there = {user["id"]: json.loads(orjson.dumps(user)) for user in node.core.presence.users("c")}
+        for each in (self.quiet, self.room):
+            each.subscription.last = (node.core.position, 0)
+            each.subscription.begin()
+
+    @property
+    def shown(self) -> dict[str, Any] | None:
+        """The list that it has been led to; None: the room was closed."""
+        there = dict(self._there)
+        for body in self.room.bodies:
+            if body["type"] == "room:closed":
+                return None
+            if body["type"].startswith("presence:"):
+                user = body["user"]
+                joins, leaves = body["type"] == "presence:join", body["type"] == "presence:leave"
+                assert (user["id"] in there) is not joins, body
+                there[user["id"]] = user
+                if leaves:
+                    del there[user["id"]]
+        return there
+
+
 @dataclass
 class Hole:
     """Found after ``taken`` transactions; the stream begins behind ``again``, and all is read behind ``loaded``."""
@@ -140,6 +171,40 @@ def test_clients_get_what_they_would_have_got_without_the_hole(case: tuple[list[
     assert broken.seen == whole.seen
     assert broken.node.core.messages == whole.node.core.messages, "each is counted once"
     assert set(broken.node.core.presence.rows()) == set(whole.node.core.presence.rows())
+
+
+@given(histories(), st.data())
+def test_who_subscribes_between_holes_gets_what_follows_once(
+    case: tuple[list[list[str]], list[Hole]], data: st.DataObject
+) -> None:
+    log, holes = case
+    database = Database(log)
+    broken, newcomers = Play(database), list[Newcomer]()
+
+    def perhaps_one_comes() -> None:
+        if data.draw(st.booleans()):
+            newcomers.append(Newcomer(broken.node))
+
+    reached = highest = 0
+    for hole in [*holes, Hole(len(log), len(log), len(log))]:
+        for number in range(reached + 1, hole.taken + 1):
+            broken.take(number)
+            perhaps_one_comes()
+        highest = max(highest, hole.taken, hole.loaded)
+        broken.node.core.interrupted(other_history=False)
+        for number in range(hole.again + 1, hole.loaded + 1):
+            broken.take(number)
+        broken.node.load(database.snapshot(highest), database.tables[highest])
+        reached = hole.loaded
+        perhaps_one_comes()
+    users = {user["id"]: json.loads(orjson.dumps(user)) for user in broken.node.core.presence.users("c")}
+    for newcomer in newcomers:
+        published = [n for n, steps in enumerate(log, 1) for step in steps if step == "publish"]
+        got = newcomer.quiet.data
+        if got and got[0] == newcomer.begins:  # what has the stream's own position may be new
+            got = [number for number in got if number != newcomer.begins]
+        assert got == [number for number in published if number > newcomer.begins]
+        assert newcomer.shown in (None, users)
 
 
 def test_messages_behind_the_last_proof_of_a_stream_are_counted_when_they_come_again() -> None:
