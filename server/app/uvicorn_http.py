@@ -26,6 +26,7 @@ from uvicorn.server import ServerState
 from server.auth.identity import HandshakeRejectedError
 from server.http.client_address import TrustedProxies
 from server.http.h11_connection import LONGEST_HEAD, ServerConnection, reason_of
+from server.http.own_requests import PROXIED
 from server.http.problems import MEDIA_TYPE, problem_document
 from server.http.proxy_header import InvalidProxyHeaderError, ProxyHeader
 from server.http.security_headers import SECURITY_HEADERS
@@ -129,6 +130,7 @@ class HttpProtocol(H11Protocol):
         if rest is None:
             return b""
         self._proxy_header = None
+        self.app_state = {**self.app_state, PROXIED: True}
         self.client = header.client or self.client
         if (socket := self._handshakes.enter(header.client)) is None:
             self.transport.abort()
@@ -182,7 +184,8 @@ class HttpProtocol(H11Protocol):
         try:
             if earlier is not None:
                 raise earlier
-            self._accepted = self._handshakes.accept(head, scope["client"], visitor)
+            proxied = self.app_state.get(PROXIED, False)
+            self._accepted = self._handshakes.accept(head, scope["client"], visitor, proxied=proxied)
         except HandshakeRejectedError as refused:
             scope["state"]["refused"] = refused.with_traceback(None)  # its frame has the scope: a cycle
             return False

@@ -12,7 +12,10 @@ from server.auth.identity import WATCH, HandshakeRequest
 from server.http.cross_site import is_own_page, why_refused
 from server.http.loopback import is_loopback
 
-__all__ = ["placed", "why_not_local"]
+__all__ = ["PROXIED", "placed", "why_not_local"]
+
+PROXIED: Final = "proxied"
+"""In ``scope["state"]``: whether the connection began with a header of the PROXY protocol."""
 
 _PROXIED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -23,7 +26,7 @@ def why_not_local(request: Request) -> str | None:
     """
     if request.client is None or not is_loopback(request.client.host):
         return "without a rest_key or a secret API key the REST API answers only requests from the server's own machine"
-    if any(name in request.headers for name in _PROXIED):
+    if request.scope.get("state", {}).get(PROXIED) or any(name in request.headers for name in _PROXIED):
         return "the request came through a proxy; that needs a rest_key or a secret API key"
     return why_refused(request, frozenset())
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from server.auth.identity import API_KEY, HandshakeRequest, handshake_of, query_of
 from server.http.client_address import TrustedProxies
 from server.http.floods import FloodAnswers
-from server.http.own_requests import placed
+from server.http.own_requests import PROXIED, placed
 from server.http.visitor import Visitor, VisitorHeaders
 from server.limits.reading_shares import Arrivals
 from server.limits.sockets import CountedSocket, NetworkSockets
@@ -135,15 +135,20 @@ class Handshakes:
         """What the headers have of the client for analytics."""
         return self._visitors.read(head.values, proxied=peer is not None and self._proxies.trusts(peer[0]))
 
-    def accept(self, head: Head, client: tuple[str, int] | None, visitor: Visitor) -> Accepted:
-        """Accept a request that wants to become a WebSocket. Raises ``HandshakeRejectedError``."""
+    def accept(
+        self, head: Head, client: tuple[str, int] | None, visitor: Visitor, *, proxied: bool = False
+    ) -> Accepted:
+        """Accept a request that wants to become a WebSocket. ``proxied``: as of :data:`server.http.own_requests.PROXIED`.
+
+        Raises ``HandshakeRejectedError``.
+        """
         key = handshake_key(head.method, head.version, head.lines)
         origin = next(iter(head.values(b"origin")), None)
         offered = protocols(head.lines)
         ip = None if client is None else client[0]
         authorization, keys = head.values(b"authorization"), head.values(_KEY_HEADER)
         handshake = handshake_of(origin, query_of(head.query), ip, authorization, offered, keys)
-        scope = {"type": "http", "headers": head.headers, "client": client}
+        scope = {"type": "http", "headers": head.headers, "client": client, "state": {PROXIED: proxied}}
         connection = self._acceptor.accept(placed(visitor.added_to(handshake), scope))
         return Accepted(connection, key, PROTOCOL if PROTOCOL in offered else None, self._acceptor.message_hard_cap)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from tests.support.clients.list_client import read, slot_name
@@ -72,12 +73,13 @@ def through_proxy(port: int, header: bytes) -> socket.socket:
     return opened
 
 
-def answer_to(port: int, header: bytes, path: str) -> bytes:
+CLAIM = "X-Forwarded-For: 192.0.2.1\r\n"
+
+
+def answer_to(port: int, header: bytes, path: str, claim: str = CLAIM) -> bytes:
     """The answer to a request, which claims another address besides."""
     with through_proxy(port, header) as opened:
-        opened.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n".encode()
-        )
+        opened.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{claim}Connection: close\r\n\r\n".encode())
         with contextlib.suppress(ConnectionResetError):
             return b"".join(iter(lambda: opened.recv(65536), b""))
     return b""
@@ -107,6 +109,38 @@ async def test_the_proxy_protocol_gives_the_address_of_the_client_and_only_a_pro
         async with client_from(ALLOWED, server.url) as direct:  # not a proxy, so no header is expected
             assert (await direct.get("/health")).status_code == 200
         assert b"HTTP/1.1 4" in await asyncio.to_thread(from_elsewhere, server.port, BEHIND["version 1"]("192.0.2.7"))
+
+
+UNKNOWN = (
+    b"PROXY UNKNOWN\r\n",
+    b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00",  # LOCAL
+    BEHIND["version 1"]("127.0.0.1"),
+)
+
+
+async def test_what_a_proxy_passes_on_is_no_request_of_this_machine_whoever_sent_it(database: str) -> None:
+    options = {"trusted_proxies": [PROXY], "proxy_protocol": True}
+    async with (
+        serving(database, free_port(), slot_name=slot_name(), ephemeral=True, **options) as server,
+        asyncio.timeout(2 * GIVE_UP_AFTER),
+    ):
+        for header in UNKNOWN:
+            answer = await asyncio.to_thread(answer_to, server.port, header, "/realtime/channels", "")
+            assert answer.startswith(b"HTTP/1.1 403"), header
+            assert b"the request came through a proxy" in answer
+            async with connect(f"{server.websocket}?watch=on", sock=through_proxy(server.port, header)) as client:
+                assert await watching(client) == "error"
+        async with client_from(ALLOWED, server.url) as direct:
+            assert (await direct.get("/realtime/channels")).status_code == 200
+        async with connect(f"{server.websocket}?watch=on", local_addr=(ALLOWED, 0)) as client:
+            assert await watching(client) == "subscribed"
+
+
+async def watching(client: ClientConnection) -> str:
+    """The answer to a subscription that operators alone may have."""
+    await client.send('{"type": "subscribe", "channel": "db:collection:realtime.connections"}')
+    assert json.loads(await client.recv())["type"] == "connected"
+    return str(json.loads(await client.recv())["type"])
 
 
 def from_elsewhere(port: int, header: bytes) -> bytes:
