@@ -289,7 +289,7 @@ class ChannelBase(Emitter):
 
     def unsubscribe_request(self) -> Raw:
         """See ``Subscription``."""
-        return {"type": "unsubscribe", "channel": self.name}
+        return {"type": "unsubscribe", "channel": self.name, "id": self.key}
 
     def base(self) -> object:
         """See ``Subscription``."""

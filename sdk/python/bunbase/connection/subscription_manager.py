@@ -36,6 +36,20 @@ class _Prepared:
     waiting: set[str]
     ready: asyncio.Future[None]
     buffer: list[Raw] = field(default_factory=list)
+    left: set[str] = field(default_factory=set)  # whose unsubscribe has no answer yet
+
+    def leave(self, key: str) -> None:
+        """It is unsubscribed: nothing of it counts, and who subscribes again has to ask for it."""
+        self.bases.pop(key, None)
+        self.left.add(key)
+        self.buffer = [message for message in self.buffer if _key(message) != key]
+        self.answered(key)
+
+    def answered(self, key: str) -> None:
+        """There is an answer about it, or none is needed."""
+        self.waiting.discard(key)
+        if not self.waiting:
+            _done(self.ready)
 
 
 class SubscriptionManager:
@@ -160,7 +174,8 @@ class SubscriptionManager:
         if link is None:
             return
         future = self._leaving[subscription.key] = asyncio.get_running_loop().create_future()
-        for other in self._prepared:
+        for other, prepared in self._prepared.items():
+            prepared.leave(subscription.key)
             other.post(subscription.unsubscribe_request())
         link.post(subscription.unsubscribe_request())
         await future
@@ -186,8 +201,11 @@ class SubscriptionManager:
         if link is self.active:
             self._dispatch(message, {}, seamless=False, quiet=False)
         elif (prepared := self._prepared.get(link)) is not None:
-            prepared.buffer.append(message)
-            self._look(prepared, message)
+            if (key := _key(message)) not in prepared.left:
+                prepared.buffer.append(message)
+                self._look(prepared, message)
+            elif message["type"] == "unsubscribed" or (message["type"] == "error" and "id" in message):
+                prepared.left.discard(key)
 
     def _look(self, prepared: _Prepared, message: Raw) -> None:
         """Is the prepared link ready?"""
@@ -196,13 +214,11 @@ class SubscriptionManager:
         if message["type"] == "error" and message.get("code") in _TRANSIENT and not prepared.ready.done():
             prepared.ready.set_exception(ConnectionEndedError(f"not now: {message.get('message')}"))
             return
-        prepared.waiting.discard(message.get("id") or message.get("channel", ""))
-        if not prepared.waiting:
-            _done(prepared.ready)
+        prepared.answered(_key(message))
 
     def _dispatch(self, message: Raw, bases: dict[str, object], *, seamless: bool, quiet: bool) -> None:
         kind, channel = message["type"], message.get("channel", "")
-        key = message.get("id") or channel if kind in ("subscribed", "unsubscribed", "snapshot") else channel
+        key = _key(message)
         if kind in ("ack", "seen", "history"):
             self.send_queue.answered(message.get("ref", ""), message)
         elif kind == "error":
@@ -232,9 +248,13 @@ class SubscriptionManager:
             if not (soon and self.send_queue.refused(ref)):
                 self.send_queue.answered(ref, error)
             return
-        key = message.get("id") or message.get("channel", "")
-        if (future := self._leaving.pop(key, None)) is not None:
-            _done(future)  # it had ended already
+        key, id = _key(message), message.get("id")
+        if id and (
+            id == message.get("channel") or key not in self.subscriptions
+        ):  # of a channel that is no other request's
+            _done(self._leaving.pop(key, None))  # it had ended already
+        elif key in self._leaving:
+            pass  # it ended, or was refused, before the server had the unsubscribe, whose answer follows
         elif (subscription := self.subscriptions.get(key)) is None:
             self.failed(error)
         elif error.code == ErrorCode.CONNECTION_FAILED or (error.code == ErrorCode.RATE_LIMITED and error.retry_after):
@@ -252,6 +272,12 @@ class SubscriptionManager:
         del self.subscriptions[subscription.key]
         self._failures.pop(subscription.key, None)
         subscription.ended(error, quiet=quiet)
+
+
+def _key(message: Raw) -> str:
+    """The subscription that it is about; those to channels have no id, but ``unsubscribe`` has their name."""
+    kind, channel = message["type"], str(message.get("channel", ""))
+    return message.get("id") or channel if kind in ("subscribed", "unsubscribed", "snapshot", "error") else channel
 
 
 def _catch_up(behind: list[Subscription]) -> None:
