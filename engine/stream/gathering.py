@@ -30,7 +30,7 @@ class Gathering:
     ``at_once``: how many transactions are applied together at most.
     """
 
-    late: int = 10_000
+    late: int = 5_000
     many: int = 16
     at_once: int = 64
 
