@@ -4,9 +4,9 @@ A consumer that gathers pays once for what it does at the end of a transaction: 
 compared, encoded and delivered once. So the more wait, the less each costs, and a burst is worked off before it grows old.
 A server that keeps up gathers nothing: each transaction is delivered as soon as it is here.
 
-Only short transactions of rows alone are gathered. One with a logical message (annotations, definitions, commands) is
-applied by itself, as are large ones, and those by which clients are let in or not: who is disconnected by one gets nothing
-of the next.
+Only short transactions of rows of exposed tables are gathered. One with a logical message (annotations, definitions,
+commands) is applied by itself, as are large ones, and those of the schema `realtime`: messages are delivered one by one in
+any case, and who is disconnected by a change of sessions or API keys gets nothing of the next transaction.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.stream.change_feed import ChangeFeed
-from engine.transaction import Change, Message, Transaction
+from engine.transaction import Message, Transaction
 
 __all__ = ["Gathering"]
 
 _SCHEMA: Final = "realtime"
-_CREDENTIALS: Final = frozenset({"api_keys", "sessions"})  # tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,4 @@ class Gathering:
 def _is_plain(transaction: Transaction) -> bool:
     if transaction.late or not transaction.received_at or not transaction.is_short:
         return False
-    return not any(isinstance(change, Message) or _is_of_credentials(change) for change in transaction.changes)
-
-
-def _is_of_credentials(change: Change) -> bool:
-    relation = change.relation
-    return relation.schema == _SCHEMA and relation.name in _CREDENTIALS
+    return not any(isinstance(change, Message) or change.relation.schema == _SCHEMA for change in transaction.changes)

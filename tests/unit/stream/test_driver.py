@@ -153,7 +153,7 @@ async def test_transactions_that_have_waited_are_gathered(play: Play) -> None:
     )
     play.driver.add_consumer(play.one)
     note = Message("realtime.meta", b"{}", transactional=True)
-    sessions = Relation(2, "realtime", "sessions", "d", ())
+    sessions, messages = (Relation(2, "realtime", name, "d", ()) for name in ("sessions", "messages"))
     many = [inserted(Relation(1, "public", "note", "d", ()), ())] * 17
     play.feed.events.extend(
         [
@@ -161,6 +161,7 @@ async def test_transactions_that_have_waited_are_gathered(play: Play) -> None:
             rows(600, note),  # nothing else has its annotation
             *(rows(position) for position in (650, 660)),
             rows(670, inserted(sessions, ())),
+            rows(680, inserted(messages, ())),
             *(rows(position) for position in (700, 800)),
             rows(900, *many),
             *(rows(position) for position in (1_000, 1_100)),
@@ -173,7 +174,7 @@ async def test_transactions_that_have_waited_are_gathered(play: Play) -> None:
     await play.passed(1_505)
     begun = [each.split()[-1] for each in play.log if "begins" in each]
     alone = ["900", "1000+1100", "1300", "1400", "1500"]
-    assert begun == ["100+200+300", "400+500", "600", "650+660", "670", "700+800", *alone]
+    assert begun == ["100+200+300", "400+500", "600", "650+660", "670", "680", "700+800", *alone]
     assert [each.position for each in play.driver.tail][:4] == [100, 200, 300, 400]
     assert (play.driver.position, play.feed.waiting) == (1_500, 0)
 
