@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
 
 from engine.stream.change_feed import ChangeFeed
-from engine.transaction import Message, Transaction
+from engine.transaction import Transaction
 
 __all__ = ["Gathering"]
-
-_SCHEMA: Final = "realtime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +33,12 @@ class Gathering:
     def gather(self, first: Transaction, feed: ChangeFeed) -> list[Transaction]:
         """``first``, which ``feed`` has brought, and those behind it that are to be applied with it."""
         together = [first]
-        if feed.waiting < self.many or time.time_ns() // 1000 - first.received_at < self.late or not _is_plain(first):
+        if feed.waiting < self.many or time.time_ns() // 1000 - first.received_at < self.late or not _joins(first):
             return together
-        while len(together) < self.at_once and (another := feed.take(_is_plain)) is not None:
+        while len(together) < self.at_once and (another := feed.take(_joins)) is not None:
             together.append(another)
         return together
 
 
-def _is_plain(transaction: Transaction) -> bool:
-    if transaction.late or not transaction.received_at or not transaction.is_short:
-        return False
-    return not any(isinstance(change, Message) or change.relation.schema == _SCHEMA for change in transaction.changes)
+def _joins(transaction: Transaction) -> bool:
+    return not transaction.late and bool(transaction.received_at) and transaction.is_plain

@@ -103,7 +103,7 @@ class ChannelCore:
         """Take a transaction. Yields while it decodes and asks filters; delivers in one step at its end, and returns what
         is to be done.
         """
-        if self._idle and self.reader.passes_over(transaction):
+        if self._idle and transaction.is_plain:
             self.position = max(self.position, transaction.position)
             self.unrecorded.passed(transaction)
             return []

@@ -200,16 +200,6 @@ class RecordReader:
         self.faults = FaultBarrier()
         self.key: str | None = None
 
-    @staticmethod
-    def passes_over(transaction: Transaction) -> bool:
-        """Whether there is certainly nothing to read: a look at short transactions, most of which are of other tables."""
-        if not transaction.is_short:
-            return False
-        for change in transaction.changes:  # noqa: SIM110 - a generator takes twice as long
-            if isinstance(change, Message) or change.relation.schema == _SCHEMA:
-                return False
-        return True
-
     def read(self, transaction: Transaction, into: DecodedTransaction) -> Iterator[None]:
         """Fill ``into``. Yields now and then."""
         into.annotations = Annotations(self.key)
