@@ -121,7 +121,7 @@ class Recovery:
         history = min(history, self._settings.max_history)
         if since is None and not history:
             await self.loaded()
-            return self._add(subscription, (self._core.position, 0))
+            return self._add(subscription, Position(self._core.position))
         while not await self._began(subscription, since, history):
             pass
 
@@ -135,13 +135,15 @@ class Recovery:
                 if generation != self._generation:
                     return False
                 events = past.up_to(self._core.position, self._core.unrecorded)
-                last = events[-1].key if events else (self._core.position, 0)
+                last = events[-1].key if events else (0, 0)
                 if since is not None and recovered:
-                    last = max(last, since) if events else since
+                    last = max(last, since)
                     events = events[bisect_right(events, since, key=_key) :]
                 else:
                     if past.page.more:  # cut by its size: unrecorded messages from before that would leave a hole
                         events = events[bisect_left(events, past.events[0].key, key=_key) :]
+                    if not (history and self._core.rooms.history(subscription.channel)):
+                        last = Position(self._core.position)
                     events = [event for event in events[-_MAX_EXAMINED:] if subscription.wants(event)]
                     events = events[-history:] if history else []
                 subscription.recovered = None if since is None else recovered
@@ -156,11 +158,9 @@ class Recovery:
 
     def _add(self, subscription: Subscription, last: tuple[Lsn, int]) -> None:
         """It has its past up to ``last``, and takes part from here on: of what is read again after a discontinuity it gets
-        what is behind. That may be from before the stream's position: where the stream lacks a message and nothing has shown
-        it yet, the past may lack it, too. What gets the stream's own position then committed while nothing followed it.
+        what is behind. With a past that may be from before the stream's position: where the stream lacks a message and
+        nothing has shown it yet, the past may lack it, too. Without one it begins behind all that has that position.
         """
-        if last == Position(self._core.position):
-            last = (last[0], 0)
         subscription.last = max(subscription.last, last)
         self._core.hub.add(subscription)
 

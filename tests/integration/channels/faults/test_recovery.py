@@ -75,10 +75,13 @@ async def test_a_discontinuity_cancels_the_recovery_of_the_start_and_newcomers_w
 
 async def test_what_is_read_again_after_a_hole_is_not_for_those_who_came_later(database: str) -> None:
     async with channel_node(database) as one, asyncio.timeout(GIVE_UP_AFTER):
-        first = await one.listen("room")
+        first, *newcomers = [await one.listen("room"), await one.member(), await one.member()]
         for text in ("early", "held", "last"):
             run(database, "select realtime.broadcast('room', 'sent', to_jsonb(%s::text))", text)
         await first.until(lambda: first.data == ["early", "held", "last"])
+        end = first.positions[2].rpartition("/")[0]
+        at_the_end = [await one.listen("room", newcomers[0]), await one.listen("room", newcomers[1], since=end)]
+        assert end == format_lsn(one.channels.core.position)
         run(database, "select realtime.broadcast('elsewhere', 'sent', '1')")
         await one.caught_up()
         late, resumed = await one.listen("room"), await one.listen("room", since=first.positions[1])
@@ -92,6 +95,7 @@ async def test_what_is_read_again_after_a_hole_is_not_for_those_who_came_later(d
             ["next"],
             ["last", "next"],
         )
+        assert [each.data for each in at_the_end] == [["next"], ["next"]]
 
 
 async def test_who_resumes_before_a_hole_is_noticed_gets_what_the_past_has_lacked(database: str) -> None:
@@ -103,7 +107,7 @@ async def test_who_resumes_before_a_hole_is_noticed_gets_what_the_past_has_lacke
             run(database, "select realtime.broadcast('room', 'sent', to_jsonb(%s::text))", text)
             await first.until(lambda: text in first.data)
         assert first.data == ["early", "lost"]
-        run(database, "select realtime.broadcast('elsewhere', 'sent', '1')")
+        run(database, "select realtime.broadcast('other room', 'sent', '\"lost\"')")
         await one.caught_up()
         early, lost = (parse_position(position) for position in first.positions)
         held = one.channels.core.unrecorded.pending
@@ -112,11 +116,14 @@ async def test_who_resumes_before_a_hole_is_noticed_gets_what_the_past_has_lacke
         shown = await one.listen("room", history=5)
         whole = await one.listen("room", since=format_lsn(lost.lsn))
         assert (resumed.data, shown.data, whole.data) == ([], ["early"], [])
-        await one.channels.recorder.write([each for each in held if each.lsn == lost.lsn], careful=True)
+        empty, later = await one.listen("other room", history=5), await one.listen("other room")
+        await one.channels.recorder.write([each for each in held if each.lsn >= lost.lsn], careful=True)
         one.channels.discontinuity(Discontinuity("a test", whole=early.lsn), one.stream.position)
         await one.publish("room", "next")
         await resumed.until(lambda: "next" in resumed.data)
         assert (resumed.data, shown.data, whole.data) == (["lost", "next"], ["early", "lost", "next"], ["next"])
+        await empty.until(lambda: bool(empty.data))
+        assert (empty.data, later.data) == (["lost"], [])
 
 
 def bound_waits(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
