@@ -93,6 +93,7 @@ class Emitter:
                 self._waiting.append(outcome)
         if self._waiting and self._worker is None:
             self._worker = asyncio.create_task(self._work())
+            self._worker.add_done_callback(self._stopped_working)
         return bool(listeners)
 
     async def _work(self) -> None:
@@ -100,10 +101,23 @@ class Emitter:
             while self._waiting:
                 try:
                     await self._waiting.popleft()
+                except asyncio.CancelledError:
+                    if (task := asyncio.current_task()) is None or task.cancelling():
+                        raise
+                    # else what the listener awaited was cancelled, which concerns no other
                 except Exception as error:  # noqa: BLE001 - as above
                     self._report(error, "an event")
         finally:
             self._worker = None
+
+    def _stopped_working(self, task: asyncio.Task[None]) -> None:
+        """If it was cancelled, perhaps before it began, the loop ends: what waits will not be awaited any more."""
+        if task.cancelled():
+            self._worker = None
+            for outcome in self._waiting:
+                if asyncio.iscoroutine(outcome):
+                    outcome.close()
+            self._waiting.clear()
 
     def _report(self, error: Exception, event: str) -> None:
         asyncio.get_running_loop().call_exception_handler(

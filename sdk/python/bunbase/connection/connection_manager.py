@@ -26,7 +26,8 @@ closed
     The connection is lost, and reconnecting is switched off.
 
 Invariants: one link is in use at most, and one other is being opened at most. A link that takes over from one that
-works is opened and subscribed completely before. Each link is closed once, in the background (``closed`` waits for that).
+works is opened and subscribed completely before. Each link is closed once, in the background (``closed`` waits for
+that, and so does ``run`` when it is cancelled).
 
 Callers: the client (:mod:`bunbase.client.realtime`) runs and cancels the task, and calls ``reconnect_now``.
 """
@@ -106,16 +107,21 @@ class ConnectionManager:
                 wait = ended.code not in (CloseCode.RESUME, CloseCode.TOKEN_EXPIRED)
                 self._report("reconnecting", f"the connection was lost: {ended}", _error_of(ended))
         finally:
-            if self.current is not None:
+            if self.current is not None:  # it is cancelled
+                self._subscriptions.lost()
                 self._drop(self.current)
                 self.current = None
+                await (
+                    self.closed()
+                )  # a loop that ends, as that of asyncio.run, waits for this task and for no later one
 
     def _report(self, state: str, reason: str, code: ErrorCode = ErrorCode.CONNECTION_FAILED) -> None:
         self._on_state(state, RealtimeError(code, reason))
 
     async def closed(self) -> None:
-        """Wait until all connections that are being closed are."""
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        """Wait until all connections that are being closed are. To cancel that stops no closing."""
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def _establish(self, wait: bool, asked: float) -> Link | None:
         """Connect, in as many attempts as may be; None if there were too many. ``asked``: seconds to ``wait`` at least."""

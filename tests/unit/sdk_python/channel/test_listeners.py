@@ -10,6 +10,7 @@ import pytest
 from bunbase import Message
 
 from tests.support import VECTORS
+from tests.support.servers.processes import GIVE_UP_AFTER
 from tests.unit.sdk_python.test_channel_handles import begin, join, made, send, subscribed, turn
 
 CASES = json.loads((VECTORS / "listeners.json").read_text())["cases"]
@@ -159,3 +160,17 @@ async def test_a_message_named_like_an_event_of_channels_is_no_such_event() -> N
     for number, event in enumerate(("error", "presence:join", "subscribed", "*")):
         send(channel, number, event)
     assert (named, everything) == ([], ["error", "presence:join", "subscribed", "*"])
+
+
+async def test_a_listener_that_awaits_what_is_cancelled_holds_up_no_other() -> None:
+    (_, channel), received = made(), asyncio.Event()
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    channel.on("sent", lambda _: cancelled)
+
+    @channel.on("sent")
+    async def receive_it(_message: object) -> None:
+        received.set()
+
+    channel._deliver("sent", None)
+    await asyncio.wait_for(received.wait(), GIVE_UP_AFTER)
