@@ -16,6 +16,8 @@ from engine.postgres.connections.session_settings import connection_options
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
+from engine.query.sql.safety import dry_run, references
+from engine.query.sql.safety.references import Tree, read_tree
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
@@ -179,6 +181,22 @@ async def connect(dsn: str, search_path: str = "app, public") -> psycopg.AsyncCo
     return await psycopg.AsyncConnection.connect(
         dsn, autocommit=True, options=connection_options(search_path=search_path)
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def each_tree_is_read_with_its_constants_too() -> Iterator[None]:
+    """They say nothing but their types, wherever they are."""
+
+    def read_both(text: str, view: int) -> Tree:
+        tree = read_tree(text, view)
+        with pytest.MonkeyPatch.context() as whole:
+            whole.setattr(references, "_without_values", lambda text: text)
+            assert read_tree(text, view) == tree
+        return tree
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dry_run, "read_tree", read_both)
+        yield
 
 
 @pytest.fixture(scope="session", params=["pg18", "pg15"])

@@ -248,3 +248,16 @@ async def test_builder_and_sql_share_a_window_when_they_mean_the_same(planner: P
     assert isinstance(written, IncrementalPlan)
     assert await planner.read(built) == await planner.read(written)
     assert (await plan_query("messages", spec, planner.catalog, planner.connection)).key
+
+
+async def test_constants_and_names_that_look_like_parts_of_a_tree(planner: Planner) -> None:
+    """``conftest.py`` compares what is read of each tree with and without its constants."""
+    name = '"{CONST :consttype 26 :consttypmod 1}"'
+    texts = ", ".join(f"'{{CONST :relid {n}}}'" for n in range(300))
+    plan = await planner.plan(
+        f"select id, coalesce(n, 7) as {name} from messages where body in ({texts}) and n in (1, 2, 2, 3) "
+        "and tags && array['{CONST ', '}'] and price < cast('1e3'::text as numeric) "
+        "and created_at > date '2024-01-02' limit 3"
+    )
+    assert isinstance(plan, ReReadPlan)
+    assert len(plan.dependencies) == 1

@@ -104,7 +104,7 @@ def tokenize(sql: str, *, bounded: bool = True) -> list[Token]:
             raise InvalidQueryError(
                 f"the SQL cannot be read {place(sql, position)}: near {sql[position : position + 20]!r}"
             )
-        kind, end = _kind(match), match.end()
+        kind, end = match.lastgroup, match.end()  # the outermost of its groups
         if kind == "block":
             end = _after_block(sql, position)
         elif kind == "unicode":
@@ -118,10 +118,6 @@ def tokenize(sql: str, *, bounded: bool = True) -> list[Token]:
                 raise InvalidQueryError(f"the SQL is nested more than {MAX_DEPTH} deep")
         position = end
     return tokens
-
-
-def _kind(match: re.Match[str]) -> str:
-    return next(kind for kind, text in match.groupdict().items() if text is not None and kind != "tag")
 
 
 def _after_block(sql: str, start: int) -> int:

@@ -92,7 +92,9 @@ async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> Ch
     sql, described = verdict.sql, verdict.described
     if len(described.parameter_oids) != given.wanted:
         raise InvalidQueryError("the parameters must be numbered $1, $2 and so on without gaps")
-    tokens = await aside(lambda: tokenize(sql.text, bounded=False), len(sql.text))
+    tokens = given.tokens
+    if sql.text != given.text:
+        tokens = await aside(lambda: tokenize(sql.text, bounded=False), len(sql.text))
     with rejecting():
         types = await session.parameter_types(described.parameter_oids)
         without = with_nulls(sql.text, tokens, types)
