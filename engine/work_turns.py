@@ -9,7 +9,8 @@ them together have a bounded share of the processor (:mod:`engine.work_share`): 
 event loop, and each goes on. Others' work begins at once.
 
 Work that waits for other things in between, as opening a live query does, or that cannot be cut, as reading a message, is
-measured, and busy users wait for their turn before it. All their work has the same share, so its kinds do not add up.
+measured, and busy users wait for their turn before it. All their work has the same share, so its kinds do not add up. What a
+thread does for them counts as well (:func:`worked_aside`): it takes the interpreter from the event loop.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from time import monotonic, thread_time
 from types import coroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -25,7 +26,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from engine.time_budget import TimeBudget
 from engine.work_share import WorkShare
 
-__all__ = ["User", "WorkTurns", "work_budget"]
+__all__ = ["User", "WorkTurns", "work_budget", "worked_aside"]
 
 _Result = TypeVar("_Result")
 
@@ -34,6 +35,15 @@ _BURST: Final = 0.05  # seconds of it at once
 _DEBT: Final = 0.1  # seconds beyond it that are remembered
 _PART: Final = 0.001  # seconds that busy users have at once
 _LEAST: Final = 0.001  # seconds: timers of uvloop count milliseconds
+_ASIDE: Final = ContextVar[list[float] | None]("_ASIDE", default=None)  # of the work that is measured
+
+
+def worked_aside(seconds: float) -> None:
+    """A thread has worked for ``seconds`` of the processor at what the caller awaited: it counts as if the event loop had,
+    if the caller is measured (:meth:`WorkTurns.measured`).
+    """
+    if (aside := _ASIDE.get()) is not None:
+        aside.append(seconds)
 
 
 class User(Protocol):
@@ -190,8 +200,10 @@ class WorkTurns:
     def measured(self, work: Coroutine[Any, None, _Result], user: User | None) -> Generator[Any, None, _Result]:
         """Await ``work``, and count for ``user`` what the processor does at it, without what else goes on while it waits."""
         thrown: BaseException | None = None
+        aside: list[float] = []
         try:
             while True:
+                around = _ASIDE.set(aside)
                 parts, began = self._worked, self._clock()
                 try:
                     awaited = work.send(None) if thrown is None else work.throw(thrown)
@@ -200,7 +212,9 @@ class WorkTurns:
                     return result
                 finally:
                     thrown = None
-                    took = self._clock() - began - (self._worked - parts)
+                    _ASIDE.reset(around)
+                    took = self._clock() - began - (self._worked - parts) + sum(aside)
+                    aside.clear()
                     if user is not None and user.work.charge(took) < 0:
                         self.worked(took)
                 try:

@@ -24,6 +24,7 @@ from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.literals import literals
 from engine.query.planner import SqlCache, plan_at_once, plan_query, with_cost
+from engine.query.sql.parsing.off_loop import SHORT
 from engine.query.subscribers_role import for_claims, is_for_any_claims
 from engine.values.exact_json import write_exact
 
@@ -84,7 +85,7 @@ class Planner:
             of_service = asks_service(catalog, viewer, collection)
             table = (catalog.built_in if of_service else catalog.by_collection).get(collection)
             tables = frozenset() if table is None else frozenset({table.oid})
-            async with self._asking(tables) as connection:
+            async with self._asking(tables, long=_is_long(spec)) as connection:
                 if catalog is self._catalog and (plan := self._known(shared, digest)) is not None:
                     return plan  # made for another subscriber meanwhile
                 plan = await plan_query(collection, spec, catalog, connection, self._checks(viewer), viewer)
@@ -134,16 +135,22 @@ class Planner:
         return plan
 
     @asynccontextmanager
-    async def _asking(self, tables: Set[int]) -> AsyncIterator[psycopg.AsyncConnection]:
-        """A connection for planning a query on ``tables``, within the share and the budget of the user who asks."""
+    async def _asking(self, tables: Set[int], *, long: bool = False) -> AsyncIterator[psycopg.AsyncConnection]:
+        """A connection for planning a query on ``tables``, within the share and the budget of the user who asks.
+
+        ``long``: it has SQL that a thread reads. So many such queries wait for their turn here, and not where each has a
+        connection already and none has been counted yet.
+        """
         user = ASKING.get()
         if user is None:
             async with self._reader.planning(tables) as connection:
                 yield connection
             return
-        async with user.planning.lock(), self._reader.planning(tables, (user,)) as connection:
-            with user.planning.charging():
-                yield connection
+        async with user.planning.lock(long=long):
+            await self._reader.turns.turn_of(user)  # it is measured as part of opening the query
+            async with self._reader.planning(tables, (user,)) as connection:
+                with user.planning.charging():
+                    yield connection
 
     def shared_by(self, viewer: Viewer, collection: str, spec: Mapping[str, object]) -> Visibility:
         """With whom a plan may be shared: SQL can name any table, and call functions that read any claim. Viewers with equal
@@ -189,6 +196,10 @@ def _planned(
     with user.planning.charging():
         return plan_at_once(collection, spec, catalog, viewer)
     yield
+
+
+def _is_long(spec: Mapping[str, object]) -> bool:
+    return isinstance(sql := spec.get("sql"), str) and len(sql) > SHORT
 
 
 def _of_role(shared: Visibility) -> Visibility:

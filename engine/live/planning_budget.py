@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from psycopg import errors
@@ -36,7 +36,8 @@ class _Planning:
 class PlanningBudget(TimeBudget):
     """Planning time of one user's connections, in seconds: 5 at once, and a quarter of a second per second after that.
 
-    At most two of its queries are planned at the same time. Nothing is refused: what is beyond the budget waits.
+    At most two of its queries are planned at the same time, and of those with long SQL one: it is known only afterwards what
+    reading that has taken. Nothing is refused: what is beyond the budget waits.
     ``at_once_lock``: held by the one that is planned without asking the database.
 
     Args:
@@ -44,7 +45,7 @@ class PlanningBudget(TimeBudget):
         processor: seconds that the event loop has computed.
     """
 
-    __slots__ = ("_planning_lock", "_processor", "_shared", "_under_way", "at_once_lock")
+    __slots__ = ("_long_lock", "_planning_lock", "_processor", "_shared", "_under_way", "at_once_lock")
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, processor: Callable[[], float] = time.thread_time
@@ -52,6 +53,7 @@ class PlanningBudget(TimeBudget):
         super().__init__(_RATE, _BURST, clock)
         self._processor = processor
         self._planning_lock = asyncio.Semaphore(_AT_ONCE)
+        self._long_lock = asyncio.Lock()
         self.at_once_lock = asyncio.Lock()
         self._under_way: list[_Planning] = []
         self._shared = 0.0, 0.0  # up to when time is shared out among those under way: none yet
@@ -93,9 +95,9 @@ class PlanningBudget(TimeBudget):
             planning.seconds += passed - computing + computing / len(self._under_way)
 
     @asynccontextmanager
-    async def lock(self) -> AsyncIterator[None]:
-        """Wait until fewer than two other plannings of this user run, and for the budget."""
-        async with self._planning_lock:
+    async def lock(self, *, long: bool = False) -> AsyncIterator[None]:
+        """Wait until fewer than two other plannings of this user run, and for the budget. ``long``: and for the long one."""
+        async with self._long_lock if long else nullcontext(), self._planning_lock:
             if wait := self.wait:
                 await asyncio.sleep(wait)
             yield

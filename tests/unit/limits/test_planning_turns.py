@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -56,3 +57,51 @@ async def test_users_that_have_planned_much_take_turns_and_others_go_first(monke
         seen = len(planned)
     assert "".join(planned).replace("c", "") == "abababaa"
     await asyncio.gather(*tasks)
+
+
+async def test_long_sql_of_users_that_had_much_done_waits_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, connected, ends = list[str](), 0, asyncio.Event()
+    reader = Reader("", size=2)
+
+    @asynccontextmanager
+    async def planning(*_: object) -> AsyncIterator[None]:
+        nonlocal connected
+        connected += 1
+        yield
+        connected -= 1
+
+    async def plan_query(_: str, spec: dict[str, str], *__: object) -> Plan:
+        started.append(spec["sql"][0])
+        user = ASKING.get()
+        assert user is not None
+        await ends.wait()
+        user.work.charge(1.0)
+        reader.turns.worked(1.0)
+        plan = compile_incremental(parse_query({}, TABLE), TABLE)
+        assert isinstance(plan, IncrementalPlan)
+        return plan
+
+    monkeypatch.setattr(reader, "planning", planning)
+    monkeypatch.setattr(plan_cache, "plan_query", plan_query)
+    planner = Planner(reader)
+    planner.use(Catalog({"items": TABLE}, {TABLE.oid: TABLE}))
+
+    async def plan(user: UserAccount, name: str, length: int = 2_000) -> None:
+        ASKING.set(user)
+        await planner.plan(Viewer(), "items", {"sql": name * length})
+
+    a, b = UserAccount(), UserAccount()
+    tasks = [asyncio.create_task(plan(a, name)) for name in "xyz"]
+    tasks += [asyncio.create_task(plan(a, "s", 10)), asyncio.create_task(plan(b, "l"))]
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert (sorted(started), connected) == (["l", "s", "x"], 3), "one long one of a user"
+    ends.set()
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert (sorted(started), connected) == (["l", "s", "x"], 0), "a has had much done and waits for its turn"
+    await asyncio.wait_for(asyncio.create_task(plan(UserAccount(), "o")), 60)
+    assert started[-1] == "o", "others do not wait for it"
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,10 +5,12 @@ which depends on what the others need.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Generator
 
 import pytest
 
+from engine.query.sql.parsing.off_loop import SHORT, aside
 from engine.time_budget import TimeBudget
 from engine.work_share import LEAST, TARGET, WorkShare
 from engine.work_turns import WorkTurns
@@ -110,6 +112,35 @@ async def test_what_is_measured_counts_without_what_else_goes_on_meanwhile() -> 
     answered.set_result(None)
     assert await task == "opened"
     assert user.work.left == pytest.approx(0.25 - 0.032)
+
+
+async def test_what_a_thread_does_counts_for_whom_it_does_it() -> None:
+    turns, users = WorkTurns(), [_User(), _User(), _User()]
+
+    def compute() -> None:
+        began = time.thread_time()
+        while time.thread_time() < began + 0.02:
+            pass
+
+    async def opening(length: int) -> None:
+        await aside(compute, length)
+
+    async def failing() -> None:
+        def fail() -> None:
+            compute()
+            raise ValueError("x")
+
+        with pytest.raises(ValueError, match="x"):
+            await aside(fail, SHORT + 1)
+
+    await asyncio.gather(
+        turns.in_turn(opening(SHORT + 1), users[0]),
+        turns.in_turn(opening(SHORT), users[1]),  # in the event loop
+        turns.in_turn(failing(), users[2]),
+    )
+    for user in users:
+        assert 0.02 <= 0.25 - user.work.left < 0.04, "no other's"
+    await opening(SHORT + 1)  # of nobody who is measured
 
 
 async def test_what_is_measured_may_fail_and_be_cancelled() -> None:

@@ -1,26 +1,45 @@
 """Runs long work on a client's SQL in a thread, so that the event loop stays responsive.
 
 Parsing 20,000 characters of SQL takes some tenths of a second. One thread does it for all connections, so many such queries
-compete with the event loop for the interpreter as a single thread.
+compete with the event loop for the interpreter as a single thread. Each time the loop wants the interpreter back it waits
+half a millisecond, so the thread's time counts as work for the user whose SQL it is (:mod:`engine.work_turns`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
-__all__ = ["aside"]
+from engine.work_turns import worked_aside
+
+__all__ = ["SHORT", "aside"]
 
 T = TypeVar("T")
 
-_SHORT = 1_000  # characters that are read faster than a thread is woken
+SHORT: Final = 1_000
+"""Characters that are read faster than a thread is woken."""
+
 _THREAD = ThreadPoolExecutor(1, "sql")
 
 
 async def aside(work: Callable[[], T], length: int) -> T:
     """The result of ``work`` over text of ``length`` characters, which must not touch what the loop's tasks change."""
-    if length <= _SHORT:
+    if length <= SHORT:
         return work()
-    return await asyncio.get_running_loop().run_in_executor(_THREAD, work)
+    took = 0.0
+
+    def timed() -> T:
+        nonlocal took
+        began = time.thread_time()
+        try:
+            return work()
+        finally:
+            took = time.thread_time() - began
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_THREAD, timed)
+    finally:
+        worked_aside(took)
