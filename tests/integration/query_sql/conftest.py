@@ -185,7 +185,7 @@ async def connect(dsn: str, search_path: str = "app, public") -> psycopg.AsyncCo
 
 @pytest.fixture(autouse=True, scope="session")
 def each_tree_is_read_with_its_constants_too() -> Iterator[None]:
-    """They say nothing but their types, wherever they are."""
+    """Nothing but their types is read of them, wherever they are."""
 
     def read_both(text: str, view: int) -> Tree:
         tree = read_tree(text, view)

@@ -140,7 +140,7 @@ async def test_what_a_thread_does_counts_for_whom_it_does_it() -> None:
     )
     for user in users:
         assert 0.02 <= 0.25 - user.work.left < 0.04, "no other's"
-    await opening(SHORT + 1)  # of nobody who is measured
+    await opening(SHORT + 1)  # measured for no user
 
 
 async def test_what_is_measured_may_fail_and_be_cancelled() -> None:
