@@ -52,11 +52,10 @@ export function channelStore<Events, State>(
       // A message that cannot be decrypted ends nothing.
       channel.on("error", (error) => fail(error.code === ErrorCode.InvalidMessage ? "subscribed" : "error", error)),
     ];
-    const use = channel.subscribe();
-    use.catch((error: RealtimeError) => fail("error", error));
+    channel.subscribe(set).catch((error: RealtimeError) => fail("error", error));
     return () => {
       removers.forEach((remove) => remove());
-      void channel.unsubscribe(use);
+      void channel.unsubscribe(set); // which names this use
     };
   });
 }

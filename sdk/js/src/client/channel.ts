@@ -45,21 +45,22 @@ export class Channel<Events = Untyped, State = Untyped> {
    * {@link unsubscribe}, also where the server has ended the subscription since, so parts of an application can share a channel. One
    * that throws needs none. What comes with it waits for the first listener of its event.
    *
+   * @param use names the use: any value, such as an object of the component. Only {@link unsubscribe} with it ends this use.
    * @returns when the server has accepted it, or when it was unsubscribed, or the client disconnected, before that.
    * @throws {@link RealtimeError} if it is refused, or the connection is given up before.
    */
-  subscribe(): Promise<void> {
-    return this._subscription._start();
+  subscribe(use?: unknown): Promise<void> {
+    return this._subscription._start(use);
   }
 
   /**
    * Leave the channel once it was called as often as {@link subscribe}; other clients see it at once. Listeners stay. Of a subscription
    * that the server has ended it ends nothing, and no use that began later.
    *
-   * @param use what that {@link subscribe} returned, to end this very one: a second time, or where it was refused or has ended already,
-   * that does nothing.
+   * @param use which use it ends: the name that {@link subscribe} got, or what it returned; nothing if that has ended or was refused.
+   * Without it, any use without a name.
    */
-  unsubscribe(use?: Promise<void>): Promise<void> {
+  unsubscribe(use?: unknown): Promise<void> {
     return this._subscription._stop(use);
   }
 

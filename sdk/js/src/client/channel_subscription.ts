@@ -49,9 +49,9 @@ interface Shared {
   _promise: Promise<void>;
   _resolve: () => void;
   _reject: (error: RealtimeError) => void;
-  /** What the calls returned, a promise for each: it names the use. */
-  _uses: Set<Promise<void>>;
-  /** Calls of `unsubscribe()` that named none. */
+  /** What the calls returned, a promise for each, with the name that the use was given. */
+  _uses: Map<Promise<void>, unknown>;
+  /** Calls of `unsubscribe()` without a name: so many of the uses without one have ended. */
   _unnamed: number;
 }
 
@@ -81,25 +81,38 @@ export class ChannelSubscription implements Subscription {
     readonly _options: ChannelOptions,
   ) {}
 
-  _start(): Promise<void> {
+  _start(name?: unknown): Promise<void> {
     let ready = this._ready;
     const first = !ready;
     if (!ready) {
-      ready = this._ready = { _uses: new Set(), _unnamed: 0 } as unknown as Shared;
+      ready = this._ready = { _uses: new Map(), _unnamed: 0 } as unknown as Shared;
       ready._promise = new Promise((resolve, reject) => Object.assign(ready!, { _resolve: resolve, _reject: reject }));
       this._used.add(ready);
     }
     const use = ready._promise.then();
-    ready._uses.add(use);
+    ready._uses.set(use, name);
     if (first) this._manager._want(this);
     return use;
   }
 
-  /** `use`: what `_start` returned; without it, any of the oldest subscription. */
-  async _stop(use?: Promise<void>): Promise<void> {
-    use?.catch(() => {}); // a refusal is not for who has left
-    const left = [...this._used].find(({ _uses }) => !use || _uses.delete(use));
-    if (!left || left._uses.size > (use ? left._unnamed : ++left._unnamed)) return;
+  /** `name`: of the use, or what `_start` returned; without it, one of the oldest subscription that has a use without a name. */
+  async _stop(name?: unknown): Promise<void> {
+    let use: Promise<void> | undefined;
+    const left = [...this._used].find(({ _uses }) => [..._uses].some((each) => each.includes(name) && ([use] = each)));
+    if (!left) return;
+    const uses = left._uses;
+    const end = (use: Promise<void>): void => {
+      use.catch(() => {}); // a refusal is not for who has left
+      uses.delete(use);
+    };
+    if (name === undefined) left._unnamed++;
+    else end(use!);
+    const unnamed = [...uses.keys()].filter((each) => uses.get(each) === undefined);
+    if (unnamed.length <= left._unnamed) {
+      unnamed.forEach(end);
+      left._unnamed = 0;
+    }
+    if (uses.size) return;
     this._used.delete(left);
     if (left !== this._ready) return;
     this._forget();

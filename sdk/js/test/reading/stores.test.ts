@@ -51,6 +51,23 @@ test("a channel that is refused, or ended, is logged", async (context) => {
   assert.deepEqual([store.get().status, lines.at(-1)], ["error", "[bunbase] RT_004 room: over"]);
 });
 
+test("no unsubscribe() of the application ends the use of a store, and the end of the store ends that alone", (context) => {
+  const server = new FakeServer();
+  const channel = server.realtime.channel("room");
+  const leave = channelStore(server.realtime, "room").subscribe(nothing);
+  server.peer.hello().subscribed("room");
+  void channel.subscribe();
+  for (let time = 0; time < 3; time++) void channel.unsubscribe();
+  assert.equal(server.peer.of("unsubscribe").length, 0);
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  void channel.subscribe();
+  leave();
+  context.mock.timers.tick(1000);
+  assert.equal(server.peer.of("unsubscribe").length, 0);
+  void channel.unsubscribe();
+  assert.equal(server.peer.of("unsubscribe").length, 1);
+});
+
 test("the users of a channel that is subscribed to without presence are an error, until it is with", async (context) => {
   const lines = logged(context);
   const server = new FakeServer();

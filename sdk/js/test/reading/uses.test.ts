@@ -1,9 +1,10 @@
 // Several parts of an application use one channel: what each of them ends is its own use alone.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { flush, type FakeServer } from "../fake_server.js";
+import { FakeServer, flush } from "../fake_server.js";
 import { subscribedChannel } from "../helpers.js";
 
 const closed = { type: "room:closed", channel: "room", position: "0/50" };
@@ -13,6 +14,41 @@ function end({ peer }: FakeServer, code = "RT_003"): void {
   const { id } = peer.of("subscribe").at(-1)!;
   peer.send({ type: "error", code, message: "over", channel: "room", id });
 }
+
+test("uses are begun and left as in the vectors", async () => {
+  interface Step {
+    subscribe?: string | null;
+    as?: string;
+    answer?: true;
+    end?: true;
+    unsubscribe?: string | null;
+    leave?: string;
+    left?: true;
+  }
+  // The tests run in the package's folder.
+  const vectors = readFileSync("../../tests/support/vectors/uses.json", "utf8");
+  for (const { name, steps } of (JSON.parse(vectors) as { cases: { name: string; steps: Step[] }[] }).cases) {
+    const server = new FakeServer();
+    const channel = server.realtime.channel("room");
+    server.peer.hello();
+    const kept = new Map<string | undefined, Promise<void>>();
+    const left = (): number => server.peer.of("unsubscribe").length;
+    for (const [number, step] of steps.entries()) {
+      const before = left();
+      if (step.subscribe !== undefined) {
+        const use = channel.subscribe(step.subscribe ?? undefined);
+        use.catch(() => {}); // some are refused
+        kept.set(step.as, use);
+      } else if (step.answer) server.peer.subscribed("room");
+      else if (step.end) end(server);
+      else if (step.leave) void channel.unsubscribe(kept.get(step.leave));
+      else void channel.unsubscribe(step.unsubscribe ?? undefined);
+      await flush();
+      assert.equal(left() - before, step.left ? 1 : 0, `${name}: step ${number}, ${JSON.stringify(step)}`);
+    }
+    server.realtime.disconnect();
+  }
+});
 
 test("a listener may leave a room that is closed, and subscribe again", async () => {
   const { server, channel } = await subscribedChannel();

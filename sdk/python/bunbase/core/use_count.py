@@ -12,12 +12,16 @@ BLOCK = object()
 
 
 class Use:
-    """One call of ``subscribe``. ``user`` is any object that it names, compared by identity; None if it names none."""
+    """One call of ``subscribe``. ``user`` is what it names, any object; None if it names none."""
 
     def __init__(self, user: object = None) -> None:
         self.user = user
         self.left = False
         self.subscription = -1  # which one it is, from its beginning on
+
+    def is_of(self, user: object) -> bool:
+        """Whether it names this: the very same object, or an equal string."""
+        return self.user is user or (isinstance(user, str) and self.user == user)
 
 
 class UseCount:
@@ -43,7 +47,7 @@ class UseCount:
         """The oldest use of this user is left, if there is one. Returns whether nothing uses the present subscription any
         more.
         """
-        oldest = next((use for use in self._uses if use.user is user), None)
+        oldest = next((use for use in self._uses if use.is_of(user)), None)
         if oldest is None:
             return False
         if user is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
@@ -13,9 +14,39 @@ from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.sync.loop_thread import LoopThread
 from bunbase.sync.typed_channel import SyncChannel
 
+from tests.support import VECTORS
 from tests.unit.sdk_python.test_channel_handles import GONE, REFUSED, begin, made, subscribed, turn
 
 T = TypeVar("T")
+
+CASES = json.loads((VECTORS / "uses.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+async def test_uses_are_begun_and_left_as_in_the_vectors(case: dict[str, Any]) -> None:
+    manager, channel = made()
+    kept, waiting = dict[str, Any](), list[asyncio.Future[Any]]()
+    for number, step in enumerate(case["steps"]):
+        before = channel.key in manager.subscriptions
+        match step:
+            case {"subscribe": name}:
+                use = channel.subscribe(name)
+                kept[step.get("as", "")] = use
+                waiting.append(asyncio.ensure_future(use))
+                before = True
+            case {"answer": True}:
+                begin(channel)
+            case {"end": True}:
+                manager.subscriptions.pop(channel.key).ended(REFUSED)
+                before = False
+            case {"unsubscribe": name}:
+                await channel.unsubscribe(name)
+            case {"leave": use}:
+                await channel.unsubscribe(kept[use])
+        await turn()
+        left = before and channel.key not in manager.subscriptions
+        assert left == step.get("left", False), f"step {number}, {step}"
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 class Component:
