@@ -85,8 +85,15 @@ end $$
 """
 
 
-@pytest.mark.parametrize("revoke", ["realtime.revoke_session('s-1')", "realtime.revoke_api_key('{prefix}')"])
-async def test_whose_session_or_key_has_ended_gets_nothing_that_commits_later(database: str, revoke: str) -> None:
+@pytest.mark.parametrize(
+    ("revoke", "code"),
+    [
+        ("realtime.revoke_session('s-1')", "RT_002"),
+        ("realtime.revoke_api_key('{prefix}')", "RT_002"),
+        ("realtime.disconnect(user_id => 'ada')", "RT_001"),
+    ],
+)
+async def test_who_is_disconnected_gets_nothing_that_commits_later(database: str, revoke: str, code: str) -> None:
     write(database, TABLE)
     begin(database, "s-1")
     [(key, prefix)] = read(database, "select k, left(k, 15) from realtime.create_api_key('web', 'publishable') as k")
@@ -102,7 +109,7 @@ async def test_whose_session_or_key_has_ended_gets_nothing_that_commits_later(da
         rooms: set[str] = set()
         while (message := await client.receive("snapshot", "error"))["type"] == "snapshot":
             rooms |= {change["doc"]["data"]["room"] for change in message["changes"]}
-        assert message["code"] == "RT_002"
+        assert message["code"] == code
         assert rooms == {"before"}
 
 
