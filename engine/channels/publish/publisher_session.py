@@ -23,6 +23,7 @@ from engine.postgres.connections.opening import Connection, connect
 from engine.postgres.errors import rolled_back
 from engine.postgres.statements.arrays import text_array
 from engine.postgres.statements.named_queries import query
+from engine.postgres.statements.prepared import PreparedStatement
 from engine.tasks import end
 
 __all__ = ["RESTORE_EVERY", "AmbiguousError", "Ask", "PublishSession"]
@@ -64,6 +65,7 @@ class PublishSession:
         self._name = name
         self._store = store
         self._connection: Connection[DictRow] | None = None
+        self._publish: PreparedStatement | None = None  # over that connection
         self._flushes = ""  # the statement that sees to it that commits are flushed
         self._is_used = False  # since its session began to be restored
         self._has_to = False  # behind the last batch: triggers of others are attached, or commits are not flushed
@@ -141,7 +143,8 @@ class PublishSession:
         several = self.leaves_out or bool(stored and passing)
         async with connection.transaction() if several else contextlib.nullcontext():
             if stored:
-                rows = await _run(connection, "engine_publish", **columns(stored), whole=not self.leaves_out)
+                assert self._publish is not None
+                rows = await self._publish.rows({**columns(stored), "whole": "f" if self.leaves_out else "t"})
                 missing = [row for row in rows if row["channel"] is not None]
                 self._has_to = len(missing) < len(rows)
                 await self._release(connection, missing)
@@ -228,6 +231,7 @@ class PublishSession:
             query("engine_at_least_local"), {"transaction": False}
         )
         await connection.execute(self._flushes.encode())
+        self._publish = PreparedStatement(connection, "engine_publish", query("engine_publish"))
         row = await (await connection.execute(query("engine_backend").encode())).fetchone()
         self._backend = dict(row or {})
 
