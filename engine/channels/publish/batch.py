@@ -8,7 +8,7 @@ import msgspec
 import orjson
 
 from engine.channels.core.messages.model import Ack, Answer, Publication
-from engine.postgres.statements.arrays import plain_array, text_array
+from engine.postgres.statements.arrays import plain_array, repeated_array, text_array
 
 __all__ = ["Key", "Waiting", "columns", "note", "wake_caller"]
 
@@ -48,15 +48,15 @@ class Waiting(msgspec.Struct, eq=False):
     since: float = 0.0
 
 
-def columns(batch: list[Waiting]) -> dict[str, object]:
+def columns(batch: list[Waiting]) -> dict[str, str | None]:
     """For messages that are stored."""
     publications = [waiting.publication for waiting in batch]
     return {
-        "channels": text_array([each.channel for each in publications]),
-        "events": text_array([each.event for each in publications]),
+        "channels": repeated_array([each.channel for each in publications]),
+        "events": repeated_array([each.event for each in publications]),
         "payloads": text_array([each.data.decode() for each in publications]),
-        "senders": text_array([each.member.user_id for each in publications]),
-        "connections": text_array([each.member.connection_id for each in publications]),
+        "senders": repeated_array([each.member.user_id for each in publications]),
+        "connections": repeated_array([each.member.connection_id for each in publications]),
         "ids": text_array([waiting.id for waiting in batch]),
         "claims": plain_array([each.id is not None for each in publications]),
         "priorities": plain_array([each.priority for each in publications]),

@@ -14,7 +14,7 @@ from engine.channels.core.delivery.channel_batch import message_batches
 from engine.channels.core.delivery.events import MessageEvent
 from engine.channels.core.messages.decode import MessageRow
 from engine.channels.core.messages.model import ChannelEvent, ChannelOptions, EventBatch
-from engine.postgres.statements.arrays import plain_array, text_array
+from engine.postgres.statements.arrays import plain_array, repeated_array, text_array
 from tests.support.fakes.receivers import OneByOne
 from tests.support.nodes.channel_node import ChannelNode, channel_node
 from tests.support.postgres.sql import GIVE_UP_AFTER, run
@@ -117,6 +117,7 @@ def test_an_array_literal_is_read_as_it_was_written(database: str) -> None:
         def read_back(values: list[str | None]) -> None:
             row = connection.execute("select %s::text[]", [text_array(values)]).fetchone()
             assert row == (values,)
+            assert repeated_array(values * 2) == text_array(values * 2)
 
         read_back()
         row = connection.execute("select %s::int[], %s::bool[]", [plain_array([1, -2]), plain_array([True, False])])

@@ -45,7 +45,7 @@ async def test_after_an_error_it_can_be_executed_again(connection: Connection[An
     assert len(await statement.rows({"names": "{a}", "number": "7"})) == 1
 
 
-async def test_a_statement_that_cannot_be_prepared_says_so(connection: Connection[Any]) -> None:
+async def test_what_cannot_be_prepared_is_an_error_each_time(connection: Connection[Any]) -> None:
     statement = PreparedStatement(connection, "ours", "select nowhere")
     for _ in range(2):
         with pytest.raises(psycopg.errors.UndefinedColumn, match="nowhere"):
