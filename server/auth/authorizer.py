@@ -69,6 +69,7 @@ class Circumstances(Struct, frozen=True, gc=False):
 
 
 UNKNOWN: Final = Circumstances()
+_QUERY: Final = Action.QUERY  # an attribute of an enumeration is slow to find
 
 _NEVER: Final = "(?!)"  # a regular expression that matches nothing
 
@@ -147,7 +148,7 @@ class NameRules:
         """See the class."""
         if principal.watches:
             _check_watching(action, resource)
-        elif action is not Action.QUERY:
+        elif action is not _QUERY:
             self._check(principal, action, resource)
 
     def basis(self, principal: Principal, action: Action, resource: str) -> Basis:

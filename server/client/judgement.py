@@ -4,6 +4,8 @@ channel.
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
 from server.auth.authorizer import Action, Authorizer, Basis, Circumstances, NotAllowedError
@@ -13,6 +15,8 @@ from server.protocol.client_messages import Publish
 from server.session.subscriptions import ChannelRequest
 
 __all__ = ["SubscriptionRights", "judge_at_once", "judge_message"]
+
+_PUBLISH: Final = Action.PUBLISH  # an attribute of an enumeration is slow to find
 
 
 class SubscriptionRights:
@@ -65,11 +69,11 @@ async def judge_message(services: SharedServices, principal: Principal, member: 
     Raises ``RealtimeError`` if it may not be published.
     """
     about = _about(member, message)
-    await services.authorizer.authorize(principal, Action.PUBLISH, message.channel, about)
+    await services.authorizer.authorize(principal, _PUBLISH, message.channel, about)
     data = _inspected(services, member, message)
     if services.content_hook is not None:
         await services.content_hook.check(member, message.channel, message.event, data)
-        services.authorizer.judge(principal, Action.PUBLISH, message.channel, about)  # that took time
+        services.authorizer.judge(principal, _PUBLISH, message.channel, about)  # that took time
     return data
 
 
@@ -85,7 +89,7 @@ def judge_at_once(
     what = message.channel, message.event
     if what not in allowed:
         try:
-            services.authorizer.judge(principal, Action.PUBLISH, message.channel, _about(member, message))
+            services.authorizer.judge(principal, _PUBLISH, message.channel, _about(member, message))
         except NotAllowedError:
             return None  # a refusal has to be confirmed
         allowed.add(what)

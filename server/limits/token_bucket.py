@@ -50,7 +50,8 @@ class TokenBucket:
 
     def take(self, now: float, amount: float = 1) -> bool:
         """Take ``amount`` tokens if there are as many. ``now``: as of :meth:`gain`."""
-        self.gain(now)
+        if now != self._at:  # several messages of one read have one time
+            self.gain(now)
         if self._tokens < amount:
             self.refused += 1
             return False

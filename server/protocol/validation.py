@@ -23,8 +23,12 @@ _MAX_EXPANSION: Final = 1 << 20
 
 _EXPONENT: Final = re.compile(rb"[0-9][eE]")
 
-_PLAIN: Final = frozenset((str, int, bool, type(None)))
-"""What is stored as it is, if it has no NUL: PostgreSQL writes whole numbers with the digits that they came with."""
+_FLAT: Final = frozenset((str, int, float, bool, type(None)))
+"""What has no values in it. PostgreSQL writes whole numbers with the digits that they came with, and no other number of a
+message that can be read here grows by more than a number's digits (``expansion``).
+"""
+
+_MAX_FLAT: Final = 1_000  # values whose numbers, whatever they are, are within ``_MAX_EXPANSION``
 
 _any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
@@ -43,7 +47,11 @@ def check_payload(data: bytes) -> Any:
         raise InvalidMessageError("data: nested too deeply") from wrong
     except (UnicodeDecodeError, msgspec.MsgspecError) as wrong:
         raise InvalidMessageError(f"data: {wrong}") from wrong
-    if b"\\u0000" not in data and _PLAIN.issuperset(map(type, value.values() if type(value) is dict else (value,))):
+    if type(value) is dict and len(value) <= _MAX_FLAT:
+        values: Any = value.values()
+    else:
+        values = (value,)
+    if b"\\u0000" not in data and _FLAT.issuperset(map(type, values)):
         return value  # most messages are, and to look for exponents in their text takes several times as long
     # Few of the others have any of these, and looking at all their values takes as long as decoding them.
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH or _EXPONENT.search(data) or b"\\u0000" in data:

@@ -42,7 +42,14 @@ class MessageReader:
 
     def text(self, data: bytes, now: float) -> Read:
         """A text message arrived."""
-        return self._counted(len(data), self._text(data, now))
+        size = len(data)
+        if size > self._limits.message_size:
+            read: Read = self._oversized(now, data)
+        elif self._bucket.take(now):
+            read = _read(data)
+        else:
+            read = self._beyond_rate(client_messages.names_in(data))
+        return self._counted(size, read)
 
     def packed(self, data: bytes, now: float) -> Read:
         """A MessagePack message arrived."""
@@ -68,13 +75,6 @@ class MessageReader:
         elif read is not None and isinstance(read[0], Publish):
             self._later += _PUBLISHED[0] + size * _PUBLISHED[1]
         return read
-
-    def _text(self, data: bytes, now: float) -> Read:
-        if len(data) > self._limits.message_size:
-            return self._oversized(now, data)
-        if not self._bucket.take(now):
-            return self._beyond_rate(client_messages.names_in(data))
-        return _read(data)
 
     def _packed(self, data: bytes, now: float) -> Read:
         if not self._bucket.take(now):

@@ -284,7 +284,7 @@ class ClientConnection:
                 self.client.publish(publications)
                 publications = []
             self.client.carry_out(outputs)
-            if self.state is not State.OPEN:
+            if self.state is not _OPEN:
                 return  # the others are not even looked at
         if publications:
             self.client.publish(publications)

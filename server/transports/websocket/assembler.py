@@ -12,6 +12,7 @@ from picows import WSFrame, WSMsgType
 
 from engine.errors import BunbaseError
 from server.protocol.close_codes import CloseCode
+from server.transports.websocket.frame_kinds import BINARY, CONTINUATION, TEXT
 
 __all__ = ["Assembler", "InvalidFrameError", "Message"]
 
@@ -58,7 +59,7 @@ class Assembler:
     def add(self, frame: WSFrame) -> Message | None:
         """Take a data frame; returns the message if it was the last one. Raises ``InvalidFrameError``."""
         kind = frame.msg_type
-        if (kind == WSMsgType.CONTINUATION) == (self._kind is None):
+        if (kind == CONTINUATION) == (self._kind is None):
             raise InvalidFrameError(CloseCode.PROTOCOL_ERROR, "unexpected continuation frame or its absence")
         if self._kind is None:
             if frame.fin and frame.payload_size <= self._message_size:
@@ -71,10 +72,10 @@ class Assembler:
         data = frame.get_payload_as_bytes()
         if self._parts is None:
             self._parts, self._text = [], codecs.getincrementaldecoder("utf-8")()
-        if self._kind == WSMsgType.TEXT:
+        if self._kind == TEXT:
             self._check_text(data, bool(frame.fin))
         whole = self._fragments == 1 and frame.fin
-        if (self._size > self._message_size and not whole) or (self._kind == WSMsgType.BINARY and not self._binary):
+        if (self._size > self._message_size and not whole) or (self._kind == BINARY and not self._binary):
             self._parts.clear()
         else:
             self._parts.append(data)
@@ -82,7 +83,7 @@ class Assembler:
 
     def _single(self, frame: WSFrame, kind: WSMsgType) -> Message:
         """The message of one frame, as almost all are. It fits."""
-        if kind == WSMsgType.BINARY:
+        if kind == BINARY:
             return Message(frame.get_payload_as_bytes() if self._binary else b"", True, False)
         data = frame.get_payload_as_bytes()
         try:
@@ -99,7 +100,7 @@ class Assembler:
             raise _not_text() from wrong
 
     def _finish(self, parts: list[bytes]) -> Message:
-        message = Message(b"".join(parts), self._kind == WSMsgType.BINARY, self._size > self._message_size)
+        message = Message(b"".join(parts), self._kind == BINARY, self._size > self._message_size)
         self._kind, self._size, self._fragments = None, 0, 0
         self._parts = self._text = None
         return message

@@ -33,7 +33,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSListener, WSTransport
 
 from engine.errors import RealtimeError
 from engine.identity.principal import Principal
@@ -51,12 +51,13 @@ from server.transports.base.stall_timer import NO_STALLS, StallTimer
 from server.transports.websocket.assembler import Assembler, InvalidFrameError, Message
 from server.transports.websocket.closing import answer_close
 from server.transports.websocket.early import EarlyMessages
+from server.transports.websocket.frame_kinds import CLOSE, PING, PONG, TEXT
 from server.wire.frame import write_frames
 from server.wire.wheels import Wheel
 
 __all__ = ["WebSocketConnection"]
 
-# Members that each write looks at: an attribute of an enumeration is slow to find.
+# Members that each write or frame looks at: an attribute of an enumeration is slow to find.
 _BLOCKED: Final = Writing.BLOCKED
 _CONGESTED: Final = Writing.CONGESTED
 
@@ -107,20 +108,20 @@ class WebSocketConnection(ClientConnection, WSListener):
         self._silent = 0
         kind = frame.msg_type
         reserved = frame.rsv1 or frame.rsv2 or frame.rsv3
-        if kind != WSMsgType.TEXT or reserved:
+        if kind != TEXT or reserved:
             self.carry_out()
+        elif not self.state.ending:  # as almost all
+            return self._assemble(frame)
         if reserved and not self.state.ending:
             self.close(CloseCode.PROTOCOL_ERROR, "no extension was agreed on")
-        elif kind == WSMsgType.CLOSE:
+        elif kind == CLOSE:
             self._answer_close(transport, frame)
-        elif self.state.ending:
-            return
-        elif kind == WSMsgType.PING:
+        elif kind == PING and not self.state.ending:
             if (refusal := self.session.admit(self._loop.time())) is None:
                 transport.send_pong(frame.get_payload_as_bytes())
             for each in refusal or ():
                 self.close(each.code, each.reason)
-        elif kind != WSMsgType.PONG:
+        elif kind != PONG and not self.state.ending:
             self._assemble(frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
@@ -268,8 +269,7 @@ class WebSocketConnection(ClientConnection, WSListener):
 
     def beat(self) -> None:
         """A ping is due, or the client has shown no sign of life for too long. None can arrive while reading is paused."""
-        if self.pauses:
-            self._silent = 0
+        self._silent = 0 if self.pauses else self._silent
         if self._silent >= self._limits.missed_pings:
             self._drop()
             return
@@ -299,8 +299,7 @@ class WebSocketConnection(ClientConnection, WSListener):
             self._arrived = self._arrived or []
             self._arrived.append(message)
         else:
-            if self.early is None:
-                self.early = EarlyMessages(self._limits.early_size)
+            self.early = self.early or EarlyMessages(self._limits.early_size)
             self.early.add(message, self._loop.time())
             if self.early.full:
                 self._pause_reading(Pause.EARLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -17,6 +18,22 @@ def test_numbers_may_gain_as_many_digits_as_the_caller_allows() -> None:
         check_storable([Decimal("1e101"), Decimal("1e-100")], max_expansion=200, field="x")
     with pytest.raises(InvalidMessageError, match="at most 1048576 are allowed"):
         check_storable(Decimal("1e1048577"))
+
+
+def test_a_message_of_plain_values_is_taken_at_once_only_while_its_numbers_cannot_be_too_many() -> None:
+    few = {f"{number}": 1e300 for number in range(1_000)}
+    check_storable(few)  # so that nothing is passed over where they are not looked at
+    assert check_payload(json.dumps(few).encode()) == few
+    many = {f"{number}": 1e300 for number in range(4_000)}
+    with pytest.raises(InvalidMessageError, match="1240000 digits more"):
+        check_payload(json.dumps(many).encode())
+
+
+@pytest.mark.parametrize("value", [1.5, -2.25e-7, "1e5", True, None, 7])
+def test_a_message_of_one_value_is_read_whatever_it_is(value: object) -> None:
+    data = json.dumps(value).encode()
+    assert check_payload(data) == value
+    assert check_payload(b'{"at":%b}' % data) == {"at": value}
 
 
 def test_the_digits_of_presence_count_with_its_bytes() -> None:
