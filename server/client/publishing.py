@@ -149,9 +149,10 @@ class PublishQueue:
     def _answer(self, answered: list[tuple[Publish, Ack | Exception]]) -> None:
         self._answered = None
         acks: list[bytes] = []
+        logged = self._services.log.messages
         for message, answer in answered:
             if isinstance(answer, Ack):
-                if self._services.log.messages:
+                if logged:
                     self._services.log.published(
                         self._member, message.channel, message.event, answer.id, answer.position
                     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from struct import pack
+from struct import Struct
 
 from engine.metrics.stages import Stages
 from server.ports.channels import ChannelEvent, EventBatch
@@ -40,13 +40,18 @@ def binary_frame(payload: bytes) -> bytes:
     return _frame(_FIN_BINARY, payload)
 
 
+_SHORT = Struct("!BB").pack
+_MIDDLE = Struct("!BBH").pack
+_LONG = Struct("!BBQ").pack
+
+
 def _frame(first: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return bytes((first, size)) + payload
+        return _SHORT(first, size) + payload
     if size < 65536:
-        return pack("!BBH", first, 126, size) + payload
-    return pack("!BBQ", first, 127, size) + payload
+        return _MIDDLE(first, 126, size) + payload
+    return _LONG(first, 127, size) + payload
 
 
 def _text_snapshot(head: bytes, tail: bytes) -> bytes:

@@ -68,6 +68,7 @@ class WriteTurns:
         self._resting: asyncio.TimerHandle | None = None
         self._writing: list[Writer] = []  # of the turn at hand, whose next batch begins at ``_written``
         self._written = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, writer: Writer) -> None:
         """Have ``writer`` write once, soon."""
@@ -76,7 +77,12 @@ class WriteTurns:
         if len(due) == 1:
             self._since = self._clock()
             if not self._writing:
-                asyncio.get_running_loop().call_soon(self._begin)
+                self._soon(self._begin)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        if self._loop is None:  # asyncio.get_running_loop() asks the system for the process's id, each time
+            self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(call)
 
     def have_next(self) -> None:
         """Have the turn in the next turn of the event loop, if one is due: a connection has much to write."""

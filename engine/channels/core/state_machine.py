@@ -111,7 +111,8 @@ class ChannelCore:
         yield from self.reader.read(transaction, decoded)
         transaction.annotation = meta = decoded.annotations.meta
         transaction.published = decoded.messages
-        events = [MessageEvent(row, decoded.commit_time, meta_of(row, meta)) for row in decoded.messages]
+        at = decoded.commit_time
+        events = [MessageEvent(row, at, meta if row.trace is None else meta_of(row, meta)) for row in decoded.messages]
         yield from self.hub.judge(events)
         return (yield from self._apply(decoded, events))
 
@@ -126,7 +127,8 @@ class ChannelCore:
         elif decoded.changes or decoded.control_messages:
             self._taken = decoded.lsn
         # What comes again was judged when the rooms were as they were then.
-        closed = set() if again else {row.channel for row in decoded.messages if self.rooms.closed(row.channel)}
+        channels = () if again else {row.channel for row in decoded.messages}
+        closed = {channel for channel in channels if self.rooms.closed(channel)}
         room_events = [] if not decoded.changes or self._shown(decoded) else self._apply_rights(decoded)
         shown_by = [(event, self.rooms.row(event.channel)) for event in room_events]
         loads = self._loads

@@ -11,7 +11,6 @@ publisher that has nothing else waiting does not wait behind the megabytes of an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import os
 from collections import deque
@@ -46,10 +45,11 @@ class PublishQueue:
         self._number = 0
         self._ids: list[str] = []
         self._pending: dict[Key, Waiting] = {}
+        # asyncio.get_running_loop() asks the system for the process's id, each time.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.wanted = asyncio.Event()
         """There is something to be written."""
-        self.full = asyncio.Event()
-        """There is as much as a batch takes."""
+        self._filling: asyncio.Future[None] | None = None  # until there is as much as a batch takes
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -94,12 +94,14 @@ class PublishQueue:
         return True
 
     def _add(self, publication: Publication, key: Key, history: bool, answer: Answer) -> None:
-        now = asyncio.get_running_loop().time()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
         turn = self._turn_of(publication)
         waiting = Waiting(publication, key[1], key, history, answer, self._number, turn=turn, since=now)
         self._number += 1
         self._pending[key] = waiting
-        self.put(waiting)
+        self._push(waiting)
 
     def _turn_of(self, publication: Publication) -> int:
         """When a new message is taken, in bytes that have been taken before: its publisher's messages follow each other."""
@@ -131,11 +133,16 @@ class PublishQueue:
         if self._pending.get(waiting.key) is not waiting:
             return
         waiting.sent, waiting.written, waiting.brought = False, None, None
-        heapq.heappush(self._heap, (-waiting.publication.priority, waiting.turn, waiting.number, waiting))
-        self._size += len(waiting.publication.data)
-        self.wanted.set()
-        if self.has_batch:
-            self.full.set()
+        self._push(waiting)
+
+    def _push(self, waiting: Waiting) -> None:
+        publication, heap = waiting.publication, self._heap
+        heapq.heappush(heap, (-publication.priority, waiting.turn, waiting.number, waiting))
+        self._size += len(publication.data)
+        if len(heap) == 1:
+            self.wanted.set()
+        if self._filling is not None and self.has_batch:
+            self._filled()
 
     # -- out -------------------------------------------------------------------------------------------------------
 
@@ -166,7 +173,6 @@ class PublishQueue:
             self._taken = max(self._taken, waiting.turn)
         if not heap:
             self.wanted.clear()
-        self.full.clear()
         return self.send(batch)
 
     def send(self, batch: list[Waiting]) -> list[Waiting]:
@@ -185,10 +191,19 @@ class PublishQueue:
         return sorted((w for w in self._pending.values() if w.sent), key=lambda waiting: waiting.number)
 
     async def fill(self, seconds: float) -> None:
-        """Wait until there is as much as a batch takes, for so many seconds at most."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.full.wait()
+        """Wait until there is as much as a batch takes, for so many seconds at most. One caller at a time."""
+        loop = asyncio.get_running_loop()
+        self._filling = loop.create_future()
+        timer = loop.call_later(seconds, self._filled)
+        try:
+            await self._filling
+        finally:
+            timer.cancel()
+            self._filling = None
+
+    def _filled(self) -> None:
+        if self._filling is not None and not self._filling.done():
+            self._filling.set_result(None)
 
     # -- answers ---------------------------------------------------------------------------------------------------
 

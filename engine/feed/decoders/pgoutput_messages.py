@@ -47,18 +47,18 @@ def _read_tuple(raw: bytes, at: int) -> tuple[Tuple, int]:
         (count,) = _COUNT.unpack_from(raw, at)
         at += 2
         values: list[Value] = []
+        add, length_at = values.append, _LENGTH.unpack_from
         for _ in range(count):
             kind = raw[at]
             if kind == 0x74:  # 't': text
-                (length,) = _LENGTH.unpack_from(raw, at + 1)
                 start = at + 5
-                at = start + length
-                values.append(raw[start:at])
+                at = start + length_at(raw, at + 1)[0]
+                add(raw[start:at])
             elif kind == 0x6E:  # 'n': null
-                values.append(None)
+                add(None)
                 at += 1
             elif kind == 0x75:  # 'u': an unchanged TOASTed value, not sent
-                values.append(UNCHANGED)
+                add(UNCHANGED)
                 at += 1
             else:
                 raise MalformedStreamError(f"pgoutput sent a column of unknown kind {kind:#x}")

@@ -44,6 +44,22 @@ async def test_a_batch_takes_as_many_bytes_as_it_may_and_no_more() -> None:
     assert not queue.has_batch, "what was taken does not count any more"
 
 
+async def test_a_batch_is_waited_for_until_it_is_full_and_no_longer_than_was_asked() -> None:
+    queue, loop = PublishQueue(1000, 5), asyncio.get_running_loop()
+    await _entered(queue, "198.51.100.1", 4, 10)
+    filling = asyncio.create_task(queue.fill(60.0))
+    await asyncio.sleep(0)
+    assert not filling.done()
+    await _entered(queue, "198.51.100.1", 2, 10)
+    async with asyncio.timeout(10):
+        await filling
+    assert len(_sent(queue)) == 5
+    began = loop.time()
+    await queue.fill(0.02)
+    assert loop.time() - began >= 0.015
+    assert len(_sent(queue)) == 1
+
+
 async def test_addresses_share_batches_by_bytes() -> None:
     queue = PublishQueue(1000, 500)
     await _entered(queue, "198.51.100.1", 20, LARGE)

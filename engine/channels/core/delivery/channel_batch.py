@@ -49,14 +49,16 @@ def message_batches(events: Iterable[MessageEvent]) -> Iterator[ChannelBatch[Mes
     """Messages in their order, cut where the channel changes or a batch is large."""
     batch: ChannelBatch[MessageEvent] | None = None
     for event in events:
-        size = len(event.row.payload)
+        row = event.row
+        size = len(row.payload)
         if batch is None or not batch.takes(event.channel, size):
             if batch is not None:
                 yield batch
             batch = ChannelBatch(event.channel)
         batch.events.append(event)
         batch.size += size
-        batch.addressed = batch.addressed or event.row.audience is not None
+        if row.audience is not None:
+            batch.addressed = True
     if batch is not None:
         yield batch
 

@@ -70,8 +70,8 @@ class MessageEvent:
         self._document: Document | None = None
         self._envelope: Document | None = None
         self._unread = True
-        self._verdicts: dict[Test, bool] = {}
-        self._lanes: dict[Path, bytes | None] = {}
+        self._verdicts: dict[Test, bool] | None = None  # as of most messages
+        self._lanes: dict[Path, bytes | None] | None = None
 
     @property
     def priority(self) -> int:
@@ -100,6 +100,8 @@ class MessageEvent:
 
     def meets(self, test: Test) -> bool:
         """Whether the payload meets the conditions of a filter. One that cannot be read meets none."""
+        if self._verdicts is None:
+            self._verdicts = {}
         verdict = self._verdicts.get(test)
         if verdict is None:
             document = self._read()
@@ -124,6 +126,8 @@ class MessageEvent:
         """What stands for the string, number or boolean at ``path`` of the payload, the same for equal ones; None: there is
         none. Of a long one a digest, which is no JSON.
         """
+        if self._lanes is None:
+            self._lanes = {}
         if path not in self._lanes:
             document = self._read()
             value = None if document is None else document.at(path)
@@ -141,8 +145,7 @@ class MessageEvent:
     def delivered(self) -> None:
         """No filter will be asked any more, or only late ones."""
         self.let_go()
-        self._verdicts.clear()
-        self._lanes.clear()
+        self._verdicts = self._lanes = None
 
     def _read(self) -> Document | None:
         """The payload, parsed when a filter first asks; None if it cannot be read."""

@@ -107,7 +107,7 @@ class ChannelHub:
         """Deliver one transaction's messages."""
         if self.held:
             self.held.hold(events)
-        if any(event.priority for event in events):
+        if any(event.row.priority for event in events):
             highest: dict[str, int] = {}
             for event in events:
                 highest[event.channel] = max(highest.get(event.channel, -32768), event.row.priority)

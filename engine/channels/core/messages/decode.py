@@ -40,6 +40,7 @@ _WATCHED: Final = frozenset(
 )
 _Layout = Callable[[tuple[Value, ...]], tuple[Value, ...]] | bool
 
+_INSERT: Final = Kind.INSERT  # an attribute of an enumeration is slow to find
 _BATCH: Final = 1_000
 _EPOCH_US: Final = 1_000_000
 _NULL: Final = msgspec.Raw(b"null")
@@ -234,7 +235,7 @@ class RecordReader:
             self._names[change.relation] = [column.name for column in change.relation.columns]
         if layout is True:
             into.changes.append(_row_change(change, self._names[change.relation]))
-        elif layout is not False and change.kind is Kind.INSERT:
+        elif layout is not False and change.kind is _INSERT:
             row = change.new()
             assert row is not None
             values = layout(row)
@@ -270,19 +271,19 @@ def start(transaction: Transaction) -> DecodedTransaction:
 def message_row(lsn: Lsn, values: Sequence[Value]) -> MessageRow:
     """A row of ``MESSAGE_COLUMNS``, from the stream or from a query with the same session settings."""
     seq, channel, event, payload, sender, connection, id_, audience, priority, inserted, _, routed = values
-    return MessageRow(
+    return MessageRow(  # without a call for each text
         lsn,
         int(seq or b"0"),
-        _text(channel) or "",
-        _text(event) or "",
+        channel.decode() if channel else "",
+        event.decode() if event else "",
         payload or b"null",
-        _text(sender),
-        _text(connection),
-        _text(id_) or "",
+        None if sender is None or sender is UNCHANGED else sender.decode(),
+        None if connection is None or connection is UNCHANGED else connection.decode(),
+        id_.decode() if id_ else "",
         audience,
         int(priority or b"0"),
-        _text(inserted) or "",
-        _text(routed),
+        inserted.decode() if inserted else "",
+        None if routed is None or routed is UNCHANGED else routed.decode(),
     )
 
 

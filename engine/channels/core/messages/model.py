@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -100,10 +101,15 @@ class Member:
         """Whom the requests of a client count for: its user, or without a proof of who that is the network of its address.
         None: it has none, as clients on this machine.
         """
-        if self.proven_user_id is not None:
-            return f"user {self.proven_user_id}"
-        network = None if self.ip is None else network_of(self.ip)
-        return None if network is None else f"address {network}"
+        return _counted_as(self.proven_user_id, self.ip)
+
+
+@lru_cache(maxsize=4096)  # asked twice for each message
+def _counted_as(proven_user_id: str | None, ip: str | None) -> str | None:
+    if proven_user_id is not None:
+        return f"user {proven_user_id}"
+    network = network_of(ip)
+    return None if network is None else f"address {network}"
 
 
 def id_scope(sender: str | None, connection_id: str | None) -> str:
