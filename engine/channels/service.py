@@ -319,6 +319,8 @@ class Channels(BackgroundService):
         if event.missing:
             self._publisher.uncertain()
             self.recorder.interrupted()
+            if event.other_history or position - 1 > self.core.proven(event.whole):
+                self._connections.lacks_messages()
         self.core.interrupted(other_history=event.other_history, whole=event.whole)
         self._recovery.restart(position, event.whole)
 

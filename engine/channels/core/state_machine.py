@@ -164,14 +164,16 @@ class ChannelCore:
         """Everything up to ``position`` was delivered."""
         self.position = max(self.position, position)
 
+    def proven(self, whole: Lsn | None) -> Lsn:
+        """Up to there the stream has brought everything. ``whole``: as of :class:`engine.transaction.Discontinuity`."""
+        return self.position if whole is None else min(self.position, whole - 1)
+
     def interrupted(self, *, other_history: bool, whole: Lsn | None = None) -> None:
-        """The stream may bring again what was taken. Positions of another history mean nothing. ``whole``: as of
-        :class:`engine.transaction.Discontinuity`.
-        """
+        """The stream may bring again what was taken. Positions of another history mean nothing. ``whole``: see above."""
         if other_history:
             self._taken = self._counted = 0
         else:
-            self._counted = max(self._counted, self.position if whole is None else min(self.position, whole - 1))
+            self._counted = max(self._counted, self.proven(whole))
         self._again = self._taken
 
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:

@@ -243,7 +243,7 @@ class Recovery:
         self._synced.clear()
         self._core.unrecorded.distrust()
         self._generation += 1
-        known = self._core.position if whole is None else min(self._core.position, whole - 1)
+        known = self._core.proven(whole)
         self._resume = known if self._resume is None else min(self._resume, known)
         self._lacks = self._lacks or position - 1 > known
         # What is in the tables and not in the stream gets a position just before that.

@@ -203,6 +203,12 @@ class ClientLifecycle:
             if audience is None or audience.includes(member, attributes_of(member), control.sender, None):
                 self._deliver(deliver, event)
 
+    def lacks_messages(self) -> None:
+        """The stream may have lacked messages to connections. No table has them, so their loss is made known."""
+        event = PlainEvent({"type": "gap", "channel": _ALL})
+        for _, deliver in self.clients.connected():
+            self._deliver(deliver, event)
+
     def _deliver(self, deliver: Deliver, event: ChannelEvent) -> None:
         """Deliver to one connection. Its failure does not stop the delivery to others."""
         with self._failures.at(self._core.position, "an event for a connection"):

@@ -191,3 +191,13 @@ async def test_an_event_that_there_is_not_is_an_error_with_the_one_that_was_mean
     with pytest.raises(ValueError, match=r"no event is named 'x'\. There are connected, disconnected, "):
         realtime.on("x", print)
     realtime.channel("room").on("disconnect", print)  # the names of messages are free
+
+
+def test_a_lost_message_to_the_connection_is_a_gap_of_the_client() -> None:
+    realtime, seen = Realtime("ws://127.0.0.1:1/realtime"), list[object]()
+    realtime.on("gap", lambda: seen.append("gap"))
+    realtime.on("message", lambda message: seen.append(message.data))
+    sent = {"type": "message", "channel": "*", "event": "called", "timestamp": "2026-01-25T09:00:00Z", "sender": None}
+    for message in ({**sent, "data": 1, "id": "a"}, {"type": "gap", "channel": "*"}, {**sent, "data": 2, "id": "b"}):
+        realtime._manager._dispatch({"position": "0/8", **message}, {}, seamless=False, quiet=False)
+    assert seen == [1, "gap", 2]

@@ -19,7 +19,7 @@ import type {
   Untyped,
 } from "../protocol/types.js";
 
-const EVENTS = ["connected", "disconnected", "error", "status", "state", "transport", "message"];
+const EVENTS = ["connected", "disconnected", "error", "status", "state", "transport", "message", "gap"];
 
 /**
  * A client with one connection, which all its channels and live queries share.
@@ -121,6 +121,8 @@ export class Realtime<Collections = Untyped> {
   on(event: "transport", listener: () => void): () => void;
   /** A message to this connection or user rather than to a channel. A `TypeError` for an event that there is not. */
   on(event: "message", listener: (message: Message) => void): () => void;
+  /** Such a message may have been missed: the server's own stream has lacked some, and no table has them. */
+  on(event: "gap", listener: () => void): () => void;
   on(event: string, listener: (value: Untyped) => void): () => void {
     if (!EVENTS.includes(event)) throw new TypeError(`event: one of ${EVENTS.join(", ")} is expected, not ${event}`);
     return this._events._add(event, listener);

@@ -84,7 +84,7 @@ export class MessageManager extends SubscriptionManager implements ConnectionHan
   protected override _dispatch(link: Link, message: Routed, seamless: boolean): void {
     if (isAnswer(message)) return this._sendQueue._answered(message.ref, message);
     if (message.type === "unsubscribed") return left(link, message.id);
-    if (message.type === "message" && message.channel === "*") return void this._events._deliver("message", message);
+    if (message.type !== "error" && message.channel === "*") return void this._events._deliver(message.type, message);
     const slots = this._slotsOf(link);
     const closed = message.type === "room:closed" && slots._find(message);
     const slot = closed && slots._of.get(closed);

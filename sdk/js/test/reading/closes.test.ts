@@ -49,7 +49,7 @@ test("an event that there is not is a TypeError, with those that there are", () 
   assert.throws(() => realtime.on("disconnect" as "disconnected", () => {}), {
     name: "TypeError",
     message:
-      "event: one of connected, disconnected, error, status, state, transport, message is expected, not disconnect",
+      "event: one of connected, disconnected, error, status, state, transport, message, gap is expected, not disconnect",
   });
   realtime.channel("room").on("disconnect", () => {}); // channels have any events
 });

@@ -57,3 +57,18 @@ test("what waits for listeners is dropped when one of them unsubscribes, and at 
   await flush();
   assert.deepEqual(received, [2, 3, 4]);
 });
+
+test("a lost message to the connection is a gap of the client, and an error about * is one of its subscription", async () => {
+  const { server } = await subscribedChannel();
+  const received: unknown[] = [];
+  server.realtime.on("message", ({ data }) => received.push(data));
+  server.realtime.on("gap", () => received.push("gap"));
+  server.peer.message("*", 1);
+  server.peer.send({ type: "gap", channel: "*" });
+  server.peer.message("*", 2);
+  await flush();
+  assert.deepEqual(received, [1, "gap", 2]);
+  const all = server.realtime.channel("*").subscribe();
+  server.peer.send({ type: "error", code: "RT_007", message: "no such name", channel: "*" });
+  await assert.rejects(all, { code: "RT_007" });
+});

@@ -67,10 +67,11 @@ class Realtime(Emitter):
         ``status`` with a ``ConnectionStatus``: the state, or the reason for it, has changed;
         ``transport`` with the transport's name: another connection has taken over without interruption;
         ``error`` with a ``RealtimeError``, which is logged where there is no listener;
-        ``message`` with a ``Message`` for this connection itself. Another name is a ``ValueError``.
+        ``message`` with a ``Message`` for this connection itself; ``gap``: the server's own stream may have lacked one.
+        Another name is a ``ValueError``.
     """
 
-    _EVENTS = ("connected", "disconnected", "reconnecting", "error", "status", "state", "transport", "message")
+    _EVENTS = ("connected", "disconnected", "reconnecting", "error", "status", "state", "transport", "message", "gap")
 
     def __init__(  # noqa: PLR0913
         self,
@@ -336,9 +337,9 @@ class _Manager(SubscriptionManager):
         super().__init__(queue_limit)
         self._realtime = realtime
 
-    def direct(self, message: Message) -> None:
+    def direct(self, event: str, *message: Message) -> None:
         """See ``SubscriptionManager``."""
-        self._realtime._deliver("message", message)
+        self._realtime._deliver(event, *message)
 
     def failed(self, error: RealtimeError) -> None:
         """See ``SubscriptionManager``."""

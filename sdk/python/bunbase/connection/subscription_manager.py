@@ -53,7 +53,7 @@ class _Prepared:
 
 
 class SubscriptionManager:
-    """See the module. ``direct`` gets messages for this connection itself, ``failed`` errors without a subscription."""
+    """See the module. ``direct`` gets what is for this connection itself, ``failed`` errors without a subscription."""
 
     def __init__(self, queue_limit: int) -> None:
         self.active: Link | None = None
@@ -65,8 +65,8 @@ class SubscriptionManager:
         self._limits: Raw = {}
         self._ids = RecentIds()
 
-    def direct(self, message: Message) -> None:
-        """A message for this connection itself. To be overridden."""
+    def direct(self, event: str, *message: Message) -> None:
+        """A ``message`` for this connection itself, or a ``gap``: such a one may be missing. To be overridden."""
 
     def failed(self, error: RealtimeError) -> None:
         """An error that belongs to no request. To be overridden."""
@@ -227,6 +227,8 @@ class SubscriptionManager:
             _done(self._leaving.pop(key, None))
         elif channel == "*" and kind == "message":
             self._direct(Message.of(message))
+        elif channel == "*" and kind == "gap":
+            self.direct("gap")
         elif (subscription := self.subscriptions.get(key)) is not None:
             if kind == "subscribed":
                 self._failures.pop(key, None)
@@ -239,7 +241,7 @@ class SubscriptionManager:
     def _direct(self, message: Message) -> None:
         """There is no subscription whose positions identify new messages, so the ids of the last ones are kept."""
         if self._ids.is_new(message.id, message.sender):
-            self.direct(message)
+            self.direct("message", message)
 
     def _error(self, message: Raw) -> None:
         error, ref = RealtimeError.of(message), message.get("ref", "")

@@ -90,7 +90,7 @@ async def test_subscribers_learn_where_the_stream_lacks_what_no_table_has(
         await one.publish("room", 2)
         await other.until(lambda: other.data == [1, 2])
         await room.until(lambda: 1 in room.data)
-        assert [event["type"] for event in room.events] == ["message", "subscribed", "message"]
+        assert [event["type"] for event in room.events] == ["message", "gap", "subscribed", "message"]
         epoch = one.channels.epoch
         expected = {"channel": "passing", "position": format_lsn(began - 1), "epoch": epoch, "recovered": False}
         assert room.of("subscribed") == [{"type": "subscribed", **expected}]
@@ -101,6 +101,32 @@ async def test_subscribers_learn_where_the_stream_lacks_what_no_table_has(
         await late.until(lambda: late.data == [2])
         assert not late.of("subscribed")
         assert len(room.of("subscribed")) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "lacks", "informed"),
+    [
+        (Discontinuity("a lost slot"), BEYOND, True),
+        (Discontinuity("a hole", whole=1), 0, True),
+        (Discontinuity("another history", other_history=True), -BEYOND, True),
+        (Discontinuity("a hole that the slot stands before"), 0, False),
+        (Discontinuity("a crash", missing=False), BEYOND, False),
+    ],
+    ids=lambda value: value.reason if isinstance(value, Discontinuity) else None,
+)
+async def test_connections_learn_that_messages_to_them_may_be_missing(
+    database: str, event: Discontinuity, lacks: int, informed: bool
+) -> None:
+    async with channel_node(database) as one, asyncio.timeout(GIVE_UP_AFTER):
+        client = await one.member()
+        send = "select realtime.broadcast_all('called', to_jsonb(%s::int))"
+        run(database, send, 1)
+        await client.until(lambda: client.data == [1])
+        one.channels.discontinuity(event, one.stream.position + lacks)
+        run(database, send, 2)
+        await client.until(lambda: client.data == [1, 2])
+        assert [each["type"] for each in client.events] == ["message", *(["gap"] if informed else []), "message"]
+        assert client.of("gap") == ([{"type": "gap", "channel": "*"}] if informed else [])
 
 
 async def test_the_position_of_a_gap_is_not_before_what_was_delivered(passing: str) -> None:
