@@ -224,12 +224,11 @@ class Client:
 
     def _receive(self, message: dict[str, Any], node: ModelNode) -> None:
         kind, subscription = message["type"], self.subscriptions.get(message.get("channel", ""))
-        if kind == "message":
-            if message["channel"] == "*":
-                self._notice(message["data"]["n"])
-            else:
-                assert subscription is not None, message
-                subscription.message(message)
+        if message.get("channel") == "*":
+            self._direct(message)
+        elif kind == "message":
+            assert subscription is not None, message
+            subscription.message(message)
         elif kind == "ack":
             self._answered(message)
         elif kind.startswith("presence:"):
@@ -259,8 +258,11 @@ class Client:
         if leaving:
             subscription.state = "leaving"
 
-    def _notice(self, number: int) -> None:
-        """A message to connections: in commit order, and on one connection once."""
+    def _direct(self, message: dict[str, Any]) -> None:
+        """A message to connections: in commit order, and on one connection once. After a gap some may be missing."""
+        if message["type"] == "gap":
+            return
+        number = message["data"]["n"]
         assert number > self._last_notice, (number, self._last_notice)
         self._last_notice = number
         self.notices.append(number)

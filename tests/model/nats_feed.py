@@ -37,6 +37,11 @@ class NatsFeed:
         self._relay = await start("relay", "--dsn", self._dsn, port=free_port(), config=config)
         await self._relay.healthy(200)
 
+    @property
+    def ports(self) -> list[int]:
+        """Of the relay, while it is there."""
+        return [] if self._relay is None else [self._relay.port]
+
     async def stop(self) -> None:
         """End both."""
         if self._relay is not None:

@@ -20,6 +20,7 @@ from tests.model.faults import Faults
 from tests.model.nats_feed import NatsFeed
 from tests.model.oracle import MUTED, ROOM, Truth, Wal, check_acks, check_subscription
 from tests.model.setup import CHANNELS, SETUP, USERS
+from tests.model.unrest import unrest
 from tests.model.writers import Writer
 from tests.support.nodes.server_nodes import ModelNode, NodeHere, NodeOutside
 from tests.support.postgres.wal import begin_control
@@ -49,6 +50,7 @@ class World:
         self.notices: dict[int, list[str] | None] = {}  # to whom, by number, of what was sent to connections
         self._wal = Wal()
         self._changed = asyncio.Event()
+        self._marks: list[Client] = []
         self._starting: dict[ModelNode, asyncio.Task[None]] = {}
         self._http = httpx.AsyncClient(timeout=GIVE_UP_AFTER)
 
@@ -97,26 +99,20 @@ class World:
                     await self._changed.wait()
         except TimeoutError as late:
             if at_most is None:
-                raise AssertionError(f"did not come to rest: {self._unrest()}") from late
+                raise AssertionError(await self._unrest()) from late
 
     @asynccontextmanager
-    async def _within_limit(self) -> AsyncIterator[None]:
+    async def _within_limit(self, seconds: float = GIVE_UP_AFTER) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(GIVE_UP_AFTER):
+            async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as late:
-            raise AssertionError(f"did not come to rest: {self._unrest()}") from late
+            raise AssertionError(await self._unrest()) from late
 
-    def _unrest(self) -> list[object]:
-        """What is still going on, for the analysis of a failure."""
-        return [
-            [(node.port, node.up) for node in self.nodes],
-            *(
-                (c.name, c.node and c.node.port, c.connected, c.wants_to_be_back, c.answers, c.unanswered)
-                for c in self.clients
-                if c.waiting or c.wants_to_be_back
-            ),
-        ]
+    async def _unrest(self) -> str:
+        relay = [] if self.feed is None else self.feed.ports
+        ports = [node.port for node in self.nodes if node.up]
+        return await unrest([*self.clients, *self._marks], [*ports, *relay], self.dsn)
 
     async def start_node(self, node: ModelNode) -> None:
         """Start a node. It may have to wait for transactions that are open: the model does not wait for it."""
@@ -212,7 +208,7 @@ class World:
 
         ``all_up``: start what is down; else only the first node has to be up, and what is down counts as dead.
         """
-        async with asyncio.timeout(2 * GIVE_UP_AFTER):
+        async with self._within_limit(2 * GIVE_UP_AFTER):
             await asyncio.gather(*(writer.idle() for writer in self.writers))
             await self._some_up(all_up=all_up)
             while True:
@@ -268,13 +264,15 @@ class World:
         channels = ["public:control", *(["public:echo"] if echo else [])]
         nodes = [node for node in self.nodes if node.up]
         marks = [Client(f"control at {node.port}", None, self._changed.set, self.problems.append) for node in nodes]
+        self._marks = marks
         async with self._within_limit():
             await self._follow(marks, nodes, channels)
             await self.faults.execute("mark", self.number())
             while not all(mark.subscriptions[channel].record for mark in marks for channel in channels):
+                if all(mark.follows(channels) for mark in marks):  # else it looks again: it has waited for that
+                    self._changed.clear()
+                    await self._changed.wait()
                 await self._follow(marks, nodes, channels)
-                self._changed.clear()
-                await self._changed.wait()
         for client in self.clients:
             await client.ping(self.until)
         for mark in marks:
