@@ -11,8 +11,8 @@ and takes the events in order. It ends with an exception, and the next one finds
 * A node begins where the slot stands, as one does that starts with its slot: what its reads may lack comes.
 * One that has followed goes on at the position that it has reached. What it had received already is dropped.
 * Where the stream does not go on there (it was begun anew, wiped, or has let go of what the node lacks) the session begins
-  at the slot's position, or at the stream's end, with a discontinuity: all is read again, and clients get the difference.
-  Where events are missing, that waits until the slot has passed them (:class:`engine.cluster.place.StreamHoles`).
+  at the slot's position, with a discontinuity: all is read again, and clients get the difference. Where events are missing,
+  that waits until the slot has passed them (:mod:`engine.cluster.place`).
 
 In another region a node reads a mirror of the stream (:mod:`engine.cluster.mirror`), which a session waits for first.
 
@@ -36,7 +36,7 @@ from engine.cluster.identity import check_same, identity_of, messages_oid
 from engine.cluster.messages import RECORD, TOPICS, Assembler, Pulse, Sent, pulse_of
 from engine.cluster.mirror import Mirror
 from engine.cluster.nats_stream import NatsFailedError, NatsStream, connected
-from engine.cluster.place import StreamHoles, StreamPlace, end_of, find, find_again, why_not, why_other
+from engine.cluster.place import StreamHoles, StreamPlace, end_of, find, why_not, why_other
 from engine.cluster.selection import Selection
 from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import StreamBrokenError, TopicChains, UndecodableEventError
@@ -262,11 +262,12 @@ class ClusterFeed(FollowedFeed):
         if place is None:
             slot = await find_slot(self._database, self.settings.slot_name)
             confirmed = max(pulse.confirmed, 0 if slot is None else slot.confirmed)
-            if not reason and self._holes.bars(generation, confirmed, bound):
-                until = format_lsn(self._holes.until)
+            barred = not reason and self._holes.bars(generation, confirmed, bound)
+            place = None if barred else await find(stream, confirmed, generation)
+            if place is None:
+                until = format_lsn(self._holes.until if barred else bound)
                 self._become_away(f"{_LACKS} before {until}: all is read again once the slot has passed that position")
                 return None
-            place = await find_again(stream, confirmed, generation)
             if self.sessions and found is None:  # else it was counted when it was met
                 self.breaks["other_history" if elsewhere else "begun_anew" if reason else "left_behind"] += 1
             reason = reason or (_LEFT_BEHIND if found is None else _LACKS)

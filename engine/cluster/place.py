@@ -10,6 +10,8 @@ reads everything again, has all that committed before it, and a hole whose far s
 the slot stands before the far side, the node would begin before the hole and meet it again, each time with everything read
 again. It waits until the slot has passed it: a second or so, or until a relay leads and can record.
 
+So does one that the stream has left behind, or that begins, where the stream lacks what comes behind the slot's position.
+
 A hole that is met soon after another one is seldom the last (a part of the stream is gone): there the node waits until the
 slot has passed what the stream has had by then, and longer from time to time.
 
@@ -31,7 +33,7 @@ import structlog
 
 from engine.cluster.identity import DatabaseIdentity, check_same
 from engine.cluster.messages import Assembler, ClusterProtocolError, Sent, pulse_of
-from engine.cluster.nats_stream import Found, NatsFailedError, NatsStream, StreamState
+from engine.cluster.nats_stream import Found, NatsStream, StreamState
 from engine.cluster.settings import ClusterSettings
 from engine.cluster.topics import StreamBrokenError, TopicHoleError, TopicIndex, UndecodableEventError
 from engine.errors import FeedError
@@ -48,7 +50,6 @@ __all__ = [
     "check_term",
     "end_of",
     "find",
-    "find_again",
     "why_begun_anew",
     "why_not",
     "why_other",
@@ -117,16 +118,6 @@ async def _behind(stream: NatsStream, state: StreamState, generation: int) -> St
     if last is None or last.generation != generation:
         return None
     return StreamPlace(state.last + 1, last.reached)
-
-
-async def find_again(stream: NatsStream, confirmed: Lsn, generation: int) -> StreamPlace:
-    """The place from where a node takes the stream that reads everything again, which is complete up to ``confirmed``, the
-    slot's position. Raises ``NatsFailedError``.
-    """
-    place = await find(stream, confirmed, generation) or await end_of(stream, generation)
-    if place is None:
-        raise NatsFailedError("the stream in NATS has changed; it is looked at again")
-    return place
 
 
 def why_other(before: ServerIdentity | None, server: ServerIdentity) -> str:

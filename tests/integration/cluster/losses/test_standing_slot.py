@@ -7,6 +7,8 @@ import signal
 
 import pytest
 
+from engine.cluster.feed import ClusterFeed
+from engine.feed.feed import FeedSettings
 from tests.integration.cluster.conftest import Cluster, ClusterNode, ids
 from tests.integration.cluster.losses.test_lost_messages import ONE, lose
 from tests.support.nodes.channel_node import ChannelSubscriber
@@ -37,6 +39,31 @@ async def stands(node: ClusterNode) -> None:
     assert node.feed.state.status == "reconnecting"
     assert "once the slot has passed" in (node.feed.state.reason or "")
     assert node.feed.breaks["hole"] == 1
+
+
+async def test_a_node_that_begins_where_the_stream_lacks_what_the_slot_stands_before_waits_for_the_slot(
+    cluster: Cluster,
+) -> None:
+    """What is recorded nowhere would get another position than the one that others have delivered it with."""
+    await cluster.relay()
+    other_node = await cluster.node()
+    seen = await other_node.listen("room")
+    with connect(cluster.dsn) as sql, sql.transaction():
+        sql.execute("lock table realtime.commits in share mode")
+        for text in ("lost", "next"):
+            run(cluster.dsn, ONE, text)
+        await seen.until(lambda: seen.data == ["lost", "next"])
+        async with cluster.stream() as stream:
+            state = await stream.state()
+            assert state is not None
+            assert await stream._jetstream.purge_stream(cluster.settings.stream, keep=1)
+        settings = FeedSettings(slot_name=cluster.slot, node_id="late")
+        async with ClusterFeed(cluster.dsn, settings, cluster.settings) as late:
+            await until(lambda: late.sessions > 0 or "once the slot has passed" in (late.state.reason or ""))
+            assert (late.sessions, late.state.status) == (0, "starting")
+    node = await cluster.node()
+    room = await node.listen("room", history=5)
+    assert (room.data, room.positions) == (seen.data, seen.positions)
 
 
 @pytest.mark.parametrize("selective", [True, False], ids=["topics", "everything"])
