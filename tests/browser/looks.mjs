@@ -94,13 +94,13 @@ export async function hasUsableControls(page) {
   assert.deepEqual(bad, []);
 }
 
-/** What axe finds in the page, or in the `part` of it that a selector names; with what is good practice beyond WCAG, if `strict`. */
-export async function violations(page, { part, strict = true } = {}) {
+/** What axe finds in the page: by all its rules for WCAG, and by what is good practice beyond it, if `strict`; or by these `rules`. */
+export async function violations(page, { rules, strict = true } = {}) {
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE); // past the policy of the page
+  const tags = strict ? [...RULES, "best-practice"] : RULES;
   const { violations, passes } = await page.evaluate(
-    ([where, values]) =>
-      window.axe.run(where ?? document, { runOnly: { type: "tag", values }, resultTypes: ["violations"] }),
-    [part, strict ? [...RULES, "best-practice"] : RULES],
+    (runOnly) => window.axe.run(document, { runOnly, resultTypes: ["violations"], selectors: false }),
+    rules ? { type: "rule", values: rules } : { type: "tag", values: tags },
   );
   assert.ok(passes.length, "axe has looked at nothing");
   return violations.flatMap(({ id, nodes }) =>
