@@ -33,7 +33,7 @@ def complaints() -> Iterator[Complaints]:
 
 def test_a_story_in_which_everything_happens(pg18: LocalPostgres, complaints: Complaints) -> None:
     """Not at random, so that it is sure to happen: each kind of writer, client, change and fault."""
-    world = machine(pg18, "pgoutput", outside=True)()
+    world = machine(pg18, "pgoutput", outside=True)().open()
     try:
         play(world)
     finally:
@@ -92,7 +92,7 @@ def play(story: Machine) -> None:
 def test_a_node_that_loses_its_row_and_all_its_connections_takes_its_place_again(
     pg18: LocalPostgres, complaints: Complaints
 ) -> None:
-    story = machine(pg18, "pgoutput", outside=False)()
+    story = machine(pg18, "pgoutput", outside=False)().open()
     try:
         for _ in range(3):
             for client in range(5):
@@ -118,7 +118,7 @@ def test_it_also_holds_on_postgresql_15_with_wal2json(pg15: LocalPostgres, compl
 
 
 def test_it_also_holds_for_nodes_that_are_fed_from_nats(pg18: LocalPostgres, complaints: Complaints) -> None:
-    run_machine(pg18, "pgoutput", outside=False, cluster=True, examples=1, steps=40)
+    run_machine(pg18, "pgoutput", outside=False, cluster=True, examples=2, steps=40)
 
 
 def test_for_as_long_as_asked(pg18: LocalPostgres, model_minutes: float, complaints: Complaints) -> None:
