@@ -9,7 +9,7 @@ DEVELOPMENT := $(VENV)/.installed-development
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 SHELL := bash
 # How many tests run at once: more than there are processors, because a test waits for about half of its time, for its servers or for
-# a timeout that it is about. All of them take about 1,300 s of processor time on a busy machine, and each process ten seconds more,
+# a timeout that it is about. All of them take about 2,100 s of processor time, and each process ten seconds more,
 # for its collection and its servers.
 PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 4)))
 # Bytecode is kept whatever the environment sets: without it each server of a test compiles its sources again.
