@@ -13,6 +13,7 @@ import { RealtimeError } from "../protocol/errors.js";
 import type { Slot } from "../connection/link.js";
 import { compare } from "../core/position.js";
 import { PresenceState, type PresenceEvent } from "../core/presence.js";
+import { mustBeObject } from "./known.js";
 import type { HistoryPage, Seen } from "./typed_channel.js";
 import type { Condition, NameOf } from "./typed_query.js";
 import type { MessageManager } from "../connection/message_manager.js";
@@ -147,6 +148,7 @@ export class ChannelSubscription implements Subscription {
   }
 
   async _history(page: { before?: string | null; limit?: number }): Promise<HistoryPage> {
+    mustBeObject(page);
     await this._ready?._promise; // if it has not subscribed, the server refuses it
     const answer = await this._manager._send({ type: "history", channel: this._name, ...page });
     const messages: Message[] = [];

@@ -1,8 +1,9 @@
 /** What the values of a client's options have to be, so that a wrong one is an error where it is written and not a client that never connects. */
 
+import { expected } from "../core/emitter.js";
 import { ALL } from "./options.js";
 import type { TransportName } from "../protocol/types.js";
-import { unknown } from "./known.js";
+import { mustBeObject, unknown } from "./known.js";
 
 type Rule = [names: string, expected: string, holds: (value: unknown) => boolean];
 
@@ -37,10 +38,9 @@ const rules = (): Rule[] => [
 
 /** A `TypeError` with the name of the first option that is none, or whose value is none, and what is expected. @internal */
 export function checkValues(options: object): void {
-  if (typeof options !== "object") throw new TypeError("options: an object is expected");
+  mustBeObject(options);
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
-    const [, expected, holds] = rules().find(([names]) => names.split(" ").includes(name)) ?? unknown(name);
-    if (value !== undefined && !holds(value))
-      throw new TypeError(`${name}: ${expected} is expected, not ${value as string}`);
+    const [, what, holds] = rules().find(([names]) => names.split(" ").includes(name)) ?? unknown(name);
+    if (value !== undefined && !holds(value)) expected(name, what, value);
   }
 }

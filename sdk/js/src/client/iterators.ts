@@ -1,11 +1,13 @@
 /** Live queries and channels as async iterators, for `for await`. */
 
+import { expected } from "../core/emitter.js";
 import { ErrorCode } from "../protocol/codes.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
 import { Stream } from "../core/stream.js";
 import type { Message, Untyped } from "../protocol/types.js";
 import type { Channel } from "./channel.js";
+import { onlyKnown } from "./known.js";
 import type { LiveQuery, SnapshotOptions } from "./query.js";
 import type { AnyMessage } from "./typed_channel.js";
 import type { At, NameOf } from "./typed_query.js";
@@ -85,8 +87,12 @@ export function messages<Events, State>(
 export function messages(
   channel: Channel,
   event?: string,
-  { buffer = 1000, overflow = "error" }: MessagesOptions = {},
+  { buffer = 1000, overflow = "error", ...unknown }: MessagesOptions = {},
 ): Messages<Message> {
+  onlyKnown(unknown);
+  if (event !== undefined && typeof event !== "string") expected("event", "a string", event);
+  if (overflow !== "error" && overflow !== "drop-oldest") expected("overflow", "error or drop-oldest", overflow);
+  if (!(buffer >= 1)) expected("buffer", "a number from 1", buffer);
   const waiting: Message[] = [];
   const stream = new Stream<Message>(
     () => waiting.shift(),

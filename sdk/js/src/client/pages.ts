@@ -2,6 +2,8 @@
 
 import { ErrorCode } from "../protocol/codes.js";
 import { RealtimeError } from "../protocol/errors.js";
+import { expected } from "../core/emitter.js";
+import { mustTime } from "./known.js";
 import type { LiveQuery, Query, QuerySubscription } from "./query.js";
 import { difference, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
@@ -11,6 +13,7 @@ export function get<T = Untyped>(query: LiveQuery<T>, timeout = 30_000): Promise
   let live: QuerySubscription | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   return new Promise<Snapshot<T>>((resolve, reject) => {
+    mustTime(timeout);
     live = query.onSnapshot(resolve, reject, { fresh: true });
     timer = setTimeout(
       () => reject(new RealtimeError(ErrorCode.ConnectionFailed, `no result within ${timeout} ms`)),
@@ -59,8 +62,7 @@ export function pages<T = Untyped>(
   onNext?: (snapshot: PagesSnapshot<T>) => void,
   onError?: (error: RealtimeError) => void,
 ): Pages<T> {
-  if (!Number.isInteger(size) || size < 1 || size > LIMIT)
-    throw new TypeError(`size: a whole number from 1 to ${LIMIT} is expected, not ${size}`);
+  if (!Number.isInteger(size) || size < 1 || size > LIMIT) expected("size", `a whole number from 1 to ${LIMIT}`, size);
   const manager = query._getManager();
   const fail = (error: RealtimeError): void => (onError ? onError(error) : manager._report(error));
   let loaded = 0; // documents of the list that is shown

@@ -1,6 +1,6 @@
 /** Live queries: how they are written, and the list that each of them keeps. */
 
-import { guarded, mustCall } from "../core/emitter.js";
+import { expected, guarded, mustCall } from "../core/emitter.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import type { Slot } from "../connection/link.js";
 import { compare } from "../core/position.js";
@@ -10,6 +10,7 @@ import { cursor } from "../core/cursor.js";
 import { apply, difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
 import type { Delivered, Subscribed } from "../protocol/wire.js";
+import { mustBeGiven } from "./known.js";
 import { count, get, liveCount, pages, type Pages, type PagesSnapshot } from "./pages.js";
 import type { At, Condition, NameOf, Operand, Operator, OperatorFor, Selected } from "./typed_query.js";
 
@@ -110,6 +111,8 @@ export class Query<T = Untyped, R = T> extends LiveQuery<R> {
 
   /** At most so many documents. */
   limit(count: number): Query<T, R> {
+    // JSON would leave out what is undefined, and make null of what is no number.
+    if (!Number.isInteger(count)) expected("limit", "a whole number", count);
     return this._with({ limit: count });
   }
 
@@ -176,6 +179,7 @@ export class Query<T = Untyped, R = T> extends LiveQuery<R> {
   }
 
   private _at(name: string, at: unknown[]): Query<T, R> {
+    mustBeGiven(name, at);
     return this._with({ [name]: cursor(at, this._spec.orderBy) });
   }
 
@@ -195,6 +199,7 @@ export type KeyValue = string | number | bigint | boolean;
 export class Collection<T = Untyped> extends Query<T> {
   /** One document, `snapshot.doc`, by its `id`; or by the values of its primary key, in the order of the key. */
   doc(...key: [id: KeyValue, ...more: KeyValue[]]): LiveQuery<T> {
+    mustBeGiven("doc", key);
     return new LiveQuery<T>(this._getManager, this._collection, { doc: key });
   }
 

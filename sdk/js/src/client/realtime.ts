@@ -1,13 +1,13 @@
 /** The client: its events, and its channels and queries. */
 
 import { Channel, type ChannelOptions } from "./channel.js";
-import { Emitter } from "../core/emitter.js";
+import { expected, Emitter } from "../core/emitter.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { Collection, type Database } from "./query.js";
 import { SendQueue } from "../core/send_queue.js";
 import { MessageManager } from "../connection/message_manager.js";
 import { settingsOf, type Internals, type RealtimeOptions } from "./client_options.js";
-import { onlyKnown } from "./known.js";
+import { mustBeObject, mustTime, onlyKnown } from "./known.js";
 import { connect } from "./options.js";
 import { ErrorCode } from "../protocol/codes.js";
 import type {
@@ -124,7 +124,7 @@ export class Realtime<Collections = Untyped> {
   /** Such a message may have been missed: the server's own stream has lacked some, and no table has them. */
   on(event: "gap", listener: () => void): () => void;
   on(event: string, listener: (value: Untyped) => void): () => void {
-    if (!EVENTS.includes(event)) throw new TypeError(`event: one of ${EVENTS.join(", ")} is expected, not ${event}`);
+    if (!EVENTS.includes(event)) expected("event", `one of ${EVENTS.join(", ")}`, event);
     return this._events._add(event, listener);
   }
 
@@ -143,6 +143,7 @@ export class Realtime<Collections = Untyped> {
   ): Channel<Events, State> {
     if (name.startsWith("db:")) throw new TypeError(`${name}: no channel; use database().collection()`);
     const { presence, history, filter, conflate, meta, encryption, ...unknown } = options;
+    mustBeObject(options);
     onlyKnown(unknown);
     let channel = this._channels.get(name);
     if (channel) channel._configure(options as ChannelOptions);
@@ -161,6 +162,7 @@ export class Realtime<Collections = Untyped> {
    * `RT_001` if it takes too long, for instance without a connection.
    */
   async whenSeen(position: string, timeout = 30_000): Promise<void> {
+    mustTime(timeout);
     let cancel!: () => void;
     const late = new Promise<never>((_, reject) => {
       cancel = this._manager._after(timeout, () =>

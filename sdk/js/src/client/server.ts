@@ -3,7 +3,7 @@
 import { uuid } from "../core/ids.js";
 import type { Encryption } from "../protocol/crypto.js";
 import type { Message, Untyped } from "../protocol/types.js";
-import { onlyKnown } from "./known.js";
+import { mustBeObject, onlyKnown } from "./known.js";
 import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions, type ServerOptions } from "./rest.js";
 import { checkUrl } from "./settings.js";
 
@@ -61,7 +61,9 @@ export class ServerChannel extends RestChannel {
   }
 
   /** The latest messages, or those before a position. `limit` is at most 1000; default: 50. */
-  history({ before, limit = 50, ...unknown }: { before?: string; limit?: number } = {}): Promise<History> {
+  history(page: { before?: string; limit?: number } = {}): Promise<History> {
+    mustBeObject(page);
+    const { before, limit = 50, ...unknown } = page;
     onlyKnown(unknown);
     const query = new URLSearchParams({ limit: String(limit), ...(before !== undefined && { before }) });
     return this._call(`/messages?${query}`);
@@ -73,6 +75,7 @@ export class RealtimeServer extends Rest {
   /** A `TypeError` for an unknown option, and for a wrong value. */
   constructor(options: ServerOptions = {}) {
     super(options);
+    mustBeObject(options);
     const { url, apiKey, timeout, ...unknown } = options;
     onlyKnown(unknown);
     if (apiKey !== undefined && typeof apiKey !== "string")
@@ -83,7 +86,9 @@ export class RealtimeServer extends Rest {
   }
 
   /** A channel by its name. `encryption`: what is published there is encrypted. */
-  override channel(name: string, { encryption, ...unknown }: { encryption?: Encryption } = {}): ServerChannel {
+  override channel(name: string, options: { encryption?: Encryption } = {}): ServerChannel {
+    mustBeObject(options);
+    const { encryption, ...unknown } = options;
     onlyKnown(unknown);
     return new ServerChannel(this, name, encryption);
   }

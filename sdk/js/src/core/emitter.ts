@@ -16,9 +16,14 @@ export function guarded(run: () => void): void {
   }
 }
 
-/** A `TypeError` if it is no function: at once, where it is written. @internal */
+/** A `TypeError`: at once, where it is written. @internal */
+export function expected(name: string, what: string, value?: unknown): never {
+  throw new TypeError(`${name}: ${what} is expected, not ${value as string}`);
+}
+
+/** A `TypeError` if it is no function. @internal */
 export function mustCall(name: string, listener: unknown): void {
-  if (typeof listener !== "function") throw new TypeError(`${name}: a function is expected, not ${listener as string}`);
+  if (typeof listener !== "function") expected(name, "a function", listener);
 }
 
 /** @internal */

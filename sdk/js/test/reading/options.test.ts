@@ -5,12 +5,14 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { test } from "node:test";
 
+import { messages } from "../../src/client/iterators.js";
 import { Realtime } from "../../src/client/realtime.js";
 import { Rest } from "../../src/client/rest.js";
 import { RealtimeServer } from "../../src/client/server.js";
 import { setDefaults } from "../../src/client/settings.js";
 import { request } from "../../src/transports/http.js";
 import type { Address } from "../../src/transports/transport.js";
+import { subscribedChannel } from "../helpers.js";
 
 const WRONG: [options: object, message: string][] = [
   [{ reconnectDelay: "x" }, "reconnectDelay: a number from 0 is expected, not x"],
@@ -113,4 +115,40 @@ test("a listener that is no function is refused where it is added", () => {
     () => query.onSnapshot(() => {}, { meta: true } as never),
     new TypeError("onError: a function is expected, not [object Object]"),
   );
+});
+
+test("an argument that would be dropped, or mean something else, is a TypeError", async () => {
+  const { channel } = await subscribedChannel();
+  const realtime = new Realtime({ url: "http://test", autoConnect: false });
+  const query = realtime.database().collection("c");
+  const rest = new RealtimeServer({ url: "http://test" });
+  const object = "options: an object is expected";
+  const none = (name: string): string => `${name}: a value is expected, not undefined`;
+  const time = (value: string): string => `timeout: a number above 0 and below 2e9 is expected, not ${value}`;
+  const wrong: [message: string, call: () => unknown][] = [
+    [
+      "overflow: error or drop-oldest is expected, not drop",
+      () => messages(channel, "n", { overflow: "drop" as never }),
+    ],
+    ["buffer: a number from 1 is expected, not 0", () => messages(channel, "n", { buffer: 0 })],
+    ["buffer: a number from 1 is expected, not NaN", () => messages(channel, "n", { buffer: NaN })],
+    ['options: an object without "size" is expected', () => messages(channel, "n", { size: 1 } as never)],
+    ["event: a string is expected, not [object Object]", () => messages(channel, { buffer: 5 } as never)],
+    [object, () => channel.history(50 as never)],
+    [object, () => realtime.channel("other", true as never)],
+    [time("[object Object]"), () => query.get({ timeout: 5 } as never)],
+    [time("Infinity"), () => query.count(Infinity)],
+    [time("0"), () => realtime.whenSeen("0/1", 0)],
+    ["limit: a whole number is expected, not undefined", () => query.limit(undefined as never)],
+    ["limit: a whole number is expected, not NaN", () => query.limit(NaN)],
+    [none("startAfter"), () => query.startAfter(undefined)],
+    [none("endAt"), () => query.endAt(1, undefined)],
+    [none("doc"), () => query.doc(undefined as never)],
+    [object, () => rest.channel("c").history(50 as never)],
+    [object, () => rest.channel("c", 5 as never)],
+    [object, () => new RealtimeServer("http://test" as never)],
+  ];
+  for (const [message, call] of wrong)
+    await assert.rejects(async () => await call(), { name: "TypeError", message }, message);
+  query.limit(1).startAfter(null).endAt("x", 1);
 });
