@@ -193,6 +193,26 @@ async def test_an_event_that_there_is_not_is_an_error_with_the_one_that_was_mean
     realtime.channel("room").on("disconnect", print)  # the names of messages are free
 
 
+def test_a_withdrawn_event_still_happens_with_a_warning_that_names_what_to_use() -> None:
+    realtime = Realtime("http://localhost:8410")
+    seen: list[tuple[str, object]] = []
+    text = r"the event 'reconnecting' is withdrawn: use 'state': it is 'offline' then, and status\.reason is why"
+    with pytest.warns(DeprecationWarning, match=text) as plain:
+        realtime.on("reconnecting", lambda reason: seen.append(("function", reason)))
+    with pytest.warns(DeprecationWarning, match=text) as decorated:
+        realtime.on("reconnecting")(lambda reason: seen.append(("decorator", reason)))
+    warned = [(warning.filename, warning.category) for warning in [*plain, *decorated]]
+    assert warned == [(__file__, DeprecationWarning)] * 2, "in the application's line, once each"
+    realtime.on("state", lambda state: seen.append((state, realtime.status.reason)))
+    realtime._on_state("connected", None)
+    realtime._on_state("reconnecting", LOST)
+    lost = ("offline", "it was cut")
+    assert seen == [("open", None), lost, ("function", LOST), ("decorator", LOST)]
+    with pytest.raises(ValueError, match="no event is named 'reconnect'") as refused:
+        realtime.on("reconnect", print)
+    assert "reconnecting" not in str(refused.value)
+
+
 def test_a_lost_message_to_the_connection_is_a_gap_of_the_client() -> None:
     realtime, seen = Realtime("ws://127.0.0.1:1/realtime"), list[object]()
     realtime.on("gap", lambda: seen.append("gap"))

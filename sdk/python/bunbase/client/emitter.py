@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import warnings
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, ClassVar, TypeVar, overload
 
 from bunbase.protocol.errors import RealtimeError
@@ -30,6 +32,8 @@ class Emitter:
 
     _EVENTS: ClassVar[tuple[str, ...]] = ()
     """The names of all events of its own; empty where they are free."""
+    _WITHDRAWN: ClassVar[Mapping[str, str]] = {}
+    """Events that still happen, for those who know them, and what is to be used in their place."""
     _OWN: ClassVar[re.Pattern[str]] = re.compile("")
     """What names of events of its own begin with: others are free."""
 
@@ -51,12 +55,18 @@ class Emitter:
             ValueError: there is no such event.
             TypeError: the listener is no function.
         """
-        if self._EVENTS and event not in self._EVENTS and self._OWN.match(event):
+        if event in self._WITHDRAWN:
+            text = f"the event {event!r} is withdrawn: {self._WITHDRAWN[event]}"
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
+        elif self._EVENTS and event not in self._EVENTS and self._OWN.match(event):
             near = get_close_matches(event, self._EVENTS, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"no event is named {event!r}{guess} There are {', '.join(self._EVENTS)}")
         if listener is None:
-            return lambda function: self.on(event, function)
+            return partial(self._add, event)
+        return self._add(event, listener)
+
+    def _add(self, event: str, listener: L) -> L:
         if not callable(listener):
             raise TypeError(f"{event}: a function is expected, not {type(listener).__name__}")
         self._listeners.setdefault(event, []).append(listener)

@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from types import NoneType, TracebackType
+from types import MappingProxyType, NoneType, TracebackType
 from typing import Any, Self, cast, overload
 
 from bunbase.client.emitter import Emitter
@@ -62,16 +62,16 @@ class Realtime(Emitter):
         headers: further headers of the opening request.
 
     Events:
-        ``connected``; ``disconnected``, ``reconnecting`` with the ``RealtimeError`` that was the reason, or None;
-        ``state`` with the ``state``, when that has changed;
-        ``status`` with a ``ConnectionStatus``: the state, or the reason for it, has changed;
+        ``connected``; ``disconnected`` with the ``RealtimeError`` that was the reason, or None;
+        ``status`` with a ``ConnectionStatus``: the state or its reason has changed; ``state`` with the state alone;
         ``transport`` with the transport's name: another connection has taken over without interruption;
         ``error`` with a ``RealtimeError``, which is logged where there is no listener;
         ``message`` with a ``Message`` for this connection itself; ``gap``: the server's own stream may have lacked one.
         Another name is a ``ValueError``.
     """
 
-    _EVENTS = ("connected", "disconnected", "reconnecting", "error", "status", "state", "transport", "message", "gap")
+    _EVENTS = ("connected", "disconnected", "error", "status", "state", "transport", "message", "gap")
+    _WITHDRAWN = MappingProxyType({"reconnecting": "use 'state': it is 'offline' then, and status.reason is why"})
 
     def __init__(  # noqa: PLR0913
         self,
