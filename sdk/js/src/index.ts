@@ -24,8 +24,8 @@ export {
   type Place,
   type QuerySubscription,
 } from "./client/query.js";
-export { messages, snapshots, type Messages, type MessagesOptions } from "./client/iterators.js";
-export { count, get, liveCount, pages, type Pages, type PagesSnapshot } from "./client/pages.js";
+export { messages, snapshots, type Messages, type MessagesOptions, type Snapshots } from "./client/iterators.js";
+export { count, get, liveCount, pages, type Count, type Pages, type PagesSnapshot } from "./client/pages.js";
 export type { RealtimeOptions } from "./client/client_options.js";
 export { Realtime } from "./client/realtime.js";
 export {

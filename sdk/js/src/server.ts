@@ -23,6 +23,7 @@ export {
   type ServerOptions,
   type ServerUser,
 } from "./client/rest.js";
+export type { HistoryPage } from "./client/typed_channel.js";
 export type { Defaults } from "./client/settings.js";
 export { ErrorCode } from "./protocol/codes.js";
 export { RealtimeError } from "./protocol/errors.js";

@@ -4,7 +4,10 @@
 ``AsyncRealtimeServer`` are for servers: they publish, look and manage by the REST API.
 """
 
-from bunbase.client.live_query import LiveQuery, Snapshots
+import warnings
+from typing import TYPE_CHECKING
+
+from bunbase.client.live_query import QuerySubscription, Snapshots
 from bunbase.client.messages import Messages
 from bunbase.client.pages import Pages
 from bunbase.client.query import Database, Query
@@ -14,11 +17,11 @@ from bunbase.core.status import ConnectionState, ConnectionStatus
 from bunbase.protocol.codes import CloseCode, ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
-from bunbase.protocol.model import Ack, Change, Count, Doc, History, Message, Presence, Snapshot, User
+from bunbase.protocol.model import Ack, Change, Count, Doc, HistoryPage, Message, Presence, Snapshot, User
 from bunbase.rest import (
     AsyncRealtimeServer,
     AsyncServerChannel,
-    Connection,
+    ConnectionInfo,
     RealtimeServer,
     Room,
     ServerChannel,
@@ -33,7 +36,7 @@ __all__ = [
     "Change",
     "Channel",
     "CloseCode",
-    "Connection",
+    "ConnectionInfo",
     "ConnectionState",
     "ConnectionStatus",
     "Count",
@@ -41,13 +44,13 @@ __all__ = [
     "Doc",
     "Encryption",
     "ErrorCode",
-    "History",
-    "LiveQuery",
+    "HistoryPage",
     "Message",
     "Messages",
     "Pages",
     "Presence",
     "Query",
+    "QuerySubscription",
     "Realtime",
     "RealtimeError",
     "RealtimeServer",
@@ -63,3 +66,15 @@ __all__ = [
     "SyncRealtime",
     "User",
 ]
+
+_WITHDRAWN = {"Connection": "ConnectionInfo", "History": "HistoryPage", "LiveQuery": "QuerySubscription"}
+"""Former names, and those that they have now."""
+
+if not TYPE_CHECKING:  # for type checkers they are gone
+
+    def __getattr__(name: str) -> object:
+        if name not in _WITHDRAWN:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        text = f"bunbase.{name} is withdrawn: use bunbase.{_WITHDRAWN[name]}, its name in both SDKs"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return globals()[_WITHDRAWN[name]]

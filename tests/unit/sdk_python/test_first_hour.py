@@ -14,9 +14,9 @@ from bunbase import (
     Doc,
     Encryption,
     ErrorCode,
-    LiveQuery,
     Message,
     Pages,
+    QuerySubscription,
     Realtime,
     RealtimeError,
     RealtimeServer,
@@ -121,8 +121,8 @@ def test_no_object_of_an_application_is_shown_as_its_address_in_memory() -> None
     address = "https://ada:password_secret@realtime.example.com"
     realtime, threaded = Realtime(address), SyncRealtime(address)
     manager = realtime._manager
-    live = LiveQuery(manager, LiveState("q1", "db:collection:todos", {}), None)
-    pages = Pages(lambda _: LiveQuery(manager, LiveState("q1", "db:collection:todos", {}), None), 10)
+    live = QuerySubscription(manager, LiveState("q1", "db:collection:todos", {}), None)
+    pages = Pages(lambda _: QuerySubscription(manager, LiveState("q1", "db:collection:todos", {}), None), 10)
     snapshots, shown = Snapshots(live), "https://realtime.example.com/realtime"
     messages = realtime.channel("chat:1").messages("sent", buffer=5)
     thread, closing = threaded._thread, snapshots.close
@@ -130,12 +130,12 @@ def test_no_object_of_an_application_is_shown_as_its_address_in_memory() -> None
     server, awaited = RealtimeServer(address, "key_secret"), AsyncRealtimeServer(address, "key_secret")
     keys = Encryption("k2", {"k1": b"1" * 32, "k2": b"secret-secret-secret-secret-1234"})
     for value, expected in (
-        (live, "<LiveQuery db:collection:todos, 0 documents>"),
-        (snapshots, "<Snapshots of <LiveQuery db:collection:todos, 0 documents>>"),
+        (live, "<QuerySubscription db:collection:todos, 0 documents>"),
+        (snapshots, "<Snapshots of <QuerySubscription db:collection:todos, 0 documents>>"),
         (pages, "<Pages, 0 documents>"),
         (SyncPages(thread, realtime, pages, None), "<SyncPages, 0 documents>"),
         (messages, "<Messages of 'sent', 0 waiting, 0 dropped>"),
-        (iterator, "<SyncIterator of <Snapshots of <LiveQuery db:collection:todos, 0 documents>>>"),
+        (iterator, "<SyncIterator of <Snapshots of <QuerySubscription db:collection:todos, 0 documents>>>"),
         (realtime.database(), "<Database>"),
         (threaded.database(), f"<SyncDatabase of <Realtime {shown} closed>>"),
         (server, f"<RealtimeServer {shown}>"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from bunbase import ErrorCode, Realtime, RealtimeError
-from bunbase.client.live_query import LiveQuery
+from bunbase.client.live_query import QuerySubscription
 from bunbase.client.typed_channel import Channel
 from bunbase.connection.connection_manager import ConnectionManager
 from bunbase.connection.link import Link
@@ -21,8 +21,8 @@ from bunbase.transports import Address
 REFUSED = RealtimeError(ErrorCode.NOT_FOUND, "no collection is named 'nope'", "db:collection:nope")
 
 
-def live_query() -> LiveQuery:
-    return LiveQuery(SubscriptionManager(1), LiveState("q", "db:collection:nope", {}), lambda snapshot: None)
+def live_query() -> QuerySubscription:
+    return QuerySubscription(SubscriptionManager(1), LiveState("q", "db:collection:nope", {}), lambda snapshot: None)
 
 
 def test_a_refused_live_query_without_an_error_listener_is_logged(caplog: pytest.LogCaptureFixture) -> None:

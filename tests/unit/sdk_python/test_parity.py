@@ -12,10 +12,12 @@ import bunbase
 import pytest
 from bunbase import (
     Channel,
+    ConnectionInfo,
     ConnectionStatus,
-    LiveQuery,
+    HistoryPage,
     Pages,
     Query,
+    QuerySubscription,
     Realtime,
     RealtimeServer,
     ServerChannel,
@@ -59,9 +61,6 @@ OWN_EXPORTS = {
     "AsyncRealtimeServer": "TypeScript has promises only",
     "AsyncServerChannel": "as AsyncRealtimeServer",
     "BunbaseError": "the base of errors of this package, such as those of decryption",
-    "Connection": "TypeScript: ConnectionInfo, as Connection would be the browser's word for another thing",
-    "Count": "TypeScript: `{ count: number }`",
-    "Snapshots": "TypeScript: an AsyncGenerator",
     "SyncChannel": "TypeScript has promises only",
     "SyncDatabase": "as SyncChannel",
     "SyncIterator": "as SyncChannel",
@@ -69,14 +68,8 @@ OWN_EXPORTS = {
     "SyncQuery": "as SyncChannel",
     "SyncRealtime": "as SyncChannel",
 }
-OWN_MEANINGS = {
-    "LiveQuery": (
-        "QuerySubscription",
-        "Python: what a query that is followed returns; TypeScript: what can be followed",
-    ),
-    "History": ("HistoryPage", "a page of messages: in browsers History is the type of window.history"),
-}
-"""Names of Python: that of the same thing in TypeScript, and why they differ."""
+FORMER_NAMES = {"Connection": "ConnectionInfo", "History": "HistoryPage", "LiveQuery": "QuerySubscription"}
+"""Of Python, which mean another thing in TypeScript or in browsers: that of the same thing in both."""
 
 
 def snake(name: str) -> str:
@@ -156,12 +149,21 @@ def test_what_is_exported_has_the_same_names() -> None:
     assert set(bunbase.__all__) - typescript == set(OWN_EXPORTS)
 
 
-def test_what_has_another_name_in_typescript_is_listed_with_it() -> None:
-    paths = {"LiveQuery": "client/query.ts", "History": "client/typed_channel.ts"}
-    for name, (other, _) in OWN_MEANINGS.items():
-        assert members(paths[name], other) <= own(getattr(bunbase, name)), name
-        assert not hasattr(bunbase, other), "both have that name now: rename, and take it off the list"
+@pytest.mark.parametrize(("former", "name"), FORMER_NAMES.items())
+def test_a_former_name_is_that_of_the_same_thing_with_a_warning(former: str, name: str) -> None:
+    assert former not in bunbase.__all__
+    with pytest.warns(DeprecationWarning, match=rf"bunbase\.{former} is withdrawn: use bunbase\.{name}, ") as warned:
+        assert getattr(bunbase, former) is getattr(bunbase, name)
+    assert [warning.filename for warning in warned] == [__file__]
 
 
-def test_a_subscription_of_a_live_query_has_what_both_need() -> None:
-    assert members("client/query.ts", "QuerySubscription") <= own(LiveQuery)
+@pytest.mark.parametrize(
+    ("of", "path"),
+    [
+        (ConnectionInfo, "client/rest.ts"),
+        (HistoryPage, "client/typed_channel.ts"),
+        (QuerySubscription, "client/query.ts"),
+    ],
+)
+def test_what_is_answered_has_what_both_need(of: type, path: str) -> None:
+    assert members(path, of.__name__) <= own(of)

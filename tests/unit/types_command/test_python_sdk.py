@@ -16,8 +16,8 @@ TYPES = '''
 from typing import Any, Literal, TypedDict
 
 from bunbase import (
-    Change, Count, Doc, ErrorCode, LiveQuery, Message, Messages, Pages, Query, Realtime, RealtimeError, Snapshot, Snapshots,
-    SyncPages, SyncQuery, SyncRealtime,
+    Change, Count, Doc, ErrorCode, Message, Messages, Pages, Query, QuerySubscription, Realtime, RealtimeError, Snapshot,
+    Snapshots, SyncPages, SyncQuery, SyncRealtime,
 )
 
 
@@ -62,7 +62,7 @@ def show(snapshot: Snapshot[Todo]) -> None:
 
 async def follow() -> None:
     live = todos.on_snapshot(show)
-    assert_type(live, LiveQuery[Todo])
+    assert_type(live, QuerySubscription[Todo])
     assert_type(live.docs[0].data["id"], int)
     assert_type((await todos.get()).docs[0].data, Todo)
     async with todos.snapshots() as snapshots:
@@ -117,7 +117,7 @@ async def follow(realtime: Realtime) -> None:
     todos.on_snapshot(show)  # a snapshot of any documents takes one of todos
     untyped: Query = todos
     assert_type((await query.get()).docs[0].data["x"], Any)
-    live: LiveQuery = query.live_count().on_snapshot(show)
+    live: QuerySubscription = query.live_count().on_snapshot(show)
     print(live.docs[0].data["count"], untyped)
     async for message in realtime.channel("chat:1").messages("new-message", buffer=5):
         print(message.data["text"].upper())

@@ -12,14 +12,14 @@ import type { LiveQuery, SnapshotOptions } from "./query.js";
 import type { AnyMessage } from "./typed_channel.js";
 import type { At, NameOf } from "./typed_query.js";
 
+/** Snapshots of a query, for `for await`. Made by {@link snapshots}. */
+export type Snapshots<T = Untyped> = AsyncIterableIterator<Snapshot<T>>;
+
 /**
  * Follow a query with `for await`; `break` unsubscribes. What waits is one snapshot: a loop that is slower than the changes gets fewer
  * of them, each with the changes since the one before. An error of the query is thrown.
  */
-export function snapshots<T = Untyped>(
-  query: LiveQuery<T>,
-  options?: SnapshotOptions,
-): AsyncIterableIterator<Snapshot<T>> {
+export function snapshots<T = Untyped>(query: LiveQuery<T>, options?: SnapshotOptions): Snapshots<T> {
   let waiting: Snapshot<T> | undefined;
   let skipped = false; // there was one before it, which was not taken
   let taken: readonly Doc<T>[] | undefined;

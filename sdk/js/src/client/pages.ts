@@ -25,13 +25,18 @@ export function get<T = Untyped>(query: LiveQuery<T>, timeout = 30_000): Promise
   });
 }
 
+/** The one document of a live count. */
+export interface Count {
+  count: number;
+}
+
 /** As `query.count()`. */
 export async function count<T = Untyped>(query: Query<Untyped, T>, timeout?: number): Promise<number> {
   return (await get(liveCount(query), timeout)).doc!.data().count;
 }
 
 /** As `query.liveCount()`. */
-export function liveCount<T = Untyped>(query: Query<Untyped, T>): LiveQuery<{ count: number }> {
+export function liveCount<T = Untyped>(query: Query<Untyped, T>): LiveQuery<Count> {
   return query._with({ count: true });
 }
 

@@ -11,7 +11,7 @@ import { apply, difference, type Change, type Doc, type Snapshot } from "../core
 import type { Untyped } from "../protocol/types.js";
 import type { Delivered, Subscribed } from "../protocol/wire.js";
 import { mustBeGiven } from "./known.js";
-import { count, get, liveCount, pages, type Pages, type PagesSnapshot } from "./pages.js";
+import { count, get, liveCount, pages, type Count, type Pages, type PagesSnapshot } from "./pages.js";
 import type { At, Condition, NameOf, Operand, Operator, OperatorFor, Selected } from "./typed_query.js";
 
 /** A query in the form of the protocol. */
@@ -156,7 +156,7 @@ export class Query<T = Untyped, R = T> extends LiveQuery<R> {
   }
 
   /** The number of the documents as a live query of one document, `{ count }`. */
-  liveCount(): LiveQuery<{ count: number }> {
+  liveCount(): LiveQuery<Count> {
     return liveCount(this);
   }
 

@@ -2,10 +2,11 @@
 
 import { uuid } from "../core/ids.js";
 import type { Encryption } from "../protocol/crypto.js";
-import type { Message, Untyped } from "../protocol/types.js";
+import type { Untyped } from "../protocol/types.js";
 import { mustBeObject, onlyKnown } from "./known.js";
 import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions, type ServerOptions } from "./rest.js";
 import { checkUrl } from "./settings.js";
+import type { HistoryPage } from "./typed_channel.js";
 
 /** A room: a channel with settings of its own. `null` for a limit: there is none. Durations are seconds. */
 export interface ServerRoom {
@@ -27,12 +28,8 @@ export interface ServerRoom {
 /** The settings of a room that can be given; omitted ones stay, or are the server's defaults. */
 export type RoomSettings = Partial<Omit<ServerRoom, "name" | "createdAt" | "closedAt">>;
 
-/** A page of messages, oldest first. */
-export interface History {
-  messages: Message[];
-  /** The position that gives the page before this one; null: this is the oldest. */
-  before: string | null;
-}
+/** @deprecated Use {@link HistoryPage}. */
+export type History = HistoryPage;
 
 /** To whom {@link RealtimeServer.broadcast} sends: all connections, those of `users`, or several `channels`. */
 export interface WideBroadcastOptions extends Pick<
@@ -61,7 +58,7 @@ export class ServerChannel extends RestChannel {
   }
 
   /** The latest messages, or those before a position. `limit` is at most 1000; default: 50. */
-  history(page: { before?: string; limit?: number } = {}): Promise<History> {
+  history(page: { before?: string; limit?: number } = {}): Promise<HistoryPage> {
     mustBeObject(page);
     const { before, limit = 50, ...unknown } = page;
     onlyKnown(unknown);

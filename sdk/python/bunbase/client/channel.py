@@ -19,7 +19,7 @@ from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.use_count import BLOCK, Use, UseCount
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
-from bunbase.protocol.model import Ack, History, Presence
+from bunbase.protocol.model import Ack, HistoryPage, Presence
 from bunbase.protocol.type_variables import T
 
 __all__ = ["ChannelBase"]
@@ -162,7 +162,7 @@ class ChannelBase(Emitter):
         answer = await self._manager.send(message)
         return Ack(answer.get("id"), answer.get("position"))
 
-    async def history(self, *, before: str | None = None, limit: int = 50) -> History:
+    async def history(self, *, before: str | None = None, limit: int = 50) -> HistoryPage:
         """Messages from before the subscription, a page at a time: those that it would have received, by its filter too.
 
         With a filter a page may have few messages, or none, although there are earlier ones: ``before`` of the page shows
@@ -185,7 +185,7 @@ class ChannelBase(Emitter):
         events = [self._state.opened(raw) for raw in answer["messages"]]
         for error in (payload for kind, payload in events if kind == "error"):
             self._report_error(error)
-        return History(tuple(payload for kind, payload in events if kind == "message"), answer["before"])
+        return HistoryPage(tuple(payload for kind, payload in events if kind == "message"), answer["before"])
 
     async def update_presence(self, data: Mapping[str, Any] | None = None, **fields: Any) -> None:
         """Change the presence of this client; other fields stay. Sent again after a reconnect, unless it was refused.

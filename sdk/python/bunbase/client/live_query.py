@@ -17,12 +17,12 @@ from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.model import Doc, Snapshot
 from bunbase.protocol.type_variables import D, D_co
 
-__all__ = ["Callback", "Followed", "LiveQuery", "Snapshots"]
+__all__ = ["Callback", "Followed", "QuerySubscription", "Snapshots"]
 
 Callback = Callable[[Snapshot[D]], Awaitable[None] | None]
 
 
-class LiveQuery(Emitter, Generic[D_co]):
+class QuerySubscription(Emitter, Generic[D_co]):
     """A subscription to a query, made by ``Query.on_snapshot``.
 
     Events: ``snapshot`` with a ``Snapshot``; ``error`` with the ``RealtimeError`` that ended it.
@@ -40,7 +40,7 @@ class LiveQuery(Emitter, Generic[D_co]):
             self.on("snapshot", callback)
 
     def __repr__(self) -> str:
-        return f"<LiveQuery {self._state.channel}, {len(self._state.docs)} documents>"
+        return f"<QuerySubscription {self._state.channel}, {len(self._state.docs)} documents>"
 
     @property
     def docs(self) -> tuple[Doc[D_co], ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Generic
 
 from bunbase.client.emitter import Emitter
-from bunbase.client.live_query import LiveQuery
+from bunbase.client.live_query import QuerySubscription
 from bunbase.core.lists import difference
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
@@ -29,7 +29,7 @@ class Pages(Emitter, Generic[D_co]):
 
     _EVENTS = ("snapshot", "error")
 
-    def __init__(self, follow: Callable[[int], LiveQuery[D_co]], size: int) -> None:
+    def __init__(self, follow: Callable[[int], QuerySubscription[D_co]], size: int) -> None:
         super().__init__()
         self._follow = follow
         self._size = size
@@ -37,8 +37,8 @@ class Pages(Emitter, Generic[D_co]):
         self._shown: tuple[Doc[D_co], ...] | None = None
         self._has_more = self._over = False
         self.error: RealtimeError | None = None
-        self._current: LiveQuery[D_co] | None = None
-        self._next: LiveQuery[D_co] | None = self._begin(size)
+        self._current: QuerySubscription[D_co] | None = None
+        self._next: QuerySubscription[D_co] | None = self._begin(size)
 
     def __repr__(self) -> str:
         return f"<Pages, {len(self.docs)} documents{', more after them' if self._has_more else ''}>"
@@ -74,7 +74,7 @@ class Pages(Emitter, Generic[D_co]):
                 live.off("snapshot")
                 await live.unsubscribe()
 
-    def _begin(self, limit: int) -> LiveQuery[D_co]:
+    def _begin(self, limit: int) -> QuerySubscription[D_co]:
         # One document more than is shown, for has_more. The longer list takes over with its first snapshot.
         live = self._follow(limit + 1)
         live.on("snapshot", lambda snapshot: self._take(limit, snapshot))

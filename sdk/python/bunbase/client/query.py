@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast, overload
 
-from bunbase.client.live_query import Callback, LiveQuery, Snapshots
+from bunbase.client.live_query import Callback, QuerySubscription, Snapshots
 from bunbase.client.pages import LIMIT, Pages
 from bunbase.client.query_builder import QueryBuilder, Subscribe
 from bunbase.protocol.codes import ErrorCode
@@ -42,7 +42,7 @@ class Query(QueryBuilder[D_co]):
         """
         return cast("Query[Any]", self._with(select=[field, *more]))
 
-    def on_snapshot(self, callback: Callback[D_co]) -> LiveQuery[D_co]:
+    def on_snapshot(self, callback: Callback[D_co]) -> QuerySubscription[D_co]:
         """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
 
         ``error`` listeners of the result are called if the query is rejected or ends.

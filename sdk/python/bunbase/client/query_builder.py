@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, Self
 
-from bunbase.client.live_query import Callback, LiveQuery
+from bunbase.client.live_query import Callback, QuerySubscription
 from bunbase.core.cursor import cursor
 from bunbase.protocol.type_variables import D_co
 
@@ -21,7 +21,7 @@ Operator = Literal[
 ]  # fmt: skip
 """The operators of conditions, see the guide to live queries."""
 
-Subscribe = Callable[[str, Mapping[str, Any], Callback[Any] | None, Mapping[str, bool]], LiveQuery[Any]]
+Subscribe = Callable[[str, Mapping[str, Any], Callback[Any] | None, Mapping[str, bool]], QuerySubscription[Any]]
 """Opens a live query: of a collection, for a query in the protocol's form, with a listener, with ``meta`` or ``fresh``."""
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType, NoneType, TracebackType
 from typing import Any, Self, cast, overload
 
 from bunbase.client.emitter import Emitter
-from bunbase.client.live_query import Callback, LiveQuery
+from bunbase.client.live_query import Callback, QuerySubscription
 from bunbase.client.query import DB, Database
 from bunbase.client.typed_channel import Channel
 from bunbase.connection.connection_manager import ConnectionManager
@@ -276,11 +276,11 @@ class Realtime(Emitter):
 
     def _live(
         self, collection: str, spec: Mapping[str, Any], callback: Callback[Any] | None, options: Mapping[str, bool]
-    ) -> LiveQuery[Any]:
+    ) -> QuerySubscription[Any]:
         self._start()
         self._queries += 1
         state = LiveState(f"q{self._queries}-{self._mark}", f"db:collection:{collection}", spec, options)
-        live: LiveQuery[Any] = LiveQuery(self._manager, state, callback)
+        live: QuerySubscription[Any] = QuerySubscription(self._manager, state, callback)
         self._manager.subscribe(live)
         return live
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict
 
 from bunbase.protocol.type_variables import D_co, N_co, S_co, T_co
 
-__all__ = ["Ack", "Change", "Count", "Doc", "History", "Message", "Presence", "Snapshot", "User"]
+__all__ = ["Ack", "Change", "Count", "Doc", "HistoryPage", "Message", "Presence", "Snapshot", "User"]
 
 
 _SHORT = reprlib.Repr()
@@ -71,14 +71,14 @@ class Message(Generic[T_co, N_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryPage:
     """A page of messages, oldest first. ``before`` gets the page before it; None: this is the oldest."""
 
     messages: tuple[Message, ...]
     before: str | None
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> History:
+    def of(cls, raw: Mapping[str, Any]) -> HistoryPage:
         """From the API's form."""
         return cls(tuple(map(Message.of, raw["messages"])), raw["before"])
 

@@ -10,9 +10,9 @@ import httpx
 from tenacity import AsyncRetrying
 
 from bunbase.protocol.crypto import Encryption
-from bunbase.protocol.model import History, Presence
+from bunbase.protocol.model import HistoryPage, Presence
 from bunbase.rest import calls
-from bunbase.rest.resources import Connection, Room
+from bunbase.rest.resources import ConnectionInfo, Room
 
 __all__ = ["AsyncRealtimeServer", "AsyncServerChannel"]
 
@@ -69,9 +69,9 @@ class AsyncRealtimeServer:
             calls.broadcast_widely(event, data, users, channels, sender, audience, traceparent, tracestate)
         )
 
-    async def get_connections(self, *, user_id: str | None = None) -> list[Connection]:
+    async def get_connections(self, *, user_id: str | None = None) -> list[ConnectionInfo]:
         """The connected clients of all servers; only this user's connections if one is named."""
-        found: list[Connection] = []
+        found: list[ConnectionInfo] = []
         after: str | None = None
         while True:
             page, after = await self._call(calls.connections(user_id, after))
@@ -177,6 +177,6 @@ class AsyncServerChannel:
         """Remove a user, on whichever server it is; returns how many of its connections were present."""
         return await self._server._call(calls.kick(self.name, user_id, reason))
 
-    async def history(self, *, before: str | None = None, limit: int = 50) -> History:
+    async def history(self, *, before: str | None = None, limit: int = 50) -> HistoryPage:
         """The latest messages, or those before a position. ``limit`` is at most 1000."""
         return await self._server._call(calls.history(self.name, before, limit))

@@ -17,8 +17,8 @@ from bunbase.protocol.codec import decode_text, encode_text
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
-from bunbase.protocol.model import History, Presence, User
-from bunbase.rest.resources import Connection, Room
+from bunbase.protocol.model import HistoryPage, Presence, User
+from bunbase.rest.resources import ConnectionInfo, Room
 from bunbase.transports.base import Address, given_or_set, retry_after_of
 
 __all__ = [
@@ -230,21 +230,21 @@ def kick(channel: str, user_id: str, reason: str | None) -> Call[int]:
     return Call("POST", _channel(channel, "/kick"), lambda raw: int(raw["connections"]), body)
 
 
-def history(channel: str, before: str | None, limit: int) -> Call[History]:
+def history(channel: str, before: str | None, limit: int) -> Call[HistoryPage]:
     """A page of messages."""
     params: dict[str, Any] = {"limit": limit} if before is None else {"limit": limit, "before": before}
-    return Call("GET", _channel(channel, "/messages"), History.of, params=params)
+    return Call("GET", _channel(channel, "/messages"), HistoryPage.of, params=params)
 
 
-def connections(user_id: str | None, after: str | None) -> Call[tuple[list[Connection], str | None]]:
+def connections(user_id: str | None, after: str | None) -> Call[tuple[list[ConnectionInfo], str | None]]:
     """A page of connections, and where the next one begins."""
     given = {"userId": user_id, "after": after, "limit": _PAGE}
     params = {name: value for name, value in given.items() if value is not None}
     return Call("GET", "/connections", _read_connections, params=params)
 
 
-def _read_connections(raw: Any) -> tuple[list[Connection], str | None]:
-    return [Connection.of(each) for each in raw["connections"]], raw["next"]
+def _read_connections(raw: Any) -> tuple[list[ConnectionInfo], str | None]:
+    return [ConnectionInfo.of(each) for each in raw["connections"]], raw["next"]
 
 
 def disconnect(connection_id: str) -> Call[None]:

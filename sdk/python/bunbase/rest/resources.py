@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Connection", "Room"]
+__all__ = ["ConnectionInfo", "Room"]
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectionInfo:
     """A connected client.
 
     Attributes:
@@ -34,7 +34,7 @@ class Connection:
     present_in: tuple[str, ...]
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> Connection:
+    def of(cls, raw: Mapping[str, Any]) -> ConnectionInfo:
         """From the API's form."""
         return cls(
             raw["id"],

@@ -13,9 +13,9 @@ import httpx
 from tenacity import Retrying
 
 from bunbase.protocol.crypto import Encryption
-from bunbase.protocol.model import History, Presence
+from bunbase.protocol.model import HistoryPage, Presence
 from bunbase.rest import calls
-from bunbase.rest.resources import Connection, Room
+from bunbase.rest.resources import ConnectionInfo, Room
 
 __all__ = ["RealtimeServer", "ServerChannel"]
 
@@ -70,9 +70,9 @@ class RealtimeServer:
         """
         self._call(calls.broadcast_widely(event, data, users, channels, sender, audience, traceparent, tracestate))
 
-    def get_connections(self, *, user_id: str | None = None) -> list[Connection]:
+    def get_connections(self, *, user_id: str | None = None) -> list[ConnectionInfo]:
         """The connected clients of all servers; only this user's connections if one is named."""
-        found: list[Connection] = []
+        found: list[ConnectionInfo] = []
         after: str | None = None
         while True:
             page, after = self._call(calls.connections(user_id, after))
@@ -178,6 +178,6 @@ class ServerChannel:
         """Remove a user, on whichever server it is; returns how many of its connections were present."""
         return self._server._call(calls.kick(self.name, user_id, reason))
 
-    def history(self, *, before: str | None = None, limit: int = 50) -> History:
+    def history(self, *, before: str | None = None, limit: int = 50) -> HistoryPage:
         """The latest messages, or those before a position. ``limit`` is at most 1000."""
         return self._server._call(calls.history(self.name, before, limit))

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, overload
 from bunbase.client.realtime import Realtime
 from bunbase.client.typed_channel import Channel
 from bunbase.core.use_count import BLOCK
-from bunbase.protocol.model import Ack, History, Message, Presence
+from bunbase.protocol.model import Ack, HistoryPage, Message, Presence
 from bunbase.protocol.type_variables import T
 from bunbase.sync.iterator import SyncIterator
 from bunbase.sync.loop_thread import LoopThread
@@ -55,7 +55,7 @@ class SyncChannelBase:
         """Change the presence of this client; other fields stay."""
         self._thread.run(self._channel.update_presence(data, **fields))
 
-    def history(self, *, before: str | None = None, limit: int = 50) -> History:
+    def history(self, *, before: str | None = None, limit: int = 50) -> HistoryPage:
         """Messages from before the subscription, a page at a time. See ``bunbase.Channel.history``."""
         return self._thread.run(self._channel.history(before=before, limit=limit))
 
