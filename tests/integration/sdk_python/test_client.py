@@ -171,8 +171,8 @@ async def test_the_annotation_of_a_transaction_comes_with_its_message_and_its_ch
     async with asyncio.timeout(GIVE_UP_AFTER), client("ada") as ada:
         channel = await ada.channel(channel_name, meta=True).subscribe()
         messages = channel.messages()
-        query = ada.database().collection("messages").with_meta().where("room", "==", room)
-        async with query.snapshots() as snapshots:
+        query = ada.database().collection("messages").where("room", "==", room)
+        async with query.snapshots(meta=True) as snapshots:
             assert (await anext(snapshots)).meta is None
             write(
                 table,

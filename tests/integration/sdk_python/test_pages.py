@@ -108,7 +108,7 @@ async def test_one_result_has_what_was_committed_before_also_where_the_query_is_
             async with rows.snapshots() as kept:
                 assert (await anext(kept)).docs == ()  # as of the stream
             once = [asyncio.create_task(query.get()) for query in (rows, number)]
-            live = rows.fresh().snapshots()
+            live = rows.snapshots(fresh=True)
             first = asyncio.create_task(anext(live))
             with pytest.raises(RealtimeError, match="no result within"):
                 await rows.get(timeout=0.5)

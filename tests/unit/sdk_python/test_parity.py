@@ -22,6 +22,7 @@ from bunbase import (
     RealtimeServer,
     ServerChannel,
     Snapshot,
+    SyncQuery,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -44,9 +45,7 @@ OWN_NAMES: dict[type, dict[str, str]] = {
         "snapshots": "TypeScript: the function `snapshots(query)`",
         "doc": "TypeScript: of `Collection`, as a query with conditions has none",
         "sql": "TypeScript: of `Collection`",
-        "with_meta": "TypeScript: the option `meta` of `onSnapshot`",
-        "fresh": "TypeScript: the option `fresh` of `onSnapshot`",
-        "spec": "Python: the query in the protocol's form",
+        "spec": "Python: the query in the protocol's form, such as the REST API explains",
     },
     RealtimeServer: {"close": "Python: connections of httpx are closed; fetch has none to close"},
     ServerChannel: {},
@@ -107,7 +106,8 @@ def own(of: type) -> set[str]:
         "ended",
         "of",
     }
-    return {name for name in dir(of) if not name.startswith("_")} - machinery
+    names = {name for name in dir(of) if not name.startswith("_")} - machinery
+    return {name for name in names if not hasattr(getattr(of, name, None), "__deprecated__")}
 
 
 def test_options_of_the_client_have_the_same_names() -> None:
@@ -131,6 +131,23 @@ def test_options_of_the_client_have_the_same_names() -> None:
 def test_classes_have_the_same_members(of: type, places: list[tuple[str, str]]) -> None:
     typescript = set[str]().union(*(members(*place) for place in places))
     assert own(of) ^ typescript == set(OWN_NAMES[of])
+
+
+def test_following_a_query_has_the_same_options() -> None:
+    options = members("client/query.ts", "SnapshotOptions")
+    for follow, further in (
+        (Query.on_snapshot, {"callback"}),
+        (Query.snapshots, set()),
+        (SyncQuery.snapshots, {"timeout"}),
+    ):
+        assert set(inspect.signature(follow).parameters) - {"self"} == options | further
+    query = Realtime("http://localhost:8410").database().collection("todos")
+    for option, former in (("meta", query.with_meta), ("fresh", query.fresh)):
+        with pytest.warns(
+            DeprecationWarning, match=rf"\(\) is withdrawn: use snapshots\({option}=True\) or "
+        ) as warned:
+            assert former()._options == query._subscribed(**{option: True})._options == {option: True}
+        assert [warning.filename for warning in warned] == [__file__]
 
 
 @pytest.mark.parametrize(("of", "path"), [(Realtime, "client/realtime.ts"), (Channel, "client/channel.ts")])

@@ -49,7 +49,7 @@ RIGHT = """
 from typing import assert_type
 
 assert_type(todos, Query[Todo])
-assert_type(todos.where("priority", "==", "low").order_by("title").limit(3).doc(7).fresh().with_meta(), Query[Todo])
+assert_type(todos.where("priority", "==", "low").order_by("title").limit(3).doc(7), Query[Todo])
 
 
 def show(snapshot: Snapshot[Todo]) -> None:
@@ -65,7 +65,7 @@ async def follow() -> None:
     assert_type(live, QuerySubscription[Todo])
     assert_type(live.docs[0].data["id"], int)
     assert_type((await todos.get()).docs[0].data, Todo)
-    async with todos.snapshots() as snapshots:
+    async with todos.snapshots(meta=True, fresh=True) as snapshots:
         assert_type(snapshots, Snapshots[Todo])
         async for snapshot in snapshots:
             show(snapshot)

@@ -42,19 +42,32 @@ class Query(QueryBuilder[D_co]):
         """
         return cast("Query[Any]", self._with(select=[field, *more]))
 
-    def on_snapshot(self, callback: Callback[D_co]) -> QuerySubscription[D_co]:
+    def on_snapshot(
+        self, callback: Callback[D_co], *, meta: bool = False, fresh: bool = False
+    ) -> QuerySubscription[D_co]:
         """Subscribe; ``callback`` is called with every ``Snapshot``, the first with all rows as ``added``.
 
         ``error`` listeners of the result are called if the query is rejected or ends.
-        """
-        return self._subscribe(self._collection, self._spec, callback, self._options)
 
-    def snapshots(self) -> Snapshots[D_co]:
+        Args:
+            callback: a function, or a coroutine function.
+            meta: ``Snapshot.meta`` is what ``realtime.annotate()`` was given in the transaction that made the changes.
+            fresh: the first snapshot has all that was committed before, as with ``get()``. Else it may be a moment behind
+                where others follow the same query, or did so until a moment ago; what it lacks follows.
+        """
+        options = self._subscribed(meta=meta, fresh=fresh)._options
+        return self._subscribe(self._collection, self._spec, callback, options)
+
+    def snapshots(self, *, meta: bool = False, fresh: bool = False) -> Snapshots[D_co]:
         """Subscribe, as an async iterator (and context manager) of ``Snapshot``.
 
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
+
+        Args:
+            meta, fresh: as of ``on_snapshot``.
         """
-        return Snapshots(self._subscribe(self._collection, self._spec, None, self._options))
+        options = self._subscribed(meta=meta, fresh=fresh)._options
+        return Snapshots(self._subscribe(self._collection, self._spec, None, options))
 
     async def get(self, *, timeout: float = 30.0) -> Snapshot[D_co]:
         """The result as it is now: with all that was committed before. No subscription is left behind.
@@ -62,7 +75,7 @@ class Query(QueryBuilder[D_co]):
         Raises:
             RealtimeError: the query is rejected; ``RT_001``: it takes longer than ``timeout`` seconds.
         """
-        async with self.fresh().snapshots() as snapshots:
+        async with self.snapshots(fresh=True) as snapshots:
             try:
                 async with asyncio.timeout(timeout):
                     return await anext(snapshots)

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, Self
 
 from bunbase.client.live_query import Callback, QuerySubscription
 from bunbase.core.cursor import cursor
+from bunbase.core.withdrawn import withdrawn
 from bunbase.protocol.type_variables import D_co
 
 __all__ = ["KeyValue", "QueryBuilder", "Subscribe"]
@@ -108,21 +109,19 @@ class QueryBuilder(Generic[D_co]):
         query._spec = {"sql": text, "params": list(params)}
         return query
 
+    @withdrawn("snapshots(meta=True) or on_snapshot(…, meta=True)")
     def with_meta(self) -> Self:
-        """With the annotations of transactions: ``Snapshot.meta`` is what ``realtime.annotate()`` was given by the one that
-        made the changes.
-        """
-        return self._subscribed("meta")
+        """Withdrawn: use the option ``meta`` of ``snapshots``."""
+        return self._subscribed(meta=True)
 
+    @withdrawn("snapshots(fresh=True) or on_snapshot(…, fresh=True)")
     def fresh(self) -> Self:
-        """The first snapshot has all that was committed before it was asked for, as with ``get()``. Without it, it may be a
-        moment behind where others follow the same query, or did so until a moment ago; what it lacks follows.
-        """
-        return self._subscribed("fresh")
+        """Withdrawn: use the option ``fresh`` of ``snapshots``."""
+        return self._subscribed(fresh=True)
 
-    def _subscribed(self, option: str) -> Self:
+    def _subscribed(self, **options: bool) -> Self:
         query = self._with()
-        query._options = {**self._options, option: True}
+        query._options = {**self._options, **{option: True for option, on in options.items() if on}}
         return query
 
     def _at(self, name: str, at: tuple[object, ...]) -> Self:

@@ -156,7 +156,7 @@ class Change(Generic[D_co]):
 class Snapshot(Generic[D_co]):
     """A live query's list, and how it came about: ``changes`` applied in order to the list before give ``docs``.
 
-    ``meta``: the annotation of the transaction that made the changes, of a query ``with_meta()``; None if it has none, or
+    ``meta``: the annotation of the transaction that made the changes, with the option ``meta``; None if it has none, or
     the changes may be of several. ``strategy``: how the server keeps the query, ``incremental`` (row by row) or ``re-read``;
     ``reason``: why it is read again, in words.
     """

@@ -38,15 +38,18 @@ class SyncQuery(QueryBuilder[D_co]):
         """Documents with these fields alone, and the primary key, see ``Query.select``."""
         return cast("SyncQuery[Any]", self._with(select=[field, *more]))
 
-    def snapshots(self, *, timeout: float | None = None) -> SyncIterator[Snapshot[D_co]]:
+    def snapshots(
+        self, *, timeout: float | None = None, meta: bool = False, fresh: bool = False
+    ) -> SyncIterator[Snapshot[D_co]]:
         """Subscribe, as an iterator (and context manager) of ``Snapshot``.
 
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
 
         Args:
             timeout: seconds without a new snapshot after which the iteration ends; without it, it goes on.
+            meta, fresh: see ``Query.on_snapshot``.
         """
-        return self._thread.run(self._snapshots(timeout))
+        return self._thread.run(self._snapshots(timeout, meta=meta, fresh=fresh))
 
     def get(self, *, timeout: float = 30.0) -> Snapshot[D_co]:
         """The result as it is now: with all that was committed before. No subscription is left behind.
@@ -76,8 +79,8 @@ class SyncQuery(QueryBuilder[D_co]):
     async def _pages(self, size: int, timeout: float | None) -> SyncPages[D_co]:
         return SyncPages(self._thread, self._realtime, self._query().pages(size), timeout)
 
-    async def _snapshots(self, timeout: float | None) -> SyncIterator[Snapshot[D_co]]:
-        snapshots = self._query().snapshots()
+    async def _snapshots(self, timeout: float | None, *, meta: bool, fresh: bool) -> SyncIterator[Snapshot[D_co]]:
+        snapshots = self._query().snapshots(meta=meta, fresh=fresh)
         return SyncIterator(self._thread, self._realtime, snapshots, snapshots.close, timeout)
 
     def _query(self) -> Query[D_co]:
