@@ -5,7 +5,8 @@ A confirmation comes from :meth:`engine.stream.driver.StreamDriver.confirm`, whi
 server as a status update.
 
 Invariant: ``confirmed <= handed_out <= delivered``, so the slot never advances beyond the consumer's confirmations. After a
-discontinuity the positions restart at the new slot's, and confirmations of earlier events are ignored.
+discontinuity the positions restart at the new slot's, and confirmations of earlier events are ignored: while the consumer
+has not taken as many such events as there were restarts, for several may wait in the buffer.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Positions:
         self.delivered: Lsn = 0
         self.confirmed: Lsn = 0
         self._handed_out: Lsn = 0
-        self._starting_over = False
+        self._starting_over = 0  # restarts whose event the consumer has not taken
         self._unconfirmed: deque[tuple[Lsn, int]] = deque()  # end and commit time of what waits for confirmation
 
     def start(self, position: Lsn) -> None:
@@ -52,7 +53,7 @@ class Positions:
     def start_over(self, position: Lsn) -> None:
         """As :meth:`start`, after a discontinuity: confirmations are ignored until the consumer has taken its event."""
         self.start(position)
-        self._starting_over = True
+        self._starting_over += 1
 
     def deliver(self, end: Lsn, commit_time: int | None = None) -> None:
         """An event that ends at ``end`` was buffered; ``commit_time``: microseconds since 1970, None for a Progress."""
@@ -64,7 +65,7 @@ class Positions:
     def hand_out(self, event: FeedEvent) -> None:
         """The consumer takes ``event``."""
         if isinstance(event, Discontinuity):
-            self._starting_over = False
+            self._starting_over = max(0, self._starting_over - event.missing)
         elif not self._starting_over:
             end = event.end if isinstance(event, Transaction) else event.position
             self._handed_out = max(self._handed_out, end)

@@ -14,6 +14,7 @@ steps = st.lists(
         st.tuples(st.just("take"), st.just(0)),
         st.tuples(st.just("confirm"), st.integers(0, 2000)),
         st.tuples(st.just("lose"), st.integers(0, 500)),
+        st.tuples(st.just("crash"), st.just(0)),
     ),
     max_size=100,
 )
@@ -25,7 +26,7 @@ def test_only_what_was_handed_out_since_the_last_break_is_confirmed(history: lis
     queue: list[FeedEvent] = []
     positions.start(100)
     floor = ceiling = 100  # of this epoch: its start, and what the consumer has taken since
-    reported = True
+    unreported = 0
     for step, number in history:
         confirmed = positions.confirmed
         if step == "deliver":
@@ -36,18 +37,38 @@ def test_only_what_was_handed_out_since_the_last_break_is_confirmed(history: lis
             event = queue.pop(0)
             positions.hand_out(event)
             if isinstance(event, Discontinuity):
-                reported = True
-            elif reported:
+                unreported -= event.missing
+            elif not unreported:
                 ceiling = max(ceiling, event.end if isinstance(event, Transaction) else event.position)
         elif step == "confirm":
             positions.confirm(number)
             assert positions.confirmed >= confirmed
-        elif step == "lose" and reported:  # a new slot, perhaps of a server whose history is shorter
+        elif step == "lose":  # a new slot, perhaps of a server whose history is shorter
             positions.start_over(number)
             queue.append(Discontinuity("lost"))
-            reported, floor, ceiling = False, number, number
+            unreported += 1
+            floor = ceiling = number
+        elif step == "crash":
+            queue.append(Discontinuity("crashed", missing=False))
         assert floor <= positions.confirmed <= ceiling <= positions.delivered
         assert positions.lag().bytes >= 0
+
+
+def test_events_before_the_last_of_two_breaks_confirm_nothing_of_the_new_slot() -> None:
+    positions = Positions()
+    positions.start(100)
+    positions.start_over(100)
+    crashed, lost = Discontinuity("crashed", missing=False), Discontinuity("lost")
+    positions.deliver(500)
+    positions.start_over(200)
+    positions.deliver(600)
+    for event in (crashed, lost, Progress(500)):
+        positions.hand_out(event)
+        assert not positions.confirm(500), event
+    positions.hand_out(lost)
+    assert not positions.confirm(500)
+    positions.hand_out(Progress(600))
+    assert positions.confirm(600)
 
 
 def test_the_lag_is_that_of_the_oldest_unconfirmed_commit() -> None:
