@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from engine.channels.core.messages.decode import ControlMessage, MessageRow, RowChange
+from engine.channels.core.messages.decode import ControlMessage, DecodedTransaction, MessageRow, RowChange
+from engine.transaction import Kind
 
 __all__ = [
     "ConnectionDeleted",
@@ -17,6 +18,7 @@ __all__ = [
     "MutesChanged",
     "PresenceChanged",
     "TableTruncated",
+    "effects_of",
 ]
 
 
@@ -89,3 +91,28 @@ Effect: TypeAlias = (
     | MutesChanged
     | ControlReceived
 )
+
+
+def effects_of(decoded: DecodedTransaction) -> list[Effect]:
+    """What its control messages and row changes mean for the connections of this node."""
+    of_rows = (effect for effect in map(_effect, decoded.changes) if effect is not None)
+    return [*map(ControlReceived, decoded.control_messages), *of_rows]
+
+
+def _effect(change: RowChange) -> Effect | None:
+    """What a row change means for the connections of this node; None: nothing, or the core has done it."""
+    match change.table, change.kind:
+        case "content_policies" | "api_keys" | "sessions", _:
+            return None
+        case "preferences", _:
+            return MutesChanged(change)
+        case table, Kind.TRUNCATE:
+            return TableTruncated(table)
+        case "presence", _:
+            return PresenceChanged(change)
+        case "connections", Kind.DELETE:
+            return ConnectionDeleted(change.row.get("id") or "")
+        case "connections", Kind.INSERT:
+            row = change.row
+            return ConnectionInserted(row.get("id") or "", row.get("node_id"), row.get("user_id"), row.get("ip"))
+    return None

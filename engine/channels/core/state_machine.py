@@ -15,10 +15,7 @@ a snapshot, which may show transactions that are still to come: ``_base`` keeps 
 its position, and the row changes of the transactions it shows are skipped; their messages are not. ``position`` is the
 commit LSN up to which everything has been delivered.
 
-After a discontinuity the stream may begin below what was taken. Transactions with row changes and control messages are
-common (:mod:`engine.cluster.topics`): none is taken behind one that is missing, unless the tables were read in between. So
-up to the last one that was taken (``_again``) nothing of them is done again; what comes again are messages, which
-subscriptions know by their positions.
+After a discontinuity the stream may begin below what was taken: see :mod:`engine.channels.core.brought_again`.
 """
 
 from __future__ import annotations
@@ -28,21 +25,12 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from engine.channels.core.access_rules import AccessRules, matching
+from engine.channels.core.brought_again import BroughtAgain
 from engine.channels.core.census import ConnectionCensus
 from engine.channels.core.delivery.conflation import Timers
 from engine.channels.core.delivery.events import MessageEvent, PlainEvent, meta_of
 from engine.channels.core.delivery.hub import ChannelHub
-from engine.channels.core.effects import (
-    ConnectionDeleted,
-    ConnectionInserted,
-    ControlReceived,
-    Effect,
-    MessagesDelivered,
-    MessagesRefused,
-    MutesChanged,
-    PresenceChanged,
-    TableTruncated,
-)
+from engine.channels.core.effects import Effect, MessagesDelivered, MessagesRefused, effects_of
 from engine.channels.core.kicks import Kicks
 from engine.channels.core.messages.decode import DecodedTransaction, RecordReader, RowChange, start
 from engine.channels.core.presence_lists import PresenceState, presence_row
@@ -87,6 +75,9 @@ class ChannelCore:
             self.watched["sessions"] = self.sessions
         self.access = AccessRules()
         self.kicks = Kicks()
+        self.again = BroughtAgain()
+        self.passed_over: list[Effect] = []
+        """Of transactions that no snapshot shows yet, and that were passed over when they came: to be carried out."""
         self.hub = ChannelHub(timers)
         self.messages = 0
         self.count: Callable[[DecodedTransaction], None] = lambda _: None
@@ -95,8 +86,6 @@ class ChannelCore:
         self._concerned: set[str] = set()  # channels and patterns whose rules or metadata the transaction changes
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
         self._base: Snapshot | None = None  # what load() brought; transactions it shows are skipped
-        self._taken: Lsn = 0  # the last transaction with row changes or control messages
-        self._again: Lsn = 0  # up to there the stream may bring them again
         self._counted: Lsn = 0  # up to there all messages that the stream brings were counted
 
     def process(self, transaction: Transaction) -> Generator[None, None, list[Effect]]:
@@ -122,10 +111,7 @@ class ChannelCore:
         return self._base is None and not self._concerned and not self._closings
 
     def _apply(self, decoded: DecodedTransaction, events: list[MessageEvent]) -> Generator[None, None, list[Effect]]:
-        if again := decoded.lsn <= self._again:
-            decoded.changes, decoded.control_messages = [], []
-        elif decoded.changes or decoded.control_messages:
-            self._taken = decoded.lsn
+        again = self.again.take(decoded)
         # What comes again was judged when the rooms were as they were then.
         channels = () if again else {row.channel for row in decoded.messages}
         closed = {channel for channel in channels if self.rooms.closed(channel)}
@@ -169,12 +155,15 @@ class ChannelCore:
         return self.position if whole is None else min(self.position, whole - 1)
 
     def interrupted(self, *, other_history: bool, whole: Lsn | None = None) -> None:
-        """The stream may bring again what was taken. Positions of another history mean nothing. ``whole``: see above."""
-        if other_history:
-            self._taken = self._counted = 0
-        else:
-            self._counted = max(self._counted, self.proven(whole))
-        self._again = self._taken
+        """The stream may bring again what was taken. ``whole``: see above."""
+        self._counted = 0 if other_history else max(self._counted, self.proven(whole))
+        self.again.interrupted(self.position, other_history=other_history)
+
+    def parted(self, parted: Lsn, position: Lsn) -> None:
+        """Another history begins behind ``parted`` (0: that is not known), and the stream goes on behind ``position``."""
+        self._counted = 0
+        self.again.parted(self.position, parted)
+        self.position = position
 
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
         """Start from the rows of presence, channels, channel_defaults, routes and rules that ``snapshot`` shows; catch up.
@@ -196,6 +185,8 @@ class ChannelCore:
             decoded = self.reader.decode(transaction)
             self._apply_rights(decoded)
             self._present(decoded)
+            if self.again.was_passed_over(decoded.lsn):
+                self.passed_over += effects_of(decoded)
         if known:
             for event in self.rooms.differences(rooms_before):
                 self._room(event)
@@ -203,7 +194,8 @@ class ChannelCore:
             self._close()
         # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
         self._concerned.clear()
-        self._base = snapshot if snapshot.position > self.position else None
+        self._base = snapshot if self.again.in_doubt or snapshot.position > self.position else None
+        self.again.loaded()
 
     def _conclude(
         self,
@@ -241,9 +233,7 @@ class ChannelCore:
             refused = {row.channel for row in decoded.refused}
             self.hub.messages([event for event in events if event.channel not in refused])
         self._close()
-        effects.extend(map(ControlReceived, decoded.control_messages))
-        effects.extend(effect for effect in map(_effect, decoded.changes) if effect is not None)
-        return effects
+        return effects + effects_of(decoded)
 
     def _refuse(self, decoded: DecodedTransaction, closed: set[str]) -> None:
         """What commits after a room was closed is not delivered; a transaction that opens it again may use it."""
@@ -329,22 +319,3 @@ def _names(change: RowChange) -> set[str]:
     if change.kind is Kind.TRUNCATE:
         return {"*"}
     return {name for row in (change.old, change.new) if row is not None and (name := row.get("name")) is not None}
-
-
-def _effect(change: RowChange) -> Effect | None:
-    """What a row change means for the connections of this node; None: nothing, or the core has done it."""
-    match change.table, change.kind:
-        case "content_policies" | "api_keys" | "sessions", _:
-            return None
-        case "preferences", _:
-            return MutesChanged(change)
-        case table, Kind.TRUNCATE:
-            return TableTruncated(table)
-        case "presence", _:
-            return PresenceChanged(change)
-        case "connections", Kind.DELETE:
-            return ConnectionDeleted(change.row.get("id") or "")
-        case "connections", Kind.INSERT:
-            row = change.row
-            return ConnectionInserted(row.get("id") or "", row.get("node_id"), row.get("user_id"), row.get("ip"))
-    return None

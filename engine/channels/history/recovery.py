@@ -262,6 +262,7 @@ class Recovery:
                 return  # a cancellation can get lost in a failing query
             if (parted := await self._epochs.refresh()) is not None:
                 self._start_over(position, parted)
+            self._repeats = self._repeats or self._core.again.in_doubt
             if self._repeats:
                 async with in_time(WAITS):
                     await self._stream.reached(await self._store.flushed())
@@ -283,8 +284,7 @@ class Recovery:
         """Another history begins behind ``parted``: what was delivered may never have been, and positions begin anew."""
         _log.warning("epoch_changed", epoch=self._epochs.current)
         self._core.unrecorded.keep(parted)
-        self._core.interrupted(other_history=True)
-        self._core.position = position - 1
+        self._core.parted(parted, position - 1)
         self._repeats = True
         error = UnavailableError("the database was restored or another one took over; subscribe again")
         for subscription in list(self._core.hub):

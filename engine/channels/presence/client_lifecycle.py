@@ -163,6 +163,13 @@ class ClientLifecycle:
 
     async def reconcile(self) -> None:
         """After a discontinuity, when all tables are read again: apply the changes that the stream did not show."""
+        if self._core.again.lost:
+            self._core.again.lost = False
+            self.lacks_messages()
+        effects, self._core.passed_over = self._core.passed_over, []
+        for effect in effects:
+            with self._failures.at(self._core.position, type(effect).__name__):
+                self.carry_out(effect)
         written = self.membership.written()
         await self.clients.reconcile()  # waits until the stream has caught up
         self.membership.reconcile(written)

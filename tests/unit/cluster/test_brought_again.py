@@ -28,15 +28,18 @@ STEPS = st.sampled_from(["ann", "bob", "ann leaves", "bob leaves", "open", "chan
 
 
 class Database:
-    """Its transactions, numbered from 1, and what the tables have after each."""
+    """Its transactions, numbered from 1, and what the tables have after each. Behind ``parted`` they are those of another
+    history.
+    """
 
-    def __init__(self, transactions: list[list[str]]) -> None:
+    def __init__(self, transactions: list[list[str]], parted: int = 1_000) -> None:
         self._presence: dict[str, Row] = {}
         self._room: Row | None = None
         self.log: list[Changes] = []
         self.tables: list[list[list[Row]]] = [[[], [], [], [], []]]
         for number, steps in enumerate(transactions, 1):
-            self.log.append([each for step in steps for each in self._change(step, number)])
+            n = number if number <= parted else number + 1_000
+            self.log.append([each for step in steps for each in self._change(step, n)])
             rooms: list[Row] = [] if self._room is None else [self._room]
             self.tables.append([list(self._presence.values()), rooms, [], [], []])
 
@@ -71,7 +74,7 @@ class Play:
         self.node = CoreNode([[], [], [], [], []])
         self.effects: list[Effect] = []
         self.subscribers: list[Subscriber] = []
-        self._database = database
+        self.database = database
         self._highest = 0
         self._enter()
         self.subscribers.append(self.node.subscriber("quiet", presence={}))
@@ -80,8 +83,12 @@ class Play:
         if not self.node.core.hub.of("c"):
             self.subscribers.append(self.node.subscriber("c", presence={}))
 
+    def changes_to(self, database: Database) -> None:
+        """What is taken from here on is of another history."""
+        self.database = database
+
     def take(self, number: int) -> None:
-        effects = self.node.process(number, *self._database.log[number - 1])
+        effects = self.node.process(number, *self.database.log[number - 1])
         self.effects += [each for each in effects if isinstance(each, ControlReceived)]
         if number > self._highest:
             self._highest = number
@@ -227,28 +234,6 @@ def test_messages_behind_the_last_proof_of_a_stream_are_counted_when_they_come_a
     node.core.interrupted(other_history=True)
     node.process(2, message(2))
     assert counted[-1] == 2
-
-
-def broadcast(node: CoreNode, number: int) -> bool:
-    """Whether a message to connections is delivered that commits as transaction ``number``."""
-    return bool(node.process(number, control("broadcast", event="called")))
-
-
-def test_what_another_history_brings_is_not_taken_for_what_came_before() -> None:
-    node = CoreNode([[], [], [], [], []])
-    assert broadcast(node, 5)
-    node.core.interrupted(other_history=True)
-    assert broadcast(node, 4)
-    node.core.interrupted(other_history=False)
-    assert [broadcast(node, number) for number in (3, 4, 5)] == [False, False, True]
-
-
-def test_another_epoch_is_another_history_that_was_not_announced() -> None:
-    node = CoreNode([[], [], [], [], []])
-    assert broadcast(node, 5)
-    node.core.interrupted(other_history=False)
-    recovery_of(node)._start_over(256, 256)
-    assert broadcast(node, 4)
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["closed last", "opened again"])

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from engine.channels.core.delivery.held_messages import HeldMessages
+from engine.channels.core.effects import ConnectionDeleted
 from engine.channels.db.store import Store
-from engine.lsn import format_lsn
+from engine.lsn import format_lsn, parse_lsn
 from engine.transaction import Discontinuity
 from tests.support.nodes.channel_node import ChannelNode, channel_node
-from tests.support.postgres.sql import GIVE_UP_AFTER, run
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, run
 
 BEYOND = 1_000
 """Bytes of WAL that the stream lacks, as it reports."""
@@ -127,6 +128,28 @@ async def test_connections_learn_that_messages_to_them_may_be_missing(
         await client.until(lambda: client.data == [1, 2])
         assert [each["type"] for each in client.events] == ["message", *(["gap"] if informed else []), "message"]
         assert client.of("gap") == ([{"type": "gap", "channel": "*"}] if informed else [])
+
+
+async def test_after_another_history_connections_learn_what_was_passed_over_once_the_tables_were_read(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message at a place that the stream had passed already may be one of before, or a new one."""
+    async with channel_node(database) as one, asyncio.timeout(GIVE_UP_AFTER):
+        barrier, client, ended = Barrier(monkeypatch), await one.member(), await one.member()
+        send = "select realtime.broadcast_all('called', to_jsonb(%s::int))"
+        one.channels.core.reach(one.stream.position + (1 << 30))
+        await barrier.close(one, Discontinuity("another history", other_history=True))
+        run(database, send, 1)
+        [(flushed,)] = read(database, "select pg_current_wal_flush_lsn()::text")
+        await one.stream.reached(parse_lsn(flushed))
+        assert [each["type"] for each in client.events] == ["gap"]
+        one.channels.core.passed_over.append(ConnectionDeleted(ended.member.connection_id))
+        barrier.open.set()
+        await client.until(lambda: len(client.of("gap")) == 2)
+        run(database, send, 2)
+        await client.until(lambda: client.data == [2])
+        assert len(client.of("gap")) == 2
+        await ended.until(lambda: bool(ended.of("error")))
 
 
 async def test_the_position_of_a_gap_is_not_before_what_was_delivered(passing: str) -> None:
