@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 import pickle
 import traceback
+import uuid
 from typing import Any, cast
 
 import pytest
@@ -29,6 +32,7 @@ from bunbase import (
 from bunbase.core.live_state import LiveState
 
 from tests.support.ports import free_port
+from tests.support.servers.processes import GIVE_UP_AFTER
 
 SECRETS: dict[str, Any] = {"api_key": "pk_secret", "token": "token_secret", "headers": {"X-Secret": "header_secret"}}
 
@@ -115,6 +119,36 @@ def test_representations_are_short_and_hold_no_secrets() -> None:
     ):
         assert repr(value) == expected
     assert "secret" not in repr(realtime._address)
+
+
+NO_JSON = (
+    (uuid.UUID(int=1), TypeError, "Object of type UUID is not JSON serializable"),
+    (datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), TypeError, "Object of type datetime is not JSON serializable"),
+    ({"a"}, TypeError, "Object of type set is not JSON serializable"),
+    (float("nan"), ValueError, "not JSON compliant"),
+)
+
+
+@pytest.mark.parametrize(("value", "error", "problem"), NO_JSON, ids=[type(each[0]).__name__ for each in NO_JSON])
+async def test_what_has_no_json_is_refused_where_it_is_given(value: Any, error: type[Exception], problem: str) -> None:
+    realtime = Realtime(f"http://127.0.0.1:{free_port()}")
+    query = realtime.database().collection("todos").where("id", "==", value)
+    with pytest.raises(error, match=rf"^query: .*{problem}"):
+        query.on_snapshot(print)
+    with pytest.raises(error, match=rf"^query: .*{problem}"):
+        query.pages(5)
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        with pytest.raises(error, match=rf"^query: .*{problem}"):
+            await query.get()
+    for option in (
+        {"presence": {"at": value}},
+        {"filter": {"where": ["id", "==", value]}},
+        {"conflate": {"ms": value}},
+    ):
+        with pytest.raises(error, match=rf"^{next(iter(option))}: .*{problem}"):
+            realtime.channel("chat:1", **cast("dict[str, Any]", option))
+    assert not realtime._manager.subscriptions
+    await realtime.disconnect()
 
 
 def test_no_object_of_an_application_is_shown_as_its_address_in_memory() -> None:

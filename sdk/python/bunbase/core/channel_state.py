@@ -13,6 +13,7 @@ from typing import Any
 from bunbase.core.position import is_later
 from bunbase.core.presence import PresenceState
 from bunbase.core.recent_ids import RecentIds
+from bunbase.protocol.codec import expect_json
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import DecryptionError, Encryption
 from bunbase.protocol.errors import RealtimeError
@@ -25,7 +26,7 @@ Event = tuple[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
-    """The options of a channel, see ``Realtime.channel``."""
+    """The options of a channel, see ``Realtime.channel``. ``TypeError`` or ``ValueError`` if one has no JSON."""
 
     presence: bool | Mapping[str, Any] | None = None
     history: int = 0
@@ -33,6 +34,11 @@ class ChannelOptions:
     encryption: Encryption | None = None
     meta: bool = False
     conflate: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("presence", "history", "filter", "meta", "conflate"):
+            value = getattr(self, name)
+            expect_json(name, dict(value) if isinstance(value, Mapping) else value)
 
     def given(self) -> dict[str, Any]:
         """The options that are not at their defaults."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from bunbase.core.lists import difference, take
 from bunbase.core.position import is_later
+from bunbase.protocol.codec import expect_json
 from bunbase.protocol.model import Change, Doc, Snapshot
 
 __all__ = ["Base", "LiveState"]
@@ -20,11 +21,15 @@ Base = tuple[list[Doc], str | None, str | None]
 
 
 class LiveState:
-    """See the module. ``id`` names the subscription on the connection; ``options`` of its request: ``meta``, ``fresh``."""
+    """See the module. ``id`` names the subscription on the connection; ``options`` of its request: ``meta``, ``fresh``.
+
+    Raises ``TypeError`` or ``ValueError`` if the query has no JSON.
+    """
 
     def __init__(
         self, id: str, channel: str, query: Mapping[str, Any], options: Mapping[str, bool] | None = None
     ) -> None:
+        expect_json("query", query)
         self.id = id
         self.channel = channel
         self.strategy: str | None = None

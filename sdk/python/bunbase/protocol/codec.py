@@ -10,7 +10,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Literal
 
-__all__ = ["Format", "decode_binary", "decode_text", "encode_binary", "encode_text"]
+__all__ = ["Format", "decode_binary", "decode_text", "encode_binary", "encode_text", "expect_json"]
 
 Format = Literal["json", "msgpack"]
 
@@ -22,6 +22,16 @@ def encode_text(message: object) -> str:
     with suppress(TypeError):
         return _plain(message)
     return _with_decimals(message)
+
+
+def expect_json(what: str, value: object) -> None:
+    """Raises ``TypeError`` or ``ValueError`` with ``what`` it is, if it has no JSON."""
+    try:
+        encode_text(value)
+    except TypeError as wrong:
+        raise TypeError(f"{what}: {wrong}") from None
+    except ValueError as wrong:
+        raise ValueError(f"{what}: {wrong}") from None
 
 
 def _plain(message: object) -> str:
