@@ -125,9 +125,10 @@ def decoding_in_words(problem: str, names: Collection[str], choices: Collection[
 def _wanted(what: str, names: Collection[str], choices: Collection[str]) -> str | None:
     if named := _NAMED.match(what):
         name = named["name"]
-        return (
-            f"{name} is missing" if named["what"] == "missing required" else f"{name!r} is no field{near(name, names)}"
-        )
+        if named["what"] == "missing required":
+            return f"{name} is missing"
+        others = [each for each in names if each != name]  # a field of another message is none here
+        return f"{name!r} is no field{near(name, others)}"
     if choice := _NO_CHOICE.match(what):
         return f"must be one of {', '.join(choices)}, not {choice['given']!r}{near(choice['given'], choices)}"
     if "matching regex" in what:  # each that this protocol has excludes control characters

@@ -113,12 +113,29 @@ def test_representations_are_short_and_hold_no_secrets() -> None:
             "<Query of todos, where owner and (…), orderBy at, limit 5, startAt>",
         ),
         (query.select("title").select("id", "title"), "<Query of todos, where owner and (…), select id and title>"),
-        (query.sql("select 'value_secret'", ["s"]), "<Query of todos, sql>"),
+        (query.sql("select 'value_secret'", ["s"]), "<Query of todos, where owner and (…), sql>"),
         (Doc("1", {"n": 1}), "<Doc '1': {'n': 1}>"),
         (Message("chat:1", "sent", {"n": 1}, id="m1"), "<Message 'sent' in 'chat:1', m1: {'n': 1}>"),
     ):
         assert repr(value) == expected
     assert "secret" not in repr(realtime._address)
+
+
+def test_conditions_before_an_sql_query_are_kept_for_the_server_to_refuse() -> None:
+    todos = Realtime("http://localhost").database().collection("todos")
+    sql = {"sql": "select 1", "params": [2]}
+    assert todos.where("done", "==", True).limit(1).sql("select 1", [2]).spec == {
+        "where": [["done", "==", True]],
+        "limit": 1,
+        **sql,
+    }
+    assert todos.sql("select 2").sql("select 1", [2]).spec == sql
+
+
+def test_an_encryption_that_is_none_is_refused() -> None:
+    wrong: Any = "secret"
+    with pytest.raises(TypeError, match=r"^encryption: Encryption is expected, not str$"):
+        Realtime("http://localhost").channel("chat:1", encryption=wrong)
 
 
 NO_JSON = (

@@ -264,6 +264,14 @@ def test_a_history_that_cannot_be_is_refused_with_the_reason(asked: dict[str, ob
             {"type": "subscribe", "channel": "a", "filter": {"wheres": []}},
             "filter: 'wheres' is no field; did you mean where?",
         ),
+        (
+            {
+                "type": "subscribe",
+                "channel": "a",
+                "filter": {"event": []},
+            },  # of other messages: not the one that was meant
+            "filter: 'event' is no field; did you mean events?",
+        ),
         ({"type": "subscribe", "channel": "a", "fresh": 5}, "fresh must be true or false, not a whole number"),
         ({"channel": "a"}, "type is missing"),
     ],

@@ -104,10 +104,8 @@ class QueryBuilder(Generic[D_co]):
         return self._with(doc=[id, *more])
 
     def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Self:
-        """One ``SELECT`` in place of conditions; ``$1`` … are ``params``."""
-        query = self._with()
-        query._spec = {"sql": text, "params": list(params)}
-        return query
+        """One ``SELECT``; ``$1`` … are ``params``. Conditions, order and limit are part of it: others are refused."""
+        return self._with(sql=text, params=list(params))
 
     @withdrawn("snapshots(meta=True) or on_snapshot(…, meta=True)")
     def with_meta(self) -> Self:

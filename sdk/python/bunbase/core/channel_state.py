@@ -36,6 +36,8 @@ class ChannelOptions:
     conflate: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        if self.encryption is not None and not isinstance(self.encryption, Encryption):
+            raise TypeError(f"encryption: Encryption is expected, not {type(self.encryption).__name__}")
         for name in ("presence", "history", "filter", "meta", "conflate"):
             value = getattr(self, name)
             expect_json(name, dict(value) if isinstance(value, Mapping) else value)
