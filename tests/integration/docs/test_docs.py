@@ -46,6 +46,7 @@ MESSAGE_KEYS = {
     },
     "ack": {"type", "channel", "ref", "id", "position"},
     "message": {"type", "meta", "channel", "event", "data", "timestamp", "sender", "id", "position"},
+    "gap": {"type", "channel"},
     "presence:join": {"type", "channel", "count", "user"},
     "presence:leave": {"type", "channel", "count", "user"},
     "room:updated": {"type", "channel", "room"},

@@ -23,6 +23,7 @@ async def main():
     realtime = Realtime("{url}", transports=["{transport}"])
 {body}
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins without
 asyncio.run(main())
 """
 
