@@ -41,7 +41,7 @@ from server.http.problems import ProblemError, problem_of, wrong_fields
 from server.http.rate_limits import rate_limit_headers
 from server.limits.network_rates import NetworkRates, Usage
 from server.protocol.error_codes import ErrorCode
-from server.protocol.validation import InvalidMessageError, check_storable
+from server.protocol.validation import InvalidMessageError, check_payload
 from server.protocol.value_words import decoding_in_words
 from server.rest import activity, alerts, analytics, broadcast, channels, connections, nodes, rules, sessions
 from server.rest.access import NOT_AN_OPERATOR, Access
@@ -70,7 +70,6 @@ _TIMEOUT = 5.0  # seconds to wait for a database connection
 _LIMIT = 10.0  # seconds for which a statement may run
 _NOT_NOW = "the server is starting or stopping; try again"
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_anything = msgspec.json.Decoder()
 _log = structlog.get_logger("realtime.rest")
 
 
@@ -244,7 +243,7 @@ class Rest:
         content = await read_body(request, self._message_size + _ENVELOPE)
         try:
             raw = {name: bytes(value) for name, value in _fields.decode(content).items()}
-            check_storable(_anything.decode(content))
+            check_payload(content)
         except RecursionError as wrong:
             raise ProblemError(ErrorCode.INVALID_MESSAGE, "body: nested too deeply") from wrong
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidMessageError) as wrong:
