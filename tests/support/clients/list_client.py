@@ -58,7 +58,8 @@ class ListClient:
 
     async def event(self) -> None:
         """Take the next event and apply it."""
-        event = await self.receive()
+        while (event := await self.receive())["type"] == "gap":
+            pass  # of messages, which it does not follow
         assert event["type"] == "snapshot", event
         self.events.append(event)
         if event["reset"]:

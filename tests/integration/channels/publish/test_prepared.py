@@ -31,7 +31,7 @@ async def test_rows_have_the_values_of_their_columns_by_name(connection: Connect
     assert await statement.rows({"names": "{}", "number": "7"}) == []
     assert await statement.rows({"names": None, "number": "7"}) == []
     found = await (
-        await connection.execute("select count(*) from pg_prepared_statements where name = 'ours'")
+        await connection.execute("select count(*) from pg_prepared_statements where name like 'ours%'")
     ).fetchone()
     assert found == (1,)
 
@@ -58,3 +58,38 @@ async def test_over_a_connection_that_is_closed_it_fails_as_others_do(connection
     await connection.close()
     with pytest.raises(psycopg.OperationalError):
         await statement.rows({"names": "{a}", "number": "7"})
+
+
+async def test_one_that_the_session_has_lost_is_prepared_again(connection: Connection[Any]) -> None:
+    statement = PreparedStatement(connection, "ours", TEXT)
+    for _ in range(3):
+        await connection.execute("deallocate all")
+        assert len(await statement.rows({"names": "{a}", "number": "7"})) == 1
+
+
+async def test_one_whose_columns_are_others_now_is_prepared_again(connection: Connection[Any]) -> None:
+    await connection.execute("create table public.made (n int); insert into public.made values (1)")
+    statement = PreparedStatement(connection, "ours", "select * from public.made")
+    assert await statement.rows({}) == [{"n": 1}]
+    await connection.execute("alter table public.made add column name text default 'x'")
+    assert await statement.rows({}) == [{"n": 1, "name": "x"}]
+
+
+async def test_a_statement_that_misses_another_fails_as_it_is(connection: Connection[Any]) -> None:
+    await connection.execute(
+        "create function public.missing() returns int language plpgsql as $$ begin execute 'execute other'; return 1; end $$"
+    )
+    statement = PreparedStatement(connection, "ours", "select public.missing() as n")
+    for _ in range(2):
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName, match="other"):
+            await statement.rows({})
+
+
+async def test_in_a_transaction_it_fails_and_is_prepared_for_the_next(connection: Connection[Any]) -> None:
+    statement = PreparedStatement(connection, "ours", TEXT)
+    await statement.rows({"names": "{a}", "number": "7"})
+    await connection.execute("deallocate all")
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        async with connection.transaction():
+            await statement.rows({"names": "{a}", "number": "7"})
+    assert len(await statement.rows({"names": "{a}", "number": "7"})) == 1
