@@ -21,5 +21,8 @@ NUMBER_OIDS: Final = frozenset({20, 21, 23, 700, 701, 1700})
 DATE_TIME_OIDS: Final = frozenset({1082, 1083, 1114, 1184, 1266})
 """date, time, timestamp, timestamptz, timetz."""
 
-TIME_RELATED_OIDS: Final = DATE_TIME_OIDS | {1182, 1183, 1115, 1185, 1270, 3908, 3910, 3912, 4533, 4534, 4535}
-"""Those, their arrays, ranges and multiranges."""
+TIME_RELATED_OIDS: Final = DATE_TIME_OIDS | frozenset(
+    {1182, 1183, 1115, 1185, 1270, 3908, 3910, 3912, 4533, 4534, 4535}
+    | {3909, 3911, 3913, 6152, 6153, 6155}  # arrays of ranges and multiranges
+)
+"""Those, their arrays, ranges and multiranges, and the arrays of these."""

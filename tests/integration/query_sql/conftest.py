@@ -116,6 +116,15 @@ create table app.lower (id int);
 create type app.span as range (subtype = int);
 create type app.granted as (a int, b text);
 grant usage on type app.granted to realtime_reader;
+create type app.appointment as (at timestamptz, n int);
+create domain app.moment as timestamptz;
+create domain app.moments as app.moment[];
+create domain app.since as timestamptz check (value < current_timestamp or value is null or true);
+grant usage on type app.appointment, app.moment, app.moments, app.since to realtime_reader;
+create function app.read_moment(a text) returns timestamptz language sql immutable return (a::varchar)::timestamptz;
+create function app.this_day() returns date language sql immutable as $$ select 'today'::date $$;
+create function app.at_midnight(a timestamptz default current_timestamp) returns date language sql immutable
+  return a::date;
 create table app.todos (id int primary key, due_date date, secret_code text);
 create table app.comments (id int primary key, text text, document text);
 select realtime.expose('app.comments', columns => '{id,text}'),

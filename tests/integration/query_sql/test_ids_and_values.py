@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidQueryError, PermissionDeniedError
+from engine.postgres.oids import DATE_TIME_OIDS, TIME_RELATED_OIDS
+from engine.postgres.statements.named_queries import query
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan, unique_ids
 from engine.query.planner import plan_query
@@ -161,6 +163,32 @@ async def test_a_value_that_its_type_does_not_accept_is_refused_when_subscribing
         ("select id from messages where created_at > body::timestamptz", []),
         ("select id, ('10:00'::time::timetz) at time zone 'Europe/Berlin' as t from messages", []),
         ("select id from messages where created_at between 'yesterday 10:00' and 'infinity'", []),
+        ("select id, lower(room_id::varchar)::timestamptz as t from messages", []),
+        ("select id, (body::varchar)::timestamptz as t from messages", []),
+        ("select id, coalesce(id::text, body)::date as t from messages", []),
+        ("select id, ((id::text) || body)::date as t from messages", []),
+        ('select id, (select body as "a\nb" from messages x where x.id = m.id)::timestamptz as t from messages m', []),
+        ("select id, body::tstzrange[] as t from messages", []),
+        ("select id, (body::appointment).at as t from messages", []),
+        ("select id, body::appointment[] as t from messages", []),
+        ("select id, body::moment[] as t from messages", []),
+        ("select id, body::information_schema.time_stamp as t from messages", []),
+        ("select id, body::moments as t from messages", []),
+        ("select m.id, r.at from messages m, jsonb_populate_record(null::appointment, meta) r", []),
+        ("select id, jsonb_populate_record(row(created_at), meta) as r from messages", []),
+        ("select m.id, r.s from messages m, jsonb_to_record(meta) r (s appointment)", []),
+        ("select id, '(today,1)'::appointment as t from messages", []),
+        ("select id, $1::appointment as t from messages", ["(today,1)"]),
+        ("select id, $1::moment as t from messages", ["today"]),
+        ("select id from messages where created_at > E'n\\x6fw'", []),
+        ("select id from messages where created_at > 'n'\n'ow'", []),
+        ("select id from messages where created_at > 'today10:00'", []),
+        ("select id from messages where created_at > $1", ["_now_"]),
+        ("select id from messages where created_at > $1", [f"now{' ' * 200}"]),
+        ("select id, app.read_moment(body) as t from messages", []),
+        ("select id, app.this_day() as t from messages", []),
+        ("select id, app.at_midnight() as t from messages", []),
+        ("select id, created_at::since as t from messages", []),
     ],
 )
 async def test_a_query_that_depends_on_the_clock_is_marked(planner: Planner, sql: str, params: list[object]) -> None:
@@ -168,6 +196,30 @@ async def test_a_query_that_depends_on_the_clock_is_marked(planner: Planner, sql
     assert isinstance(plan, ReReadPlan)
     assert plan.time_dependent
     assert plan.reason == "the query depends on the clock"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select id, jsonb_populate_record_valid(null::appointment, meta) as t from messages",
+        "select id, json_query(meta, '$' returning appointment) as t from messages",
+        "select id, json_value(meta, '$.a' returning moment) as t from messages",
+        "select m.id, t.* from messages m, json_table(meta, '$[*]' columns (s appointment path '$')) t",
+    ],
+)
+async def test_times_that_functions_of_postgresql_17_read_from_json_are_seen(planner: Planner, sql: str) -> None:
+    if planner.connection.info.server_version < 170_000:
+        pytest.skip("these came with PostgreSQL 17")
+    plan = await planner.plan(sql)
+    assert isinstance(plan, ReReadPlan)
+    assert plan.time_dependent
+
+
+async def test_types_of_postgres_that_have_times_are_known(planner: Planner) -> None:
+    own = await planner.rows("select oid from pg_type where oid < 10000 and typrelid = 0")
+    every = [oid for (oid,) in own]
+    found = await planner.connection.execute(query("plan_timed"), {"types": every, "times": sorted(DATE_TIME_OIDS)})
+    assert {oid for (oid,) in await found.fetchall()} == TIME_RELATED_OIDS
 
 
 @pytest.mark.parametrize(
@@ -184,6 +236,9 @@ async def test_a_query_that_depends_on_the_clock_is_marked(planner: Planner, sql
         "select id, to_tsvector('english', body) @@ to_tsquery('english', 'body') as hit from messages",
         "select id, jsonb_build_object('a', created_at) as j, format('%s', n) as f, concat(n, body) as c from messages",
         "select id, to_date('2024', 'YYYY') as d, quote_literal(body) as q from messages",
+        "select id, body::app.granted as g from messages where body is null",
+        "select id, ('(1,now)'::app.granted).b as b from messages",
+        "select id, jsonb_populate_record(null::app.granted, meta) as r from messages",
         "select id, body || n as c, n::text || body as t, array_to_string(tags, ',') as a from messages",
     ],
 )

@@ -28,7 +28,8 @@ _MAX_DIGITS = 1_000
 _NEEDS_QUOTES = re.compile(r'[{}",\\\s]|^null$|^$', re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_INTS = range(-(2**63) + 1, 2**63)
-_MOMENT = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+# Words end where letters do: PostgreSQL reads 'today10:00' and '_now_' (ParseDateTime in utils/adt/datetime.c).
+_MOMENT = re.compile(r"(?<![a-z])(?:now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +155,4 @@ def element_texts(value: object) -> tuple[str, ...] | None:
 
 def is_special_time(text: str) -> bool:
     """True if a date or time written as ``text`` depends on when it is read (``now``, ``today``)."""
-    return len(text) < 100 and _MOMENT.search(text) is not None
+    return _MOMENT.search(text) is not None

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.errors import InvalidQueryError
-from engine.postgres.oids import TIME_RELATED_OIDS
 from engine.query.sql.parsing.parameters import (
     ParameterType,
     check_length,
@@ -42,7 +41,7 @@ async def bind(session: SqlSession, checked: CheckedSql, params: object) -> Boun
     check_length(canonical)
     bound, special_times = [], False
     for text, same, (_, kind) in zip(texts, canonical, pairs, strict=True):
-        moment = text is not None and kind.oid in TIME_RELATED_OIDS and is_special_time(text)
+        moment = text is not None and kind.oid in checked.timed and is_special_time(text)
         bound.append(text if moment else same)  # what 'now' is now must not be kept
         special_times = special_times or moment
     return Bound(tuple(values), tuple(bound), special_times)

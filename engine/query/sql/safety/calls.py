@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import InvalidQueryError
+from engine.query.sql.safety.clock import ClockReads
 from engine.query.sql.safety.functions import Function, Opaque, names_objects, problem_of
 from engine.query.sql.safety.references import Tree, read_tree
 
@@ -31,12 +32,14 @@ Analyse = Callable[[str], Awaitable["str | None"]]
 @dataclass(slots=True)
 class CallTree:
     """Collects the functions. ``rows`` runs named queries together; ``analyse`` gives the node tree of a function's body.
+    ``clock``: what of all that was looked at can depend on the clock.
 
     ``analyse`` takes the statement that makes a function with this body; it gives None if Postgres does not accept it.
     """
 
     rows: Rows
     analyse: Analyse
+    clock: ClockReads = field(default_factory=ClockReads)
     _found: dict[int, Function] = field(default_factory=dict)
     _types: set[int] = field(default_factory=set)
     _made: set[int] = field(default_factory=set)
@@ -66,6 +69,7 @@ class CallTree:
         self, trees: Sequence[Tree], types: Iterable[int] = (), cast: frozenset[int] = frozenset()
     ) -> list[CatalogQuery]:
         """The queries that find what ``trees`` and values of ``types`` call, as far as not known yet; parts first."""
+        self.clock.add(trees)
         made = (
             set(types).union(*(tree.types for tree in trees)) - self._made
         )  # casting to a domain calls its constraints
@@ -105,6 +109,8 @@ class CallTree:
         if not function.built_in and not function.aggregate and language not in _SEEN_THROUGH:
             if body:
                 trees.append(read_tree(body, 0))
+                if statement is not None:
+                    self.clock.add_body(statement, trees[-1])
             opaque = Opaque.SETTINGS if settings else _unread(language, statement) if not body else None
             function = self._found[function.oid] = replace(function, opaque=opaque, fault=_fault(trees))
         if function.built_in:

@@ -15,17 +15,15 @@ import psycopg
 
 from engine.catalog.model import Catalog, Table
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
-from engine.postgres.oids import TIME_RELATED_OIDS
 from engine.postgres.statements.statement import NamesGuard
 from engine.query.sql.parsing.from_clause import named_in_from
 from engine.query.sql.parsing.lexer import Token, place, statement, tokenize
 from engine.query.sql.parsing.off_loop import aside
-from engine.query.sql.parsing.parameters import is_special_time
 from engine.query.sql.parsing.rewrite import with_nulls
 from engine.query.sql.parsing.syntax import Reference, Syntax, detach, parse, references
 from engine.query.sql.safety.checked_sql import CheckedSql
 from engine.query.sql.safety.dry_run import SqlSession, Uses
-from engine.query.sql.safety.functions import Function, reads_clock, refuse_types, refuse_unsafe
+from engine.query.sql.safety.functions import Function, refuse_types, refuse_unsafe
 from engine.query.sql.safety.hidden_columns import Read, concealed
 from engine.query.sql.safety.hidden_names import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
 from engine.query.sql.safety.near_names import UnknownColumnError, near_column, near_table
@@ -105,6 +103,8 @@ async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> Ch
         _refuse_columns(described.columns)
         functions = await uses.functions()
         _refuse_content(tree, functions)
+        uses.clock.add_statement(tokens, tree)
+        timed = await session.timed({*described.parameter_oids, *uses.clock.casts, *uses.clock.literals})
         if any(catalog.by_oid[oid].policies is not None for oid in dependencies):
             await _refuse_unreadable(session, tree, verdict)
         else:
@@ -119,7 +119,8 @@ async def _check(session: SqlSession, given: _Statement, catalog: Catalog) -> Ch
         functions=tuple(functions),
         tree=tree,
         dependencies=dependencies,
-        reads_clock=_reads_clock(tree, functions, tokens),
+        reads_clock=uses.clock.depend(functions, timed),
+        timed=timed,
         callables=given.callables,
         names=given.names,
     )
@@ -245,12 +246,3 @@ def _refuse_content(tree: Tree, functions: list[Function]) -> None:
     if tree.reads_session:
         raise InvalidQueryError("the query reads the session (current_user, current_schema and the like)")
     refuse_unsafe(functions)
-
-
-def _reads_clock(tree: Tree, functions: list[Function], tokens: Sequence[Token]) -> bool:
-    if tree.reads_clock or any(reads_clock(function) for function in functions) or tree.casts & TIME_RELATED_OIDS:
-        return True
-    # 'today' as a literal is a constant in the tree, but another one tomorrow.
-    return bool(tree.types & TIME_RELATED_OIDS) and any(
-        token.kind == "string" and is_special_time(token.text) for token in tokens
-    )

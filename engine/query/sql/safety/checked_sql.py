@@ -33,6 +33,7 @@ class CheckedSql:
         tree: everything it refers to.
         dependencies: oids of the exposed tables it reads.
         reads_clock: its rows can change with the clock alone.
+        timed: the types among those of the parameters, and perhaps others, whose values consist of times.
         callables: what there was to be called, as of :meth:`SqlSession.callables`, before the check began.
         names: the relations that it names, as they were then.
     """
@@ -47,6 +48,7 @@ class CheckedSql:
     tree: Tree
     dependencies: frozenset[int]
     reads_clock: bool
+    timed: frozenset[int]
     callables: str
     names: NamesGuard
 

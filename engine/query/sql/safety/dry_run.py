@@ -15,6 +15,7 @@ import psycopg
 
 from engine.errors import CatalogError, PrivilegeLostError
 from engine.postgres.connections.session_settings import OWN_NAMES
+from engine.postgres.oids import DATE_TIME_OIDS, TIME_RELATED_OIDS
 from engine.postgres.statements.arrays import text_array
 from engine.postgres.statements.named_queries import query
 from engine.postgres.statements.statement import NamesGuard, RoleReading
@@ -33,6 +34,7 @@ _COST = re.compile(r"\(cost=[0-9.]+\.\.([0-9.]+) rows=")
 _WORDY = 50  # characters of a node tree that are read in the time of one of SQL
 
 FIRST_OWN = 16_384  # the lowest oid of what did not come with PostgreSQL (access/transam.h, FirstNormalObjectId)
+_FIRST_MADE = 10_000  # and of what is made in setting a server up, as information_schema (FirstGenbkiObjectId)
 
 _Key = TypeVar("_Key")
 Name = tuple[str | None, str]
@@ -61,11 +63,13 @@ class Uses:
     Attributes:
         hidden: the types that are not for clients among its own and those of its functions, and their names.
         parts: its types and all that values of them consist of.
+        clock: what of it can depend on the clock; complete when :meth:`functions` are known.
     """
 
     def __init__(self, hidden: dict[int, str], calls: CallTree, found: Sequence[list[Any]]) -> None:
         self.hidden = hidden
         self.parts = frozenset(oid for oid, _ in found[0]) if found else frozenset[int]()
+        self.clock = calls.clock
         self._calls = calls
         self._found = found
 
@@ -157,6 +161,13 @@ class SqlSession(ReaderTransaction):
         calls = CallTree(self._run_queries, self._body)
         hidden, *found = await self._run_queries(self._hidden_types(types, exposed), *calls.queries([tree]))
         return Uses({oid: name for _, _, oid, name, *_ in hidden}, calls, found)
+
+    async def timed(self, types: Collection[int]) -> frozenset[int]:
+        """Those of ``types`` whose values consist of dates or times, among others. After :meth:`analyse`."""
+        own = [oid for oid in types if oid >= _FIRST_MADE]
+        values = {"types": own, "times": list(DATE_TIME_OIDS)}
+        found = await self._rows("plan_timed", values) if own else []
+        return TIME_RELATED_OIDS.intersection(types).union(oid for (oid,) in found)
 
     async def parameter_types(self, oids: Sequence[int]) -> list[ParameterType]:
         """Names and kinds of inferred parameter types, in order."""
