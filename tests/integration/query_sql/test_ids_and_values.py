@@ -172,7 +172,7 @@ async def test_a_value_that_its_type_does_not_accept_is_refused_when_subscribing
         ("select id, (body::appointment).at as t from messages", []),
         ("select id, body::appointment[] as t from messages", []),
         ("select id, body::moment[] as t from messages", []),
-        ("select id, body::information_schema.time_stamp as t from messages", []),
+        ("select id, body::information_schema.time_stamp[] as t from messages", []),
         ("select id, body::moments as t from messages", []),
         ("select m.id, r.at from messages m, jsonb_populate_record(null::appointment, meta) r", []),
         ("select id, jsonb_populate_record(row(created_at), meta) as r from messages", []),
