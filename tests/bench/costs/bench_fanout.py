@@ -10,11 +10,7 @@ subscriber of a message. Run with ``python -m tests.bench.costs.bench_fanout``.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
 import statistics
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -23,18 +19,14 @@ import uvloop
 from server.bench.load.child import Child
 from server.bench.load.usage import ran
 from server.cli.local_postgres import LocalPostgres
+from tests.bench.costs.tree_server import serve_tree
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.servers.processes import ROOT, ServerProcess
+from tests.support.servers.processes import ROOT
 
-_CONFIG: dict[str, str] = {
-    "ephemeral": "true",
-    "max_connections_per_ip": "100000",
-    "max_connection_rate": "1000000",
-    "drain_time": "0",
-}
+_CONFIG = {"max_connections_per_ip": "100000", "max_connection_rate": "1000000"}
 
 
 class Side:
@@ -58,27 +50,12 @@ class Side:
         return statistics.median(each[what] for each in self.rounds)
 
 
-async def _serve(dsn: str, tree: Path, number: int) -> ServerProcess:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
-    environment |= {f"REALTIME_{name.upper()}": value for name, value in _CONFIG.items()}
-    environment |= {"REALTIME_SLOT_NAME": f"bench_{number}", "PYTHONPATH": str(tree), "REALTIME_WORKERS": "1"}
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server", "serve", "--migrate", "--dsn", dsn, "--port", str(port)),
-        cwd=tree,
-        env=environment,
-        stdout=DEVNULL,
-        stderr=PIPE,
-    )
-    return ServerProcess(process, port)
-
-
 async def compare(postgres: LocalPostgres, trees: dict[str, Path], plan: argparse.Namespace) -> list[dict[str, object]]:
     """A row for each side."""
     async with AsyncExitStack() as stack:
         servers: list[tuple[str, str, int]] = []
         for number, (name, tree) in enumerate(trees.items()):
-            server = await _serve(fresh_database(postgres, migrated=False), tree, number)
+            server = await serve_tree(fresh_database(postgres, migrated=False), tree, number, _CONFIG)
             stack.push_async_callback(server.end)
             await server.healthy()
             servers.append((name, server.websocket, server.process.pid))

@@ -10,11 +10,7 @@ message: the median of the rounds, and their lower quarter. Run with ``python -m
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
 import statistics
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -24,14 +20,15 @@ import uvloop
 from server.bench.load.child import Child
 from server.bench.load.usage import ran
 from server.cli.local_postgres import LocalPostgres
+from tests.bench.costs.tree_server import serve_tree
 from tests.bench.parts.processes import local_postgres
 from tests.bench.parts.report import report
 from tests.conftest import fresh_database
 from tests.support.ports import free_port
-from tests.support.servers.processes import ROOT, ServerProcess
+from tests.support.servers.processes import ROOT
 
 CHANNEL = "bench"
-_CONFIG = {"ephemeral": "true", "max_message_rate": "1000000", "drain_time": "0", "workers": "1"}
+_CONFIG = {"max_message_rate": "1000000"}
 
 
 class Side:
@@ -78,25 +75,10 @@ class Side:
         return statistics.quantiles([each[what] for each in self.rounds[1:]], n=4)[number - 1]
 
 
-async def _serve(dsn: str, tree: Path, number: int) -> ServerProcess:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("REALTIME_")}
-    environment |= {f"REALTIME_{name.upper()}": value for name, value in _CONFIG.items()}
-    environment |= {"REALTIME_SLOT_NAME": f"bench_{number}", "PYTHONPATH": f"{tree}:{tree}/sdk/python"}
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server", "serve", "--migrate", "--dsn", dsn, "--port", str(port)),
-        cwd=tree,
-        env=environment,
-        stdout=DEVNULL,
-        stderr=PIPE,
-    )
-    return ServerProcess(process, port)
-
-
 async def _sides(postgres: LocalPostgres, plan: argparse.Namespace, stack: AsyncExitStack) -> list[Side]:
     sides: list[Side] = []
     for number, tree in enumerate([*plan.other, ROOT]):
-        server = await _serve(fresh_database(postgres, migrated=False), tree.resolve(), number)
+        server = await serve_tree(fresh_database(postgres, migrated=False), tree.resolve(), number, _CONFIG)
         stack.push_async_callback(server.end)
         await server.healthy()
         sides.append(Side("server" if tree is ROOT else tree.name, server.websocket, server.process.pid))
