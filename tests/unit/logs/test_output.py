@@ -88,8 +88,11 @@ def test_a_process_ends_although_its_log_is_not_read(monkeypatch: pytest.MonkeyP
         with output.apart():
             for _ in range(2_000):
                 output.write("x" * 100)
+        thread = output._thread
+        assert thread is not None, "it still waits for the reader"
         output.write("after")  # queued: a direct write would wait for the reader, too
         os.close(reader)
+        thread.join()  # or it would go on with whatever gets the number of the stream's descriptor
 
 
 def test_a_stream_that_is_closed_is_no_error_and_the_next_one_is_written_to() -> None:
