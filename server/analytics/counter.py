@@ -129,6 +129,11 @@ class UsageCounter:
         else:
             self._count(transaction.lsn, number, channels)
 
+    def count_from(self, position: Lsn) -> None:
+        """The server has another history, in which messages behind this commit are not counted yet."""
+        if self.position is not None:
+            self.position = min(self.position, position)
+
     def _count(self, lsn: Lsn, number: int, channels: Mapping[str, int]) -> None:
         assert self.position is not None
         if lsn > self.position:

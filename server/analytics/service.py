@@ -36,7 +36,7 @@ class Analytics:
         has some of them; the leading relay has all, and of each minute the largest number is shown.
         """
         if self.counter is not None:
-            channels.core.count = self.counter.messages
+            channels.core.count, channels.core.count_from = self.counter.messages, self.counter.count_from
 
     def start(self, node_id: str, registry: Registry | None, channels: Channels, stack: AsyncExitStack) -> None:
         """Begin to write what is counted on the node; that is stopped with ``stack``. ``registry``: None has no clients."""

@@ -82,6 +82,8 @@ class ChannelCore:
         self.messages = 0
         self.count: Callable[[DecodedTransaction], None] = lambda _: None
         """Called with each transaction that has messages, when they are delivered. It takes no longer than they do."""
+        self.count_from: Callable[[Lsn], None] = lambda _: None
+        """Called after a change of history: of what was counted behind this position nothing is in the history at hand."""
         self._loads = 0
         self._concerned: set[str] = set()  # channels and patterns whose rules or metadata the transaction changes
         self._closings: dict[str, PlainEvent] = {}  # rooms that the transaction at hand closes
@@ -155,15 +157,21 @@ class ChannelCore:
         return self.position if whole is None else min(self.position, whole - 1)
 
     def interrupted(self, *, other_history: bool, whole: Lsn | None = None) -> None:
-        """The stream may bring again what was taken. ``whole``: see above."""
-        self._counted = 0 if other_history else max(self._counted, self.proven(whole))
+        """The stream may bring again what was taken. ``whole``: see above. In another history messages are counted where the
+        stream stood at the earliest, until it is known where it parted from the one before, or the tables were read.
+        """
+        self._counted = max(self._counted, self.proven(whole))
         self.again.interrupted(self.position, other_history=other_history)
 
     def parted(self, parted: Lsn, position: Lsn) -> None:
         """Another history begins behind ``parted`` (0: that is not known), and the stream goes on behind ``position``."""
-        self._counted = 0
+        self._lower_count(parted)
         self.again.parted(self.position, parted)
         self.position = position
+
+    def _lower_count(self, position: Lsn) -> None:
+        self._counted = min(self._counted, position)
+        self.count_from(position)
 
     def load(self, snapshot: Snapshot, tables: list[Rows], unseen: Iterable[Transaction]) -> None:
         """Start from the rows of presence, channels, channel_defaults, routes and rules that ``snapshot`` shows; catch up.
@@ -195,6 +203,8 @@ class ChannelCore:
         # An earlier one may be of a history that a crash took back, whose transaction ids are those of others now.
         self._concerned.clear()
         self._base = snapshot if self.again.in_doubt or snapshot.position > self.position else None
+        if self.again.in_doubt:
+            self._lower_count(0)  # the stream has passed what both histories have, and does not bring it again
         self.again.loaded()
 
     def _conclude(

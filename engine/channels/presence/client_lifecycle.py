@@ -81,6 +81,7 @@ class ClientLifecycle:
         self._schema = schema
         self._watchers: list[Callable[[ConnectionInserted], None]] = []
         self._store = store
+        self._node_id = settings.node_id
         self._spawn = spawn
         self.clients = ConnectionRegistry(store, stream, lease, settings.node_id, self._ended)
         self.membership = Membership(core, store, spawn, settings.timeout)
@@ -142,7 +143,9 @@ class ClientLifecycle:
                 self._control(message, self._core.position)
 
     def on_connection(self, call: Callable[[ConnectionInserted], None]) -> None:
-        """Call ``call`` with each connection, of any node, whose row the stream shows; the census counts it by then."""
+        """Call ``call`` with each connection, of any node, whose row the stream shows, and with those of this node whose row
+        a stream has lacked; the census counts it by then.
+        """
         self._watchers.append(call)
 
     def _announce(self, connection: ConnectionInserted) -> None:
@@ -171,7 +174,8 @@ class ClientLifecycle:
             with self._failures.at(self._core.position, type(effect).__name__):
                 self.carry_out(effect)
         written = self.membership.written()
-        await self.clients.reconcile()  # waits until the stream has caught up
+        for connection_id in await self.clients.reconcile():  # waits until the stream has caught up
+            self._announce(ConnectionInserted(connection_id, self._node_id))
         self.membership.reconcile(written)
         await self._store.insistence.done("the look for preferences", self._mute_rules.reload)
         self.sweeper.rescan()

@@ -207,8 +207,9 @@ class ConnectionRegistry:
         del self._clients[client.member.connection_id]
         self._ended(client.member, client.deliver, why)
 
-    async def reconcile(self) -> None:
-        """After a discontinuity: end the connections that the stream would have ended.
+    async def reconcile(self) -> list[str]:
+        """After a discontinuity: end the connections that the stream would have ended. Returns those of the others whose row
+        the stream has not shown.
 
         The stream will show rows that are written from now on. Once it has reached the position where the table is read, it
         has shown every other row, or missed it; so no row is waited for any more.
@@ -217,6 +218,7 @@ class ConnectionRegistry:
             await asyncio.wait(set(self._writing))
         known = [client for client in self._clients.values() if client.written or client.shown]
         await self._store.insistence.done("catching up with the stream", self._catch_up)
+        lacked = [client for client in known if not client.shown]
         for client in known:
             client.shown = True
         ids = [client.member.connection_id for client in known]
@@ -228,6 +230,7 @@ class ConnectionRegistry:
             if id not in there and self._clients.get(id) is client:
                 self._mine.discard(id)
                 self._end(client, why())
+        return [id for client in lacked if (id := client.member.connection_id) in self._clients]
 
     async def _catch_up(self) -> None:
         await self._stream.reached(await self._store.flushed())

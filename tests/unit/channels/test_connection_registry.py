@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import pytest
@@ -37,7 +38,7 @@ class Rows:
 
 def registry(rows: Rows) -> ConnectionRegistry:
     return ConnectionRegistry(
-        cast("Store", rows), cast("Follower", None), cast("NodeLease", None), "node", lambda *_: None
+        cast("Store", rows), cast("Follower", rows), cast("NodeLease", None), "node", lambda *_: None
     )
 
 
@@ -145,3 +146,35 @@ async def test_a_row_that_could_not_be_written_is_tried_again_which_finds_the_re
             with pytest.raises(expected, match="the reason"):
                 await done
     assert len(tried) == 2
+
+
+class Table(Rows):
+    """Rows that are written at once, and a stream that lacked them: the table has those of ``there``."""
+
+    def __init__(self, *there: str) -> None:
+        super().__init__()
+        self.answer.set()
+        self.there = there
+        self.insistence = self
+
+    async def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
+        return [{"incarnation": "2026-01-02", "ids": list(self.there)}]
+
+    async def done(self, _: str, act: Callable[[], Coroutine[None, None, object]]) -> object:
+        return await act()
+
+    async def flushed(self) -> int:
+        return 1
+
+    async def reached(self, position: int) -> None:
+        assert position == 1
+
+
+async def test_connections_whose_rows_the_stream_lacked_and_the_table_has_are_named() -> None:
+    table = Table("b", "c")
+    connections = registry(table)
+    await asyncio.gather(*connect(connections, "a", "b", "c"))
+    connections.shown("c", "node")
+    assert await connections.reconcile() == ["b"]
+    assert [member.connection_id for member, _ in connections.connected()] == ["b", "c"], "the row of the first is gone"
+    assert await connections.reconcile() == []

@@ -232,6 +232,7 @@ def test_messages_behind_the_last_proof_of_a_stream_are_counted_when_they_come_a
         node.process(number, message(number))
     assert counted == [1, 2, 4, 3, 4, 5]
     node.core.interrupted(other_history=True)
+    node.core.parted(256, 256)
     node.process(2, message(2))
     assert counted[-1] == 2
 

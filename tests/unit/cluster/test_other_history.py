@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from engine.channels.core.effects import ConnectionDeleted, ControlReceived, Effect
 from engine.postgres.snapshot import Snapshot
+from server.analytics.counter import UsageCounter
+from server.analytics.users import CountedUsers
 from tests.support.nodes.core_node import CoreNode, control, delete, insert, message, update
 from tests.support.values.changes import transaction_of
 from tests.unit.channels.test_channel_core import room
@@ -213,3 +215,22 @@ def test_what_was_passed_over_and_no_snapshot_shows_is_carried_out_once_the_tabl
     for _ in range(2):
         node.load(Snapshot(1004, 1004, frozenset(), position=2_000), None, log[1:])
     assert node.core.passed_over == [ConnectionDeleted("4")]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_messages_of_both_histories_are_counted_once_and_those_of_the_new_one_too(known: bool) -> None:
+    node, usage = CoreNode([[], [], [], [], []]), UsageCounter(lambda: 0.0, CountedUsers())
+    node.core.count, node.core.count_from = usage.messages, usage.count_from
+    usage.begin(None)
+    for number in (1, 2, 3, 4, 5):
+        node.process(number, message(number))
+    node.core.interrupted(other_history=True)
+    for number in (2, 3):
+        node.process(number, message(number))
+    if known:
+        node.core.parted(3 * 256, 3 * 256)
+    node.load(Snapshot(1003, 1003, frozenset(), position=800))
+    for number in (4, 6):
+        node.process(number, message(number))
+    assert node.core.messages == 7
+    assert sum(row["published"] for row in usage.take(1e12, 10)) == 7
