@@ -18,13 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from server.cli.local_postgres import LocalPostgres
+from tests.cluster.databases import Databases
+from tests.cluster.namespaces.namespaces import own_network
+from tests.cluster.namespaces.reachable import let_in_others, reachable_postgres
+from tests.cluster.parts import Parts
 from tests.conftest import fresh_database, postgres_18, started
-from tests.faults.databases import Databases
 from tests.faults.load import SETUP, Load
-from tests.faults.namespaces.namespaces import NETWORK, own_network
 from tests.faults.network_faults import NETWORK_FAULTS
-from tests.faults.parts import Parts
 from tests.faults.postgres_faults import POSTGRES_FAULTS
 from tests.faults.process_faults import PROCESS_FAULTS
 from tests.faults.schedule import Schedule
@@ -140,16 +140,6 @@ def _keep(folder: Path, parts: Parts, load: Load, schedule: Schedule, problems: 
             shutil.copy(postgres.data_dir / "server.log", folder / f"{postgres.data_dir.name}.log")
 
 
-def _reachable_server(folder: Path, settings: dict[str, str] | None = None) -> LocalPostgres:
-    return postgres_18(folder, {"listen_addresses": "*"} | (settings or {}))
-
-
-def _let_in_others(postgres: LocalPostgres) -> None:
-    with (postgres.data_dir / "pg_hba.conf").open("a") as access:
-        access.write(f"host all all {NETWORK} trust\n")
-    postgres.restart()
-
-
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.cluster", description=__doc__)
@@ -172,10 +162,10 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="realtime-faults-postgres-")))
         scratch.chmod(0o755)
-        make = _reachable_server if arguments.namespaces else postgres_18
+        make = reachable_postgres if arguments.namespaces else postgres_18
         postgres = stack.enter_context(started(make(scratch / "pg18", {})))
         if arguments.namespaces:
-            _let_in_others(postgres)
+            let_in_others(postgres)
         dsn = fresh_database(postgres)
         run_each(dsn, *SETUP)
         databases = Databases(postgres, make if arguments.standby else None)

@@ -15,14 +15,14 @@ import psycopg
 from bunbase import RealtimeError, Snapshot
 
 from engine.errors import ErrorCode
+from tests.cluster.parts import RECOVERS, Parts
+from tests.cluster.time_limit import TimeLimit
 from tests.faultproxy.actors import CHANNEL, PythonActor
 from tests.faults.histories import Sent, difference
 from tests.faults.observed.observed_load import SETUP as OBSERVED
 from tests.faults.observed.observed_load import ObservedLoad
-from tests.faults.parts import RECOVERS, Parts
 from tests.faults.spanning_load import SETUP as SPANNING
 from tests.faults.spanning_load import SpanningLoad
-from tests.faults.time_limit import TimeLimit
 from tests.support.clients.list_client import TABLE
 from tests.support.servers.processes import GIVE_UP_AFTER
 

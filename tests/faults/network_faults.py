@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.faults.links import CLIENTS, TROUBLES
+from tests.cluster.links import CLIENTS, TROUBLES
 from tests.faults.schedule import Fault, Schedule
 
 __all__ = ["NETWORK_FAULTS"]

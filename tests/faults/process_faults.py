@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 
-from tests.faults.parts import Server
+from tests.cluster.parts import Server
 from tests.faults.schedule import Fault, Schedule
 
 __all__ = ["PROCESS_FAULTS"]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
-from tests.faults.parts import Parts
+from tests.cluster.parts import Parts
 
 __all__ = ["Fault", "Schedule"]
 

@@ -20,10 +20,10 @@ from bunbase import Message, Realtime, RealtimeError
 from bunbase.client.typed_channel import Channel
 from bunbase.protocol.codes import ErrorCode
 
+from tests.cluster.parts import RECOVERS, Parts
+from tests.cluster.time_limit import TimeLimit
 from tests.faultproxy.actors import SHORT_TIMEOUTS
 from tests.faults.histories import Sent, difference, place_of
-from tests.faults.parts import RECOVERS, Parts
-from tests.faults.time_limit import TimeLimit
 
 __all__ = ["CHANNELS", "SETUP", "Record", "SpanningLoad", "misses"]
 

@@ -10,14 +10,14 @@ import pytest
 
 from engine.feed.table_interest import channel_topic
 from server.cli.local_postgres import LocalPostgres
+from tests.cluster import time_limit
+from tests.cluster.databases import Databases
+from tests.cluster.time_limit import TimeLimit
 from tests.conftest import database_on
-from tests.faults import time_limit
 from tests.faults.cluster import run_faults
-from tests.faults.databases import Databases
 from tests.faults.histories import difference
 from tests.faults.load import SETUP
 from tests.faults.spanning_load import CHANNELS, Record, misses
-from tests.faults.time_limit import TimeLimit
 
 SEED = 1
 

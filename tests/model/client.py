@@ -95,7 +95,7 @@ class Client:
     async def connect(self, node: ModelNode) -> None:
         """Connect and ask again for everything that the last connection had. Raises ``OSError`` if the node is not there."""
         query = f"?user={self.user}" if self.user else ""
-        socket = await connect(f"ws://127.0.0.1:{node.port}/realtime{query}", max_size=None, compression=None)
+        socket = await connect(f"ws://{node.address}/realtime{query}", max_size=None, compression=None)
         greeting = json.loads(await socket.recv())
         assert greeting["type"] == "connected", greeting
         self._last_notice = 0

@@ -4,10 +4,8 @@ run in a loop of their own, in another thread.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
-import threading
 import traceback
 from collections.abc import Coroutine
 from contextlib import ExitStack
@@ -20,9 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from engine.feed.settings import DecoderName
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
+from tests.model.loop import Loop
+from tests.model.nats_feed import NatsFeed
 from tests.model.oracle import ROOM, ROUTED
 from tests.model.setup import CHANNELS
 from tests.model.world import World
+from tests.support.nodes.server_nodes import NodeHere, NodeOutside
 
 T = TypeVar("T")
 
@@ -41,26 +42,6 @@ CHANGE = st.sampled_from([{"status": "away"}, {"typing": True}, {"typing": False
 BACKENDS = ["realtime publisher%", "realtime channels%", "realtime%", "realtime rest%"]
 
 
-class Loop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.failures: list[str] = []
-        self._loop.set_exception_handler(lambda _, context: self.failures.append(str(context)))
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run ``work`` there and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(180)
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 class Complaints(logging.Handler):
     """Errors in the log, whichever of the two logs they go to."""
 
@@ -75,13 +56,14 @@ class Complaints(logging.Handler):
 class Machine(RuleBasedStateMachine):
     """One life of a world. ``server``, ``decoder``, ``outside`` and ``cluster`` are set by the test.
 
-    ``played``: what each program began with.
+    ``played``: what each program began with; ``shrinks``: one that fails is made shorter.
     """
 
     server: LocalPostgres
     decoder: DecoderName = "pgoutput"
     outside = False
     cluster = False
+    shrinks = True
     played: ClassVar[list[list[tuple[int, str, Any]]]]
 
     def __init__(self) -> None:
@@ -94,10 +76,17 @@ class Machine(RuleBasedStateMachine):
         dsn = self.ends.enter_context(database_on(self.server))
         self.loop = Loop()
         self.ends.callback(self.loop.close)
-        self.world = World(dsn, self.decoder, outside=self.outside, cluster=self.cluster)
+        self.world = self.make_world(dsn)
         self.ends.callback(lambda: self.loop.run(self.world.close()))
         self.run(self.world.open())
         return self
+
+    def make_world(self, dsn: str) -> World:
+        """The nodes are in this process, but for the last one if it is ``outside``."""
+        feed = NatsFeed(dsn) if self.cluster else None
+        kinds = NodeHere, NodeHere, NodeOutside if self.outside else NodeHere
+        configs = [{} if feed is None else feed.config(number) for number in range(len(kinds))]
+        return World(dsn, [kind(dsn, self.decoder, each) for kind, each in zip(kinds, configs, strict=True)], feed)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -308,7 +297,14 @@ class Machine(RuleBasedStateMachine):
         self.run(self.world.come_to_rest(all_up=all_up))
 
 
-def machine(server: LocalPostgres, decoder: DecoderName, *, outside: bool, cluster: bool = False) -> type[Machine]:
+def machine(
+    server: LocalPostgres,
+    decoder: DecoderName,
+    *,
+    outside: bool = False,
+    cluster: bool = False,
+    base: type[Machine] = Machine,
+) -> type[Machine]:
     members: dict[str, Any] = {
         "server": server,
         "decoder": decoder,
@@ -316,13 +312,12 @@ def machine(server: LocalPostgres, decoder: DecoderName, *, outside: bool, clust
         "cluster": cluster,
         "played": [],
     }
-    return type("Machine", (Machine,), members)
+    return type("Machine", (base,), members)
 
 
-def run_machine(
-    server: LocalPostgres, decoder: DecoderName, *, outside: bool, examples: int, steps: int, cluster: bool = False
-) -> None:
-    kind = machine(server, decoder, outside=outside, cluster=cluster)
+def run_machine(server: LocalPostgres, decoder: DecoderName, *, examples: int, steps: int, **how: Any) -> None:
+    """``how``: see :func:`machine`."""
+    kind = machine(server, decoder, **how)
     run_state_machine_as_test(
         kind,
         settings=settings(
@@ -331,7 +326,8 @@ def run_machine(
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
+            phases=[Phase.generate, Phase.shrink] if kind.shrinks else [Phase.generate],
+            report_multiple_bugs=kind.shrinks,
         ),
     )
     assert len(kind.played) >= examples

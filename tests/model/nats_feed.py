@@ -38,9 +38,9 @@ class NatsFeed:
         await self._relay.healthy(200)
 
     @property
-    def ports(self) -> list[int]:
+    def addresses(self) -> list[str]:
         """Of the relay, while it is there."""
-        return [] if self._relay is None else [self._relay.port]
+        return [] if self._relay is None else [f"127.0.0.1:{self._relay.port}"]
 
     async def stop(self) -> None:
         """End both."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -14,7 +16,9 @@ import pytest
 import structlog
 
 from server.cli.local_postgres import LocalPostgres
+from tests.cluster.namespaces.namespaces import POSSIBLE
 from tests.model.machine import Complaints, Machine, machine, run_machine
+from tests.support.servers.processes import GIVE_UP_AFTER, ROOT
 
 pytestmark = pytest.mark.long
 
@@ -119,6 +123,17 @@ def test_it_also_holds_on_postgresql_15_with_wal2json(pg15: LocalPostgres, compl
 
 def test_it_also_holds_for_nodes_that_are_fed_from_nats(pg18: LocalPostgres, complaints: Complaints) -> None:
     run_machine(pg18, "pgoutput", outside=False, cluster=True, examples=2, steps=40)
+
+
+@pytest.mark.own_database
+@pytest.mark.skipif(not POSSIBLE, reason="makes network namespaces: root on Linux")
+def test_it_also_holds_between_namespaces_of_which_packets_are_lost(model_minutes: float) -> None:
+    """More of it with ``--model-minutes N``."""
+    command = [sys.executable, "-m", "tests.model.apart", "--steps", "40", "--minutes", str(model_minutes)]
+    limit = model_minutes * 60 + 15 * GIVE_UP_AFTER
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "without a difference" in done.stdout
 
 
 def test_for_as_long_as_asked(pg18: LocalPostgres, model_minutes: float, complaints: Complaints) -> None:

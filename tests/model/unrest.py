@@ -29,13 +29,13 @@ _LOOKS = {
 }
 
 
-async def unrest(clients: Iterable[Client], ports: Iterable[int], dsn: str) -> str:
-    """What ``clients`` wait for, what ``/health`` of the nodes and the relay behind ``ports`` has, and the database's own
+async def unrest(clients: Iterable[Client], addresses: Iterable[str], dsn: str) -> str:
+    """What ``clients`` wait for, what ``/health`` of the nodes and relays at ``addresses`` has, and the database's own
     view; one a line.
     """
     found = [f"{client.name} at {client.node and client.node.port}: {_waits(client)}" for client in clients]
-    for port in ports:
-        found.append(f"{port}: {await _within(_health(port))}")
+    for address in addresses:
+        found.append(f"{address}: {await _within(_health(address))}")
     for name, sql in _LOOKS.items():
         found.append(f"{name}: {await _within(_rows(dsn, sql))}")
     return "did not come to rest:\n" + "\n".join(found)
@@ -51,9 +51,9 @@ def _waits(client: Client) -> dict[str, Any]:
     }
 
 
-async def _health(port: int) -> str:
+async def _health(address: str) -> str:
     async with httpx.AsyncClient(timeout=_LONGEST) as http:
-        answer = await http.get(f"http://127.0.0.1:{port}/health")
+        answer = await http.get(f"http://{address}/health")
     return json.dumps(answer.json())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -13,16 +13,16 @@ import httpx
 import psycopg
 from websockets.exceptions import WebSocketException
 
-from engine.feed.settings import DecoderName
 from engine.postgres.connections.session_settings import connection_options
 from tests.model.client import Client
 from tests.model.faults import Faults
 from tests.model.nats_feed import NatsFeed
 from tests.model.oracle import MUTED, ROOM, Truth, Wal, check_acks, check_subscription
+from tests.model.parts_apart import PartsApart
 from tests.model.setup import CHANNELS, SETUP, USERS
 from tests.model.unrest import unrest
 from tests.model.writers import Writer
-from tests.support.nodes.server_nodes import ModelNode, NodeHere, NodeOutside
+from tests.support.nodes.server_nodes import ModelNode
 from tests.support.postgres.wal import begin_control
 
 __all__ = ["GIVE_UP_AFTER", "World"]
@@ -34,15 +34,15 @@ _numbers = itertools.count(1)
 
 
 class World:
-    """See the module. ``problems`` is what has gone wrong outside of any call. ``cluster``: the nodes are fed from NATS."""
+    """See the module. ``problems`` is what has gone wrong outside of any call. ``feed``: what the nodes of a cluster are fed
+    from.
+    """
 
-    def __init__(self, dsn: str, decoder: DecoderName, *, outside: bool, cluster: bool = False) -> None:
+    def __init__(self, dsn: str, nodes: Sequence[ModelNode], feed: NatsFeed | PartsApart | None = None) -> None:
         self.dsn = dsn
         self.problems: list[BaseException] = []
-        self.feed = NatsFeed(dsn) if cluster else None
-        kinds = NodeHere, NodeHere, NodeOutside if outside else NodeHere
-        configs = [{} if self.feed is None else self.feed.config(number) for number in range(len(kinds))]
-        self.nodes: list[ModelNode] = [kind(dsn, decoder, each) for kind, each in zip(kinds, configs, strict=True)]
+        self.feed = feed
+        self.nodes = list(nodes)
         self.clients: list[Client] = []
         self.writers: list[Writer] = []
         self.faults = Faults(dsn)
@@ -110,9 +110,9 @@ class World:
             raise AssertionError(await self._unrest()) from late
 
     async def _unrest(self) -> str:
-        relay = [] if self.feed is None else self.feed.ports
-        ports = [node.port for node in self.nodes if node.up]
-        return await unrest([*self.clients, *self._marks], [*ports, *relay], self.dsn)
+        relays = [] if self.feed is None else self.feed.addresses
+        nodes = [node.address for node in self.nodes if node.up]
+        return await unrest([*self.clients, *self._marks], [*nodes, *relays], self.dsn)
 
     async def start_node(self, node: ModelNode) -> None:
         """Start a node. It may have to wait for transactions that are open: the model does not wait for it."""
@@ -162,7 +162,8 @@ class World:
         if node is None:
             return None
         try:
-            answer = await self._http.request(method, f"http://127.0.0.1:{node.port}/realtime{path}", **options)
+            url = f"http://{node.address}/realtime{path}"
+            answer = await self._http.request(method, url, headers=node.headers, **options)
         except httpx.TransportError:
             return None
         assert answer.status_code != 500, answer.text
@@ -208,6 +209,8 @@ class World:
 
         ``all_up``: start what is down; else only the first node has to be up, and what is down counts as dead.
         """
+        if isinstance(self.feed, PartsApart):
+            self.feed.heal()
         async with self._within_limit(2 * GIVE_UP_AFTER):
             await asyncio.gather(*(writer.idle() for writer in self.writers))
             await self._some_up(all_up=all_up)

@@ -13,13 +13,13 @@ from typing import Any
 
 import psycopg
 
+from tests.cluster.parts import RECOVERS, Parts
+from tests.cluster.time_limit import TimeLimit
 from tests.faults.observed import members, transient, windows
 from tests.faults.observed.members import MEMBERS, Member, misled
 from tests.faults.observed.observer import Observer
 from tests.faults.observed.transient import CHANNELS, EVENT, NOTICES, ROOM, STREAMS, SqlWriter
 from tests.faults.observed.windows import LOG, WINDOWS, results, unexplained, write_rows
-from tests.faults.parts import RECOVERS, Parts
-from tests.faults.time_limit import TimeLimit
 
 __all__ = ["SETUP", "ObservedLoad"]
 

@@ -7,7 +7,7 @@ import json
 import signal
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -27,18 +27,24 @@ from tests.support.clients.list_client import slot_name
 from tests.support.ports import free_port
 from tests.support.servers.processes import ServerProcess, start
 
-__all__ = ["LEASE", "ModelNode", "NodeHere", "NodeOutside"]
+__all__ = ["LEASE", "ModelNode", "NodeHere", "NodeOutside", "errors_in"]
 
 LEASE = 3.0
 """Seconds; the shortest that the settings allow."""
 
 
 class ModelNode(ABC):
-    """A node that is up or down. ``gaps`` counts how often its slot was taken away. ``config``: settings of its own."""
+    """A node that is up or down. ``gaps`` counts how often its slot was taken away. ``config``: settings of its own.
+
+    ``address``: host and port for clients; ``headers``: of requests to its REST API.
+    """
+
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, dsn: str, decoder: DecoderName, config: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.dsn = dsn
         self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
         self.slot = config.get("slot_name", slot_name())
         self.up = False
         self.gaps = 0
@@ -146,7 +152,12 @@ class NodeOutside(ModelNode):
         await self._process.end(signal.SIGKILL)
 
     def complaints(self) -> list[str]:
-        return [line for line in self._lines if _is_error(line)]
+        return errors_in(self._lines)
+
+
+def errors_in(lines: Iterable[str]) -> list[str]:
+    """The lines of a log in JSON that are errors, or parts of a trace."""
+    return [line for line in lines if _is_error(line)]
 
 
 def _is_error(line: str) -> bool:

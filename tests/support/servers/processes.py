@@ -23,7 +23,12 @@ GIVE_UP_AFTER = 60  # seconds after which a test gives up; nothing is expected t
 
 
 class ServerProcess:
-    """``realtime COMMAND …`` on a port of its own. With ``tls`` its clients trust the file that SSL_CERT_FILE names."""
+    """``realtime COMMAND …`` on a port of its own. With ``tls`` its clients trust the file that SSL_CERT_FILE names.
+
+    ``host``: its address here, which is another one if it is in another network.
+    """
+
+    host = "127.0.0.1"
 
     def __init__(self, process: Process | Forked, port: int, *, tls: bool = False) -> None:
         self.process = process
@@ -34,11 +39,11 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        return f"http{self._tls}://127.0.0.1:{self.port}"
+        return f"http{self._tls}://{self.host}:{self.port}"
 
     @property
     def websocket(self) -> str:
-        return f"ws{self._tls}://127.0.0.1:{self.port}/realtime"
+        return f"ws{self._tls}://{self.host}:{self.port}/realtime"
 
     async def _read(self) -> None:
         assert self.process.stderr is not None
@@ -70,7 +75,7 @@ class ServerProcess:
         """The same as ``health()`` without a client of HTTP, which takes ten times as much of a processor; most starts of
         servers are waited for with dozens of questions.
         """
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             writer.write(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
             head = await reader.readuntil(b"\r\n\r\n")

@@ -32,13 +32,14 @@ class Crossed(NamedTuple):
 
 
 class Side:
-    """The one NATS server of a region. ``arguments``: of the command."""
+    """The one NATS server of a region. ``arguments``: of the command; ``host``: its address."""
 
-    def __init__(self, folder: Path, slot: str, *arguments: str) -> None:
+    def __init__(self, folder: Path, slot: str, *arguments: str, host: str = _HOST) -> None:
+        self.host = host
         self.folder, self.slot = folder / "made", slot
         self.store, self.port, self.monitoring = folder / "store", free_port(), free_port()
         made = realtime(
-            *("nats-config", str(self.folder), "--make-certificates", "--slot-name", slot, "--server", _HOST),
+            *("nats-config", str(self.folder), "--make-certificates", "--slot-name", slot, "--server", host),
             *("--store", str(self.store), "--port", str(self.port), "--monitoring-port", str(self.monitoring)),
             *arguments,
         )
@@ -47,7 +48,7 @@ class Side:
 
     def start(self) -> None:
         with (self.folder / "nats.log").open("ab") as log:
-            config = self.folder / f"{_HOST}.conf"
+            config = self.folder / f"{self.host}.conf"
             self.process = subprocess.Popen([nats_server_program(), "-c", config], stdout=log, stderr=log)
 
     def kill(self) -> None:
@@ -69,8 +70,9 @@ class Side:
         return ClusterSettings(urls=tuple(found["nats_url"]), slot=self.slot, ca=ca, origin=origin)
 
     def crossed(self) -> Crossed:
-        """Over all connections of leaf nodes."""
+        """Over all connections of leaf nodes. Called in the network of the server."""
         trusting = ssl.create_default_context(cafile=self.folder / "ca.pem")
+        trusting.check_hostname = False  # it is asked at 127.0.0.1, whatever its address is
         with urllib.request.urlopen(f"https://{_HOST}:{self.monitoring}/leafz", context=trusting) as answer:
             leafs = json.load(answer)["leafs"]
         return Crossed(sum(each["out_msgs"] for each in leafs), sum(each["in_msgs"] for each in leafs))

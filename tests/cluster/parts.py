@@ -7,9 +7,10 @@ import contextlib
 import itertools
 import random
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -19,18 +20,18 @@ from nats.errors import Error as NatsError
 from engine.cluster.nats_stream import Found, NatsFailedError, connected
 from engine.cluster.settings import ClusterSettings
 from engine.tasks import end
-from tests.faults.databases import Databases
-from tests.faults.links import CLIENTS, Links
-from tests.faults.namespaces.namespaces import Namespaces
-from tests.faults.nats_servers import NatsServers, nats_names
-from tests.faults.time_limit import TimeLimit
+from tests.cluster.databases import Databases
+from tests.cluster.links import CLIENTS, Links
+from tests.cluster.namespaces.namespaces import Namespaces
+from tests.cluster.nats_servers import NatsServers, nats_names
+from tests.cluster.time_limit import TimeLimit
 from tests.support.ports import free_port
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, start
 
 __all__ = ["Parts", "Server"]
 
 RECOVERS = 120.0
-"""Seconds in which everything has to work again after the faults: a :class:`tests.faults.time_limit.TimeLimit`."""
+"""Seconds in which everything has to work again after the faults: a :class:`tests.cluster.time_limit.TimeLimit`."""
 
 KEY = "the-key-of-the-operator-of-this-run"
 """Without it, ``/health`` has more only for the machine itself."""
@@ -70,9 +71,14 @@ class Server:
         self.ended = 0
 
     @property
+    def near(self) -> str:
+        """Its address here, whatever its links do."""
+        return f"{self._near}:{self.port}"
+
+    @property
     def url(self) -> str:
-        """Its address."""
-        return f"http://{self._near}:{self.port}"
+        """The same with its scheme."""
+        return f"http://{self.near}"
 
     @property
     def clients_url(self) -> str:
@@ -84,13 +90,14 @@ class Server:
         command, tree = (self._command, "--dsn", self._dsn), next(self._trees)
         config, namespace = self._config, self._namespace
         self.process = await start(*command, port=self.port, config=config, tree=tree, namespace=namespace)
+        self.process.host = self._near
 
-    async def kill(self) -> None:
-        """End the process at once."""
+    async def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End the process, by default at once."""
         if self.process is not None:
             process, self.process = self.process, None
             process.process.send_signal(signal.SIGCONT)
-            await process.end(signal.SIGKILL)
+            await process.end(how)
             self.lines += process.lines
 
     async def keep(self) -> None:
@@ -129,7 +136,7 @@ class Server:
 
 class Parts:
     """Everything. ``database``: a migrated one of ``databases``, by its name; ``other``: the tree of another version, which
-    relays and nodes are started with in turn with this one.
+    relays and nodes are started with in turn with this one; ``node_config``: further settings of nodes.
 
     ``dsn``: of it, without a link between.
     """
@@ -145,6 +152,7 @@ class Parts:
         nats: int = 1,
         other: Path | None = None,
         namespaces: bool = False,
+        node_config: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         versions = (None,) if other is None else (None, other)
         self._versions = itertools.cycle([versions, versions[::-1]])
@@ -157,6 +165,7 @@ class Parts:
         )
         self.nats = NatsServers(folder / "nats", nats, self.links)
         self._nats_replicas = nats
+        self._node_config = node_config
         self.relays = [self._server(name, "relay", database) for name in relay_names]
         self.nodes = [self._server(name, "serve", database) for name in node_names]
         for node in self.nodes:
@@ -182,7 +191,7 @@ class Parts:
             "rest_key": KEY,
         }
         if command == "serve":  # all clients have one address
-            config |= {"max_connection_rate": 100_000, "max_connections_per_ip": 10_000}
+            config |= {"max_connection_rate": 100_000, "max_connections_per_ip": 10_000, **self._node_config}
         dsn, near, namespace = _either_of(addresses, database), self.links.near(name), self.links.namespace(name)
         return Server(name, command, dsn, config, next(self._versions), near=near, namespace=namespace)
 
@@ -196,13 +205,22 @@ class Parts:
         """Relays and nodes."""
         return self.relays + self.nodes
 
-    async def start(self) -> None:
-        """Start all and wait until all work. The servers of PostgreSQL run."""
+    @property
+    def places(self) -> list[str]:
+        """All names that links are between."""
+        return [*(each.name for each in self.servers), *self.nats.names, *self.postgres, CLIENTS]
+
+    async def start(self, *, nodes: bool = True) -> None:
+        """Start all, or all but the nodes, and wait until these work. The servers of PostgreSQL run."""
         await self.links.start()
         await self.nats.start()
-        await asyncio.gather(*(each.start() for each in self.servers))
-        self._keeping = [asyncio.create_task(each.keep()) for each in self.servers]
-        await self.recovered()
+        servers = self.servers if nodes else self.relays
+        await asyncio.gather(*(each.start() for each in servers))
+        self._keeping = [asyncio.create_task(each.keep()) for each in servers]
+        if nodes:
+            await self.recovered()
+        else:
+            await self._wait(TimeLimit(RECOVERS), "no relay leads", self._leads)
 
     async def leader(self) -> Server | None:
         """The relay that leads, as far as one is known."""

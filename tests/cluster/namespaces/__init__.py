@@ -5,4 +5,5 @@ What ``tc netem`` does, for kernels that have been built without it. Needs root 
 * ``switch``    the process that has a TUN device in each namespace
 * ``packets``   the addresses of a packet, and the answer that ends its connection
 * ``namespaces``  ``Links`` that are made of it
+* ``reachable``  a PostgreSQL for them
 """

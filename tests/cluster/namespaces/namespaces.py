@@ -18,13 +18,16 @@ from typing import TypeVar
 
 import msgspec
 
-from tests.faults.links import CLIENTS, Links
-from tests.faults.namespaces.switch import LIBC, NEW_NETWORK, Order, Plan, Trouble
+from tests.cluster.links import CLIENTS, Links
+from tests.cluster.namespaces.switch import LIBC, NEW_NETWORK, Order, Passed, Plan, Trouble
 from tests.support.servers.processes import ROOT
 
-__all__ = ["Namespaces", "PacketLink", "own_network"]
+__all__ = ["POSSIBLE", "Namespaces", "PacketLink", "own_network"]
 
 T = TypeVar("T")
+
+POSSIBLE = os.geteuid() == 0 and Path("/dev/net/tun").exists()
+"""Whether this process may make namespaces and devices: root on Linux."""
 
 _OPERATOR, _POSTGRES, _CLIENTS = "198.19.0.1", "198.18.0.1", "198.18.0.2"
 NETWORK = "198.18.0.0/15"
@@ -38,7 +41,7 @@ def own_network() -> None:
 
 
 class PacketLink:
-    """A :class:`tests.faults.links.Link` that is packets from one namespace to another, and back."""
+    """A :class:`tests.cluster.links.Link` that is packets from one namespace to another, and back."""
 
     def __init__(self, name: str, ends: tuple[str, str], send: Callable[[list[Order]], None]) -> None:
         self._name = name
@@ -98,7 +101,7 @@ class Namespaces(Links):
         }
         routes = {"198.18.0.0/24": _POSTGRES, "198.18.1.0/24": _CLIENTS, "198.19.0.0/16": _OPERATOR}
         plan = msgspec.json.encode(Plan({"": here, **others}, routes)).decode()
-        command = [sys.executable, "-m", "tests.faults.namespaces.switch", plan]
+        command = [sys.executable, "-m", "tests.cluster.namespaces.switch", plan]
         self._switch = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._switch.stdout is not None
         self._spaces = json.loads(self._switch.stdout.readline())
@@ -116,6 +119,14 @@ class Namespaces(Links):
         if server in self._postgres:
             return f"{_POSTGRES}:{port}"
         return f"198.18.{int(client == CLIENTS)}.{self._numbers[server]}:{port}"
+
+    def passed(self) -> dict[tuple[str, str], Passed]:
+        """What has passed so far, by sender and receiver."""
+        self._order([])
+        assert self._switch is not None
+        assert self._switch.stdout is not None
+        counted = msgspec.json.decode(self._switch.stdout.readline(), type=list[Passed])
+        return {(each.source, each.target): each for each in counted}
 
     def listens(self, name: str) -> str:
         """See ``Links``."""

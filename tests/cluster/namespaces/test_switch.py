@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.namespaces.packets import addresses, reset_for
-from tests.faults.namespaces.switch import Order, Switch, Trouble
+from tests.cluster.namespaces.packets import addresses, reset_for
+from tests.cluster.namespaces.switch import Order, Passed, Switch, Trouble
 
 ADA, BOB, OPERATOR = (socket.inet_aton(each) for each in ("198.18.0.10", "198.18.0.11", "198.19.0.10"))
 
@@ -80,6 +80,26 @@ def test_packets_take_time_and_wait_for_each_other_where_little_passes() -> None
     for _ in range(4):
         world.switch.take(packet(ADA, BOB))
     assert world.late == [0.08, 0.5, 1.0, 1.5]  # the fourth would wait for longer than the queue is
+
+
+def test_what_has_passed_is_counted_by_sender_and_receiver() -> None:
+    world = World()
+    size = len(packet(ADA, BOB))
+    for _ in range(3):
+        world.passes(ADA, BOB)
+    world.passes(BOB, ADA)
+    world.passes(OPERATOR, BOB)
+    world.trouble(delay=0.08)
+    world.passes(ADA, BOB)
+    world.trouble(drop=True)
+    world.passes(ADA, BOB)
+    world.trouble(reset=True)
+    world.passes(ADA, BOB)
+    assert world.switch.passed == [
+        Passed("ada", "bob", 4, 4 * size),
+        Passed("bob", "ada", 1, size),
+        Passed("", "bob", 1, size),
+    ]
 
 
 @pytest.mark.parametrize(

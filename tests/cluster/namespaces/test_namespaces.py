@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.faults.links import CLIENTS
-from tests.faults.namespaces.namespaces import Namespaces, PacketLink, own_network
+from tests.cluster.links import CLIENTS
+from tests.cluster.namespaces.namespaces import POSSIBLE, Namespaces, PacketLink, own_network
 from tests.support.servers.processes import GIVE_UP_AFTER, ROOT
 
 PORT = 4000
 DELAY = 0.2  # seconds one way
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/dev/net/tun").exists(), reason="makes network namespaces: root on Linux"
-)
+@pytest.mark.skipif(not POSSIBLE, reason="makes network namespaces: root on Linux")
 def test_a_connection_to_another_namespace_is_delayed_held_and_reset() -> None:
     command = [sys.executable, "-c", f"import {__name__} as test; test.trial()"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=GIVE_UP_AFTER, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["passes", "late", "held", "healed", "reset", "refused", "reached"]
+    assert done.stdout.split() == ["passes", "late", "held", "healed", "reset", "refused", "reached", "counted"]
 
 
 def trial() -> None:
@@ -71,6 +67,10 @@ def trial() -> None:
             with socket.create_connection((links.near("node"), PORT), timeout=10) as near:
                 _asked(near)
             print("reached")
+            there, back = links.passed()[CLIENTS, "node"], links.passed()["node", CLIENTS]
+            assert there.packets >= 4, there
+            assert back.bytes > 20 * back.packets >= 60, back
+            print("counted")
     finally:
         links._end()
 

@@ -123,6 +123,11 @@ class Links:
             if (client in ones and server in others) or (client in others and server in ones)
         ]
 
+    @property
+    def all(self) -> list[Link]:
+        """Every one."""
+        return list(self._links.values())
+
     async def close(self) -> None:
         """End all connections and listeners."""
         await self._stack.aclose()

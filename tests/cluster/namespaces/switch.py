@@ -1,8 +1,9 @@
-"""The switch: ``python -m tests.faults.namespaces.switch '{…}'`` (see :class:`Plan`).
+"""The switch: ``python -m tests.cluster.namespaces.switch '{…}'`` (see :class:`Plan`).
 
 Makes a namespace for each place but the first, which is the one that it is started in, and a TUN device in each. Prints
 ``{place: descriptor}``: the namespaces, as files of this process. Then it passes packets between them; a line of input is
-what is wrong with a link from now on. It ends with its input.
+what is wrong with links from now on, as a list of :class:`Order`. One of nothing is answered by a line with what has passed,
+a list of :class:`Passed`. It ends with its input.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from tests.faults.namespaces.packets import addresses, reset_for
+from tests.cluster.namespaces.packets import addresses, reset_for
 
-__all__ = ["Plan", "Switch", "Trouble"]
+__all__ = ["Order", "Passed", "Plan", "Switch", "Trouble"]
 
 NEW_NETWORK = 0x40000000
 _TUNSETIFF, _TUN_WITHOUT_HEADER = 0x400454CA, 0x0001 | 0x1000
@@ -63,6 +64,15 @@ class Order(msgspec.Struct):
     trouble: Trouble
 
 
+class Passed(msgspec.Struct):
+    """What one part has been sent by another, headers of IP and TCP included; what was lost or refused is not counted."""
+
+    source: str
+    target: str
+    packets: int = 0
+    bytes: int = 0
+
+
 class Switch:
     """Decides about packets. ``send``: writes one to the device of an address; ``later``: calls after some seconds."""
 
@@ -81,6 +91,12 @@ class Switch:
         self._chance = chance
         self._troubles: dict[tuple[str, str], dict[str, Trouble]] = {}
         self._free: dict[tuple[str, str], float] = {}  # from when on a link with a rate has sent all
+        self._passed: dict[tuple[str, str], Passed] = {}
+
+    @property
+    def passed(self) -> list[Passed]:
+        """Of all parts that have sent something to another."""
+        return list(self._passed.values())
 
     def order(self, order: Order) -> None:
         """What is wrong from now on."""
@@ -94,7 +110,7 @@ class Switch:
         way = (self._names.get(ends[0], ""), self._names[ends[1]])
         troubles = self._troubles.get(way)
         if not troubles:
-            self._send(ends[1], packet)
+            self._pass(way, ends[1], packet)
             return
         found = troubles.values()
         if any(each.reset for each in found):
@@ -112,9 +128,17 @@ class Switch:
             self._free[way] = begin + len(packet) / rate
             late += self._free[way] - now
         if late:
-            self._later(late, lambda: self._send(ends[1], packet))
+            self._later(late, lambda: self._pass(way, ends[1], packet))
         else:
-            self._send(ends[1], packet)
+            self._pass(way, ends[1], packet)
+
+    def _pass(self, way: tuple[str, str], address: bytes, packet: bytes) -> None:
+        count = self._passed.get(way)
+        if count is None:
+            count = self._passed[way] = Passed(*way)
+        count.packets += 1
+        count.bytes += len(packet)
+        self._send(address, packet)
 
 
 def _device(addresses: list[str]) -> int:
@@ -172,8 +196,11 @@ async def _run(devices: dict[bytes, int], names: dict[bytes, str]) -> None:
     for device in set(devices.values()):
         loop.add_reader(device, read, device)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        for order in msgspec.json.decode(line, type=list[Order]):
+        orders = msgspec.json.decode(line, type=list[Order])
+        for order in orders:
             switch.order(order)
+        if not orders:
+            print(msgspec.json.encode(switch.passed).decode(), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from server.cli.serving.local_nats import LocalNats
-from tests.faults.links import Links
+from tests.cluster.links import Links
 from tests.support.ports import free_port
 
 __all__ = ["NatsServers", "nats_names"]
