@@ -12,9 +12,10 @@ from engine.catalog.model import Table
 from engine.postgres.oids import DATE_TIME_OIDS
 from engine.query.ir.comparison import NotIncrementalError
 from engine.query.ir.model import And, Compare, IsNull, Not, Or, Predicate
-from engine.query.sql.parsing.parameters import ParameterType, element_texts, is_special_time
+from engine.query.sql.parsing.parameters import ParameterType, element_texts
 from engine.query.sql.parsing.syntax import name_of, only_args
 from engine.values.pg_types import Column, TypeInfo
+from engine.values.special_times import is_special_time
 
 __all__ = ["Columns", "is_number", "where_of"]
 

@@ -13,11 +13,11 @@ import pytest
 from engine.catalog.load import load_catalog
 from engine.catalog.model import Catalog
 from engine.postgres.connections.session_settings import connection_options
+from engine.postgres.node_tree import Tree, read_tree
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
 from engine.query.sql.safety import dry_run, references
-from engine.query.sql.safety.references import Tree, read_tree
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 

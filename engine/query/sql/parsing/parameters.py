@@ -17,7 +17,6 @@ __all__ = [
     "check_length",
     "check_params",
     "element_texts",
-    "is_special_time",
     "text_of",
 ]
 
@@ -28,8 +27,6 @@ _MAX_DIGITS = 1_000
 _NEEDS_QUOTES = re.compile(r'[{}",\\\s]|^null$|^$', re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_INTS = range(-(2**63) + 1, 2**63)
-# Words end where letters do: PostgreSQL reads 'today10:00' and '_now_' (ParseDateTime in utils/adt/datetime.c).
-_MOMENT = re.compile(r"(?<![a-z])(?:now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +148,3 @@ def element_texts(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, list | tuple) or any(item is None or isinstance(item, list | tuple) for item in value):
         return None
     return tuple(text for text in map(_scalar, value) if text is not None)
-
-
-def is_special_time(text: str) -> bool:
-    """True if a date or time written as ``text`` depends on when it is read (``now``, ``today``)."""
-    return _MOMENT.search(text) is not None

@@ -10,12 +10,12 @@ from engine.query.sql.parsing.parameters import (
     ParameterType,
     check_length,
     check_params,
-    is_special_time,
     text_of,
 )
 from engine.query.sql.safety.checked_sql import CheckedSql
 from engine.query.sql.safety.dry_run import SqlSession
 from engine.query.sql.safety.refusals import rejecting
+from engine.values.special_times import is_special_time
 
 __all__ = ["Bound", "bind"]
 

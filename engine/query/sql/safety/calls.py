@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import InvalidQueryError
+from engine.postgres.node_tree import Tree, read_tree
 from engine.query.sql.safety.clock import ClockReads
 from engine.query.sql.safety.functions import Function, Opaque, names_objects, problem_of
-from engine.query.sql.safety.references import Tree, read_tree
 
 __all__ = ["CallTree", "CatalogQuery"]
 

@@ -15,6 +15,7 @@ import psycopg
 
 from engine.catalog.model import Catalog, Table
 from engine.errors import InvalidQueryError, PermissionDeniedError, QueryRejectedError
+from engine.postgres.node_tree import Tree
 from engine.postgres.statements.statement import NamesGuard
 from engine.query.sql.parsing.from_clause import named_in_from
 from engine.query.sql.parsing.lexer import Token, place, statement, tokenize
@@ -27,7 +28,6 @@ from engine.query.sql.safety.functions import Function, refuse_types, refuse_uns
 from engine.query.sql.safety.hidden_columns import Read, concealed
 from engine.query.sql.safety.hidden_names import Verdict, candidates, describe, find_hidden, hidden_type, unreadable
 from engine.query.sql.safety.near_names import UnknownColumnError, near_column, near_table
-from engine.query.sql.safety.references import Tree
 from engine.query.sql.safety.refusals import not_exposed, refuse_problem, rejecting, system_columns
 
 __all__ = ["check_sql", "placeholders"]

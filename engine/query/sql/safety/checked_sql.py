@@ -9,11 +9,11 @@ from sqlglot import exp
 
 from engine.catalog.model import Table
 from engine.fair_cache import FairCache
+from engine.postgres.node_tree import Tree
 from engine.postgres.statements.statement import NamesGuard
 from engine.query.sql.parsing.lexer import Token
 from engine.query.sql.parsing.parameters import ParameterType
 from engine.query.sql.safety.functions import Function
-from engine.query.sql.safety.references import Tree
 
 __all__ = ["CheckedSql", "SqlCache"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
+from engine.postgres.node_tree import Tree
 from engine.query.sql.parsing.lexer import Token
-from engine.query.sql.parsing.parameters import is_special_time
 from engine.query.sql.safety.functions import Function, reads_clock
-from engine.query.sql.safety.references import Tree
+from engine.values.special_times import is_special_time
 
 __all__ = ["ClockReads"]
 

@@ -15,6 +15,7 @@ import psycopg
 
 from engine.errors import CatalogError, PrivilegeLostError
 from engine.postgres.connections.session_settings import OWN_NAMES
+from engine.postgres.node_tree import Tree, read_tree
 from engine.postgres.oids import DATE_TIME_OIDS, TIME_RELATED_OIDS
 from engine.postgres.statements.arrays import text_array
 from engine.postgres.statements.named_queries import query
@@ -24,7 +25,6 @@ from engine.query.sql.parsing.parameters import ParameterType
 from engine.query.sql.safety.calls import CallTree, CatalogQuery
 from engine.query.sql.safety.functions import Function
 from engine.query.sql.safety.reader_transaction import ReaderTransaction
-from engine.query.sql.safety.references import Tree, read_tree
 from engine.query.sql.safety.refusals import is_servers
 
 __all__ = ["HiddenNames", "SqlSession", "Uses", "sql_session", "total_cost"]
