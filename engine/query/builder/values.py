@@ -16,6 +16,7 @@ from engine.errors import InvalidQueryError
 from engine.postgres.oids import JSON_OIDS
 from engine.values.exact_json import exact_number, shown, write_exact
 from engine.values.pg_types import Column, TypeInfo
+from engine.values.special_times import is_special_time
 
 __all__ = ["json_text", "string_text", "value_text"]
 
@@ -34,7 +35,6 @@ _FLOAT4_ZERO = Decimal(math.ldexp(1.0, -150))  # half of the smallest real: it r
 _DECIMAL_OIDS = frozenset({_FLOAT4_OID, 701, 1700})
 _SPECIAL_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 _TIME_CATEGORIES = frozenset("DR")  # dates and times, and ranges, which may be of them
-_CLOCK_WORD = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # RFC 8259, section 6
 _MAX_DIGITS = 20_000  # written out; numeric can have 16,383 behind the point
 _MAX_DEPTH = 64
@@ -68,7 +68,7 @@ def value_text(value: object, type_: TypeInfo, column: Column) -> tuple[str, str
     if base.oid == _OID_OID and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32:
         return str(value), base.name
     text = string_text(value, column)
-    if base.category in _TIME_CATEGORIES and _CLOCK_WORD.search(text):
+    if base.category in _TIME_CATEGORIES and is_special_time(text):
         raise InvalidQueryError(
             f"field {column.field!r}: {shown(value)} depends on when it is read; give the moment itself"
         )
