@@ -10,7 +10,7 @@ event loop, and each goes on. Others' work begins at once.
 
 Work that waits for other things in between, as opening a live query does, or that cannot be cut, as reading a message, is
 measured, and busy users wait for their turn before it. All their work has the same share, so its kinds do not add up. What a
-thread does for them counts as well (:func:`worked_aside`): it takes the interpreter from the event loop.
+thread does for them counts as well (:func:`counting_aside`): it takes the interpreter from the event loop.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar, copy_context
+from functools import partial
 from time import monotonic, thread_time
 from types import coroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -26,7 +27,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from engine.time_budget import TimeBudget
 from engine.work_share import WorkShare
 
-__all__ = ["User", "WorkTurns", "work_budget", "worked_aside"]
+__all__ = ["User", "WorkTurns", "counting_aside", "work_budget"]
 
 _Result = TypeVar("_Result")
 
@@ -35,15 +36,16 @@ _BURST: Final = 0.05  # seconds of it at once
 _DEBT: Final = 0.1  # seconds beyond it that are remembered
 _PART: Final = 0.001  # seconds that busy users have at once
 _LEAST: Final = 0.001  # seconds: timers of uvloop count milliseconds
-_ASIDE: Final = ContextVar[list[float] | None]("_ASIDE", default=None)  # of the work that is measured
+_ASIDE: Final = ContextVar[Callable[[float], None]]("_ASIDE", default=lambda _: None)  # of the work that is measured
 
 
-def worked_aside(seconds: float) -> None:
-    """A thread has worked for ``seconds`` of the processor at what the caller awaited: it counts as if the event loop had,
-    if the caller is measured (:meth:`WorkTurns.measured`).
+def counting_aside() -> Callable[[float], None]:
+    """What is to be called, in the event loop, with the seconds of the processor that a thread has worked for the caller.
+
+    They count as if the event loop had worked, if the caller is measured (:meth:`WorkTurns.measured`); also if it has been
+    cancelled since.
     """
-    if (aside := _ASIDE.get()) is not None:
-        aside.append(seconds)
+    return _ASIDE.get()
 
 
 class User(Protocol):
@@ -200,10 +202,10 @@ class WorkTurns:
     def measured(self, work: Coroutine[Any, None, _Result], user: User | None) -> Generator[Any, None, _Result]:
         """Await ``work``, and count for ``user`` what the processor does at it, without what else goes on while it waits."""
         thrown: BaseException | None = None
-        aside: list[float] = []
+        count = partial(self._count, user)
         try:
             while True:
-                around = _ASIDE.set(aside)
+                around = _ASIDE.set(count)
                 parts, began = self._worked, self._clock()
                 try:
                     awaited = work.send(None) if thrown is None else work.throw(thrown)
@@ -213,16 +215,17 @@ class WorkTurns:
                 finally:
                     thrown = None
                     _ASIDE.reset(around)
-                    took = self._clock() - began - (self._worked - parts) + sum(aside)
-                    aside.clear()
-                    if user is not None and user.work.charge(took) < 0:
-                        self.worked(took)
+                    count(self._clock() - began - (self._worked - parts))
                 try:
                     yield awaited
                 except BaseException as error:  # noqa: BLE001 - raised in ``work``
                     thrown = error
         finally:
             work.close()
+
+    def _count(self, user: User | None, seconds: float) -> None:
+        if user is not None and user.work.charge(seconds) < 0:
+            self.worked(seconds)
 
     def worked(self, seconds: float) -> bool:
         """The processor has worked for ``seconds`` for a busy user. Returns whether it has to wait for its turn now."""

@@ -5,6 +5,7 @@ which depends on what the others need.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Generator
 
@@ -141,6 +142,36 @@ async def test_what_a_thread_does_counts_for_whom_it_does_it() -> None:
     for user in users:
         assert 0.02 <= 0.25 - user.work.left < 0.04, "no other's"
     await opening(SHORT + 1)  # measured for no user
+
+
+async def test_what_a_thread_does_counts_when_it_ends_also_for_who_no_longer_waits_for_it() -> None:
+    turns, users = WorkTurns(), [_User(), _User()]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        begun.set()
+        go_on.wait(10)
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    async def opening() -> None:
+        await aside(compute, SHORT + 1)
+
+    waiting = [asyncio.create_task(turns.in_turn(opening(), user)) for user in users]
+    await asyncio.to_thread(begun.wait, 10)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert min(user.work.left for user in users) > 0.24, "the thread has not ended"
+    go_on.set()
+    await aside(lambda: None, SHORT + 1)  # behind the first one; the second was never begun
+    for _ in range(100):
+        if users[0].work.left < 0.24:
+            break
+        await asyncio.sleep(0.01)
+    assert 0.02 <= 0.25 - users[0].work.left < 0.04
+    assert users[1].work.left > 0.24
 
 
 async def test_what_is_measured_may_fail_and_be_cancelled() -> None:
