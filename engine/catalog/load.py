@@ -6,7 +6,7 @@ is cached: the watcher of ``realtime.ddl`` messages loads a new catalog and comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -17,7 +17,9 @@ from engine.catalog.build import build_catalog
 from engine.catalog.model import Catalog, Marks
 from engine.catalog.policies import Policies, Policy, policies_of
 from engine.catalog.role_settings import role_settings
+from engine.catalog.times_read import Code, body_of
 from engine.errors import CatalogError
+from engine.postgres.oids import TIME_RELATED_OIDS
 from engine.postgres.statements.named_queries import query
 
 __all__ = ["CLAIMS_SETTING", "load_catalog", "load_marks", "load_shared_mark"]
@@ -106,7 +108,8 @@ async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> d
     if not read:
         return {}
     changing = await _changing_functions(connection)
-    found = {oid: policies_of(name, rows, mark, setting, changing) for oid, name, rows, mark in read}
+    by_time = await _by_time(connection, {(row["kind"], row["oid"]) for _, _, rows, _ in read for row in rows})
+    found = {oid: policies_of(name, rows, mark, setting, changing, by_time) for oid, name, rows, mark in read}
     cursor = await connection.execute(query("catalog_policies_for").encode())  # later than the marks
     applied: dict[int, dict[str, tuple[Policy, ...]]] = {}
     own_rows: dict[int, bool] = {}
@@ -119,6 +122,25 @@ async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> d
         oid: replace(each, applied=applied.get(oid, {}), own_rows=own_rows.get(oid, True))
         for oid, each in found.items()
     }
+
+
+async def _by_time(
+    connection: psycopg.AsyncConnection[Any], sources: Collection[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """Those of ``sources`` (kind and oid) that read text as a time. One that is gone since counts as such."""
+    kinds = {"policies": "policy", "views": "view", "functions": "function"}
+    wanted = {name: [oid for kind, oid in sources if kind == each] for name, each in kinds.items()}
+    cursor = await connection.execute(query("catalog_policy_code").encode(), wanted)
+    found = await cursor.fetchall()
+    cast = {oid for kind, oid, _, _ in found if kind == "cast"}
+    code = [Code(kind, oid, tree, body and body_of(body)) for kind, oid, tree, body in found if oid and kind != "cast"]
+    types = cast.union(*(each.types() for each in code))
+    values = {"types": list(types), "times": list(TIME_RELATED_OIDS)}
+    cursor = await connection.execute(query("catalog_timed_types").encode(), values)
+    timed = {oid for (oid,) in await cursor.fetchall()}
+    zoned = any(kind == "zoned" for kind, *_ in found)
+    steady = {(each.kind, each.oid) for each in code if not each.reads_times(timed, bool(cast & timed), zoned)}
+    return {each for each in sources if each[0] in kinds.values()} - steady
 
 
 async def _changing_functions(connection: psycopg.AsyncConnection[Any]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """What decides which rows of a table with row-level security are seen: from the rows of ``realtime.policy_sources()``.
 
-Which claims are read, and whether the clock is, is found in the text of policies and functions. Where a text may read more
+Which claims are read, and whether the clock is, is found in the text of policies and functions; whether text is read as a
+time, in their node trees (:mod:`engine.catalog.times_read`). Where a text may read more
 than what is found, all claims count: then fewer subscribers share a window, and none sees what is not for it.
 """
 
@@ -30,7 +31,7 @@ _ELSEWHERE: Final = re.compile(r"\b(set_config|pg_settings|pg_show_all_settings|
 _CLOCK: Final = re.compile(
     r"\b(?:(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|age|random|gen_random_uuid)\"?\s*\("
     r"|current_date|current_time|current_timestamp|localtime|localtimestamp"
-    r"|pg_(?!catalog\b|temp\b)\w+|information_schema|has_\w+_privilege)|'\s*(?:now|today|tomorrow|yesterday)\b",
+    r"|pg_(?!catalog\b|temp\b)\w+|information_schema|has_\w+_privilege)",
     re.IGNORECASE,
 )
 # Built-in functions that return the same for the same claims and rows, and words that are followed by parentheses.
@@ -110,10 +111,16 @@ UNKNOWN: Final = Policies(
 
 
 def policies_of(
-    table: str, rows: Iterable[Mapping[str, Any]], mark: str, setting: str, changing: Collection[str] = ()
+    table: str,
+    rows: Iterable[Mapping[str, Any]],
+    mark: str,
+    setting: str,
+    changing: Collection[str] = (),
+    by_time: Collection[tuple[str, int]] = (),
 ) -> Policies:
     """The policies of ``table`` (its name). ``setting`` has the claims. ``changing``: names of the built-in functions that
-    do not always return the same for the same arguments.
+    do not always return the same for the same arguments. ``by_time``: kind and oid of what reads text as a time
+    (:mod:`engine.catalog.times_read`).
     """
     found = sorted(rows, key=lambda row: (row["kind"], row["oid"]))
     texts = [row["source"] for row in found if row["source"] and row["language"] not in ("c", "internal")]
@@ -124,17 +131,19 @@ def policies_of(
         claims = None if claims is None or read is None else claims | read
     unknown = list(_unknown_calls(texts, (row["name"] for row in found if row["kind"] == "function")))
     problem = _problem(table, found)
+    timed = any((row["kind"], row["oid"]) in by_time for row in found)
     return Policies(
         tables=frozenset(row["oid"] for row in found if row["kind"] == "table"),
         functions=frozenset(row["oid"] for row in found if row["kind"] == "function"),
         views=frozenset(row["oid"] for row in found if row["kind"] == "view"),
         claims=None if compiled else claims,
         clock=compiled
+        or timed
         or any(_CLOCK.search(text) or _reads_settings(text, setting) for text in texts)
         or any(name in changing for name in unknown),
         problem=None if problem is None else problem.text,
         refusal=None if problem is None else problem.refusal,
-        sources=repr([(row["kind"], row["oid"], row["source"]) for row in found]),
+        sources=repr([timed, *((row["kind"], row["oid"], row["source"]) for row in found)]),
         mark=mark,
         functions_read=any(row["kind"] == "function" and _may_read(row) for row in found),
         unusual=unknown[0] if unknown else None,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Tree", "read_tree"]
+__all__ = ["Tree", "functions_in", "read_tree", "types_read"]
 
 _FUNCTION = re.compile(
     r"(?<!\\) :(?:funcid|opfuncid|hashfuncid|negfuncid|aggfnoid|winfnoid|startInRangeFunc|endInRangeFunc) (\d+)"
@@ -30,12 +30,15 @@ _ANY_TYPES = re.compile(r"(?<!\\) :\w*[tT]ypes \(o ([\d ]+)\)")
 _SYSTEM_COLUMN = re.compile(r"\{VAR [^{}]*?:varattno -\d")
 _READ_TYPE = re.compile(r"(?<!\\) :typid (\d+)")
 _COLUMN_TYPES = re.compile(r"(?<!\\) :(?:funccoltypes|coltypes|colTypes) \(o ([\d ]+)\)")
+_RECORD_TYPES = re.compile(r"(?<!\\) :funccoltypes \(o ([\d ]+)\)")
 # Of the nodes with a resulttype, a COERCEVIAIO is the one that has no resulttypmod behind it, but its collation.
 _IO_CAST = re.compile(r"(?<!\\) :resulttype (\d+) :resultcollid ")
 # json_populate_record, json_populate_recordset, those of jsonb, and jsonb_populate_record_valid, with what they return: they
 # read JSON as the type of their first argument. That of a record, or for a boolean, can be any type of the tree.
 _POPULATE = re.compile(r"(?<!\\) :(?:funcid|opfuncid) (?:3960|3961|3209|3475|6338) :(?:func|op)resulttype (\d+)")
 _ANY = frozenset({16, 2249})
+# A value is checked as one of a domain: a COERCETODOMAIN is the node whose resulttypmod and collation have this behind them.
+_DOMAIN = re.compile(r"(?<!\\) :resulttype (\d+) :resulttypmod -?\d+ :resultcollid \d+ :coercionformat ")
 _VALUE_FUNCTION = re.compile(r"\{SQLVALUEFUNCTION :op (\d+)")
 # What is read of a relation: in nodes of their own since PostgreSQL 16, before in those of the range table. Bits are column
 # numbers from FirstLowInvalidHeapAttributeNumber (access/sysattr.h) on.
@@ -84,17 +87,14 @@ def read_tree(text: str, view: int) -> Tree:
     values = [int(found) for found in _VALUE_FUNCTION.findall(text)]
     headers = _HEADER.findall(text)
     query = headers[1] if len(headers) > 1 else ""
-    every_type = (_oids(_ANY_TYPE, text) | _lists(_ANY_TYPES, text)) - {0}
-    populated = _oids(_POPULATE, text)
-    casts = populated | _oids(_IO_CAST, text) | _oids(_READ_TYPE, text) | _lists(_COLUMN_TYPES, text)
     return Tree(
         relations=_oids(_RELATION, text) - {0, view},
         functions=_oids(_FUNCTION, text) - {0},
         calls=_oids(_CALL, text),
         operators=(_oids(_OPERATOR, text) | _lists(_OPERATORS, text)) - {0},
         types=(_oids(_TYPE, text) | _lists(_COLUMN_TYPES, text)) - {0},
-        every_type=every_type,
-        casts=casts | every_type if populated & _ANY else casts,
+        every_type=_every_type(text),
+        casts=_casts(text),
         reads_clock=any(value in _TIMES for value in values),
         reads_session=any(value not in _TIMES for value in values),
         locks="{ROWMARKCLAUSE " in text,
@@ -105,6 +105,31 @@ def read_tree(text: str, view: int) -> Tree:
         aggregates=":hasAggs true" in query,
         returns_sets=":hasTargetSRFs true" in query,
     )
+
+
+def types_read(text: str) -> frozenset[int]:
+    """The types as which the tree of an expression or query reads text, JSON or XML when it runs, as ``casts`` of
+    :class:`Tree`, and the domains whose checks it runs.
+    """
+    text = _without_values(text)
+    return _casts(text) | _oids(_DOMAIN, text)
+
+
+def functions_in(text: str) -> frozenset[int]:
+    """``functions`` of :class:`Tree`, also of an expression."""
+    return _oids(_FUNCTION, text) - {0}
+
+
+def _casts(text: str) -> frozenset[int]:
+    populated = _oids(_POPULATE, text)
+    # The columns of XMLTABLE and JSON_TABLE are read; those of VALUES, CTEs and UNION have had their types before.
+    columns = _COLUMN_TYPES if "{TABLEFUNC " in text else _RECORD_TYPES
+    casts = populated | _oids(_IO_CAST, text) | _oids(_READ_TYPE, text) | _lists(columns, text)
+    return casts | _every_type(text) if populated & _ANY else casts
+
+
+def _every_type(text: str) -> frozenset[int]:
+    return (_oids(_ANY_TYPE, text) | _lists(_ANY_TYPES, text)) - {0}
 
 
 def _without_values(text: str) -> str:

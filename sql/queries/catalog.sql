@@ -166,35 +166,6 @@ select jsonb_build_object(
 )
 from pg_database d where d.datname = current_database()
 
--- name: catalog_policies
--- Of each exposed table with row-level security what decides which rows are seen (realtime.policy_sources), and its mark (as policies_mark). Only
--- read where a role is served: it waits for locks on these tables.
-select c.oid::bigint, c.oid::regclass::text, coalesce(jsonb_agg(jsonb_build_object(
-  'kind', s.kind, 'oid', s.object::bigint, 'name', s.name, 'source', s.source, 'language', s.language, 'volatility', s.volatility,
-  'problem', s.problem, 'published', s.published)), '[]'), realtime.policies_mark(
-  array_agg(s.object) filter (where s.kind = 'table'), array_agg(s.object) filter (where s.kind in ('function', 'view')))
-from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowsecurity
-cross join lateral realtime.policy_sources(c.oid::regclass) s
-group by c.oid
-
--- name: changing_functions
--- The built-in functions that may return something else for the same arguments.
-select distinct proname::text from pg_proc where oid < 16384 and provolatile <> 'i'
-
--- name: catalog_policies_for
--- Of each exposed table with row-level security, for each served role: the policies that it reads under; null where it is exempt from them
--- (check_enable_rls() in rls.c). own_rows: what they call may read rows of the table itself.
-select c.oid::bigint, s.name, realtime.policies_read_own_rows(c.oid) as own_rows,
-       case when not (r.rolbypassrls or r.rolsuper) and (c.relforcerowsecurity or not pg_has_role(s.role, c.relowner, 'usage')) then (
-         select coalesce(jsonb_agg(jsonb_build_object('oid', p.policy::bigint, 'permissive', p.permissive, 'condition', p.condition) order by p.policy), '[]')
-         from realtime.policies_for(c.oid, s.role) p) end
-from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowsecurity
-cross join realtime.served_roles() s join pg_roles r on r.oid = s.role
-
--- name: policies_mark
--- The mark of policies and functions as they are now.
-select realtime.policies_mark(%(tables)s::oid[], %(code)s::oid[])
-
 -- name: catalog_schemas
 -- Schemas that the publication publishes as a whole (PostgreSQL 15 and later).
 select n.nspname::text

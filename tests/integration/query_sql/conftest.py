@@ -12,12 +12,13 @@ import pytest
 
 from engine.catalog.load import load_catalog
 from engine.catalog.model import Catalog
+from engine.postgres import node_tree
 from engine.postgres.connections.session_settings import connection_options
 from engine.postgres.node_tree import Tree, read_tree
 from engine.query.compile.plan import IncrementalPlan
 from engine.query.ir.reread_plan import ReReadPlan
 from engine.query.planner import plan_query
-from engine.query.sql.safety import dry_run, references
+from engine.query.sql.safety import dry_run
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
 
@@ -199,7 +200,7 @@ def each_tree_is_read_with_its_constants_too() -> Iterator[None]:
     def read_both(text: str, view: int) -> Tree:
         tree = read_tree(text, view)
         with pytest.MonkeyPatch.context() as whole:
-            whole.setattr(references, "_without_values", lambda text: text)
+            whole.setattr(node_tree, "_without_values", lambda text: text)
             assert read_tree(text, view) == tree
         return tree
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from functools import partial
+
 import psycopg
 import pytest
 
 from engine.catalog import load
 from engine.postgres.connections.session_settings import connection_options
 from engine.postgres.statements.named_queries import query
-from tests.integration.live.rights.conftest import ALL, Rows, Watching
-from tests.support.nodes.live_node import live_node
-from tests.support.postgres.sql import read, run_each
+from server.cli.local_postgres import LocalPostgres
+from tests.conftest import database_on
+from tests.integration.live.rights.conftest import ALL, Rows, Watching, served
+from tests.support.nodes.live_node import Follower, live_node
+from tests.support.oracle.queries import Query
+from tests.support.postgres.sql import connect, read, run_each, until
 
 
 async def test_a_view_in_a_policy_may_depend_on_the_clock_and_be_replaced(rows: Rows) -> None:
@@ -65,3 +72,100 @@ async def test_built_in_functions_that_can_change_are_read_once_for_each_connect
             table = (await load.load_catalog(connection)).by_collection["note"]
             assert table.policies is not None
     assert (asked.count("catalog_policies"), asked.count("changing_functions")) == (2, 1)
+
+
+MADE = (
+    "create domain moment as timestamptz",
+    "create type pair as (number int, at moment)",
+    "create table word (id int primary key, body text, at timestamptz)",
+    "insert into word values (1, 'now', null)",
+    "create view moments as select id, body::timestamptz as at from word",
+    "create function moment_of(text) returns timestamptz language plpgsql as $$ begin return $1; end $$",
+    "create function later(text, timestamptz, text default 'x') returns boolean language sql immutable as "
+    "$$ select cast($1 as timestamptz) > $2 $$",
+    "create function later_by_tree(words text, at timestamptz) returns boolean language sql "
+    "begin atomic select words::timestamptz > at; end",
+    "create function after(at timestamptz, moment timestamptz default now()) returns boolean language sql as "
+    "$$ select moment > at $$",
+    "create function declared(at timestamptz) returns boolean language plpgsql security definer as "
+    "$$ declare w word; begin select id, body, body into w from word where id = 1; return w.at > declared.at; end $$",
+    "create function as_column(words text, at timestamptz) returns boolean language plpgsql as "
+    "$$ declare w word.at%type; begin w := words; return w > as_column.at; end $$",
+    "insert into word values (2, '-infinity', '2026-01-01')",
+    "create function by_record(words text, at timestamptz) returns boolean language plpgsql as "
+    "$$ declare r record; begin select w.at as since into r from word w where id = 2; r.since := words; "
+    "return r.since > at; end $$",
+    "create function passed(words text, moment timestamptz, at timestamptz) returns boolean language plpgsql as "
+    "$$ begin moment := words; return moment > at; end $$",
+)
+READ_AS_TIMES = (
+    "body::timestamptz > '{at}'",
+    "body::moment > '{at}'",
+    "(('(1,' || body || ')')::pair).at > '{at}'",
+    "(row(1, body)::pair).at > '{at}'",
+    "'{at}' < any (string_to_array(body, ';')::timestamptz[])",
+    "lower(('[' || body || ',)')::tstzrange) > '{at}'",
+    "(json_populate_record(null::pair, json_build_object('at', body))).at > '{at}'",
+    "exists (select from jsonb_to_record(jsonb_build_object('d', body)) as x (d timestamptz) where d > '{at}')",
+    "exists (select from word w where w.body::timestamptz > '{at}')",
+    "exists (select from moments m where m.at > '{at}')",
+    "moment_of(body) > '{at}'",
+    "later(body, '{at}')",
+    "later_by_tree(body, '{at}')",
+    "after('{at}')",
+    "declared('{at}')",
+    "as_column(body, '{at}')",
+    "passed(body, null, '{at}')",
+    "by_record(body, '{at}')",
+)
+OF_15 = (  # the embedded server has no libxml
+    "exists (select from xmltable('/a' passing xmlelement(name a, body) columns d timestamptz path '.') where d > '{at}')",
+)
+OF_18 = (
+    "json_value(json_object('d': body), '$.d' returning timestamptz) > '{at}'",
+    "exists (select from json_table(json_object('d': body), '$' columns (d timestamptz path '$.d')) t where d > '{at}')",
+)
+
+
+@pytest.mark.long
+async def test_text_that_is_read_as_a_time_is_looked_at_by_time(pg: LocalPostgres) -> None:
+    """``now`` as a value is another moment each time it is read, and nothing is written when it passes ``at``."""
+    with database_on(pg) as dsn, served(dsn) as rows:
+        [(version,)] = read(dsn, "select current_setting('server_version_num')::int / 10000")
+        conditions = [*READ_AS_TIMES, *(OF_15 if version == 15 else OF_18 if version >= 18 else ())]
+        tables = [f"timed_{number}" for number in range(len(conditions))]
+        run_each(dsn, *MADE, f"grant select on word, moments to {rows.people}")
+        for table in tables:
+            run_each(
+                dsn,
+                f"create table {table} (id int primary key, body text); insert into {table} values (1, 'now')",
+                f"alter table {table} enable row level security; create policy p on {table} using (false)",
+                f"grant select on {table} to {rows.people}; select realtime.expose('{table}')",
+            )
+        async with live_node(dsn) as node:
+            principal, followers = rows.principal("ann"), []
+            for table in tables:
+                for spec in (ALL, {"sql": f"select body, id from {table} order by id"}):
+                    followers.append(await node.follow(Query(table, spec, ""), principal=principal))
+            [(at,)] = read(dsn, "select (now() + interval '3 seconds')::text")
+            with connect(dsn) as connection, connection.transaction():
+                for table, condition in zip(tables, conditions, strict=True):
+                    connection.execute(f"alter policy p on {table} using ({condition.format(at=at)})".encode())
+                    connection.execute(f"select realtime.expose('{table}')".encode())
+            with connect(dsn) as connection:
+                await node.reached(connection)
+            await until(lambda: read(dsn, f"select from pg_class where now() > '{at}' limit 1"))
+            missed = []
+            for follower, condition in zip(followers, [each for each in conditions for _ in "12"], strict=True):
+                assert follower.error is None, (condition, follower.error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(follower.until(partial(_has_one, follower)), 3)
+                if not _has_one(follower):
+                    missed.append(condition)
+            assert not missed
+            for table in tables:
+                assert [row["id"] for row in rows.truth(principal, f"select id from {table}")] == [1]
+
+
+def _has_one(follower: Follower) -> bool:
+    return len(follower.list) == 1
