@@ -21,6 +21,7 @@ COPY server server
 COPY sql sql
 COPY migrations migrations
 COPY docs docs
+COPY sdk/js/src sdk/js/src
 RUN /opt/realtime/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm AS server

@@ -23,13 +23,18 @@ class BrowserSdkHook(BuildHookInterface):  # type: ignore[type-arg]
         """Hatchling: before the build."""
         if version == "editable":
             return
-        sys.path.insert(0, self.root)
+        sources = Path(self.root, "sdk", "js", "src")
+        sys.path.insert(0, self.root)  # an isolated build has only what pyproject.toml names (PEP 517)
         try:
             from server.browser_sdk.modules import erased_modules
+
+            modules = erased_modules(sources)  # which imports more of the tree
         finally:
             sys.path.remove(self.root)
+        if not modules:
+            raise FileNotFoundError(f"no TypeScript in {sources}: a wheel is built from the whole repository")
         self._directory = tempfile.mkdtemp()
-        for path, module in erased_modules(Path(self.root, "sdk", "js", "src")).items():
+        for path, module in modules.items():
             file = Path(self._directory, path)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(module, "utf-8")
