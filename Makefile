@@ -133,7 +133,7 @@ fuzz: $(DEVELOPMENT) schemathesis ## Mutations of the kept inputs (tests/fuzz/co
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m pytest tests/fuzz/test_rest_description.py --fuzz-minutes $$(awk "BEGIN { print $${FUZZ_SECONDS:-60} / 60 }")
 
-newcomer: $(DEVELOPMENT) ## Go through the quickstart, the chat tutorial and the pages about frameworks with packages of this tree, and try these in Node, Bun and Deno: minutes
+newcomer: $(DEVELOPMENT) ## Go through the quickstart, the chat tutorial and the pages about frameworks with packages of this tree, and try these in Node, Bun and Deno, and as images: minutes
 	$(BIN)/python -m tests.newcomer
 
 bench: $(DEVELOPMENT) ## Measure

@@ -1,6 +1,7 @@
 """``python -m tests.newcomer [--folder FOLDER] [PART ...]``: some of ``PARTS``, or all.
 
-It fetches packages of others from their registries, takes minutes, and needs Chromium. Each part prints its time.
+It fetches packages of others from their registries, takes minutes, and needs Chromium; ``containers`` needs root on Debian.
+Each part prints its time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tests.newcomer.back_ends import django, fastapi, flask
 from tests.newcomer.chat import chat
+from tests.newcomer.containers import containers
 from tests.newcomer.frameworks import next_js, react, svelte, tanstack, vue
 from tests.newcomer.workshop import QUICKSTART, Workshop, block, played, started
 from tests.support.doc_blocks import blocks
@@ -83,6 +85,7 @@ PARTS = {
     "flask": flask,
     "django": django,
     "runtimes": runtimes,
+    "containers": containers,
 }
 
 

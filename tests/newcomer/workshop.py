@@ -53,8 +53,10 @@ class Workshop:
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x"], cwd=self.tree, input=archive, check=True)
         for project in (self.tree, self.tree / "sdk" / "python"):
-            build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(self.wheels)]
-            self.run(*build, cwd=project)
+            # In an environment of its own, which has nothing of the project, as with everyone who builds it (PEP 517).
+            self.run(
+                sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(self.wheels), ".", cwd=project
+            )
         for each, name in PACKAGES.items():
             package = self.tree / "sdk" / name
             installed = ROOT / "sdk" / name / "node_modules"

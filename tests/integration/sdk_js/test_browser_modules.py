@@ -47,7 +47,9 @@ def build_environment(tmp_path: Path) -> Path:
 
 
 def build_wheel(source: Path, environment: Path, wheels: Path) -> subprocess.CompletedProcess[str]:
-    program = "import sys; sys.path.append(sys.argv[1]); from hatchling.build import build_wheel; build_wheel(sys.argv[2])"
+    program = (
+        "import sys; sys.path.append(sys.argv[1]); from hatchling.build import build_wheel; build_wheel(sys.argv[2])"
+    )
     build = [sys.executable, "-I", "-S", "-c", program, str(environment), str(wheels)]
     return subprocess.run(build, cwd=source, capture_output=True, text=True, timeout=300, check=False)
 
