@@ -4,6 +4,11 @@ create or replace view realtime.stat_nodes as
 select n.id as node, n.host, n.pid, s.version, n.schema_version, n.started_at, n.renewed_at, n.lease_expires_at,
        case when n.schema_version is null then 'stopped' when n.lease_expires_at < clock_timestamp() then 'expired'
             when s.state is null and exists (select from realtime.nodes w where starts_with(w.id, n.id || '_')) then 'relay'
+            -- Of a cluster: its slot is read for nodes that have none, nor are of a machine whose relay reads it for them.
+            when s.state is null and exists (select from realtime.slots o where o.node = n.id) and exists (
+              select from realtime.nodes w
+              where w.schema_version is not null and w.lease_expires_at >= clock_timestamp() and not exists (
+                select from realtime.slots o where o.node = w.id or starts_with(w.id, o.node || '_'))) then 'relay'
             else coalesce(s.state, 'starting') end as state,
        s.reason,
        (select min(o.name) from realtime.slots o where o.node = n.id) as slot,
@@ -24,7 +29,7 @@ comment on column realtime.stat_nodes.started_at is 'when this process registere
 comment on column realtime.stat_nodes.renewed_at is 'when it renewed its lease last';
 comment on column realtime.stat_nodes.lease_expires_at is 'from when on other nodes may drop its slot, unless it renews the lease';
 comment on column realtime.stat_nodes.state is
-  'ok, degraded, draining (as in /health), starting (no figures yet), relay (it reads the slot for workers, and has no clients), stopped (its slot waits for its return), or expired (it renews its lease no more)';
+  'ok, degraded, draining (as in /health), starting (no figures yet), relay (it reads the slot for workers or a cluster, and has no clients), stopped (its slot waits for its return), or expired (it renews its lease no more)';
 comment on column realtime.stat_nodes.reason is 'why it is degraded, in words';
 comment on column realtime.stat_nodes.slot is 'its replication slot: see realtime.stat_slots';
 comment on column realtime.stat_nodes.position is 'the commit that its lists show last';

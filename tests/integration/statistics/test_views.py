@@ -136,6 +136,31 @@ def test_nodes_slots_and_channels_are_shown_without_a_server(pg: LocalPostgres) 
         ]
 
 
+def test_the_process_that_reads_the_slot_for_others_is_a_relay_and_a_node_that_makes_its_own_is_starting(
+    database: str,
+) -> None:
+    for name, slot in (("app", "app"), ("new", "new"), ("node_1", None), ("host", "host"), ("host_1", None)):
+        write(
+            database,
+            "insert into realtime.nodes (id, schema_version, lease_expires_at)"
+            f" values ('{name}', 1, now() + interval '1 minute')",
+        )
+        if slot is not None:
+            write(database, f"insert into realtime.slots (name, node) values ('{slot}', '{name}')")
+    states = "select node, state from realtime.stat_nodes order by node"
+    assert {each["node"]: each["state"] for each in rows(database, states)} == {
+        "app": "relay",
+        "host": "relay",
+        "host_1": "starting",
+        "new": "relay",  # that is known by its figures only, which it will write
+        "node_1": "starting",
+    }
+    write(database, "delete from realtime.nodes where id = 'node_1'")
+    assert {each["node"] for each in rows(database, states) if each["state"] == "relay"} == {"host"}
+    write(database, "insert into realtime.nodes (id, lease_expires_at) values ('stopped', now() + interval '1 minute')")
+    assert {each["node"] for each in rows(database, states) if each["state"] == "relay"} == {"host"}
+
+
 def test_every_column_is_described_and_the_tables_behind_reach_neither_wal_nor_publication(database: str) -> None:
     described = rows(
         database,
