@@ -108,8 +108,10 @@ async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> d
     if not read:
         return {}
     changing = await _changing_functions(connection)
-    by_time = await _by_time(connection, {(row["kind"], row["oid"]) for _, _, rows, _ in read for row in rows})
+    by_time, hidden = await _by_time(connection, {(row["kind"], row["oid"]) for _, _, rows, _ in read for row in rows})
     found = {oid: policies_of(name, rows, mark, setting, changing, by_time) for oid, name, rows, mark in read}
+    if hidden:
+        found = {oid: replace(each, claims=None) for oid, each in found.items()}
     cursor = await connection.execute(query("catalog_policies_for").encode())  # later than the marks
     applied: dict[int, dict[str, tuple[Policy, ...]]] = {}
     own_rows: dict[int, bool] = {}
@@ -126,8 +128,10 @@ async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> d
 
 async def _by_time(
     connection: psycopg.AsyncConnection[Any], sources: Collection[tuple[str, int]]
-) -> set[tuple[str, int]]:
-    """Those of ``sources`` (kind and oid) that read text as a time. One that is gone since counts as such."""
+) -> tuple[set[tuple[str, int]], bool]:
+    """Those of ``sources`` (kind and oid) that read text as a time; one that is gone since counts as such. And whether
+    claims may be read by what is no source: the check of a domain.
+    """
     kinds = {"policies": "policy", "views": "view", "functions": "function"}
     wanted = {name: [oid for kind, oid in sources if kind == each] for name, each in kinds.items()}
     cursor = await connection.execute(query("catalog_policy_code").encode(), wanted)
@@ -140,7 +144,8 @@ async def _by_time(
     timed = {oid for (oid,) in await cursor.fetchall()}
     zoned = any(kind == "zoned" for kind, *_ in found)
     steady = {(each.kind, each.oid) for each in code if not each.reads_times(timed, bool(cast & timed), zoned)}
-    return {each for each in sources if each[0] in kinds.values()} - steady
+    hidden = any(kind == "claims" for kind, *_ in found)
+    return {each for each in sources if each[0] in kinds.values()} - steady, hidden
 
 
 async def _changing_functions(connection: psycopg.AsyncConnection[Any]) -> frozenset[str]:

@@ -27,7 +27,9 @@ _KEY: Final = re.compile(
 )
 # Settings that no one sets but who reads the rows: also those of PostgREST before version 9.
 _READERS: Final = re.compile(r"request\..+|role|session_authorization|is_superuser", re.IGNORECASE)
-_ELSEWHERE: Final = re.compile(r"\b(set_config|pg_settings|pg_show_all_settings|show)\b", re.IGNORECASE)
+_ELSEWHERE: Final = re.compile(  # the last two check a text by the domain that a literal names
+    r"\b(set_config|pg_settings|pg_show_all_settings|show|pg_input_is_valid|pg_input_error_info)\b", re.IGNORECASE
+)
 _CLOCK: Final = re.compile(
     r"\b(?:(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|age|random|gen_random_uuid)\"?\s*\("
     r"|current_date|current_time|current_timestamp|localtime|localtimestamp"

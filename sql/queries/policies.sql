@@ -16,7 +16,8 @@ select distinct proname::text from pg_proc where oid < 16384 and provolatile <> 
 
 -- name: catalog_policy_code
 -- Of what decides which rows are seen the node trees. And of a function whose body is a text: that text, the types that it gives and takes, the
--- types of one's own whose names are in it, and those of the columns with a name that it has before %%TYPE. "zoned": there are columns of type timetz.
+-- types of one's own whose names are in it, and those of the columns with a name that it has before %%TYPE. "zoned": there are columns of type timetz;
+-- "claims": there are domains that read settings, as the claims are.
 select 'policy', p.oid::bigint, coalesce(p.polqual::text, ''), null::jsonb from pg_policy p where p.oid = any (%(policies)s::oid[])
 union all
 select 'view', r.ev_class::bigint, r.ev_action::text, null from pg_rewrite r where r.ev_class = any (%(views)s::oid[]) and r.rulename = '_RETURN'
@@ -45,6 +46,9 @@ union all
 select 'zoned', 0, '', null
 where case when exists (select from pg_proc f where f.oid = any (%(functions)s::oid[]) and f.prosrc ~* '\m(zone|local)\M') then exists (
   select from pg_attribute a where a.atttypid in ('timetz'::regtype, 'timetz[]'::regtype) and a.attrelid >= 16384 and a.attnum > 0) end
+union all
+select 'claims', 0, '', null
+where exists (select from pg_constraint k where k.contypid <> 0 and k.conbin::text ~ ':funcid (2077|3294) ')  -- current_setting()
 
 -- name: catalog_timed_types
 -- Those of these types whose values consist of "times", among others: composites, arrays, ranges and domains, at any depth. A domain with a check

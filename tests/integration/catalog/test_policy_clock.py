@@ -6,6 +6,7 @@ import psycopg
 
 from engine.catalog.load import load_catalog
 from engine.catalog.model import Catalog
+from engine.catalog.policies import policies_of
 from engine.postgres.connections.session_settings import connection_options
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -156,6 +157,35 @@ async def test_defaults_of_arguments_are_part_of_a_function(database: str) -> No
         assert policies is not None
         assert policies.claims == frozenset({"sub"})
         assert read(database, "select 1 from realtime.policy_sources('note') where kind = 'function'")
+
+
+async def test_claims_that_only_a_domain_reads_are_read(database: str) -> None:
+    """A value that is none of the domain is an error, which a function may catch; and its name may be in a literal."""
+    with served(database) as rows:
+        run_each(
+            database,
+            "create domain mine as text check (value = current_setting('request.jwt.claims', true)::json ->> 'sub')",
+            "create function is_mine(owner text) returns boolean language plpgsql as "
+            "$$ begin perform owner::mine; return true; exception when check_violation then return false; end $$",
+        )
+        by_name = read(
+            database, "select 'pg_input_is_valid(owner, ''mine'')' from pg_proc where proname = 'pg_input_is_valid'"
+        )
+        for condition in ("is_mine(owner)", *(condition for (condition,) in by_name)):
+            run_each(
+                database,
+                f"drop policy own on note; create policy own on note to {rows.people} using ({condition})",
+                "select realtime.expose('note')",
+            )
+            policies = (await catalog(database)).by_collection["note"].policies
+            assert policies is not None
+            assert policies.claims is None, condition
+
+
+def test_a_domain_that_a_literal_names_may_read_any_claim() -> None:
+    row = {"kind": "policy", "oid": 1, "name": "p on note", "source": "pg_input_is_valid(owner, 'mine'::text)"}
+    usual = {"language": None, "volatility": "v", "problem": None, "published": True}
+    assert policies_of("note", [row | usual], "", "request.jwt.claims").claims is None
 
 
 async def catalog(dsn: str) -> Catalog:

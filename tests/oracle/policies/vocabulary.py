@@ -61,6 +61,7 @@ SCHEMA = (
     "create table guest (org int, mail email, primary key (org, mail))",
     "create view circle as select org, person from member",
     f"create function claim(name text) returns text language sql stable as $$ select {_JSON} ->> name $$",
+    f"create function oneself(who text default {_JSON} ->> 'sub') returns text language sql stable as $$ select who $$",
     f"create function me() returns text language sql stable as $$ select {_JSON} ->> 'sub' $$",
     "create function knows(who text, what int) returns boolean language plpgsql stable security definer as "
     "$$ begin return exists (select from member where person = who and org = what); end $$",
@@ -91,6 +92,7 @@ NOTE_CONDITIONS = (
     "true",
     "false",
     "owner = me()",
+    "owner = oneself()",
     f"owner = {_JSON} ->> 'sub'",
     "org = claim('org')::int",
     f"org = ({_JSON} -> 'app' ->> 'org')::int",
@@ -198,6 +200,7 @@ NOTE_CONDITIONS = (
 BY_SUB = (
     f"owner = {_JSON} ->> 'sub'",
     f"owner <> {_JSON} ->> 'sub'",
+    "owner = oneself()",
     "org in (select m.org from member m where m.person = me())",
 )
 BY_OTHER_CLAIMS = (
