@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.postgres.node_tree import functions_in, types_read
@@ -114,10 +114,14 @@ class Code:
     oid: int
     tree: str
     body: Body | None = None
+    _read: frozenset[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_read", types_read(self.tree))  # the dataclass is frozen
 
     def types(self) -> set[int]:
         """The types of which has to be known whether they consist of times, before :meth:`reads_times`."""
-        found = set(types_read(self.tree))
+        found = set(self._read)
         if self.body is not None:
             found |= self.body.gives | self.body.takes | self.body.columns | {each.oid for each in self.body.named}
         return found
@@ -128,7 +132,7 @@ class Code:
         ``timed``: those of :meth:`types` that consist of times, among others. ``cast``: text becomes times without the name
         of a type, by a cast that the operator has made. ``zoned``: tables have columns of type ``timetz``.
         """
-        if types_read(self.tree) & timed or functions_in(self.tree) & _BY_SYNTAX:
+        if self._read & timed or functions_in(self.tree) & _BY_SYNTAX:
             return True
         if self.body is None:
             return False
