@@ -263,9 +263,13 @@ async def connected(settings: ClusterSettings, name: str) -> AsyncIterator[NatsS
     try:
         yield found
     finally:
-        with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
-            async with asyncio.timeout(settings.answer):
-                await client.close()
+        await _close(client, settings)
+
+
+async def _close(client: Client, settings: ClusterSettings) -> None:
+    with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
+        async with asyncio.timeout(settings.answer):
+            await client.close()
 
 
 async def _connect(settings: ClusterSettings, name: str) -> tuple[Client, NatsStream]:
@@ -298,9 +302,11 @@ async def _connect(settings: ClusterSettings, name: str) -> tuple[Client, NatsSt
                 )
         except (NatsError, OSError, TimeoutError, ValueError) as error:
             failures.append(f"{without_password(url)}: {in_words(error)}")
-            with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
-                await client.close()
+            await _close(client, settings)
             continue
+        except BaseException:  # it is given up, and the library leaves the connection open
+            await _close(client, settings)
+            raise
         found.append(NatsStream(client, settings))
         return client, found[0]
     raise NatsFailedError(f"NATS cannot be reached: {'; '.join(failures)}")

@@ -162,6 +162,7 @@ async def test_term_that_lost_its_connection_before_its_first_message_goes_on(na
     await until(lambda: term.reached == 700 or running.done())
     assert not running.done()
     running.cancel()
+    await asyncio.wait({running})
 
 
 async def test_signs_of_life_pass_under_a_load_that_never_ends(nats: LocalNats) -> None:
