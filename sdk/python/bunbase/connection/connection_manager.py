@@ -175,7 +175,11 @@ class ConnectionManager:
         address = replace(self._address, token=await self._token())
         transport = TRANSPORTS[name](address, self._options.connect_timeout)
         link = Link(transport, self._options, self._subscriptions, self._tokens)
-        await link.open()
+        try:
+            await link.open()
+        except BaseException:
+            await asyncio.wait({self._drop(link)})  # to cancel this, too, does not stop the closing
+            raise
         return link
 
     async def _token(self) -> str | None:
@@ -216,6 +220,10 @@ class ConnectionManager:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if mover.done():
                 return mover.result()
+        except asyncio.CancelledError:
+            if mover.done() and not mover.cancelled() and mover.exception() is None:
+                self._drop(mover.result())  # it has just taken over, from one that is given up
+            raise
         finally:
             mover.cancel()
             await asyncio.gather(mover, return_exceptions=True)
@@ -261,11 +269,12 @@ class ConnectionManager:
         self._subscriptions.switch(new, seamless=seamless)
         return new
 
-    def _drop(self, link: Link) -> None:
-        """Close a connection without waiting for it."""
+    def _drop(self, link: Link) -> asyncio.Task[None]:
+        """Close a connection without waiting for it. Nothing that is cancelled stops that."""
         task = asyncio.create_task(link.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+        return task
 
 
 def _error_of(ended: ConnectionEndedError) -> ErrorCode:

@@ -110,21 +110,26 @@ class Link:
         return self.transport.name
 
     async def open(self) -> None:
-        """Connect, and wait for ``connected``. Raises ``ConnectionEndedError``; then the transport is closed."""
+        """Connect, and wait for ``connected``. Raises ``ConnectionEndedError``. If it fails, ``close`` must follow."""
         try:
             async with asyncio.timeout(self._times.connect_timeout):
                 await self.transport.open()
                 first = await self._first()
+            self._greeted(first[0])
         except TimeoutError as error:
-            await self.transport.close(leave=False)
-            raise ConnectionEndedError(f"{self.name}: no answer in {self._times.connect_timeout:g} s") from error
+            raise self._failed(f"{self.name}: no answer in {self._times.connect_timeout:g} s") from error
         except BaseException:
-            await self.transport.close(leave=False)
+            self._failed("it was not opened")
             raise
-        self._greeted(first[0])
         for message in first[1:]:
             self._process(message)
         self._tasks = [asyncio.create_task(part()) for part in (self._read, self._write, self._beat)]
+
+    def _failed(self, reason: str) -> ConnectionEndedError:
+        """It has ended before it began: to close it is not to leave."""
+        ended = ConnectionEndedError(reason)
+        self._end(ended)
+        return ended
 
     async def _first(self) -> list[Message]:
         """The first messages. An error in place of ``connected`` is the reason why the server closes the connection."""
@@ -162,13 +167,15 @@ class Link:
         """End the connection. Unless it has ended by itself, other clients see this client leave."""
         leave = not self.ended.done()
         self._end(ConnectionEndedError("closed by this side", CloseCode.NORMAL))
-        if leave:
-            await self.transport.leave()  # before the reader is cancelled: an event stream ends by that, as if lost
-        tasks = [*self._tasks, *(task for task in (self._asking, self._renewing) if task is not None)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.transport.close(leave=leave)
+        try:
+            if leave:
+                await self.transport.leave()  # before the reader is cancelled: an event stream ends by that, as if lost
+            tasks = [*self._tasks, *(task for task in (self._asking, self._renewing) if task is not None)]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await self.transport.close(leave=leave)
 
     def _greeted(self, message: Message) -> None:
         if message.get("type") != "connected":

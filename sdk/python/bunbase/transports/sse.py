@@ -68,7 +68,9 @@ class SseTransport(PostingTransport):
     async def close(self, *, leave: bool) -> None:
         """See ``Transport``."""
         stream, self._stream = self._stream, None
-        if stream is not None:
-            with contextlib.suppress(httpx.HTTPError, httpx.StreamError, RuntimeError):
-                await stream.__aexit__(None, None, None)
-        await super().close(leave=leave)
+        try:
+            if stream is not None:
+                with contextlib.suppress(httpx.HTTPError, httpx.StreamError, RuntimeError):
+                    await stream.__aexit__(None, None, None)
+        finally:
+            await super().close(leave=leave)

@@ -1,0 +1,1 @@
+"""How the Python SDK ends its connections."""
