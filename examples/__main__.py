@@ -60,11 +60,12 @@ def _serve(realtime: RealtimeServer, examples: Sequence[Path], given: argparse.N
     for example, reason in lacking.items():
         print(f"examples: {example} does not run: {reason}", file=sys.stderr, flush=True)
     served = Pages([each.name for each in examples], built, lacking)
-    with ConnectionPool(make_conninfo(realtime.dsn, user=BACK_END_ROLE), min_size=1, max_size=4, open=True) as pool:
+    dsn = make_conninfo(realtime.dsn, user=BACK_END_ROLE)
+    with ConnectionPool(dsn, min_size=1, max_size=4, check=ConnectionPool.check_connection, open=True) as pool:
         back_end = BackEnd(realtime.url, realtime.secret, pool)
         if PAGES / "feed" in examples:
             key = vapid_key(given.data_dir / "vapid.pem")
-            back_end.push = WebPush(pool, make_conninfo(realtime.dsn, user=BACK_END_ROLE), key, given.push_service)
+            back_end.push = WebPush(pool, dsn, key, given.push_service)
             threading.Thread(target=back_end.push.run, daemon=True).start()
         pages = _listen(back_end, served, given.port)
         threading.Thread(target=pages.serve_forever, daemon=True).start()

@@ -6,6 +6,7 @@ itself, and to the realtime server by a token that the back end has signed.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
@@ -17,7 +18,7 @@ import jwt
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from examples import yjs_documents
 from examples.realtime_server import AUDIENCE, ISSUER
@@ -25,16 +26,22 @@ from examples.web_push import SubscriptionRefusedError, WebPush
 
 __all__ = ["BackEnd", "RefusedError"]
 
+_log = logging.getLogger(__name__)
+
 TOKEN_SECONDS = 600
 _NAME = re.compile(r"[\w .-]{1,24}")
 
 
 class RefusedError(Exception):
-    """A request that is refused, with the HTTP status."""
+    """A request that is refused, with the HTTP status.
 
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
+    ``retry_after``: seconds, after which the page may ask again: nothing was done.
+    """
+
+    def __init__(self, status: HTTPStatus, reason: str, retry_after: int | None = None) -> None:
         super().__init__(reason)
         self.status = status
+        self.retry_after = retry_after
 
 
 @dataclass
@@ -79,8 +86,8 @@ class BackEnd:
                 self.push.unsubscribe(user, given.get("endpoint"))
         except SubscriptionRefusedError as refused:
             raise RefusedError(HTTPStatus.BAD_REQUEST, str(refused)) from None
-        except psycopg.Error:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot do that now.") from None
+        except psycopg.Error as failed:
+            raise _unavailable(f"web push: {what}", failed) from None
         return {}
 
     def call(self, schema: str, function: str, user: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +105,13 @@ class BackEnd:
             raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no function {schema}.{function}.") from None
         except (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityError) as wrong:
             raise RefusedError(HTTPStatus.BAD_REQUEST, wrong.diag.message_primary or str(wrong)) from None
-        except psycopg.Error:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot do that now.") from None
+        except psycopg.Error as failed:
+            raise _unavailable(f"{schema}.{function}", failed) from None
         return {"result": result, "position": position}
+
+
+def _unavailable(what: str, failed: psycopg.Error) -> RefusedError:
+    """What PostgreSQL has reported it has rolled back; what was lost with a connection may have been committed."""
+    _log.warning("%s failed: %r", what, failed)
+    undone = failed.sqlstate is not None or isinstance(failed, PoolTimeout)
+    return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "The database cannot do that now.", 1 if undone else None)

@@ -122,17 +122,20 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
-        status = HTTPStatus.OK
+        status, retry_after = HTTPStatus.OK, None
         try:
             if self.headers.get("Host") not in {f"localhost:{self.server.port}", f"127.0.0.1:{self.server.port}"}:
                 raise RefusedError(HTTPStatus.MISDIRECTED_REQUEST, "These pages are for this machine.")
             kind, content = make()
         except RefusedError as refused:
             status, kind, content = refused.status, "application/json", json.dumps({"error": str(refused)}).encode()
+            retry_after = refused.retry_after
         self.send_response(status)
         worker = self.path.startswith("/feed/")
         for name, value in _headers(self.server.back_end.url, kind, worker=worker).items():
             self.send_header(name, value)
+        if retry_after is not None:
+            self.send_header("Retry-After", str(retry_after))
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

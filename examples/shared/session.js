@@ -8,6 +8,7 @@ export const url = address;
 /** @typedef {{ session: string, user: string }} Session */
 
 const KEY = "examples-session"; // of this tab alone, so that two tabs can be two users
+const REPEATS = 10; // of a request that the back end asks for again
 
 /** The session of this tab, if its user has signed in. @returns {Session | null} */
 export const currentSession = () => JSON.parse(sessionStorage.getItem(KEY) ?? "null");
@@ -36,11 +37,17 @@ export const postToBackEnd = (path, body) => post(path, body);
 
 async function post(path, body = {}) {
   const session = currentSession()?.session;
-  const response = await fetch(path, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", ...(session && { Authorization: `Bearer ${session}` }) },
-    body: JSON.stringify(body),
-  });
+  const ask = () =>
+    fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", ...(session && { Authorization: `Bearer ${session}` }) },
+      body: JSON.stringify(body),
+    });
+  let response = await ask();
+  for (let left = REPEATS; left && response.headers.has("Retry-After"); left--) {
+    await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get("Retry-After"))));
+    response = await ask(); // nothing was done
+  }
   if (response.status === 401) {
     sessionStorage.removeItem(KEY); // of a back end that has been started again since
     location.reload();

@@ -36,11 +36,12 @@ PUSH_SERVICE = "http://127.0.0.1:9"
 
 @dataclass(frozen=True)
 class Served:
-    """``url``: of the pages. ``dsn``: of the database. ``pid``: of the command."""
+    """``url``: of the pages. ``dsn``: of the database. ``pid``: of the command, and ``log`` what it has complained of."""
 
     url: str
     dsn: str
     pid: int
+    log: Path
 
     def kill_server(self) -> None:
         """Kill the realtime server, the command's only child."""
@@ -72,7 +73,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             ready = any("Ctrl+C stops" in line for line in process.stdout)
             late.cancel()
             assert ready, log.read_text()
-            yield Served(f"http://localhost:{port}", LocalPostgres(folder / "postgres").dsn, process.pid)
+            yield Served(f"http://localhost:{port}", LocalPostgres(folder / "postgres").dsn, process.pid, log)
         finally:
             late.cancel()
             process.terminate()
@@ -125,7 +126,7 @@ def test_two_users_in_two_tabs(served: Served, tmp_path: Path, example: str) -> 
             lines = list(report(scenario.stdout, scenario.stdin, served))
         finally:
             late.cancel()
-    assert scenario.returncode == 0, f"{''.join(lines)}\nscreenshots: {tmp_path}"
+    assert scenario.returncode == 0, f"{''.join(lines)}\nscreenshots: {tmp_path}\n{served.log.read_text()}"
 
 
 def report(output: IO[str], answers: IO[str], served: Served) -> Iterator[str]:

@@ -13,8 +13,8 @@ const VIEWPORT = { width: 900, height: 580 };
 const context = await browser.newContext({ viewport: VIEWPORT }); // one for all: tabs, not profiles
 const watch = new Watch();
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-/** What Chromium reports of a call that the back end has refused. */
-const REFUSED = /status of 400 .*\/call\//;
+/** What Chromium reports of a call that the back end has refused, or that the page repeats: then the step shows its success. */
+const REFUSED = /status of (400|503) .*\/call\//;
 
 /** Rows of a statement that the parent process runs, values as text where JSON has no such type. */
 export async function sql(statement) {

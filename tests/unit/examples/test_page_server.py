@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import jwt
+import psycopg
 import pytest
+from psycopg_pool import PoolTimeout
 
 from examples.back_end import BackEnd
 from examples.page_server import Pages, PageServer
 
+
+class Failing:
+    """A pool whose database does not carry a call out."""
+
+    def __init__(self, failure: psycopg.Error) -> None:
+        self.failure = failure
+
+    def connection(self) -> Any:
+        raise self.failure
+
+
 SECRET = "of these tests alone, and as long as a secret has to be"
 REALTIME = "http://localhost:8000"
+
+
+@contextmanager
+def serving(back_end: BackEnd, pages: Pages) -> Iterator[httpx.Client]:
+    with PageServer(0, back_end, pages) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+            yield client
+        server.shutdown()
 
 
 @pytest.fixture
@@ -23,11 +46,8 @@ def pages(tmp_path: Path) -> Iterator[httpx.Client]:
     """Of a command that was started with ``chat`` and ``notes``, and has built the page of ``chat``."""
     (tmp_path / "chat.js").write_text("start()")
     served = Pages(["chat", "notes"], tmp_path, {"notes": "Node.js is <missing>"})
-    with PageServer(0, BackEnd(REALTIME, SECRET, cast(Any, None)), served) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
-            yield client
-        server.shutdown()
+    with serving(BackEnd(REALTIME, SECRET, cast(Any, None)), served) as client:
+        yield client
 
 
 def session(pages: httpx.Client, name: str) -> dict[str, str]:
@@ -57,6 +77,25 @@ def test_a_name_that_is_none_is_refused(pages: httpx.Client, name: object) -> No
 )
 def test_only_functions_of_examples_can_be_called(pages: httpx.Client, path: str, status: int) -> None:
     assert pages.post(path, json={}, headers=session(pages, "Ada")).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("failure", "retry_after"),
+    [
+        (PoolTimeout("no connection"), "1"),
+        (psycopg.errors.DeadlockDetected("rolled back"), "1"),
+        (psycopg.OperationalError("the connection is lost"), None),  # perhaps after the commit
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_call_that_did_nothing_may_be_repeated(
+    tmp_path: Path, failure: psycopg.Error, retry_after: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    back_end = BackEnd(REALTIME, SECRET, cast(Any, Failing(failure)))
+    with serving(back_end, Pages(["chat"], tmp_path, {})) as pages:
+        answer = pages.post("/call/chat/send", json={}, headers=session(pages, "Ada"))
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (503, retry_after)
+    assert repr(failure) in caplog.text
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff"])
