@@ -66,7 +66,7 @@ async def _flood(client: ClientConnection, number: int) -> None:
 async def test_a_server_is_as_large_as_before_after_floods_of_large_queries(table: str) -> None:
     async with serving(table, free_port(), slot_name=slot_name(), ephemeral=True, max_message_rate=1e6) as server:
         before = _resident(server)
-        async with asyncio.timeout(4 * GIVE_UP_AFTER), contextlib.AsyncExitStack() as stack:
+        async with asyncio.timeout(7 * GIVE_UP_AFTER), contextlib.AsyncExitStack() as stack:
             dial = partial(
                 connect, server.websocket, ping_interval=None
             )  # nothing is read from a client that is held back

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -125,19 +125,15 @@ def silent() -> Iterator[str]:
 def test_every_command_gives_up_on_a_database_that_stays_silent_with_a_message() -> None:
     words = ("serve --port 0", "doctor", "migrate", "expose t", "unexpose t", "slots", "slots drop s")
     commands = [command.split() for command in words]
-    with silent() as dsn:
-        running = [
-            subprocess.Popen(
-                [sys.executable, "-m", "server", *command, "--dsn", dsn],
-                cwd=ROOT,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            for command in commands
-        ]
+    with silent() as dsn, ExitStack() as stack:
+        running = []
+        for command in commands:
+            given = [sys.executable, "-m", "server", *command, "--dsn", dsn]
+            process = subprocess.Popen(given, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            running.append(stack.enter_context(process))
+            stack.callback(process.kill)  # it may not have ended where the test fails
         for command, process in zip(commands, running, strict=True):
-            _, reported = process.communicate(timeout=GIVE_UP_AFTER)
+            _, reported = process.communicate(timeout=3 * GIVE_UP_AFTER)  # half a minute of it is what it waits for
             assert process.returncode == 3, (command, reported)
             assert "waiting_for_database" in reported, command
             assert "127.0.0.1 port" in reported, command
@@ -152,7 +148,7 @@ def test_psql_gives_up_on_a_database_that_stays_silent(pg18: LocalPostgres) -> N
             cwd=ROOT,
             text=True,
             capture_output=True,
-            timeout=GIVE_UP_AFTER,
+            timeout=2 * GIVE_UP_AFTER,
             check=False,
         )
     assert done.returncode == 2, done.stderr
