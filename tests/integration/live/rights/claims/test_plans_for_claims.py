@@ -75,3 +75,36 @@ def reading(plan: Plan) -> object:
         assert plan.rule is not None
         return plan.read(None), plan.rule.role, plan.rule.watched, plan.rule.calls, plan.rule.otherwise
     return plan
+
+
+@pytest.mark.parametrize(
+    ("made", "condition"),
+    [
+        (
+            "create function mine(owner text, who text default current_setting('request.jwt.claims', true)::json ->> 'sub') "
+            "returns boolean language sql as $$ select owner = who $$",
+            "mine(owner)",
+        ),
+        (
+            "create function oneself(who text default current_setting('request.jwt.claims', true)::json ->> 'sub') "
+            "returns text language sql stable as $$ select who $$",
+            "owner = oneself()",
+        ),
+        (
+            "create domain mine as text check (value = current_setting('request.jwt.claims', true)::json ->> 'sub'); "
+            "create function is_mine(owner text) returns boolean language plpgsql as "
+            "$$ begin perform owner::mine; return true; exception when check_violation then return false; end $$",
+            "is_mine(owner)",
+        ),
+    ],
+)
+async def test_a_claim_that_no_text_of_a_policy_or_body_reads_is_there_and_not_shared(
+    rows: Rows, made: str, condition: str
+) -> None:
+    run_each(rows.dsn, made, f"alter policy own on note using ({condition})", "select realtime.expose('note')")
+    async with live_node(rows.dsn) as node:
+        ann, bob = [await node.follow(Query("note", ALL, ""), principal=rows.principal(who)) for who in ("ann", "bob")]
+        assert (ann.ids, bob.ids) == (["1"], ["2", "3"])
+        run_each(rows.dsn, "insert into note values (5, 'ann', 1, 'e'), (6, 'bob', 3, 'f')")
+        await node.caught_up()
+        assert (ann.ids, bob.ids) == (["1", "5"], ["2", "3", "6"])
