@@ -18,7 +18,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- A slot that its node is about to make for the first time is not lost: that waits for all open transactions.
     ('slot_lost', case when s.wal_status = 'lost' or s.wal_status = 'missing' and not exists (
         select from realtime.slots o join realtime.stat_nodes n on n.node = o.node
-        where o.name = s.slot and n.state = 'starting' and n.started_at <= o.created_at) then 1 else 0 end::double precision)
+        where o.name = s.slot and n.started_at <= o.created_at and (n.state = 'starting'
+          or n.state = 'relay' and not exists (select from realtime.nodes w where starts_with(w.id, n.node || '_')))) then 1 else 0 end::double precision)
   ) m (measure, value)
   where s.own and m.value is not null
 $$;
