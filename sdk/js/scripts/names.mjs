@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import ts from "typescript";
 
-const LETTERS = "tesinrohalcdupfmgybvwxkSTARECIMDPONLUBFjGHVKWqXzYJQZ$_";
+const LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ$_";
 
 /** What the sources have: the members that one object may have, as sets; those that are optional; and how often each is used. */
 function declared(folder) {
@@ -55,7 +55,7 @@ function declared(folder) {
 export function shortNames(folder = "src") {
   const { objects, optional, uses, taken } = declared(folder);
   const names = [...new Set(objects.flatMap((has) => [...has]))].filter((name) => name.startsWith("_"));
-  names.sort((a, b) => optional.has(b) - optional.has(a) || uses.get(b) - uses.get(a) || (a < b ? -1 : 1));
+  names.sort((a, b) => uses.get(b) - uses.get(a) || (a < b ? -1 : 1));
   const together = (a, b) => optional.has(a) || optional.has(b) || objects.some((has) => has.has(a) && has.has(b));
   const short = new Map();
   for (const name of names) {

@@ -78,7 +78,10 @@ test("an address gets the endpoint's path, once", () => {
 });
 
 test("the client of servers refuses an address that is none when it is made", () => {
-  assert.throws(() => new RealtimeServer({ url: "localhost:1" }), /^TypeError: url: "localhost:1" is not an address/);
+  assert.throws(
+    () => new RealtimeServer({ url: "localhost:1" }),
+    /^TypeError: url: an address like https:\/\/host is expected, not localhost:1/,
+  );
   new RealtimeServer({ url: "http://localhost:1" });
 });
 
@@ -166,16 +169,12 @@ test("presence reports each real change once", () => {
 
 test("a stream of events is read the same wherever it is cut", () => {
   const stream =
-    'retry: 1000\n\n: ping\n\nid: 0/1;e\nevent: message\ndata: {"a":1}\n\ndata:{"b":2}\r\n\r\nid: 0/2\n\ndata: [\ndata: 3]\n\n';
+    'retry: 1000\n\n: ping\n\nid: 0/1;e\nevent: message\ndata: {"a":1}\n\ndata:{"b":2}\r\n\r\nid: 0/2\n\ndata: [3]\n\n';
   for (let cut = 0; cut <= stream.length; cut++) {
-    const events: string[] = [];
-    let pings = 0;
-    const parse = parser(
-      (data) => events.push(data),
-      () => pings++,
-    );
+    const events: unknown[] = [];
+    const parse = parser((data) => events.push(JSON.parse(data)));
     parse(stream.slice(0, cut));
     parse(stream.slice(cut));
-    assert.deepEqual([events, pings], [['{"a":1}', '{"b":2}', "[\n3]"], 1], `cut at ${cut}`);
+    assert.deepEqual(events, [{ a: 1 }, { b: 2 }, [3]], `cut at ${cut}`);
   }
 });

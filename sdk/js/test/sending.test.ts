@@ -40,15 +40,17 @@ test("unacknowledged messages are sent again in order, before new ones, with the
   );
 });
 
+const PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 test("a message has the id that it was given, and trace context beside it", async () => {
   const { server, channel } = await subscribedChannel();
-  const trace = { traceparent: "00-1", tracestate: "a=b" };
+  const trace = { traceparent: PARENT, tracestate: "a=b" };
   void channel.send("n", 1, { id: "own", ...trace });
   void channel.send("n", 2, trace);
   const [own, made] = server.peer.of("message");
-  assert.deepEqual([own!.id, own!.traceparent, own!.tracestate], ["own", "00-1", "a=b"]);
+  assert.deepEqual([own!.id, own!.traceparent, own!.tracestate], ["own", PARENT, "a=b"]);
   assert.match(String(made!.id), /^[0-9a-f-]{36}$/);
-  assert.equal(made!.traceparent, "00-1");
+  assert.equal(made!.traceparent, PARENT);
 });
 
 test("a rejected message rejects its own call only, and a rate-limited one is sent again", async () => {

@@ -3,6 +3,8 @@
 import { ChannelSubscription, RESERVED, type ChannelOptions } from "./channel_subscription.js";
 import { Emitter } from "../core/emitter.js";
 import { equal } from "../core/equal.js";
+import { expected, mustBeText, mustCall } from "../protocol/expected.js";
+import { checkValues, SEND_OPTIONS } from "./checks.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import { uuid } from "../core/ids.js";
 import type { AnyMessage, HistoryPage, Seen, SendOptions, Sent } from "./typed_channel.js";
@@ -11,6 +13,16 @@ import type { MessageManager } from "../connection/message_manager.js";
 import type { Ack, Message, Presence, PresenceData, Room, Untyped, User } from "../protocol/types.js";
 
 export type { ChannelOptions } from "./channel_subscription.js";
+
+const EVENTS =
+  "presence:join presence:update presence:leave room:created room:updated room:closed room:occupied room:vacated";
+
+/** A `TypeError` for what no event is named. Names of messages are free, but for what events of presence and of rooms begin with. */
+function mustBeEvent(event: unknown): void {
+  mustBeText("event", event);
+  if (/^(presence|room):/.test(event as string) && !EVENTS.split(" ").includes(event as string))
+    expected("event", `one of ${EVENTS.replace(/ /g, ", ")}`, event);
+}
 
 /**
  * A channel of one client. Made by {@link Realtime.channel}. `Events` has the data of its messages by the names of their events,
@@ -73,7 +85,10 @@ export class Channel<Events = Untyped, State = Untyped> {
    * @throws {@link RealtimeError} if it is refused, or if too many wait already.
    */
   send<E extends NameOf<Events>>(event: E, ...sent: Sent<At<Events, E>>): Promise<Ack>;
-  async send(event: string, data?: unknown, { id: own = uuid(), ...trace }: SendOptions = {}): Promise<Ack> {
+  async send(event: string, data?: unknown, options: SendOptions = {}): Promise<Ack> {
+    mustBeText("event", event);
+    checkValues(options, SEND_OPTIONS);
+    const { id: own = uuid(), ...trace } = options;
     const sealer = this._subscription._sealer();
     // One after the other: encryption takes time, and order must not depend on how much.
     if (sealer) {
@@ -132,8 +147,7 @@ export class Channel<Events = Untyped, State = Untyped> {
   /** A message with this event, in a channel without types; `*` is any. */
   on<T = Untyped>(event: unknown extends Events ? string : never, listener: (message: Message<T>) => void): () => void;
   on(event: string, listener: (value: Untyped) => void): () => void {
-    if (/^(presence|room):(?!(join|leave|update|created|updated|closed|occupied|vacated)$)/.test(event))
-      throw new TypeError(`event: there is no ${event}`);
+    mustBeEvent(event);
     const remove = this._events._add(event, listener);
     this._subscription._release(event === "*" || !RESERVED.test(event));
     return remove;
@@ -148,6 +162,8 @@ export class Channel<Events = Untyped, State = Untyped> {
 
   /** Take a listener away; without one, all listeners of the event. */
   off(event: string, listener?: (value: Untyped) => void): void {
+    mustBeEvent(event);
+    if (listener !== undefined) mustCall(event, listener);
     this._events._remove(event, listener);
   }
 

@@ -13,7 +13,8 @@ import { RealtimeError } from "../protocol/errors.js";
 import type { Slot } from "../connection/link.js";
 import { compare } from "../core/position.js";
 import { PresenceState, type PresenceEvent } from "../core/presence.js";
-import { mustBeObject } from "./known.js";
+import { mustBeObject } from "../protocol/expected.js";
+import { stringify } from "../protocol/json.js";
 import type { HistoryPage, Seen } from "./typed_channel.js";
 import type { Condition, NameOf } from "./typed_query.js";
 import type { MessageManager } from "../connection/message_manager.js";
@@ -130,6 +131,8 @@ export class ChannelSubscription implements Subscription {
   }
 
   async _present(data: PresenceData): Promise<void> {
+    mustBeObject("presence", data);
+    stringify({ presence: data });
     await this._subscribed0();
     const { typing, ...lasting } = data;
     if (lasting.status === "typing") delete lasting.status;
@@ -148,7 +151,7 @@ export class ChannelSubscription implements Subscription {
   }
 
   async _history(page: { before?: string | null; limit?: number }): Promise<HistoryPage> {
-    mustBeObject(page);
+    mustBeObject("options", page);
     await this._ready?._promise; // if it has not subscribed, the server refuses it
     const answer = await this._manager._send({ type: "history", channel: this._name, ...page });
     const messages: Message[] = [];

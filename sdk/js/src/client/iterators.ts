@@ -1,6 +1,6 @@
 /** Live queries and channels as async iterators, for `for await`. */
 
-import { expected } from "../core/emitter.js";
+import { expected, mustBeObject } from "../protocol/expected.js";
 import { ErrorCode } from "../protocol/codes.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
@@ -84,11 +84,9 @@ export function messages<Events, State>(
   event?: undefined,
   options?: MessagesOptions,
 ): Messages<AnyMessage<Events>>;
-export function messages(
-  channel: Channel,
-  event?: string,
-  { buffer = 1000, overflow = "error", ...unknown }: MessagesOptions = {},
-): Messages<Message> {
+export function messages(channel: Channel, event?: string, options: MessagesOptions = {}): Messages<Message> {
+  mustBeObject("options", options);
+  const { buffer = 1000, overflow = "error", ...unknown } = options;
   onlyKnown(unknown);
   if (event !== undefined && typeof event !== "string") expected("event", "a string", event);
   if (overflow !== "error" && overflow !== "drop-oldest") expected("overflow", "error or drop-oldest", overflow);

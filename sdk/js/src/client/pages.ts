@@ -2,7 +2,7 @@
 
 import { ErrorCode } from "../protocol/codes.js";
 import { RealtimeError } from "../protocol/errors.js";
-import { expected } from "../core/emitter.js";
+import { expected } from "../protocol/expected.js";
 import { mustTime } from "./known.js";
 import type { LiveQuery, Query, QuerySubscription } from "./query.js";
 import { difference, type Doc, type Snapshot } from "../core/snapshot.js";

@@ -1,8 +1,10 @@
 /** Live queries: how they are written, and the list that each of them keeps. */
 
-import { expected, guarded, mustCall } from "../core/emitter.js";
+import { guarded } from "../core/emitter.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import type { Slot } from "../connection/link.js";
+import { expected, mustBeObject, mustBeText, mustCall } from "../protocol/expected.js";
+import { stringify } from "../protocol/json.js";
 import { compare } from "../core/position.js";
 import type { SubscriptionManager } from "../connection/subscription_manager.js";
 import type { Subscription } from "../connection/subscription.js";
@@ -10,7 +12,6 @@ import { cursor } from "../core/cursor.js";
 import { apply, difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
 import type { Untyped } from "../protocol/types.js";
 import type { Delivered, Subscribed } from "../protocol/wire.js";
-import { mustBeGiven } from "./known.js";
 import { count, get, liveCount, pages, type Count, type Pages, type PagesSnapshot } from "./pages.js";
 import type { At, Condition, NameOf, Operand, Operator, OperatorFor, Selected } from "./typed_query.js";
 
@@ -45,7 +46,10 @@ export class LiveQuery<T = Untyped> {
     protected _collection: string,
     /** The form of the protocol. @internal */
     readonly _spec: Spec = {},
-  ) {}
+  ) {
+    mustBeText("collection", _collection);
+    stringify(_spec); // what JSON would drop or change is an error where it is written
+  }
 
   /**
    * Follow the result: called with all documents first, then at each change, with the changes.
@@ -59,6 +63,7 @@ export class LiveQuery<T = Untyped> {
   ): QuerySubscription {
     mustCall("onNext", onNext);
     if (onError) mustCall("onError", onError);
+    if (options) mustBeObject("options", options);
     const manager = this._getManager();
     const subscription = new LiveList(
       `db:collection:${this._collection}`,
@@ -96,9 +101,8 @@ export class Query<T = Untyped, R = T> extends LiveQuery<R> {
   ): Query<T, R>;
   /** Only documents that meet the condition. */
   where(condition: Condition<T>): Query<T, R>;
-  where(field: string | Condition<T>, operator?: Operator, value?: unknown): Query<T, R> {
-    const condition =
-      typeof field !== "string" ? field : value === undefined ? [field, operator] : [field, operator, value];
+  where(field: string | Condition<T>, operator?: Operator, ...value: unknown[]): Query<T, R> {
+    const condition = typeof field === "string" ? [field, operator, ...value] : field;
     return this._with({ where: [...(this._spec.where ?? []), condition] });
   }
 
@@ -111,7 +115,6 @@ export class Query<T = Untyped, R = T> extends LiveQuery<R> {
 
   /** At most so many documents. */
   limit(count: number): Query<T, R> {
-    // JSON would leave out what is undefined, and make null of what is no number.
     if (!Number.isInteger(count)) expected("limit", "a whole number", count);
     return this._with({ limit: count });
   }
@@ -179,7 +182,6 @@ export class Query<T = Untyped, R = T> extends LiveQuery<R> {
   }
 
   private _at(name: string, at: unknown[]): Query<T, R> {
-    mustBeGiven(name, at);
     return this._with({ [name]: cursor(at, this._spec.orderBy) });
   }
 
@@ -199,7 +201,6 @@ export type KeyValue = string | number | bigint | boolean;
 export class Collection<T = Untyped> extends Query<T> {
   /** One document, `snapshot.doc`, by its `id`; or by the values of its primary key, in the order of the key. */
   doc(...key: [id: KeyValue, ...more: KeyValue[]]): LiveQuery<T> {
-    mustBeGiven("doc", key);
     return new LiveQuery<T>(this._getManager, this._collection, { doc: key });
   }
 

@@ -1,13 +1,16 @@
 /** The client: its events, and its channels and queries. */
 
 import { Channel, type ChannelOptions } from "./channel.js";
-import { expected, Emitter } from "../core/emitter.js";
+import { Emitter } from "../core/emitter.js";
 import { RealtimeError } from "../protocol/errors.js";
+import { expected, mustBeText } from "../protocol/expected.js";
+import { stringify } from "../protocol/json.js";
+import { CHANNEL_OPTIONS, checkValues } from "./checks.js";
 import { Collection, type Database } from "./query.js";
 import { SendQueue } from "../core/send_queue.js";
 import { MessageManager } from "../connection/message_manager.js";
 import { settingsOf, type Internals, type RealtimeOptions } from "./client_options.js";
-import { mustBeObject, mustTime, onlyKnown } from "./known.js";
+import { mustTime } from "./known.js";
 import { connect } from "./options.js";
 import { ErrorCode } from "../protocol/codes.js";
 import type {
@@ -141,10 +144,10 @@ export class Realtime<Collections = Untyped> {
     name: string,
     options: ChannelOptions<Events, State> = {},
   ): Channel<Events, State> {
+    mustBeText("channel", name);
     if (name.startsWith("db:")) throw new TypeError(`${name}: no channel; use database().collection()`);
-    const { presence, history, filter, conflate, meta, encryption, ...unknown } = options;
-    mustBeObject(options);
-    onlyKnown(unknown);
+    checkValues(options, CHANNEL_OPTIONS);
+    stringify({ ...options, encryption: undefined }); // what JSON would drop or change is an error where it is written
     let channel = this._channels.get(name);
     if (channel) channel._configure(options as ChannelOptions);
     else this._channels.set(name, (channel = new Channel(name, this._manager, { ...options } as ChannelOptions)));
@@ -162,6 +165,7 @@ export class Realtime<Collections = Untyped> {
    * `RT_001` if it takes too long, for instance without a connection.
    */
   async whenSeen(position: string, timeout = 30_000): Promise<void> {
+    mustBeText("position", position);
     mustTime(timeout);
     let cancel!: () => void;
     const late = new Promise<never>((_, reject) => {

@@ -5,8 +5,10 @@ import { problemOf } from "../protocol/problem.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { requestPause } from "../core/backoff.js";
 import { uuid } from "../core/ids.js";
+import { mustBeObject, mustBeText } from "../protocol/expected.js";
 import { stringify } from "../protocol/json.js";
 import type { Caused } from "../transports/http.js";
+import { checkValues, SEND_OPTIONS } from "./checks.js";
 import { defaults, endpoint } from "./settings.js";
 import type { Presence, Untyped, User } from "../protocol/types.js";
 
@@ -78,10 +80,14 @@ export class RestChannel {
     protected _rest: Rest,
     /** The channel's name. */
     readonly name: string,
-  ) {}
+  ) {
+    mustBeText("channel", name);
+  }
 
   /** Publish a message. Returns when it is stored. */
   async broadcast(event: string, data?: unknown, options: BroadcastOptions = {}): Promise<{ id: string }> {
+    mustBeText("event", event);
+    mustBeObject("options", options);
     const { traceparent, tracestate, ...given } = options;
     const _body = { event, data: data ?? null, id: uuid(), ...given };
     const _trace = traceOf(options);
@@ -91,6 +97,7 @@ export class RestChannel {
 
   /** End a user's subscriptions to the channel, on all servers. Returns how many of its connections were present. */
   async kick(userId: string, reason?: string): Promise<number> {
+    mustBeText("userId", userId);
     const _body = { userId, ...(reason !== undefined && { reason }) };
     return (await this._call<{ connections: number }>("/kick", { _method: "POST", _body })).connections;
   }
@@ -107,13 +114,16 @@ export class RestChannel {
 }
 
 /** @internal */
-export const pathOf = (channel: string): string => `/channels/${encodeURIComponent(channel)}`;
+export function pathOf(channel: string): string {
+  mustBeText("channel", channel);
+  return `/channels/${encodeURIComponent(channel)}`;
+}
 
 /** The headers of a trace context. @internal */
-export const traceOf = ({ traceparent, tracestate }: BroadcastOptions): Record<string, string> => ({
-  ...(traceparent && { traceparent }),
-  ...(tracestate && { tracestate }),
-});
+export function traceOf({ traceparent, tracestate }: BroadcastOptions): Record<string, string> {
+  checkValues({ traceparent, tracestate }, SEND_OPTIONS);
+  return { ...(traceparent && { traceparent }), ...(tracestate && { tracestate }) };
+}
 
 /** Some of the connections, and where the next ones begin. */
 interface Page {
@@ -148,6 +158,7 @@ export class Rest {
 
   /** Close all connections of a user. Returns their number. */
   async disconnectUser(userId: string): Promise<number> {
+    mustBeText("userId", userId);
     const query = new URLSearchParams({ userId });
     return (await this._call<{ count: number }>(`/connections?${query}`, { _method: "DELETE" })).count;
   }

@@ -3,7 +3,8 @@
 import { uuid } from "../core/ids.js";
 import type { Encryption } from "../protocol/crypto.js";
 import type { Untyped } from "../protocol/types.js";
-import { mustBeObject, onlyKnown } from "./known.js";
+import { mustBeObject, mustBeText } from "../protocol/expected.js";
+import { onlyKnown } from "./known.js";
 import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions, type ServerOptions } from "./rest.js";
 import { checkUrl } from "./settings.js";
 import type { HistoryPage } from "./typed_channel.js";
@@ -53,13 +54,14 @@ export class ServerChannel extends RestChannel {
 
   /** Publish a message, encrypted if the channel was made with an `encryption`. Returns when it is stored. */
   override async broadcast(event: string, data?: unknown, options: BroadcastOptions = {}): Promise<{ id: string }> {
+    mustBeObject("options", options);
     const sealed = await this._encryption?._sealer(this.name)._seal(event, data);
     return super.broadcast(event, sealed ?? data, { id: uuid(), ...options });
   }
 
   /** The latest messages, or those before a position. `limit` is at most 1000; default: 50. */
   history(page: { before?: string; limit?: number } = {}): Promise<HistoryPage> {
-    mustBeObject(page);
+    mustBeObject("options", page);
     const { before, limit = 50, ...unknown } = page;
     onlyKnown(unknown);
     const query = new URLSearchParams({ limit: String(limit), ...(before !== undefined && { before }) });
@@ -72,7 +74,7 @@ export class RealtimeServer extends Rest {
   /** A `TypeError` for an unknown option, and for a wrong value. */
   constructor(options: ServerOptions = {}) {
     super(options);
-    mustBeObject(options);
+    mustBeObject("options", options);
     const { url, apiKey, timeout, ...unknown } = options;
     onlyKnown(unknown);
     if (apiKey !== undefined && typeof apiKey !== "string")
@@ -84,7 +86,7 @@ export class RealtimeServer extends Rest {
 
   /** A channel by its name. `encryption`: what is published there is encrypted. */
   override channel(name: string, options: { encryption?: Encryption } = {}): ServerChannel {
-    mustBeObject(options);
+    mustBeObject("options", options);
     const { encryption, ...unknown } = options;
     onlyKnown(unknown);
     return new ServerChannel(this, name, encryption);
@@ -95,6 +97,8 @@ export class RealtimeServer extends Rest {
    * have received it.
    */
   async broadcast(event: string, data?: unknown, options: WideBroadcastOptions = {}): Promise<void> {
+    mustBeText("event", event);
+    mustBeObject("options", options);
     const { traceparent, tracestate, ...given } = options;
     const _body = { event, data: data ?? null, ...given };
     await this._call("/broadcast", { _method: "POST", _body, _trace: traceOf(options), _once: true });
@@ -102,11 +106,13 @@ export class RealtimeServer extends Rest {
 
   /** Close a connection. Its client does not reconnect by itself. */
   async disconnect(connectionId: string): Promise<void> {
+    mustBeText("connectionId", connectionId);
     await this._call(`/connections/${encodeURIComponent(connectionId)}`, { _method: "DELETE", _once: true });
   }
 
   /** Make a room. */
   createRoom(name: string, settings: RoomSettings = {}): Promise<ServerRoom> {
+    mustBeText("channel", name);
     return this._call("/channels", { _method: "POST", _body: { name, ...settings }, _once: true });
   }
 

@@ -1,5 +1,6 @@
 /** The default address of the service: `configure()`, the environment, or the origin of the page. */
 
+import { expected, mustBeObject } from "../protocol/expected.js";
 import { onlyKnown } from "./known.js";
 
 /** The defaults. */
@@ -14,6 +15,7 @@ let configured: Defaults = {};
 
 /** @internal */
 export const setDefaults = (given: Defaults): void => {
+  mustBeObject("options", given);
   const { url, apiKey, ...unknown } = given;
   onlyKnown(unknown);
   if (url !== undefined) checkUrl(url);
@@ -22,21 +24,20 @@ export const setDefaults = (given: Defaults): void => {
 
 /** @internal */
 export function defaults(): { url: string; apiKey: string | undefined } {
-  const environment = globalThis.process?.env ?? {};
+  const environment = globalThis.process?.env;
   const origin = globalThis.location?.origin;
   return {
     url:
       configured.url ??
-      environment.BUNBASE_REALTIME_URL ??
+      environment?.BUNBASE_REALTIME_URL ??
       (origin?.startsWith("http") ? origin : "http://localhost:8000"),
-    apiKey: configured.apiKey ?? environment.BUNBASE_REALTIME_KEY,
+    apiKey: configured.apiKey ?? environment?.BUNBASE_REALTIME_KEY,
   };
 }
 
 /** The endpoint of an address: with `http` or `https`, and `/realtime` at the end of its path. Throws a `TypeError`. @internal */
 export function endpoint(url: string): URL {
-  if (!/^(http|ws)s?:\/\/./.test(url) || !URL.canParse(url))
-    throw new TypeError(`url: ${JSON.stringify(url)} is not an address like "https://host"`);
+  if (!/^(http|ws)s?:\/\/./.test(url) || !URL.canParse(url)) expected("url", "an address like https://host", url);
   const address = new URL(url.replace(/^ws/, "http"));
   address.pathname = address.pathname.replace(/(\/realtime)?\/*$/, "/realtime");
   return address;

@@ -237,10 +237,9 @@ export class ConnectionManager implements LinkOwner {
   /** Try to connect: as the last time; from the second attempt on, every other way too. */
   private _attempt(): void {
     this._drop();
-    const all = this._settings._transports.map((_, index) => index);
     const last = this._last;
-    if (last === undefined) this._order = all;
-    else this._order = this._attempts <= 1 ? [last] : [last, ...all.filter((index) => index !== last)];
+    if (last === undefined) this._order = this._all();
+    else this._order = this._attempts <= 1 ? [last] : this._all(last);
     this._dial();
   }
 
@@ -250,18 +249,18 @@ export class ConnectionManager implements LinkOwner {
     this._cancelReplace = this._settings._clock._after(delay, () => {
       const active = this._active;
       if (!active || this._next) return;
-      const all = this._settings._transports.map((_, index) => index);
-      this._order = better
-        ? all.slice(0, active._index)
-        : [active._index, ...all.filter((index) => index !== active._index)];
+      this._order = better ? this._all().slice(0, active._index) : this._all(active._index);
       this._dial();
     });
   }
 
+  /** All transports, by their places: `first` ones, then the others. */
+  private _all(...first: number[]): number[] {
+    return [...new Set([...first, ...this._settings._transports.keys()])];
+  }
+
   private _dial(): void {
-    const { _transports, _address, _clock } = this._settings;
-    const index = this._order.shift()!;
-    this._next = new Link(index, _transports[index]!, _address, this._settings, _clock, this);
+    this._next = new Link(this._order.shift()!, this._settings, this);
   }
 
   /** Stop everything that is under way besides the link in use. */

@@ -21,7 +21,8 @@ import { CloseCode, ErrorCode } from "../protocol/codes.js";
 import type { Clock } from "./clock.js";
 import type { RealtimeError } from "../protocol/errors.js";
 import { Pacer } from "../core/pacer.js";
-import type { Carrier, Address, Transport } from "../transports/transport.js";
+import type { Carrier } from "../transports/transport.js";
+import type { ConnectionSettings } from "./connection_manager.js";
 import type { Connected, ControlMessage, Incoming, Routed, ServerMessage } from "../protocol/wire.js";
 
 /** Why a link ended. @internal */
@@ -81,6 +82,7 @@ export class Link {
   _pump: (() => void) | undefined;
   /** The timer after which rejected subscriptions are requested again. */
   _again: (() => void) | undefined;
+  private _clock: Clock;
   private _carrier: Carrier;
   private _open = true;
   private _receivedAt = 0;
@@ -91,16 +93,15 @@ export class Link {
   constructor(
     /** The transport's place in the list of transports. */
     readonly _index: number,
-    transport: Transport,
-    private _address: Address,
-    private _vigilance: Vigilance,
-    private _clock: Clock,
+    private _settings: ConnectionSettings,
     private _owner: LinkOwner,
   ) {
-    this._timer = _clock._after(_vigilance._connectTimeout, () =>
+    const { _transports, _address, _clock, _connectTimeout } = _settings;
+    this._clock = _clock;
+    this._timer = _clock._after(_connectTimeout, () =>
       this._end({ _code: CloseCode.Abnormal, _reason: "no answer in time" }),
     );
-    this._carrier = transport(_address, {
+    this._carrier = _transports[_index]!(_address, {
       _message: (message) => this._message(message),
       _received: () => (this._receivedAt = _clock._now()),
       _closed: (_code, _reason, _refused, _retryAfter = this._retryAfter) =>
@@ -126,7 +127,7 @@ export class Link {
     this._probing = true;
     const sent = (this._receivedAt = this._clock._now() - 1);
     this._timer();
-    this._timer = this._clock._after(Math.min(this._vigilance._timeout, most ?? Infinity), () => {
+    this._timer = this._clock._after(Math.min(this._settings._timeout, most ?? Infinity), () => {
       if (this._receivedAt === sent) return this._end({ _code: CloseCode.Abnormal, _reason: "the server is silent" });
       this._probing = false;
       this._watch();
@@ -145,7 +146,7 @@ export class Link {
   }
 
   private _watch(): void {
-    const interval = Math.min(this._vigilance._interval, this._hello!.pingInterval ?? Infinity);
+    const interval = Math.min(this._settings._interval, this._hello!.pingInterval ?? Infinity);
     const rest = this._receivedAt + interval - this._clock._now();
     if (rest > 0) this._timer = this._clock._after(rest, () => this._watch());
     else this._ping();
@@ -162,7 +163,7 @@ export class Link {
 
   /** Send a new token. Without one the server ends the connection when the old one expires. */
   private _renew(): void {
-    this._address._token?.().then(
+    this._settings._address._token?.().then(
       (token) => this._send(JSON.stringify({ type: "auth", token })),
       (error: Error) => {
         const message = error.message;

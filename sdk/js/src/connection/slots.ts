@@ -35,6 +35,6 @@ export class Slots {
     channel?: string | undefined;
     type: string;
   }): Subscription | undefined {
-    return type === "message" || id === undefined ? this._byChannel.get(channel ?? "") : this._byId.get(id);
+    return type === "message" || id === undefined ? this._byChannel.get(channel!) : this._byId.get(id);
   }
 }

@@ -30,7 +30,7 @@ export class SubscriptionManager implements ConnectionHandler {
   private _slots = new WeakMap<Link, Slots>();
   private _prepared: (() => void) | undefined;
   /** Bytes of JSON that the server takes as one message. */
-  protected _messageSize = 131072;
+  protected _messageSize = 2 ** 17;
   private _ids = 0;
   private _failures = 0;
 
@@ -91,7 +91,7 @@ export class SubscriptionManager implements ConnectionHandler {
           cancel();
           ready(); // harmless a second time
         };
-        const cancel = this._settings._clock._after(HANDOVER, once);
+        const cancel = this._after(HANDOVER, once);
         this._connection._active?._ping(once);
       });
     };
@@ -101,7 +101,7 @@ export class SubscriptionManager implements ConnectionHandler {
 
   _process(link: Link, message: Incoming): void {
     const { type } = message;
-    if (("ref" in message && message.ref) || /subscribed$/.test(type) || (type === "error" && message.id))
+    if ((message as Rejected).ref || /subscribed$/.test(type) || (type === "error" && message.id))
       link._pacer._answered();
     if (type === "reconnect") {
       if (!link._staged) this._connection._drain(message.delay);
@@ -176,15 +176,13 @@ export class SubscriptionManager implements ConnectionHandler {
   }
 
   protected _slotsOf(link: Link): Slots {
-    let slots = this._slots.get(link);
-    if (!slots) this._slots.set(link, (slots = new Slots()));
-    return slots;
+    if (!this._slots.has(link)) this._slots.set(link, new Slots());
+    return this._slots.get(link)!;
   }
 
   private _slotOf(link: Link, message: Routed): Slot | undefined {
     const slots = this._slotsOf(link);
-    const subscription = "ref" in message && message.ref ? undefined : slots._find(message);
-    return subscription && slots._of.get(subscription);
+    return (message as Rejected).ref ? undefined : slots._of.get(slots._find(message)!);
   }
 
   private _checkPrepared(link: Link): void {
@@ -200,7 +198,7 @@ export class SubscriptionManager implements ConnectionHandler {
     for (;;) {
       const wait = link._pacer._wait(this._settings._clock._now());
       if (wait > 0) {
-        if (wait < Infinity) link._pump = this._settings._clock._after(wait, () => this._pump(link));
+        if (wait < Infinity) link._pump = this._after(wait, () => this._pump(link));
         return;
       }
       const text = this._nextText(link);
@@ -214,7 +212,7 @@ export class SubscriptionManager implements ConnectionHandler {
     for (let make; (make = link._control.shift());) {
       const message = make();
       if (!message) continue;
-      const text = stringify(message);
+      const text = stringify(message, true);
       const problem = tooLarge(text, this._messageSize);
       if (!problem) return text;
       // Answered here: a server ends the connection over it, and the next connection would begin with the same request.
@@ -268,7 +266,7 @@ export class SubscriptionManager implements ConnectionHandler {
     if (retryAfter && retryAfter <= 1) return this._ask(link, slots, subscription);
     const { _clock, _delay } = this._settings;
     const delay = retryAfter * 1000 + fullJitter(this._failures++, _delay, RETRY_CAP, _clock._random);
-    link._again ??= _clock._after(delay, () => {
+    link._again ??= this._after(delay, () => {
       link._again = undefined;
       this._sync();
     });

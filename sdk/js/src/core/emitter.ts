@@ -1,5 +1,6 @@
 /** Listeners by the name of an event. An exception in one does not affect the other ones. */
 
+import { mustCall } from "../protocol/expected.js";
 import type { Untyped } from "../protocol/types.js";
 
 /** @internal */
@@ -14,16 +15,6 @@ export function guarded(run: () => void): void {
       throw error;
     });
   }
-}
-
-/** A `TypeError`: at once, where it is written. @internal */
-export function expected(name: string, what: string, value?: unknown): never {
-  throw new TypeError(`${name}: ${what} is expected, not ${value as string}`);
-}
-
-/** A `TypeError` if it is no function. @internal */
-export function mustCall(name: string, listener: unknown): void {
-  if (typeof listener !== "function") expected(name, "a function", listener);
 }
 
 /** @internal */

@@ -5,11 +5,7 @@
 
 /** Negative if `a` is before `b`, positive if it is after, 0 if they are the same. An LSN is before the messages in it. @internal */
 export function compare(a: string, b: string): number {
-  const left = a.split("/");
-  const right = b.split("/");
-  return (
-    parseInt(left[0]!, 16) - parseInt(right[0]!, 16) ||
-    parseInt(left[1]!, 16) - parseInt(right[1]!, 16) ||
-    Number(left[2] ?? -1) - Number(right[2] ?? -1)
-  );
+  // Read as hexadecimal, decimal numbers have the same order.
+  const [left, right] = [a, b].map((each) => [...each.split("/"), "-1"].map((part) => parseInt(part, 16)));
+  return left![0]! - right![0]! || left![1]! - right![1]! || left![2]! - right![2]!;
 }

@@ -83,7 +83,7 @@ export class SendQueue {
   _restart(): void {
     for (const [ref, entry] of this._entries) {
       entry._sent = false;
-      if (entry._renew) entry._text = stringify({ ...entry._renew(), ref });
+      if (entry._renew) entry._text = stringify({ ...entry._renew(), ref }, true);
     }
   }
 

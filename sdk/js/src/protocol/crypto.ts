@@ -51,7 +51,7 @@ export class Sealer {
     const kid = this._encryption.keyId;
     const iv = crypto.getRandomValues(new Uint8Array(12));
     const key = await this._key(kid);
-    const plain = new TextEncoder().encode(stringify(data ?? null));
+    const plain = new TextEncoder().encode(stringify({ data: data ?? null }).slice(8, -1));
     const sealed = await crypto.subtle.encrypt(this._algorithm(event, kid, iv), key, plain);
     return { e2ee: 1, kid, iv: toBase64(iv), ct: toBase64(new Uint8Array(sealed)) };
   }

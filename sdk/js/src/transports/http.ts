@@ -48,19 +48,23 @@ async function failureOf(response: Response): Promise<Failure> {
   return new Failure(status, reason, refused, retryAfter);
 }
 
-/** Wait `ms` milliseconds, or until the signal. @internal */
-export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
+/** Call `run` after `ms` milliseconds, and when the signal is aborted; the result takes back both. @internal */
+export function within(ms: number, signal: AbortSignal, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  signal.addEventListener("abort", run);
+  return () => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", run);
+  };
+}
 
-const LEAVE_TIMEOUT = 2000; // ms
+/** Wait `ms` milliseconds, or until the signal. @internal */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  let cancel!: () => void;
+  await new Promise<void>((resolve) => (cancel = within(ms, signal, resolve)));
+  cancel();
+}
+
 const MAX_BYTES = 900_000; // of one batch; the server takes 1 MiB
 
 /** Repeat `once` if there was no answer, or the server failed: three times, then throw. At once if it asks to wait. @internal */
@@ -94,7 +98,9 @@ export class Session {
 
   /** Receive by `run`, whose failure ends the connection. */
   _carrier(run: () => Promise<void>): Carrier {
-    queueMicrotask(() => void run().catch((error: unknown) => this._failed(error)));
+    void Promise.resolve()
+      .then(run)
+      .catch((error: unknown) => this._failed(error));
     return {
       _send: (text) => this._send(text),
       _close: (leave) => {
@@ -121,30 +127,26 @@ export class Session {
 
   private _send(text: string): void {
     this._waiting.push(text);
-    if (!this._busy) void this._drain();
+    if (!this._busy) void this._drain().catch((error: unknown) => this._failed(error));
   }
 
   /** End the session, so that other clients see this one leave at once. Optional: without it the session ends by its timeout. */
   private _leave(): Promise<unknown> {
     const body = JSON.stringify({ session: this._secret });
-    const init = { method: "DELETE", body, keepalive: true, signal: AbortSignal.timeout(LEAVE_TIMEOUT) };
+    const init = { method: "DELETE", body, keepalive: true, signal: AbortSignal.timeout(2000) };
     return request(this._address, `${this._address._url}/session`, init);
   }
 
   private async _drain(): Promise<void> {
     this._busy = true;
-    try {
-      while (this._waiting.length && !this._signal.aborted) await this._post(this._batch());
-    } catch (error) {
-      this._failed(error);
-    }
+    while (this._waiting.length && !this._signal.aborted) await this._post(this._batch());
     this._busy = false;
   }
 
   private _batch(): string[] {
     let size = 0;
     const most = this._waiting.findIndex((text, index) => (size += text.length * 3) > MAX_BYTES && index > 0);
-    return this._waiting.splice(0, most < 0 ? this._waiting.length : most);
+    return this._waiting.splice(0, most < 0 ? Infinity : most);
   }
 
   private async _post(batch: string[]): Promise<void> {

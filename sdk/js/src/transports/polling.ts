@@ -4,11 +4,11 @@
  */
 
 import type { ServerMessage } from "../protocol/wire.js";
-import { authorization, insist, request, Session } from "./http.js";
+import { authorization, insist, request, Session, within } from "./http.js";
 import type { Address, Carrier, Events } from "./transport.js";
 
 const TIMEOUT = 25_000; // ms that the server may hold a request
-const GRACE = 10_000; // ms more after which the request is taken for lost
+const LOST = 35_000; // ms after which a request is taken for lost
 
 /** The answer to a poll; with `session` the first time. */
 interface Answer {
@@ -26,9 +26,7 @@ export function polling(address: Address, events: Events): Carrier {
   async function poll(): Promise<ServerMessage[]> {
     const body = session._secret ? { session: session._secret, cursor, timeout: TIMEOUT } : {};
     const either = new AbortController();
-    const stop = (): void => either.abort();
-    const timer = setTimeout(stop, TIMEOUT + GRACE);
-    signal.addEventListener("abort", stop);
+    const cancel = within(LOST, signal, () => either.abort());
     try {
       const headers = session._secret ? {} : await authorization(address);
       const init = { method: "POST", headers, body: JSON.stringify(body), signal: either.signal };
@@ -39,24 +37,17 @@ export function polling(address: Address, events: Events): Carrier {
       return answer.messages;
     } finally {
       // There are as many polls as there are messages: each one must remove its listener.
-      clearTimeout(timer);
-      signal.removeEventListener("abort", stop);
+      cancel();
     }
   }
 
   function receive(messages: ServerMessage[]): void {
     events._received();
-    for (const message of messages) {
-      if (signal.aborted) return;
-      session._message(message);
-    }
+    for (const message of messages) if (!signal.aborted) session._message(message);
   }
 
   return session._carrier(async () => {
     receive(await poll());
-    while (!signal.aborted) {
-      const messages = await insist(poll, signal);
-      if (!signal.aborted) receive(messages);
-    }
+    while (!signal.aborted) receive(await insist(poll, signal));
   });
 }

@@ -19,32 +19,24 @@ export function sse(address: Address, events: Events): Carrier {
     const headers = { Accept: "text/event-stream", ...(await authorization(address)) };
     const response = await request(address, `${address._url}/sse?${address._query}`, { headers, signal });
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    const parse = parser(receive, () => events._received());
+    const parse = parser(receive);
     for (;;) {
       const { done, value } = await reader.read();
       if (signal.aborted) return;
       if (done) break;
+      events._received(); // also a comment is a sign of life
       parse(value);
     }
     session._message({ type: "close", code: CloseCode.Abnormal, reason: "the stream ended" });
   });
 }
 
-/** Feed it text; `receive` gets the data of each event, `comment` is called for comments. Unfinished lines wait. @internal */
-export function parser(receive: (data: string) => void, comment: () => void): (chunk: string) => void {
+/** Feed it text; `receive` gets the data of each event, which the server writes in one line. An unfinished line waits. @internal */
+export function parser(receive: (data: string) => void): (chunk: string) => void {
   let rest = "";
-  let data: string[] = [];
   return (chunk) => {
     const lines = (rest + chunk).split(/\r?\n/);
     rest = lines.pop()!;
-    for (const line of lines) {
-      if (line.startsWith("data:")) data.push(line.slice(line[5] === " " ? 6 : 5));
-      else if (line.startsWith(":")) comment();
-      else if (!line && data.length) {
-        const whole = data.join("\n");
-        data = [];
-        receive(whole);
-      }
-    }
+    for (const line of lines) if (line.startsWith("data:")) receive(line.slice(5));
   };
 }

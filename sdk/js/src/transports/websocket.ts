@@ -16,9 +16,8 @@ export function websocket({ _url, _query, _packer, _WebSocket, _token }: Address
   let codec: Awaited<ReturnType<NonNullable<Address["_packer"]>>> | undefined;
   const dial = (token?: string): void => {
     if (!open) return;
-    if (!_WebSocket) throw new Error("no WebSocket here");
     const url = `${_url.replace(/^http/, "ws")}?${_query}${_packer ? "&format=msgpack" : ""}`;
-    socket = token === undefined ? new _WebSocket(url) : new _WebSocket(url, ["bunbase", subprotocol(token)]);
+    socket = token === undefined ? new _WebSocket!(url) : new _WebSocket!(url, ["bunbase", subprotocol(token)]);
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
       if (!open) return;
@@ -38,19 +37,11 @@ export function websocket({ _url, _query, _packer, _WebSocket, _token }: Address
     };
   };
   const failed = (error: unknown): void => end(CloseCode.Abnormal, String(error));
-  const packed = _packer?.().then((loaded) => {
-    codec = loaded;
-    return _token?.();
-  });
-  const ready = packed ?? _token?.();
-  if (ready) void ready.then(dial).catch(failed);
-  else {
-    try {
-      dial();
-    } catch (error) {
-      queueMicrotask(() => failed(error));
-    }
-  }
+  const begin = async (): Promise<void> => {
+    if (_packer) codec = await _packer();
+    dial(_token && (await _token())); // without both at once
+  };
+  void begin().catch(failed);
   return {
     _send(text) {
       // A number of so many digits may not be a double; the server understands JSON, too.

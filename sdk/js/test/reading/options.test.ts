@@ -30,7 +30,11 @@ const WRONG: [options: object, message: string][] = [
   [{ format: "xml" }, "format: json or msgpack is expected, not xml"],
   [{ url: 5 }, "url: a string is expected, not 5"],
   [{ user: 5 }, "user: a string is expected, not 5"],
-  [{ attributes: "x" }, "attributes: an object is expected, not x"],
+  [{ attributes: "x" }, "attributes: an object of strings, numbers, booleans and nulls is expected, not x"],
+  [
+    { attributes: { a: [1] } },
+    "attributes: an object of strings, numbers, booleans and nulls is expected, not [object Object]",
+  ],
   [{ WebSocket: "ws" }, "WebSocket: a function is expected, not ws"],
   [{ heartbeat: 1 }, 'options: an object without "heartbeat" is expected'],
   [{ url: "http://localhost:0" }, "url: a port from 1 is expected, not http://localhost:0"],
@@ -89,7 +93,7 @@ test("why Node could not connect is in the error", async (context) => {
 });
 
 test("an address in the place of the options is named as that", () => {
-  const text = "options: an object is expected";
+  const text = "options: an object is expected, not http://test";
   assert.throws(() => new Realtime("http://test" as never), { name: "TypeError", message: text });
 });
 
@@ -122,8 +126,8 @@ test("an argument that would be dropped, or mean something else, is a TypeError"
   const realtime = new Realtime({ url: "http://test", autoConnect: false });
   const query = realtime.database().collection("c");
   const rest = new RealtimeServer({ url: "http://test" });
-  const object = "options: an object is expected";
-  const none = (name: string): string => `${name}: a value is expected, not undefined`;
+  const object = (value: string): string => `options: an object is expected, not ${value}`;
+  const none = (name: string): string => `${name}: a JSON value is expected, not undefined`;
   const time = (value: string): string => `timeout: a number above 0 and below 2e9 is expected, not ${value}`;
   const wrong: [message: string, call: () => unknown][] = [
     [
@@ -134,19 +138,19 @@ test("an argument that would be dropped, or mean something else, is a TypeError"
     ["buffer: a number from 1 is expected, not NaN", () => messages(channel, "n", { buffer: NaN })],
     ['options: an object without "size" is expected', () => messages(channel, "n", { size: 1 } as never)],
     ["event: a string is expected, not [object Object]", () => messages(channel, { buffer: 5 } as never)],
-    [object, () => channel.history(50 as never)],
-    [object, () => realtime.channel("other", true as never)],
+    [object("50"), () => channel.history(50 as never)],
+    [object("true"), () => realtime.channel("other", true as never)],
     [time("[object Object]"), () => query.get({ timeout: 5 } as never)],
     [time("Infinity"), () => query.count(Infinity)],
     [time("0"), () => realtime.whenSeen("0/1", 0)],
     ["limit: a whole number is expected, not undefined", () => query.limit(undefined as never)],
     ["limit: a whole number is expected, not NaN", () => query.limit(NaN)],
-    [none("startAfter"), () => query.startAfter(undefined)],
-    [none("endAt"), () => query.endAt(1, undefined)],
-    [none("doc"), () => query.doc(undefined as never)],
-    [object, () => rest.channel("c").history(50 as never)],
-    [object, () => rest.channel("c", 5 as never)],
-    [object, () => new RealtimeServer("http://test" as never)],
+    [none("startAfter.0"), () => query.startAfter(undefined)],
+    [none("endAt.1"), () => query.endAt(1, undefined)],
+    [none("doc.0"), () => query.doc(undefined as never)],
+    [object("50"), () => rest.channel("c").history(50 as never)],
+    [object("5"), () => rest.channel("c", 5 as never)],
+    [object("http://test"), () => new RealtimeServer("http://test" as never)],
   ];
   for (const [message, call] of wrong)
     await assert.rejects(async () => await call(), { name: "TypeError", message }, message);
