@@ -19,6 +19,7 @@ from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.use_count import BLOCK, Use, UseCount
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.expected import expect_text, expect_trace
 from bunbase.protocol.model import Ack, HistoryPage, Presence
 from bunbase.protocol.type_variables import T
 
@@ -153,8 +154,10 @@ class ChannelBase(Emitter):
 
         Raises:
             RealtimeError: rejected, or ``RT_001``: too many messages wait offline, or the connection failed for good.
-            TypeError, ValueError: ``data`` is no JSON.
+            TypeError, ValueError: ``data`` is no JSON, or ``event`` no name.
         """
+        expect_text("event", event)
+        expect_trace(traceparent, tracestate)
         sealed, id = self._state.encrypt(event, data), id or str(uuid.uuid4())
         message = {"type": "message", "channel": self.name, "event": event, "data": sealed, "id": id}
         trace = {"traceparent": traceparent, "tracestate": tracestate}
@@ -179,8 +182,7 @@ class ChannelBase(Emitter):
         if not await self._is_settled():
             raise RealtimeError(ErrorCode.NOT_FOUND, "subscribe to the channel first", self.name)
         request = {"type": "history", "channel": self.name, "limit": limit}
-        if before is not None:
-            request["before"] = before
+        request |= {} if before is None else {"before": before}
         answer = await self._manager.send(request)
         events = [self._state.opened(raw) for raw in answer["messages"]]
         for error in (payload for kind, payload in events if kind == "error"):

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar, overload
 
 from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.expected import expect_text
 
 __all__ = ["Emitter", "Listener"]
 
@@ -55,6 +56,7 @@ class Emitter:
             ValueError: there is no such event.
             TypeError: the listener is no function.
         """
+        expect_text("event", event)
         if event in self._WITHDRAWN:
             text = f"the event {event!r} is withdrawn: {self._WITHDRAWN[event]}"
             warnings.warn(text, DeprecationWarning, stacklevel=2)

@@ -19,8 +19,11 @@ from typing import Any
 
 __all__ = ["EVENTS", "OWN", "HeldEvents", "is_reserved"]
 
-EVENTS = ("presence:join", "presence:update", "presence:leave", "room:created", "room:updated", "room:closed")
-"""Those of a channel that have two parts, as names of messages may have them."""
+EVENTS = (
+    "presence:join", "presence:update", "presence:leave", "room:created", "room:updated", "room:closed",
+    "room:occupied", "room:vacated",
+)  # fmt: skip
+"""Those of a channel that have two parts, as names of messages may have them; the last two are messages."""
 OWN = re.compile(r"(presence|room):(?!(occupied|vacated)$)")
 """Begins the names of these."""
 

@@ -11,6 +11,7 @@ from bunbase.client.pages import LIMIT, Pages
 from bunbase.client.query_builder import QueryBuilder, Subscribe
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.expected import expect_function, expect_text, expect_timeout
 from bunbase.protocol.model import Count, Snapshot
 from bunbase.protocol.type_variables import D, D_co
 
@@ -55,6 +56,7 @@ class Query(QueryBuilder[D_co]):
             fresh: the first snapshot has all that was committed before, as with ``get()``. Else it may be a moment behind
                 where others follow the same query, or did so until a moment ago; what it lacks follows.
         """
+        expect_function("callback", callback)
         options = self._subscribed(meta=meta, fresh=fresh)._options
         return self._subscribe(self._collection, self._spec, callback, options)
 
@@ -75,6 +77,7 @@ class Query(QueryBuilder[D_co]):
         Raises:
             RealtimeError: the query is rejected; ``RT_001``: it takes longer than ``timeout`` seconds.
         """
+        expect_timeout(timeout)
         async with self.snapshots(fresh=True) as snapshots:
             try:
                 async with asyncio.timeout(timeout):
@@ -102,7 +105,7 @@ class Query(QueryBuilder[D_co]):
         Raises:
             ValueError: ``size`` is no whole number from 1 to 9,999.
         """
-        if not isinstance(size, int) or not 1 <= size <= LIMIT:
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= LIMIT:
             raise ValueError(f"size: a whole number from 1 to {LIMIT} is expected, not {size!r}")
         pages: Pages[D_co] = Pages(
             lambda count: self._subscribe(self._collection, {**self._spec, "limit": count}, None, self._options), size
@@ -141,6 +144,7 @@ class Database:
                 type checkers: nothing is checked or converted when the program runs. ``Realtime.database(TypedDatabase)``
                 has them know the fields of queries, too.
         """
+        expect_text("collection", name)
         return Query(self._subscribe, name)
 
 

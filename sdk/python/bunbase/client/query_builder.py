@@ -60,6 +60,8 @@ class QueryBuilder(Generic[D_co]):
             operator: how to compare; not with a group.
             value: the operand; none with ``is-null`` and ``is-not-null``.
         """
+        if isinstance(field, str) and operator is None:
+            raise TypeError(f"where: an operator is expected after {field!r}, such as where({field!r}, '==', …)")
         condition: object = field
         if operator is not None:
             condition = [field, operator] if operator in ("is-null", "is-not-null") else [field, operator, value]

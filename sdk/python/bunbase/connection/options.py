@@ -40,6 +40,11 @@ def query_of(
     """The parameters of the address. A secret key does not belong there, which is logged if it was ``given``."""
     expect("user", user, (str, NoneType))
     expect("attributes", attributes, (Mapping, NoneType))
+    for name, value in (attributes or {}).items():
+        if not isinstance(value, str | int | float | bool | None):
+            raise TypeError(
+                f"attributes: {name!r} is a {type(value).__name__}; strings, numbers, bools and None are expected"
+            )
     expect("parameters", more, (Mapping, NoneType))
     # One secret per object: whichever connection carries it, the server sees the same client.
     known = {"client": secrets.token_urlsafe(24), "delta": "on"}

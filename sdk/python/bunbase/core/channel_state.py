@@ -38,6 +38,11 @@ class ChannelOptions:
     def __post_init__(self) -> None:
         if self.encryption is not None and not isinstance(self.encryption, Encryption):
             raise TypeError(f"encryption: Encryption is expected, not {type(self.encryption).__name__}")
+        if not isinstance(self.presence, bool | Mapping | None):
+            raise TypeError(f"presence: True, False or a mapping is expected, not {type(self.presence).__name__}")
+        for option in ("filter", "conflate"):
+            if not isinstance(value := getattr(self, option), Mapping | None):
+                raise TypeError(f"{option}: a mapping is expected, not {type(value).__name__}")
         for name in ("presence", "history", "filter", "meta", "conflate"):
             value = getattr(self, name)
             expect_json(name, dict(value) if isinstance(value, Mapping) else value)

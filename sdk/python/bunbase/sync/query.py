@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast, overload
 from bunbase.client.query import Query
 from bunbase.client.query_builder import QueryBuilder
 from bunbase.client.realtime import Realtime
+from bunbase.protocol.expected import expect_text
 from bunbase.protocol.model import Count, Snapshot
 from bunbase.protocol.type_variables import D, D_co
 from bunbase.sync.iterator import SyncIterator
@@ -105,6 +106,7 @@ class SyncDatabase:
 
     def collection(self, name: str, document: type[Mapping[str, Any]] | None = None) -> SyncQuery[Any]:
         """All rows of a table that was exposed under ``name``. ``document``: as of ``Database.collection``."""
+        expect_text("collection", name)
         return SyncQuery(self._thread, self._realtime, name)
 
 

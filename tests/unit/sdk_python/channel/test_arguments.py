@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from bunbase import Realtime
+from bunbase import Realtime, SyncRealtime
 
 from tests.unit.sdk_python.test_channel_handles import made
 
@@ -69,3 +69,47 @@ async def test_a_wrong_overflow_or_buffer_of_an_iterator_is_refused() -> None:
         channel.messages(overflow=wrong)
     with pytest.raises(ValueError, match="buffer: a number from 1 is expected, not 0"):
         channel.messages(buffer=0)
+
+
+TEXT = "a non-empty string is expected, not "
+
+
+async def test_wrong_calls_are_refused_where_they_are_written() -> None:
+    _, channel = made()
+    todos = Realtime(URL).database().collection("todos")
+    wrong: Any = "5"
+    nothing: Any = None
+    number: Any = 5
+    listed: Any = {"a": [1]}
+    cases: list[tuple[type[Exception], str, Any]] = [
+        (TypeError, "callback: a function is expected, not NoneType", lambda: todos.on_snapshot(nothing)),
+        (ValueError, "size: a whole number from 1 to 9999 is expected, not True", lambda: todos.pages(True)),
+        (TypeError, "where: an operator is expected after 'title', such as", lambda: todos.where("title")),
+        (TypeError, f"collection: {TEXT}NoneType", lambda: Realtime(URL).database().collection(nothing)),
+        (TypeError, f"collection: {TEXT}int", lambda: SyncRealtime(URL).database().collection(number)),
+        (TypeError, f"event: {TEXT}int", lambda: channel.on(number, print)),
+        (ValueError, f"event: {TEXT}''", lambda: channel.on("", print)),
+        (TypeError, "presence: True, False or a mapping is expected, not str", lambda: made(presence="yes")),
+        (TypeError, "filter: a mapping is expected, not list", lambda: made(filter=["a"])),
+        (TypeError, "conflate: a mapping is expected, not str", lambda: made(conflate="id")),
+    ]
+    for error, words, call in cases:
+        with pytest.raises(error) as refused:
+            call()
+        assert str(refused.value).startswith(words)
+    with pytest.raises(TypeError, match=r"^timeout: a number above 0 is expected, not str$"):
+        await todos.get(timeout=wrong)
+    with pytest.raises(TypeError, match=rf"^event: {TEXT}int$"):
+        await channel.send(number)
+    with pytest.raises(ValueError, match=r"^traceparent: a W3C traceparent is expected, not 'nonsense'$"):
+        await channel.send("n", traceparent="nonsense")
+    with pytest.raises(TypeError, match=r"^attributes: 'a' is a list; strings, numbers, bools and None are expected$"):
+        Realtime(URL, attributes=listed)
+
+
+async def test_a_wrong_event_of_presence_or_of_rooms_names_all_that_there_are() -> None:
+    _, channel = made()
+    with pytest.raises(ValueError, match="'presence:joined'") as refused:
+        channel.on("presence:joined", print)
+    listed = "presence:join, presence:update, presence:leave, room:created, room:updated, room:closed, room:occupied, "
+    assert f"There are {listed}room:vacated" in str(refused.value)
