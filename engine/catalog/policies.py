@@ -20,11 +20,22 @@ _SETTING: Final = re.compile(r"current_setting", re.IGNORECASE)
 _CONSTANT: Final = re.compile(r"current_setting\(\s*'([^']*)'(?:::text)?\s*(?:,\s*(?:true|false)\s*)?\)", re.IGNORECASE)
 # current_setting('request.jwt.claims', true)::json ->> 'sub', also with nullif(…, '') or coalesce(…, '') around the setting
 _KEY: Final = re.compile(
-    r"\s*(?:,\s*''(?:::text)?\s*\))?\s*\)*\s*::\s*jsonb?\s*\)*\s*->>?\s*'((?:[^']|'')+)'(?:::text)?+"
+    r"(\s*(?:,\s*''(?:::text)?\s*\))?\s*\)*\s*::\s*jsonb?\s*\)*)\s*->>?\s*'((?:[^']|'')+)'(?:::text)?+"
     # and behind it nothing that continues the literal, or computes with it before the arrow does
     r"(?=\s*(?:$|[),;=<>\]]|->|[a-z]))",
     re.IGNORECASE,
 )
+# Words before a parenthesis that leave what is in it as it is: any other may be a function that makes other JSON of it.
+_PLAIN: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "coalesce nullif select where and or not on when then else return having by if elsif distinct like ilike is",
+    )
+)
+_NAME_BEFORE: Final = re.compile(r"[\w$.\"]+$")
+_SELECT_BEFORE: Final = re.compile(r"(?<=\()\s*select$", re.IGNORECASE)
+# An operator in front of the claims is applied before ->> is, unless it compares (docs: "Operator Precedence").
+_FREE: Final = re.compile(r"(?:^|[\w(,;\[]|(?<![-+*/<>=~!@#%^&|`?:])(?:=|<>|!=|:=|=>|[<>]=?))$")
 # Settings that no one sets but who reads the rows: also those of PostgREST before version 9.
 _READERS: Final = re.compile(r"request\..+|role|session_authorization|is_superuser", re.IGNORECASE)
 _ELSEWHERE: Final = re.compile(  # the last two check a text by the domain that a literal names
@@ -33,7 +44,8 @@ _ELSEWHERE: Final = re.compile(  # the last two check a text by the domain that 
 _CLOCK: Final = re.compile(
     r"\b(?:(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|age|random|gen_random_uuid)\"?\s*\("
     r"|current_date|current_time|current_timestamp|localtime|localtimestamp"
-    r"|pg_(?!catalog\b|temp\b)\w+|information_schema|has_\w+_privilege)",
+    r"|pg_(?!catalog\b|temp\b)\w+|information_schema|has_\w+_privilege"
+    r"|last_value|is_called|log_cnt)",  # columns of a sequence, whose changes are not in the WAL as rows
     re.IGNORECASE,
 )
 # Built-in functions that return the same for the same claims and rows, and words that are followed by parentheses.
@@ -204,7 +216,26 @@ def _claims_in(text: str, setting: str) -> frozenset[str] | None:
         if constant[1].lower() != setting.lower():
             continue
         key = _KEY.match(text, constant.end())
-        if key is None:
+        if key is None or not _is_as_set(text[: constant.start()], key[1].count(")")):
             return None
-        names.add(key[1].replace("''", "'"))
+        names.add(key[2].replace("''", "'"))
     return frozenset(names)
+
+
+def _is_as_set(before: str, closed: int) -> bool:
+    """Whether nothing makes something else of a setting, as ``lower(current_setting('request.jwt.claims'))`` does, up to
+    the last of ``closed`` parentheses behind it. ``before``: the text in front of it.
+    """
+    rest = before.rstrip().removesuffix("pg_catalog.").rstrip()
+    for _ in range(closed):
+        rest = _SELECT_BEFORE.sub("", rest)
+        if not rest.endswith("("):
+            return False
+        rest = rest[:-1].rstrip()
+        word = _NAME_BEFORE.search(rest)
+        if word is not None and word[0].lower() not in _PLAIN:
+            return False
+        if word is not None and word[0].lower() in ("coalesce", "nullif"):
+            rest = rest[: word.start()].rstrip()
+    line = before.rfind("\n", 0, len(rest)) + 1
+    return _FREE.search(rest) is not None and "--" not in before[line:]  # in a comment no parenthesis counts

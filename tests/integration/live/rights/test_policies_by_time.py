@@ -57,6 +57,26 @@ async def test_a_setting_in_a_policy_is_looked_at_by_time(rows: Rows) -> None:
             run_each(rows.dsn, "alter system reset app.closed", "select pg_reload_conf()")
 
 
+@pytest.mark.parametrize("condition", ["id <= (select last_value from edge)", "id <= edge()"])
+async def test_a_sequence_in_a_policy_is_looked_at_by_time(rows: Rows, condition: str) -> None:
+    """The stream has no rows of sequences."""
+    run_each(
+        rows.dsn,
+        "create sequence edge",
+        "create function edge() returns bigint language sql stable as $$ select e.last_value from edge e $$",
+        f"grant select on sequence edge to {rows.people}",
+        f"alter policy own on note using ({condition})",
+        "select realtime.expose('note')",
+    )
+    async with live_node(rows.dsn) as node:
+        watching = Watching(rows, node, ALL, "select id, owner, org, body from note order by id")
+        await watching.add(rows.principal("ann"))
+        [(_, follower)] = watching.followers
+        assert follower.ids == ["1"]
+        run_each(rows.dsn, "select setval('edge', 3)")
+        await follower.until(lambda: follower.ids == ["1", "2", "3"])
+
+
 async def test_built_in_functions_that_can_change_are_read_once_for_each_connection(
     rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

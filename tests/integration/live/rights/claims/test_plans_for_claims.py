@@ -96,6 +96,12 @@ def reading(plan: Plan) -> object:
             "$$ begin perform owner::mine; return true; exception when check_violation then return false; end $$",
             "is_mine(owner)",
         ),
+        (
+            "create function application(claims json) returns json language sql immutable as "
+            "$$ select json_build_object('user', claims ->> 'sub') $$",
+            "owner = application(current_setting('request.jwt.claims', true)::json) ->> 'user'",
+        ),
+        ("select", "owner = lower(upper(current_setting('request.jwt.claims', true))::json ->> 'SUB')"),
     ],
 )
 async def test_a_claim_that_no_text_of_a_policy_or_body_reads_is_there_and_not_shared(
