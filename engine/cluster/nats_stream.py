@@ -63,10 +63,18 @@ class StreamState(NamedTuple):
 
 
 class _Client(Client):
-    """NATS' client, which goes on without TLS with a server that does not offer it, whatever the scheme of its address."""
+    """NATS' client, with two differences: it goes on without TLS with a server that does not offer it, whatever the scheme
+    of its address; and it tries an address that refuses again, every two seconds without end, and does not tell why.
+    """
 
     secure = False
     """TLS or nothing."""
+
+    async def _select_next_server(self) -> None:
+        """Connect to the one address that it was given, or raise why not."""
+        server = self._server_pool[0]
+        await self._connect_to_server(server)
+        self._current_server = server
 
     def _connect_command(self) -> bytes:
         """What proves who the client is: made after TLS was begun, if it is."""
