@@ -64,7 +64,7 @@ class StreamState(NamedTuple):
 
 class _Client(Client):
     """NATS' client, with two differences: it goes on without TLS with a server that does not offer it, whatever the scheme
-    of its address; and it tries an address that refuses again, every two seconds without end, and does not tell why.
+    of its address; and it tries an address that refuses again, every two seconds without end, and gives no reason.
     """
 
     secure = False

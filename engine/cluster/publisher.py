@@ -31,7 +31,7 @@ from typing import Final
 import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from tenacity import RetryCallState, wait_exponential, wait_random
+from tenacity import wait_exponential, wait_random
 
 from engine.cluster.identity import DatabaseIdentity
 from engine.cluster.messages import OVERHEAD, RECORD, Index, Pulse, Sent, cut, sign_of_life
@@ -75,7 +75,7 @@ class Publisher:
         reached: see the module.
         queue: what NATS has not acknowledged, and how much it has.
         stored: the sequence number of the last message that NATS has, as far as it is known.
-        adopted: what the term has begun with; None before :meth:`begin`.
+        adopted: what the term has begun with; None before :meth:`begin`. ``problem``: why nothing can be published, or None.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Publisher:
         self.queue = SendQueue()
         self.stored = 0
         self.adopted: Adopted | None = None
+        self.problem: str | None = None
         self._chunk = 0  # bytes of a chunk; 0: not known yet
         self._created: object = None  # distinguishes streams of one name
         self._sequence = 0  # of the last message that was sent
@@ -166,14 +167,18 @@ class Publisher:
         """
         await self._started.wait()
         while True:
-            await until_done(self._session, on=self._passes, failed=self._note, pause=_PAUSE)
+            await until_done(
+                self._session, on=self._passes, failed=lambda tried: self._fails(error_of(tried)), pause=_PAUSE
+            )
 
     def _passes(self, error: BaseException) -> bool:
         soon_enough = time.monotonic() - self._stored_at < self._settings.publish_timeout
         return soon_enough and isinstance(error, NatsFailedError | OSError)
 
-    def _note(self, attempt: RetryCallState) -> None:
-        _log.warning("relay_not_publishing", slot=self._settings.slot, error=str(error_of(attempt)))
+    def _fails(self, error: BaseException | None) -> None:
+        if str(error) != self.problem:
+            self.problem = str(error)
+            _log.warning("relay_not_publishing", slot=self._settings.slot, error=self.problem)
 
     # -- a session -------------------------------------------------------------------------------------------------
 
@@ -185,7 +190,7 @@ class Publisher:
         except NatsFailedError as error:
             if time.monotonic() - began < _HEALTHY_AFTER:
                 raise
-            _log.warning("relay_not_publishing", slot=self._settings.slot, error=str(error))
+            self._fails(error)
 
     async def _connected_session(self) -> None:
         async with connected(self._settings, f"realtime relay {self._relay}") as stream:
@@ -198,6 +203,7 @@ class Publisher:
                 subscription = await stream.client.subscribe(f"{inbox}.*", cb=self._take)
                 control = await stream.client.subscribe(self._settings.control, cb=self._asked)
             self._begun.set()
+            self.problem = None
             self.beat()
             try:
                 await self._send(stream, inbox)

@@ -93,6 +93,7 @@ class RelayService:
         self.term: RelayTerm | None = None
         self.election = Election(dsn, cluster, name)
         self._nats = Allowance(LATELY * cluster.lease)
+        self._unreached: str | None = None  # why the last term could not publish
 
     async def run(self) -> None:
         """Until the task is cancelled."""
@@ -106,6 +107,7 @@ class RelayService:
                 _log.warning("relay_term_ended", slot=self._cluster.slot, relay=self.name, reason=self.problem)
                 if self.role == "leader":
                     self._count(_ending_of(error))
+                    self._unreached = self.problem if isinstance(error, NatsFailedError) else None
             finally:
                 self.role = "standby"
                 await self.election.resign()
@@ -132,6 +134,7 @@ class RelayService:
         self.term = term = RelayTerm(
             self._dsn, self._feed, self._of_term(), self.name, database, self.election.prove, self._analytics
         )
+        term.publisher.problem = self._unreached  # until it has reached NATS
         leading, holding = asyncio.create_task(term.run()), asyncio.create_task(self.election.hold())
         try:
             await asyncio.wait({leading, holding}, return_when=asyncio.FIRST_COMPLETED)
@@ -164,9 +167,10 @@ class RelayService:
         """The body of ``GET /health``."""
         term = self.term
         feed = {} if term is None else self._of_feed(term)
-        well = self.problem is None and (term is None or feed["state"] == "streaming")
+        well = term is None or feed["state"] == "streaming"
         channels = None if term is None else term.channels
-        problems = [self.problem] if self.problem else []
+        problem = self.problem if term is None else term.publisher.problem
+        problems = [problem] if problem else []
         problems += [] if channels is None else channels.problems
         return {
             "status": "ok" if well and not problems else "degraded",

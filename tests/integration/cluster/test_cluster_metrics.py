@@ -99,3 +99,23 @@ async def test_node_shows_its_relay_how_far_it_is_behind_the_stream_and_why_that
     assert registry.value("realtime_stream_received_bytes_total") > received
     assert registry.value("realtime_stream_breaks_total", reason="left_behind") == 1
     await until_true(lambda: node.feed.behind == (0, 0.0))
+
+
+async def test_leading_relay_that_does_not_reach_nats_is_degraded_and_names_the_reason_also_in_its_next_term(
+    cluster: Cluster,
+) -> None:
+    relay = await cluster.relay()
+    await cluster.leading()
+    cluster.nats.kill()
+    terms: set[int] = set()
+    async with asyncio.timeout(3 * GIVE_UP_AFTER):
+        while len(terms) < 2:
+            body = await relay.healthy(503)
+            assert body["status"] == "degraded"
+            if body["role"] == "leader" and "stream" in body:
+                assert body["problems"]
+                terms.add(body["terms"])
+            code, body = await relay.health()
+            assert code == 503 or body["role"] == "standby"  # it is one again between two terms
+    await asyncio.to_thread(cluster.nats.start)
+    assert (await relay.healthy(200))["problems"] == []
