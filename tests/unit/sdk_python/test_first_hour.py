@@ -139,30 +139,38 @@ def test_an_encryption_that_is_none_is_refused() -> None:
 
 
 NO_JSON = (
-    (uuid.UUID(int=1), TypeError, "Object of type UUID is not JSON serializable"),
-    (datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), TypeError, "Object of type datetime is not JSON serializable"),
-    ({"a"}, TypeError, "Object of type set is not JSON serializable"),
-    (float("nan"), ValueError, "not JSON compliant"),
+    (uuid.UUID(int=1), TypeError, "not UUID; give its str\\(\\)"),
+    (datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), TypeError, "not datetime; give its isoformat\\(\\)"),
+    ({"a"}, TypeError, "not set; give a list"),
+    (float("nan"), ValueError, "not nan"),
 )
 
 
 @pytest.mark.parametrize(("value", "error", "problem"), NO_JSON, ids=[type(each[0]).__name__ for each in NO_JSON])
 async def test_what_has_no_json_is_refused_where_it_is_given(value: Any, error: type[Exception], problem: str) -> None:
     realtime = Realtime(f"http://127.0.0.1:{free_port()}")
-    query = realtime.database().collection("todos").where("id", "==", value)
-    with pytest.raises(error, match=rf"^query: .*{problem}"):
-        query.on_snapshot(print)
-    with pytest.raises(error, match=rf"^query: .*{problem}"):
-        query.pages(5)
+    todos, problem = realtime.database().collection("todos"), f": a JSON value is expected, {problem}$"
+    with pytest.raises(error, match=f"^where.1.2{problem}"):
+        todos.where("id", ">", 1).where("id", "==", value)
+    with pytest.raises(error, match=f"^params.1{problem}"):
+        todos.sql("select $1, $2", [1, value])
+    with pytest.raises(error, match=f"^startAfter.0{problem}"):
+        todos.order_by("id").start_after(value)
+    operand: list[object] = [1]
+    query = todos.where("id", "in", operand)
+    operand.append(value)  # when it was looked at already
+    for follow in (lambda: query.on_snapshot(print), lambda: query.pages(5)):
+        with pytest.raises(error, match=f"^where.0.2.1{problem}"):
+            follow()
     async with asyncio.timeout(GIVE_UP_AFTER):
-        with pytest.raises(error, match=rf"^query: .*{problem}"):
+        with pytest.raises(error, match=f"^where.0.2.1{problem}"):
             await query.get()
-    for option in (
-        {"presence": {"at": value}},
-        {"filter": {"where": ["id", "==", value]}},
-        {"conflate": {"ms": value}},
+    for path, option in (
+        ("presence.at", {"presence": {"at": value}}),
+        ("filter.where.2", {"filter": {"where": ["id", "==", value]}}),
+        ("conflate.ms", {"conflate": {"ms": value}}),
     ):
-        with pytest.raises(error, match=rf"^{next(iter(option))}: .*{problem}"):
+        with pytest.raises(error, match=f"^{path}{problem}"):
             realtime.channel("chat:1", **cast("dict[str, Any]", option))
     assert not realtime._manager.subscriptions
     await realtime.disconnect()
@@ -244,7 +252,7 @@ def test_data_that_is_no_json_is_one_error() -> None:
     realtime = Realtime("http://localhost")
     channel: Channel = realtime.channel("chat:1")
     sending = channel.send("sent", object())
-    with pytest.raises(TypeError, match="not JSON serializable") as refused:
+    with pytest.raises(TypeError, match=r"^data: a JSON value is expected, not object$") as refused:
         sending.send(None)
     shown = "".join(traceback.format_exception(refused.value))
     assert "another exception" not in shown

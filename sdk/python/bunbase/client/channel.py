@@ -19,7 +19,7 @@ from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.use_count import BLOCK, Use, UseCount
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
-from bunbase.protocol.expected import expect_text, expect_trace
+from bunbase.protocol.expected import expect_mapping, expect_optional_text, expect_text, expect_trace
 from bunbase.protocol.model import Ack, HistoryPage, Presence
 from bunbase.protocol.type_variables import T
 
@@ -157,6 +157,7 @@ class ChannelBase(Emitter):
             TypeError, ValueError: ``data`` is no JSON, or ``event`` no name.
         """
         expect_text("event", event)
+        expect_optional_text("id", id)
         expect_trace(traceparent, tracestate)
         sealed, id = self._state.encrypt(event, data), id or str(uuid.uuid4())
         message = {"type": "message", "channel": self.name, "event": event, "data": sealed, "id": id}
@@ -195,6 +196,7 @@ class ChannelBase(Emitter):
         Raises:
             RealtimeError: ``RT_009``: not subscribed with presence, or the data is invalid.
         """
+        expect_mapping("presence", {} if data is None else data)
         await self._require_subscription()
         update = {**(data or {}), **fields}
         await self._manager.send({"type": "presence:update", "channel": self.name, "data": update})
@@ -343,8 +345,6 @@ class ChannelBase(Emitter):
             message, readers = payload[0], tuple(self._readers)
             listened = self._deliver("*" if is_reserved(message.event) else message.event, message, also="*")
             return any([listened, *(reader.take(message) for reader in readers)])
-        elif OWN.match(event):
-            return self._deliver(event, *payload)
         else:
-            self._deliver(event, *payload)
+            return self._deliver(event, *payload) or not OWN.match(event)
         return True

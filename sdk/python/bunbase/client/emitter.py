@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, ClassVar, TypeVar, overload
 
 from bunbase.protocol.errors import RealtimeError
-from bunbase.protocol.expected import expect_text
+from bunbase.protocol.expected import expect_function, expect_text
 
 __all__ = ["Emitter", "Listener"]
 
@@ -56,21 +56,24 @@ class Emitter:
             ValueError: there is no such event.
             TypeError: the listener is no function.
         """
-        expect_text("event", event)
+        self._expect(event)
         if event in self._WITHDRAWN:
             text = f"the event {event!r} is withdrawn: {self._WITHDRAWN[event]}"
             warnings.warn(text, DeprecationWarning, stacklevel=2)
-        elif self._EVENTS and event not in self._EVENTS and self._OWN.match(event):
-            near = get_close_matches(event, self._EVENTS, n=1)
-            guess = f"; did you mean {near[0]!r}?" if near else "."
-            raise ValueError(f"no event is named {event!r}{guess} There are {', '.join(self._EVENTS)}")
         if listener is None:
             return partial(self._add, event)
         return self._add(event, listener)
 
+    def _expect(self, event: str) -> None:
+        expect_text("event", event)
+        known = event in self._EVENTS or event in self._WITHDRAWN
+        if self._EVENTS and not known and self._OWN.match(event):
+            near = get_close_matches(event, self._EVENTS, n=1)
+            guess = f"; did you mean {near[0]!r}?" if near else "."
+            raise ValueError(f"no event is named {event!r}{guess} There are {', '.join(self._EVENTS)}")
+
     def _add(self, event: str, listener: L) -> L:
-        if not callable(listener):
-            raise TypeError(f"{event}: a function is expected, not {type(listener).__name__}")
+        expect_function(event, listener)
         self._listeners.setdefault(event, []).append(listener)
         self._listened(event)
         return listener
@@ -79,7 +82,15 @@ class Emitter:
         """There is one more listener. To be overridden."""
 
     def off(self, event: str, listener: Listener | None = None) -> None:
-        """Do not call ``listener`` any more; without one: none of that event."""
+        """Do not call ``listener`` any more; without one: none of that event.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the listener is no function.
+        """
+        self._expect(event)
+        if listener is not None:
+            expect_function(event, listener)
         if listener is None:
             self._listeners.pop(event, None)
         elif listener in (listeners := self._listeners.get(event, [])):

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, Self
 
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.expected import expect_optional_text, expect_whole
 from bunbase.protocol.model import Message
 from bunbase.protocol.type_variables import T_co
 
@@ -27,8 +28,8 @@ class Messages(Generic[T_co]):
     ) -> None:
         if overflow not in ("error", "drop-oldest"):
             raise ValueError(f"overflow: {overflow!r}; known are error, drop-oldest")
-        if buffer < 1:
-            raise ValueError(f"buffer: a number from 1 is expected, not {buffer!r}")
+        expect_optional_text("event", event)
+        expect_whole("buffer", buffer, 1)
         self.dropped = 0
         self._readers = readers
         self._event = event

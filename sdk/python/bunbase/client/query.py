@@ -107,6 +107,8 @@ class Query(QueryBuilder[D_co]):
         """
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= LIMIT:
             raise ValueError(f"size: a whole number from 1 to {LIMIT} is expected, not {size!r}")
+        if callback is not None:
+            expect_function("callback", callback)
         pages: Pages[D_co] = Pages(
             lambda count: self._subscribe(self._collection, {**self._spec, "limit": count}, None, self._options), size
         )

@@ -9,6 +9,8 @@ from typing import Any, Generic, Literal, Self
 from bunbase.client.live_query import Callback, QuerySubscription
 from bunbase.core.cursor import cursor
 from bunbase.core.withdrawn import withdrawn
+from bunbase.protocol.codec import expect_json
+from bunbase.protocol.expected import expect_text
 from bunbase.protocol.type_variables import D_co
 
 __all__ = ["KeyValue", "QueryBuilder", "Subscribe"]
@@ -79,6 +81,8 @@ class QueryBuilder(Generic[D_co]):
 
     def limit(self, count: int) -> Self:
         """At most so many documents."""
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"limit: a whole number is expected, not {type(count).__name__}")
         return self._with(limit=count)
 
     def start_at(self, *at: object) -> Self:
@@ -107,6 +111,9 @@ class QueryBuilder(Generic[D_co]):
 
     def sql(self, text: str, params: list[object] | tuple[object, ...] = ()) -> Self:
         """One ``SELECT``; ``$1`` … are ``params``. Conditions, order and limit are part of it: others are refused."""
+        if not isinstance(params, list | tuple):
+            raise TypeError(f"params: a list is expected, not {type(params).__name__}")
+        expect_text("sql", text)
         return self._with(sql=text, params=list(params))
 
     @withdrawn("snapshots(meta=True) or on_snapshot(…, meta=True)")
@@ -128,6 +135,7 @@ class QueryBuilder(Generic[D_co]):
         return self._with(**{name: cursor(at, self._spec.get("orderBy", ()))})
 
     def _with(self, **more: object) -> Self:
+        expect_json(more)
         query = copy.copy(self)
         query._spec = {**self._spec, **more}
         return query

@@ -25,6 +25,7 @@ from bunbase.protocol.codec import Format
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.expected import expect_text, expect_timeout
 from bunbase.protocol.model import Message
 from bunbase.transports import Address, given_or_set
 
@@ -108,12 +109,7 @@ class Realtime(Emitter):
             url, query_of(api_key, user, attributes, parameters, given=given), headers or {}, format
         )
         self._manager = _Manager(self, queue_limit)
-        if token is not None and get_token is not None:
-            raise ValueError("token, get_token: one of them")
-        expect("token", token, (str, NoneType))
-        if get_token is not None and not callable(get_token):
-            raise TypeError(f"get_token: a function is expected, not {type(get_token).__name__}")
-        tokens = TokenSource(get_token if token is None else lambda: token)
+        tokens = TokenSource.of(token, get_token)
         self._connection = ConnectionManager(self._address, self._options, self._manager, self._on_state, tokens)
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -219,6 +215,7 @@ class Realtime(Emitter):
         Raises:
             ValueError: it is the name of a collection, ``db:…``, which ``database`` is for.
         """
+        expect_text("channel", name)
         if name.startswith("db:"):
             raise ValueError(f"{name}: no channel; use database().collection()")
         options = ChannelOptions(presence, history, filter, encryption, meta, conflate)
@@ -244,6 +241,8 @@ class Realtime(Emitter):
             RealtimeError: ``RT_004``: the transaction was rolled back; ``RT_007``: it is no position of this database;
                 ``RT_001``: it takes too long, for instance without a connection.
         """
+        expect_text("position", position)
+        expect_timeout(timeout)
         try:
             async with asyncio.timeout(timeout):
                 await self._manager.send({"type": "seen", "position": position})

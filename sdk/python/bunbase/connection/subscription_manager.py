@@ -137,7 +137,7 @@ class SubscriptionManager:
 
     async def send(self, message: Raw) -> Raw:
         """Send, and wait for the answer. Raises ``RealtimeError``; ``TypeError`` or ``ValueError`` if it is no JSON."""
-        size, most = len(codec.encode_text(message).encode()) + 32, self._limits.get("messageSize", _MESSAGE_SIZE)
+        size, most = len(codec.encode_bytes(message)) + 32, self._limits.get("messageSize", _MESSAGE_SIZE)
         if size > most:
             raise RealtimeError(
                 ErrorCode.MESSAGE_TOO_LARGE,

@@ -15,8 +15,9 @@ from bunbase.core.presence import PresenceState
 from bunbase.core.recent_ids import RecentIds
 from bunbase.protocol.codec import expect_json
 from bunbase.protocol.codes import ErrorCode
-from bunbase.protocol.crypto import DecryptionError, Encryption
+from bunbase.protocol.crypto import DecryptionError, Encryption, expect_encryption
 from bunbase.protocol.errors import RealtimeError
+from bunbase.protocol.expected import expect_mapping, expect_whole
 from bunbase.protocol.model import Message
 
 __all__ = ["ChannelOptions", "ChannelState", "Event"]
@@ -36,16 +37,18 @@ class ChannelOptions:
     conflate: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if self.encryption is not None and not isinstance(self.encryption, Encryption):
-            raise TypeError(f"encryption: Encryption is expected, not {type(self.encryption).__name__}")
+        expect_encryption(self.encryption)
         if not isinstance(self.presence, bool | Mapping | None):
             raise TypeError(f"presence: True, False or a mapping is expected, not {type(self.presence).__name__}")
         for option in ("filter", "conflate"):
-            if not isinstance(value := getattr(self, option), Mapping | None):
-                raise TypeError(f"{option}: a mapping is expected, not {type(value).__name__}")
-        for name in ("presence", "history", "filter", "meta", "conflate"):
+            if (value := getattr(self, option)) is not None:
+                expect_mapping(option, value)
+        expect_whole("history", self.history, 0)
+        if not isinstance(self.meta, bool):
+            raise TypeError(f"meta: True or False is expected, not {type(self.meta).__name__}")
+        for name in ("presence", "filter", "conflate"):
             value = getattr(self, name)
-            expect_json(name, dict(value) if isinstance(value, Mapping) else value)
+            expect_json({name: dict(value) if isinstance(value, Mapping) else value})
 
     def given(self) -> dict[str, Any]:
         """The options that are not at their defaults."""

@@ -29,7 +29,7 @@ class LiveState:
     def __init__(
         self, id: str, channel: str, query: Mapping[str, Any], options: Mapping[str, bool] | None = None
     ) -> None:
-        expect_json("query", query)
+        expect_json(query)
         self.id = id
         self.channel = channel
         self.strategy: str | None = None

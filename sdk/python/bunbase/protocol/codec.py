@@ -6,32 +6,83 @@ Numbers of the application keep their digits: a ``Decimal`` is written as a numb
 from __future__ import annotations
 
 import json
+import math
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Literal
 
-__all__ = ["Format", "decode_binary", "decode_text", "encode_binary", "encode_text", "expect_json"]
+from bunbase.protocol.expected import is_unicode
+
+__all__ = ["Format", "decode_binary", "decode_text", "encode_binary", "encode_bytes", "encode_text", "expect_json"]
 
 Format = Literal["json", "msgpack"]
+
+_REMEDIES = {
+    "datetime": "; give its isoformat()",
+    "date": "; give its isoformat()",
+    "time": "; give its isoformat()",
+    "UUID": "; give its str()",
+    "set": "; give a list",
+    "frozenset": "; give a list",
+}
 
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # the range of MessagePack's integers
 
 
 def encode_text(message: object) -> str:
-    """As JSON. Raises ``TypeError`` or ``ValueError`` if it has none (NaN has none)."""
+    """As JSON. Raises ``TypeError`` or ``ValueError`` with the path of what has none, such as NaN."""
     with suppress(TypeError):
-        return _plain(message)
-    return _with_decimals(message)
-
-
-def expect_json(what: str, value: object) -> None:
-    """Raises ``TypeError`` or ``ValueError`` with ``what`` it is, if it has no JSON."""
+        try:
+            return _plain(message)
+        except ValueError:
+            _refuse("", message, ())
+            raise
     try:
-        encode_text(value)
-    except TypeError as wrong:
-        raise TypeError(f"{what}: {wrong}") from None
-    except ValueError as wrong:
-        raise ValueError(f"{what}: {wrong}") from None
+        return _with_decimals(message)
+    except (TypeError, ValueError, RecursionError):
+        _refuse("", message, ())
+        raise
+
+
+def encode_bytes(message: object) -> bytes:
+    """As JSON in UTF-8. Raises as ``encode_text`` does, also for half a surrogate pair, which UTF-8 has not."""
+    text = encode_text(message)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        _refuse("", message, ())
+        raise
+
+
+def expect_json(value: object) -> None:
+    """Raises as ``encode_bytes`` does."""
+    encode_bytes(value)
+
+
+def _refuse(path: str, value: object, above: tuple[object, ...]) -> None:
+    """Find what has no JSON, and raise with its path."""
+    if isinstance(value, dict | list | tuple):
+        if any(value is each for each in above):
+            raise ValueError(f"{_shown(path)}a JSON value is expected, not one that contains itself") from None
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if not isinstance(key, str | int | float | bool | None):
+                raise TypeError(f"{_shown(path)}keys of JSON are strings, not {type(key).__name__}") from None
+            _refuse("", key, ())
+            _refuse(f"{path}.{key}" if path else str(key), item, (*above, value))
+    elif (isinstance(value, Decimal) and not value.is_finite()) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        hint = f"; PostgreSQL takes the string {str(value)!r}" if isinstance(value, Decimal) else ""
+        raise ValueError(f"{_shown(path)}a JSON value is expected, not {value}{hint}") from None
+    elif isinstance(value, str) and not is_unicode(value):
+        raise ValueError(f"{_shown(path)}text of Unicode is expected, not half a surrogate pair") from None
+    elif not isinstance(value, str | int | float | bool | Decimal | None):
+        remedy = _REMEDIES.get(type(value).__name__, "")
+        raise TypeError(f"{_shown(path)}a JSON value is expected, not {type(value).__name__}{remedy}") from None
+
+
+def _shown(path: str) -> str:
+    return f"{path}: " if path else ""
 
 
 def _plain(message: object) -> str:
@@ -41,7 +92,7 @@ def _plain(message: object) -> str:
 def _with_decimals(value: object) -> str:
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise ValueError(f"{value} has no JSON; PostgreSQL takes the string {str(value)!r}")
+            raise ValueError(f"{value} has no JSON")
         return str(value)
     if isinstance(value, dict):
         items = [f"{_key(key)}:{_with_decimals(item)}" for key, item in value.items()]
@@ -52,6 +103,8 @@ def _with_decimals(value: object) -> str:
 
 
 def _key(key: object) -> str:
+    if not isinstance(key, str | int | float | bool | None):
+        raise TypeError(f"{type(key).__name__} is no key of JSON")
     return _plain(key if isinstance(key, str) else _plain(key))
 
 

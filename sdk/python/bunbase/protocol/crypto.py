@@ -12,10 +12,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from bunbase.protocol.codec import decode_text, encode_text
+from bunbase.protocol.codec import decode_text, encode_bytes
 from bunbase.protocol.errors import BunbaseError
 
-__all__ = ["DecryptionError", "Encryption"]
+__all__ = ["DecryptionError", "Encryption", "expect_encryption"]
 
 _KEY_SIZE = 32
 _NONCE_SIZE = 12
@@ -54,7 +54,7 @@ class Encryption:
     def encrypt(self, channel: str, event: str, data: object, *, nonce: bytes | None = None) -> dict[str, Any]:
         """The envelope for ``data``, any JSON value. ``nonce``: for test vectors only; never use one twice."""
         iv = os.urandom(_NONCE_SIZE) if nonce is None else nonce
-        text = encode_text(data).encode()
+        text = encode_bytes(data)
         sealed = self._ciphers[self.key_id].encrypt(iv, text, _bound(channel, event, self.key_id))
         return {"e2ee": 1, "kid": self.key_id, "iv": _to_text(iv), "ct": _to_text(sealed)}
 
@@ -80,6 +80,12 @@ class Encryption:
 
 def _bound(channel: str, event: str, kid: str) -> bytes:
     return f"{channel}\n{event}\n{kid}".encode()
+
+
+def expect_encryption(value: object) -> None:
+    """Raises ``TypeError`` if it is neither an ``Encryption`` nor None."""
+    if not isinstance(value, Encryption | None):
+        raise TypeError(f"encryption: Encryption is expected, not {type(value).__name__}")
 
 
 def _key(id: str, key: bytes | str) -> bytes:

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-__all__ = ["expect_function", "expect_text", "expect_timeout", "expect_trace"]
+__all__ = [
+    "expect_function",
+    "expect_header",
+    "expect_mapping",
+    "expect_optional_text",
+    "expect_text",
+    "expect_timeout",
+    "expect_trace",
+    "expect_whole",
+    "is_unicode",
+]
+
+_HEADER = re.compile(r"[\t -~]*")
 
 _PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -18,12 +31,55 @@ def expect_trace(traceparent: object, tracestate: object) -> None:
         raise ValueError(f"traceparent: a W3C traceparent is expected, not {traceparent!r}")
 
 
+def expect_optional_text(name: str, value: object) -> None:
+    """As ``expect_text``, and None is one."""
+    if value is not None:
+        expect_text(name, value)
+
+
 def expect_text(name: str, value: object) -> None:
     """The name of a channel, a collection, an event … Raises ``TypeError`` or, if it is empty, ``ValueError``."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: a non-empty string is expected, not {type(value).__name__}")
     if not value:
         raise ValueError(f"{name}: a non-empty string is expected, not {value!r}")
+    if not is_unicode(value):
+        raise ValueError(f"{name}: text of Unicode is expected, not half a surrogate pair")
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it has UTF-8: it has no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def expect_header(name: str, value: object) -> None:
+    """The value of a header, which may be a secret: not repeated. Raises ``TypeError``, or ``ValueError`` for characters
+    that none can carry.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: a string is expected, not {type(value).__name__}")
+    if not _HEADER.fullmatch(value):
+        raise ValueError(
+            f"{name}: it has a line break, or other characters that no header can carry; printable ASCII can"
+        )
+
+
+def expect_mapping(name: str, value: object) -> None:
+    """Raises ``TypeError`` if it has no named fields."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: a mapping is expected, not {type(value).__name__}")
+
+
+def expect_whole(name: str, value: object, least: int) -> None:
+    """Raises ``TypeError`` or, if it is less than ``least``, ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: a whole number from {least} is expected, not {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name}: a whole number from {least} is expected, not {value!r}")
 
 
 def expect_function(name: str, value: object) -> None:

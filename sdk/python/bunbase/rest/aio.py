@@ -9,7 +9,8 @@ from typing import Any, Self, TypeVar
 import httpx
 from tenacity import AsyncRetrying
 
-from bunbase.protocol.crypto import Encryption
+from bunbase.protocol.crypto import Encryption, expect_encryption
+from bunbase.protocol.expected import expect_text
 from bunbase.protocol.model import HistoryPage, Presence
 from bunbase.rest import calls
 from bunbase.rest.resources import ConnectionInfo, Room
@@ -38,7 +39,7 @@ class AsyncRealtimeServer:
     def __init__(
         self, url: str | None = None, api_key: str | None = None, *, timeout: float = 10.0, attempts: int = 4
     ) -> None:
-        self._http = httpx.AsyncClient(**calls.client_options(url, api_key, timeout))
+        self._http = httpx.AsyncClient(**calls.client_options(url, api_key, timeout, attempts))
         self._attempts = attempts
 
     def __repr__(self) -> str:
@@ -46,6 +47,8 @@ class AsyncRealtimeServer:
 
     def channel(self, name: str, *, encryption: Encryption | None = None) -> AsyncServerChannel:
         """A channel to publish to and look into."""
+        expect_text("channel", name)
+        expect_encryption(encryption)
         return AsyncServerChannel(self, name, encryption)
 
     async def broadcast(  # noqa: PLR0913

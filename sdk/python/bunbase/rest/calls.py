@@ -13,10 +13,18 @@ from urllib.parse import quote
 import httpx
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from bunbase.protocol.codec import decode_text, encode_text
+from bunbase.protocol.codec import decode_text, encode_bytes
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
 from bunbase.protocol.errors import BunbaseError, RealtimeError
+from bunbase.protocol.expected import (
+    expect_header,
+    expect_optional_text,
+    expect_text,
+    expect_timeout,
+    expect_trace,
+    expect_whole,
+)
 from bunbase.protocol.model import HistoryPage, Presence, User
 from bunbase.rest.resources import ConnectionInfo, Room
 from bunbase.transports.base import Address, given_or_set, retry_after_of
@@ -82,7 +90,7 @@ def options(call: Call[Any]) -> dict[str, Any]:
     """Parameters, headers and body of a call as options of httpx; its own JSON has no ``Decimal``."""
     given: dict[str, Any] = {"params": call.params, "headers": dict(call.headers)}
     if call.json is not None:
-        given["content"] = encode_text(call.json)
+        given["content"] = encode_bytes(call.json)
         given["headers"]["Content-Type"] = "application/json"
     return given
 
@@ -114,9 +122,14 @@ def worth_repeating(call: Call[Any], error: BaseException, timeout: float | None
     return call.repeatable and isinstance(error, httpx.TransportError)
 
 
-def client_options(url: str | None, api_key: str | None, timeout: float) -> dict[str, Any]:
-    """The arguments of an HTTP client of httpx, synchronous or not."""
+def client_options(url: str | None, api_key: str | None, timeout: float | None, attempts: int) -> dict[str, Any]:
+    """The arguments of an HTTP client of httpx, synchronous or not. ``TypeError`` or ``ValueError`` for a wrong one."""
     url, api_key = given_or_set(url, api_key)
+    if timeout is not None:
+        expect_timeout(timeout)
+    expect_whole("attempts", attempts, 1)
+    if api_key is not None:
+        expect_header("api_key", api_key)
     headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
     return {"base_url": Address(url).http, "headers": headers, "timeout": timeout}
 
@@ -161,6 +174,7 @@ def shown(base_url: httpx.URL) -> str:
 
 
 def _channel(name: str, rest: str = "") -> str:
+    expect_text("channel", name)
     return f"/channels/{quote(name, safe='')}{rest}"
 
 
@@ -171,7 +185,10 @@ def _nothing(_: object) -> None:
 def _trace(traceparent: str | None, tracestate: str | None) -> dict[str, str]:
     """The headers of a W3C trace context. Raises ``ValueError`` for text that no header can carry (RFC 9110, 5.5)."""
     given = {"traceparent": traceparent, "tracestate": tracestate}
-    headers = {name: value.strip() for name, value in given.items() if value is not None}
+    headers = {
+        name: value.strip() if isinstance(value, str) else value for name, value in given.items() if value is not None
+    }
+    expect_trace(headers.get("traceparent"), headers.get("tracestate"))
     for name, value in headers.items():
         if not _HEADER.fullmatch(value):
             raise ValueError(f"{name}: {value!r} has characters other than those of a header; give printable ASCII")
@@ -191,6 +208,8 @@ def broadcast(  # noqa: PLR0913
     tracestate: str | None,
 ) -> Call[str]:
     """Publish. It always has an id, so that repeating it is harmless."""
+    expect_text("event", event)
+    expect_optional_text("id", id)
     body: dict[str, Any] = {"event": event, "id": id or str(uuid.uuid4())}
     body["data"] = data if encryption is None else encryption.encrypt(channel, event, data)
     optional = {"sender": sender, "audience": audience, "priority": priority or None}
@@ -210,6 +229,7 @@ def broadcast_widely(  # noqa: PLR0913
     tracestate: str | None,
 ) -> Call[None]:
     """To all connections, to users or to several channels. Has no id: repeating would deliver it twice."""
+    expect_text("event", event)
     body = {"event": event, "data": data, "users": users, "channels": channels, "sender": sender, "audience": audience}
     given = {name: value for name, value in body.items() if value is not None}
     return Call("POST", "/broadcast", _nothing, given, repeatable=False, headers=_trace(traceparent, tracestate))
@@ -226,6 +246,7 @@ def _read_presence(raw: Any) -> Presence:
 
 def kick(channel: str, user_id: str, reason: str | None) -> Call[int]:
     """Remove a user."""
+    expect_text("user_id", user_id)
     body = {"userId": user_id} if reason is None else {"userId": user_id, "reason": reason}
     return Call("POST", _channel(channel, "/kick"), lambda raw: int(raw["connections"]), body)
 
@@ -238,6 +259,7 @@ def history(channel: str, before: str | None, limit: int) -> Call[HistoryPage]:
 
 def connections(user_id: str | None, after: str | None) -> Call[tuple[list[ConnectionInfo], str | None]]:
     """A page of connections, and where the next one begins."""
+    expect_optional_text("user_id", user_id)
     given = {"userId": user_id, "after": after, "limit": _PAGE}
     params = {name: value for name, value in given.items() if value is not None}
     return Call("GET", "/connections", _read_connections, params=params)
@@ -249,16 +271,19 @@ def _read_connections(raw: Any) -> tuple[list[ConnectionInfo], str | None]:
 
 def disconnect(connection_id: str) -> Call[None]:
     """End a connection. Not repeated once it may have arrived: a repeated one would get an error."""
+    expect_text("connection_id", connection_id)
     return Call("DELETE", f"/connections/{quote(connection_id, safe='')}", _nothing, repeatable=False)
 
 
 def disconnect_user(user_id: str) -> Call[int]:
     """End all connections of a user."""
+    expect_text("user_id", user_id)
     return Call("DELETE", "/connections", lambda raw: int(raw["count"]), params={"userId": user_id})
 
 
 def create_room(name: str, settings: Mapping[str, Any]) -> Call[Room]:
     """Make a room."""
+    expect_text("channel", name)
     return Call("POST", "/channels", Room.of, {"name": name, **_camel(settings)}, repeatable=False)
 
 

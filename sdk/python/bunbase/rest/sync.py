@@ -12,7 +12,8 @@ from typing import Any, Self, TypeVar
 import httpx
 from tenacity import Retrying
 
-from bunbase.protocol.crypto import Encryption
+from bunbase.protocol.crypto import Encryption, expect_encryption
+from bunbase.protocol.expected import expect_text
 from bunbase.protocol.model import HistoryPage, Presence
 from bunbase.rest import calls
 from bunbase.rest.resources import ConnectionInfo, Room
@@ -41,7 +42,7 @@ class RealtimeServer:
     def __init__(
         self, url: str | None = None, api_key: str | None = None, *, timeout: float = 10.0, attempts: int = 4
     ) -> None:
-        self._http = httpx.Client(**calls.client_options(url, api_key, timeout))
+        self._http = httpx.Client(**calls.client_options(url, api_key, timeout, attempts))
         self._attempts = attempts
 
     def __repr__(self) -> str:
@@ -49,6 +50,8 @@ class RealtimeServer:
 
     def channel(self, name: str, *, encryption: Encryption | None = None) -> ServerChannel:
         """A channel to publish to and look into."""
+        expect_text("channel", name)
+        expect_encryption(encryption)
         return ServerChannel(self, name, encryption)
 
     def broadcast(  # noqa: PLR0913

@@ -31,7 +31,7 @@ class SyncRealtime:
 
     def __init__(self, url: str | None = None, **options: Any) -> None:
         get_token = options.get("get_token")
-        if get_token is not None and not inspect.iscoroutinefunction(get_token):
+        if callable(get_token) and not inspect.iscoroutinefunction(get_token):
             options["get_token"] = partial(asyncio.to_thread, get_token)
         self._realtime = Realtime(url, **options)
         self._thread = LoopThread()

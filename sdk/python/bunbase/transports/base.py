@@ -12,6 +12,7 @@ from typing import Any, get_args
 from urllib.parse import urlencode, urlsplit
 
 from bunbase.protocol.codec import Format
+from bunbase.protocol.expected import expect_header
 
 __all__ = ["KEY_VARIABLE", "URL_VARIABLE", "Address", "Transport", "given_or_set", "retry_after_of"]
 
@@ -42,6 +43,8 @@ class Address:
                 f"url: {self.url!r} {problem}; give an address such as 'https://realtime.example.com', "
                 f"or set {URL_VARIABLE}"
             )
+        for name, value in self.headers.items():
+            expect_header(f"headers.{name}", value)
         if self.format not in get_args(Format):
             raise ValueError(f"format: {self.format!r}; known are {', '.join(get_args(Format))}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ async def test_a_wrong_overflow_or_buffer_of_an_iterator_is_refused() -> None:
     wrong: Any = "drop"
     with pytest.raises(ValueError, match="overflow: 'drop'; known are error, drop-oldest"):
         channel.messages(overflow=wrong)
-    with pytest.raises(ValueError, match="buffer: a number from 1 is expected, not 0"):
+    with pytest.raises(ValueError, match="buffer: a whole number from 1 is expected, not 0"):
         channel.messages(buffer=0)
 
 
@@ -92,6 +93,25 @@ async def test_wrong_calls_are_refused_where_they_are_written() -> None:
         (TypeError, "presence: True, False or a mapping is expected, not str", lambda: made(presence="yes")),
         (TypeError, "filter: a mapping is expected, not list", lambda: made(filter=["a"])),
         (TypeError, "conflate: a mapping is expected, not str", lambda: made(conflate="id")),
+        (TypeError, f"channel: {TEXT}NoneType", lambda: Realtime(URL).channel(nothing)),
+        (ValueError, f"channel: {TEXT}''", lambda: SyncRealtime(URL).channel("")),
+        (ValueError, "channel: text of Unicode is expected", lambda: Realtime(URL).channel("\ud800")),
+        (TypeError, "history: a whole number from 0 is expected, not str", lambda: made(history="5")),
+        (ValueError, "history: a whole number from 0 is expected, not -1", lambda: made(history=-1)),
+        (TypeError, "meta: True or False is expected, not str", lambda: made(meta="x")),
+        (TypeError, f"event: {TEXT}int", lambda: channel.off(number)),
+        (ValueError, "no event is named 'presence:joined'", lambda: channel.off("presence:joined")),
+        (ValueError, "no event is named 'transports'; did you mean", lambda: Realtime(URL).off("transports")),
+        (TypeError, "error: a function is expected, not str", lambda: channel.off("error", wrong)),
+        (TypeError, f"event: {TEXT}int", lambda: channel.messages(number)),
+        (TypeError, "buffer: a whole number from 1 is expected, not str", lambda: channel.messages(buffer=wrong)),
+        (TypeError, "callback: a function is expected, not str", lambda: todos.pages(5, wrong)),
+        (TypeError, "limit: a whole number is expected, not str", lambda: todos.limit(wrong)),
+        (TypeError, f"sql: {TEXT}NoneType", lambda: todos.sql(nothing)),
+        (TypeError, "params: a list is expected, not str", lambda: todos.sql("select $1", wrong)),
+        (TypeError, "get_token: a function is expected, not int", lambda: SyncRealtime(URL, get_token=number)),
+        (TypeError, "headers.a: a string is expected, not int", lambda: Realtime(URL, headers={"a": number})),
+        (ValueError, "token: it has a line break", lambda: Realtime(URL, token="secret\n")),
     ]
     for error, words, call in cases:
         with pytest.raises(error) as refused:
@@ -101,6 +121,16 @@ async def test_wrong_calls_are_refused_where_they_are_written() -> None:
         await todos.get(timeout=wrong)
     with pytest.raises(TypeError, match=rf"^event: {TEXT}int$"):
         await channel.send(number)
+    with pytest.raises(TypeError, match=rf"^id: {TEXT}int$"):
+        await channel.send("n", id=number)
+    with pytest.raises(ValueError, match=rf"^id: {TEXT}''$"):
+        await channel.send("n", id="")
+    with pytest.raises(TypeError, match=r"^presence: a mapping is expected, not str$"):
+        await channel.update_presence(wrong)
+    with pytest.raises(TypeError, match=r"^timeout: a number above 0 is expected, not str$"):
+        await Realtime(URL).when_seen("0/1", timeout=wrong)
+    with pytest.raises(TypeError, match=rf"^position: {TEXT}NoneType$"):
+        await Realtime(URL).when_seen(nothing)
     with pytest.raises(ValueError, match=r"^traceparent: a W3C traceparent is expected, not 'nonsense'$"):
         await channel.send("n", traceparent="nonsense")
     with pytest.raises(TypeError, match=r"^attributes: 'a' is a list; strings, numbers, bools and None are expected$"):
@@ -113,3 +143,31 @@ async def test_a_wrong_event_of_presence_or_of_rooms_names_all_that_there_are() 
         channel.on("presence:joined", print)
     listed = "presence:join, presence:update, presence:leave, room:created, room:updated, room:closed, room:occupied, "
     assert f"There are {listed}room:vacated" in str(refused.value)
+
+
+async def test_a_refused_callback_of_pages_leaves_no_subscription() -> None:
+    realtime = Realtime(URL)
+    wrong: Any = "x"
+    with pytest.raises(TypeError):
+        realtime.database().collection("todos").pages(5, wrong)
+    assert not realtime._manager.subscriptions
+    assert realtime.state == "closed"
+
+
+async def test_data_without_json_is_refused_with_its_path() -> None:
+    _, channel = made()
+    circle: list[object] = []
+    circle.append(circle)
+    cases: list[tuple[object, str]] = [
+        ({"a": [1, {"b"}]}, "data.a.1: a JSON value is expected, not set; give a list"),
+        ({"a": [Decimal(1), math.nan]}, "data.a.1: a JSON value is expected, not nan"),
+        ({"a": {(1, 2): 3}}, "data.a: keys of JSON are strings, not tuple"),
+        ({"a": Decimal(1), "b": {(1, 2): 3}}, "data.b: keys of JSON are strings, not tuple"),
+        ({"a": "\ud800"}, "data.a: text of Unicode is expected, not half a surrogate pair"),
+        (circle, "data.0: a JSON value is expected, not one that contains itself"),
+    ]
+    for data, words in cases:
+        with pytest.raises((TypeError, ValueError)) as refused:
+            await channel.send("n", data)
+        assert str(refused.value) == words
+    assert not channel._manager.send_queue._entries
