@@ -86,7 +86,7 @@ def _erased(node: Node, inserted: list[tuple[int, bytes]]) -> Iterator[tuple[int
     """The ranges that are types, in bytes; ``inserted``: what is to be put where, in bytes."""
     if node.type in _UNKNOWN:
         raise UnknownSyntaxError(f"line {node.start_point.row + 1}: {node.type} is more than a type")
-    if node.type in _TYPES or _of_types_alone(node):
+    if node.type in _TYPES or _of_types_alone(node) or _is_this(node):
         yield node.start_byte, _end_of(node)
         return
     if node.type == "method_definition":
@@ -115,6 +115,12 @@ def _of_types_alone(node: Node) -> bool:
     return node.type in {"import_specifier", "export_specifier"} and node.children[0].type == "type"
 
 
+def _is_this(node: Node) -> bool:
+    """Whether it is the parameter that gives ``this`` a type."""
+    pattern = node.child_by_field_name("pattern") if node.type == "required_parameter" else None
+    return pattern is not None and pattern.type == "this"
+
+
 def _end_of(node: Node) -> int:
     """With what separates it from the next one."""
     following = node.next_sibling
@@ -123,6 +129,7 @@ def _end_of(node: Node) -> int:
         "export_specifier": ",",
         "function_signature": ";",
         "method_signature": ";",
+        "required_parameter": ",",
         "type_alias_declaration": ";",
     }.get(node.type)
     return following.end_byte if following is not None and following.type == separates else node.end_byte

@@ -22,6 +22,8 @@ from server.browser_sdk.type_erasure import UnknownSyntaxError, erase_types
             "function f<T extends object>(a?: T, ...b: T[]): a is T { return a; }",
             "function f (a , ...b ) { return a; }",
         ),
+        ("const a = function (this: B, c: string) {};", "const a = function ( c ) {};"),
+        ("function a(this: B): void {}", "function a( ) {}"),
         ("type A = { b: string };\nexport type { A };\nlet x;", "\n\nlet x;"),
         ('import { a, type B, c } from "./d.js";', 'import { a, c } from "./d.js";'),
         ('import type { B } from "./d.js";', ""),
