@@ -254,4 +254,4 @@ class FollowedFeed(ConsumedFeed, ABC):
             await asyncio.sleep(self._silence / 10)
             silent = time.monotonic() - self._received_at
             if self._welcomed and silent > self._silence:
-                self._become_away(f"the relay has sent nothing for {silent:.0f} s")
+                self._become_away(f"the relay has sent nothing for more than {self._silence:g} s")

@@ -1,7 +1,7 @@
 """``realtime dev --nodes N``: a cluster on this machine, of this process as a node, and its children: other nodes, a relay.
 
 A NATS server, a relay that reads the one slot, and N nodes on ports that follow one another, as they would be on N machines
-(docs: Several machines). All end with this process, which then drops the slot.
+(docs: Several machines). One that ends by itself is started again. All end with this process, which then drops the slot.
 """
 
 from __future__ import annotations
@@ -12,25 +12,32 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import psycopg
+import structlog
 
 from engine.errors import RealtimeError
 from engine.feed.slots import drop_slot
 from engine.postgres.connections.opening import connect
 from server.app.listening import listen_near, url_of
 from server.app.settings import PREFIX, Settings
-from server.cli.serving.local_nats import LocalNats
+from server.cli.serving.local_nats import LocalNats, LocalNatsError
+from server.workers.record import how_it_ended
 
 __all__ = ["Cluster", "cluster"]
 
 _ENDS: Final = 20.0  # seconds that a process may take to end
+_LOOKS: Final = 1.0  # seconds between two looks at the processes
+
+_log = structlog.get_logger("realtime.node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +68,70 @@ def cluster(settings: Settings, dsn: str, port: int, nodes: int) -> Iterator[Clu
             }
         )
         environment = os.environ | _environment(own, dsn)
-        children: list[subprocess.Popen[bytes]] = []
+        parts = _Parts()
         addresses: list[str] = []
         try:
+            parts.keep("nats", nats.restarted, nats.process)
             for command, name in [*(("serve", f"node_{number}") for number in range(2, nodes + 1)), ("relay", "relay")]:
                 address, port = _free_address(settings, port + 1)
                 addresses.append(address)
-                children.append(_start(command, settings.host, port, environment | {f"{PREFIX}NODE_NAME": name}))
+                parts.keep(
+                    name, partial(_start, command, settings.host, port, environment | {f"{PREFIX}NODE_NAME": name})
+                )
             *others, relay = addresses
-            yield Cluster(own, tuple(others), relay)
+            with parts.watched():
+                yield Cluster(own, tuple(others), relay)
         finally:
-            _end(children)
+            parts.end()
             _drop_slot(dsn, own.slot_name)
+
+
+class _Parts:
+    """Processes beside this one, by name. While they are watched, one that has ended is started again."""
+
+    def __init__(self) -> None:
+        self._starts: dict[str, Callable[[], subprocess.Popen[bytes]]] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ending = threading.Event()
+
+    def keep(
+        self, name: str, start: Callable[[], subprocess.Popen[bytes]], running: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        """Start it, unless it is ``running``."""
+        self._starts[name] = start
+        self._running[name] = running or start()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """A thread looks at them each second."""
+        thread = threading.Thread(target=self._watch, name="parts", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            thread.join()
+
+    def _watch(self) -> None:
+        while not self._ending.wait(_LOOKS):
+            for name, process in tuple(self._running.items()):
+                code = process.poll()
+                if code is not None:
+                    _log.warning("part_ended", name=name, pid=process.pid, how=how_it_ended(code))
+                    with contextlib.suppress(LocalNatsError, OSError):  # at the next look again
+                        self._running[name] = self._starts[name]()
+
+    def end(self) -> None:
+        """All at the same time; one that does not end is killed. The NATS server, of which the others have need, is not."""
+        children = [process for name, process in self._running.items() if name != "nats"]
+        for each in children:
+            each.terminate()
+        for each in children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                each.wait(_ENDS)
+                continue
+            each.kill()
+            each.wait()
 
 
 @contextmanager
@@ -113,18 +172,6 @@ def _free_address(settings: Settings, port: int) -> tuple[str, int]:
 def _start(command: str, host: str, port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     arguments = [sys.executable, "-m", "server", command, "--host", host, "--port", str(port)]
     return subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-
-
-def _end(children: list[subprocess.Popen[bytes]]) -> None:
-    """All at the same time; one that does not end is killed."""
-    for each in children:
-        each.terminate()
-    for each in children:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            each.wait(_ENDS)
-            continue
-        each.kill()
-        each.wait()
 
 
 def _drop_slot(dsn: str, name: str) -> None:

@@ -89,6 +89,12 @@ class LocalNats:
                 raise LocalNatsError(f"NATS has not started: {log.read_text(errors='replace')[-500:]}")
             time.sleep(0.02)
 
+    def restarted(self) -> subprocess.Popen[bytes]:
+        """Start it, with what it has stored; the process. Raises ``LocalNatsError``."""
+        self.start()
+        assert self.process is not None
+        return self.process
+
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=0.5):

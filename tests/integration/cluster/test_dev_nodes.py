@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from server.cli.serving.local_nats import nats_server_program
 from tests.support.clients.list_client import ListClient, read, slot_name, write
 from tests.support.ports import free_port
 from tests.support.postgres.sql import until
@@ -24,6 +27,12 @@ def addresses(server: ServerProcess) -> list[str]:
     return [each["url"] for each in events if each["event"] == "serving"]
 
 
+def ended(server: ServerProcess) -> set[str]:
+    """The processes beside it that have been started again, as its log has them."""
+    events = [json.loads(line) for line in server.lines if line.startswith("{")]
+    return {each["name"] for each in events if each["event"] == "part_ended"}
+
+
 async def read_health(url: str) -> dict[str, Any]:
     async with httpx.AsyncClient(timeout=GIVE_UP_AFTER) as http:
         found: dict[str, Any] = (await http.get(f"{url}/health")).json()
@@ -36,6 +45,17 @@ async def follower(url: str) -> ListClient:
     assert (await client.receive())["type"] == "connected"
     assert (await client.subscribe({}))["type"] == "subscribed"
     return client
+
+
+def child(server: ServerProcess, word: str) -> int:
+    """The process beside it that has ``word`` in its command line."""
+    children = [
+        each
+        for file in Path(f"/proc/{server.process.pid}/task").glob("*/children")
+        for each in file.read_text().split()
+    ]
+    [found] = [each for each in children if word in Path(f"/proc/{each}/cmdline").read_text().split("\0")]
+    return int(found)
 
 
 @pytest.mark.long
@@ -54,6 +74,12 @@ async def test_a_change_reaches_clients_of_every_node_and_nothing_is_left_at_the
         write(database, INSERT)
         for each in clients:
             await each.until(["1"])
+        os.kill(child(server, "relay"), signal.SIGKILL)
+        os.kill(child(server, str(nats_server_program())), signal.SIGKILL)
+        await until(lambda: ended(server) == {"relay", "nats"})
+        write(database, "insert into messages values (2)")
+        for each in clients:
+            await each.until(["1", "2"])
         slots = read(database, f"select slot_name from pg_replication_slots where slot_name like '{slot}%'")
         assert slots == [(f"{slot}_cluster",)]
     finally:
