@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from engine.values.exact_json import exact_decoder
 from engine.values.levels import deeper_than
+from server.protocol.half_pairs import without_half_pairs
 from server.protocol.validation import MAX_DEPTH, InvalidMessageError, check_payload
 from server.protocol.value_words import decoding_in_words
 
@@ -165,6 +166,8 @@ def decode(data: bytes) -> ClientMessage:
     except RecursionError as wrong:
         raise InvalidMessageError("the message is nested too deeply") from wrong
     except msgspec.MsgspecError as wrong:
+        if without_half_pairs(data) is not None:
+            raise InvalidMessageError("a text has half of a surrogate pair, which UTF-8 cannot contain") from wrong
         raise InvalidMessageError(decoding_in_words(str(wrong), _FIELDS, _TAGS)) from wrong
     if isinstance(message, Publish):
         check_payload(bytes(message.data))
@@ -183,7 +186,8 @@ def names_in(data: bytes) -> RequestReference:
     try:
         fields = _fields.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return RequestReference()
+        readable = without_half_pairs(data)
+        return RequestReference() if readable is None else names_in(readable)
     return RequestReference(*(_readable(fields.get(name)) for name in ("channel", "id", "ref")))
 
 

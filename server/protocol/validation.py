@@ -104,4 +104,6 @@ def check_storable(value: object, *, field: str = "data", max_expansion: int | N
     if max_expansion is not None and digits > max_expansion:
         raise _too_long(field, digits, max_expansion)
     if has_nul:
-        raise InvalidMessageError(f"{field}: text in PostgreSQL cannot contain the character NUL")
+        raise InvalidMessageError(
+            f"{field}: text in PostgreSQL cannot contain the character NUL, nor half of a surrogate pair"
+        )

@@ -28,6 +28,7 @@ from server.http.cors import cross_origin
 from server.http.problems import ProblemError, problem_of
 from server.http.visitor import Visitor
 from server.protocol.error_codes import ErrorCode
+from server.protocol.half_pairs import without_half_pairs
 from server.protocol.value_words import decoding_in_words
 from server.transports.http_sessions import HttpSessions, OtherWorkers, ended
 from server.transports.sse.request import read_request
@@ -251,7 +252,13 @@ async def _body(request: Request, decoder: msgspec.json.Decoder[_Body]) -> tuple
     """What it means, and as it came."""
     content = await read_body(request, _MAX_BODY)
     try:
-        return decoder.decode(content), content
+        try:
+            return decoder.decode(content), content
+        except msgspec.MsgspecError:
+            # One of the messages may have what ends only itself: the client would send them all again, for ever.
+            if (readable := without_half_pairs(content)) is None:
+                raise
+            return decoder.decode(readable), content
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         names = getattr(decoder.type, "__struct_encode_fields__", ())
         raise ProblemError(ErrorCode.INVALID_MESSAGE, f"body: {decoding_in_words(str(wrong), names)}") from wrong

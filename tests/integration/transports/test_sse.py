@@ -265,10 +265,14 @@ async def test_an_invalid_batch_is_refused_and_one_invalid_message_is_answered_i
         assert (broken.status_code, broken.json()["code"]) == (400, "RT_007")
         big = await http.post("/send", content=b" " * (1024 * 1024 + 1))
         assert (big.status_code, big.json()["code"]) == (413, "RT_005")
-        plain = {"session": secret, "messages": [5, {"type": "ping"}]}
+        half = {"type": "message", "channel": "chat:1", "event": "e", "data": "\ud800", "ref": "r"}
+        plain = {"session": secret, "messages": [5, half, {"type": "ping"}]}
         sent = await http.post("/send", content=json.dumps(plain), headers={"Content-Type": "text/plain"})
         assert sent.status_code == 202
         assert (await ada.receive("error"))["code"] == "RT_007"
+        refused = await ada.receive("error")
+        assert (refused["code"], refused["ref"]) == ("RT_007", "r")
+        assert "half of a surrogate pair" in refused["message"]
         assert (await ada.receive())["type"] == "pong"
         wrong = await http.get("/send")
         assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")

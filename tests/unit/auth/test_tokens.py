@@ -233,7 +233,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a role of a list": (token(role=["admin"]), "the claim role is no role: 1 to 63 printable bytes"),
     "a long role": (token(role="ü" * 32), "the claim role is no role: 1 to 63 printable bytes"),
     "an attribute of a list": (token(team=["red"]), "the claim team is no attribute: attributes are plain values"),
-    "an attribute with NUL": (token(team="\0"), "attributes: text in PostgreSQL cannot contain the character NUL"),
+    "an attribute with NUL": (
+        token(team="\0"),
+        "attributes: text in PostgreSQL cannot contain the character NUL, nor half of a surrogate pair",
+    ),
 }
 
 
