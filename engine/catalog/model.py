@@ -180,8 +180,16 @@ class Catalog:
             found |= self.by_relation.get(oid, frozenset())
             found |= self.by_source.get(oid, frozenset())
         for oid in types:
-            found |= self.by_type.get(oid, frozenset())
+            found |= self.by_type.get(oid, frozenset()) | self._looking_elsewhere()
         return found
+
+    def _looking_elsewhere(self) -> set[int]:
+        """The tables (oids) whose policies may use a type that none of the table's columns has."""
+        return {
+            table.oid
+            for table in self.by_collection.values()
+            if (read := table.policies) and (read.functions or read.views or read.tables - {table.oid})
+        }
 
 
 def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:

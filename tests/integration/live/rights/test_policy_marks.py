@@ -104,3 +104,31 @@ async def test_a_new_query_has_no_row_by_a_claim_that_only_a_newer_policy_reads(
                 assert (follower.ids, received) == ([], [])
                 assert (await node.follow(Query("note", spec, ""), principal=ann)).ids == ["1", "2", "3", "4"]
         await node.caught_up()
+
+
+async def test_types_that_only_functions_of_policies_use_are_followed(rows: Rows) -> None:
+    """No column of the table has these types, and no row changes."""
+    run_each(
+        rows.dsn,
+        "create type state as enum ('open', 'shut')",
+        "create table house (id int primary key, state state)",
+        "insert into house values (1, 'open')",
+        "create domain small as int check (value < 2)",
+        "create function is_open() returns boolean language sql stable security definer as "
+        "$$ select exists (select from house where state::text = 'open') $$",
+        "create function is_small(id int) returns boolean language plpgsql stable as "
+        "$$ begin id := id::small; return true; exception when check_violation then return false; end $$",
+        f"alter policy own on note to {rows.people} using (is_open() and is_small(id))",
+        "select realtime.expose('note')",
+    )
+    async with live_node(rows.dsn) as node:
+        follower = await node.follow(Query("note", ALL, ""), principal=rows.principal("ann"))
+        assert follower.ids == ["1"]
+        for change, ids in (
+            ("alter domain small drop constraint small_check", ["1", "2", "3", "4"]),
+            ("alter domain small add constraint three check (value < 4)", ["1", "2", "3"]),
+            ("alter type state rename value 'open' to 'opened'", []),
+            ("alter type state rename value 'shut' to 'open'; update house set state = 'open'", ["1", "2", "3"]),
+        ):
+            run_each(rows.dsn, *change.split("; "))
+            await follower.until(lambda wanted=ids: follower.ids == wanted)
