@@ -173,23 +173,20 @@ class Catalog:
             found |= {oid: table.oid for oid, table in self.by_oid.items() if table.oid in tables}
         return found
 
-    def concerned(self, oids: Collection[int], types: Iterable[int] = ()) -> set[int]:
-        """The tables (their oids) that a change of these relations and types concerns; empty: none that is exposed."""
+    def concerned(self, oids: Collection[int], types: Iterable[int] = (), *, policies: bool = False) -> set[int]:
+        """The tables (their oids) that a change of these relations and types concerns; empty: none that is exposed.
+
+        ``policies``: all with policies as well, which may use a type that none of the table's columns has.
+        """
         found = {table.oid for oid in oids if (table := self.by_oid.get(oid))}
         for oid in oids:
             found |= self.by_relation.get(oid, frozenset())
             found |= self.by_source.get(oid, frozenset())
         for oid in types:
-            found |= self.by_type.get(oid, frozenset()) | self._looking_elsewhere()
+            found |= self.by_type.get(oid, frozenset())
+        if policies:
+            found |= {table.oid for table in self.by_collection.values() if table.policies is not None}
         return found
-
-    def _looking_elsewhere(self) -> set[int]:
-        """The tables (oids) whose policies may use a type that none of the table's columns has."""
-        return {
-            table.oid
-            for table in self.by_collection.values()
-            if (read := table.policies) and (read.functions or read.views or read.tables - {table.oid})
-        }
 
 
 def layout(table: Table, relation: Relation) -> tuple[int, ...] | None:

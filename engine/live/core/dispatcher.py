@@ -233,7 +233,7 @@ class Dispatcher:
 
     def concerned(self, note: DdlNote) -> set[int] | None:
         """The oids of the exposed tables whose definition, or whose rows' meaning, ``note`` changes; None: all."""
-        return None if note.all else self.catalog.concerned(note.oids, note.types)
+        return None if note.all else self.catalog.concerned(note.oids, note.types, policies=note.of_types)
 
     def _route(self, relation: Relation) -> _Route:
         table = self.catalog.by_oid.get(relation.oid)

@@ -32,6 +32,11 @@ DISAGREEING: Final = (RelationChangedError, ValueError, ArithmeticError, LookupE
 READ_AGAIN: Final = "collection_reread"
 """Log event: the live queries over ``collection`` are read again because of ``error``."""
 
+_MEANING_THE_SAME: Final = frozenset(
+    {"COMMENT", "DROP FOREIGN TABLE", "DROP MATERIALIZED VIEW", "DROP TABLE", "DROP VIEW"}
+)
+"""Tags of statements that name types, none of which is of other values than before."""
+
 
 class DdlNote(msgspec.Struct):
     """The logical message ``realtime.ddl``: a definition changed (``sql/schema/1_collections/70_definitions.sql``)."""
@@ -42,6 +47,11 @@ class DdlNote(msgspec.Struct):
     all: bool = False
     routines: bool = False
     published: bool = False
+
+    @property
+    def of_types(self) -> bool:
+        """Whether a type may mean something else now, other than that of the rows of a dropped table or view."""
+        return (bool(self.types) or self.tag == "ALTER TYPE") and self.tag not in _MEANING_THE_SAME
 
 
 class Outcome:

@@ -8,6 +8,7 @@ import msgspec
 import orjson
 import pytest
 
+from engine.catalog.policies import UNKNOWN
 from engine.live.core import dispatcher as dispatcher_module
 from engine.postgres.snapshot import ReadResult
 from engine.query.ir.reread_plan import ReReadPlan
@@ -37,6 +38,30 @@ def test_a_changed_definition_invalidates_the_windows_over_it(message: Message, 
     assert outcome.refresh == ({query} if broken else set())
     assert len(outcome.ddl) == (message.prefix == "realtime.ddl" and message.content != b"no json")
     assert live.ids(query) == ([1] if broken else [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("message", "broken"),
+    [
+        (note(tag="ALTER DOMAIN", types=[99]), True),
+        (note(tag="DROP TYPE", types=[99]), True),
+        (note(tag="ALTER TYPE", oids=[99]), True),  # so come attributes of composite types
+        (note(tag="DROP TABLE", oids=[99], types=[100, 101]), False),
+        (note(tag="DROP VIEW", oids=[99], types=[100, 101]), False),
+        (note(tag="COMMENT", types=[99]), False),
+        (note(tag="ALTER TABLE", oids=[99]), False),
+    ],
+    ids=lambda each: each.content.decode() if isinstance(each, Message) else None,
+)
+def test_types_that_no_column_has_concern_tables_with_policies_and_rows_of_other_tables_none(
+    message: Message, broken: bool
+) -> None:
+    """With every table that is dropped, a work table too, the types of its rows are."""
+    for policies, concerned in ((replace(UNKNOWN, problem=None), broken), (None, False)):
+        live = Live(replace(MESSAGES, policies=policies))
+        query = live.query("a", [1])
+        assert live.process(1, message, new(2)).refresh == ({query} if concerned else set())
+        assert live.ids(query) == ([1] if concerned else [1, 2])
 
 
 def test_tables_that_are_the_same_in_a_new_catalog_keep_their_windows() -> None:
