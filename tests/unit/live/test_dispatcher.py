@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
@@ -37,9 +37,15 @@ ALL_SHOWN = Snapshot(1_000, 1_000, frozenset())
 class Live:
     """A dispatcher over the table of messages, and the list that each query's subscriber has."""
 
-    def __init__(self, *tables: Table, max_rows: int = 10_000, spare_rows: int = 10) -> None:
+    def __init__(
+        self,
+        *tables: Table,
+        max_rows: int = 10_000,
+        spare_rows: int = 10,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.tail = TransactionTail()
-        self.dispatcher = Dispatcher(self.tail, monotonic, max_rows, spare_rows)
+        self.dispatcher = Dispatcher(self.tail, clock, max_rows, spare_rows)
         self.use(*(tables or (MESSAGES,)))
         self.lists: dict[LiveQuery, list[tuple[str, bytes]]] = {}
 
