@@ -314,9 +314,8 @@ class LiveList implements Subscription {
     const feed = this._feed!;
     const changes = known ?? difference(this._shown?._docs ?? [], feed._docs);
     this._shown = { ...feed };
-    const first = !this._begun;
+    if (this._begun && !changes.length) return;
     this._begun = true;
-    if (!first && !changes.length) return;
     const plan = this._plan;
     guarded(() =>
       this._onNext({

@@ -45,5 +45,5 @@ export function endpoint(url: string): URL {
 
 /** What {@link endpoint} takes, and with a port that can be connected to. Throws a `TypeError`. @internal */
 export function checkUrl(url: string): void {
-  if (endpoint(url).port === "0") throw new TypeError(`url: a port from 1 is expected, not ${url}`);
+  if (endpoint(url).port === "0") expected("url", "a port from 1", url);
 }

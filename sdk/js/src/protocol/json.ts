@@ -32,5 +32,5 @@ export function stringify(value: unknown, checked?: boolean): string {
     if (wrong) expected(path.slice(1), "a JSON value", this[key]);
     places.set(each, [this, key]);
     return each;
-  }).replace(new RegExp(`"${mark}(-?\\d+)"`, "g"), "$1");
+  }).replace(new RegExp(`"${mark}(.*?)"`, "g"), "$1");
 }
