@@ -13,6 +13,29 @@ import { sse } from "../src/transports/sse.js";
 import { flush, FakeServer, type Wire } from "./fake_server.js";
 import { subscribedChannel } from "./helpers.js";
 
+test("after disconnect() a call connects by itself; with autoConnect: false the application does", () => {
+  for (const [call, type] of [
+    [({ realtime }) => realtime.channel("room").send("n", 1), "message"],
+    [({ realtime }) => realtime.channel("room").subscribe(), "subscribe"],
+    [({ realtime }) => realtime.database().collection("c").get(50), "subscribe"],
+    [({ realtime }) => realtime.whenSeen("0/1", 50), "seen"],
+  ] as [(server: FakeServer) => Promise<unknown>, string][])
+    for (const autoConnect of [true, false]) {
+      const server = new FakeServer({ autoConnect });
+      server.realtime.connect();
+      server.peer.hello();
+      server.realtime.disconnect();
+      call(server).catch(() => {});
+      assert.deepEqual([server.peers.length, server.realtime.state], autoConnect ? [2, "connecting"] : [1, "closed"]);
+      if (!autoConnect) server.realtime.connect();
+      server.peer.hello();
+      assert.deepEqual(
+        server.peer.received.map((message) => message.type),
+        [type],
+      );
+    }
+});
+
 test("unacknowledged messages are sent again in order, before new ones, with the same ids", async () => {
   const { server, channel } = await subscribedChannel();
   const acks = [1, 2, 3].map((data) => channel.send("n", data));

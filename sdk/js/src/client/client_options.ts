@@ -21,7 +21,7 @@ export interface RealtimeOptions {
    * opened with a stale one. If it fails, it is called again later.
    */
   getToken?: () => string | Promise<string>;
-  /** Connect at once. Default: true. */
+  /** Connect at once, and after `disconnect()` at the next call that needs a connection; else calls wait for `connect()`. Default: true. */
   autoConnect?: boolean;
   /** Connect again when the connection is lost. Default: true. */
   reconnect?: boolean;

@@ -54,7 +54,7 @@ export class Realtime<Collections = Untyped> {
     this._names = _names;
     this._manager = new MessageManager(_connection, this._events, new SendQueue(_queueLimit));
     this._events._add("", () => this._statusChanged());
-    if (_autoConnect) this.connect();
+    if (_autoConnect) (this._manager._attempt = () => this.connect())();
   }
 
   /** The `state` of {@link status}. */
@@ -93,8 +93,9 @@ export class Realtime<Collections = Untyped> {
   }
 
   /**
-   * Close the connection; other clients see this one leave at once. {@link connect} restores the subscriptions; waiting messages are refused with `RT_001`. Calls of
-   * `subscribe()` that have not been answered yet return, without a subscription: a component that cleans up has no error.
+   * Close the connection; other clients see this one leave at once. {@link connect} restores the subscriptions, and so does the next
+   * call that needs a connection, unless `autoConnect` is false. Waiting messages are refused with `RT_001`. Calls of `subscribe()`
+   * that have not been answered yet return, without a subscription: a component that cleans up has no error.
    */
   disconnect(): void {
     this._unwatch?.();

@@ -15,12 +15,20 @@ import type { Acknowledged, ClientMessage, Rejected, Routed } from "../protocol/
 
 /** @internal */
 export class MessageManager extends SubscriptionManager implements ConnectionHandler {
+  /** Connects for a call; undefined: the application does. */
+  _attempt: (() => void) | undefined;
+
   constructor(
     settings: ConnectionSettings,
     private _events: Emitter,
     private _sendQueue: SendQueue,
   ) {
     super(settings);
+  }
+
+  override _want(subscription: Subscription): void {
+    this._waits();
+    super._want(subscription);
   }
 
   /** End a subscription. Resolves when the server has ended it, or at once if it was not requested. */
@@ -34,10 +42,16 @@ export class MessageManager extends SubscriptionManager implements ConnectionHan
 
   /** Send until it is acknowledged. `renew`: the form in which it is sent again. */
   _send(message: ClientMessage, renew?: () => ClientMessage): Promise<Acknowledged> {
+    this._waits();
     if (this._connection._state === "failed") return Promise.reject(notConnected());
     const sent = this._sendQueue._add(message, this._connection._state === "connected", this._messageSize, renew);
     this._pump(this._connection._active);
     return sent;
+  }
+
+  /** Something waits for a connection. */
+  private _waits(): void {
+    if (this._connection._state === "closed") this._attempt?.();
   }
 
   /** Emit an error that no listener of a subscription has got; where none of the client gets it either, it is logged. */
