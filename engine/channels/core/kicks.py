@@ -2,7 +2,8 @@
 
 A removal is no ban: who subscribes after it stays. It comes as a logical message, which a hole in the stream hides, and has
 a row that is read for a day. After a discontinuity these rows are read, and those that the stream has not brought end the
-subscriptions that there are then: they began before. The stream may bring such a removal later, when users may have come
+subscriptions that there are then: they began before. So they are read before clients are asked to come back, as after a
+change of history, since they would stay then. The stream may bring such a removal later, when users may have come
 back. A row may become visible long after the stream has brought its removal, where commits wait for a standby.
 
 So each is known by its id until no read can show its row any more. The times of later removals show when that is: they are

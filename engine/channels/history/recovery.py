@@ -27,11 +27,12 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from heapq import merge
 from operator import attrgetter
+from typing import Any
 
 import structlog
 
@@ -45,7 +46,7 @@ from engine.channels.db.store import Store
 from engine.channels.history.epochs import Epochs
 from engine.channels.history.missed import MissedMessages
 from engine.channels.history.reader import HistoryPage, HistoryReader, ResumeCheck
-from engine.channels.history.shared_pasts import SharedPage, SharedPasts, judge
+from engine.channels.history.shared_pasts import SharedPage, SharedPasts, delivered, judge
 from engine.lsn import Lsn
 from engine.postgres.errors import AWAY, in_words
 from engine.stream.driver import StreamDriver
@@ -150,7 +151,7 @@ class Recovery:
                 subscription.since = position_text(self._start(since if recovered else None, events))
                 subscription.replay(events)
                 if subscription.filters:
-                    _delivered(events)
+                    delivered(events)
                 self._add(subscription, last)
                 return True
         except AWAY as error:
@@ -223,16 +224,13 @@ class Recovery:
             return True  # where a subscription began, not a message
         if epoch is not None and self._core.rooms.history(channel):
             return True  # of this history, so it may as well be a message of another channel
-        return check.known or since == check.removed or self._is_unreleased(since)
+        return check.known or since == check.removed or any(each.lsn == since.lsn for each in self._core.unrecorded)
 
     def _start(self, recovered: Position | None, events: list[MessageEvent]) -> Position:
         """The position after which everything follows: the one ``recovered``, or where the history begins."""
         if recovered is not None:
             return recovered
         return just_before(events[0].key) if events else Position(self._core.position)
-
-    def _is_unreleased(self, since: Position) -> bool:
-        return any(entry.lsn == since.lsn for entry in self._core.unrecorded)
 
     # -- discontinuities of the stream -----------------------------------------------------------------------------
 
@@ -261,6 +259,7 @@ class Recovery:
             if generation != self._generation:
                 return  # a cancellation can get lost in a failing query
             if (parted := await self._epochs.refresh()) is not None:
+                self._remove((await self._store.tables("engine_kicks"))[1][0])
                 self._start_over(position, parted)
             self._repeats = self._repeats or self._core.again.in_doubt
             if self._repeats:
@@ -303,11 +302,15 @@ class Recovery:
                 kept.load(each)
             self._core.census.load(connections)
             self._core.load(snapshot, tables, self._stream.tail.unseen_by(snapshot))
-            for kick in self._core.kicks.load(kicks):
-                for subscription in self._core.hub.kick(kick):
-                    subscription.cancel()
+            self._remove(kicks)
         finally:
             self._stream.tail.end_read(ticket, snapshot)
+
+    def _remove(self, kicks: Iterable[Mapping[str, Any]]) -> None:
+        """End the subscriptions that the stream has not ended, before others may come back in the place of these."""
+        for kick in self._core.kicks.load(kicks):
+            for subscription in self._core.hub.kick(kick):
+                subscription.cancel()
 
     async def _catch_up(self, channel: str, since: Position, begun: Lsn) -> None:
         """Deliver to the subscribers of ``channel`` what they miss after ``since``, and inform them if that may not be all.
@@ -337,14 +340,9 @@ class Recovery:
                         subscription.replay(missed)
                     except Exception as problem:  # noqa: BLE001 - of one subscriber's filter or connection
                         subscription.give_up(problem)
-            _delivered(missed)
+            delivered(missed)
         finally:
             self._core.unrecorded.end_read(ticket, page.snapshot if page is not None else None)
 
 
 _key = attrgetter("key")
-
-
-def _delivered(events: list[MessageEvent]) -> None:
-    for event in events:
-        event.delivered()

@@ -28,7 +28,7 @@ from engine.channels.history.reader import HistoryPage
 from engine.lsn import Lsn
 from engine.postgres.fair_lane import FairLane
 
-__all__ = ["SharedPage", "SharedPasts", "judge"]
+__all__ = ["SharedPage", "SharedPasts", "delivered", "judge"]
 
 
 class SharedPage:
@@ -166,3 +166,9 @@ async def judge(events: Sequence[MessageEvent], subscriptions: Sequence[Subscrip
     if any(subscription.filters for subscription in subscriptions):
         for _ in judge_ahead(events, lambda _: subscriptions, smallest=0):
             await asyncio.sleep(0)
+
+
+def delivered(events: list[MessageEvent]) -> None:
+    """No filter will be asked about them any more, or only late ones."""
+    for event in events:
+        event.delivered()

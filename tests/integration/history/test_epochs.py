@@ -93,14 +93,19 @@ async def test_after_a_restore_to_an_earlier_moment_only_what_is_known_to_be_com
 async def test_a_node_that_is_running_when_the_history_parts_asks_its_subscribers_to_come_again(database: str) -> None:
     async with channel_node(database) as one:
         live = await one.listen("room", user="ann", presence={})
+        removed = await one.listen("room", user="bob")
         await one.publish("room", 1)
         await live.until(lambda: live.messages)
         await one.channels.recorded()
         old = one.channels.epoch
         another_timeline(database)
+        run(
+            database, "insert into realtime.kicks (channel, user_id) values ('room', 'bob')"
+        )  # its message was not streamed
         drop_slot(database, one.feed.settings.slot_name)
         await live.until(lambda: live.of("error"))
         assert live.of("error")[0]["code"] == "RT_001"
+        assert [error["code"] for error in removed.of("error")] == ["RT_003"]
         again = await one.listen("room", since=live.positions[0], epoch=old)
         assert again.subscription is not None
         assert again.subscription.recovered is True
