@@ -75,11 +75,11 @@ class ChannelBase(Emitter):
         return Subscribing(begun, self._subscribe(begun))
 
     async def _subscribe(self, use: Use) -> Self:
+        self._manager.here()
         if not self._uses.begin(use):
             return self
-        ready = self._begin()
         try:
-            await asyncio.shield(ready)
+            await asyncio.shield(self._begin())
         except asyncio.CancelledError:
             if self._uses.withdraw(use):
                 await self._leave()
@@ -100,6 +100,7 @@ class ChannelBase(Emitter):
             use: which use it ends: what ``subscribe`` returned, or the name that it got; nothing if that has ended or was
                 refused. Without it any use that has no name and is no ``with`` block, of the oldest subscription first.
         """
+        self._manager.here()
         known = Subscribing.use_of(use)
         if self._uses.leave(use) if known is None else self._uses.withdraw(known):
             await self._leave()
@@ -183,8 +184,7 @@ class ChannelBase(Emitter):
         if not await self._is_settled():
             raise RealtimeError(ErrorCode.NOT_FOUND, "subscribe to the channel first", self.name)
         request = {"type": "history", "channel": self.name, "limit": limit}
-        request |= {} if before is None else {"before": before}
-        answer = await self._manager.send(request)
+        answer = await self._manager.send(request | ({} if before is None else {"before": before}))
         events = [self._state.opened(raw) for raw in answer["messages"]]
         for error in (payload for kind, payload in events if kind == "error"):
             self._report_error(error)

@@ -12,6 +12,7 @@ from typing import Any, Self, cast, overload
 
 from bunbase.client.emitter import Emitter
 from bunbase.client.live_query import Callback, QuerySubscription
+from bunbase.client.own_loop import own_loop
 from bunbase.client.query import DB, Database
 from bunbase.client.typed_channel import Channel
 from bunbase.connection.connection_manager import ConnectionManager
@@ -105,9 +106,8 @@ class Realtime(Emitter):
         given = api_key is not None
         url, api_key = given_or_set(url, api_key)
         expect("headers", headers, (Mapping, NoneType))
-        self._address = Address(
-            url, query_of(api_key, user, attributes, parameters, given=given), headers or {}, format
-        )
+        query = query_of(api_key, user, attributes, parameters, given=given)
+        self._address = Address(url, query, headers or {}, format)
         self._manager = _Manager(self, queue_limit)
         tokens = TokenSource.of(token, get_token)
         self._connection = ConnectionManager(self._address, self._options, self._manager, self._on_state, tokens)
@@ -166,6 +166,7 @@ class Realtime(Emitter):
 
     async def disconnect(self) -> None:
         """End the connection. Other clients see this client leave at once. ``connect`` restores the subscriptions."""
+        own_loop(self._task)
         if self._ending is None and self._task is not None:
             self._ending = asyncio.create_task(self._end(self._task))
             self._ending.add_done_callback(self._ended)
@@ -284,13 +285,10 @@ class Realtime(Emitter):
         return live
 
     def _start(self) -> None:
+        loop = own_loop(self._task)
         if self._ending is not None:  # requests made from now on are rejected when the connection has ended
             return
         if self._task is None or self._task.done():
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                raise RuntimeError("Realtime needs asyncio: call it in a coroutine, or take SyncRealtime") from None
             self._set_state("connecting", None)
             self._task = loop.create_task(self._connection.run())
             self._task.add_done_callback(self._stopped)
@@ -322,9 +320,8 @@ class Realtime(Emitter):
         self._phase, self._reason = phase, reason
         self._state_changed.set()
         before, self._status = self._status, ConnectionStatus.of(phase, reason)
-        if self._status == before:
-            return
-        self._deliver("status", self._status)
+        if self._status != before:
+            self._deliver("status", self._status)
         if self.state != before.state:
             self._deliver("state", self.state)
 
@@ -347,3 +344,7 @@ class _Manager(SubscriptionManager):
     def needed(self) -> None:
         """See ``SubscriptionManager``."""
         self._realtime._start()
+
+    def here(self) -> None:
+        """See ``SubscriptionManager``."""
+        own_loop(self._realtime._task)

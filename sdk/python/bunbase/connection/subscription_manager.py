@@ -74,6 +74,9 @@ class SubscriptionManager:
     def needed(self) -> None:
         """A connection is needed. To be overridden."""
 
+    def here(self) -> None:
+        """Raise ``RuntimeError`` in another event loop than the connection's. To be overridden."""
+
     # Connections.
 
     def activate(self, link: Link) -> None:
@@ -166,6 +169,7 @@ class SubscriptionManager:
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Serve it no more; waits for the server's word if there is a connection."""
+        self.here()
         if self.subscriptions.get(subscription.key) is not subscription:
             return
         del self.subscriptions[subscription.key]
