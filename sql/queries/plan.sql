@@ -273,22 +273,6 @@ with recursive types(oid) as (
 )
 select types.oid, c.conbin::text from types left join pg_constraint c on c.contypid = types.oid
 
--- name: plan_timed
--- Those of these types whose values consist of "times", among others: composites, arrays, ranges and domains, at any depth.
-with recursive parts(type, oid) as (
-  select wanted, wanted from unnest(%(types)s::oid[]) wanted
-  union
-  select parts.type, part.oid
-  from parts join pg_type t on t.oid = parts.oid
-  cross join lateral (
-    select t.typbasetype union all select t.typelem
-    union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-    union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
-  ) part(oid)
-  where part.oid <> 0
-)
-select distinct parts.type from parts where parts.oid = any (%(times)s::oid[])
-
 -- name: plan_read_types
 -- The types as which PostgreSQL may read a string of the statement while it resolves names: those named in it, those of the
 -- columns of its tables that all of "readers" may read, and those that functions and operators of one's own named in it take or give.

@@ -218,7 +218,9 @@ async def test_times_that_functions_of_postgresql_17_read_from_json_are_seen(pla
 async def test_types_of_postgres_that_have_times_are_known(planner: Planner) -> None:
     own = await planner.rows("select oid from pg_type where oid < 10000 and typrelid = 0")
     every = [oid for (oid,) in own]
-    found = await planner.connection.execute(query("plan_timed"), {"types": every, "times": sorted(DATE_TIME_OIDS)})
+    found = await planner.connection.execute(
+        query("catalog_timed_types"), {"types": every, "times": sorted(DATE_TIME_OIDS)}
+    )
     assert {oid for (oid,) in await found.fetchall()} == TIME_RELATED_OIDS
 
 

@@ -166,7 +166,7 @@ class SqlSession(ReaderTransaction):
         """Those of ``types`` whose values consist of dates or times, among others. After :meth:`analyse`."""
         own = [oid for oid in types if oid >= _FIRST_MADE]
         values = {"types": own, "times": list(DATE_TIME_OIDS)}
-        found = await self._rows("plan_timed", values) if own else []
+        found = await self._rows("catalog_timed_types", values) if own else []
         return TIME_RELATED_OIDS.intersection(types).union(oid for (oid,) in found)
 
     async def parameter_types(self, oids: Sequence[int]) -> list[ParameterType]:
