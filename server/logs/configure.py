@@ -89,8 +89,14 @@ def _configure_libraries(level: str, formatter: logging.Formatter) -> None:
         logging.getLogger(quieter).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.getLogger("uvicorn.error").filters[:] = [Seldom("Invalid HTTP request received.")]
     logging.getLogger("psycopg.pool").filters[:] = [PoolLines()]
+    logging.getLogger("asyncio").filters[:] = [_without_tls_ends]
     for silent in ("httpx", "httpcore"):  # they log addresses, whose query may have a key
         logging.getLogger(silent).setLevel(logging.WARNING)
+
+
+def _without_tls_ends(record: logging.LogRecord) -> bool:
+    """The client of NATS reads TLS by a protocol of streams without it: asyncio warns whenever a connection ends."""
+    return not record.getMessage().startswith("returning true from eof_received()")
 
 
 def _event(logger: WrappedLogger, method: str, fields: EventDict) -> tuple[tuple[Event], dict[str, Any]]:

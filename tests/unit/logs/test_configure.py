@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio.sslproto
+import inspect
 import json
 import logging
 from contextlib import nullcontext
@@ -41,6 +43,15 @@ def test_addresses_that_the_server_asks_at_are_not_logged(level: str, capsys: py
         client.get("https://auth.example/judge?key=the-secret")
     logging.getLogger("httpcore.http11").debug("send_request_headers: /judge?key=the-secret")
     assert "the-secret" not in capsys.readouterr().err
+
+
+def test_ends_of_tls_connections_to_nats_are_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "returning true from eof_received() has no effect when using ssl"
+    assert "returning true from eof_received()" in inspect.getsource(asyncio.sslproto)
+    configure_logs("info", "json")
+    logging.getLogger("asyncio").warning(text)
+    logging.getLogger("asyncio").warning("another")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["another"]
 
 
 def test_what_orjson_cannot_write_is_written_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
