@@ -68,5 +68,16 @@ async def test_the_first_failure_names_the_address_once(caplog: pytest.LogCaptur
     assert "http://localhost:8410/realtime" in reasons[-1]
 
 
+async def test_a_token_that_is_none_is_no_doubt_about_the_address(caplog: pytest.LogCaptureFixture) -> None:
+    given: Any = lambda: None  # noqa: E731
+    realtime = Realtime("http://localhost:8410", get_token=given, reconnect=False)
+    realtime.on("error", lambda _: None)
+    with pytest.raises(RealtimeError, match="get_token returned NoneType, not a token"):
+        await realtime.connect()
+    (record,) = caplog.records
+    text = "cannot connect to http://localhost:8410/realtime (get_token returned NoneType, not a token)"
+    assert record.getMessage() == text
+
+
 def test_a_client_never_gives_up_unless_it_is_asked_to() -> None:
     assert Realtime("http://localhost")._options.max_reconnect_attempts == float("inf")

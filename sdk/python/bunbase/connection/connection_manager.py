@@ -47,7 +47,7 @@ from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.connection.token_source import TokenSource
 from bunbase.core.backoff import full_jitter
 from bunbase.protocol.codes import CloseCode, ErrorCode
-from bunbase.protocol.errors import ConnectionEndedError, RealtimeError
+from bunbase.protocol.errors import ConnectionEndedError, NoTokenError, RealtimeError
 from bunbase.transports import TRANSPORTS, Address
 
 __all__ = ["ConnectionManager"]
@@ -125,7 +125,7 @@ class ConnectionManager:
 
     async def _establish(self, wait: bool, asked: float) -> Link | None:
         """Connect, in as many attempts as may be; None if there were too many. ``asked``: seconds to ``wait`` at least."""
-        options, failures, problem = self._options, 0, ""
+        options, failures, problem, of_token = self._options, 0, "", False
         while True:
             if wait or failures:
                 await self._back_off(failures - (not wait) + min(self._shaky, 5), asked)
@@ -138,14 +138,16 @@ class ConnectionManager:
                         self._report("failed", str(ended), _error_of(ended))
                         return None
                     problem, asked = str(ended), max(asked, ended.retry_after)
+                    of_token = isinstance(ended, NoTokenError)
                     continue
                 self._level = options.transports.index(name)
                 self._reached = True
                 return link
             failures += 1
             if not self._reached and failures == 1:
+                doubt = "" if of_token else ": is that the server's address? set url"
                 _log.warning(
-                    "cannot reach %s (%s): is that the server's address? set url", self._address.shown, problem
+                    "cannot %s %s (%s)%s", "connect to" if of_token else "reach", self._address.shown, problem, doubt
                 )
             if not options.reconnect or failures > options.max_reconnect_attempts:
                 break
@@ -187,7 +189,7 @@ class ConnectionManager:
             async with asyncio.timeout(self._options.connect_timeout):
                 return await self._tokens.fresh()
         except TimeoutError as late:
-            raise ConnectionEndedError(f"get_token: no answer in {self._options.connect_timeout:g} s") from late
+            raise NoTokenError(f"get_token: no answer in {self._options.connect_timeout:g} s") from late
 
     async def _serve(self, link: Link) -> ConnectionEndedError:
         """Use a connection, and those it is moved to, until it is lost."""

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Self
 
 from bunbase.connection.options import expect
-from bunbase.protocol.errors import ConnectionEndedError
+from bunbase.protocol.errors import NoTokenError
 from bunbase.protocol.expected import expect_function, expect_header
 
 __all__ = ["GetToken", "TokenSource"]
@@ -35,18 +35,18 @@ class TokenSource:
         return cls(get_token if token is None else lambda: token)
 
     async def fresh(self) -> str | None:
-        """A token for now. Raises ``ConnectionEndedError`` if the callback fails, so that it is called again later."""
+        """A token for now. Raises ``NoTokenError`` if the callback fails, so that it is called again later."""
         if self._get_token is None:
             return None
         try:
             given = self._get_token()
             token = await given if inspect.isawaitable(given) else given
         except Exception as error:
-            raise ConnectionEndedError(f"get_token failed: {type(error).__name__}") from error
+            raise NoTokenError(f"get_token failed: {type(error).__name__}") from error
         if not isinstance(token, str) or not token:
-            raise ConnectionEndedError(f"get_token returned {type(token).__name__}, not a token")
+            raise NoTokenError(f"get_token returned {type(token).__name__}, not a token")
         try:
             expect_header("get_token", token)
         except ValueError as wrong:
-            raise ConnectionEndedError(str(wrong)) from None
+            raise NoTokenError(str(wrong)) from None
         return token

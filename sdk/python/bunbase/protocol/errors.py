@@ -7,7 +7,7 @@ from typing import Any
 
 from bunbase.protocol.codes import CloseCode, ErrorCode
 
-__all__ = ["BunbaseError", "ConnectionEndedError", "RealtimeError"]
+__all__ = ["BunbaseError", "ConnectionEndedError", "NoTokenError", "RealtimeError"]
 
 
 class BunbaseError(Exception):
@@ -62,3 +62,7 @@ class ConnectionEndedError(BunbaseError):
         super().__init__(reason)
         self.retry_after = retry_after
         self.code = code
+
+
+class NoTokenError(ConnectionEndedError):
+    """The application's ``get_token`` gave none, so no connection could be opened."""
