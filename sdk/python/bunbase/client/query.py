@@ -9,8 +9,6 @@ from typing import Any, TypeVar, cast, overload
 from bunbase.client.live_query import Callback, QuerySubscription, Snapshots
 from bunbase.client.pages import LIMIT, Pages
 from bunbase.client.query_builder import QueryBuilder, Subscribe
-from bunbase.protocol.codes import ErrorCode
-from bunbase.protocol.errors import RealtimeError
 from bunbase.protocol.expected import expect_function, expect_text, expect_timeout
 from bunbase.protocol.model import Count, Snapshot
 from bunbase.protocol.type_variables import D, D_co
@@ -75,15 +73,18 @@ class Query(QueryBuilder[D_co]):
         """The result as it is now: with all that was committed before. No subscription is left behind.
 
         Raises:
-            RealtimeError: the query is rejected; ``RT_001``: it takes longer than ``timeout`` seconds.
+            RealtimeError: the query is rejected; ``RT_001``: it takes longer than ``timeout`` seconds; without a
+                connection its message has the reason for that.
         """
         expect_timeout(timeout)
-        async with self.snapshots(fresh=True) as snapshots:
+        options = self._subscribed(meta=False, fresh=True)._options
+        live = self._subscribe(self._collection, self._spec, None, options)
+        async with Snapshots[D_co](live) as snapshots:
             try:
                 async with asyncio.timeout(timeout):
                     return await anext(snapshots)
             except TimeoutError:
-                raise RealtimeError(ErrorCode.CONNECTION_FAILED, f"no result within {timeout:g} s") from None
+                raise live._manager.late(f"no result within {timeout:g} s") from None
 
     def live_count(self) -> Query[Count]:
         """The number of the documents, as a query of one document: ``{"count": 3}``."""

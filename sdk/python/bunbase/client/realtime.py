@@ -21,7 +21,7 @@ from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.connection.token_source import GetToken, TokenSource
 from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.live_state import LiveState
-from bunbase.core.status import ConnectionState, ConnectionStatus, Phase
+from bunbase.core.status import ConnectionState, ConnectionStatus, Phase, hindrance
 from bunbase.protocol.codec import Format
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.crypto import Encryption
@@ -248,8 +248,7 @@ class Realtime(Emitter):
             async with asyncio.timeout(timeout):
                 await self._manager.send({"type": "seen", "position": position})
         except TimeoutError:
-            text = f"{position} was not seen within {timeout:g} s"
-            raise RealtimeError(ErrorCode.CONNECTION_FAILED, text) from None
+            raise self._manager.late(f"{position} was not seen within {timeout:g} s") from None
 
     @overload
     def database(self) -> Database: ...
@@ -332,6 +331,7 @@ class _Manager(SubscriptionManager):
     def __init__(self, realtime: Realtime, queue_limit: int) -> None:
         super().__init__(queue_limit)
         self._realtime = realtime
+        self.hindrance = lambda: hindrance(realtime.status)
 
     def direct(self, event: str, *message: Message) -> None:
         """See ``SubscriptionManager``."""

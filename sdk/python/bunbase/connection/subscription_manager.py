@@ -8,6 +8,7 @@ delivered. So no message is lost or delivered twice, with the same code as for a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -57,6 +58,7 @@ class SubscriptionManager:
 
     def __init__(self, queue_limit: int) -> None:
         self.active: Link | None = None
+        self.hindrance: Callable[[], str] = str
         self.send_queue = SendQueue(queue_limit)
         self.subscriptions: dict[str, Subscription] = {}
         self._prepared: dict[Link, _Prepared] = {}
@@ -76,6 +78,10 @@ class SubscriptionManager:
 
     def here(self) -> None:
         """Raise ``RuntimeError`` in another event loop than the connection's. To be overridden."""
+
+    def late(self, problem: str) -> RealtimeError:
+        """The error about what has taken too long: also why, if there is no connection."""
+        return RealtimeError(ErrorCode.CONNECTION_FAILED, problem + self.hindrance())
 
     # Connections.
 

@@ -8,7 +8,7 @@ from typing import Literal
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
 
-__all__ = ["ConnectionState", "ConnectionStatus", "Phase"]
+__all__ = ["ConnectionState", "ConnectionStatus", "Phase", "hindrance"]
 
 Phase = Literal["closed", "connecting", "connected", "reconnecting", "failed"]
 """Of the connection manager."""
@@ -42,3 +42,10 @@ class ConnectionStatus:
         if phase == "failed" and problem is not None and problem.code == ErrorCode.AUTHENTICATION_FAILED:
             return cls("needs-auth", reason)
         return cls(phase, reason)
+
+
+def hindrance(status: ConnectionStatus) -> str:
+    """What the message about something that took too long has behind it: why there is no connection."""
+    if status.state == "open":
+        return ""
+    return f": the client is {status.state}" + ("" if status.reason is None else f" ({status.reason})")

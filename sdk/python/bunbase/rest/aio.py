@@ -107,7 +107,7 @@ class AsyncRealtimeServer:
         await self._call(calls.close_room(name))
 
     async def aclose(self) -> None:
-        """Close the connections to the server."""
+        """Close the connections to the server; what is called afterwards raises ``RealtimeError`` (RT_001)."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -125,6 +125,7 @@ class AsyncRealtimeServer:
             return answer
 
     async def _once(self, call: calls.Call[T]) -> T:
+        calls.expect_open(self._http)
         return calls.read(call, await self._http.request(call.method, call.path, **calls.options(call)))
 
 

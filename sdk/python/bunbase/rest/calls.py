@@ -39,6 +39,7 @@ __all__ = [
     "create_room",
     "disconnect",
     "disconnect_user",
+    "expect_open",
     "get_room",
     "history",
     "kick",
@@ -84,6 +85,12 @@ class RateLimitedError(BunbaseError):
     def __init__(self, error: RealtimeError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def expect_open(http: httpx.Client | httpx.AsyncClient) -> None:
+    """Raise ``RealtimeError`` if the client is closed."""
+    if http.is_closed:
+        raise RealtimeError(ErrorCode.CONNECTION_FAILED, "the client is closed")
 
 
 def options(call: Call[Any]) -> dict[str, Any]:

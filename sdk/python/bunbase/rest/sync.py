@@ -108,7 +108,7 @@ class RealtimeServer:
         self._call(calls.close_room(name))
 
     def close(self) -> None:
-        """Close the connections to the server."""
+        """Close the connections to the server; what is called afterwards raises ``RealtimeError`` (RT_001)."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -126,6 +126,7 @@ class RealtimeServer:
             return answer
 
     def _once(self, call: calls.Call[T]) -> T:
+        calls.expect_open(self._http)
         return calls.read(call, self._http.request(call.method, call.path, **calls.options(call)))
 
 
