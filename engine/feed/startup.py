@@ -74,6 +74,7 @@ class SessionMemory:
         self.streamed = False
         self.sessions = 0  # that have streamed
         self.made_slot = False
+        self.failover = False  # the slot was copied to standbys when it was last there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,6 +223,7 @@ class Startup:
             slot = await find_slot(self._database, name)
         if slot is not None:
             self._check_slot(slot, server["database"])
+            self._memory.failover = slot.failover
         lost = self._memory.lost or self._why_lost(slot)
         wanted = self._settings.decoder
         plugin = slot.plugin if slot else "pgoutput" if wanted == "auto" else wanted
@@ -273,7 +275,7 @@ class Startup:
         name = self._settings.slot_name
         if slot is not None:
             await drop_own_slot(self._database, name)
-        failover = slot is not None and slot.failover
+        failover = self._memory.failover
         position = await create_slot(stream, self._database, name, plugin, self._report_state, failover=failover)
         self._memory.made_slot = self._memory.made_slot or slot is None
         if lost is None:

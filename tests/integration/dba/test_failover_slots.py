@@ -12,11 +12,13 @@ import pytest
 
 from server.cli.local_postgres import LocalPostgres
 from server.cli.serving.local_nats import LocalNats
-from tests.conftest import fresh_database, postgres_18, started
+from tests.conftest import database_on, fresh_database, postgres_18, started
 from tests.integration.dba.catalogs import run
 from tests.integration.dba.standby import SLOT as STANDBY
 from tests.integration.dba.standby import either_of, streaming_standby
+from tests.support.clients.list_client import slot_name
 from tests.support.clients.users import UserClient, user_client
+from tests.support.nodes.live_node import drop_slot
 from tests.support.ports import free_port
 from tests.support.postgres.sql import until
 from tests.support.servers.commands import realtime
@@ -122,6 +124,25 @@ async def test_a_promoted_standby_with_a_copy_of_the_slot_has_all_that_clients_h
             assert run(there, "select slot, node, failover, synced from realtime.stat_slots where own") == [
                 (SLOT, SLOT, True, False)
             ]
+
+
+@pytest.mark.since(17)
+async def test_a_slot_that_replaces_a_dropped_one_is_a_failover_slot_too(pg18: LocalPostgres) -> None:
+    """Else its walsender would not wait for standbys, and clients would see what a promoted one lacks."""
+    with database_on(pg18) as dsn:
+        slot = slot_name()
+        run(dsn, f"select pg_create_logical_replication_slot('{slot}', 'pgoutput', failover => true)")
+        async with (
+            serving(dsn, free_port(), slot_name=slot, trust_user_parameter="true") as server,
+            user_client(server, "ada") as ada,
+        ):
+            await ada.join("chat:1")
+            drop_slot(dsn, slot)
+            await until(
+                lambda: run(dsn, f"select active from pg_replication_slots where slot_name = '{slot}'") == [(True,)]
+            )
+            await publish(ada, 1)
+            assert run(dsn, "select failover from realtime.stat_slots where own") == [(True,)]
 
 
 @pytest.mark.long
