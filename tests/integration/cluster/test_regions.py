@@ -21,7 +21,7 @@ from server.cli.doctor.nats_checks import nats_findings
 from tests.integration.cluster.conftest import Cluster, ClusterNode, ids
 from tests.support.nodes.channel_node import ChannelSubscriber
 from tests.support.nodes.live_node import Follower
-from tests.support.postgres.sql import connect, run
+from tests.support.postgres.sql import GIVE_UP_AFTER, connect, run
 from tests.support.servers.region_servers import RegionServers, Side, regions
 
 pytestmark = pytest.mark.long
@@ -194,7 +194,10 @@ async def test_doctor_looks_at_the_mirror(cluster: Cluster, servers: RegionServe
             (each.level, each.text) for each in await asyncio.to_thread(lambda: list(nats_findings(settings, ours)))
         ]
 
-    [(level, text)] = await found()
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while "not joined with" in (first := (await found())[0])[1]:  # noqa: ASYNC110 - the servers have just been started
+            await asyncio.sleep(0.1)
+    level, text = first
     assert (level, "it is missing" in text) == ("warn", True), text
     await node_at(cluster, servers.region)
     [(level, text)] = await found()
