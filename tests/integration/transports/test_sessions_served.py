@@ -11,6 +11,7 @@ import pytest
 from tests.support.clients.list_client import TABLE, read, slot_name, write
 from tests.support.clients.transports import TRANSPORTS, TransportClient, transport_client
 from tests.support.ports import free_port
+from tests.support.postgres.sql import until
 from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving
 from tests.support.values.tokens import AUDIENCE, ISSUER, SECRET, token
 
@@ -104,6 +105,8 @@ async def test_who_is_disconnected_gets_nothing_that_commits_later(database: str
     ):
         await client.send(type="subscribe", channel="db:collection:messages", id="q")
         assert (await client.receive("snapshot"))["changes"] == []
+        # A client is greeted before its row is committed, by which it is disconnected.
+        await until(lambda: read(database, "select from realtime.connections where user_id = 'ada'"))
         with psycopg.connect(database, autocommit=True) as connection:
             await asyncio.to_thread(connection.execute, BURST.format(revoke.format(prefix=prefix)).encode())
         rooms: set[str] = set()
