@@ -49,4 +49,7 @@ async def aside(work: Callable[[], T], length: int) -> T:
 
     running = _THREAD.submit(timed)
     running.add_done_callback(ended)  # a thread that works is not stopped where the caller is cancelled
-    return await asyncio.wrap_future(running)
+    try:
+        return await asyncio.wrap_future(running)
+    finally:
+        del running  # the traceback of its error has this frame: only the garbage collector would free them
