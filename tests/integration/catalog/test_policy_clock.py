@@ -6,7 +6,7 @@ import psycopg
 
 from engine.catalog.load import load_catalog
 from engine.catalog.model import Catalog
-from engine.catalog.policies import policies_of
+from engine.catalog.policies import Policies, policies_of
 from engine.postgres.connections.session_settings import connection_options
 from server.cli.local_postgres import LocalPostgres
 from tests.conftest import database_on
@@ -103,13 +103,7 @@ async def test_trees_show_which_policies_change_with_the_clock(pg: LocalPostgres
         run_each(dsn, *MADE, "alter table entry enable row level security", "select realtime.expose('entry')")
 
         async def clock(condition: str) -> bool:
-            run_each(
-                dsn,
-                f"drop policy if exists p on entry; create policy p on entry to {rows.people} using ({condition})",
-                "select realtime.expose('entry')",
-            )
-            policies = (await catalog(dsn)).by_collection["entry"].policies
-            assert policies is not None
+            policies = await judged(dsn, "entry", "p", rows.people, condition)
             assert policies.problem is None, (condition, policies.problem)
             return policies.clock
 
@@ -172,13 +166,7 @@ async def test_claims_that_only_a_domain_reads_are_read(database: str) -> None:
             database, "select 'pg_input_is_valid(owner, ''mine'')' from pg_proc where proname = 'pg_input_is_valid'"
         )
         for condition in ("is_mine(owner)", *(condition for (condition,) in by_name)):
-            run_each(
-                database,
-                f"drop policy own on note; create policy own on note to {rows.people} using ({condition})",
-                "select realtime.expose('note')",
-            )
-            policies = (await catalog(database)).by_collection["note"].policies
-            assert policies is not None
+            policies = await judged(database, "note", "own", rows.people, condition)
             assert policies.claims is None, condition
 
 
@@ -186,6 +174,18 @@ def test_a_domain_that_a_literal_names_may_read_any_claim() -> None:
     row = {"kind": "policy", "oid": 1, "name": "p on note", "source": "pg_input_is_valid(owner, 'mine'::text)"}
     usual = {"language": None, "volatility": "v", "problem": None, "published": True}
     assert policies_of("note", [row | usual], "", "request.jwt.claims").claims is None
+
+
+async def judged(dsn: str, table: str, name: str, role: str, condition: str) -> Policies:
+    """What the catalog finds about a table whose policy ``name`` has this condition."""
+    run_each(
+        dsn,
+        f"drop policy if exists {name} on {table}; create policy {name} on {table} to {role} using ({condition})",
+        f"select realtime.expose('{table}')",
+    )
+    policies = (await catalog(dsn)).by_collection[table].policies
+    assert policies is not None
+    return policies
 
 
 async def catalog(dsn: str) -> Catalog:
