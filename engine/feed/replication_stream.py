@@ -97,6 +97,10 @@ class ReplicationStream:
         rows = await self.command(f'CREATE_REPLICATION_SLOT "{name}" LOGICAL "{plugin}" {options}')
         return parse_lsn(rows[0][1] or "0/0")
 
+    async def make_failover_slot(self, name: str) -> None:
+        """Have standbys copy a slot that is not in use (PostgreSQL 17 and later). Raises ``psycopg.Error``."""
+        await self.command(f'ALTER_REPLICATION_SLOT "{name}" (FAILOVER)')
+
     async def drop_slot(self, name: str) -> None:
         """Drop a slot that is not in use. Raises ``psycopg.Error``."""
         await self.command(f'DROP_REPLICATION_SLOT "{name}"')

@@ -24,6 +24,9 @@ class FeedSettings:
         slot_name: the replication slot, this node's own; made if it is missing.
         decoder: the output plugin. ``auto``: what the slot already uses, else ``pgoutput``.
         ephemeral: slot and node row are removed when the feed closes. Otherwise they stay for ``keep_slot``.
+        failover: on PostgreSQL 17 and later the slot is a failover slot, which standbys can copy, and which
+            is sent nothing that the standbys of ``synchronized_standby_slots`` lack. False: a slot is made without the
+            property; one that has it keeps it.
         node_id: this node's name in ``realtime.nodes``; the slot's name if None.
         heartbeat_interval: time between two checks whether the slot needs a heartbeat to advance.
         heartbeat_bytes: WAL beyond the confirmed position that is worth a heartbeat; an idle database stays idle.
@@ -41,6 +44,7 @@ class FeedSettings:
     slot_name: str = "bunbase_realtime"
     decoder: DecoderName = "auto"
     ephemeral: bool = False
+    failover: bool = True
     node_id: str | None = None
     heartbeat_interval: float = 10.0
     heartbeat_bytes: int = 1 << 20

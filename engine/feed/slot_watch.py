@@ -41,6 +41,7 @@ class SlotWatch:
         self._slot = slot
         self._interval = interval
         self.figures: SlotFigures | None = None
+        self._absent: str | None = None
 
     async def run(self) -> None:
         """Look, for ever."""
@@ -54,6 +55,11 @@ class SlotWatch:
         """Look now. Raises ``psycopg.Error`` or ``OSError``."""
         [row] = await self._database.rows("feed_slot_figures", slot=self._slot)
         self.figures = SlotFigures(**row)
+        [row] = await self._database.rows("feed_absent_standbys")
+        if row["slots"] != self._absent:
+            self._absent = row["slots"]
+            if self._absent is not None:
+                _log.warning("standbys_awaited", slot=self._slot, absent=self._absent)
 
     def _failed(self, error: Exception) -> None:
         _log.info("slot_not_looked_at", slot=self._slot, error=str(error).strip().split("\n", 1)[0])

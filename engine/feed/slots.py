@@ -24,6 +24,7 @@ from engine.postgres.statements.named_queries import query
 
 __all__ = [
     "ANOTHER_NAME",
+    "FAILOVER_SINCE",
     "Slot",
     "SlotBusyError",
     "SlotInfo",
@@ -37,6 +38,9 @@ __all__ = [
 
 ANOTHER_NAME: Final = "choose another slot name (setting slot_name, in the environment REALTIME_SLOT_NAME)"
 """What to do about a slot that cannot be this node's. Not every command has a flag for it."""
+
+FAILOVER_SINCE: Final = 170000
+"""The first ``server_version_num`` with failover slots (docs: "Logical Replication Failover")."""
 
 _LOOK_FOR_BLOCKERS_EVERY: Final = 1.0
 _DEAD: Final = 3  # looks in a row at which the server has nothing to do and its answer has not arrived

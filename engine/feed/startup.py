@@ -25,7 +25,7 @@ from engine.feed.obstacle import Obstacle
 from engine.feed.positions import Positions
 from engine.feed.replication_stream import ReplicationStream
 from engine.feed.settings import FeedSettings
-from engine.feed.slots import ANOTHER_NAME, Slot, SlotBusyError, create_slot, drop_own_slot, find_slot
+from engine.feed.slots import ANOTHER_NAME, FAILOVER_SINCE, Slot, SlotBusyError, create_slot, drop_own_slot, find_slot
 from engine.lsn import Lsn, format_lsn, parse_lsn
 from engine.postgres.reconnecting import Database
 from engine.transaction import Discontinuity
@@ -74,7 +74,6 @@ class SessionMemory:
         self.streamed = False
         self.sessions = 0  # that have streamed
         self.made_slot = False
-        self.failover = False  # the slot was copied to standbys when it was last there
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,7 +222,7 @@ class Startup:
             slot = await find_slot(self._database, name)
         if slot is not None:
             self._check_slot(slot, server["database"])
-            self._memory.failover = slot.failover
+        failover = self._settings.failover and server["version"] >= FAILOVER_SINCE
         lost = self._memory.lost or self._why_lost(slot)
         wanted = self._settings.decoder
         plugin = slot.plugin if slot else "pgoutput" if wanted == "auto" else wanted
@@ -231,9 +230,11 @@ class Startup:
         if slot is not None and lost is not None and self._continues(slot):
             self._start_over(self._common, f"{lost}; its copy of the slot goes on")
         elif slot is None or lost is not None:
-            await self._make_slot(stream, slot, plugin, lost)
+            await self._make_slot(stream, slot, plugin, lost, failover=failover)
         elif not self._memory.streamed:
             self._positions.start(slot.confirmed)
+        if slot is not None and lost is None and failover and not slot.failover:
+            await stream.make_failover_slot(name)
         decoder = self._memory.decoder
         if decoder is None or decoder.plugin != plugin:
             decoder = _DECODERS[plugin](self._settings.transaction_memory, self._settings.spill_dir)
@@ -271,11 +272,12 @@ class Startup:
         """Whether a ``slot`` on a server with another history brings everything behind what both have (a failover slot)."""
         return slot.lost is None and slot.confirmed <= self._common
 
-    async def _make_slot(self, stream: ReplicationStream, slot: Slot | None, plugin: str, lost: str | None) -> None:
+    async def _make_slot(
+        self, stream: ReplicationStream, slot: Slot | None, plugin: str, lost: str | None, *, failover: bool
+    ) -> None:
         name = self._settings.slot_name
         if slot is not None:
             await drop_own_slot(self._database, name)
-        failover = self._memory.failover
         position = await create_slot(stream, self._database, name, plugin, self._report_state, failover=failover)
         self._memory.made_slot = self._memory.made_slot or slot is None
         if lost is None:

@@ -58,6 +58,11 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings, NatsSettings, 
     tls_key: Path | None = Field(None, description="PEM file of its key; without it the certificate's file has the key")
 
     slot_name: str = Field("bunbase_realtime", pattern=r"^[a-z0-9_]{1,63}$", description="this node's replication slot")
+    slot_failover: bool = Field(
+        True,
+        description="on PostgreSQL 17 and later the slot is a failover slot: standbys can copy it, and clients see nothing "
+        "that the standbys of synchronized_standby_slots lack",
+    )
     ephemeral: bool = Field(
         False, description="drop the slot when this node stops, instead of keeping it for the next start"
     )
@@ -243,6 +248,7 @@ class Settings(LimitSettings, AnalyticsSettings, TracingSettings, NatsSettings, 
             node_id=self.cluster_name if self.nats_url else None,
             decoder=self.decoder,
             ephemeral=self.ephemeral,
+            failover=self.slot_failover,
             heartbeat_interval=self.heartbeat_interval,
             lease=self.lease,
         )

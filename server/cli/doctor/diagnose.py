@@ -27,6 +27,7 @@ from server.auth_handler.function import SETTING as AUTH_HANDLER
 from server.cli.doctor.certificate import certificate_findings
 from server.cli.doctor.connection_checks import connection_findings
 from server.cli.doctor.country_database import country_database_findings
+from server.cli.doctor.failover_slots import failover_findings
 from server.cli.doctor.finding import Finding, grouped
 from server.cli.doctor.nats_checks import nats_findings
 from server.cli.doctor.row_security import row_security_findings
@@ -94,7 +95,8 @@ def _examine(dsn: str, connection: _Connection, settings: Settings) -> Iterator[
     yield from (*connection_findings(connection, settings), *temporary_files_findings(connection, settings))
     yield from (*_encoding(server, settings), *_collation(connection))
     yield from schema_findings(connection)
-    yield from (*_slots(connection), *_blockers(connection), *_plugin(dsn, server, settings))
+    yield from (*_slots(connection), *failover_findings(connection))
+    yield from (*_blockers(connection), *_plugin(dsn, server, settings))
 
 
 def _one(connection: _Connection, name: str) -> dict[str, Any]:

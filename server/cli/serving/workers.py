@@ -39,7 +39,7 @@ _FIXED = (
     "host",
     "port",
     "workers",
-    *("slot_name", "ephemeral", "decoder", "heartbeat_interval", "lease"),
+    *("slot_name", "slot_failover", "ephemeral", "decoder", "heartbeat_interval", "lease"),
     *("nats_url", "nats_ca", "node_name"),
     *("log_level", "log_format"),
 )

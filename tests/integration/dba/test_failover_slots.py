@@ -126,23 +126,51 @@ async def test_a_promoted_standby_with_a_copy_of_the_slot_has_all_that_clients_h
             ]
 
 
+FAILOVER = "select failover from realtime.stat_slots where own and active"
+
+
 @pytest.mark.since(17)
-async def test_a_slot_that_replaces_a_dropped_one_is_a_failover_slot_too(pg18: LocalPostgres) -> None:
-    """Else its walsender would not wait for standbys, and clients would see what a promoted one lacks."""
+@pytest.mark.parametrize("made", [None, False, True])
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_the_slot_is_a_failover_slot_by_the_setting(pg18: LocalPostgres, made: bool | None, wanted: bool) -> None:
+    """Also one that was there, and one that replaces a dropped one in a later process: else its walsender would not wait
+    for standbys, and clients would see what a promoted one lacks.
+    """
     with database_on(pg18) as dsn:
         slot = slot_name()
-        run(dsn, f"select pg_create_logical_replication_slot('{slot}', 'pgoutput', failover => true)")
-        async with (
-            serving(dsn, free_port(), slot_name=slot, trust_user_parameter="true") as server,
-            user_client(server, "ada") as ada,
-        ):
+        if made is not None:
+            run(dsn, f"select pg_create_logical_replication_slot('{slot}', 'pgoutput', failover => {made})")
+        config = {"slot_name": slot, "slot_failover": str(wanted).lower(), "trust_user_parameter": "true"}
+        async with serving(dsn, free_port(), **config):
+            await until(lambda: run(dsn, FAILOVER) == [(wanted or bool(made),)])
+        run(dsn, f"select pg_drop_replication_slot('{slot}')")
+        async with serving(dsn, free_port(), **config) as server, user_client(server, "ada") as ada:
             await ada.join("chat:1")
+            await until(lambda: run(dsn, FAILOVER) == [(wanted,)])
             drop_slot(dsn, slot)
-            await until(
-                lambda: run(dsn, f"select active from pg_replication_slots where slot_name = '{slot}'") == [(True,)]
-            )
+            await until(lambda: run(dsn, FAILOVER) == [(wanted,)])
             await publish(ada, 1)
-            assert run(dsn, "select failover from realtime.stat_slots where own") == [(True,)]
+
+
+@pytest.mark.since(17)
+async def test_a_standby_that_is_waited_for_and_not_there_is_reported(scratch: Path) -> None:
+    with started(postgres_18(scratch / "awaited")) as primary:
+        dsn = fresh_database(primary)
+        config = {"slot_name": SLOT, "trust_user_parameter": "true", "heartbeat_interval": "0.2"}
+        async with serving(dsn, free_port(), **config) as server, user_client(server, "ada") as ada:
+            await ada.join("chat:1")
+            await publish(ada, 1)
+            assert "synchronized_standby_slots" not in realtime("doctor", "--dsn", dsn).stdout
+            run(dsn, "alter system set synchronized_standby_slots = 'one, \"two\"'")
+            run(dsn, "select pg_reload_conf()")
+            await until(lambda: any('"absent":"one, two"' in line for line in server.lines))
+            await ada.send(type="message", channel="chat:1", event="sent", data=2, id="m2")
+            done = realtime("doctor", "--dsn", dsn)
+            assert done.returncode == 1
+            assert "synchronized_standby_slots names slots that no standby uses: one, two." in done.stdout
+            run(dsn, "alter system reset synchronized_standby_slots")
+            run(dsn, "select pg_reload_conf()")
+            assert (await ada.receive("message"))["data"] == 2
 
 
 @pytest.mark.long

@@ -73,7 +73,8 @@ async def test_a_running_node_shows_itself_its_slot_its_channels_and_its_queries
             [slot] = rows(database, "select * from realtime.stat_slots where own")
             assert (slot["slot"], slot["node"], slot["active"]) == (node["slot"], node["node"], True)
             assert (slot["wal_status"], slot["plugin"]) == ("reserved", "pgoutput")
-            assert not slot["failover"]  # null before PostgreSQL 17
+            since_17 = rows(database, "select current_setting('server_version_num')::int >= 170000 as since_17")
+            assert slot["failover"] is (since_17[0]["since_17"] or None)
             assert slot["retained_bytes"] >= slot["lag_bytes"] >= 0
             [channel] = await shown(
                 database,

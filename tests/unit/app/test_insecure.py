@@ -72,7 +72,7 @@ max_published_bytes max_query_rows max_reads_per_user max_reread_queries max_rer
 max_sockets_per_ip max_subscriptions max_windows max_windows_per_user metrics missed_pings nats_ca nats_max_bytes nats_origin
 nats_replicas node_name node_region node_url open_channels ping_interval planned_connections pool_size port
 proxy_protocol query_memory_size query_timeout relay_lease respect_do_not_track rest_pool_size session_timeout
-session_validation slot_name stall_timeout tls_certificate tls_key trace_names trace_sample_ratio tracing
+session_validation slot_failover slot_name stall_timeout tls_certificate tls_key trace_names trace_sample_ratio tracing
 workers
 """
 FORMER = {

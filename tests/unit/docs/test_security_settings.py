@@ -13,7 +13,7 @@ _OTHERS = """
 alert_interval analytics analytics_channels analytics_days_kept analytics_hours_kept analytics_interval
 analytics_minutes_kept analytics_users balance_share channels_pool_size country_database decoder drain_time ephemeral
 heartbeat_interval lease log_format missed_pings nats_max_bytes nats_origin nats_replicas node_name node_region node_url
-ping_interval planned_connections pool_size relay_lease respect_do_not_track rest_pool_size slot_name
+ping_interval planned_connections pool_size relay_lease respect_do_not_track rest_pool_size slot_failover slot_name
 trace_names trace_sample_ratio tracing workers
 """
 OTHERS = frozenset(_OTHERS.split()) | FORMER
