@@ -12,7 +12,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -35,7 +35,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from engine.cluster.consumer import Consumer, Meter
 from engine.cluster.messages import Sent, sent_of
-from engine.cluster.nats_errors import NatsFailedError, explained, in_words
+from engine.cluster.nats_errors import NatsFailedError, NatsRefusedError, explained, in_words, refusal_of
 from engine.cluster.settings import ClusterSettings
 
 __all__ = ["Found", "NatsFailedError", "NatsStream", "StreamState", "connected", "sequence_of", "without_password"]
@@ -126,16 +126,31 @@ class NatsStream:
     async def sees_everything(self) -> bool:
         """Whether this user may read every subject."""
         self.client._err = None
-        with explained():
+        with self._explained():
             subscription = await self.client.subscribe(">", cb=_pass_over)
             await self.state()  # a refusal arrives before the answer; a flush would send its PING first
             allowed = self.client.last_error is None
             await subscription.unsubscribe()
+        self.client._err = None
         return allowed
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """As :func:`explained`; ``NatsRefusedError`` where no answer came since the user has no right to ask."""
+        try:
+            with explained():
+                yield
+        except NatsFailedError as error:
+            if isinstance(error.__cause__, TimeoutError) and (refusal := refusal_of(self.client)) is not None:
+                raise NatsRefusedError(
+                    f"NATS does not let this user use the stream {self._settings.stream} ({refusal}): "
+                    "check slot_name, and the user in nats_url"
+                ) from error
+            raise
 
     async def state(self) -> StreamState | None:
         """None: there is no such stream."""
-        with explained():
+        with self._explained():
             try:
                 return _state_of(await self._jetstream.stream_info(self._settings.stream))
             except NotFoundError:
@@ -145,7 +160,7 @@ class NatsStream:
         """Let a stream that a relay of an earlier version has made have the subjects of this one, and one that was made
         while servers were away as many replicas as are wanted, if these are there now.
         """
-        with explained():
+        with self._explained():
             config = (await self._jetstream.stream_info(self._settings.stream)).config
             if set(config.subjects or ()) != set(self._subjects):
                 config = (await self._jetstream.update_stream(config, subjects=self._subjects)).config
@@ -184,7 +199,7 @@ class NatsStream:
             duplicate_window=min(_DUPLICATES, settings.max_age),
             allow_direct=True,
         )
-        with explained():
+        with self._explained():
             info = await self._add(config)
         self._count(info.config)
         return _state_of(info)
@@ -201,17 +216,17 @@ class NatsStream:
 
     async def purge(self) -> None:
         """Remove every message."""
-        with explained():
+        with self._explained():
             await self._jetstream.purge_stream(self._settings.stream)
 
     async def publish(self, subject: str, data: bytes, reply: str, headers: dict[str, str]) -> None:
         """Send a message. The answer to ``reply`` is for :func:`sequence_of`."""
-        with explained():
+        with self._explained():
             await self.client.publish(subject, data, reply=reply, headers=headers)
 
     async def ask(self, what: bytes) -> None:
         """Send a node's request to the relay that leads."""
-        with explained():
+        with self._explained():
             await self.client.publish(self._settings.control, what)
 
     async def message(self, sequence: int) -> Sent | None:
@@ -221,7 +236,7 @@ class NatsStream:
 
     async def find(self, sequence: int) -> Found | None:
         """As :meth:`message`, with its subject."""
-        with explained():
+        with self._explained():
             try:
                 found = await self._jetstream.get_msg(self._settings.stream, seq=sequence)
             except NotFoundError:
@@ -235,7 +250,7 @@ class NatsStream:
 
     async def last_pulse_at(self) -> Found | None:
         """As :meth:`last_pulse`, with its number."""
-        with explained():
+        with self._explained():
             try:
                 found = await self._jetstream.get_last_msg(self._settings.stream, self._settings.pulses)
             except NotFoundError:

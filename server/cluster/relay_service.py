@@ -10,7 +10,6 @@ relay that was asked to stop ends its term in order, and gives the lock back las
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from dataclasses import replace
@@ -22,7 +21,8 @@ import structlog
 from engine.cluster.election import LATELY, Allowance, Election, LeadershipLostError
 from engine.cluster.identity import DatabaseIdentity, OtherDatabaseError, check_same, identity_of
 from engine.cluster.messages import pulse_of
-from engine.cluster.nats_stream import NatsFailedError, connected
+from engine.cluster.nats_errors import NatsFailedError, NatsRefusedError
+from engine.cluster.nats_stream import connected
 from engine.cluster.publisher import FencedError
 from engine.cluster.settings import ClusterSettings
 from engine.errors import BunbaseError
@@ -39,7 +39,8 @@ _log = structlog.get_logger("realtime.relay")
 
 _PAUSE = 0.5  # seconds after a term that failed, so that another relay has its turn
 _REFUSED_PAUSE = 5.0  # seconds after one that an operator has to make possible
-_LOOK = 1.0  # seconds for the look at the stream before the election
+_LOOK = 2.0  # seconds for the look at the stream before the election
+_ANSWER = 1.0  # seconds for each answer in it
 
 
 ENDINGS = ("lock_lost", "fenced", "nats", "other_database", "feed")
@@ -102,7 +103,7 @@ class RelayService:
             try:
                 await self._once()
             except (BunbaseError, psycopg.Error, OSError) as error:
-                pause = _REFUSED_PAUSE if isinstance(error, OtherDatabaseError) else _PAUSE
+                pause = _REFUSED_PAUSE if isinstance(error, OtherDatabaseError | NatsRefusedError) else _PAUSE
                 self.problem = str(error).strip().split("\n", 1)[0]
                 _log.warning("relay_term_ended", slot=self._cluster.slot, relay=self.name, reason=self.problem)
                 if self.role == "leader":
@@ -150,17 +151,23 @@ class RelayService:
     async def _own_stream(self) -> DatabaseIdentity:
         """The database; before it leads, and makes a slot, a relay looks whether the stream is of this one.
 
-        Raises ``OtherDatabaseError``. Without an answer of NATS the publisher finds out.
+        Raises ``OtherDatabaseError``, and ``NatsRefusedError`` if its user may not look. Without an answer of NATS the
+        publisher finds out.
         """
         async with Database(
             self._dsn, f"realtime relay {self.name} identity", self._cluster.publish_timeout
         ) as database:
             ours = await identity_of(database)
-        with contextlib.suppress(NatsFailedError, TimeoutError):
-            async with asyncio.timeout(_LOOK), connected(self._cluster, f"realtime relay {self.name}") as stream:
+        look = replace(self._cluster, answer=_ANSWER)
+        try:
+            async with asyncio.timeout(_LOOK), connected(look, f"realtime relay {self.name}") as stream:
                 last = await stream.last_pulse()
                 if last is not None:
                     check_same(self._cluster, pulse_of(last), ours)
+        except NatsRefusedError:
+            raise
+        except (NatsFailedError, TimeoutError):
+            pass
         return ours
 
     def status(self) -> dict[str, Any]:

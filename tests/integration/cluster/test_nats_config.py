@@ -18,6 +18,7 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from engine.cluster.nats_errors import NatsRefusedError
 from engine.cluster.nats_stream import NatsFailedError, connected
 from engine.cluster.settings import ClusterSettings
 from server.app.settings import Settings
@@ -28,8 +29,9 @@ from server.cli.serving.local_nats import nats_server_program
 from tests.integration.cluster.conftest import Cluster, ids
 from tests.integration.cluster.made_up_terms import OURS
 from tests.support.ports import free_port
-from tests.support.postgres.sql import GIVE_UP_AFTER, until
+from tests.support.postgres.sql import GIVE_UP_AFTER, read, until
 from tests.support.servers.commands import realtime
+from tests.support.servers.processes import start
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
 
@@ -167,6 +169,26 @@ async def test_relay_and_node_work_over_tls_with_what_they_are_given(cluster: Cl
         await cluster.close()
 
 
+async def test_a_relay_with_the_user_of_another_slot_names_it_and_makes_no_slot(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """A slot that it made would keep WAL that nothing reads."""
+    made = Made(tmp_path, "127.0.0.1", slot=cluster.slot)
+    with made.running():
+        await answering(made.reach("relay"))
+        refused = await cluster.relay(health=503, **made.settings("relay", "other") | {"slot_name": cluster.slot})
+        [problem] = (await refused.health())[1]["problems"]
+        assert f"NATS does not let this user use the stream {cluster.settings.stream}" in problem
+        assert "check slot_name, and the user in nats_url" in problem
+        assert not read(cluster.dsn, "select from pg_replication_slots where database = current_database()")
+        config = made.settings("node", "other") | {"slot_name": cluster.slot, "log_format": "json"}
+        node = await start("serve", "--dsn", cluster.dsn, port=free_port(), config=config)
+        try:
+            await until(lambda: any("check slot_name" in line for line in node.lines))
+        finally:
+            await node.end()
+
+
 @pytest.mark.long
 async def test_nats_refuses_plain_text_strangers_and_other_subjects(tmp_path: Path) -> None:
     made = Made(tmp_path, "127.0.0.1")
@@ -196,7 +218,7 @@ async def test_nats_refuses_plain_text_strangers_and_other_subjects(tmp_path: Pa
                 await stream.make()
         for settings in (made.reach("relay", slot="other"), made.reach("node", "other", slot="app")):
             async with connected(settings, "a test") as stream:
-                with pytest.raises(NatsFailedError):
+                with pytest.raises(NatsRefusedError, match="check slot_name, and the user in nats_url"):
                     await stream.state()
         [url] = made.settings("node")["nats_url"]
         [leaf] = tomllib.loads((made.folder / "leaf.toml").read_text())["slots"]["app"]
