@@ -76,7 +76,11 @@ async def load_marks(connection: psycopg.AsyncConnection[Any], policies: Mapping
             marks = await _marks(connection)
             found: dict[int, str] = {}
             for oid, each in (policies or {}).items():
-                values = {"tables": list(each.tables), "code": list(each.functions | each.views)}
+                values = {
+                    "tables": list(each.tables),
+                    "code": list(each.functions | each.views),
+                    "names": list(each.names),
+                }
                 cursor = await connection.execute(query("policies_mark").encode(), values)
                 found[oid] = (await cursor.fetchone() or ("",))[0]
             return replace(marks, policies=found)
@@ -108,8 +112,11 @@ async def _policies(connection: psycopg.AsyncConnection[Any], setting: str) -> d
     if not read:
         return {}
     changing = await _changing_functions(connection)
-    by_time, hidden = await _by_time(connection, {(row["kind"], row["oid"]) for _, _, rows, _ in read for row in rows})
-    found = {oid: policies_of(name, rows, mark, setting, changing, by_time) for oid, name, rows, mark in read}
+    by_time, hidden = await _by_time(connection, {(row["kind"], row["oid"]) for _, _, rows, *_ in read for row in rows})
+    found = {
+        oid: replace(policies_of(name, rows, mark, setting, changing, by_time), names=tuple(names))
+        for oid, name, rows, mark, names in read
+    }
     if hidden:
         found = {oid: replace(each, claims=None) for oid, each in found.items()}
     cursor = await connection.execute(query("catalog_policies_for").encode())  # later than the marks

@@ -90,7 +90,8 @@ class Policies:
     ``claims``: names of the claims that are read; None: perhaps all. ``clock``: it depends on the clock, on settings or on
     system catalogs, whose changes are not in the WAL. ``problem``: why live queries cannot follow them, in words, and
     ``refusal``: the same for clients. ``sources``: a text of all this and of the conditions themselves, by which two states
-    are compared. ``mark``: of them in the database (``realtime.policies_mark()``), no later than the rest. ``applied``: the
+    are compared. ``mark``: of them in the database (query ``policies_mark``), no later than the rest; ``names``: that it is
+    also about, those in texts of functions, which may come to mean something else. ``applied``: the
     policies of each served role that is not exempt from them. ``unusual``: the name of a built-in function in them that is
     not known to return the same for the same claims and rows. ``own_rows``: what they call may read rows of the table
     itself; ``functions_read``: ... of any.
@@ -109,6 +110,7 @@ class Policies:
     functions_read: bool = True
     unusual: str | None = None
     refusal: str | None = None
+    names: tuple[str, ...] = ()
 
 
 UNKNOWN: Final = Policies(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from hashlib import md5
 from typing import Final
 
 import psycopg
@@ -122,6 +124,7 @@ class Marks:
 
     def __init__(self, statement: Statement, connection: psycopg.AsyncConnection) -> None:
         role = statement.role
+        self._connection, self._role = connection, role
         self._guards: list[tuple[Guard | NamesGuard, psycopg.AsyncCursor]] = []
         if role is not None:
             guards: list[Guard | NamesGuard] = [*role.guards]
@@ -131,11 +134,13 @@ class Marks:
 
     async def ask(self) -> None:
         """Ask for them, in a pipeline: behind the end of the transaction, so that no change is missed."""
+        if self._role is not None:  # once more, as the end of the transaction has undone that the session notes it
+            await _have_fresh_plans(self._connection, self._role)
         for guard, cursor in self._guards:
             if isinstance(guard, NamesGuard):
                 await cursor.execute(query("names_mark"), {"names": list(guard.names)})
             else:
-                values = {"tables": list(guard.tables), "code": list(guard.functions)}
+                values = {"tables": list(guard.tables), "code": list(guard.functions), "names": list(guard.names)}
                 await cursor.execute(query("policies_mark"), values)
 
     async def are_equal(self) -> bool:
@@ -147,12 +152,19 @@ async def _become(connection: psycopg.AsyncConnection, statement: Statement, rol
     """Prepare the transaction for reading as ``role``, in a pipeline: claims, and names found by the operator's search path,
     which functions in policies rely on.
     """
+    await _have_fresh_plans(connection, role)
     await connection.execute(query("begin_claims"), {"setting": role.setting, "claims": role.claims})
     await connection.execute(query("become_reader"))
     await connection.execute(query("path_of_role_here"))
     await connection.execute(query("leave_reader"))
     if role.settings:
         await _set_each(connection, role)
+
+
+async def _have_fresh_plans(connection: psycopg.AsyncConnection, role: RoleReading) -> None:
+    marks = {str(guard.table): md5(guard.mark.encode()).hexdigest() for guard in role.guards if guard.names}
+    if marks:
+        await connection.execute(query("fresh_plans"), {"meanings": json.dumps(marks)})
 
 
 async def _set_each(connection: psycopg.AsyncConnection, role: RoleReading) -> None:

@@ -30,9 +30,11 @@ def read_as(viewer: Viewer, plan: IncrementalPlan | ReReadPlan, seen: Catalog) -
         return _for_all_with(Visibility(viewer.role), plan)
     settings = seen.settings.get(viewer.role, ())
     visibility = viewer.reads(None if plan.calls_own else claims_read(policed), rights_on(policed, settings))
-    policies = [table.policies for table in policed if table.policies is not None]
+    under = [(table.oid, table.policies) for table in policed if table.policies is not None]
+    policies = [each for _, each in under]
     guards = [
-        Guard(tuple(sorted(each.tables)), tuple(sorted(each.functions | each.views)), each.mark) for each in policies
+        Guard(oid, tuple(sorted(each.tables)), tuple(sorted(each.functions | each.views)), each.mark, each.names)
+        for oid, each in under
     ]
     role = RoleReading(viewer.role, seen.claims_setting, visibility.claims.decode(), tuple(guards), settings)
     return replace(

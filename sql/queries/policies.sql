@@ -1,14 +1,17 @@
 -- name: catalog_policies
--- Of each exposed table with row-level security what decides which rows are seen (realtime.policy_sources), and its mark (as policies_mark). Only
--- read where a role is served: it waits for locks on these tables.
-select c.oid::bigint, c.oid::regclass::text, coalesce(jsonb_agg(jsonb_build_object(
+-- Of each exposed table with row-level security what decides which rows are seen (realtime.policy_sources), its mark (as policies_mark), and the
+-- names in texts of functions. Only read where a role is served: it waits for locks on these tables.
+select p.oid, p.name, p.sources, concat(p.mark, realtime.meanings_mark(p.words)), p.words::text[]
+from (
+select c.oid::bigint, c.oid::regclass::text as name, coalesce(jsonb_agg(jsonb_build_object(
   'kind', s.kind, 'oid', s.object::bigint, 'name', s.name, 'source', concat_ws(E'\n', s.source, pg_get_expr(f.proargdefaults, 0)), 'language', s.language, 'volatility', s.volatility,
-  'problem', s.problem, 'published', s.published)), '[]'), realtime.policies_mark(
-  array_agg(s.object) filter (where s.kind = 'table'), array_agg(s.object) filter (where s.kind in ('function', 'view')))
+  'problem', s.problem, 'published', s.published)), '[]') as sources, realtime.policies_mark(
+  array_agg(s.object) filter (where s.kind = 'table'), array_agg(s.object) filter (where s.kind in ('function', 'view'))) as mark,
+  realtime.words_in(string_agg(f.prosrc, E'\n') filter (where s.language in ('sql', 'plpgsql') and f.prosqlbody is null)) as words
 from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowsecurity
 cross join lateral realtime.policy_sources(c.oid::regclass) s
 left join pg_proc f on s.kind = 'function' and f.oid = s.object  -- defaults stand in no call: the planner puts them in
-group by c.oid
+group by c.oid) p
 
 -- name: changing_functions
 -- The built-in functions that may return something else for the same arguments.
@@ -83,5 +86,5 @@ from realtime.collections k join pg_class c on c.oid = k.relation and c.relrowse
 cross join realtime.served_roles() s join pg_roles r on r.oid = s.role
 
 -- name: policies_mark
--- The mark of policies and functions as they are now.
-select realtime.policies_mark(%(tables)s::oid[], %(code)s::oid[])
+-- The mark of policies and functions, and of what the names in their texts mean, as they are now.
+select concat(realtime.policies_mark(%(tables)s::oid[], %(code)s::oid[]), realtime.meanings_mark(%(names)s::name[]))

@@ -53,6 +53,10 @@ set local role realtime_reader
 -- The claims that policies read, and policies themselves, until the end of the transaction; and the present role, to become it again.
 select set_config(%(setting)s, %(claims)s, true), set_config('row_security', 'on', true), set_config('realtime.own_role', current_setting('role'), true)
 
+-- name: fresh_plans
+-- No plan of a function is from before these marks of policies.
+select realtime.use_fresh_plans(%(meanings)s::jsonb)
+
 -- name: set_each
 -- Settings of this transaction.
 select pg_catalog.set_config(s.name, s.value, true) from rows from (pg_catalog.unnest(%(names)s::pg_catalog.text[]), pg_catalog.unnest(%(values)s::pg_catalog.text[])) s (name, value)

@@ -28,13 +28,15 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Policies under which a statement must have been run: their mark (``realtime.policies_mark()``), of these tables and
-    functions.
+    """Policies of ``table`` under which a statement must have been run: their mark (query ``policies_mark``), of
+    these tables, functions and names in texts of functions.
     """
 
+    table: int
     tables: tuple[int, ...]
     functions: tuple[int, ...]
     mark: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

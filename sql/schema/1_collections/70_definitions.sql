@@ -1,7 +1,8 @@
 -- Changes of definition travel in the stream, in their transaction, as the logical message `realtime.ddl`:
 --   {"tag": "ALTER TABLE", "oids": [16384], "all": false}
 -- "oids" are the relations concerned, "types" the types; "all" means that a schema, operator or the like changed, so any table, and
--- any query, may be concerned; "routines" that a function did, which any query that is re-read may call.
+-- any query, may be concerned; "routines" that a function did, which any query that is re-read may call, or that a relation got or lost a
+-- name that is in the text of one.
 
 create or replace function realtime.collections_changed() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -16,7 +17,7 @@ comment on function realtime.collections_changed() is 'Trigger function: announc
 
 create or replace function realtime.is_routine(object_type text, schema_name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select coalesce(object_type in ('function', 'aggregate') and schema_name is distinct from 'realtime', false)
+  select coalesce(object_type in ('function', 'aggregate', 'procedure') and schema_name is distinct from 'realtime', false)
 $$;
 comment on function realtime.is_routine(text, text) is
   'Whether DDL on such an object can change a function that a re-read query calls. Incremental queries call none';
@@ -85,6 +86,7 @@ create or replace function realtime.note_ddl() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   changed oid[];      -- pg_class: tables, partitions, composite types
+  names name[];       -- of all relations, with sequences and indexes: by the search path each hides others of its name
   relations bigint[];
   types bigint[];
   everything boolean;
@@ -112,10 +114,12 @@ begin
                   and not exists (select from pg_index i where i.indrelid = c.oid and i.indisreplident)) end,
            array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
            bool_or(o.object_type in ('schema', 'collation', 'operator', 'operator class', 'operator family', 'cast')
+                   or o.object_type = 'view' and exists (select from realtime.served_roles())
                    or o.object_type = 'publication namespace' and o.address_args = '{bunbase_realtime}'
                    or o.object_type = 'publication' and o.address_names = '{bunbase_realtime}'),
-           bool_or(realtime.is_routine(o.object_type, o.schema_name))
-      into changed, types, everything, routines
+           bool_or(realtime.is_routine(o.object_type, o.schema_name)),
+           array_agg(distinct o.object_name::name) filter (where o.classid = 'pg_class'::regclass and o.object_name is not null)
+      into changed, types, everything, routines, names
       from pg_event_trigger_dropped_objects() o where not o.is_temporary;
     delete from realtime.collections c where not exists (select from pg_class p where p.oid = c.relation);
   else
@@ -126,13 +130,16 @@ begin
               filter (where o.object_type = 'publication relation'),
            array_agg(distinct o.objid::bigint) filter (where o.classid = 'pg_type'::regclass),
            bool_or(o.object_type in ('schema', 'collation') and tg_tag not like 'CREATE %'
+                   or o.object_type = 'collation' and exists (select from realtime.served_roles())  -- it may hide another one
                    or o.object_type in ('operator', 'operator class', 'operator family', 'cast')
-                   or o.object_type in ('view', 'rule') and (has_any_column_privilege(to_regrole('realtime_reader')::oid, o.objid, 'select')
+                   or o.object_type = 'extension' and tg_tag = 'ALTER EXTENSION'  -- SET SCHEMA moves what belongs to it
+                   or o.object_type in ('view', 'view column', 'rule') and (has_any_column_privilege(to_regrole('realtime_reader')::oid, o.objid, 'select')
                                                              or exists (select from realtime.served_roles()))
                    or o.object_type = 'publication' and coalesce(o.objid = ours, true)  -- perhaps it was renamed
                    or o.object_type = 'publication namespace' and o.object_identity like '% in publication bunbase_realtime'),
-           bool_or(realtime.is_routine(o.object_type, o.schema_name))
-      into changed, types, everything, routines
+           bool_or(realtime.is_routine(o.object_type, o.schema_name)),
+           array_agg(distinct (select c.relname from pg_class c where c.oid = o.objid)) filter (where o.classid = 'pg_class'::regclass)
+      into changed, types, everything, routines, names
       from pg_event_trigger_ddl_commands() o where o.schema_name is distinct from 'pg_temp';
     -- expose() announces what it grants by its row in realtime.collections
     if tg_tag in ('GRANT', 'REVOKE', 'DROP OWNED') and coalesce(current_setting('realtime.granting', true), '') <> 'on' then
@@ -142,6 +149,12 @@ begin
     perform realtime.follow_columns(changed);
     if exists (select from pg_inherits i where i.inhrelid = any (changed) or i.inhparent = any (changed)) and exists (select from realtime.served_roles()) then
       perform realtime.follow_children(changed);
+    end if;
+  end if;
+  if exists (select from realtime.served_roles()) and realtime.texts_name(names) then
+    routines := true;
+    if tg_event = 'ddl_command_end' then
+      perform realtime.follow_named(changed);
     end if;
   end if;
   relations := realtime.concerned_relations(changed);

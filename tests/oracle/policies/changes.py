@@ -11,6 +11,7 @@ from tests.oracle.policies.vocabulary import (
     BY_OTHER_CLAIMS,
     BY_SUB,
     DAYS,
+    HIDING,
     INSTANTS,
     MAILS,
     MEMBER_CONDITIONS,
@@ -42,6 +43,7 @@ class Changes:
     partitions: tuple[str, ...] = ()
     database: str = ""
     rows: int = 0
+    hiding: dict[str, str] = field(default_factory=dict)  # the schema of each object of HIDING that there is
     policies: dict[str, set[str]] = field(default_factory=lambda: {"note": set(), "member": set()})
 
     # -- rows ------------------------------------------------------------------------------------------------------
@@ -110,6 +112,9 @@ class Changes:
         """A statement that changes rows of what policies look at."""
         chance = self.chance
         person, org = chance.choice(PEOPLE), chance.choice(ORGS)
+        if self.hiding.get("table member") == "ahead" and chance.random() < 0.3:
+            put = f"insert into ahead.member values ({org}, '{person}') on conflict do nothing"
+            return chance.choice((put, put, f"delete from ahead.member where person = '{person}'"))
         return chance.choice(
             (
                 f"insert into member values ({org}, '{person}') on conflict do nothing",
@@ -194,6 +199,8 @@ class Changes:
     def definition(self) -> str:
         """A statement that changes something else that decides which rows are seen."""
         chance = self.chance
+        if chance.random() < 0.25:
+            return self.hide()
         table = chance.choice(("note", "member"))
         signature, bodies = chance.choice(BODIES)
         owner = chance.choice((self.holder, self.holder, self.people, self.staff, "current_user"))
@@ -220,6 +227,24 @@ class Changes:
                 self.of_a_partition() if self.partitions else function,
             )
         )
+
+    def hide(self) -> str:
+        """A statement after which a name in functions means another object: by one that comes, goes, or moves."""
+        chance = self.chance
+        named = chance.choice(sorted(HIDING))
+        here = self.hiding.get(named)
+        kind, name = named.split()
+        if here is None:
+            self.hiding[named] = "ahead"
+            return f"{HIDING[named].replace('{number}', str(chance.randrange(3)))}; {self._granted(kind, name)}"
+        if chance.random() < 0.4:
+            del self.hiding[named]
+            return f"drop {kind} {here}.{name}"
+        there = self.hiding[named] = "aside" if here == "ahead" else "ahead"
+        return f"alter {kind} {here}.{name} set schema {there}"
+
+    def _granted(self, kind: str, name: str) -> str:
+        return "select" if kind == "function" else f"grant select on ahead.{name} to {self._all}"
 
     @property
     def _all(self) -> str:

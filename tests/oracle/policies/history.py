@@ -220,6 +220,7 @@ class RandomHistory:
         claims = json.dumps({"role": era.role, **era.claims})
         try:
             async with self.truth.transaction():
+                await self.truth.execute("discard plans")  # a new session has none
                 if not served:
                     policed = {name for (name,) in await self._rows(_POLICED)}
                     if any(name in sql for name in policed):

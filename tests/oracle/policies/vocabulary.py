@@ -6,10 +6,12 @@ import random
 from typing import Any
 
 __all__ = [
+    "AHEAD",
     "BODIES",
     "BY_OTHER_CLAIMS",
     "BY_SUB",
     "DAYS",
+    "HIDING",
     "INSTANTS",
     "MAILS",
     "MEMBER_CONDITIONS",
@@ -24,6 +26,19 @@ __all__ = [
     "VIEWS",
     "random_claims",
 ]
+
+AHEAD = "set search_path = ahead, public"
+HIDING = {
+    "table member": "create table ahead.member (like public.member including all); "
+    "insert into ahead.member values ({number}, 'ann'), (2, 'cid')",
+    "table ban": "create table ahead.ban (like public.ban including all); insert into ahead.ban values ('bob')",
+    "table guest": "create table ahead.guest (like public.guest including all); "
+    "insert into ahead.guest values ({number}, 'ANN')",
+    "view circle": "create view ahead.circle as select {number} + 1 as org, person from public.member",
+    "function me": "create function ahead.me() returns text language sql stable as "
+    "$$ select coalesce(claim('as'), 'bob') $$",
+}
+"""By kind and name what hides an object of this name from functions with the path of AHEAD."""
 
 PEOPLE = ("ann", "bob", "cid")
 ORGS = (1, 2, 3)
@@ -63,9 +78,11 @@ SCHEMA = (
     f"create function claim(name text) returns text language sql stable as $$ select {_JSON} ->> name $$",
     f"create function oneself(who text default {_JSON} ->> 'sub') returns text language sql stable as $$ select who $$",
     f"create function me() returns text language sql stable as $$ select {_JSON} ->> 'sub' $$",
-    "create function knows(who text, what int) returns boolean language plpgsql stable security definer as "
+    "create schema ahead",  # where names of functions are looked up first
+    "create schema aside",
+    f"create function knows(who text, what int) returns boolean language plpgsql stable {AHEAD} security definer as "
     "$$ begin return exists (select from member where person = who and org = what); end $$",
-    "create function my_orgs() returns setof int language sql stable security definer as "
+    f"create function my_orgs() returns setof int language sql stable {AHEAD} security definer as "
     "$$ select org from circle where person = me() $$",
     "create function shown(n note) returns boolean language sql stable as $$ select n.level > 1 or n.owner = me() $$",
     "create function not_banned(who text) returns boolean language sql stable "
@@ -220,7 +237,7 @@ MEMBER_CONDITIONS = (
 )
 BODIES = (
     (
-        "knows(who text, what int) returns boolean language plpgsql stable",
+        f"knows(who text, what int) returns boolean language plpgsql stable {AHEAD}",
         (
             "begin return exists (select from member where person = who and org = what); end",
             "begin return exists (select from circle where person = who and org = what); end",
@@ -231,7 +248,7 @@ BODIES = (
         ),
     ),
     (
-        "my_orgs() returns setof int language sql stable",
+        f"my_orgs() returns setof int language sql stable {AHEAD}",
         (
             "select org from circle where person = me()",
             "select org from member where person = claim('sub')",

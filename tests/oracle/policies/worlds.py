@@ -63,6 +63,7 @@ def world_of(world: World, server: LocalPostgres) -> Iterator[World]:
             f"grant select (id, owner, org, level, body) on note to {people}, {staff}",
             f"grant select on member, ban, circle, days, guest to {people}, {staff}, {holder}",
             f"grant select (id, owner, org, level, body, extra) on note to {holder}",  # what its members may read, too
+            f"grant usage on schema ahead, aside to {people}, {staff}, {holder}",
             "alter table note enable row level security",
             *(f"select realtime.serve_role('{role}')" for role in (people, staff)),
             *(f"select realtime.expose('{table}')" for table in exposed),
