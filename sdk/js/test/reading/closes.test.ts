@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { Realtime } from "../../src/client/realtime.js";
 import type { Disconnection } from "../../src/protocol/types.js";
 import { FakeServer, flush } from "../fake_server.js";
 
@@ -32,6 +33,32 @@ for (const { code, error, reconnect } of closes)
     assert.equal(at, reconnect);
     assert.deepEqual(failed, reconnect === "never" ? [error] : []);
     server.realtime.disconnect();
+  });
+
+const refusal = { type: "error", code: "RT_002", message: "no such user" };
+const answers: Record<string, (...messages: object[]) => Response> = {
+  sse: (...messages) => new Response(messages.map((each) => `data: ${JSON.stringify(each)}\n\n`).join("")),
+  polling: (...messages) => Response.json({ session: "s", cursor: 0, messages }),
+};
+
+for (const transport of ["sse", "polling"] as const)
+  test(`a connection by ${transport} that begins with its end has the code and the reason of that`, async () => {
+    for (const [code, before, state, reason] of [
+      [4001, [], "failed", "the server has ended this connection: by an administrator"],
+      [4401, [], "needs-auth", "the server has ended this connection: by an administrator"],
+      [4401, [refusal], "needs-auth", "no such user"],
+    ] as const) {
+      const end = { type: "close", code, reason: "by an administrator" };
+      const fetch = (): Promise<Response> => Promise.resolve(answers[transport]!(...before, end));
+      const realtime = new Realtime({ url: "http://test", transports: [transport], fetch, autoConnect: false });
+      const seen: Disconnection[] = [];
+      realtime.on("disconnected", (how) => seen.push(how));
+      realtime.on("error", () => {});
+      realtime.connect();
+      await new Promise((resolve) => realtime.on("status", resolve));
+      assert.deepEqual(realtime.status, { state, reason });
+      assert.equal(seen[0]?.code, code);
+    }
   });
 
 test("an end by the application is no error", async () => {

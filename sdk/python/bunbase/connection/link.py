@@ -132,14 +132,19 @@ class Link:
         return ended
 
     async def _first(self) -> list[Message]:
-        """The first messages. An error in place of ``connected`` is the reason why the server closes the connection."""
-        first = await self.transport.receive()
-        if first[0].get("type") != "error":
-            return first
+        """The first messages. An error, or the end, in place of ``connected`` is the reason why there is no connection."""
+        error: Message = {}
         try:
-            return await self.transport.receive()
+            while True:
+                first = await self.transport.receive()
+                if not error and first[0].get("type") == "error":
+                    error = first.pop(0)
+                if first and first[0].get("type") == "close":
+                    raise _ending(first[0])
+                if first:
+                    return first
         except ConnectionEndedError as ended:
-            text, wait = str(first[0].get("message", ended)), first[0].get("retryAfter", 0.0)
+            text, wait = str(error.get("message", ended)), error.get("retryAfter", ended.retry_after)
             raise ConnectionEndedError(text, ended.code, wait) from ended
 
     def post(self, *messages: Message) -> None:
@@ -233,8 +238,7 @@ class Link:
                 if self._pongs and not (pong := self._pongs.popleft()).done():
                     pong.set_result(None)
             case "close":
-                code = int(message.get("code", CloseCode.ABNORMAL))
-                self._end(ConnectionEndedError(str(message.get("reason", "")), code))
+                self._end(_ending(message))
             case "reconnect":
                 if not self.moving.done():
                     self.moving.set_result(float(message.get("delay", 0)) / 1000)
@@ -329,3 +333,8 @@ class Link:
         if not self.ended.done():
             ended.retry_after = ended.retry_after or self._retry_after
             self.ended.set_result(ended)
+
+
+def _ending(close: Message) -> ConnectionEndedError:
+    """The end that the server sends over HTTP, as a WebSocket has it."""
+    return ConnectionEndedError(str(close.get("reason", "")), int(close.get("code", CloseCode.ABNORMAL)))

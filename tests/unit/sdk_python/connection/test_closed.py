@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
@@ -17,11 +19,35 @@ from websockets.asyncio.server import ServerConnection, serve
 from tests.support.servers.processes import GIVE_UP_AFTER
 
 OTHERWISE = b'{"type":"pong"}'
-BATCH = b'{"session":"s","cursor":0,"messages":[%b]}' % OTHERWISE
-ANSWERS = {
-    "sse": b"content-type: text/event-stream\r\n\r\ndata: %b\n\n" % OTHERWISE,
-    "polling": b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(BATCH), BATCH),
-}
+ERROR = b'{"type":"error","code":"RT_002","message":"no such user"}'
+
+
+def stream(*messages: bytes) -> bytes:
+    return b"content-type: text/event-stream\r\n\r\n" + b"".join(b"data: %b\n\n" % message for message in messages)
+
+
+def batch(*messages: bytes) -> bytes:
+    body = b'{"session":"s","cursor":0,"messages":[%b]}' % b",".join(messages)
+    return b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+ANSWERS: dict[str, Callable[..., bytes]] = {"sse": stream, "polling": batch}
+
+
+@asynccontextmanager
+async def server_with(answer: bytes, gone: asyncio.Event) -> AsyncIterator[int]:
+    """A server that answers the first request with that; ``gone``: its client has closed the connection. Gives its port."""
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n" + answer)
+        while await reader.read(1024):  # what a poll has behind its head
+            pass
+        gone.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve_one, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
 
 
 def client(port: int, transport: str) -> Realtime:
@@ -31,20 +57,32 @@ def client(port: int, transport: str) -> Realtime:
 @pytest.mark.parametrize("transport", ANSWERS)
 async def test_a_connection_over_http_that_does_not_begin_with_connected_is_closed(transport: str) -> None:
     gone = asyncio.Event()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n" + ANSWERS[transport])
-        while await reader.read(1024):  # what a poll has behind its head
-            pass
-        gone.set()
-        writer.close()
-
-    async with asyncio.timeout(GIVE_UP_AFTER), await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        realtime = client(server.sockets[0].getsockname()[1], transport)
+    async with asyncio.timeout(GIVE_UP_AFTER), server_with(ANSWERS[transport](OTHERWISE), gone) as port:
         with pytest.raises(RealtimeError, match="began with 'pong'"):
+            await client(port, transport).connect()
+        await gone.wait()
+
+
+@pytest.mark.parametrize("transport", ANSWERS)
+@pytest.mark.parametrize(
+    ("code", "before", "message", "state"),
+    [
+        (4001, [], "RT_001: by an administrator", "failed"),
+        (4401, [], "RT_002: by an administrator", "needs-auth"),
+        (4401, [ERROR], "RT_002: no such user", "needs-auth"),
+    ],
+)
+async def test_a_connection_over_http_that_begins_with_its_end_has_the_code_and_the_reason_of_that(
+    transport: str, code: int, before: list[bytes], message: str, state: str
+) -> None:
+    gone = asyncio.Event()
+    end = b'{"type":"close","code":%d,"reason":"by an administrator"}' % code
+    async with asyncio.timeout(GIVE_UP_AFTER), server_with(ANSWERS[transport](*before, end), gone) as port:
+        realtime = client(port, transport)
+        with pytest.raises(RealtimeError, match=f"^{message}$"):
             await realtime.connect()
         await gone.wait()
+        assert realtime.state == state
 
 
 async def test_a_websocket_that_does_not_begin_with_connected_is_closed() -> None:
