@@ -1,7 +1,7 @@
 // Live queries: what is asked for, and lists that go on after a reconnect.
 
 import assert from "node:assert/strict";
-import { mock, test } from "node:test";
+import { test } from "node:test";
 
 import type { PagesSnapshot } from "../src/client/pages.js";
 import { flush, type Peer, type Wire, FakeServer } from "./fake_server.js";
@@ -132,10 +132,8 @@ test("get gives the first list and leaves no subscription, also where it is refu
   const { id } = peer.of("subscribe")[1]!;
   peer.send({ type: "error", code: "RT_007", message: "no", channel: "db:collection:c", id });
   await assert.rejects(refused, { code: "RT_007" });
-  mock.timers.enable({ apis: ["setTimeout"] });
   const late = query.get(500);
-  mock.timers.tick(500);
-  mock.timers.reset();
+  void server.clock.pass(500);
   await assert.rejects(late, { code: "RT_001", message: "no result within 500 ms" });
   assert.equal(peer.of("unsubscribe").length, 2);
 });

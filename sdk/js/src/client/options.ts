@@ -53,26 +53,21 @@ export function settingsFor(
   };
 }
 
-/** Connect, and follow what the browser reports of the network; the result ends that. @internal */
+/**
+ * Connect, and follow what the browser reports of the network: whether it is down, or back, and that the page became visible. The result
+ * ends that. @internal
+ */
 export function connect({ _connection }: SubscriptionManager): () => void {
   _connection._connect();
-  return watchBrowser(
-    () => _connection._reconnectNow(),
-    () => _connection._sleep(),
-  );
-}
-
-/** Call `sleep` when the network goes down, and `wake` when it is back or the page becomes visible. */
-function watchBrowser(wake: () => void, sleep: () => void): () => void {
-  const looked = (): void => {
-    if (document.visibilityState === "visible") wake();
-  };
+  const wake = (): void => _connection._reconnectNow();
   // Node has none of it, workers have no document.
   const over = new AbortController();
   const watch = (where: EventTarget | undefined, event: string, listener: () => void): void =>
     where?.addEventListener?.(event, listener, over);
   watch(globalThis, "online", wake);
-  watch(globalThis, "offline", sleep);
-  watch(globalThis.document, "visibilitychange", looked);
+  watch(globalThis, "offline", () => _connection._sleep());
+  watch(globalThis.document, "visibilitychange", () => {
+    if (document.visibilityState === "visible") wake();
+  });
   return () => over.abort();
 }

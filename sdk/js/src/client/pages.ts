@@ -11,16 +11,14 @@ import type { Untyped } from "../protocol/types.js";
 /** As `query.get()`. */
 export function get<T = Untyped>(query: LiveQuery<T>, timeout = 30_000): Promise<Snapshot<T>> {
   let live: QuerySubscription | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancel: (() => void) | undefined;
   return new Promise<Snapshot<T>>((resolve, reject) => {
     mustTime(timeout);
+    const manager = query._getManager();
     live = query.onSnapshot(resolve, reject, { fresh: true });
-    timer = setTimeout(
-      () => reject(new RealtimeError(ErrorCode.ConnectionFailed, `no result within ${timeout} ms`)),
-      timeout,
-    );
+    cancel = manager._after(timeout, () => reject(manager._late("no result", timeout)));
   }).finally(() => {
-    clearTimeout(timer);
+    cancel?.();
     live?.unsubscribe();
   });
 }

@@ -81,7 +81,8 @@ export class LiveQuery<T = Untyped> {
    * The result as it is now: with all that was committed before. No subscription is left behind.
    *
    * @param timeout milliseconds; default: 30,000.
-   * @throws {@link RealtimeError} if the query is rejected; `RT_001` if it takes too long, for instance without a connection.
+   * @throws {@link RealtimeError} if the query is rejected; `RT_001` if it takes too long; without a connection
+   * its message has the state and the reason for that.
    */
   get(timeout?: number): Promise<Snapshot<T>> {
     return get(this, timeout);

@@ -163,16 +163,14 @@ export class Realtime<Collections = Untyped> {
    * a snapshot.
    * @param timeout milliseconds.
    * @throws {@link RealtimeError} `RT_004` if the transaction was rolled back, `RT_007` if it is no position of this database,
-   * `RT_001` if it takes too long, for instance without a connection.
+   * `RT_001` if it takes too long; without a connection its message has the state and the reason for that.
    */
   async whenSeen(position: string, timeout = 30_000): Promise<void> {
     mustBeText("position", position);
     mustTime(timeout);
     let cancel!: () => void;
     const late = new Promise<never>((_, reject) => {
-      cancel = this._manager._after(timeout, () =>
-        reject(new RealtimeError(ErrorCode.ConnectionFailed, `${position} was not seen within ${timeout} ms`)),
-      );
+      cancel = this._manager._after(timeout, () => reject(this._manager._late(`${position} was not seen`, timeout)));
     });
     await Promise.race([this._manager._send({ type: "seen", position }), late]).finally(cancel);
   }
@@ -184,10 +182,8 @@ export class Realtime<Collections = Untyped> {
 
   private _statusChanged(): void {
     const { _state, _reason, _refusal } = this._manager._connection;
-    const reason = _refusal?.message ?? (_state === "connected" || _state === "closed" ? "" : _reason);
-    const again = _state === "reconnecting" || (_state === "connecting" && reason);
-    const refused = _refusal?.code === ErrorCode.AuthenticationFailed;
-    const state = _state === "connected" ? "open" : refused ? "needs-auth" : again ? "offline" : _state;
+    const reason = _state === "open" ? "" : _reason;
+    const state = _refusal?.code === ErrorCode.AuthenticationFailed ? "needs-auth" : _state;
     const changed = state !== this.state;
     if (!changed && reason === (this._status.reason ?? "")) return;
     this._status = { state, ...(reason && { reason }) };

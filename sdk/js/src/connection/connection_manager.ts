@@ -7,11 +7,11 @@
  * Theory of operation
  * -------------------
  *
- *     closed → connecting → connected ⇄ reconnecting → failed | closed
+ *     closed → connecting → open ⇄ offline → failed | closed
  *
- * connecting, reconnecting: no link is in use. `_dial` opens `_next` over the transports of `_order`, one after the other; when
+ * connecting, offline: no link is in use; offline from the first failure of all transports on. `_dial` opens `_next` over the transports of `_order`, one after the other; when
  *   all have failed, `_retry` waits and tries again, and gives up (failed) after too many attempts.
- * connected: `_active` is in use. `_replace` may open `_next` beside it, over a better transport or because the server stops;
+ * open: `_active` is in use. `_replace` may open `_next` beside it, over a better transport or because the server stops;
  *   when it is prepared, it becomes `_active`. If `_active` ends before, a prepared `_next` takes over at once.
  * failed: the server has refused the client, or there were too many attempts. `_connect` begins anew.
  * closed: before the first `_connect`, and after `_disconnect`. No link, no timer.
@@ -58,7 +58,8 @@ export interface ConnectionHandler {
   _stateChanged?(): void;
 }
 
-type State = "closed" | "connecting" | "connected" | "reconnecting" | "failed";
+/** A `ConnectionState`; `needs-auth` is one of `failed`. */
+type State = "closed" | "connecting" | "open" | "offline" | "failed";
 
 const OFFLINE_TIMEOUT = 2000; // ms in which a link has to answer when the browser reports no network
 const WARN_AFTER = 1500; // ms after which a page learns that nothing answers where it came from
@@ -102,13 +103,15 @@ export class ConnectionManager implements LinkOwner {
     this._attempt();
   }
 
-  _disconnect(state: "closed" | "failed" = "closed", refusal?: RealtimeError): void {
+  /** `refusal`: why it was given up. */
+  _disconnect(refusal?: RealtimeError): void {
     this._drop();
     this._active?._close();
     this._active = undefined;
     this._cancelWarning?.();
     this._refusal = refusal;
-    this._set(state);
+    this._reason = refusal?.message ?? "";
+    this._set(refusal ? "failed" : "closed");
   }
 
   /** The network is back, or the page became visible: end the wait. */
@@ -126,7 +129,7 @@ export class ConnectionManager implements LinkOwner {
     this._drop();
     this._cancelRetry = () => {};
     this._reason = "no network";
-    this._set(this._state);
+    this._set("offline");
   }
 
   /** The server stops in `delay` milliseconds: move to another one before. */
@@ -165,7 +168,7 @@ export class ConnectionManager implements LinkOwner {
   private _use(link: Link, seamless: boolean): void {
     this._drop(link);
     this._active = link;
-    this._set("connected");
+    this._set("open");
     if (this._active !== link) return; // a listener has disconnected
     this._handler._begin(link, seamless);
     if (link._index > 0) this._replace(this._settings._upgradeInterval, true);
@@ -178,9 +181,9 @@ export class ConnectionManager implements LinkOwner {
     // The prepared link takes over at once. Its missing answers follow: the requests are sent.
     if (staged?._staged) return this._use(staged, false);
     this._drop();
-    this._set(this._settings._reconnect ? "reconnecting" : "closed");
+    this._set(this._settings._reconnect ? "offline" : "closed");
     this._handler._interrupted?.(ending);
-    if (this._state !== "reconnecting") return;
+    if (this._state !== "offline") return;
     if (ending._code === CloseCode.Resume || ending._code === CloseCode.TokenExpired) return this._attempt();
     if (ending._code === CloseCode.PolicyViolation) this._attempts = Math.max(this._attempts, 3);
     this._retry();
@@ -213,7 +216,7 @@ export class ConnectionManager implements LinkOwner {
   private _retry(): void {
     const { _delay, _maxDelay, _maxAttempts, _clock, _reconnect, _address } = this._settings;
     if (this._last === undefined) this._warn(this._reason);
-    this._set(this._state);
+    this._set("offline");
     if (this._attempts >= _maxAttempts || !_reconnect) {
       return this._giveUp(
         new RealtimeError(ErrorCode.ConnectionFailed, `cannot connect to ${_address._url}: ${this._reason}`),
@@ -230,7 +233,7 @@ export class ConnectionManager implements LinkOwner {
   }
 
   private _giveUp(error: RealtimeError, reported = false): void {
-    this._disconnect("failed", error);
+    this._disconnect(error);
     this._handler._failed(error, reported);
   }
 
@@ -238,8 +241,7 @@ export class ConnectionManager implements LinkOwner {
   private _attempt(): void {
     this._drop();
     const last = this._last;
-    if (last === undefined) this._order = this._all();
-    else this._order = this._attempts <= 1 ? [last] : this._all(last);
+    this._order = last === undefined ? this._all() : this._attempts <= 1 ? [last] : this._all(last);
     this._dial();
   }
 

@@ -10,7 +10,7 @@ import { RealtimeError } from "../protocol/errors.js";
 import type { Ending, Link } from "./link.js";
 import type { SendQueue } from "../core/send_queue.js";
 import type { Subscription } from "./subscription.js";
-import { errorOf, notConnected, SubscriptionManager } from "./subscription_manager.js";
+import { errorOf, SubscriptionManager } from "./subscription_manager.js";
 import type { Acknowledged, ClientMessage, Rejected, Routed } from "../protocol/wire.js";
 
 /** @internal */
@@ -27,8 +27,9 @@ export class MessageManager extends SubscriptionManager implements ConnectionHan
   }
 
   override _want(subscription: Subscription): void {
-    this._waits();
-    super._want(subscription);
+    const failed = this._waits();
+    if (failed) subscription._ended(failed);
+    else super._want(subscription);
   }
 
   /** End a subscription. Resolves when the server has ended it, or at once if it was not requested. */
@@ -42,16 +43,20 @@ export class MessageManager extends SubscriptionManager implements ConnectionHan
 
   /** Send until it is acknowledged. `renew`: the form in which it is sent again. */
   _send(message: ClientMessage, renew?: () => ClientMessage): Promise<Acknowledged> {
-    this._waits();
-    if (this._connection._state === "failed") return Promise.reject(notConnected());
-    const sent = this._sendQueue._add(message, this._connection._state === "connected", this._messageSize, renew);
+    const failed = this._waits();
+    if (failed) return Promise.reject(failed);
+    const sent = this._sendQueue._add(message, this._connection._state === "open", this._messageSize, renew);
     this._pump(this._connection._active);
     return sent;
   }
 
-  /** Something waits for a connection. */
-  private _waits(): void {
+  /** Something waits for a connection. Returns why there will be none. */
+  private _waits(): RealtimeError | undefined {
     if (this._connection._state === "closed") this._attempt?.();
+    const { _state, _reason } = this._connection;
+    if (_state !== "failed") return undefined;
+    const text = `the connection has failed (${_reason}); connect() tries again`;
+    return new RealtimeError(ErrorCode.ConnectionFailed, text);
   }
 
   /** Emit an error that no listener of a subscription has got; where none of the client gets it either, it is logged. */

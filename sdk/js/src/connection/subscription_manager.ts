@@ -40,7 +40,6 @@ export class SubscriptionManager implements ConnectionHandler {
 
   /** Open a subscription, on this and every later connection. */
   _want(subscription: Subscription): void {
-    if (this._connection._state === "failed") return subscription._ended(notConnected());
     this._wanted.add(subscription);
     this._sync();
   }
@@ -60,6 +59,13 @@ export class SubscriptionManager implements ConnectionHandler {
   /** Log an error that no listener has got. */
   _report(error: RealtimeError): void {
     console.error(`[bunbase] ${error.code}${error.channel ? ` ${error.channel}` : ""}: ${error.message}`);
+  }
+
+  /** The error about what takes too long: also why, if there is no connection. */
+  _late(what: string, timeout: number): RealtimeError {
+    const { _state, _reason } = this._connection;
+    const why = _state === "open" ? "" : `: the client is ${_state}${_reason && ` (${_reason})`}`;
+    return new RealtimeError(ErrorCode.ConnectionFailed, `${what} within ${timeout} ms${why}`);
   }
 
   /** Call `run` after `ms` milliseconds; the result cancels it. */
@@ -283,7 +289,3 @@ export class SubscriptionManager implements ConnectionHandler {
 export const errorOf = (message: Rejected): RealtimeError => new RealtimeError(message.code, message.message, message);
 
 const isLimit = (message: Routed): boolean => message.type === "error" && message.code === ErrorCode.RateLimited;
-
-/** @internal */
-export const notConnected = (): RealtimeError =>
-  new RealtimeError(ErrorCode.ConnectionFailed, "the connection has failed; connect() tries again");

@@ -29,23 +29,19 @@ export async function request(address: Address, url: string, init: RequestInit):
   const response = await address._fetch(url, { cache: "no-store", ...init }).catch((error: Caused) => {
     throw new Failure(0, String(error.cause?.code ?? error));
   });
-  if (response.ok && response.status !== 204) return response;
-  throw await failureOf(response);
+  const { ok, status } = response;
+  if (ok && status !== 204) return response;
+  const text = await response.text().catch(String); // the connection broke meanwhile: the status is sufficient
+  const { code, detail: reason = `HTTP status ${status}`, retryAfter } = problemOf(text, response);
+  // Only the server itself answers with a code; a proxy's error page is no reason to stop trying.
+  const final = status === 204 || (code && (status === 401 || status === 403));
+  const refused = final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined;
+  throw new Failure(status, reason, refused, retryAfter);
 }
 
 /** The header that carries the token of a connection. @internal */
 export async function authorization({ _token }: Address): Promise<Record<string, string>> {
   return _token ? { Authorization: `Bearer ${await _token()}` } : {};
-}
-
-/** Only the server itself answers with a code; a proxy's error page is no reason to stop trying. */
-async function failureOf(response: Response): Promise<Failure> {
-  const { status } = response;
-  const text = await response.text().catch(String); // the connection broke meanwhile: the status is sufficient
-  const { code, detail: reason = `HTTP status ${status}`, retryAfter } = problemOf(text, response);
-  const final = status === 204 || (code && (status === 401 || status === 403));
-  const refused = final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined;
-  return new Failure(status, reason, refused, retryAfter);
 }
 
 /** Call `run` after `ms` milliseconds, and when the signal is aborted; the result takes back both. @internal */
@@ -59,11 +55,10 @@ export function within(ms: number, signal: AbortSignal, run: () => void): () => 
 }
 
 /** Wait `ms` milliseconds, or until the signal. @internal */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  let cancel!: () => void;
-  await new Promise<void>((resolve) => (cancel = within(ms, signal, resolve)));
-  cancel();
-}
+export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const cancel = within(ms, signal, () => resolve(cancel()));
+  });
 
 const MAX_BYTES = 900_000; // of one batch; the server takes 1 MiB
 
@@ -139,20 +134,15 @@ export class Session {
 
   private async _drain(): Promise<void> {
     this._busy = true;
-    while (this._waiting.length && !this._signal.aborted) await this._post(this._batch());
+    while (this._waiting.length && !this._signal.aborted) {
+      let size = 0;
+      const most = this._waiting.findIndex((text, index) => (size += text.length * 3) > MAX_BYTES && index > 0);
+      const batch = this._waiting.splice(0, most < 0 ? Infinity : most);
+      // As text/plain, which needs no CORS preflight. The number makes repeating it harmless.
+      const body = `{"session":${JSON.stringify(this._secret)},"seq":${++this._seq},"messages":[${batch.join(",")}]}`;
+      const init = { method: "POST", body, signal: this._signal };
+      await insist(() => request(this._address, `${this._address._url}/send`, init), this._signal);
+    }
     this._busy = false;
-  }
-
-  private _batch(): string[] {
-    let size = 0;
-    const most = this._waiting.findIndex((text, index) => (size += text.length * 3) > MAX_BYTES && index > 0);
-    return this._waiting.splice(0, most < 0 ? Infinity : most);
-  }
-
-  private async _post(batch: string[]): Promise<void> {
-    // As text/plain, which needs no CORS preflight. The number makes repeating it harmless.
-    const body = `{"session":${JSON.stringify(this._secret)},"seq":${++this._seq},"messages":[${batch.join(",")}]}`;
-    const init = { method: "POST", body, signal: this._signal };
-    await insist(() => request(this._address, `${this._address._url}/send`, init), this._signal);
   }
 }

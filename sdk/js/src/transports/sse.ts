@@ -1,6 +1,5 @@
 /** Server-sent events, read from `fetch` (so that it works in Node, too, and errors can be seen); sending is by `POST`. */
 
-import { CloseCode } from "../protocol/codes.js";
 import type { ServerMessage } from "../protocol/wire.js";
 import { authorization, request, Session } from "./http.js";
 import type { Address, Carrier, Events } from "./transport.js";
@@ -23,11 +22,10 @@ export function sse(address: Address, events: Events): Carrier {
     for (;;) {
       const { done, value } = await reader.read();
       if (signal.aborted) return;
-      if (done) break;
+      if (done) throw new Error("the stream ended");
       events._received(); // also a comment is a sign of life
       parse(value);
     }
-    session._message({ type: "close", code: CloseCode.Abnormal, reason: "the stream ended" });
   });
 }
 
