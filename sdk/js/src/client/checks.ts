@@ -5,27 +5,25 @@ import { ALL } from "./options.js";
 import type { TransportName } from "../protocol/types.js";
 import { unknown } from "./known.js";
 
-type Rule = [names: string, expected: string, holds: (value: unknown) => boolean];
+/** @internal */
+export type Rule = [names: string, expected: string, holds: (value: unknown) => boolean];
 
 const is =
   (type: string) =>
   (value: unknown): boolean =>
     typeof value === type;
 
+const from =
+  (least: number) =>
+  (value: unknown): boolean =>
+    typeof value === "number" && value >= least;
+
 const isText = (value: unknown): boolean => is("string")(value) && !!value;
 
 /** Names of options, what they have to be, and whether a value is that: as in `Options` of the Python SDK. @internal */
 export const CLIENT_OPTIONS = (): Rule[] => [
-  [
-    "connectTimeout heartbeatInterval heartbeatTimeout upgradeInterval",
-    "a number above 0",
-    (value) => is("number")(value) && (value as number) > 0,
-  ],
-  [
-    "reconnectDelay maxReconnectDelay maxReconnectAttempts queueLimit",
-    "a number from 0",
-    (value) => is("number")(value) && (value as number) >= 0,
-  ],
+  ["connectTimeout heartbeatInterval heartbeatTimeout upgradeInterval", "a number above 0", from(Number.MIN_VALUE)],
+  ["reconnectDelay maxReconnectDelay maxReconnectAttempts queueLimit", "a number from 0", from(0)],
   ["autoConnect reconnect", "true or false", is("boolean")],
   ["url apiKey token user", "a string", is("string")],
   ["getToken fetch WebSocket", "a function", is("function")],
@@ -33,24 +31,25 @@ export const CLIENT_OPTIONS = (): Rule[] => [
     "attributes",
     "an object of strings, numbers, booleans and nulls",
     (value) =>
-      isObject(value) && Object.values(value as object).every((each) => each === null || SCALAR.includes(typeof each)),
+      isObject(value) &&
+      Object.values(value as object).every(
+        (each) => each === null || ["string", "number", "boolean"].includes(typeof each),
+      ),
   ],
-  ["format", "json or msgpack", (value) => value === "json" || value === "msgpack"],
+  ["format", "json or msgpack", (value) => ["json", "msgpack"].includes(value as string)],
   [
     "transports",
-    "a list of websocket, sse, polling",
+    `a list of ${ALL.join(", ")}`,
     (value) => Array.isArray(value) && !!value.length && value.every((name: TransportName) => ALL.includes(name)),
   ],
 ];
-
-const SCALAR = ["string", "number", "boolean"];
 
 /** Those of a channel. @internal */
 export const CHANNEL_OPTIONS = (): Rule[] => [
   ["presence", "true, false or an object", (value) => is("boolean")(value) || isObject(value)],
   ["history", "a whole number from 0", (value) => Number.isInteger(value) && (value as number) >= 0],
   ["meta", "true or false", is("boolean")],
-  ["filter conflate encryption", "an object", (value) => isObject(value)],
+  ["filter conflate encryption", "an object", isObject],
 ];
 
 /** Those of a message. What is no trace context would be dropped: a trace is no reason for a server to refuse a message. @internal */
@@ -64,8 +63,11 @@ export const SEND_OPTIONS = (): Rule[] => [
   ["tracestate", "a string", is("string")],
 ];
 
+/** Whose connections. @internal */
+export const CONNECTIONS_FILTER = (): Rule[] => [["userId", "a non-empty string", isText]];
+
 /** A `TypeError` with the name of the first option that is none, or whose value is none, and what is expected. @internal */
-export function checkValues(options: object, rules = CLIENT_OPTIONS): void {
+export function checkValues(options: object, rules: () => Rule[]): void {
   mustBeObject("options", options);
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     const [, what, holds] = rules().find(([names]) => names.split(" ").includes(name)) ?? unknown(name);

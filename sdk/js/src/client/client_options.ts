@@ -4,7 +4,7 @@ import type { Clock } from "../connection/clock.js";
 import type { ConnectionSettings } from "../connection/connection_manager.js";
 import type { TransportName, Untyped } from "../protocol/types.js";
 import type { Address, Transport } from "../transports/transport.js";
-import { checkValues } from "./checks.js";
+import { checkValues, CLIENT_OPTIONS } from "./checks.js";
 import { ALL, settingsFor, usable } from "./options.js";
 import { checkUrl } from "./settings.js";
 
@@ -75,10 +75,10 @@ export interface ClientSettings {
 
 /** A `TypeError` for an option that there is not, and for a wrong value. @internal */
 export function settingsOf(options: RealtimeOptions, internals?: Internals): ClientSettings {
-  checkValues(options);
+  checkValues(options, CLIENT_OPTIONS);
   const { url, apiKey, token, getToken, transports = ALL, user, attributes } = options;
   const { WebSocket = globalThis.WebSocket, fetch } = options;
-  if (url !== undefined) checkUrl(url);
+  checkUrl(url);
   if (apiKey?.startsWith("pk_") === false) console.warn("[bunbase] apiKey: only a publishable key (pk_) is sent");
   if (token !== undefined && getToken) throw new TypeError("token: not with getToken");
   const names = usable(transports, WebSocket);

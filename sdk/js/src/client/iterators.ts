@@ -1,6 +1,6 @@
 /** Live queries and channels as async iterators, for `for await`. */
 
-import { expected, mustBeObject } from "../protocol/expected.js";
+import { expected, mustBeObject, mustBeText } from "../protocol/expected.js";
 import { ErrorCode } from "../protocol/codes.js";
 import { RealtimeError } from "../protocol/errors.js";
 import { difference, type Change, type Doc, type Snapshot } from "../core/snapshot.js";
@@ -88,7 +88,7 @@ export function messages(channel: Channel, event?: string, options: MessagesOpti
   mustBeObject("options", options);
   const { buffer = 1000, overflow = "error", ...unknown } = options;
   onlyKnown(unknown);
-  if (event !== undefined && typeof event !== "string") expected("event", "a string", event);
+  if (event !== undefined) mustBeText("event", event);
   if (overflow !== "error" && overflow !== "drop-oldest") expected("overflow", "error or drop-oldest", overflow);
   if (!(buffer >= 1)) expected("buffer", "a number from 1", buffer);
   const waiting: Message[] = [];

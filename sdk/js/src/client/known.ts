@@ -12,7 +12,13 @@ export function onlyKnown(left: object): void {
   for (const name in left) unknown(name);
 }
 
+/** A `TypeError` for what is not one of these events. @internal */
+export function mustBeOneOf(names: string[], event: unknown): void {
+  if (!names.includes(event as string)) expected("event", `one of ${names.join(", ")}`, event);
+}
+
 /** A `TypeError` if a timer cannot wait that time: it would end at once. @internal */
 export function mustTime(timeout: number): void {
-  if (!(timeout > 0 && timeout < 2e9)) expected("timeout", "a number above 0 and below 2e9", timeout);
+  if (typeof timeout !== "number" || !(timeout > 0 && timeout < 2e9))
+    expected("timeout", "a number above 0 and below 2e9", timeout);
 }

@@ -3,14 +3,14 @@
 import { Channel, type ChannelOptions } from "./channel.js";
 import { Emitter } from "../core/emitter.js";
 import { RealtimeError } from "../protocol/errors.js";
-import { expected, mustBeText } from "../protocol/expected.js";
+import { mustBeText } from "../protocol/expected.js";
 import { stringify } from "../protocol/json.js";
 import { CHANNEL_OPTIONS, checkValues } from "./checks.js";
 import { Collection, type Database } from "./query.js";
 import { SendQueue } from "../core/send_queue.js";
 import { MessageManager } from "../connection/message_manager.js";
 import { settingsOf, type Internals, type RealtimeOptions } from "./client_options.js";
-import { mustTime } from "./known.js";
+import { mustBeOneOf, mustTime } from "./known.js";
 import { connect } from "./options.js";
 import { ErrorCode } from "../protocol/codes.js";
 import type {
@@ -128,13 +128,18 @@ export class Realtime<Collections = Untyped> {
   /** Such a message may have been missed: the server's own stream has lacked some, and no table has them. */
   on(event: "gap", listener: () => void): () => void;
   on(event: string, listener: (value: Untyped) => void): () => void {
-    if (!EVENTS.includes(event)) expected("event", `one of ${EVENTS.join(", ")}`, event);
+    mustBeOneOf(EVENTS, event);
     return this._events._add(event, listener);
   }
 
-  /** Take a listener away; without one, all listeners of the event. */
-  off(event: string, listener?: (value: Untyped) => void): void {
-    this._events._remove(event, listener);
+  /**
+   * Take a listener away; without one, all listeners of the event.
+   * A `TypeError` for an event that there is not, and for a listener that is undefined.
+   */
+  off(event: string, listener?: (value: Untyped) => void): void;
+  off(event: string, ...listener: [listener?: (value: Untyped) => void]): void {
+    mustBeOneOf(EVENTS, event);
+    this._events._remove(event, ...listener);
   }
 
   /**
@@ -168,11 +173,11 @@ export class Realtime<Collections = Untyped> {
   async whenSeen(position: string, timeout = 30_000): Promise<void> {
     mustBeText("position", position);
     mustTime(timeout);
-    let cancel!: () => void;
-    const late = new Promise<never>((_, reject) => {
-      cancel = this._manager._after(timeout, () => reject(this._manager._late(`${position} was not seen`, timeout)));
+    await new Promise((resolve, reject) => {
+      const late = (): void => reject(this._manager._late(`${position} was not seen`, timeout));
+      const cancel = this._manager._after(timeout, late);
+      this._manager._send({ type: "seen", position }).then(resolve, reject).finally(cancel);
     });
-    await Promise.race([this._manager._send({ type: "seen", position }), late]).finally(cancel);
   }
 
   /** Live queries. */

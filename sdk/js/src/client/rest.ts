@@ -8,7 +8,7 @@ import { uuid } from "../core/ids.js";
 import { mustBeObject, mustBeText } from "../protocol/expected.js";
 import { stringify } from "../protocol/json.js";
 import type { Caused } from "../transports/http.js";
-import { checkValues, SEND_OPTIONS } from "./checks.js";
+import { checkValues, CONNECTIONS_FILTER, SEND_OPTIONS } from "./checks.js";
 import { defaults, endpoint } from "./settings.js";
 import type { Presence, Untyped, User } from "../protocol/types.js";
 
@@ -143,12 +143,14 @@ export class Rest {
     return new RestChannel(this, name);
   }
 
-  /** The connected clients of all servers. */
+  /** The connected clients of all servers; `userId`: those of this user alone. A `TypeError` for what is no user's id. */
   async getConnections(filter: { userId?: string } = {}): Promise<ConnectionInfo[]> {
+    checkValues(filter, CONNECTIONS_FILTER);
+    const { userId } = filter;
     const found: ConnectionInfo[] = [];
     let after: string | null = null;
     do {
-      const query = new URLSearchParams({ ...filter, limit: "1000", ...(after && { after }) });
+      const query = new URLSearchParams({ ...(userId && { userId }), limit: "1000", ...(after && { after }) });
       const page: Page = await this._call(`/connections?${query}`);
       found.push(...page.connections);
       after = page.next;

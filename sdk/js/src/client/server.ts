@@ -3,8 +3,9 @@
 import { uuid } from "../core/ids.js";
 import type { Encryption } from "../protocol/crypto.js";
 import type { Untyped } from "../protocol/types.js";
-import { mustBeObject, mustBeText } from "../protocol/expected.js";
-import { onlyKnown } from "./known.js";
+import { expected, mustBeObject, mustBeText } from "../protocol/expected.js";
+import { checkValues, type Rule } from "./checks.js";
+import { mustTime, onlyKnown } from "./known.js";
 import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions, type ServerOptions } from "./rest.js";
 import { checkUrl } from "./settings.js";
 import type { HistoryPage } from "./typed_channel.js";
@@ -28,6 +29,11 @@ export interface ServerRoom {
 
 /** The settings of a room that can be given; omitted ones stay, or are the server's defaults. */
 export type RoomSettings = Partial<Omit<ServerRoom, "name" | "createdAt" | "closedAt">>;
+
+const HISTORY_PAGE = (): Rule[] => [
+  ["before", "a position", (value) => value === null || (!!value && typeof value === "string")],
+  ["limit", "a whole number", Number.isInteger],
+];
 
 /** @deprecated Use {@link HistoryPage}. */
 export type History = HistoryPage;
@@ -59,12 +65,11 @@ export class ServerChannel extends RestChannel {
     return super.broadcast(event, sealed ?? data, { id: uuid(), ...options });
   }
 
-  /** The latest messages, or those before a position. `limit` is at most 1000; default: 50. */
-  history(page: { before?: string; limit?: number } = {}): Promise<HistoryPage> {
-    mustBeObject("options", page);
-    const { before, limit = 50, ...unknown } = page;
-    onlyKnown(unknown);
-    const query = new URLSearchParams({ limit: String(limit), ...(before !== undefined && { before }) });
+  /** The latest messages, or those before a position, such as the `before` of the last page. `limit` is at most 1000; default: 50. */
+  history(page: { before?: string | null; limit?: number } = {}): Promise<HistoryPage> {
+    checkValues(page, HISTORY_PAGE);
+    const { before, limit = 50 } = page;
+    const query = new URLSearchParams({ limit: `${limit}`, ...(before && { before }) });
     return this._call(`/messages?${query}`);
   }
 }
@@ -77,11 +82,11 @@ export class RealtimeServer extends Rest {
     mustBeObject("options", options);
     const { url, apiKey, timeout, ...unknown } = options;
     onlyKnown(unknown);
-    if (apiKey !== undefined && typeof apiKey !== "string")
-      throw new TypeError(`apiKey: a string is expected, not ${typeof apiKey}`);
-    if (timeout !== undefined && !(timeout > 0))
-      throw new TypeError(`timeout: a number above 0 is expected, not ${timeout}`);
-    if (url !== undefined) checkUrl(url);
+    // The message does not have the key.
+    if (apiKey !== undefined && !(typeof apiKey === "string" && /^[\t -~]*$/.test(apiKey)))
+      expected("apiKey", "a string of printable ASCII", typeof apiKey);
+    if (timeout !== undefined) mustTime(timeout);
+    checkUrl(url);
   }
 
   /** A channel by its name. `encryption`: what is published there is encrypted. */
@@ -113,6 +118,7 @@ export class RealtimeServer extends Rest {
   /** Make a room. */
   createRoom(name: string, settings: RoomSettings = {}): Promise<ServerRoom> {
     mustBeText("channel", name);
+    mustBeObject("settings", settings);
     return this._call("/channels", { _method: "POST", _body: { name, ...settings }, _once: true });
   }
 
@@ -123,6 +129,7 @@ export class RealtimeServer extends Rest {
 
   /** Change settings; omitted ones stay, `null` removes a limit. */
   updateRoom(name: string, settings: RoomSettings): Promise<ServerRoom> {
+    mustBeObject("settings", settings);
     return this._call(pathOf(name), { _method: "PATCH", _body: settings });
   }
 

@@ -1,6 +1,6 @@
 /** The default address of the service: `configure()`, the environment, or the origin of the page. */
 
-import { expected, mustBeObject } from "../protocol/expected.js";
+import { expected, mustBeObject, mustBeText } from "../protocol/expected.js";
 import { onlyKnown } from "./known.js";
 
 /** The defaults. */
@@ -18,7 +18,8 @@ export const setDefaults = (given: Defaults): void => {
   mustBeObject("options", given);
   const { url, apiKey, ...unknown } = given;
   onlyKnown(unknown);
-  if (url !== undefined) checkUrl(url);
+  checkUrl(url);
+  if (apiKey) mustBeText("apiKey", apiKey);
   configured = { ...configured, ...given };
 };
 
@@ -44,6 +45,6 @@ export function endpoint(url: string): URL {
 }
 
 /** What {@link endpoint} takes, and with a port that can be connected to. Throws a `TypeError`. @internal */
-export function checkUrl(url: string): void {
-  if (endpoint(url).port === "0") expected("url", "a port from 1", url);
+export function checkUrl(url: string | undefined): void {
+  if (url !== undefined && endpoint(url).port === "0") expected("url", "a port from 1", url);
 }

@@ -92,7 +92,7 @@ export class ConnectionManager implements LinkOwner {
   ) {}
 
   _connect(): void {
-    if (this._state !== "closed" && this._state !== "failed") return;
+    if (this._state !== "closed" && !this._refusal) return;
     this._attempts = 0;
     this._reason = "";
     this._refusal = undefined;

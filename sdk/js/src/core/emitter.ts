@@ -27,9 +27,12 @@ export class Emitter {
     return () => this._remove(event, listener);
   }
 
-  _remove(event: string, listener?: Listener): void {
-    if (listener) this._listeners.get(event)?.delete(listener);
-    else this._listeners.delete(event);
+  /** Without a listener, all of the event. One that is undefined is a mistake, such as a misspelt name. */
+  _remove(event: string, ...given: [listener?: Listener]): void {
+    if (given.length) {
+      mustCall(event, given[0]);
+      this._listeners.get(event)?.delete(given[0]!);
+    } else this._listeners.delete(event);
   }
 
   /** Call the listeners of the event, then those of `also` that are there now. Returns whether there are any. */

@@ -7,16 +7,12 @@ import { RealtimeError } from "../protocol/errors.js";
 import type { ServerMessage } from "../protocol/wire.js";
 import type { Address, Carrier, Events } from "./transport.js";
 
-/** An answer that is not a success. `_status` 0: there was none. @internal */
-export class Failure extends Error {
-  constructor(
-    readonly _status: number,
-    message: string,
-    readonly _refused?: RealtimeError,
-    readonly _retryAfter?: number,
-  ) {
-    super(message);
-  }
+/** No answer, or one that is not a success. */
+interface Failure extends Error {
+  /** The HTTP status; undefined: there was no answer. */
+  _status?: number;
+  _refused?: RealtimeError | undefined;
+  _retryAfter?: number | undefined;
 }
 
 /** What `fetch` of Node throws is "fetch failed"; why, such as `ECONNREFUSED`, is in the cause. @internal */
@@ -27,7 +23,7 @@ export interface Caused extends Error {
 /** Fetch; throws a `Failure` unless the answer is a success. @internal */
 export async function request(address: Address, url: string, init: RequestInit): Promise<Response> {
   const response = await address._fetch(url, { cache: "no-store", ...init }).catch((error: Caused) => {
-    throw new Failure(0, String(error.cause?.code ?? error));
+    throw new Error(String(error.cause?.code ?? error));
   });
   const { ok, status } = response;
   if (ok && status !== 204) return response;
@@ -35,8 +31,8 @@ export async function request(address: Address, url: string, init: RequestInit):
   const { code, detail: reason = `HTTP status ${status}`, retryAfter } = problemOf(text, response);
   // Only the server itself answers with a code; a proxy's error page is no reason to stop trying.
   const final = status === 204 || (code && (status === 401 || status === 403));
-  const refused = final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined;
-  throw new Failure(status, reason, refused, retryAfter);
+  const _refused = final ? new RealtimeError(code ?? ErrorCode.ConnectionFailed, reason) : undefined;
+  throw Object.assign(new Error(reason), { _status: status, _refused, _retryAfter: retryAfter });
 }
 
 /** The header that carries the token of a connection. @internal */

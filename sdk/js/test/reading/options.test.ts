@@ -51,11 +51,11 @@ test("a wrong value of an option is a TypeError", () => {
   assert.throws(() => new RealtimeServer({ url }), /^TypeError: url: a port/);
   assert.throws(
     () => new RealtimeServer({ apiKey: 5 as never }),
-    /^TypeError: apiKey: a string is expected, not number/,
+    /^TypeError: apiKey: a string of printable ASCII is expected, not number/,
   );
   assert.throws(
     () => new RealtimeServer({ timeout: "x" as never }),
-    /^TypeError: timeout: a number above 0 is expected, not x/,
+    /^TypeError: timeout: a number above 0 and below 2e9 is expected, not x/,
   );
   const unknown = { message: 'options: an object without "x" is expected' };
   const rest = new RealtimeServer({ url: "http://test" });
@@ -137,12 +137,30 @@ test("an argument that would be dropped, or mean something else, is a TypeError"
     ["buffer: a number from 1 is expected, not 0", () => messages(channel, "n", { buffer: 0 })],
     ["buffer: a number from 1 is expected, not NaN", () => messages(channel, "n", { buffer: NaN })],
     ['options: an object without "size" is expected', () => messages(channel, "n", { size: 1 } as never)],
-    ["event: a string is expected, not [object Object]", () => messages(channel, { buffer: 5 } as never)],
+    ["event: a non-empty string is expected, not [object Object]", () => messages(channel, { buffer: 5 } as never)],
     [object("50"), () => channel.history(50 as never)],
     [object("true"), () => realtime.channel("other", true as never)],
     [time("[object Object]"), () => query.get({ timeout: 5 } as never)],
     [time("Infinity"), () => query.count(Infinity)],
     [time("0"), () => realtime.whenSeen("0/1", 0)],
+    [time("5"), () => realtime.whenSeen("0/1", "5" as never)],
+    [time("5"), () => query.get("5" as never)],
+    [time("5"), () => new RealtimeServer({ timeout: "5" as never })],
+    [time("Infinity"), () => new RealtimeServer({ timeout: Infinity })],
+    ["apiKey: a string of printable ASCII is expected, not string", () => new RealtimeServer({ apiKey: "a\nb" })],
+    ["apiKey: a non-empty string is expected, not 5", () => setDefaults({ apiKey: 5 as never })],
+    ["userId: a non-empty string is expected, not null", () => rest.getConnections({ userId: null as never })],
+    ["userId: a non-empty string is expected, not 5", () => rest.getConnections({ userId: 5 as never })],
+    ['options: an object without "user" is expected', () => rest.getConnections({ user: "ada" } as never)],
+    [object("ada"), () => rest.getConnections("ada" as never)],
+    ["limit: a whole number is expected, not null", () => rest.channel("c").history({ limit: null as never })],
+    ["limit: a whole number is expected, not 5", () => rest.channel("c").history({ limit: "5" as never })],
+    ["before: a position is expected, not 5", () => rest.channel("c").history({ before: 5 as never })],
+    ["settings: an object is expected, not null", () => rest.createRoom("c", null as never)],
+    ["settings: an object is expected, not undefined", () => rest.updateRoom("c", undefined as never)],
+    ["n: a function is expected, not undefined", () => channel.off("n", undefined)],
+    ["state: a function is expected, not undefined", () => realtime.off("state", undefined)],
+    ["event: one of connected, disconnected, error, status, state, transport, message, gap is expected, not nope", () => realtime.off("nope")], // prettier-ignore
     ["limit: a whole number is expected, not undefined", () => query.limit(undefined as never)],
     ["limit: a whole number is expected, not NaN", () => query.limit(NaN)],
     [none("startAfter.0"), () => query.startAfter(undefined)],
@@ -155,4 +173,23 @@ test("an argument that would be dropped, or mean something else, is a TypeError"
   for (const [message, call] of wrong)
     await assert.rejects(async () => await call(), { name: "TypeError", message }, message);
   query.limit(1).startAfter(null).endAt("x", 1);
+});
+
+test("what is not given, and the end of a list, are no parameters of the REST API", async (context) => {
+  const asked: string[] = [];
+  context.mock.method(globalThis, "fetch", (address: string) => {
+    asked.push(address.replace("http://test/realtime", ""));
+    return Promise.resolve(Response.json({ connections: [], next: null, messages: [], before: null }));
+  });
+  const rest = new RealtimeServer({ url: "http://test" });
+  await rest.getConnections({ userId: undefined as never });
+  await rest.getConnections({ userId: "ada" });
+  await rest.channel("c").history({ before: null });
+  await rest.channel("c").history({ before: "0/1", limit: 5 });
+  assert.deepEqual(asked, [
+    "/connections?limit=1000",
+    "/connections?userId=ada&limit=1000",
+    "/channels/c/messages?limit=50",
+    "/channels/c/messages?limit=5&before=0%2F1",
+  ]);
 });
