@@ -27,8 +27,8 @@ __all__ = ["AT_ONCE", "BURST", "ENOUGH", "HOLD", "WriteTurns", "Writer"]
 HOLD: Final = 0.015
 """Seconds for which a turn is put off at most."""
 
-AT_ONCE: Final = 100
-"""Connections that write before the event loop does other work: about a millisecond, unless frames are large."""
+AT_ONCE: Final = 400
+"""Connections that write before the event loop does other work, unless ``ENOUGH`` is over before."""
 
 ENOUGH: Final = 0.002
 """Seconds of writing after which the event loop does other work."""

@@ -178,6 +178,14 @@ def test_connections_with_large_frames_let_the_loop_do_other_work_sooner(loop: L
     assert turns.written == names
 
 
+def test_quick_writes_go_on_for_two_milliseconds(loop: Loop) -> None:
+    turns = Turns()
+    for number in range(AT_ONCE):
+        turns.write(str(number), seconds=0.00001)
+    loop.turn()
+    assert 200 <= len(turns.written) <= 220
+
+
 def test_a_connection_with_much_to_write_does_not_wait(loop: Loop) -> None:
     turns = Turns()
     turns.turns.have_next()  # nothing is due
