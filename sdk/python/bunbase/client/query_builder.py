@@ -10,7 +10,7 @@ from bunbase.client.live_query import Callback, QuerySubscription
 from bunbase.core.cursor import cursor
 from bunbase.core.withdrawn import withdrawn
 from bunbase.protocol.codec import expect_json
-from bunbase.protocol.expected import expect_text
+from bunbase.protocol.expected import expect_flag, expect_text
 from bunbase.protocol.type_variables import D_co
 
 __all__ = ["KeyValue", "QueryBuilder", "Subscribe"]
@@ -127,6 +127,8 @@ class QueryBuilder(Generic[D_co]):
         return self._subscribed(fresh=True)
 
     def _subscribed(self, **options: bool) -> Self:
+        for option, on in options.items():
+            expect_flag(option, on)
         query = self._with()
         query._options = {**self._options, **{option: True for option, on in options.items() if on}}
         return query

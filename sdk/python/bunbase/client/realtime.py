@@ -220,8 +220,7 @@ class Realtime(Emitter):
         if name.startswith("db:"):
             raise ValueError(f"{name}: no channel; use database().collection()")
         options = ChannelOptions(presence, history, filter, encryption, meta, conflate)
-        channel = self._channels.get(name)
-        if channel is None:
+        if (channel := self._channels.get(name)) is None:
             channel = self._channels[name] = Channel(self._manager, ChannelState(name, options))
         elif late := channel._configure(options):
             _log.warning(
@@ -258,6 +257,7 @@ class Realtime(Emitter):
 
     def database(self, typed: type[Database] | None = None) -> Any:
         """Where live queries begin. ``typed``: ``TypedDatabase`` of ``realtime types --py``, for type checkers alone."""
+        expect("typed", typed, (type, NoneType))
         return Database(self._live)
 
     async def __aenter__(self) -> Self:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 
 __all__ = [
+    "expect_flag",
     "expect_function",
     "expect_header",
     "expect_mapping",
     "expect_optional_text",
+    "expect_optional_timeout",
     "expect_text",
     "expect_timeout",
     "expect_trace",
@@ -86,6 +88,18 @@ def expect_function(name: str, value: object) -> None:
     """Raises ``TypeError`` if it cannot be called."""
     if not callable(value):
         raise TypeError(f"{name}: a function is expected, not {type(value).__name__}")
+
+
+def expect_flag(name: str, value: object) -> None:
+    """Raises ``TypeError`` if it is no ``bool``."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: True or False is expected, not {type(value).__name__}")
+
+
+def expect_optional_timeout(value: object) -> None:
+    """As ``expect_timeout``, and None is one."""
+    if value is not None:
+        expect_timeout(value)
 
 
 def expect_timeout(value: object) -> None:

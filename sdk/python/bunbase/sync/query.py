@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast, overload
 from bunbase.client.query import Query
 from bunbase.client.query_builder import QueryBuilder
 from bunbase.client.realtime import Realtime
-from bunbase.protocol.expected import expect_text
+from bunbase.protocol.expected import expect_optional_timeout, expect_text
 from bunbase.protocol.model import Count, Snapshot
 from bunbase.protocol.type_variables import D, D_co
 from bunbase.sync.iterator import SyncIterator
@@ -50,6 +50,7 @@ class SyncQuery(QueryBuilder[D_co]):
             timeout: seconds without a new snapshot after which the iteration ends; without it, it goes on.
             meta, fresh: see ``Query.on_snapshot``.
         """
+        expect_optional_timeout(timeout)
         return self._thread.run(self._snapshots(timeout, meta=meta, fresh=fresh))
 
     def get(self, *, timeout: float = 30.0) -> Snapshot[D_co]:
@@ -75,6 +76,7 @@ class SyncQuery(QueryBuilder[D_co]):
             size: the documents of a page.
             timeout: seconds without a new snapshot after which the iteration ends; without it, it goes on.
         """
+        expect_optional_timeout(timeout)
         return self._thread.run(self._pages(size, timeout))
 
     async def _pages(self, size: int, timeout: float | None) -> SyncPages[D_co]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from functools import partial
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Self, overload
 
 from bunbase.client.realtime import Realtime
+from bunbase.connection.options import expect
 from bunbase.core.status import ConnectionState, ConnectionStatus
 from bunbase.sync.loop_thread import LoopThread
 from bunbase.sync.query import SyncDatabase, SyncDB
@@ -91,6 +92,7 @@ class SyncRealtime:
 
     def database(self, typed: type[SyncDatabase] | None = None) -> Any:
         """Where live queries begin. ``typed``: ``SyncTypedDatabase`` of ``realtime types --py``."""
+        expect("typed", typed, (type, NoneType))
         return SyncDatabase(self._thread, self._realtime)
 
     def when_seen(self, position: str, *, timeout: float = 30.0) -> None:

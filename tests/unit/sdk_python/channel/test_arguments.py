@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import closing
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -53,6 +55,26 @@ def test_a_key_that_is_not_sent_is_logged_without_the_key(
         assert (
             record.getMessage() == "api_key: only a publishable key (pk_) is sent; make one with `realtime keys create`"
         )
+
+
+def test_a_wrong_time_or_type_is_refused_where_it_is_given_and_nothing_is_subscribed_to() -> None:
+    wrong: Any = "x"
+    number: Any = 5
+    with closing(SyncRealtime(URL)) as realtime:
+        query, channel = realtime.database().collection("c"), realtime.channel("c")
+        for call in (query.snapshots, query.get, query.count, partial(query.pages, 5), channel.messages):
+            with pytest.raises(TypeError, match=r"^timeout: a number above 0 is expected, not str$"):
+                call(timeout=wrong)
+            with pytest.raises(ValueError, match=r"^timeout: a number above 0 is expected, not -1$"):
+                call(timeout=-1)
+        for on in (query.snapshots, partial(Realtime(URL).database().collection("c").on_snapshot, print)):
+            with pytest.raises(TypeError, match=r"^fresh: True or False is expected, not str$"):
+                on(fresh=wrong)
+        for database in (realtime.database, Realtime(URL).database):
+            for given in (wrong, number):
+                with pytest.raises(TypeError, match=r"^typed: .* is expected, not (str|int)$"):
+                    database(given)
+        assert not realtime._realtime._manager.subscriptions
 
 
 async def test_a_listener_that_is_no_function_is_refused_where_it_is_added() -> None:
