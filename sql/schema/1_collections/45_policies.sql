@@ -197,13 +197,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select md5(concat_ws(';',
     (select string_agg(format('%s %s', p.oid, p.xmin), ',' order by p.oid) from pg_policy p where p.polrelid = any (tables)),
     '', (select string_agg(format('%s %s', f.oid, f.xmin), ',' order by f.oid) from pg_proc f where f.oid = any (functions)),
-    '', (select string_agg(format('%s %s %s', w.oid, w.xmin, c.reloptions), ',' order by w.oid)
+    '', (select string_agg(format('%s %s %s %s', w.oid, w.xmin, c.reloptions, c.relowner), ',' order by w.oid)
          from pg_rewrite w join pg_class c on c.oid = w.ev_class where w.ev_class = any (functions)),
-    '', (select string_agg(format('%s %s %s', c.oid, c.relrowsecurity, c.relforcerowsecurity), ',' order by c.oid) from pg_class c where c.oid = any (tables)),
+    '', (select string_agg(format('%s %s %s %s', c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner), ',' order by c.oid) from pg_class c where c.oid = any (tables)),
     '', (select string_agg(format('%s %s', i.inhrelid, i.xmin), ',' order by i.inhrelid) from pg_inherits i where i.inhparent = any (tables))))
 $$;
 comment on function realtime.policies_mark(oid[], oid[]) is
-  'A text that changes with the policies of these tables, with what is a child or partition of them, and with these functions and views';
+  'A text that changes with the policies and owners of these tables, with what is a child or partition of them, and with these functions and views';
 
 create or replace function realtime.publish_policy_tables(relation regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -1,0 +1,57 @@
+"""Views and ``security definer`` functions read with the rights of their owner, whom no event trigger announces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from tests.integration.live.rights.conftest import ALL, Rows
+from tests.support.nodes.live_node import QUICK, Follower, live_node
+from tests.support.oracle.queries import Query
+from tests.support.postgres.sql import read, run_each, until
+
+BY_FUNCTION = (
+    "create function mine() returns setof int language plpgsql stable security definer as "
+    "$$ begin return query select org from member where person = me(); end $$"
+)
+
+
+def has(follower: Follower, ids: list[str]) -> bool:
+    return follower.ids == ids
+
+
+@pytest.mark.parametrize("looks_up", ["circle", "mine"])
+async def test_reassigned_owners_are_found_by_looking(rows: Rows, looks_up: str) -> None:
+    weak = f"{rows.people}_weak"
+    [(strong,)] = read(rows.dsn, "select current_user")
+    run_each(
+        rows.dsn,
+        f"create role {weak} nologin",
+        f"grant create on schema public to {weak}",
+        "alter table member enable row level security",
+        f"create policy first on member to {weak} using (org = 1)",
+        f"grant select on member to {weak}",
+        "create view circle as select org, person from member",
+        f"grant select on circle to {rows.people}",
+        BY_FUNCTION,
+        f"alter policy own on note using (org in (select c.org from {'circle c where c.person = me()'}))"
+        if looks_up == "circle"
+        else "alter policy own on note using (org in (select mine()))",
+        "select realtime.expose('note')",
+    )
+    rarely = replace(QUICK, watch_interval=600)  # at rights alone it looks every second
+    async with live_node(rows.dsn, live=rarely) as node:
+        follower = await node.follow(Query("note", ALL, ""), principal=rows.principal("bob"))
+        assert follower.ids == ["1", "2", "3"]
+        await until(lambda: node.live._catalog.looked)  # the first one finds everything
+        for owner, ids in ((weak, ["1", "2"]), (strong, ["1", "2", "3"])):
+            if owner == weak:
+                thing = "view circle" if looks_up == "circle" else "function mine()"
+                run_each(rows.dsn, f"alter {thing} owner to {weak}")
+                await node.caught_up()
+            else:
+                run_each(rows.dsn, f'reassign owned by {weak} to "{strong}"')
+            await follower.until(partial(has, follower, ids))
+    run_each(rows.dsn, f"drop owned by {weak}", f"drop role {weak}")
