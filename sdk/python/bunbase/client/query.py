@@ -35,7 +35,8 @@ class Query(QueryBuilder[D_co]):
         have fields that are not selected; a document as a cursor needs those of the order.
 
         Args:
-            field, more: names of fields.
+            field: the name of a field.
+            more: the names of others.
             document: the type of these documents, such as a ``TypedDict`` with the key and the fields, for type checkers;
                 without it they have documents of any fields.
         """
@@ -64,7 +65,8 @@ class Query(QueryBuilder[D_co]):
         A consumer that is slower than the changes gets fewer snapshots, each with the difference to the one before.
 
         Args:
-            meta, fresh: as of ``on_snapshot``.
+            meta: as of ``on_snapshot``.
+            fresh: as of ``on_snapshot``.
         """
         options = self._subscribed(meta=meta, fresh=fresh)._options
         return Snapshots(self._subscribe(self._collection, self._spec, None, options))

@@ -48,7 +48,8 @@ class SyncQuery(QueryBuilder[D_co]):
 
         Args:
             timeout: seconds without a new snapshot after which the iteration ends; without it, it goes on.
-            meta, fresh: see ``Query.on_snapshot``.
+            meta: see ``Query.on_snapshot``.
+            fresh: see ``Query.on_snapshot``.
         """
         expect_optional_timeout(timeout)
         return self._thread.run(self._snapshots(timeout, meta=meta, fresh=fresh))
