@@ -35,7 +35,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from engine.cluster.consumer import Consumer, Meter
 from engine.cluster.messages import Sent, sent_of
-from engine.cluster.nats_errors import NatsFailedError, NatsRefusedError, explained, in_words, refusal_of
+from engine.cluster.nats_errors import NatsFailedError, NatsRefusedError, described, explained, in_words, refusal_of
 from engine.cluster.settings import ClusterSettings
 
 __all__ = ["Found", "NatsFailedError", "NatsStream", "StreamState", "connected", "sequence_of", "without_password"]
@@ -272,7 +272,8 @@ def sequence_of(answer: Msg) -> int:
         raise NatsFailedError("there is no stream in NATS")
     body = json.loads(answer.data)
     if "error" in body:
-        raise NatsFailedError(f"NATS has refused: {body['error'].get('description')}")
+        error = body["error"]
+        raise NatsFailedError(f"NATS has refused: {described(error['description'], error.get('err_code'))}")
     return int(body["seq"])
 
 

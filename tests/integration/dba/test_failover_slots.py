@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -257,3 +258,60 @@ async def test_a_relay_goes_on_with_the_slot_of_the_promoted_standby(scratch: Pa
         finally:
             await relay.end()
             await asyncio.to_thread(nats.kill)
+
+
+@pytest.mark.long
+@pytest.mark.since(17)
+async def test_a_former_primary_that_was_stopped_in_order_copies_the_slot_once_its_own_is_dropped(
+    scratch: Path,
+) -> None:
+    """Then the primary can go back there, and clients resume each time."""
+    with (
+        started(postgres_18(scratch / "switched")) as primary,
+        streaming_standby(primary, {"sync_replication_slots": "on"}) as standby,
+    ):
+        dsn = fresh_database(primary)
+        there = standby.dsn_for(dsn.rpartition("/")[2])
+        config: dict[str, Any] = {"slot_name": SLOT, "trust_user_parameter": "true"}
+        async with (
+            serving(either_of(dsn, primary, standby), free_port(), **config) as server,
+            user_client(server, "ada") as ada,
+        ):
+            epoch = (await ada.join("chat:1"))["epoch"]
+            positions = await publish(ada, 0, 1, 2)
+            await is_copied(dsn, standby)
+            await asyncio.to_thread(primary.stop)
+            run(there, "select pg_promote(true, 60)")
+            await asyncio.to_thread(follow, primary, standby)
+            assert (await ada.receive("error"))["channel"] == "chat:1"
+            again = await ada.join("chat:1", since=positions[0], epoch=epoch)
+            assert again["recovered"] is True
+            assert [(await ada.receive("message"))["data"] for _ in range(2)] == [1, 2]
+
+            positions = await publish(ada, 3)
+            assert run(dsn, f"select synced from pg_replication_slots where slot_name = '{SLOT}'") == [(False,)]
+            assert (await asyncio.to_thread(realtime, "slots", "drop", SLOT, "--dsn", dsn)).returncode == 0
+            await is_copied(there, primary)
+            positions += await publish(ada, 4, 5)
+            await asyncio.to_thread(standby.stop)
+            run(dsn, "select pg_promote(true, 60)")
+            assert (await ada.receive("error"))["channel"] == "chat:1"
+            again = await ada.join("chat:1", since=positions[0], epoch=again["epoch"])
+            assert again["recovered"] is True
+            assert [(await ada.receive("message"))["data"] for _ in range(2)] == [4, 5]
+            await publish(ada, 6)
+
+
+def follow(former: LocalPostgres, primary: LocalPostgres) -> None:
+    """Start a primary that was stopped as a standby of ``primary``, which copies its slots."""
+    run(primary.dsn, "select pg_create_physical_replication_slot('of_the_former', true)")
+    signal = former.data_dir / "standby.signal"
+    signal.touch()
+    os.chown(signal, former.data_dir.stat().st_uid, former.data_dir.stat().st_gid)
+    former.settings |= {
+        "primary_conninfo": f"host=127.0.0.1 port={primary.port} user=postgres dbname=postgres",
+        "primary_slot_name": "of_the_former",
+        "hot_standby_feedback": "on",
+        "sync_replication_slots": "on",
+    }
+    former.start()
