@@ -12,7 +12,16 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from server.app.settings import PREFIX, WITH_SECRETS, Settings, SettingsError
-from server.app.sources.layers import CONFIG_FILE, DOTENV_FILE, NotJsonError, layers_of, place_of, variables_of
+from server.app.sources.layers import (
+    CONFIG_FILE,
+    DOTENV_FILE,
+    NotJsonError,
+    layers_of,
+    place_in_dotenv,
+    place_of,
+    undecodable,
+    variables_of,
+)
 from server.app.sources.words import in_words
 from server.protocol.value_words import near
 
@@ -34,7 +43,7 @@ def settings_with_places(config: Path | None = None, **flags: object) -> tuple[S
     ``SettingsError`` if a file cannot be read, or a setting is unknown or wrong.
     """
     if config is not None and not config.is_file():
-        raise SettingsError(f"the configuration file {config} does not exist")
+        raise SettingsError(f"the configuration file {config} {'is a folder' if config.is_dir() else 'does not exist'}")
     try:
         layers = layers_of(
             Settings, PREFIX, config, {name: value for name, value in flags.items() if value is not None}
@@ -43,7 +52,10 @@ def settings_with_places(config: Path | None = None, **flags: object) -> tuple[S
         line = _LINE.search(str(wrong))
         where = f"{config or CONFIG_FILE}{f':{line[1]}' if line else ''}"
         raise SettingsError(f"{where}: the file cannot be read: {wrong}") from wrong
-    except (OSError, UnicodeDecodeError) as wrong:
+    except UnicodeDecodeError as wrong:
+        where = next(filter(None, map(undecodable, [DOTENV_FILE, config or CONFIG_FILE])), "a file with settings")
+        raise SettingsError(f"{where}: the file cannot be read: it is not in UTF-8") from wrong
+    except OSError as wrong:
         raise SettingsError(f"a file with settings cannot be read: {wrong}") from wrong
 
     try:
@@ -59,7 +71,7 @@ def settings_with_places(config: Path | None = None, **flags: object) -> tuple[S
 def unknown_variables() -> list[str]:
     """Variables of the environment, and of ``.env``, that look like settings and are none, in words."""
     found = [(name, "") for name in os.environ] + [
-        (name, f"{DOTENV_FILE}: ") for name in variables_of(DOTENV_FILE) if name not in os.environ
+        (name, f"{place_in_dotenv(name)}: ") for name in variables_of(DOTENV_FILE) if name not in os.environ
     ]
     known = [name.upper() for name in Settings.model_fields]  # all begin alike, so the rest is compared
     return [

@@ -13,12 +13,17 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from engine.errors import RealtimeError
+from server.cli.terminal.files import to_write, write_text
 from server.cli.terminal.output import print_table
 
 __all__ = ["IncompleteError", "bench"]
 
 _LOAD: Final = "How much"
 _HOW: Final = "How it is played"
+
+
+_Json = Annotated[Path | None, typer.Option("--json", callback=to_write, help="Keep all figures in this file.")]
+_Plot = Annotated[Path | None, typer.Option(callback=to_write, help="Draw latency against load into this SVG file.")]
 
 
 class IncompleteError(RealtimeError):
@@ -67,8 +72,8 @@ def bench(  # noqa: PLR0913
     every: Annotated[
         int, typer.Option(min=1, help="Time one delivery in so many, which takes less of the processor.")
     ] = 1,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Keep all figures in this file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw latency against load into this SVG file.")] = None,
+    json_file: _Json = None,
+    plot: _Plot = None,
 ) -> None:
     """Load a server with clients, and measure it. Without a scenario: list them."""
     from server.bench.load.errors import BenchUsageError
@@ -103,7 +108,7 @@ def bench(  # noqa: PLR0913
         raise typer.BadParameter(str(wrong)) from None
     if json_file is not None:
         document = {"about": about, "rounds": [each.to_json() for each in rounds]}
-        json_file.write_text(json.dumps(document, indent=2) + "\n")
+        write_text(json_file, json.dumps(document, indent=2) + "\n")
     _refuse_incomplete(each for each in rounds if not find or each.figures.get("highest"))
 
 
@@ -150,7 +155,7 @@ def _draw(path: Path, name: str, rounds: list[Any]) -> None:
         text = svg(f"{name}: latency against load", [each.figures for each in rounds])
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong), param_hint="--plot") from None
-    path.write_text(text)
+    write_text(path, text)
 
 
 @contextmanager

@@ -207,8 +207,12 @@ def _database(development: Development) -> Iterator[str]:
         yield development.dsn
         return
     data_dir = development.data_dir
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalPostgresError(f"no PostgreSQL can be in {data_dir}: {error.strerror}") from error
     postgres = LocalPostgres(data_dir)
-    ran_before = postgres.data_dir.exists() and postgres.running
+    ran_before = postgres.running
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it is stopped then, too
     try:
         new = not (postgres.data_dir / "PG_VERSION").exists()

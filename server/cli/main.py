@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import psycopg
@@ -35,6 +34,7 @@ from server.cli.rules import rules_app
 from server.cli.slots import slots_app
 from server.cli.tail import tail
 from server.cli.terminal import options
+from server.cli.terminal.files import write_text
 from server.cli.terminal.output import print_json
 from server.cli.terminal.words import Commands
 from server.cli.token import token
@@ -304,7 +304,7 @@ def doctor(
 def types_command(
     ts: Annotated[bool, typer.Option("--ts", help="Types of TypeScript.")] = False,
     py: Annotated[bool, typer.Option("--py", help="Types of Python.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The file to write. [default: standard output]")] = None,
+    out: options.OutFile = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing: print how the file differs, and exit with 1 if it does.")
     ] = False,
@@ -325,7 +325,7 @@ def types_command(
     if out is None:
         print(text, end="")
     elif not check:
-        out.write_text(text, encoding="utf-8")
+        write_text(out, text)
     elif differs := difference(out, text):
         print(differs, end="")
         raise typer.Exit(1)

@@ -32,7 +32,9 @@ __all__ = [
     "Layer",
     "NotJsonError",
     "layers_of",
+    "place_in_dotenv",
     "place_of",
+    "undecodable",
     "variables_of",
 ]
 
@@ -128,14 +130,10 @@ def layers_of(
     return (
         Layer(settings, InitSettingsSource(settings, dict(flags)), _flag),
         Layer(settings, _Environment(settings), variable),
-        Layer(settings, dotenv, lambda path: _in_file(DOTENV_FILE, _assignment(variable(path)))),
+        Layer(settings, dotenv, lambda path: place_in_dotenv(variable(path))),
         Layer(settings, _toml(settings, toml), lambda path: in_toml(toml, path)),
         Layer(settings, lambda: _url(os.environ), lambda path: DATABASE_URL),
-        Layer(
-            settings,
-            lambda: _url(variables_of(DOTENV_FILE)),
-            lambda path: _in_file(DOTENV_FILE, _assignment(DATABASE_URL)),
-        ),
+        Layer(settings, lambda: _url(variables_of(DOTENV_FILE)), lambda path: place_in_dotenv(DATABASE_URL)),
     )
 
 
@@ -151,6 +149,26 @@ def variables_of(file: Path) -> Mapping[str, str]:
     return {name: value for name, value in dotenv_values(file).items() if value is not None}
 
 
+def place_in_dotenv(variable: str) -> str:
+    """``.env`` with the line that sets a variable."""
+    return _in_file(DOTENV_FILE, re.compile(rf"(?i)\s*(export\s+)?{re.escape(variable)}\s*="))
+
+
+def undecodable(file: Path) -> str | None:
+    """``file:line`` of the first line that is not in UTF-8; None if there is none, or no file."""
+    lines = file.read_bytes().splitlines() if file.is_file() else []
+    number = next((number for number, line in enumerate(lines, 1) if not _is_text(line)), None)
+    return None if number is None else f"{file}:{number}"
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _toml(settings: type[BaseSettings], file: Path) -> Callable[[], Mapping[str, Any]]:
     return TomlConfigSettingsSource(settings, toml_file=file) if file.is_file() else dict
 
@@ -164,10 +182,6 @@ def _url(variables: Mapping[str, str]) -> dict[str, Any]:
 def _flag(path: Sequence[int | str]) -> str:
     name = str(path[0])
     return _FLAGS.get(name, f"--{name.replace('_', '-')}")
-
-
-def _assignment(variable: str) -> re.Pattern[str]:
-    return re.compile(rf"(?i)\s*(export\s+)?{re.escape(variable)}\s*=")
 
 
 def _in_file(file: Path, line: re.Pattern[str]) -> str:

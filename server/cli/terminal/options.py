@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from server.app.settings import Settings
+from server.cli.terminal.files import to_write
 
 __all__ = [
     "DATA_DIR",
@@ -25,6 +26,7 @@ __all__ = [
     "Nats",
     "NodeName",
     "Origins",
+    "OutFile",
     "PoolSize",
     "PooledDsn",
     "Port",
@@ -54,6 +56,7 @@ ConfigFile = Annotated[
 ]
 DATA_DIR = Path(".realtime/postgres")
 DataDir = Annotated[Path, typer.Option(help="Where the Postgres of `realtime dev` keeps its data.")]
+OutFile = Annotated[Path | None, typer.Option(callback=to_write, help="The file to write. [default: standard output]")]
 Dsn = Annotated[str | None, _for("dsn", "--dsn")]
 Host = Annotated[str | None, _for("host", "--host")]
 Port = Annotated[int | None, _for("port", "--port")]

@@ -9,6 +9,7 @@ from engine.catalog.load import load_catalog
 from engine.postgres.connections.conninfo import answer_timeout
 from engine.postgres.connections.opening import connect
 from engine.postgres.statements.named_queries import query
+from server.cli.terminal.files import read_text
 from server.cli.types.comments import types_in
 from server.cli.types.shapes import Collection, collections_of
 
@@ -27,7 +28,10 @@ async def read_collections(dsn: str) -> list[Collection]:
 
 
 def difference(path: Path, text: str) -> str:
-    """What a file lacks of ``text``, and has besides; empty if it is equal. A file that is not there has nothing."""
-    present = path.read_text(encoding="utf-8") if path.exists() else ""
+    """What a file lacks of ``text``, and has besides; empty if it is equal. A file that is not there has nothing.
+
+    Raises ``FileError``.
+    """
+    present = read_text(path) if path.exists() else ""
     before, after = present.splitlines(keepends=True), text.splitlines(keepends=True)
     return "".join(difflib.unified_diff(before, after, str(path), "realtime types"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -207,6 +208,18 @@ def test_a_broken_file_is_named(folder: Path) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize("name", [".env", "realtime.toml"])
+def test_a_file_that_is_no_text_is_named_with_its_line(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"# ours\n# caf\xe9\n")
+    with pytest.raises(SettingsError, match=rf"^{re.escape(name)}:2: the file cannot be read: it is not in UTF-8$"):
+        load_settings()
+
+
+def test_a_folder_is_no_file_with_settings(folder: Path) -> None:
+    with pytest.raises(SettingsError, match=f"^the configuration file {re.escape(str(folder))} is a folder$"):
+        load_settings(folder)
+
+
 def test_an_address_of_another_database_is_named_with_its_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://u:secret@x/y")
     wrong = CliRunner().invoke(app, ["migrate"]).exception
@@ -228,13 +241,13 @@ def test_settings_that_do_not_fit_each_other_are_named_with_the_place_of_one(fol
 
 def test_a_variable_that_is_like_no_setting_gets_no_suggestion(folder: Path) -> None:
     (folder / ".env").write_text("REALTIME_FOOBARBAZ=1\n")
-    assert ".env: REALTIME_FOOBARBAZ is no setting" in unknown_variables()
+    assert ".env:1: REALTIME_FOOBARBAZ is no setting" in unknown_variables()
 
 
 def test_a_misspelt_variable_of_dotenv_is_named(folder: Path) -> None:
-    (folder / ".env").write_text("REALTIME_PROT=1\nOTHER=2\n")
+    (folder / ".env").write_text("OTHER=2\nREALTIME_PROT=1\n")
     found = [text for text in unknown_variables() if "PROT" in text]
-    assert found == [".env: REALTIME_PROT is no setting; did you mean REALTIME_PORT?"]
+    assert found == [".env:2: REALTIME_PROT is no setting; did you mean REALTIME_PORT?"]
 
 
 def test_the_example_file_is_read_as_the_defaults(folder: Path) -> None:
