@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing
 
 import pytest
 from bunbase import ErrorCode, RealtimeError, SyncRealtime
@@ -137,19 +137,27 @@ def test_a_connection_that_fails_for_good_is_raised_and_leaves_no_thread() -> No
 def test_a_loop_over_messages_raises_when_the_connection_fails_for_good() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     realtime = SyncRealtime(url, max_reconnect_attempts=1, reconnect_delay=0.001)
-    messages = realtime.channel("chat:1").messages()
+    channel = realtime.channel("chat:1")
+    messages, subscribing = channel.messages(), list[asyncio.Future[object]]()
 
-    def connect() -> None:
-        with suppress(RealtimeError):
-            realtime.connect()
+    async def subscribe() -> None:
+        subscribing.append(asyncio.ensure_future(channel._channel.subscribe()))
+        await asyncio.sleep(0)
 
-    connecting = threading.Thread(target=connect)
-    connecting.start()
+    realtime._thread.run(subscribe())
     with pytest.raises(RealtimeError, match="no connection"):
         next(messages)
-    connecting.join(GIVE_UP_AFTER)
     realtime.close()
+    assert isinstance(subscribing[0].exception(), RealtimeError)
     assert list(messages) == []
+
+
+def test_a_loop_over_messages_of_a_channel_that_is_not_subscribed_to_raises() -> None:
+    with closing(SyncRealtime("http://localhost:8410")) as realtime:
+        messages = realtime.channel("chat:1").messages(timeout=GIVE_UP_AFTER)
+        with pytest.raises(RealtimeError, match="subscribe to the channel first") as refused:
+            next(messages)
+        assert refused.value.code == ErrorCode.NOT_FOUND
 
 
 def test_the_callback_for_tokens_may_block() -> None:

@@ -161,6 +161,11 @@ export class Channel<Events = Untyped, State = Untyped> {
     return remove;
   }
 
+  /** For an iterator: why no message can come, if it is so. @internal */
+  _missing(): RealtimeError | undefined {
+    return this._subscription._missing();
+  }
+
   /** For an iterator: called with each message, and at the end, with the error if there is one. @internal */
   _read(reader: (what: Message | RealtimeError | undefined) => void, event = "*"): () => void {
     const end = this._events._add("", reader);

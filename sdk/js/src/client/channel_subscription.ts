@@ -146,7 +146,7 @@ export class ChannelSubscription implements Subscription {
   async _getPresence(): Promise<Presence> {
     await this._subscribed0();
     if (!(this._options.presence ?? this._name.startsWith("presence:")))
-      throw this._refused("subscribe with { presence: true }");
+      throw this._refused(ErrorCode.PresenceRejected, "subscribe with { presence: true }");
     return this._presence._current();
   }
 
@@ -167,11 +167,16 @@ export class ChannelSubscription implements Subscription {
   }
 
   private _subscribed0(): Promise<void> {
-    return this._ready?._promise ?? Promise.reject(this._refused("subscribe to the channel first"));
+    return this._ready?._promise ?? Promise.reject(this._refused(ErrorCode.PresenceRejected));
   }
 
-  private _refused(text: string): RealtimeError {
-    return new RealtimeError(ErrorCode.PresenceRejected, text, { channel: this._name });
+  /** Why no message can come, if it is so. The end of a subscription may wait for a message that is decrypted. */
+  _missing(): RealtimeError | undefined {
+    return this._ready || this._jobs.length ? undefined : this._refused(ErrorCode.NotFound);
+  }
+
+  private _refused(code: ErrorCode, text = "subscribe to the channel first"): RealtimeError {
+    return new RealtimeError(code, text, { channel: this._name });
   }
 
   // Called by the subscription manager.

@@ -69,7 +69,8 @@ export interface Messages<M> extends AsyncIterableIterator<M> {
 
 /**
  * The messages of a channel from now on, and those that have waited for a listener, for `for await`. It collects until `break`,
- * and ends when the channel is unsubscribed; it does not subscribe or unsubscribe. If the channel is refused or ends, that error is thrown.
+ * and ends when the channel is unsubscribed; it does not subscribe or unsubscribe. If the channel is refused or ends, that error is thrown;
+ * a loop over it while the channel is not subscribed to throws a {@link RealtimeError} (`RT_004`).
  *
  * @param event only messages with this event.
  */
@@ -93,7 +94,11 @@ export function messages(channel: Channel, event?: string, options: MessagesOpti
   if (!(buffer >= 1)) expected("buffer", "a number from 1", buffer);
   const waiting: Message[] = [];
   const stream = new Stream<Message>(
-    () => waiting.shift(),
+    () => {
+      const missing = !waiting.length && channel._missing();
+      if (missing) stream._end(missing); // no effect once it has ended
+      return waiting.shift();
+    },
     () => remove(),
   );
   const found = Object.assign(stream, { dropped: 0 });

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { messages, snapshots } from "../../src/client/iterators.js";
+import type { Encryption } from "../../src/protocol/crypto.js";
 import { RealtimeError } from "../../src/protocol/errors.js";
 import { FakeServer, flush, type Peer } from "../fake_server.js";
 import { added, sendSnapshot, subscribedChannel } from "../helpers.js";
@@ -155,4 +156,45 @@ test("the error that ends a channel is thrown by its iterators, after the messag
   server.peer.send({ type: "error", code: "RT_003", message: "no", channel: "secret" });
   await assert.rejects(refused, coded("RT_003"));
   await assert.rejects(never.next(), coded("RT_003"));
+});
+
+test("messages of a channel that is not subscribed to are an error at the first of them, with what to do", async () => {
+  const server = new FakeServer();
+  const channel = server.realtime.channel("room");
+  const early = messages(channel);
+  const never = messages(channel, "n");
+  await assert.rejects(never.next(), {
+    name: "RealtimeError",
+    code: "RT_004",
+    message: "subscribe to the channel first",
+    channel: "room",
+  });
+  assert.equal((await never.next()).done, true);
+  const subscribed = channel.subscribe();
+  const soon = messages(channel).next(); // while it is under way
+  server.peer.hello().subscribed("room");
+  await subscribed;
+  send(server.peer, 1, 1);
+  assert.deepEqual([(await early.next()).value.data, (await soon).value.data], [1, 1]);
+  void channel.unsubscribe();
+  assert.equal((await early.next()).done, true);
+  await assert.rejects(messages(channel).next(), coded("RT_004"));
+  const left = messages(channel);
+  await left.return!();
+  assert.equal((await left.next()).done, true);
+});
+
+test("what ends a channel while a message is decrypted is the end of its iterators, after that message", async () => {
+  const { server, channel } = await subscribedChannel();
+  let opened!: (data: unknown) => void;
+  const sealer = { _open: () => new Promise((resolve) => (opened = resolve)) };
+  server.realtime.channel("room", { encryption: { _sealer: () => sealer } as unknown as Encryption });
+  const found = messages(channel);
+  send(server.peer, 1, "sealed");
+  server.peer.send({ type: "error", code: "RT_003", message: "removed", channel: "room" });
+  const first = found.next();
+  await flush();
+  opened(1);
+  assert.equal((await first).value.data, 1);
+  await assert.rejects(found.next(), coded("RT_003"));
 });

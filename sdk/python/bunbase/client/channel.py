@@ -254,7 +254,7 @@ class ChannelBase(Emitter):
         overflow: Literal["error", "drop-oldest"] = "error",
     ) -> Messages[Any]:
         """An async iterator over the messages from now on, and those that have waited for a listener; it ends when the
-        channel is unsubscribed.
+        channel is unsubscribed. A loop over it while the channel is not subscribed to raises ``RT_004``.
 
         Args:
             event: only messages with this event; all by default.
@@ -265,7 +265,7 @@ class ChannelBase(Emitter):
                 (RT_001) after those that wait; ``drop-oldest`` skips the oldest, and counts them in ``dropped``.
         """
         self._events.release(of_messages=True)
-        return Messages(self._readers, event, buffer, overflow)
+        return Messages(self.name, self._readers, lambda: self._ready is not None, event, buffer, overflow)
 
     async def __aenter__(self) -> Self:
         return await self.subscribe(BLOCK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import MutableSet
+from collections.abc import Callable, MutableSet
 from typing import Any, Generic, Literal, Self
 
 from bunbase.protocol.codes import ErrorCode
@@ -17,11 +17,17 @@ __all__ = ["Messages"]
 
 
 class Messages(Generic[T_co]):
-    """See ``Channel.messages``. Collects from the moment it is made until ``close`` or the end of the channel."""
+    """See ``Channel.messages``. Collects from the moment it is made until ``close`` or the end of the channel.
+
+    ``expects``: whether there is a subscription, or one is under way. Without one no message can come, and a loop would wait
+    for ever, so that is the iterator's end, with an error.
+    """
 
     def __init__(
         self,
+        channel: str,
         readers: MutableSet[Messages[Any]],
+        expects: Callable[[], bool],
         event: str | None,
         buffer: int,
         overflow: Literal["error", "drop-oldest"],
@@ -31,7 +37,9 @@ class Messages(Generic[T_co]):
         expect_optional_text("event", event)
         expect_whole("buffer", buffer, 1)
         self.dropped = 0
+        self._channel = channel
         self._readers = readers
+        self._expects = expects
         self._event = event
         self._buffer = buffer
         self._overflow = overflow
@@ -77,6 +85,8 @@ class Messages(Generic[T_co]):
 
     async def __anext__(self) -> Message[T_co]:
         while not self._waiting:
+            if not self._over and not self._expects():
+                self.end(RealtimeError(ErrorCode.NOT_FOUND, "subscribe to the channel first", self._channel))
             if self._over:
                 error, self._error = self._error, None
                 if error is not None:

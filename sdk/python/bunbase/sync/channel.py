@@ -95,7 +95,7 @@ class SyncChannelBase:
         overflow: Literal["error", "drop-oldest"] = "error",
     ) -> SyncIterator[Message[Any]]:
         """An iterator over the messages from now on, and those that have waited for it; it ends when the channel is
-        unsubscribed.
+        unsubscribed. A loop over it while the channel is not subscribed to raises ``RT_004``.
 
         Args:
             event: only messages with this event; all by default.

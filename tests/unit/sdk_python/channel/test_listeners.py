@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from bunbase import Message
+from bunbase import ErrorCode, Message, RealtimeError
 
 from tests.support import VECTORS
 from tests.support.servers.processes import GIVE_UP_AFTER
@@ -174,3 +174,29 @@ async def test_a_listener_that_awaits_what_is_cancelled_holds_up_no_other() -> N
 
     channel._deliver("sent", None)
     await asyncio.wait_for(received.wait(), GIVE_UP_AFTER)
+
+
+async def test_messages_of_a_channel_that_is_not_subscribed_to_are_an_error_at_the_first_of_them() -> None:
+    _, channel = made()
+    early, never = channel.messages(), channel.messages("n")
+    with pytest.raises(RealtimeError, match="subscribe to the channel first") as refused:
+        await asyncio.wait_for(anext(never), 5)
+    assert (refused.value.code, refused.value.channel) == (ErrorCode.NOT_FOUND, "chat:1")
+    with pytest.raises(StopAsyncIteration):
+        await anext(never)
+    subscribing = asyncio.create_task(channel.subscribe())
+    await turn()
+    soon = asyncio.create_task(anext(channel.messages()))  # while it is under way
+    await turn()
+    begin(channel, 1)
+    await subscribing
+    assert [(await early.__anext__()).data, (await soon).data] == [1, 1]
+    await channel.unsubscribe()
+    with pytest.raises(StopAsyncIteration):
+        await anext(early)
+    with pytest.raises(RealtimeError, match="subscribe to the channel first"):
+        await asyncio.wait_for(anext(channel.messages()), 5)
+    left = channel.messages()
+    left.close()
+    with pytest.raises(StopAsyncIteration):
+        await anext(left)
