@@ -109,6 +109,14 @@ def test_each_figure_of_others_has_its_source() -> None:
         assert re.search(rf"^\| {system}.*\]\(https://.*\|$", figures, re.MULTILINE), system
 
 
+def test_our_figures_are_those_of_the_page_about_performance() -> None:
+    rows = PAGE.read_text().partition("\n| This | ")[2].partition("\n| Supabase Realtime | ")[0]
+    measured = (PAGE.parents[1] / "performance.md").read_text()
+    numbers = re.findall(r"(?<![\d,.])(?:\d+\.\d+|\d{1,3}(?:,\d{3})+|\d\d:\d\d)(?!\d)", rows)
+    assert len(numbers) > 8
+    assert [number for number in numbers if not re.search(rf"(?<![\d,.]){re.escape(number)}(?!\d)", measured)] == []
+
+
 def test_it_has_a_date_and_names_what_is_missing() -> None:
     text = PAGE.read_text()
     assert re.search(r"As of \w+ 20\d\d", text)
