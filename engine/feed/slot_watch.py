@@ -43,6 +43,15 @@ class SlotWatch:
         self.figures: SlotFigures | None = None
         self._absent: str | None = None
 
+    @property
+    def problems(self) -> list[str]:
+        """Problems of the slot that an operator has to solve, in words."""
+        if self._absent is None:
+            return []
+        return [
+            f"the stream waits for standbys: synchronized_standby_slots names slots that no standby uses: {self._absent}"
+        ]
+
     async def run(self) -> None:
         """Look, for ever."""
         try:
@@ -55,7 +64,7 @@ class SlotWatch:
         """Look now. Raises ``psycopg.Error`` or ``OSError``."""
         [row] = await self._database.rows("feed_slot_figures", slot=self._slot)
         self.figures = SlotFigures(**row)
-        [row] = await self._database.rows("feed_absent_standbys")
+        [row] = await self._database.rows("feed_absent_standbys", slot=self._slot)
         if row["slots"] != self._absent:
             self._absent = row["slots"]
             if self._absent is not None:

@@ -329,7 +329,7 @@ class Node:
         """The body of ``GET /health``; ``status`` is ``ok``, ``starting``, ``degraded`` or ``draining``."""
         state, live, channels, failure = self._feed.state, self._live, self._channels, self.failure
         problem = live.problem if live is not None else None
-        problems = channels.problems if channels is not None else []
+        problems = self._feed.slot.problems + (channels.problems if channels is not None else [])
         working = state.status == "streaming" and not self._stopping
         well = working and not problems and (state.reason, failure, problem) == (None, None, None)
         return {

@@ -179,6 +179,7 @@ class RelayService:
         problem = self.problem if term is None else term.publisher.problem
         problems = [problem] if problem else []
         problems += [] if channels is None else channels.problems
+        problems += [] if term is None else term.feed.slot.problems
         return {
             "status": "ok" if well and not problems else "degraded",
             "role": self.role,

@@ -98,13 +98,14 @@ select case when s.slot_name is null then 'missing' else coalesce(s.wal_status, 
 from (select) one left join pg_replication_slots s on s.slot_name = %(slot)s
 
 -- name: feed_absent_standbys
--- Physical slots that the walsenders of failover slots wait for, and that no standby uses (docs: "synchronized_standby_slots"); null: none. The
--- setting came with PostgreSQL 17.
+-- Physical slots that the walsender of the slot waits for if it is a failover slot, and that no standby uses (docs: "synchronized_standby_slots"); null:
+-- none. Without a slot: of any failover slot of the database. The setting came with PostgreSQL 17.
 select string_agg(x.name, ', ' order by x.name) as slots
 from (select btrim(n, ' "') as name from unnest(string_to_array(current_setting('synchronized_standby_slots', true), ',')) n) x
 where x.name <> ''
   and not exists (select from pg_replication_slots s where s.slot_name = x.name and s.slot_type = 'physical' and s.active)
-  and exists (select from pg_replication_slots s where (to_jsonb(s) ->> 'failover')::boolean and s.database = current_database())
+  and exists (select from pg_replication_slots s where (to_jsonb(s) ->> 'failover')::boolean and s.database = current_database()
+                and s.slot_name = coalesce(%(slot)s, s.slot_name::text))
 
 -- name: feed_slot_drop
 -- Refused by PostgreSQL while the slot is active.

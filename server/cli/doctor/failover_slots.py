@@ -18,7 +18,7 @@ def failover_findings(connection: psycopg.Connection[dict[str, Any]]) -> Iterato
     """A problem if a slot in ``synchronized_standby_slots`` has no standby: until it has one, nothing is streamed."""
     if connection.info.server_version < FAILOVER_SINCE:
         return
-    row = connection.execute(query("feed_absent_standbys")).fetchone()
+    row = connection.execute(query("feed_absent_standbys"), {"slot": None}).fetchone()
     assert row is not None
     if row["slots"] is not None:
         yield Finding(

@@ -23,7 +23,7 @@ from tests.support.nodes.live_node import drop_slot
 from tests.support.ports import free_port
 from tests.support.postgres.sql import until
 from tests.support.servers.commands import realtime
-from tests.support.servers.processes import serving, start
+from tests.support.servers.processes import GIVE_UP_AFTER, ServerProcess, serving, start
 
 SLOT = "kept"
 ITEMS = "create table items (id int primary key); insert into items values (1); select realtime.expose('items')"
@@ -43,6 +43,13 @@ async def publish(client: UserClient, *numbers: int) -> list[str]:
         assert message["data"] == number
         positions.append(message["position"])
     return positions
+
+
+async def reported(process: ServerProcess, problem: str) -> None:
+    """Wait until the health of a node or relay names it."""
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while problem not in (await process.healthy(503))["problems"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def is_copied(dsn: str, standby: LocalPostgres) -> None:
@@ -127,6 +134,7 @@ async def test_a_promoted_standby_with_a_copy_of_the_slot_has_all_that_clients_h
             ]
 
 
+ABSENT = "synchronized_standby_slots names slots that no standby uses"
 FAILOVER = "select failover from realtime.stat_slots where own and active"
 
 
@@ -155,12 +163,18 @@ async def test_the_slot_is_a_failover_slot_by_the_setting(pg18: LocalPostgres, m
 
 @pytest.mark.since(17)
 async def test_a_standby_that_is_waited_for_and_not_there_is_reported(scratch: Path) -> None:
+    """By the nodes of failover slots alone: the streams of others go on."""
     with started(postgres_18(scratch / "awaited")) as primary:
         dsn = fresh_database(primary)
         config = {"slot_name": SLOT, "trust_user_parameter": "true", "heartbeat_interval": "0.2"}
-        async with serving(dsn, free_port(), **config) as server, user_client(server, "ada") as ada:
+        async with (
+            serving(dsn, free_port(), **config) as server,
+            serving(dsn, free_port(), **config | {"slot_name": "other", "slot_failover": "false"}) as other,
+            user_client(server, "ada") as ada,
+        ):
             await ada.join("chat:1")
             await publish(ada, 1)
+            await server.healthy()
             assert "synchronized_standby_slots" not in realtime("doctor", "--dsn", dsn).stdout
             run(dsn, "alter system set synchronized_standby_slots = 'one, \"two\"'")
             run(dsn, "select pg_reload_conf()")
@@ -168,9 +182,12 @@ async def test_a_standby_that_is_waited_for_and_not_there_is_reported(scratch: P
             await ada.send(type="message", channel="chat:1", event="sent", data=2, id="m2")
             done = realtime("doctor", "--dsn", dsn)
             assert done.returncode == 1
-            assert "synchronized_standby_slots names slots that no standby uses: one, two." in done.stdout
+            assert f"{ABSENT}: one, two." in done.stdout
+            assert (await server.healthy(503))["problems"] == [f"the stream waits for standbys: {ABSENT}: one, two"]
+            assert (await other.health())[0] == 200
             run(dsn, "alter system reset synchronized_standby_slots")
             run(dsn, "select pg_reload_conf()")
+            await server.healthy()
             assert (await ada.receive("message"))["data"] == 2
 
 
@@ -226,7 +243,7 @@ async def test_a_relay_goes_on_with_the_slot_of_the_promoted_standby(scratch: Pa
     ):
         dsn = with_failover_slot(primary)
         either = either_of(dsn, primary, standby)
-        config: dict[str, Any] = {"slot_name": SLOT, "nats_url": nats.url}
+        config: dict[str, Any] = {"slot_name": SLOT, "nats_url": nats.url, "heartbeat_interval": 0.2}
         await asyncio.to_thread(nats.start)
         relay = await start("relay", "--dsn", either, port=free_port(), config=config)
         try:
@@ -241,7 +258,11 @@ async def test_a_relay_goes_on_with_the_slot_of_the_promoted_standby(scratch: Pa
 
                 await asyncio.to_thread(primary.stop, "immediate")
                 there = standby.dsn_for(dsn.rpartition("/")[2])
+                run(there, f"alter system set synchronized_standby_slots = '{STANDBY}'")
                 run(there, "select pg_promote(true, 60)")
+                run(there, "select pg_reload_conf()")
+                for each in (relay, server):
+                    await reported(each, f"the stream waits for standbys: {ABSENT}: {STANDBY}")
                 run(there, "alter system set synchronized_standby_slots = ''")
                 run(there, "select pg_reload_conf()")
                 assert (await ada.receive("error"))["channel"] == "chat:1"
