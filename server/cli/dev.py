@@ -22,6 +22,7 @@ from server.cli.local_postgres import LocalPostgres, LocalPostgresError, embedde
 from server.cli.migration.migrate import migrate
 from server.cli.prelude import exit_of, report
 from server.cli.serving.dev_nodes import Cluster, cluster
+from server.cli.serving.second_start import refuse_second_start
 from server.cli.serving.workers import Served, serve_with_workers
 from server.cli.terminal.options import DATA_DIR
 from server.dashboard import PATH
@@ -78,8 +79,8 @@ class Development:
 def run_dev(settings: Settings, development: Development) -> None:
     """Serve a Postgres of our own, or a database that is given, until interrupted: migrated, and with the examples.
 
-    Raises ``SettingsError``, ``LocalPostgresError``, ``LocalNatsError``, ``MigrationError``, ``ServeError``, ``FeedError``
-    or ``psycopg.Error``.
+    Raises ``SettingsError``, ``LocalPostgresError``, ``LocalNatsError``, ``MigrationError``, ``AlreadyServedError``,
+    ``ServeError``, ``FeedError`` or ``psycopg.Error``.
     """
     if development.nodes > 1 and (settings.workers or 1) > 1:
         raise SettingsError(
@@ -92,6 +93,7 @@ def run_dev(settings: Settings, development: Development) -> None:
     with _database(development) as dsn:
         report("bringing the database to this version")
         migrate(dsn, report=report)
+        refuse_second_start(dsn, settings.slot_name)
         if development.examples:
             report("making the example tables")
             demo.seed(dsn)

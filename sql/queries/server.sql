@@ -217,6 +217,13 @@ select slot_name::text as name, slot_type as type, database::text as database, a
 from pg_replication_slots
 order by slot_name
 
+-- name: server_with_slot
+-- Which server has a slot of this database in use, if one does: its process and machine, null where it has no lease.
+select n.pid, n.host
+from pg_replication_slots s
+left join realtime.nodes n on n.id = s.slot_name and n.lease_expires_at > now()
+where s.slot_name = %s and s.active and s.database = current_database()
+
 -- name: doctor_oldest_transaction
 -- The transaction with an id that has run longest: a new slot must wait for it.
 select pid, extract(epoch from now() - xact_start)::float8 as seconds

@@ -19,6 +19,7 @@ from server.cli.local_postgres import LocalPostgres
 from tests.conftest import fresh_database, postgres_18, started
 from tests.support.clients.list_client import TABLE, TOP, list_client, read, slot_name, write
 from tests.support.ports import free_port
+from tests.support.servers.commands import realtime
 from tests.support.servers.processes import GIVE_UP_AFTER, serving, start
 
 
@@ -222,6 +223,23 @@ async def test_dev_serves_the_demo_and_keeps_its_data(scratch: Path) -> None:
         finally:
             assert await server.end(signal.SIGINT) == 0
         assert not LocalPostgres(Path(folder)).running
+
+
+@pytest.mark.own_database
+async def test_dev_that_is_started_a_second_time_names_the_first_and_leaves_it_alone(scratch: Path) -> None:
+    folder = str(scratch / "dev")
+    first = await start("dev", "--no-examples", "--data-dir", folder, port=free_port())
+    try:
+        await first.healthy()
+        done = await asyncio.to_thread(realtime, "dev", "--data-dir", folder, "--port", "0")
+        holder = f"process {first.process.pid} on {socket.gethostname()}"
+        assert (done.returncode, f"realtime: this database is served already, by {holder}: " in done.stderr) == (
+            1,
+            True,
+        )
+        await first.healthy()
+    finally:
+        assert await first.end(signal.SIGINT) == 0
 
 
 async def test_dev_serves_a_given_database_and_puts_nothing_into_it(database: str) -> None:
