@@ -29,6 +29,7 @@ from bunbase import (
     SyncPages,
     SyncRealtime,
 )
+from bunbase.connection.subscription_manager import SubscriptionManager
 from bunbase.core.live_state import LiveState
 
 from tests.support.ports import free_port
@@ -292,6 +293,17 @@ async def test_a_page_and_the_whole_list_have_at_most_9999_documents() -> None:
         pages.load_more()
     assert (followed, errors) == ([9999], ["pages: at most 9999 documents can be loaded"])
     assert pages.has_more
+
+
+async def test_to_load_more_of_pages_that_were_unsubscribed_is_an_error() -> None:
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        manager = SubscriptionManager(10)
+        pages = Pages(lambda _: QuerySubscription(manager, LiveState("q1", "db:collection:todos", {}), None), 10)
+        pages.load_more()  # the first page is still to come
+        await pages.unsubscribe()
+        with pytest.raises(RealtimeError, match="pages: unsubscribed") as refused:
+            pages.load_more()
+    assert refused.value.code == "RT_004"
 
 
 def test_a_live_query_outside_of_asyncio_names_the_client_that_needs_none() -> None:

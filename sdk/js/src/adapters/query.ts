@@ -77,6 +77,10 @@ export function pagesStore<T>(client: Realtime, query: Query<Untyped, T> | null,
         report(error);
       },
     );
-    return () => followed?.unsubscribe();
+    return () => {
+      const ended = followed;
+      followed = undefined; // a button that has outlived its component loads nothing
+      ended?.unsubscribe();
+    };
   });
 }

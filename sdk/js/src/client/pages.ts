@@ -52,7 +52,11 @@ export interface Pages<T = Untyped> {
   readonly docs: readonly Doc<T>[];
   /** There are documents after these. False after an error that has ended the list. */
   readonly hasMore: boolean;
-  /** Load the next page; without effect while one is being loaded, and where there is none. */
+  /**
+   * Load the next page; without effect while one is being loaded, and where there is none.
+   *
+   * @throws {@link RealtimeError} `RT_004` after `unsubscribe()`.
+   */
   loadMore(): void;
   /** The listener gets no further snapshots. */
   unsubscribe(): void;
@@ -71,6 +75,7 @@ export function pages<T = Untyped>(
   let loaded = 0; // documents of the list that is shown
   let shown: readonly Doc<T>[] | undefined;
   let hasMore = false;
+  let over = false;
   let current: QuerySubscription | undefined;
   let next: QuerySubscription | undefined;
 
@@ -105,6 +110,7 @@ export function pages<T = Untyped>(
       return hasMore;
     },
     loadMore: () => {
+      if (over) throw new RealtimeError(ErrorCode.NotFound, "pages: unsubscribed");
       if (!hasMore || next) return;
       if (loaded < LIMIT) next = follow(Math.min(loaded + size, LIMIT));
       else fail(new RealtimeError(ErrorCode.InvalidMessage, `pages: at most ${LIMIT} documents can be loaded`));
@@ -113,6 +119,7 @@ export function pages<T = Untyped>(
       next?.unsubscribe();
       current?.unsubscribe();
       hasMore = false;
+      over = true;
     },
   };
 }

@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { pages, type Pages } from "../../src/client/pages.js";
 import { FakeServer, flush } from "../fake_server.js";
+import { accept } from "../helpers.js";
 
 /** Pages of a client, whose errors without a handler are among the events of the server in memory. */
 function follow(server: FakeServer, size: number, ...onError: [] | [(error: Error) => void]): Pages {
@@ -76,4 +77,23 @@ test("pages are a function, too, and need no listener", () => {
       [["a"], true],
     ],
   );
+});
+
+test("to load more of pages that were unsubscribed is an error, and without effect where there is no more", () => {
+  const server = new FakeServer();
+  const followed = follow(server, 1);
+  const peer = server.peer.hello();
+  followed.loadMore(); // the first page is still to come
+  accept({ server }, "0/10", "a");
+  followed.loadMore();
+  assert.equal(peer.of("subscribe").length, 1);
+  followed.unsubscribe();
+  for (const pages of [followed, follow(server, 1)]) {
+    pages.unsubscribe();
+    assert.throws(() => pages.loadMore(), {
+      name: "RealtimeError",
+      code: "RT_004",
+      message: "pages: unsubscribed",
+    });
+  }
 });

@@ -5,6 +5,7 @@ import { test, type TestContext } from "node:test";
 
 import { channelStore, ownPresence, pagesStore, presenceStore, queryStore } from "../../src/adapters.js";
 import { FakeServer, flush } from "../fake_server.js";
+import { accept } from "../helpers.js";
 
 /** What is logged as an error during a test. */
 function logged(context: TestContext): string[] {
@@ -142,4 +143,20 @@ test("queries of other fields are others, and equal ones share a subscription", 
     .of("subscribe")
     .map(({ query }) => (query as { select?: string[] }).select);
   assert.deepEqual(selected, [undefined, ["title"], ["title", "done"], undefined, ["title"], ["title", "done"]]);
+});
+
+test("to load more by what a store has left behind does nothing", (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const server = new FakeServer();
+  const store = pagesStore(server.realtime, server.realtime.database().collection("c"), 1);
+  const leave = store.subscribe(nothing);
+  const peer = server.peer.hello();
+  accept({ server }, "0/10", "a", "b");
+  const { hasMore, loadMore } = store.get();
+  assert.equal(hasMore, true);
+  leave();
+  context.mock.timers.tick(1000);
+  assert.equal(peer.of("unsubscribe").length, 1);
+  loadMore();
+  assert.equal(peer.of("subscribe").length, 1);
 });

@@ -56,7 +56,12 @@ class Pages(Emitter, Generic[D_co]):
     def load_more(self) -> None:
         """Load the next page, which comes as a ``snapshot``. Without effect while one is loaded, and where there is none.
         Beyond 9,999 documents it is an ``error``.
+
+        Raises:
+            RealtimeError: ``RT_004``: they were unsubscribed.
         """
+        if self._over:
+            raise RealtimeError(ErrorCode.NOT_FOUND, "pages: unsubscribed")
         if not self._has_more or self._next is not None:
             return
         self.error = None

@@ -40,7 +40,11 @@ class SyncPages(SyncIterator[Snapshot[D_co]]):
         return self._pages.has_more
 
     def load_more(self) -> None:
-        """Load the next page, which comes as a snapshot. Without effect while one is loaded, and where there is none."""
+        """Load the next page, which comes as a snapshot. Without effect while one is loaded, and where there is none.
+
+        Raises:
+            RealtimeError: ``RT_004``: they were closed.
+        """
         self._thread.run(self._load_more())
 
     async def _load_more(self) -> None:
