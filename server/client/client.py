@@ -277,11 +277,14 @@ class Client:
             subscription = await self._services.live_queries.subscribe(
                 self._principal, request.collection, request.query, deliver, request.resume, self._account
             )
-            while claims is not self._principal.claims:
-                claims = self._principal.claims
-                await self._services.live_queries.reopen(self._principal, subscription)
-            if request.fresh:  # a list that is read again is read after what has passed
-                await self._services.live_queries.shown((subscription,))
+            shown = not request.fresh
+            while not shown or claims is not self._principal.claims:  # a token may be renewed in each wait
+                if claims is not self._principal.claims:
+                    claims = self._principal.claims
+                    await self._services.live_queries.reopen(self._principal, subscription)
+                else:  # a list that is read again is read after what has passed
+                    await self._services.live_queries.shown((subscription,))
+                    shown = True
         except RealtimeError as error:
             self._reject(request, error)
             return

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
+
+import pytest
 
 from engine.identity.principal import Principal
 from server.client.client import Client
@@ -16,7 +20,7 @@ from server.session.session import Session
 from server.wire.frame import Frame
 from server.wire.sse_blocks import plain_wire
 from tests.support.fakes.channels import FakeChannels
-from tests.support.fakes.server import FakeLiveQueries
+from tests.support.fakes.server import FakeLiveQueries, FakeLiveSubscription
 
 GIVE_UP_AFTER = 60
 
@@ -49,6 +53,17 @@ def client(lists: FakeLiveQueries, transport: HeldTransport, services: SharedSer
     limits = SessionLimits(message_rate=10_000)
     services = services or SharedServices(lists, FakeChannels())
     return Client(Session("c", limits), Principal(), Member("c", None), services, transport)
+
+
+class Reopening(FakeLiveQueries):
+    """Remembers by which claims lists were read; what is read and what is waited for ends when the test has it end."""
+
+    def __init__(self) -> None:
+        super().__init__(gate=asyncio.Event())
+        self.read: list[Mapping[str, Any]] = []
+
+    async def reopen(self, principal: Principal, subscription: FakeLiveSubscription) -> None:
+        self.read.append(principal.claims)
 
 
 def subscribe(target: Client, id: str, filler: str = "") -> None:
@@ -113,3 +128,30 @@ async def test_requests_of_other_connections_hold_only_those_that_have_some_wait
     assert not transports[3].reading_paused
     for target in targets[1:]:
         target.closed(clean=True)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("waits", [1, 2])
+async def test_a_token_that_is_renewed_while_a_live_query_is_opened_counts_for_it(fresh: bool, waits: int) -> None:
+    lists, transport = Reopening(), HeldTransport()
+    principal = Principal("ada", claims={"sub": "ada", "role": "owner"})
+    services = SharedServices(lists, FakeChannels())
+    target = Client(Session("c", SessionLimits()), principal, Member("c", None), services, transport)
+    message = {"type": "subscribe", "channel": "db:collection:list", "id": "1", "query": {}, "fresh": fresh}
+    target.carry_out(target.session.receive(json.dumps(message).encode(), 0.0))
+    assert lists.gate is not None
+    for number in range(waits):
+        await asyncio.sleep(0.01)
+        if number:  # the list was read, and the client waits for it to have what has passed
+            lists.gate.set()
+            lists.gate = gate = asyncio.Event()
+            await asyncio.sleep(0.01)
+            assert bool(lists.awaited) == fresh
+        principal.claims = {"sub": "ada", "role": f"guest {number}"}
+        target.reopen_queries()
+    (lists.gate if waits == 1 else gate).set()
+    async with asyncio.timeout(GIVE_UP_AFTER):
+        while not transport.events:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert lists.read[-1] is principal.claims
