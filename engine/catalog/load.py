@@ -6,7 +6,7 @@ is cached: the watcher of ``realtime.ddl`` messages loads a new catalog and comp
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -88,9 +88,16 @@ async def load_marks(connection: psycopg.AsyncConnection[Any], policies: Mapping
         raise CatalogError(f"the catalog cannot be read: {error.diag.message_primary or error}") from error
 
 
-async def load_shared_mark(connection: psycopg.AsyncConnection[Any]) -> str:
-    """A text that changes with memberships of roles, their attributes and settings. Raises ``psycopg.Error``."""
-    cursor = await connection.execute(query("catalog_shared_mark").encode())
+async def load_shared_mark(connection: psycopg.AsyncConnection[Any], policies: Iterable[Policies] = ()) -> str:
+    """A text that changes with memberships of roles, their attributes and settings, and with the owners of what ``policies``
+    read. Raises ``psycopg.Error``.
+    """
+    read = list(policies)
+    values = {
+        "relations": list({oid for each in read for oid in each.tables | each.views}),
+        "functions": list({oid for each in read for oid in each.functions}),
+    }
+    cursor = await connection.execute(query("catalog_shared_mark").encode(), values)
     row = await cursor.fetchone()
     assert row is not None, "a SELECT without FROM returns one row"
     return str(row[0])

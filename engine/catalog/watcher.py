@@ -120,13 +120,14 @@ class CatalogWatcher:
         return marks.changed(self._marks)
 
     async def roles_changed(self) -> bool:
-        """Whether memberships or attributes of roles, or settings of sessions, may have changed since the last call; true
-        for the first one. A cheap look at what no event trigger announces, to be followed by :meth:`unannounced`.
+        """Whether memberships or attributes of roles, settings of sessions, or owners of what policies read may have changed
+        since the last call; true for the first one. A cheap look at what no event trigger announces, to be followed by
+        :meth:`unannounced`.
 
         Raises ``psycopg.Error``, or what a database that is away makes.
         """
         async with self._reader.connection() as connection:
-            mark = await load_shared_mark(connection)
+            mark = await load_shared_mark(connection, self._policies.values())
         before, self._shared_mark = self._shared_mark, mark
         return mark != before
 

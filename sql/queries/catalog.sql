@@ -228,15 +228,17 @@ join pg_class c on c.oid = k.relation
 
 -- name: catalog_shared_mark
 -- A text that changes with memberships and attributes of roles and with the settings of sessions. All databases share these catalogs, so no event
--- trigger fires for them (docs: Overview of Event Trigger Behavior), nor for REASSIGN OWNED: so it changes with views, with tables that have
--- row-level security, and with SECURITY DEFINER functions, too. It is cheap: few rows, no privilege is looked up. xmin: a membership that is
--- granted again WITH INHERIT FALSE is the same row, changed.
+-- trigger fires for them (docs: Overview of Event Trigger Behavior), nor for REASSIGN OWNED: so it changes with the owners of the tables, views and
+-- functions that policies read, too. It is cheap: few rows, no privilege is looked up, and no catalog is read that has a row for each table. xmin: a
+-- membership that is granted again WITH INHERIT FALSE is the same row, changed, and an owner may come back between two looks. A row type has the
+-- owner of its table, and is not changed by TRUNCATE.
 select md5(concat_ws(';',
-  (select string_agg(format('%s %s %s', m.roleid, m.member, m.xmin), ',' order by m.roleid, m.member, m.xmin::text) from pg_auth_members m),
-  '', (select string_agg(format('%s %s %s %s', r.oid, r.rolsuper, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r),
-  '', (select string_agg(format('%s %s %s', g.setdatabase, g.setrole, g.setconfig), ',' order by g.setdatabase, g.setrole) from pg_db_role_setting g),
-  '', (select string_agg(format('%s %s', c.oid, c.xmin), ',' order by c.oid) from pg_class c where c.oid >= 16384 and (c.relkind = 'v' or c.relrowsecurity)),
-  '', (select string_agg(format('%s %s', f.oid, f.xmin), ',' order by f.oid) from pg_proc f where f.oid >= 16384 and f.prosecdef)))
+  (select string_agg(format('%%s %%s %%s', m.roleid, m.member, m.xmin), ',' order by m.roleid, m.member, m.xmin::text) from pg_auth_members m),
+  '', (select string_agg(format('%%s %%s %%s %%s', r.oid, r.rolsuper, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r),
+  '', (select string_agg(format('%%s %%s %%s', g.setdatabase, g.setrole, g.setconfig), ',' order by g.setdatabase, g.setrole) from pg_db_role_setting g),
+  '', (select string_agg(format('%%s %%s', c.oid, t.xmin), ',' order by c.oid)
+       from pg_class c join pg_type t on t.oid = c.reltype where c.oid = any (%(relations)s::oid[])),
+  '', (select string_agg(format('%%s %%s', f.oid, f.xmin), ',' order by f.oid) from pg_proc f where f.oid = any (%(functions)s::oid[]))))
 
 -- name: catalog_role_settings
 -- Of each served role the settings that its sessions would have, where ours have others: what ALTER ROLE and ALTER DATABASE set (docs: ALTER

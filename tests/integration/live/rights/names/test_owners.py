@@ -7,10 +7,12 @@ from functools import partial
 
 import pytest
 
+from engine.catalog.watcher import CatalogWatcher
+from engine.postgres.snapshot_reader import Reader
 from tests.integration.live.rights.conftest import ALL, Rows
 from tests.support.nodes.live_node import QUICK, Follower, live_node
 from tests.support.oracle.queries import Query
-from tests.support.postgres.sql import read, run_each, until
+from tests.support.postgres.sql import connect, read, run_each, until
 
 BY_FUNCTION = (
     "create function mine() returns setof int language plpgsql stable security definer as "
@@ -55,3 +57,33 @@ async def test_reassigned_owners_are_found_by_looking(rows: Rows, looks_up: str)
                 run_each(rows.dsn, f'reassign owned by {weak} to "{strong}"')
             await follower.until(partial(has, follower, ids))
     run_each(rows.dsn, f"drop owned by {weak}", f"drop role {weak}")
+
+
+async def test_the_look_each_second_is_at_owners_of_what_policies_read_alone(rows: Rows) -> None:
+    """What applications make and empty all the time has no look at all definitions follow."""
+    run_each(
+        rows.dsn, BY_FUNCTION, "alter policy own on note using (org in (select mine()))", "create table heap (id int)"
+    )
+    run_each(rows.dsn, "select realtime.expose('note')", "alter table heap enable row level security")
+    watcher = CatalogWatcher(reader := Reader(rows.dsn, size=1), stream_generated=False)
+    await reader.open()
+    try:
+        await watcher.load()
+        assert await watcher.roles_changed()  # the first time
+        with connect(rows.dsn) as aside:
+            for statement in (
+                "create temp view aside as select 1 as id",
+                "create view seen as select * from heap",
+                "truncate heap",
+                "truncate note",
+                "create table other (id int); alter table other enable row level security",
+                "create function other() returns int language sql security definer as 'select 1'",
+            ):
+                aside.execute(statement.encode())
+                assert not await watcher.roles_changed(), statement
+            aside.execute(f"grant create on schema public to {rows.staff}".encode())
+            aside.execute(f"alter function mine() owner to {rows.staff}".encode())
+        assert await watcher.roles_changed()
+        assert await watcher.unannounced()
+    finally:
+        await reader.close()
