@@ -2,12 +2,29 @@
 
 create or replace function realtime.mentions(source text, name text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  -- A name that needs quotes is searched as it is, and as it is written between quotes: found too often, never missed.
+  -- A name that needs quotes is searched as it is, and as it is written between quotes: found too often, never missed. What a text has may
+  -- be longer than names can be: PostgreSQL cuts it off.
   select case when name ~ '^[a-z_][a-z0-9_$]*$'
-              then lower(source) ~ ('(^|[^a-z0-9_$])' || replace(name, '$', '\$') || '($|[^a-z0-9_$])')
+              then lower(source) ~ ('(^|[^a-z0-9_$])' || replace(name, '$', '\$') || case when length(name) < 63 then '($|[^a-z0-9_$])' else '' end)
               else position(lower(name) in lower(source)) > 0 or position(lower(replace(name, '"', '""')) in lower(source)) > 0 end
 $$;
 comment on function realtime.mentions(text, text) is 'Whether the text of a function has a name in it, also as a word of something else';
+
+create or replace function realtime.words_in(source text) returns name[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  -- Each name that mentions() finds in a text: words, and what is between quotes. A quote alone stands for all names that have
+  -- one. Longer names are cut off, as PostgreSQL does it. Folded are the letters of ASCII alone (downcase_identifier() in scansup.c).
+  select coalesce(array_agg(distinct w.word::name order by w.word::name), '{}')
+  from (
+    select (regexp_matches(lower(source collate "C"), '[^\x01-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]+', 'g'))[1] as word
+    union all
+    select unnest(string_to_array(source, '"')) where position('"' in source) > 0
+    union all
+    select '"' where position('""' in source) > 0
+  ) w
+  where w.word <> '' and w.word !~ '^[0-9]+$'
+$$;
+comment on function realtime.words_in(text) is 'The names that the text of a function may have in it';
 
 create or replace function realtime.unseen_in(routine oid) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -63,22 +80,35 @@ comment on function realtime.aggregate_functions(oid) is 'The functions of an ag
 
 create or replace function realtime.text_edges(routine oid) returns table (to_class oid, to_object oid)
 language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
-  -- mentions() and may_read() are called for few: a name that is mentioned is part of the text, unless it is written with doubled quotes,
-  -- and what is PostgreSQL's own reads no tables.
+  -- Looked up by the names in the text: databases have thousands of tables and functions, and event triggers ask this while DDL holds its
+  -- locks. A single-byte encoding may have letters beyond ASCII folded, too. What is PostgreSQL's own reads no tables.
   with body as materialized (
-    select f.oid, f.prosrc, lower(f.prosrc) as lowered from pg_proc f join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
+    select f.oid, f.prosrc, realtime.words_in(f.prosrc)
+           || case when lower(f.prosrc) = lower(f.prosrc collate "C") then '{}' else realtime.words_in(lower(f.prosrc)) end as words
+    from pg_proc f join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
     where f.oid = routine and f.prosqlbody is null
-  ), named (class, object, name, aggregate) as (
-    select 'pg_class'::regclass::oid, c.oid, c.relname, false
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  ), mentioned as materialized (
+    select 'pg_class'::regclass::oid as class, c.oid as object, false as aggregate
+    from body b cross join lateral (
+      select c.oid, c.relkind, c.relnamespace from pg_class c where c.relname = any (b.words)
+      union
+      select c.oid, c.relkind, c.relnamespace from pg_class c where '"' = any (b.words) and position('"' in c.relname) > 0) c
+    join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
     where c.relkind in ('r', 'p', 'v', 'm', 'f')
     union all
-    select 'pg_proc'::regclass, g.oid, g.proname, g.prokind = 'a' from pg_proc g where g.oid >= 16384 and g.oid <> routine
+    select 'pg_proc'::regclass, g.oid, g.prokind = 'a'
+    from body b cross join lateral (
+      select g.oid, g.prokind from pg_proc g where g.proname = any (b.words)
+      union
+      select g.oid, g.prokind from pg_proc g where '"' = any (b.words) and position('"' in g.proname) > 0) g
+    where g.oid >= 16384 and g.oid <> routine
     union all
-    select 'pg_type'::regclass, t.oid, t.typname, false from pg_type t where t.oid >= 16384 and t.typcategory <> 'A'
-  ), mentioned as materialized (
-    select n.class, n.object, n.aggregate
-    from body b join named n on (position(lower(n.name) in b.lowered) > 0 or position('"' in n.name) > 0) and realtime.mentions(b.prosrc, n.name)
+    select 'pg_type'::regclass, t.oid, false
+    from body b cross join lateral (
+      select t.oid, t.typcategory from pg_type t where t.typname = any (b.words)
+      union
+      select t.oid, t.typcategory from pg_type t where '"' = any (b.words) and position('"' in t.typname) > 0) t
+    where t.oid >= 16384 and t.typcategory <> 'A'
   )
   select m.class, m.object from mentioned m where not m.aggregate
   union all

@@ -1,28 +1,13 @@
 -- Functions whose body is a text find what they name when they run: by name, in the schemas of the search path. So the rows that policies show
 -- may change with whatever gets or loses a name that is in such a text.
 
-create or replace function realtime.words_in(source text) returns name[]
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-  -- Each name that realtime.mentions() finds in a text: words, and what is between quotes. A quote alone stands for all names that have
-  -- one. Longer names are cut off, as PostgreSQL does it. Folded are the letters of ASCII alone (downcase_identifier() in scansup.c).
-  select coalesce(array_agg(distinct w.word::name order by w.word::name), '{}')
-  from (
-    select (regexp_matches(lower(source collate "C"), '[^\x01-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]+', 'g'))[1] as word
-    union all
-    select unnest(string_to_array(source, '"')) where position('"' in source) > 0
-    union all
-    select '"' where position('""' in source) > 0
-  ) w
-  where w.word <> '' and w.word !~ '^[0-9]+$'
-$$;
-comment on function realtime.words_in(text) is 'The names that the text of a function may have in it';
-
 create or replace function realtime.meanings_mark(names name[]) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   wanted name[] := names;
 begin
-  -- PL/pgSQL keeps the plans: each read under policies with such functions is followed by this.
+  -- PL/pgSQL keeps the plans: each read under policies with such functions is followed by this. With xmin, as what loses its name and gets it
+  -- back is another meaning: a session may have planned in between. That of the row type, as TRUNCATE changes the one in pg_class.
   if names = '{}' then
     return '';
   elsif '"' = any (names) then
@@ -32,18 +17,20 @@ begin
                     || array(select l.collname from pg_collation l where position('"' in l.collname) > 0);
   end if;
   return md5((
-    select string_agg(format('%s %s %s %s %s %s', o.class, o.oid, o.name, o.mark, n.nspname, n.nspacl), ',' order by o.class, o.oid)
+    select string_agg(format('%s %s %s %s %s %s', o.class, o.oid, o.name, o.mark, n.nspname, n.xmin), ',' order by o.class, o.oid)
     from (
-      select 'c' as class, c.oid, c.relname as name, c.relnamespace as namespace, c.relkind::text as mark from pg_class c
+      select 'c' as class, c.oid, c.relname as name, c.relnamespace as namespace,
+             concat(c.relkind, ' ', (select t.xmin from pg_type t where t.oid = c.reltype)) as mark
+      from pg_class c
       where c.relname = any (wanted) and c.relpersistence <> 't'
       union all
-      select 'f', f.oid, f.proname, f.pronamespace, null from pg_proc f where f.proname = any (wanted) and f.oid >= 16384
+      select 'f', f.oid, f.proname, f.pronamespace, f.xmin::text from pg_proc f where f.proname = any (wanted) and f.oid >= 16384
       union all
-      select 't', t.oid, t.typname, t.typnamespace, null from pg_type t where t.typname = any (wanted) and t.oid >= 16384 and t.typrelid = 0
+      select 't', t.oid, t.typname, t.typnamespace, t.xmin::text from pg_type t where t.typname = any (wanted) and t.oid >= 16384 and t.typrelid = 0
       union all
-      select 'l', l.oid, l.collname, l.collnamespace, null from pg_collation l where l.collname = any (wanted) and l.oid >= 16384
+      select 'l', l.oid, l.collname, l.collnamespace, l.xmin::text from pg_collation l where l.collname = any (wanted) and l.oid >= 16384
       union all
-      select 'o', o.oid, o.oprname, o.oprnamespace, o.oprcode::text from pg_operator o where o.oid >= 16384
+      select 'o', o.oid, o.oprname, o.oprnamespace, o.xmin::text from pg_operator o where o.oid >= 16384
       union all
       select 'k', k.oid, null, null, k.xmin::text from pg_cast k where k.oid >= 16384
     ) o
@@ -74,15 +61,27 @@ comment on function realtime.use_fresh_plans(jsonb) is
   'Has functions planned anew unless this session has read under these marks of policies, by table: names in the texts may mean something else by now';
 
 create or replace function realtime.texts_name(names name[]) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select exists (
-    select from pg_proc f join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
-    cross join lateral (select lower(f.prosrc collate "C") as lowered offset 0) t
-    join unnest(names) w (name) on position(lower(w.name::text collate "C") in t.lowered) > 0 or position('"' in w.name) > 0
-    where f.oid >= 16384 and f.prosqlbody is null and f.pronamespace <> 'realtime'::regnamespace and realtime.mentions(f.prosrc, w.name))
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  -- It runs within the DDL of applications, which hold locks. The work grows with the number of texts times that of the names, so many
+  -- names, as of DROP SCHEMA CASCADE, count as found. CASE: mentions() is called for few, whatever the planner thinks of its cost.
+  if names is null or names = '{}' then
+    return false;
+  elsif cardinality(names) > 20 then
+    return true;
+  end if;
+  return exists (
+    select from (
+      select f.prosrc, lower(f.prosrc collate "C") as lowered
+      from pg_proc f join pg_language l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
+      where f.oid >= 16384 and f.prosqlbody is null and f.pronamespace <> 'realtime'::regnamespace offset 0) t
+    cross join (select w.name, lower(w.name::text collate "C") as lowered from unnest(names) w (name) offset 0) w
+    where case when position(w.lowered in t.lowered) > 0 or position('"' in w.name) > 0 then realtime.mentions(t.prosrc, w.name) else false end);
+end
 $$;
 comment on function realtime.texts_name(name[]) is
-  'Whether the text of a function, other than ours, has one of these names in it: then it may mean something else to policies once an object gets or loses it';
+  'Whether the text of a function, other than ours, has one of these names in it: then it may mean something else to policies once an object gets or loses it. '
+  'True for more than 20 names';
 
 create or replace function realtime.follow_named(changed oid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

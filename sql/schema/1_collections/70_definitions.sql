@@ -100,6 +100,9 @@ begin
   -- How PostgreSQL reports them: attributes of a composite type as 'composite type' and 'composite type column' of pg_class; other changes of
   -- types, CREATE DOMAIN and labels of enums as 'type' of pg_type; GRANT with nothing but a word in capitals.
   if tg_event = 'sql_drop' then
+    if not exists (select from pg_event_trigger_dropped_objects() o where not o.is_temporary and o.object_type <> 'rule') then
+      return;  -- applications drop temporary tables at a high rate
+    end if;
     select array_agg(distinct o.objid) filter (where o.classid = 'pg_class'::regclass)
            || array_agg(distinct to_regclass(format('%I.%I', o.address_names[1], o.address_names[2]))::oid)
               filter (where o.object_type = 'policy' or o.object_type = 'publication relation' and o.address_args = '{bunbase_realtime}')
@@ -118,11 +121,17 @@ begin
                    or o.object_type = 'publication namespace' and o.address_args = '{bunbase_realtime}'
                    or o.object_type = 'publication' and o.address_names = '{bunbase_realtime}'),
            bool_or(realtime.is_routine(o.object_type, o.schema_name)),
-           array_agg(distinct o.object_name::name) filter (where o.classid = 'pg_class'::regclass and o.object_name is not null)
+           array_agg(distinct o.object_name::name)
+             filter (where o.classid = 'pg_class'::regclass and o.object_name is not null and o.schema_name is distinct from 'pg_toast')
       into changed, types, everything, routines, names
       from pg_event_trigger_dropped_objects() o where not o.is_temporary;
-    delete from realtime.collections c where not exists (select from pg_class p where p.oid = c.relation);
+    -- as a sub-select it is by index; as an anti-join it may be planned as a look at all tables
+    delete from realtime.collections c where (select p.oid from pg_class p where p.oid = c.relation) is null;
   else
+    if tg_tag not in ('GRANT', 'REVOKE', 'DROP OWNED')
+       and not exists (select from pg_event_trigger_ddl_commands() o where o.schema_name is distinct from 'pg_temp') then
+      return;
+    end if;
     select array_agg(distinct o.objid) filter (where o.classid = 'pg_class'::regclass and o.object_type not in ('index', 'sequence'))
            || array_agg(distinct (select x.conrelid from pg_constraint x where x.oid = o.objid)) filter (where o.object_type = 'table constraint')
            || array_agg(distinct (select p.polrelid from pg_policy p where p.oid = o.objid)) filter (where o.object_type = 'policy')
@@ -151,7 +160,7 @@ begin
       perform realtime.follow_children(changed);
     end if;
   end if;
-  if exists (select from realtime.served_roles()) and realtime.texts_name(names) then
+  if tg_tag not in ('COMMENT', 'SECURITY LABEL') and exists (select from realtime.served_roles()) and realtime.texts_name(names) then
     routines := true;
     if tg_event = 'ddl_command_end' then
       perform realtime.follow_named(changed);

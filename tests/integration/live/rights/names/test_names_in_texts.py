@@ -149,6 +149,35 @@ async def test_a_name_that_comes_to_mean_another_object_is_followed(
                 await each.check()
 
 
+async def test_what_has_a_name_that_texts_have_longer_is_followed(named: Streamed) -> None:
+    """PostgreSQL cuts a name off after 63 bytes, wherever it is written."""
+    rows, decoder = named
+    long, wide = "member_" + "s" * 70, "membre_" + "é" * 40
+    run_each(
+        rows.dsn,
+        f"create table {long} {MEMBER}",
+        f'create table "{wide}" {MEMBER}',
+        f"create function orgs() returns setof int language plpgsql stable security definer set search_path = {PATH} as "
+        f"$$ begin return query select m.org from {long} m where m.person = me() union select w.org from {wide} w "
+        "where w.person = me(); end $$",
+        f"alter policy own on note to {rows.people} using (org in (select orgs()))",
+        "select realtime.expose('note')",
+    )
+    async with live_node(rows.dsn, decoder=decoder) as node:
+        watching = Watching(rows, node, ALL, ROWS)
+        await watching.add(rows.principal("ann"))
+        for step in (
+            f"insert into {long} values (2, 'ann')",
+            f"insert into {wide} values (1, 'ann')",
+            f"create table app.{long} {MEMBER}; insert into app.{long} values (3, 'ann')",
+            f"alter table app.{long} rename to other",
+            f"create table app.{wide} {MEMBER}; insert into app.{wide} values (3, 'ann')",
+            f"delete from app.{wide}",
+        ):
+            run_each(rows.dsn, in_one(step))
+            await watching.check()
+
+
 @pytest.fixture
 def by_path(named: Streamed) -> Iterator[Streamed]:
     """The function finds its table by the path of the database."""
@@ -231,5 +260,48 @@ async def test_rows_that_were_read_by_names_of_another_meaning_are_not_used(by_p
                 assert (await reader.read(statement)).as_meant
                 run_each(rows.dsn, *change.split("; "))
                 assert (await reader.read(statement)).as_meant == ("unrelated" in change), change
+    finally:
+        await reader.close()
+
+
+async def test_a_name_that_means_something_else_for_a_moment_leaves_no_plan(by_path: Streamed) -> None:
+    """Definitions are as they were, but a session has planned the function in between."""
+    rows, _ = by_path
+    run_each(
+        rows.dsn,
+        "create or replace function orgs() returns setof int language plpgsql stable as "
+        "$$ begin return query select m.org from member m where m.person = me(); end $$",
+        "alter table aside.member set schema app",
+        "create schema later",
+        f"grant usage on schema later to {rows.people}",
+    )
+    viewer = Viewer(rows.principal("ann").visibility, {"sub": "ann"})
+    reader = Reader(rows.dsn, size=1)
+    await reader.open()
+    try:
+        async with await connect(rows.dsn, "planning", autocommit=True) as connection:
+            plan = await plan_query("note", ALL, await load_catalog(connection), connection, viewer=viewer)
+            assert isinstance(plan, IncrementalPlan)
+            assert plan.rule is not None
+            statement = plan.rule.otherwise.statement
+            for away, back in (
+                ("alter table app.member rename to former", "alter table app.former rename to member"),
+                ("alter table app.member set schema later", "alter table later.member set schema app"),
+                ("alter schema app rename to other", "alter schema other rename to app"),
+                (f"revoke usage on schema app from {rows.people}", f"grant usage on schema app to {rows.people}"),
+            ):
+                before = await reader.read(statement)
+                run_each(rows.dsn, away)
+                assert not (await reader.read(statement)).as_meant
+                run_each(rows.dsn, back)
+                after = await reader.read(statement)
+                assert not after.as_meant or after.rows == before.rows, away
+                plan = await plan_query("note", ALL, await load_catalog(connection), connection, viewer=viewer)
+                assert isinstance(plan, IncrementalPlan)
+                assert plan.rule is not None
+                statement = plan.rule.otherwise.statement
+                again = await reader.read(statement)
+                assert again.as_meant
+                assert again.rows == before.rows, away
     finally:
         await reader.close()
