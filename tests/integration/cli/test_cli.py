@@ -103,6 +103,11 @@ def test_psql_opens_the_database_of_the_settings(database: str, pg18: LocalPostg
     assert (done.returncode, done.stdout.strip()) == (0, database.rpartition("/")[2])
 
 
+def test_psql_opens_another_database_of_the_same_server(database: str) -> None:
+    done = realtime("psql", "--dsn", database, "-d", "template1", "-XAtc", "select current_database()")
+    assert (done.returncode, done.stdout) == (0, "template1\n")
+
+
 def test_psql_without_a_database_names_the_ways_to_give_one(tmp_path: Path) -> None:
     done = realtime("psql", "--data-dir", str(tmp_path))
     assert (done.returncode, "no `realtime dev` runs in" in done.stderr) == (2, True)

@@ -74,9 +74,9 @@ def test_a_database_of_another_kind_is_none(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_a_database_commands_use_that_of_a_running_development_server(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[list[str]] = []
+    ran: list[str] = []
     monkeypatch.setattr(prelude, "running_in", lambda folder: "postgresql://postgres@127.0.0.1:1/postgres")
-    monkeypatch.setattr(os, "execve", lambda program, arguments, environment: ran.append(arguments))
+    monkeypatch.setattr(os, "execve", lambda program, arguments, environment: ran.append(environment["PGHOST"]))
     done = CliRunner().invoke(app, command.split())
     assert done.stderr.startswith(
         "realtime: no database is given, so it is that of the `realtime dev` in .realtime/postgres: 127.0.0.1 port 1\n"
@@ -95,15 +95,33 @@ def test_commands_that_find_no_development_server_name_the_ways_to_give_a_databa
 def test_psql_has_our_time_limit_unless_another_is_set(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
     arguments, environment = psql_command("/bin/psql", address)
-    assert (environment["PGCONNECT_TIMEOUT"], environment["PGPASSWORD"]) == ("10", "secret")
-    assert "secret" not in " ".join(arguments)
     limit = 4 if "connect_timeout" in address else 10
+    assert (environment["PGCONNECT_TIMEOUT"], environment["PGPASSWORD"]) == (str(limit), "secret")
+    assert "secret" not in " ".join(arguments)
     assert (
         connecting(address, environment)
         == f"psql connects to a port 5432; it gives up after {limit} s (connect_timeout)"
     )
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")
-    assert psql_command("/bin/psql", address)[1]["PGCONNECT_TIMEOUT"] == "2"
+    assert psql_command("/bin/psql", address)[1]["PGCONNECT_TIMEOUT"] == ("4" if limit == 4 else "2")
+
+
+def test_psql_takes_its_own_options_in_place_of_parts_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSERVICE", "another")  # which would come before the variables
+    arguments, environment = psql_command(
+        "/bin/psql", "postgresql://ada@a:5433/app?application_name=x", ["-d", "other"]
+    )
+    assert arguments == ["/bin/psql", "-d", "other"]
+    assert {name: environment[name] for name in ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGAPPNAME")} == {
+        "PGHOST": "a",
+        "PGPORT": "5433",
+        "PGUSER": "ada",
+        "PGDATABASE": "app",
+        "PGAPPNAME": "x",
+    }
+    assert "PGSERVICE" not in environment
+    assert psql_command("/bin/psql", "service=ours")[1]["PGSERVICE"] == "ours"
+    assert psql_command("/bin/psql", "host=a keepalives_idle=5")[0] == ["/bin/psql", "--dbname", "keepalives_idle=5"]
 
 
 @pytest.mark.parametrize(
