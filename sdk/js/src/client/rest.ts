@@ -9,7 +9,7 @@ import { mustBeObject, mustBeText } from "../protocol/expected.js";
 import { stringify } from "../protocol/json.js";
 import type { Caused } from "../transports/http.js";
 import { checkValues, CONNECTIONS_FILTER, SEND_OPTIONS } from "./checks.js";
-import { defaults, endpoint } from "./settings.js";
+import { checkKey, defaults, endpoint } from "./settings.js";
 import type { Presence, Untyped, User } from "../protocol/types.js";
 
 /** How to broadcast. */
@@ -168,6 +168,7 @@ export class Rest {
   /** @internal */
   async _call<T>(path: string, { _method = "GET", _body, _trace, _once }: Call = {}): Promise<T> {
     const { url, apiKey, timeout = 10_000 } = { ...defaults(), ...this._options };
+    checkKey(apiKey ?? ""); // it may be of the environment
     const headers = new Headers({
       ..._trace,
       ...(_body && { "Content-Type": "application/json" }),

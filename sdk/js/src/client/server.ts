@@ -3,11 +3,11 @@
 import { uuid } from "../core/ids.js";
 import type { Encryption } from "../protocol/crypto.js";
 import type { Untyped } from "../protocol/types.js";
-import { expected, mustBeObject, mustBeText } from "../protocol/expected.js";
+import { mustBeObject, mustBeText } from "../protocol/expected.js";
 import { checkValues, type Rule } from "./checks.js";
 import { mustTime, onlyKnown } from "./known.js";
 import { pathOf, Rest, RestChannel, traceOf, type BroadcastOptions, type ServerOptions } from "./rest.js";
-import { checkUrl } from "./settings.js";
+import { checkKey, checkUrl } from "./settings.js";
 import type { HistoryPage } from "./typed_channel.js";
 
 /** A room: a channel with settings of its own. `null` for a limit: there is none. Durations are seconds. */
@@ -82,9 +82,7 @@ export class RealtimeServer extends Rest {
     mustBeObject("options", options);
     const { url, apiKey, timeout, ...unknown } = options;
     onlyKnown(unknown);
-    // The message does not have the key.
-    if (apiKey !== undefined && !(typeof apiKey === "string" && /^[\t -~]*$/.test(apiKey)))
-      expected("apiKey", "a string of printable ASCII", typeof apiKey);
+    if (apiKey !== undefined) checkKey(apiKey);
     if (timeout !== undefined) mustTime(timeout);
     checkUrl(url);
   }

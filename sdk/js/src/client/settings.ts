@@ -1,6 +1,6 @@
 /** The default address of the service: `configure()`, the environment, or the origin of the page. */
 
-import { expected, mustBeObject, mustBeText } from "../protocol/expected.js";
+import { expected, mustBeObject } from "../protocol/expected.js";
 import { onlyKnown } from "./known.js";
 
 /** The defaults. */
@@ -19,7 +19,7 @@ export const setDefaults = (given: Defaults): void => {
   const { url, apiKey, ...unknown } = given;
   onlyKnown(unknown);
   checkUrl(url);
-  if (apiKey) mustBeText("apiKey", apiKey);
+  checkKey(apiKey ?? "");
   configured = { ...configured, ...given };
 };
 
@@ -42,6 +42,12 @@ export function endpoint(url: string): URL {
   const address = new URL(url.replace(/^ws/, "http"));
   address.pathname = address.pathname.replace(/(\/realtime)?\/*$/, "/realtime");
   return address;
+}
+
+/** A `TypeError`, without the key, if no header can carry it. The one of `Headers` would have it. @internal */
+export function checkKey(apiKey: unknown): void {
+  if (typeof apiKey !== "string" || !/^[\t -~]*$/.test(apiKey))
+    expected("apiKey", "a string of printable ASCII", typeof apiKey);
 }
 
 /** What {@link endpoint} takes, and with a port that can be connected to. Throws a `TypeError`. @internal */

@@ -148,7 +148,8 @@ test("an argument that would be dropped, or mean something else, is a TypeError"
     [time("5"), () => new RealtimeServer({ timeout: "5" as never })],
     [time("Infinity"), () => new RealtimeServer({ timeout: Infinity })],
     ["apiKey: a string of printable ASCII is expected, not string", () => new RealtimeServer({ apiKey: "a\nb" })],
-    ["apiKey: a non-empty string is expected, not 5", () => setDefaults({ apiKey: 5 as never })],
+    ["apiKey: a string of printable ASCII is expected, not number", () => setDefaults({ apiKey: 5 as never })],
+    ["apiKey: a string of printable ASCII is expected, not string", () => setDefaults({ apiKey: "sk_a\nb" })],
     ["userId: a non-empty string is expected, not null", () => rest.getConnections({ userId: null as never })],
     ["userId: a non-empty string is expected, not 5", () => rest.getConnections({ userId: 5 as never })],
     ['options: an object without "user" is expected', () => rest.getConnections({ user: "ada" } as never)],
@@ -192,4 +193,18 @@ test("what is not given, and the end of a list, are no parameters of the REST AP
     "/channels/c/messages?limit=50",
     "/channels/c/messages?limit=5&before=0%2F1",
   ]);
+});
+
+test("a key of the environment that no header can carry is refused without the key, before any request", async (context) => {
+  const fetched = context.mock.method(globalThis, "fetch", () => Promise.reject(new Error("not reached")));
+  context.after(() => delete process.env.BUNBASE_REALTIME_KEY);
+  for (const key of ["sk_a\nb", "sk_\u00e4\u20ac"]) {
+    process.env.BUNBASE_REALTIME_KEY = key;
+    const rest = new RealtimeServer({ url: "http://test" }); // as `realtime` is made when the module is loaded
+    await assert.rejects(rest.getRoom("c"), {
+      name: "TypeError",
+      message: "apiKey: a string of printable ASCII is expected, not string",
+    });
+  }
+  assert.equal(fetched.mock.callCount(), 0);
 });
