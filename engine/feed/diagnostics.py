@@ -24,6 +24,9 @@ _FILE_MISSING = "58P01"
 _PLUGINS = ("pgoutput", "wal2json")
 # Operator intervention, as at a shutdown, and a connection that broke (docs: "PostgreSQL Error Codes").
 _OUTAGES = ("57", "08")
+# It is in all messages about standbys that a failover slot waits for, whatever their language and SQLSTATE (PostgreSQL 17
+# and later, StandbySlotsHaveCaughtup in slot.c). They are errors where the server stops while one is away.
+_STANDBYS = "synchronized_standby_slots"
 
 
 class SlotUnusableError(FeedError):
@@ -113,6 +116,8 @@ def explain_stream(error: psycopg.Error) -> Exception:
     error (UndefinedObject).
     """
     state, message = error.sqlstate, error.diag.message_primary or str(error).strip()
+    if _STANDBYS in message:
+        return error
     if isinstance(error, psycopg.errors.UndefinedObject | psycopg.errors.ObjectNotInPrerequisiteState):
         return SlotUnusableError(f"the slot's WAL cannot be decoded ({message})")
     if state is None or state[:2] in _OUTAGES:
