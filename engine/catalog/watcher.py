@@ -102,6 +102,7 @@ class CatalogWatcher:
 
     def _use(self, catalog: Catalog) -> None:
         self._marks = catalog.marks
+        self._shared_mark = None  # rights may have been others while it was loaded, between two looks
         tables = catalog.by_collection.values()
         self._policies = {table.oid: table.policies for table in tables if table.policies is not None}
 
@@ -121,8 +122,8 @@ class CatalogWatcher:
 
     async def roles_changed(self) -> bool:
         """Whether memberships or attributes of roles, settings of sessions, or owners of what policies read may have changed
-        since the last call; true for the first one. A cheap look at what no event trigger announces, to be followed by
-        :meth:`unannounced`.
+        since the last call; true for the first one with a catalog. A cheap look at what no event trigger announces, to be
+        followed by :meth:`unannounced`.
 
         Raises ``psycopg.Error``, or what a database that is away makes.
         """

@@ -189,7 +189,7 @@ select 0, format('%s %s %s', p.oid, p.xmin, (
   -- mark shows is looked for in vain.
   select md5(string_agg(s.name || s.reading, ',' order by s.name)
     || (select string_agg(format('%s %s %s', m.roleid, m.member, m.xmin), ',' order by m.roleid, m.member, m.xmin::text) from pg_auth_members m)
-    || (select string_agg(format('%s %s %s %s', r.oid, r.rolsuper, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r)
+    || (select string_agg(format('%s %s %s %s %s', r.oid, r.rolname, r.rolsuper, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r)
     || coalesce((select string_agg(format('%s %s', o.oid, o.xmin), ',' order by o.oid) from pg_policy o), ''))
   from realtime.served_roles() s))
 from pg_publication p where p.pubname = 'bunbase_realtime'
@@ -234,7 +234,7 @@ join pg_class c on c.oid = k.relation
 -- owner of its table, and is not changed by TRUNCATE.
 select md5(concat_ws(';',
   (select string_agg(format('%%s %%s %%s', m.roleid, m.member, m.xmin), ',' order by m.roleid, m.member, m.xmin::text) from pg_auth_members m),
-  '', (select string_agg(format('%%s %%s %%s %%s', r.oid, r.rolsuper, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r),
+  '', (select string_agg(format('%%s %%s %%s %%s %%s', r.oid, r.rolname, r.rolsuper, r.rolbypassrls, r.rolinherit), ',' order by r.oid) from pg_roles r),
   '', (select string_agg(format('%%s %%s %%s', g.setdatabase, g.setrole, g.setconfig), ',' order by g.setdatabase, g.setrole) from pg_db_role_setting g),
   '', (select string_agg(format('%%s %%s', c.oid, t.xmin), ',' order by c.oid)
        from pg_class c join pg_type t on t.oid = c.reltype where c.oid = any (%(relations)s::oid[])),

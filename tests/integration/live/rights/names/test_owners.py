@@ -87,3 +87,35 @@ async def test_the_look_each_second_is_at_owners_of_what_policies_read_alone(row
         assert await watcher.unannounced()
     finally:
         await reader.close()
+
+
+async def test_a_renamed_role_is_served_no_more_in_a_second(rows: Rows) -> None:
+    rarely = replace(QUICK, watch_interval=600)
+    async with live_node(rows.dsn, live=rarely) as node:
+        follower = await node.follow(Query("note", ALL, ""), principal=rows.principal("bob"))
+        assert follower.ids == ["2", "3"]
+        await until(lambda: node.live._catalog.looked)
+        run_each(rows.dsn, f"alter role {rows.people} rename to {rows.people}_former")
+        try:
+            await follower.until(lambda: follower.error is not None)
+        finally:
+            run_each(rows.dsn, f"alter role {rows.people}_former rename to {rows.people}")
+
+
+async def test_a_right_that_was_there_while_definitions_were_loaded_is_looked_for(rows: Rows) -> None:
+    """Between two looks it came and went, and a catalog was loaded in between."""
+    watcher = CatalogWatcher(reader := Reader(rows.dsn, size=1), stream_generated=False)
+    await reader.open()
+    try:
+        await watcher.load()
+        await watcher.roles_changed()
+        run_each(rows.dsn, f"alter role {rows.people} bypassrls")
+        watcher.invalidate()
+        async for _ in watcher.reload():
+            pass
+        run_each(rows.dsn, f"alter role {rows.people} nobypassrls")
+        assert await watcher.roles_changed()
+        assert await watcher.unannounced() is None
+        assert not await watcher.roles_changed()
+    finally:
+        await reader.close()
