@@ -19,7 +19,7 @@ from bunbase.core.channel_state import ChannelOptions, ChannelState
 from bunbase.core.use_count import BLOCK, Use, UseCount
 from bunbase.protocol.codes import ErrorCode
 from bunbase.protocol.errors import RealtimeError
-from bunbase.protocol.expected import expect_mapping, expect_optional_text, expect_text, expect_trace
+from bunbase.protocol.expected import expect_mapping, expect_optional_text, expect_text, expect_trace, expect_type
 from bunbase.protocol.model import Ack, HistoryPage, Presence
 from bunbase.protocol.type_variables import T
 
@@ -258,12 +258,12 @@ class ChannelBase(Emitter):
 
         Args:
             event: only messages with this event; all by default.
-            data: the type of their data, such as a ``TypedDict``, for type checkers: nothing is checked or converted when
-                the program runs.
+            data: the type of their data, such as a ``TypedDict``, for type checkers: no data is checked or converted.
             buffer: how many messages may wait for the loop's body.
             overflow: the reaction to a full buffer: ``error`` ends the iteration with a ``RealtimeError``
                 (RT_001) after those that wait; ``drop-oldest`` skips the oldest, and counts them in ``dropped``.
         """
+        expect_type("data", data)
         self._events.release(of_messages=True)
         return Messages(self.name, self._readers, lambda: self._ready is not None, event, buffer, overflow)
 

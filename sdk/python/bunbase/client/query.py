@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast, overload
 from bunbase.client.live_query import Callback, QuerySubscription, Snapshots
 from bunbase.client.pages import LIMIT, Pages
 from bunbase.client.query_builder import QueryBuilder, Subscribe
-from bunbase.protocol.expected import expect_function, expect_text, expect_timeout
+from bunbase.protocol.expected import expect_function, expect_text, expect_timeout, expect_type
 from bunbase.protocol.model import Count, Snapshot
 from bunbase.protocol.type_variables import D, D_co
 
@@ -40,6 +40,7 @@ class Query(QueryBuilder[D_co]):
             document: the type of these documents, such as a ``TypedDict`` with the key and the fields, for type checkers;
                 without it they have documents of any fields.
         """
+        expect_type("document", document)
         return cast("Query[Any]", self._with(select=[field, *more]))
 
     def on_snapshot(
@@ -150,6 +151,7 @@ class Database:
                 has them know the fields of queries, too.
         """
         expect_text("collection", name)
+        expect_type("document", document)
         return Query(self._subscribe, name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NewType, get_origin
 
 __all__ = [
     "expect_flag",
@@ -15,6 +16,7 @@ __all__ = [
     "expect_text",
     "expect_timeout",
     "expect_trace",
+    "expect_type",
     "expect_whole",
     "is_unicode",
 ]
@@ -88,6 +90,14 @@ def expect_function(name: str, value: object) -> None:
     """Raises ``TypeError`` if it cannot be called."""
     if not callable(value):
         raise TypeError(f"{name}: a function is expected, not {type(value).__name__}")
+
+
+def expect_type(name: str, value: object) -> None:
+    """A type for type checkers, such as a ``TypedDict`` or ``dict[str, int]``, or None. Raises ``TypeError``."""
+    # The name that a `type` statement makes has a `__value__`, from Python 3.12 on.
+    named = isinstance(value, type | NewType | None) or hasattr(value, "__value__")
+    if not named and get_origin(value) is None:
+        raise TypeError(f"{name}: a type is expected, not {type(value).__name__}")
 
 
 def expect_flag(name: str, value: object) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, overload
 from bunbase.client.realtime import Realtime
 from bunbase.client.typed_channel import Channel
 from bunbase.core.use_count import BLOCK
-from bunbase.protocol.expected import expect_optional_timeout
+from bunbase.protocol.expected import expect_optional_timeout, expect_type
 from bunbase.protocol.model import Ack, HistoryPage, Message, Presence
 from bunbase.protocol.type_variables import T
 from bunbase.sync.iterator import SyncIterator
@@ -105,6 +105,7 @@ class SyncChannelBase:
             overflow: the reaction to a full buffer, see ``Channel.messages``.
         """
         expect_optional_timeout(timeout)
+        expect_type("data", data)
         return self._thread.run(self._messages(event, timeout, buffer, overflow))
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast, overload
 from bunbase.client.query import Query
 from bunbase.client.query_builder import QueryBuilder
 from bunbase.client.realtime import Realtime
-from bunbase.protocol.expected import expect_optional_timeout, expect_text
+from bunbase.protocol.expected import expect_optional_timeout, expect_text, expect_type
 from bunbase.protocol.model import Count, Snapshot
 from bunbase.protocol.type_variables import D, D_co
 from bunbase.sync.iterator import SyncIterator
@@ -37,6 +37,7 @@ class SyncQuery(QueryBuilder[D_co]):
 
     def select(self, field: str, *more: str, document: type[Mapping[str, Any]] | None = None) -> SyncQuery[Any]:
         """Documents with these fields alone, and the primary key, see ``Query.select``."""
+        expect_type("document", document)
         return cast("SyncQuery[Any]", self._with(select=[field, *more]))
 
     def snapshots(
@@ -110,6 +111,7 @@ class SyncDatabase:
     def collection(self, name: str, document: type[Mapping[str, Any]] | None = None) -> SyncQuery[Any]:
         """All rows of a table that was exposed under ``name``. ``document``: as of ``Database.collection``."""
         expect_text("collection", name)
+        expect_type("document", document)
         return SyncQuery(self._thread, self._realtime, name)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from contextlib import closing
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, NewType, TypedDict, cast
 
 import pytest
 from bunbase import Realtime, SyncRealtime
@@ -15,6 +16,10 @@ from bunbase import Realtime, SyncRealtime
 from tests.unit.sdk_python.test_channel_handles import made
 
 URL = "http://localhost:8410"
+
+
+class Todo(TypedDict):
+    id: int
 
 
 @pytest.mark.parametrize(
@@ -165,6 +170,24 @@ async def test_a_wrong_event_of_presence_or_of_rooms_names_all_that_there_are() 
         channel.on("presence:joined", print)
     listed = "presence:join, presence:update, presence:leave, room:created, room:updated, room:closed, room:occupied, "
     assert f"There are {listed}room:vacated" in str(refused.value)
+
+
+def test_a_type_of_documents_or_messages_that_is_none_is_refused_in_both_clients() -> None:
+    wrong: Any
+    with closing(SyncRealtime(URL)) as sync:
+        for realtime in (Realtime(URL), sync):
+            todos, channel = realtime.database().collection("todos"), realtime.channel("c")
+            for wrong in (5, "Todo", {"id": int}, print):
+                words = f"a type is expected, not {type(wrong).__name__}$"
+                with pytest.raises(TypeError, match=f"^document: {words}"):
+                    realtime.database().collection("todos", wrong)
+                with pytest.raises(TypeError, match=f"^document: {words}"):
+                    todos.select("id", document=wrong)
+                with pytest.raises(TypeError, match=f"^data: {words}"):
+                    channel.messages("e", wrong)
+        for each in (Todo, dict[str, Any], Mapping[str, int], Todo | None, NewType("Id", int), Any, None):
+            sync.database().collection("todos", cast("Any", each)).select("id", document=cast("Any", each))
+            sync.channel("c").messages("e", cast("Any", each))
 
 
 async def test_a_refused_callback_of_pages_leaves_no_subscription() -> None:
