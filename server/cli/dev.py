@@ -67,6 +67,7 @@ class Development:
 
     ``data_dir``: of the Postgres that is started. ``dsn``: a database to serve in its place. ``examples``: with the demo's
     tables and page. ``open_page``: in a browser, if there is a display. ``nodes``: as many, with a relay and NATS between.
+    ``config``: the file that was named, for these.
     """
 
     data_dir: Path
@@ -74,6 +75,7 @@ class Development:
     examples: bool = True
     open_page: bool = False
     nodes: int = 1
+    config: Path | None = None
 
 
 def run_dev(settings: Settings, development: Development) -> None:
@@ -98,7 +100,7 @@ def run_dev(settings: Settings, development: Development) -> None:
             report("making the example tables")
             demo.seed(dsn)
 
-        with _nodes(settings, dsn, listener, development.nodes) as nodes:
+        with _nodes(settings, dsn, listener, development) as nodes:
 
             def ready(url: str) -> None:
                 print(_welcome(settings, development, dsn, url, nodes), flush=True)
@@ -118,14 +120,15 @@ def embedded_programs() -> Path | None:
 
 
 @contextmanager
-def _nodes(settings: Settings, dsn: str, listener: socket.socket, count: int) -> Iterator[Cluster]:
-    """The nodes beside this one, if ``count`` is more than 1."""
+def _nodes(settings: Settings, dsn: str, listener: socket.socket, development: Development) -> Iterator[Cluster]:
+    """The nodes beside this one, if there are several."""
+    count = development.nodes
     if count == 1:
         yield Cluster(settings)
         return
     report(f"starting NATS, a relay and {count} nodes")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that they are ended then, too
-    with cluster(settings, dsn, listener.getsockname()[1], count) as nodes:
+    with cluster(settings, dsn, listener.getsockname()[1], count, development.config) as nodes:
         yield nodes
 
 

@@ -142,7 +142,7 @@ def dev(  # noqa: PLR0913
         settings = settings.model_copy(update={"anonymous_channels": demo.CHANNELS if with_examples else ()})
     if dsn is not None:
         dsn_of(settings.model_copy(update={"dsn": dsn}))
-    run_dev(settings, Development(data_dir, dsn=dsn, examples=with_examples, open_page=open_page, nodes=nodes))
+    run_dev(settings, Development(data_dir, dsn, with_examples, open_page, nodes, config))
 
 
 @app.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -52,8 +52,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(settings: Settings, dsn: str, port: int, nodes: int) -> Iterator[Cluster]:
+def cluster(settings: Settings, dsn: str, port: int, nodes: int, config: Path | None) -> Iterator[Cluster]:
     """NATS, a relay, and all nodes but the first, which listens on ``port``; they end with the block.
+    ``config``: the file with settings that was named.
 
     Raises ``LocalNatsError``, and ``ServeError`` if no ports are free.
     """
@@ -75,9 +76,10 @@ def cluster(settings: Settings, dsn: str, port: int, nodes: int) -> Iterator[Clu
             for command, name in [*(("serve", f"node_{number}") for number in range(2, nodes + 1)), ("relay", "relay")]:
                 address, port = _free_address(settings, port + 1)
                 addresses.append(address)
-                parts.keep(
-                    name, partial(_start, command, settings.host, port, environment | {f"{PREFIX}NODE_NAME": name})
-                )
+                arguments = [command, "--host", settings.host, "--port", str(port)]
+                if config is not None:
+                    arguments += ["--config", str(config)]
+                parts.keep(name, partial(_start, arguments, environment | {f"{PREFIX}NODE_NAME": name}))
             *others, relay = addresses
             with parts.watched():
                 yield Cluster(own, tuple(others), relay)
@@ -169,9 +171,9 @@ def _free_address(settings: Settings, port: int) -> tuple[str, int]:
         return url_of(probe), int(probe.getsockname()[1])
 
 
-def _start(command: str, host: str, port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-m", "server", command, "--host", host, "--port", str(port)]
-    return subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    started = [sys.executable, "-m", "server", *arguments]
+    return subprocess.Popen(started, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _drop_slot(dsn: str, name: str) -> None:

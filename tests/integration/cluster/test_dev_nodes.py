@@ -58,6 +58,20 @@ def child(server: ServerProcess, word: str) -> int:
     return int(found)
 
 
+async def test_nodes_read_the_file_with_settings_that_is_named(database: str, tmp_path: Path) -> None:
+    slot, config = slot_name(), tmp_path / "other.toml"
+    config.write_text('node_region = "north"\n')
+    arguments = ("dev", "--dsn", database, "--nodes", "2", "--config", str(config))
+    server = await start(*arguments, port=free_port(), config={"slot_name": slot})
+    try:
+        await server.healthy()
+        await until(lambda: len(addresses(server)) == 2)
+        nodes = "select count(*) from realtime.stat_nodes where region = 'north'"
+        await until(lambda: read(database, nodes) == [(2,)])
+    finally:
+        await server.end(signal.SIGINT)
+
+
 @pytest.mark.long
 async def test_a_change_reaches_clients_of_every_node_and_nothing_is_left_at_the_end(database: str) -> None:
     write(database, "create table messages (id int primary key)")
