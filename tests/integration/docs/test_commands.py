@@ -56,6 +56,8 @@ PACKAGES_OF_OTHERS = {
     "pg",
 }
 PACKAGES_OF_OTHERS |= {"react-native-get-random-values", "react-native-url-polyfill"}
+FOLDERS = ("src", "app")
+"""Of readers' projects, into which commands write."""
 OPTIONS_OF_PYTEST = {"-n", "--dist", "-x", "-q", "--hypothesis-profile"}  # and of its plugins
 
 
@@ -72,7 +74,10 @@ def test_bash_reads_it(block: Block) -> None:
 
 
 @pytest.mark.parametrize("command", of("realtime"), ids=str)
-def test_realtime_takes_the_arguments(command: Invocation) -> None:
+def test_realtime_takes_the_arguments(command: Invocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in FOLDERS:
+        (tmp_path / folder).mkdir()
     _, *first = command.words
     while "|" in first:
         pipe = first.index("|")
