@@ -136,7 +136,7 @@ class NatsStream:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """As :func:`explained`; ``NatsRefusedError`` where no answer came since the user has no right to ask."""
+        """As :func:`explained`, of requests; ``NatsRefusedError`` if no answer came since the user has no right to ask."""
         try:
             with explained():
                 yield
@@ -221,12 +221,12 @@ class NatsStream:
 
     async def publish(self, subject: str, data: bytes, reply: str, headers: dict[str, str]) -> None:
         """Send a message. The answer to ``reply`` is for :func:`sequence_of`."""
-        with self._explained():
+        with explained():
             await self.client.publish(subject, data, reply=reply, headers=headers)
 
     async def ask(self, what: bytes) -> None:
         """Send a node's request to the relay that leads."""
-        with self._explained():
+        with explained():
             await self.client.publish(self._settings.control, what)
 
     async def message(self, sequence: int) -> Sent | None:
